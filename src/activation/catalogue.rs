@@ -1,0 +1,165 @@
+//! Every activation of a model in execution order, with shapes for a working size, before any weight is read.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Grid, Id};
+use crate::error::{Error, Result};
+
+/// Number of an activation in execution order: an index into its model's [`Catalogue`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tap(pub u32);
+
+impl Tap {
+    /// The index as such.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Shape of one activation of one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Shape {
+    /// (C, h, w).
+    Features {
+        /// Channels C.
+        channels: usize,
+        /// Rows and columns.
+        #[serde(flatten)]
+        grid: Grid,
+    },
+    /// (heads, queries, keys).
+    Attention {
+        /// Heads.
+        heads: usize,
+        /// Query positions.
+        queries: usize,
+        /// Key positions or text tokens.
+        keys: usize,
+    },
+}
+
+impl Shape {
+    /// The three numbers of the shape.
+    pub const fn dims(self) -> [usize; 3] {
+        match self {
+            Self::Features { channels, grid } => [channels, grid.height, grid.width],
+            Self::Attention { heads, queries, keys } => [heads, queries, keys],
+        }
+    }
+
+    /// Size in f32, in bytes, for one picture.
+    pub const fn bytes(self) -> usize {
+        let [a, b, c] = self.dims();
+        a.saturating_mul(b).saturating_mul(c).saturating_mul(size_of::<f32>())
+    }
+}
+
+/// One activation of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub id: Id,
+    /// Its shape at the catalogue's working size.
+    pub shape: Shape,
+}
+
+/// All activations of a model at one working size, in execution order.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+    taps: HashMap<Id, Tap>,
+}
+
+impl Catalogue {
+    /// Appends an activation; ids are met in execution order and only once.
+    pub fn push(&mut self, id: Id, shape: Shape) {
+        let tap = Tap(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+        if self.taps.insert(id, tap).is_none() {
+            self.entries.push(Entry { id, shape });
+        }
+    }
+
+    /// Appends a feature map (C, h, w).
+    pub fn push_features(&mut self, id: Id, channels: usize, grid: Grid) {
+        self.push(id, Shape::Features { channels, grid });
+    }
+
+    /// Appends an attention map (heads, queries, keys).
+    pub fn push_attention(&mut self, id: Id, heads: usize, queries: usize, keys: usize) {
+        self.push(id, Shape::Attention { heads, queries, keys });
+    }
+
+    /// The activations in execution order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The activation met at `tap`.
+    pub fn entry(&self, tap: Tap) -> Option<&Entry> {
+        self.entries.get(tap.index())
+    }
+
+    /// The tap of an id, if the model has it.
+    pub fn tap(&self, id: Id) -> Option<Tap> {
+        self.taps.get(&id).copied()
+    }
+
+    /// The tap of an id a model's own code asks for while it is built.
+    pub fn expect(&self, id: Id) -> Result<Tap> {
+        self.tap(id).ok_or_else(|| {
+            Error::failed(format!(
+                "the network has a place \"{id}\" that its list of activations lacks"
+            ))
+        })
+    }
+
+    /// The tap of an id as the user wrote it; an unknown one is answered with the nearest.
+    pub fn find(&self, text: &str) -> Result<Tap> {
+        let text = text.trim();
+        if let Some(tap) = text.parse::<Id>().ok().and_then(|id| self.tap(id)) {
+            return Ok(tap);
+        }
+        let nearest = self.nearest(text);
+        let hint = nearest
+            .map(|id| format!("; did you mean \"{id}\"?"))
+            .unwrap_or_default();
+        Err(Error::usage(format!(
+            "this model has no activation \"{text}\"{hint} (`featscope layers` lists all {})",
+            self.len()
+        )))
+    }
+
+    /// The id whose name is nearest to `text`.
+    pub fn nearest(&self, text: &str) -> Option<Id> {
+        self.entries
+            .iter()
+            .map(|entry| entry.id)
+            .min_by_key(|id| strsim::damerau_levenshtein(&id.to_string(), text))
+    }
+
+    /// The activations whose name has every one of the words of `query`, case ignored, in execution order.
+    pub fn search(&self, query: &str) -> Vec<Tap> {
+        let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
+        (0u32..)
+            .zip(&self.entries)
+            .filter(|(_, entry)| {
+                let name = entry.id.to_string();
+                words.iter().all(|word| name.contains(word.as_str()))
+            })
+            .map(|(index, _)| Tap(index))
+            .collect()
+    }
+}

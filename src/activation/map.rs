@@ -1,0 +1,171 @@
+//! What a pass yields: feature maps and attention maps as plain numbers.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Rows and columns of positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Grid {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Grid {
+    /// A grid of `height` rows and `width` columns.
+    pub const fn new(height: usize, width: usize) -> Self {
+        Self { height, width }
+    }
+
+    /// Number of positions, h·w.
+    pub const fn positions(self) -> usize {
+        self.height * self.width
+    }
+
+    /// Index of the position at (row, column) in row-major order.
+    pub const fn index(self, row: usize, column: usize) -> usize {
+        row * self.width + column
+    }
+
+    /// (row, column) of a position.
+    pub const fn row_column(self, position: usize) -> (usize, usize) {
+        (position / self.width, position % self.width)
+    }
+}
+
+/// One activation of one picture: (C, h, w), kept position by position so that the vector of a position is one slice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureMap {
+    channels: usize,
+    grid: Grid,
+    /// (h·w, C), row-major.
+    vectors: Vec<f32>,
+    /// 1/‖f_p‖₂ of every position, 0 where the vector is zero.
+    inverse_norms: Vec<f32>,
+}
+
+impl FeatureMap {
+    /// From position-major numbers (h·w, C).
+    pub fn from_positions(channels: usize, grid: Grid, vectors: Vec<f32>) -> Result<Self> {
+        if channels == 0 || grid.positions() == 0 || vectors.len() != channels * grid.positions() {
+            return Err(Error::failed(format!(
+                "a feature map of {channels} channels on {} x {} positions needs {} numbers, found {}",
+                grid.height,
+                grid.width,
+                channels * grid.positions(),
+                vectors.len()
+            )));
+        }
+        let inverse_norms = vectors
+            .chunks_exact(channels)
+            .map(|vector| {
+                let square: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+                if square > 0.0 {
+                    (1.0 / square.sqrt()) as f32
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        Ok(Self {
+            channels,
+            grid,
+            vectors,
+            inverse_norms,
+        })
+    }
+
+    /// From channel-major numbers (C, h, w), the order of tensors in files.
+    pub fn from_channels(channels: usize, grid: Grid, planes: &[f32]) -> Result<Self> {
+        let positions = grid.positions();
+        if planes.len() != channels * positions {
+            return Err(Error::failed(format!(
+                "a tensor ({channels}, {}, {}) holds {} numbers, found {}",
+                grid.height,
+                grid.width,
+                channels * positions,
+                planes.len()
+            )));
+        }
+        Self::from_positions(channels, grid, transpose(planes, channels, positions))
+    }
+
+    /// Number of channels C.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Rows and columns.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// The vector of position `p` (row-major), C numbers.
+    pub fn vector(&self, p: usize) -> &[f32] {
+        &self.vectors[p * self.channels..(p + 1) * self.channels]
+    }
+
+    /// All vectors, (h·w, C) row-major.
+    pub fn vectors(&self) -> &[f32] {
+        &self.vectors
+    }
+
+    /// 1/‖f_p‖₂ per position, 0 for a zero vector.
+    pub fn inverse_norms(&self) -> &[f32] {
+        &self.inverse_norms
+    }
+
+    /// The numbers channel by channel, (C, h, w).
+    pub fn to_channels(&self) -> Vec<f32> {
+        transpose(&self.vectors, self.grid.positions(), self.channels)
+    }
+
+    /// A map of some of the channels.
+    pub fn channel_range(&self, range: Range<usize>) -> Result<Self> {
+        let vectors = self
+            .vectors
+            .chunks_exact(self.channels)
+            .flat_map(|vector| vector.get(range.clone()).unwrap_or_default())
+            .copied()
+            .collect();
+        Self::from_positions(range.len(), self.grid, vectors)
+    }
+
+    /// Bytes this map keeps in memory.
+    pub fn bytes(&self) -> usize {
+        (self.vectors.len() + self.inverse_norms.len()) * size_of::<f32>()
+    }
+}
+
+/// The transpose of a row-major matrix (rows, columns), in blocks that stay in cache.
+fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const BLOCK: usize = 32;
+    let mut out = vec![0.0; matrix.len()];
+    for row_start in (0..rows).step_by(BLOCK) {
+        for column_start in (0..columns).step_by(BLOCK) {
+            for row in row_start..(row_start + BLOCK).min(rows) {
+                for column in column_start..(column_start + BLOCK).min(columns) {
+                    out[column * rows + row] = matrix[row * columns + column];
+                }
+            }
+        }
+    }
+    out
+}
+
+/// One attention map of one picture: (heads, queries, keys), rows sum to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionMap {
+    /// Number of heads.
+    pub heads: usize,
+    /// Number of query positions.
+    pub queries: usize,
+    /// Number of keys: positions or text tokens.
+    pub keys: usize,
+    /// (heads, queries, keys), row-major.
+    pub weights: Vec<f32>,
+}

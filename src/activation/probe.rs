@@ -1,0 +1,112 @@
+//! The one way a forward pass meets an activation.
+
+use candle_core::Tensor;
+
+use super::{Grid, Selection, Tap};
+use crate::error::{Error, Result};
+
+/// Told how far the work is, between 0 and 1; an error from it ends the work ([`Error::Cancelled`] where the user
+/// asked for that).
+pub type Watch<'a> = dyn FnMut(f32) -> Result<()> + 'a;
+
+/// A watch for work that nobody follows.
+pub fn watch_nothing(_fraction: f32) -> Result<()> {
+    Ok(())
+}
+
+/// Why a forward pass ended before its output.
+#[derive(Debug)]
+pub enum Halt {
+    /// The last activation asked for has been recorded: the rest of the network cannot matter.
+    Complete,
+    /// Something failed, or the user cancelled.
+    Error(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<candle_core::Error> for Halt {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// Carried through a forward pass: records what was asked for, reports progress, honours cancellation, and ends the
+/// pass after the last activation asked for.
+pub struct Probe<'a> {
+    selection: &'a Selection,
+    /// Number of activations of the model: the pass's length.
+    length: usize,
+    /// Whether the pass goes on to the network's output when everything asked for has been met.
+    to_the_end: bool,
+    record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
+    watch: &'a mut Watch<'a>,
+}
+
+impl<'a> Probe<'a> {
+    /// A probe for a model with `length` activations; `record` gets each selected tensor, (B, C, h, w) or
+    /// (B, heads, queries, keys).
+    pub fn new(
+        selection: &'a Selection,
+        length: usize,
+        record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
+        watch: &'a mut Watch<'a>,
+    ) -> Self {
+        Self {
+            selection,
+            length,
+            to_the_end: false,
+            record,
+            watch,
+        }
+    }
+
+    /// The same probe for a pass whose output is wanted as well.
+    pub fn to_the_end(mut self) -> Self {
+        self.to_the_end = true;
+        self
+    }
+
+    /// Whether the activation was asked for: what a map's maker asks before it makes one.
+    pub fn wants(&self, tap: Tap) -> bool {
+        self.selection.contains(tap)
+    }
+
+    /// Meets an activation (B, C, h, w) or (B, heads, queries, keys).
+    pub fn visit(&mut self, tap: Tap, tensor: &Tensor) -> Result<(), Halt> {
+        if self.wants(tap) {
+            (self.record)(tap, tensor)?;
+        }
+        self.passed(tap)
+    }
+
+    /// Meets an activation of tokens (B, h·w, C), which is recorded as (B, C, h, w).
+    pub fn visit_tokens(&mut self, tap: Tap, tokens: &Tensor, grid: Grid) -> Result<(), Halt> {
+        if self.wants(tap) {
+            let (batch, _, channels) = tokens.dims3()?;
+            let planes = tokens
+                .transpose(1, 2)?
+                .reshape((batch, channels, grid.height, grid.width))?;
+            (self.record)(tap, &planes)?;
+        }
+        self.passed(tap)
+    }
+
+    /// Looks for a cancellation inside a long operation, where no activation is met.
+    pub fn check(&mut self, tap: Tap) -> Result<(), Halt> {
+        Ok((self.watch)(tap.0 as f32 / self.length.max(1) as f32)?)
+    }
+
+    /// Progress, cancellation and the end of the pass, at an activation that was met.
+    pub fn passed(&mut self, tap: Tap) -> Result<(), Halt> {
+        (self.watch)((tap.0 + 1) as f32 / self.length.max(1) as f32)?;
+        if self.selection.last() == Some(tap) && !self.to_the_end {
+            return Err(Halt::Complete);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! Shows what a diffusion model sees: runs its denoiser on a picture, takes out any inner activation, and analyses it.
+//!
+//! Data goes one way: file → image → latent → denoiser → activation → analysis → picture. `ARCHITECTURE.md` has one
+//! sentence per folder.
+
+pub mod activation;
+pub mod error;
+pub mod model;
+pub mod weights;
+
+pub use error::{Error, Result};

@@ -1,0 +1,179 @@
+//! The tensors of one network, whatever file they lie in.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use candle_core::{
+    DType, Device, Shape, Tensor, bail,
+    pickle::PthTensors,
+    safetensors::{MmapedSafetensors, SliceSafetensors},
+};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+
+use crate::error::{Error, Result};
+
+/// Named tensors of one network. Nothing is copied before it is asked for.
+#[derive(Clone)]
+pub struct Store {
+    source: Arc<Source>,
+    shapes: Arc<HashMap<String, Vec<usize>>>,
+    /// What the tensors are read from, for messages and provenance.
+    label: Arc<str>,
+}
+
+enum Source {
+    Mapped(MmapedSafetensors),
+    Embedded(SliceSafetensors<'static>),
+    Pickle(PthTensors),
+}
+
+impl Store {
+    /// Opens safetensors files: one, or the shards of one network.
+    pub fn open_safetensors(files: &[PathBuf]) -> Result<Self> {
+        let label = files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        for file in files {
+            check_safetensors_length(file)?;
+        }
+        // SAFETY: the map is only read while a network is built; a file that another program shortens in that
+        // moment is the one case that mapping cannot survive, and the same holds for every reader of such files.
+        #[allow(unsafe_code)]
+        let mapped = unsafe { MmapedSafetensors::multi(files) }
+            .map_err(|error| Error::failed(format!("{label} cannot be read as safetensors: {error}")))?;
+        let shapes = mapped
+            .tensors()
+            .into_iter()
+            .map(|(name, view)| (name, view.shape().to_vec()))
+            .collect();
+        Self::new(Source::Mapped(mapped), shapes, label)
+    }
+
+    /// Tensors in the bytes of a safetensors file.
+    pub fn from_bytes(bytes: &'static [u8], label: &str) -> Result<Self> {
+        let embedded = SliceSafetensors::new(bytes)
+            .map_err(|error| Error::failed(format!("{label} cannot be read as safetensors: {error}")))?;
+        let shapes = embedded
+            .tensors()
+            .into_iter()
+            .map(|(name, view)| (name, view.shape().to_vec()))
+            .collect();
+        Self::new(Source::Embedded(embedded), shapes, label.to_owned())
+    }
+
+    /// Opens a PyTorch file (`.pt`, `.pth`, `.ckpt`). Tensors and plain containers are taken, also under
+    /// `state_dict`; no code in it is ever run.
+    pub fn open_pickle(file: &Path) -> Result<Self> {
+        let read = |key| {
+            PthTensors::new(file, key)
+                .map_err(|error| Error::failed(format!("{} cannot be read as a PyTorch file: {error}", file.display())))
+        };
+        let mut tensors = read(None)?;
+        if tensors.tensor_infos().is_empty() {
+            tensors = read(Some("state_dict"))?;
+        }
+        let shapes: HashMap<_, _> = tensors
+            .tensor_infos()
+            .iter()
+            .map(|(name, info)| (name.clone(), info.layout.dims().to_vec()))
+            .collect();
+        if shapes.is_empty() {
+            return Err(Error::failed(format!("{} holds no tensors", file.display())));
+        }
+        Self::new(Source::Pickle(tensors), shapes, file.display().to_string())
+    }
+
+    fn new(source: Source, shapes: HashMap<String, Vec<usize>>, label: String) -> Result<Self> {
+        Ok(Self {
+            source: Arc::new(source),
+            shapes: Arc::new(shapes),
+            label: label.into(),
+        })
+    }
+
+    /// What the tensors are read from.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.shapes.get(name).map(Vec::as_slice)
+    }
+
+    /// The names of all tensors, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.shapes.keys().map(String::as_str)
+    }
+
+    /// The tensors as candle's constructors take them, cast to `dtype` on `device`.
+    pub fn var_builder(&self, dtype: DType, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
+    }
+
+    fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let raw = match &*self.source {
+            Source::Mapped(files) => files.load(name, &Device::Cpu)?,
+            Source::Embedded(bytes) => bytes.load(name, &Device::Cpu)?,
+            Source::Pickle(file) => match file.get(name)? {
+                Some(tensor) => tensor,
+                None => bail!("{} lacks the tensor {name}", self.label),
+            },
+        };
+        // Finiteness is checked in f32: it costs one read of what is read anyway, and a NaN found later has no name.
+        let wide = raw.to_dtype(DType::F32)?;
+        if !wide.sum_all()?.to_scalar::<f32>()?.is_finite() && has_non_finite(&wide)? {
+            bail!("{}: the tensor {name} holds NaN or infinite numbers", self.label);
+        }
+        wide.to_dtype(dtype)?.to_device(device)
+    }
+}
+
+fn has_non_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| !x.is_finite()))
+}
+
+/// A file that is cut off or whose header lies about its length is named here, before it is mapped.
+fn check_safetensors_length(file: &Path) -> Result<()> {
+    const LENGTH_BYTES: u64 = 8;
+    let meta = fs::metadata(file).map_err(|error| Error::io("read", file, &error))?;
+    if !meta.is_file() || meta.len() <= LENGTH_BYTES {
+        return Err(Error::failed(format!(
+            "{} cannot be read as safetensors: it has {} bytes",
+            file.display(),
+            meta.len()
+        )));
+    }
+    Ok(())
+}
+
+impl SimpleBackend for Store {
+    fn get(&self, expected: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        match self.shape(name) {
+            None => bail!("{} lacks the tensor {name} of shape {:?}", self.label, expected.dims()),
+            Some(found) if found != expected.dims() => bail!(
+                "{}: the tensor {name} has shape {found:?}, the configuration expects {:?}",
+                self.label,
+                expected.dims()
+            ),
+            Some(_) => self.load(name, dtype, device),
+        }
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        if !self.contains_tensor(name) {
+            bail!("{} lacks the tensor {name}", self.label);
+        }
+        self.load(name, dtype, device)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.shapes.contains_key(name)
+    }
+}
