@@ -3,3 +3,9 @@
 //! neither windows nor threads.
 
 pub mod attention;
+pub mod config;
+pub mod resnet;
+pub mod schedule;
+pub mod timestep;
+pub mod unet;
+pub mod vae;

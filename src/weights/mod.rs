@@ -3,6 +3,8 @@
 
 mod json;
 mod store;
+mod zoo;
 
 pub use json::{read_json, read_text};
 pub use store::Store;
+pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};
