@@ -1,10 +1,12 @@
 //! Files → tensors. In: a folder of the hub's layout, a single file, bytes embedded in the program. Out: named tensors
 //! in the wanted dtype on the wanted device, and the JSON beside them. `model` calls it while a network is built.
 
+mod folder;
 mod json;
 mod store;
 mod zoo;
 
+pub use folder::{find_weights, open_weights};
 pub use json::{read_json, read_text};
 pub use store::Store;
 pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};
