@@ -3,3 +3,4 @@
 //! neither windows nor threads.
 
 pub mod attention;
+pub mod text;
