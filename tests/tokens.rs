@@ -149,10 +149,7 @@ fn tokenizer_json_alone_gives_the_same_ids() -> Result<(), Error> {
             fs::remove_file(copy.path().join("vocab.json")).expect("removed");
             fs::remove_file(copy.path().join("merges.txt")).expect("removed");
             let tokenizer = Tokenizer::from_folder(copy.path())?;
-            for (prompt, padded) in prompts(&reference)
-                .iter()
-                .zip(ids(&reference, folder, "padded77"))
-            {
+            for (prompt, padded) in prompts(&reference).iter().zip(ids(&reference, folder, "padded77")) {
                 assert_eq!(tokenizer.encode(prompt)?.ids, padded, "{prompt:?}");
             }
         }
@@ -203,7 +200,9 @@ fn broken_files_are_named() {
         ("vocab.json", "not a vocabulary", |file| {
             fs::write(file, "{\"a\": -1}").expect("written");
         }),
-        ("vocab.json", "not a vocabulary", |file| fs::write(file, "[1, 2]").expect("written")),
+        ("vocab.json", "not a vocabulary", |file| {
+            fs::write(file, "[1, 2]").expect("written")
+        }),
         ("vocab.json", "cannot read", |file| {
             fs::write(file, [0xFF, 0xFE, 0x80]).expect("written");
         }),
@@ -227,7 +226,10 @@ fn broken_files_are_named() {
         let copy = copied("models/tiny-sd15/tokenizer");
         change(&copy.path().join(name));
         let message = problem(copy.path());
-        assert!(message.contains(expected) && message.contains(name), "{name}: {message}");
+        assert!(
+            message.contains(expected) && message.contains(name),
+            "{name}: {message}"
+        );
     }
 }
 
@@ -242,7 +244,10 @@ fn missing_tokens_and_files_are_named() {
 
     let empty = tempfile::tempdir().expect("a temporary folder");
     assert!(problem(empty.path()).contains("tokenizer.json"));
-    write_json(&empty.path().join("tokenizer.json"), &json!({"model": {"type": "Unigram", "vocab": []}}));
+    write_json(
+        &empty.path().join("tokenizer.json"),
+        &json!({"model": {"type": "Unigram", "vocab": []}}),
+    );
     assert!(problem(empty.path()).contains("not a byte-pair tokenizer"));
     write_json(
         &empty.path().join("tokenizer.json"),
@@ -254,8 +259,18 @@ fn missing_tokens_and_files_are_named() {
 #[test]
 fn any_text_is_encoded_without_panic() -> Result<(), Error> {
     let tokenizer = Tokenizer::from_folder(&data("models/tiny-sd21/tokenizer"))?;
-    let all_planes: String = (0..=u32::from(char::MAX)).step_by(7).filter_map(char::from_u32).collect();
-    for prompt in [all_planes.as_str(), "\0", "!!!<|endoftext|>!", "<|endoftext|", "ΑΣ ΟΔΟΣ", "'ſ"] {
+    let all_planes: String = (0..=u32::from(char::MAX))
+        .step_by(7)
+        .filter_map(char::from_u32)
+        .collect();
+    for prompt in [
+        all_planes.as_str(),
+        "\0",
+        "!!!<|endoftext|>!",
+        "<|endoftext|",
+        "ΑΣ ΟΔΟΣ",
+        "'ſ",
+    ] {
         assert_eq!(tokenizer.encode(prompt)?.ids.len(), CONTEXT_LENGTH);
         assert!(!tokenizer.chunks(prompt)?.is_empty());
     }

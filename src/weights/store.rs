@@ -46,7 +46,7 @@ impl Store {
         // SAFETY: the map is only read while a network is built; a file that another program shortens in that
         // moment is the one case that mapping cannot survive, and the same holds for every reader of such files.
         #[allow(unsafe_code)]
-        let mapped = unsafe { MmapedSafetensors::multi(files) }.map_err(|error| safetensors_error(&label, &error))?;
+        let mapped = unsafe { MmapedSafetensors::multi(files) }.map_err(|error| safetensors_error(&label, error))?;
         let shapes = mapped
             .tensors()
             .into_iter()
@@ -57,7 +57,7 @@ impl Store {
 
     /// Tensors in the bytes of a safetensors file.
     pub fn from_bytes(bytes: &'static [u8], label: &str) -> Result<Self> {
-        let embedded = SliceSafetensors::new(bytes).map_err(|error| safetensors_error(label, &error))?;
+        let embedded = SliceSafetensors::new(bytes).map_err(|error| safetensors_error(label, error))?;
         let shapes = embedded
             .tensors()
             .into_iter()
@@ -70,8 +70,9 @@ impl Store {
     /// `state_dict`; no code in it is ever run.
     pub fn open_pickle(file: &Path) -> Result<Self> {
         let read = |key| {
-            PthTensors::new(file, key)
-                .map_err(|error| Error::failed(format!("{} cannot be read as a PyTorch file: {error}", file.display())))
+            PthTensors::new(file, key).map_err(|error| {
+                Error::from(error).context(format!("{} cannot be read as a PyTorch file", file.display()))
+            })
         };
         let mut tensors = read(None)?;
         if tensors.tensor_infos().is_empty() {
@@ -183,9 +184,9 @@ fn check_safetensors_header(file: &Path) -> Result<()> {
 }
 
 /// Says of an error of the format's reader what it most often means.
-fn safetensors_error(label: &str, error: &candle_core::Error) -> Error {
-    Error::failed(format!(
-        "{label} cannot be read as safetensors, it may be cut off or damaged: {error}"
+fn safetensors_error(label: &str, error: candle_core::Error) -> Error {
+    Error::from(error).context(format!(
+        "{label} cannot be read as safetensors, it may be cut off or damaged"
     ))
 }
 

@@ -1,5 +1,7 @@
 //! CLIP's text encoder, as transformers' `CLIPTextModel` and `CLIPTextModelWithProjection` compute it.
 
+use std::fmt;
+
 use candle_core::{D, DType, Device, Module, Tensor};
 use candle_nn::{
     Embedding, LayerNorm, Linear, VarBuilder, embedding, layer_norm, linear, linear_no_bias,
@@ -72,8 +74,15 @@ impl Default for ClipConfig {
 impl ClipConfig {
     /// Reads and checks the JSON of a `config.json`.
     pub fn from_json(json: Value) -> Result<Self> {
-        let config: Self = serde_json::from_value(json)
-            .map_err(|error| Error::failed(format!("this is not the configuration of a CLIP text encoder: {error}")))?;
+        let wrong = |problem: &dyn fmt::Display| {
+            Error::failed(format!(
+                "this is not the configuration of a CLIP text encoder: {problem}"
+            ))
+        };
+        if !json.is_object() {
+            return Err(wrong(&"it is no JSON object"));
+        }
+        let config: Self = serde_json::from_value(json).map_err(|error| wrong(&error))?;
         config.check()?;
         Ok(config)
     }
