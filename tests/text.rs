@@ -1,6 +1,8 @@
 //! The text encoders against the reference's states, and against broken files.
 #![allow(clippy::expect_used)]
 
+mod common;
+
 use std::{
     collections::HashMap,
     fs,
@@ -8,6 +10,7 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
+use common::{case_json, compare, data, expected};
 use featscope::{
     Error, Result,
     activation::watch_nothing,
@@ -16,15 +19,8 @@ use featscope::{
 };
 use serde_json::{Value, json};
 
-/// Tolerance of the reference data: of the tensor's standard deviation and of each value.
-const TOLERANCE: f64 = 2e-4;
-
 /// Ids of a long prompt that the reference encodes at once.
 const REFERENCE_RUN: usize = 77;
-
-fn data(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
-}
 
 struct Case {
     name: &'static str,
@@ -35,15 +31,12 @@ struct Case {
 
 impl Case {
     fn open(name: &'static str) -> Self {
-        let folder = data("cases").join(name);
-        let json: Value = serde_json::from_str(&fs::read_to_string(folder.join("case.json")).expect("a case"))
-            .expect("a case is JSON");
+        let json = case_json(name);
         Self {
             name,
             model: data(json["model"].as_str().expect("a model's folder")),
             prompt: json["prompt"].as_str().expect("a prompt").to_owned(),
-            expected: candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu)
-                .expect("the reference's tensors"),
+            expected: expected(name),
         }
     }
 
@@ -52,23 +45,8 @@ impl Case {
     }
 
     fn assert_close(&self, key: &str, found: &Tensor) {
-        let expected = &self.expected[key];
-        assert_eq!(found.dims(), expected.dims(), "{} {key}", self.name);
-        let values = |tensor: &Tensor| -> Vec<f64> {
-            let flat = tensor.flatten_all().and_then(|flat| flat.to_dtype(DType::F64));
-            flat.and_then(|flat| flat.to_vec1()).expect("values")
-        };
-        let (found, expected) = (values(found), values(expected));
-        let count = expected.len() as f64;
-        let mean = expected.iter().sum::<f64>() / count;
-        let std = (expected.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
-        for (found, expected) in found.iter().zip(&expected) {
-            let difference = (found - expected).abs();
-            assert!(
-                difference <= TOLERANCE * (std + expected.abs()),
-                "{} {key}: {found} instead of {expected}",
-                self.name
-            );
+        if let Err(difference) = compare(key, &self.expected[key], found) {
+            panic!("{}: {difference}", self.name);
         }
     }
 }
@@ -380,17 +358,22 @@ fn broken_weight_files_are_named() {
 #[test]
 fn absurd_configurations_are_named() {
     for (key, value, expected) in [
-        ("num_attention_heads", json!(0), "num_attention_heads is 0"),
-        ("num_attention_heads", json!(5), "no multiple"),
-        ("hidden_size", json!(0), "hidden_size is 0"),
-        ("hidden_size", json!(1_u64 << 40), "hidden_size is"),
-        ("intermediate_size", json!(1_u64 << 62), "intermediate_size is"),
-        ("num_hidden_layers", json!(0), "num_hidden_layers is 0"),
-        ("num_hidden_layers", json!(1_000_000), "num_hidden_layers is"),
-        ("max_position_embeddings", json!(0), "max_position_embeddings is 0"),
-        ("vocab_size", json!(-1), "not the configuration"),
-        ("vocab_size", json!(u64::MAX), "vocab_size is"),
-        ("layer_norm_eps", json!(-1e-5), "layer_norm_eps is"),
+        ("num_attention_heads", json!(0), "\"num_attention_heads\" is 0"),
+        ("num_attention_heads", json!(5), "a divisor of hidden_size 32"),
+        ("hidden_size", json!(0), "\"hidden_size\" is 0"),
+        ("hidden_size", json!(1_u64 << 40), "\"hidden_size\" is 1099511627776"),
+        ("intermediate_size", json!(1_u64 << 62), "\"intermediate_size\" is"),
+        ("num_hidden_layers", json!(0), "\"num_hidden_layers\" is 0"),
+        (
+            "num_hidden_layers",
+            json!(1_000_000),
+            "\"num_hidden_layers\" is 1000000",
+        ),
+        ("max_position_embeddings", json!(0), "\"max_position_embeddings\" is 0"),
+        ("vocab_size", json!(-1), "\"vocab_size\" is -1"),
+        ("vocab_size", json!(u64::MAX), "\"vocab_size\" is"),
+        ("eos_token_id", json!("end"), "\"eos_token_id\" is"),
+        ("layer_norm_eps", json!(-1e-5), "\"layer_norm_eps\" is"),
         ("hidden_act", json!("swish"), "quick_gelu"),
         ("hidden_size", json!(48), "the configuration expects [48]"),
     ] {
@@ -408,7 +391,7 @@ fn absurd_configurations_are_named() {
 
 #[test]
 fn a_configuration_without_keys_has_the_defaults() -> Result<()> {
-    let config = ClipConfig::from_json(json!({"hidden_size": 1024, "num_attention_heads": 16, "hidden_act": "gelu"}))?;
+    let config = ClipConfig::from_json(&json!({"hidden_size": 1024, "num_attention_heads": 16, "hidden_act": "gelu"}))?;
     assert_eq!((config.vocab_size, config.num_hidden_layers), (49408, 12));
     assert_eq!((config.hidden_act, config.eos_token_id), (Activation::Gelu, 49407));
     Ok(())

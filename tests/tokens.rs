@@ -1,11 +1,11 @@
 //! The tokenizer against the reference's ids of twenty nasty prompts, and against broken files.
 #![allow(clippy::expect_used)]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod common;
 
+use std::{fs, path::Path};
+
+use common::{case_file, data};
 use featscope::{
     Error,
     model::text::{CONTEXT_LENGTH, MAX_PROMPT_TOKENS, Tokenizer},
@@ -14,12 +14,8 @@ use serde_json::{Value, json};
 
 const FOLDERS: [&str; 2] = ["models/tiny-sd15/tokenizer", "models/tiny-sd21/tokenizer"];
 
-fn data(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
-}
-
 fn reference() -> Value {
-    let text = fs::read_to_string(data("cases/tokens/tokens.json")).expect("the reference's ids");
+    let text = fs::read_to_string(case_file("tokens", "tokens.json")).expect("the reference's ids");
     serde_json::from_str(&text).expect("JSON")
 }
 

@@ -3,4 +3,10 @@
 //! neither windows nor threads.
 
 pub mod attention;
+pub mod config;
+pub mod resnet;
+pub mod schedule;
 pub mod text;
+pub mod timestep;
+pub mod unet;
+pub mod vae;

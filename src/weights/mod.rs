@@ -4,7 +4,9 @@
 mod folder;
 mod json;
 mod store;
+mod zoo;
 
 pub use folder::{find_weights, open_weights};
 pub use json::{read_json, read_text};
 pub use store::Store;
+pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};

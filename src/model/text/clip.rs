@@ -1,19 +1,19 @@
 //! CLIP's text encoder, as transformers' `CLIPTextModel` and `CLIPTextModelWithProjection` compute it.
 
-use std::fmt;
-
 use candle_core::{D, DType, Device, Module, Tensor};
 use candle_nn::{
     Embedding, LayerNorm, Linear, VarBuilder, embedding, layer_norm, linear, linear_no_bias,
     ops::{sigmoid, softmax_last_dim},
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     activation::Watch,
     error::{Error, Result},
-    model::attention::{join_heads, split_heads},
+    model::{
+        attention::{join_heads, split_heads},
+        config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
+    },
 };
 
 /// What multiplies the argument of the sigmoid in `quick_gelu`.
@@ -22,15 +22,12 @@ const QUICK_GELU_SLOPE: f64 = 1.702;
 /// End id of configurations older than the id's correction: those models pool at the largest id instead.
 const LEGACY_EOS_TOKEN_ID: u32 = 2;
 
-/// The largest sizes that a configuration may ask for: some ten times those of the largest CLIP there is.
-const MAX_WIDTH: usize = 1 << 16;
-const MAX_LAYERS: usize = 1 << 9;
-const MAX_POSITIONS: usize = 1 << 13;
+/// Longer sequences and larger vocabularies than these are in no CLIP: each is some ten times the largest.
+const MAX_POSITIONS: usize = 1 << 10;
 const MAX_VOCABULARY: usize = 1 << 20;
 
-/// `config.json` of a CLIP text encoder; what it lacks has transformers' defaults.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default)]
+/// `config.json` of a CLIP text encoder.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClipConfig {
     /// Number of token ids.
     pub vocab_size: usize,
@@ -54,74 +51,46 @@ pub struct ClipConfig {
     pub projection_dim: usize,
 }
 
-impl Default for ClipConfig {
-    fn default() -> Self {
-        Self {
-            vocab_size: 49408,
-            hidden_size: 512,
-            intermediate_size: 2048,
-            num_hidden_layers: 12,
-            num_attention_heads: 8,
-            max_position_embeddings: 77,
-            hidden_act: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-            eos_token_id: 49407,
-            projection_dim: 512,
-        }
-    }
-}
-
 impl ClipConfig {
-    /// Reads and checks the JSON of a `config.json`.
-    pub fn from_json(json: Value) -> Result<Self> {
-        let wrong = |problem: &dyn fmt::Display| {
-            Error::failed(format!(
-                "this is not the configuration of a CLIP text encoder: {problem}"
-            ))
+    /// Reads the JSON of a `config.json`, with transformers' defaults for what it lacks. A configuration that no
+    /// network can have is refused, before any weight is read.
+    pub fn from_json(json: &Value) -> Result<Self> {
+        let config = ConfigReader::new(json, "the text encoder's config.json")?;
+        let width = |key, default| config.count(key, Some(default), 1, MAX_WIDTH);
+        let hidden_size = width("hidden_size", 512)?;
+        let num_attention_heads = config.count("num_attention_heads", Some(8), 1, hidden_size)?;
+        if !hidden_size.is_multiple_of(num_attention_heads) {
+            return Err(config.refuse(
+                "num_attention_heads",
+                &format!("a divisor of hidden_size {hidden_size}"),
+            ));
+        }
+        let layer_norm_eps = config.number("layer_norm_eps", 1e-5)?;
+        if layer_norm_eps <= 0.0 || layer_norm_eps >= 1.0 {
+            return Err(config.refuse("layer_norm_eps", "a number between 0 and 1"));
+        }
+        let hidden_act = match config.choice("hidden_act", QUICK_GELU, &[QUICK_GELU, GELU])? {
+            QUICK_GELU => Activation::QuickGelu,
+            _ => Activation::Gelu,
         };
-        if !json.is_object() {
-            return Err(wrong(&"it is no JSON object"));
-        }
-        let config: Self = serde_json::from_value(json).map_err(|error| wrong(&error))?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// Whether a network can have these sizes: asked before any weight is read.
-    pub fn check(&self) -> Result<()> {
-        let sizes = [
-            ("vocab_size", self.vocab_size, MAX_VOCABULARY),
-            ("hidden_size", self.hidden_size, MAX_WIDTH),
-            ("intermediate_size", self.intermediate_size, MAX_WIDTH),
-            ("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS),
-            ("num_attention_heads", self.num_attention_heads, MAX_WIDTH),
-            ("max_position_embeddings", self.max_position_embeddings, MAX_POSITIONS),
-            ("projection_dim", self.projection_dim, MAX_WIDTH),
-        ];
-        for (name, value, most) in sizes {
-            if value == 0 || value > most {
-                return Err(Error::failed(format!("{name} is {value}, it must lie in 1..={most}")));
-            }
-        }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(Error::failed(format!(
-                "hidden_size {} is no multiple of num_attention_heads {}",
-                self.hidden_size, self.num_attention_heads
-            )));
-        }
-        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
-            return Err(Error::failed(format!(
-                "layer_norm_eps is {}, it must lie between 0 and 1",
-                self.layer_norm_eps
-            )));
-        }
-        Ok(())
+        let eos_token_id = config.count("eos_token_id", Some(49407), 0, MAX_VOCABULARY)?;
+        Ok(Self {
+            vocab_size: config.count("vocab_size", Some(49408), 1, MAX_VOCABULARY)?,
+            hidden_size,
+            intermediate_size: width("intermediate_size", 2048)?,
+            num_hidden_layers: config.count("num_hidden_layers", Some(12), 1, MAX_LAYERS)?,
+            num_attention_heads,
+            max_position_embeddings: config.count("max_position_embeddings", Some(77), 1, MAX_POSITIONS)?,
+            hidden_act,
+            layer_norm_eps,
+            eos_token_id: u32::try_from(eos_token_id).map_err(|_| config.refuse("eos_token_id", "a token id"))?,
+            projection_dim: width("projection_dim", 512)?,
+        })
     }
 }
 
 /// Nonlinearity of the feed-forward part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// x·σ(1.702·x).
     QuickGelu,
@@ -129,7 +98,12 @@ pub enum Activation {
     Gelu,
 }
 
+/// Names of the nonlinearities in configurations.
+const QUICK_GELU: &str = "quick_gelu";
+const GELU: &str = "gelu";
+
 impl Activation {
+    /// Any shape, in f32.
     fn apply(self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::QuickGelu => x * sigmoid(&(x * QUICK_GELU_SLOPE)?)?,
@@ -163,7 +137,6 @@ pub struct ClipTextModel {
 impl ClipTextModel {
     /// Builds the encoder from tensors with the names of transformers, with or without the prefix `text_model.`.
     pub fn new(config: ClipConfig, vb: VarBuilder<'_>) -> Result<Self> {
-        config.check()?;
         let device = vb.device().clone();
         let text_projection = vb
             .contains_tensor("text_projection.weight")

@@ -34,9 +34,8 @@ impl TextEncoder {
     ) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(&model_folder.join(tokenizer_subfolder))?;
         let folder = model_folder.join(encoder_subfolder);
-        let config_file = folder.join("config.json");
-        let config =
-            ClipConfig::from_json(read_json(&config_file)?).map_err(|error| error.context(config_file.display()))?;
+        let config = ClipConfig::from_json(&read_json(&folder.join("config.json"))?)
+            .map_err(|error| error.context(folder.display()))?;
         let weights = open_weights(&folder, WEIGHTS_STEM)?;
         let model = ClipTextModel::new(config, weights.var_builder(dtype, device))?;
         Ok(Self { tokenizer, model })
