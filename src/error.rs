@@ -57,6 +57,10 @@ impl std::error::Error for Error {}
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            // The trace is for who debugs candle, not for who reads the message.
+            candle_core::Error::WithBacktrace { inner, .. } => Self::from(*inner),
+            error => Self::Failed(error.to_string()),
+        }
     }
 }
