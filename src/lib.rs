@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod error;
 pub mod model;
+pub mod paint;
 pub mod weights;
 
 pub use error::{Error, Result};
