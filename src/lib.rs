@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod error;
+pub mod extract;
 pub mod model;
 pub mod paint;
 pub mod weights;
