@@ -2,4 +2,5 @@
 //! and configurations. Out: latents, text states, and the activations a probe meets. `extract` calls it; it knows
 //! neither windows nor threads.
 
+pub mod adm;
 pub mod attention;
