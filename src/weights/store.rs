@@ -10,11 +10,11 @@ use std::{
 
 use candle_core::{
     DType, Device, Shape, Tensor, bail,
-    pickle::PthTensors,
     safetensors::{MmapedSafetensors, SliceSafetensors},
 };
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 
+use super::pickle::TorchFile;
 use crate::error::{Error, Result};
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
@@ -29,7 +29,7 @@ pub struct Store {
 enum Source {
     Mapped(MmapedSafetensors),
     Embedded(SliceSafetensors<'static>),
-    Pickle(PthTensors),
+    Pickle(TorchFile),
 }
 
 impl Store {
@@ -67,25 +67,13 @@ impl Store {
     }
 
     /// Opens a PyTorch file (`.pt`, `.pth`, `.ckpt`). Tensors and plain containers are taken, also under
-    /// `state_dict`; no code in it is ever run.
+    /// `state_dict` or `model`; no code in it is ever run.
     pub fn open_pickle(file: &Path) -> Result<Self> {
-        let read = |key| {
-            PthTensors::new(file, key).map_err(|error| {
-                Error::from(error).context(format!("{} cannot be read as a PyTorch file", file.display()))
-            })
-        };
-        let mut tensors = read(None)?;
-        if tensors.tensor_infos().is_empty() {
-            tensors = read(Some("state_dict"))?;
-        }
-        let shapes: HashMap<_, _> = tensors
-            .tensor_infos()
-            .iter()
-            .map(|(name, info)| (name.clone(), info.layout.dims().to_vec()))
+        let tensors = TorchFile::open(file)?;
+        let shapes = tensors
+            .shapes()
+            .map(|(name, shape)| (name.to_owned(), shape.to_vec()))
             .collect();
-        if shapes.is_empty() {
-            return Err(Error::failed(format!("{} holds no tensors", file.display())));
-        }
         Self::new(Source::Pickle(tensors), shapes, file.display().to_string())
     }
 
@@ -121,9 +109,10 @@ impl Store {
         let raw = match &*self.source {
             Source::Mapped(files) => files.load(name, &Device::Cpu)?,
             Source::Embedded(bytes) => bytes.load(name, &Device::Cpu)?,
-            Source::Pickle(file) => match file.get(name)? {
-                Some(tensor) => tensor,
-                None => bail!("{} lacks the tensor {name}", self.label),
+            Source::Pickle(file) => match file.load(name) {
+                Ok(Some(tensor)) => tensor,
+                Ok(None) => bail!("{} lacks the tensor {name}", self.label),
+                Err(error) => bail!("{}: {error}", self.label),
             },
         };
         // A number that is not finite makes the sum so too, so one pass over what was just read settles it; a NaN found

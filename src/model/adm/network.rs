@@ -1,0 +1,131 @@
+//! The network itself.
+
+use candle_core::{DType, Tensor};
+use candle_nn::{
+    Conv2d, GroupNorm, Linear, Module as _, VarBuilder, linear,
+    ops::{pixel_shuffle, pixel_unshuffle},
+};
+
+use super::{
+    catalogue::{NETWORK_IN, NETWORK_OUT, catalogue},
+    config::{AdmConfig, COLOURS},
+    layers::{BlockLayers, conv3x3, norm, time_width},
+    plan::Plan,
+};
+use crate::{
+    activation::{Grid, Halt, Probe, Tap},
+    error::{Error, Result},
+};
+
+/// The longest wavelength of the timestep's sinusoids is 2π times this.
+const MAX_PERIOD: f64 = 10_000.0;
+
+/// The U-Net of guided-diffusion, with its weights.
+pub struct AdmUnet {
+    config: AdmConfig,
+    time_embed: (Linear, Linear),
+    input_blocks: Vec<BlockLayers>,
+    middle_block: BlockLayers,
+    output_blocks: Vec<BlockLayers>,
+    out_norm: GroupNorm,
+    out_conv: Conv2d,
+    network_in: Tap,
+    network_out: Tap,
+    dtype: DType,
+}
+
+impl AdmUnet {
+    /// Takes the tensors of `config`'s network from `vb`, which has the names of guided-diffusion.
+    pub fn new(config: &AdmConfig, vb: VarBuilder) -> Result<Self> {
+        let plan = Plan::new(config);
+        // Only the order matters here, which is the same at every working size.
+        let taps = catalogue(config, Grid::new(config.image_size, config.image_size));
+        let blocks = |blocks: &[super::plan::Block]| -> Result<Vec<_>> {
+            blocks
+                .iter()
+                .map(|block| BlockLayers::new(config, block, &taps, &vb))
+                .collect()
+        };
+        let time_width = time_width(config);
+        let time_embed = (
+            linear(config.num_channels, time_width, vb.pp("time_embed.0"))?,
+            linear(time_width, time_width, vb.pp("time_embed.2"))?,
+        );
+        let last_channels = plan.output.last().map_or(0, |block| block.channels);
+        Ok(Self {
+            time_embed,
+            input_blocks: blocks(&plan.input)?,
+            middle_block: BlockLayers::new(config, &plan.middle, &taps, &vb)?,
+            output_blocks: blocks(&plan.output)?,
+            out_norm: norm(config, last_channels, vb.pp("out.0"))?,
+            out_conv: conv3x3(last_channels, plan.out_channels, 1, vb.pp("out.2"))?,
+            network_in: taps.expect(NETWORK_IN)?,
+            network_out: taps.expect(NETWORK_OUT)?,
+            dtype: vb.dtype(),
+            config: config.clone(),
+        })
+    }
+
+    /// What the network was built from.
+    pub fn config(&self) -> &AdmConfig {
+        &self.config
+    }
+
+    /// Predicts the noise in `x_t` (B, 3, H, W), or what the configuration says the network predicts: (B, 3, H, W),
+    /// or (B, 6, H, W) where a variance follows. `timesteps` holds one t for all rows or one per row, as the
+    /// schedule counts them.
+    pub fn forward(&self, x_t: &Tensor, timesteps: &[f32], probe: &mut Probe) -> Result<Tensor, Halt> {
+        self.check_input(x_t, timesteps)?;
+        let x = pixel_unshuffle(&x_t.to_dtype(self.dtype)?, self.config.patch_size)?;
+        probe.visit(self.network_in, &x)?;
+        let time = self.embed_time(timesteps, &x)?;
+        let mut h = x;
+        let mut skips = Vec::with_capacity(self.input_blocks.len());
+        for block in &self.input_blocks {
+            h = block.forward(h, &time, probe)?;
+            skips.push(h.clone());
+        }
+        h = self.middle_block.forward(h, &time, probe)?;
+        for (block, skip) in self.output_blocks.iter().zip(skips.into_iter().rev()) {
+            let with_skip = Tensor::cat(&[&h, &skip], 1)?;
+            h = block.forward(with_skip, &time, probe)?;
+        }
+        let h = self.out_conv.forward(&self.out_norm.forward(&h)?.silu()?)?;
+        let out = pixel_shuffle(&h, self.config.patch_size)?;
+        probe.visit(self.network_out, &out)?;
+        Ok(out)
+    }
+
+    fn check_input(&self, x_t: &Tensor, timesteps: &[f32]) -> Result<()> {
+        let (batch, channels, height, width) = x_t.dims4()?;
+        if channels != COLOURS || batch == 0 {
+            return Err(Error::failed(format!(
+                "the network takes pictures (B, {COLOURS}, H, W), found {:?}",
+                x_t.dims()
+            )));
+        }
+        if timesteps.len() != 1 && timesteps.len() != batch {
+            return Err(Error::failed(format!(
+                "{} timesteps were given for {batch} pictures; one for all or one each is expected",
+                timesteps.len()
+            )));
+        }
+        self.config.check_size(Grid::new(height, width))
+    }
+
+    /// (B, 4·base width), after the SiLU with which every resnet would begin; (1, …) where one t is for all.
+    fn embed_time(&self, timesteps: &[f32], like: &Tensor) -> candle_core::Result<Tensor> {
+        let half = self.config.num_channels / 2;
+        let frequency = |i: usize| (-MAX_PERIOD.ln() * i as f64 / half as f64).exp() as f32;
+        // f32 from end to end: at t = 999 the angles of half precision would be off by whole turns.
+        let angles: Vec<f32> = timesteps
+            .iter()
+            .map(|t| self.config.model_timestep(*t))
+            .flat_map(|t| (0..half).map(move |i| t * frequency(i)))
+            .collect();
+        let angles = Tensor::from_vec(angles, (timesteps.len(), half), like.device())?;
+        let sinusoids = Tensor::cat(&[angles.cos()?, angles.sin()?], 1)?.to_dtype(self.dtype)?;
+        let (first, second) = &self.time_embed;
+        second.forward(&first.forward(&sinusoids)?.silu()?)?.silu()
+    }
+}

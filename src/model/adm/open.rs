@@ -1,0 +1,75 @@
+//! Finding an ADM: a folder, a single file, or the one inside the program.
+
+use std::path::{Path, PathBuf};
+
+use super::config::AdmConfig;
+use crate::{
+    error::{Error, Result},
+    weights::{Store, embedded, read_json},
+};
+
+const CONFIG: &str = "config.json";
+
+/// Weights of a folder, the preferred one first.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "model.pt"];
+
+const PICKLE_EXTENSIONS: [&str; 3] = ["pt", "pth", "ckpt"];
+const SAFETENSORS_EXTENSION: &str = "safetensors";
+
+/// Opens an ADM: a folder with `config.json` beside `model.safetensors` or `model.pt`, or one such file under any
+/// name. Without a `config.json` beside the weights the architecture is read from the tensors.
+pub fn open(path: &Path) -> Result<(AdmConfig, Store)> {
+    if !path.exists() {
+        return Err(Error::failed(format!("{} does not exist", path.display())));
+    }
+    let weights = if path.is_dir() {
+        weights_in(path)?
+    } else {
+        path.to_owned()
+    };
+    // The configuration comes first: it is cheap to read, and what it refuses needs no tensors.
+    let config_path = weights.with_file_name(CONFIG);
+    let config = if config_path.is_file() {
+        let json = read_json(&config_path)?;
+        Some(AdmConfig::from_json(&json).map_err(|error| error.context(config_path.display()))?)
+    } else {
+        None
+    };
+    let store = open_weights(&weights)?;
+    let config = config.map_or_else(|| AdmConfig::from_tensors(&store), Ok)?;
+    Ok((config, store))
+}
+
+/// The model inside the program.
+pub fn open_demo() -> Result<(AdmConfig, Store)> {
+    let config = AdmConfig::from_json(&embedded::demo_config()?)?;
+    let store = Store::from_bytes(embedded::DEMO_WEIGHTS, "the embedded model")?;
+    Ok((config, store))
+}
+
+fn weights_in(folder: &Path) -> Result<PathBuf> {
+    WEIGHTS
+        .iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            Error::failed(format!(
+                "{} holds no ADM: {} was looked for",
+                folder.display(),
+                WEIGHTS.join(" or ")
+            ))
+        })
+}
+
+fn open_weights(file: &Path) -> Result<Store> {
+    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some(SAFETENSORS_EXTENSION) => Store::open_safetensors(&[file.to_owned()]),
+        Some(pickle) if PICKLE_EXTENSIONS.contains(&pickle) => Store::open_pickle(file),
+        _ => Err(Error::failed(format!(
+            "{} is no file of weights: a name that ends in .{SAFETENSORS_EXTENSION}, .{} is expected, or a folder",
+            file.display(),
+            PICKLE_EXTENSIONS.join(", .")
+        ))),
+    }
+}
