@@ -4,6 +4,7 @@
 //! sentence per folder.
 
 pub mod activation;
+pub mod analysis;
 pub mod error;
 pub mod extract;
 pub mod model;
