@@ -5,6 +5,8 @@
 
 pub mod activation;
 pub mod analysis;
+pub mod app;
+pub mod cli;
 pub mod error;
 pub mod extract;
 pub mod model;

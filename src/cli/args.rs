@@ -207,7 +207,10 @@ pub struct ExactSize {
 
 impl From<ExactSize> for WorkingSize {
     fn from(size: ExactSize) -> Self {
-        Self::Exact { width: size.width, height: size.height }
+        Self::Exact {
+            width: size.width,
+            height: size.height,
+        }
     }
 }
 
@@ -220,7 +223,10 @@ impl FromStr for ExactSize {
             let side: Option<usize> = text.trim().parse().ok().filter(|side| *side > 0);
             side.ok_or_else(|| "a size is WIDTHxHEIGHT or one number for both, in pixels".to_owned())
         };
-        Ok(Self { width: side(width)?, height: side(height)? })
+        Ok(Self {
+            width: side(width)?,
+            height: side(height)?,
+        })
     }
 }
 
@@ -239,7 +245,12 @@ impl FromStr for Point {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |text: &str| text.trim().parse().ok().filter(|x: &f64| x.is_finite());
         text.split_once(',')
-            .and_then(|(x, y)| Some(Self { x: number(x)?, y: number(y)? }))
+            .and_then(|(x, y)| {
+                Some(Self {
+                    x: number(x)?,
+                    y: number(y)?,
+                })
+            })
             .ok_or_else(|| "a point is X,Y in pixels".to_owned())
     }
 }
@@ -252,7 +263,10 @@ impl RunArguments {
             pictures,
             prompt: self.prompt.clone().unwrap_or_default(),
             t: self.t,
-            size: self.size.map(WorkingSize::from).or(self.short_side.map(WorkingSize::ShortSide)),
+            size: self
+                .size
+                .map(WorkingSize::from)
+                .or(self.short_side.map(WorkingSize::ShortSide)),
             seed: self.seed,
             noise_file: self.noise.clone(),
             vae: self.vae.unwrap_or_default(),

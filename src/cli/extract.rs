@@ -32,13 +32,18 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         pool: arguments.pool,
         store: arguments.store,
         intermediates: arguments.intermediates,
-        ..arguments.run.request(arguments.image.clone(), arguments.activations.join(","))
+        ..arguments
+            .run
+            .request(arguments.image.clone(), arguments.activations.join(","))
     };
     let planned = job::plan(&request)?;
     say_what_is_not_used(&arguments.run, &planned.spec);
     let bytes = planned.estimated_bytes();
     if bytes > ANNOUNCED_BYTES {
-        terminal::note(&format!("keeping {:.1} GiB in memory until everything is written", bytes as f64 / (1 << 30) as f64));
+        terminal::note(&format!(
+            "keeping {:.1} GiB in memory until everything is written",
+            bytes as f64 / (1 << 30) as f64
+        ));
     }
     let one_file = is_file_path(&arguments.out);
     if !planned.has_one_size() && one_file {
@@ -55,7 +60,9 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         let extracted = planned.run(&request, &mut model, &mut |done| watch(job::after_loading(done)))?;
         write(&arguments.out, &extracted, arguments.store)?;
     } else {
-        extract_apart(planned, &request, &mut model, &arguments.out, &mut |done| watch(job::after_loading(done)))?;
+        extract_apart(planned, &request, &mut model, &arguments.out, &mut |done| {
+            watch(job::after_loading(done))
+        })?;
     }
     bar.finish_and_clear();
     Ok(())
@@ -75,7 +82,10 @@ fn extract_apart(
     for (index, planned) in alone.iter().enumerate() {
         let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
         let folder = out.join(folder_name(&pictures, &mut taken));
-        let request = ExtractRequest { pictures, ..request.clone() };
+        let request = ExtractRequest {
+            pictures,
+            ..request.clone()
+        };
         let extracted = planned.run(&request, model, &mut |done| watch((index as f32 + done) / total))?;
         write(&folder, &extracted, request.store)?;
     }
@@ -84,7 +94,10 @@ fn extract_apart(
 
 /// A folder named after a picture; pictures of the same name are counted.
 fn folder_name(pictures: &[PathBuf], taken: &mut HashSet<String>) -> String {
-    let stem = pictures.first().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
+    let stem = pictures
+        .first()
+        .and_then(|path| path.file_stem())
+        .map(|stem| stem.to_string_lossy().into_owned());
     let stem = stem.unwrap_or_else(|| "picture".to_owned());
     let mut name = stem.clone();
     let mut count = 1;
@@ -96,8 +109,14 @@ fn folder_name(pictures: &[PathBuf], taken: &mut HashSet<String>) -> String {
 }
 
 fn write(out: &Path, extracted: &Extracted, store: StoreFormat) -> Result<()> {
-    let activations = extracted.activations.iter().map(|(id, array)| (id.to_string(), array, store));
-    let intermediates = extracted.intermediates.iter().map(|(name, array)| (name.clone(), array, StoreFormat::F32));
+    let activations = extracted
+        .activations
+        .iter()
+        .map(|(id, array)| (id.to_string(), array, store));
+    let intermediates = extracted
+        .intermediates
+        .iter()
+        .map(|(name, array)| (name.clone(), array, StoreFormat::F32));
     let arrays: Vec<(String, &Array, StoreFormat)> = activations.chain(intermediates).collect();
     let record = serde_json::to_value(&extracted.record)
         .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
@@ -115,7 +134,10 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     }
     for (option, given) in [("--prompt", run.prompt.is_some()), ("--vae", run.vae.is_some())] {
         if given {
-            terminal::note(&format!("{option} is not used: {} has neither text nor autoencoder", spec.name));
+            terminal::note(&format!(
+                "{option} is not used: {} has neither text nor autoencoder",
+                spec.name
+            ));
         }
     }
 }

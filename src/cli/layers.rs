@@ -23,7 +23,9 @@ use crate::{
 pub fn layers(arguments: &LayersArguments) -> Result<()> {
     let spec = ModelSpec::find(&arguments.model)?;
     let native = Size::new(spec.native_side, spec.native_side);
-    let request = arguments.size.map_or(WorkingSize::ShortSide(spec.native_side), WorkingSize::from);
+    let request = arguments
+        .size
+        .map_or(WorkingSize::ShortSide(spec.native_side), WorkingSize::from);
     let working = Plan::new(native, &request, spec.size_rule())?.framing().working;
     let list = spec.plain_catalogue(working);
     if arguments.json {
@@ -45,7 +47,12 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
         let all = json!({ "model": arguments.model, "working": working, "activations": entries });
         return terminal::print(&format!("{all:#}\n"));
     }
-    let width = list.entries().iter().map(|entry| entry.id.to_string().len()).max().unwrap_or(0);
+    let width = list
+        .entries()
+        .iter()
+        .map(|entry| entry.id.to_string().len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (order, entry) in list.entries().iter().enumerate() {
         let shape = match entry.shape {
@@ -53,7 +60,12 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
             Shape::Attention { heads, queries, keys } => format!("{heads} heads x {queries} x {keys}"),
         };
         // Writing into a string cannot fail.
-        let _ = writeln!(text, "{order:4}  {:width$}  {shape:24} {:>14} B", entry.id, entry.shape.bytes());
+        let _ = writeln!(
+            text,
+            "{order:4}  {:width$}  {shape:24} {:>14} B",
+            entry.id,
+            entry.shape.bytes()
+        );
     }
     terminal::print(&text)
 }

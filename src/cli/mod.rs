@@ -35,7 +35,11 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::note(&error.to_string());
-            ExitCode::from(if matches!(error, Error::Usage(_)) { BAD_ARGUMENTS } else { FAILED })
+            ExitCode::from(if matches!(error, Error::Usage(_)) {
+                BAD_ARGUMENTS
+            } else {
+                FAILED
+            })
         }
     }
 }

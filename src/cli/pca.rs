@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use image::{ColorType, ImageFormat};
-
 use super::args::PcaArguments;
 use crate::{
     activation::FeatureMap,
@@ -13,7 +11,7 @@ use crate::{
     },
     error::{Error, Result},
     extract::{
-        output::{replace_file, write_folder},
+        output::{replace_file, write_folder, write_png},
         saved::SavedActivations,
     },
 };
@@ -28,13 +26,27 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
     for (number, path) in arguments.files.iter().enumerate() {
         let saved = SavedActivations::open(path)?;
         for id in arguments.id.iter().flat_map(|ids| ids.split(',')) {
-            let map = saved.array(id)?.feature_map(arguments.image_index).map_err(|error| error.context(id))?;
-            let prefix = if several_files { format!("{number}-{}-", stem(path)) } else { String::new() };
+            let map = saved
+                .array(id)?
+                .feature_map(arguments.image_index)
+                .map_err(|error| error.context(id))?;
+            let prefix = if several_files {
+                format!("{number}-{}-", stem(path))
+            } else {
+                String::new()
+            };
             maps.push((format!("{prefix}{}", file_name(id)), map));
         }
     }
-    let pictures = if arguments.reference { reference(&maps)? } else { coloured(&maps, arguments.joint)? };
-    let is_png = arguments.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    let pictures = if arguments.reference {
+        reference(&maps)?
+    } else {
+        coloured(&maps, arguments.joint)?
+    };
+    let is_png = arguments
+        .out
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     if is_png {
         let [(_, picture)] = pictures.as_slice() else {
             return Err(Error::usage(format!(
@@ -42,11 +54,11 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
                 pictures.len()
             )));
         };
-        return replace_file(&arguments.out, |temporary| write_png(temporary, picture, &arguments.out));
+        return replace_file(&arguments.out, |temporary| write_large(temporary, picture));
     }
     write_folder(&arguments.out, |folder| {
         for (name, picture) in &pictures {
-            write_png(&folder.join(format!("{name}.png")), picture, &arguments.out)?;
+            write_large(&folder.join(format!("{name}.png")), picture)?;
         }
         Ok(())
     })
@@ -55,7 +67,9 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
 type Named = Vec<(String, colour::Picture)>;
 
 fn reference(maps: &[(String, FeatureMap)]) -> Result<Named> {
-    maps.iter().map(|(name, map)| Ok((name.clone(), colour::reference_picture(map)?))).collect()
+    maps.iter()
+        .map(|(name, map)| Ok((name.clone(), colour::reference_picture(map)?)))
+        .collect()
 }
 
 fn coloured(maps: &[(String, FeatureMap)], joint: bool) -> Result<Named> {
@@ -64,7 +78,10 @@ fn coloured(maps: &[(String, FeatureMap)], joint: bool) -> Result<Named> {
     let mut pictures = Named::new();
     for group in groups {
         let basis = pca::fit(&group.iter().map(|(_, map)| map).collect::<Vec<_>>(), &options)?;
-        let scores = group.iter().map(|(_, map)| basis.project(map)).collect::<Result<Vec<_>>>()?;
+        let scores = group
+            .iter()
+            .map(|(_, map)| basis.project(map))
+            .collect::<Result<Vec<_>>>()?;
         let range = ColourRange::of(&scores.iter().collect::<Vec<_>>(), RangeRule::MinMax)?;
         for ((name, _), scores) in group.iter().zip(&scores) {
             pictures.push((name.clone(), colour::colour(scores, &range)));
@@ -74,7 +91,9 @@ fn coloured(maps: &[(String, FeatureMap)], joint: bool) -> Result<Named> {
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// A tensor's name as the name of a file.
@@ -82,15 +101,7 @@ fn file_name(id: &str) -> String {
     id.replace(['/', '\\'], "-")
 }
 
-fn write_png(path: &Path, picture: &colour::Picture, named: &Path) -> Result<()> {
+fn write_large(path: &Path, picture: &colour::Picture) -> Result<()> {
     let large = picture.resized_nearest(WIDTH);
-    image::save_buffer_with_format(
-        path,
-        &large.rgb,
-        large.width as u32,
-        large.height as u32,
-        ColorType::Rgb8.into(),
-        ImageFormat::Png,
-    )
-    .map_err(|error| Error::failed(format!("cannot write {}: {error}", named.display())))
+    write_png(path, [large.width, large.height], &large.rgb)
 }

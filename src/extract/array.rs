@@ -19,9 +19,14 @@ pub struct Array {
 impl Array {
     /// An array of the given shape.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
-        let expected = shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
+        let expected = shape
+            .iter()
+            .try_fold(1_usize, |product, side| product.checked_mul(*side));
         if expected != Some(data.len()) {
-            return Err(Error::failed(format!("an array of shape {shape:?} cannot hold {} numbers", data.len())));
+            return Err(Error::failed(format!(
+                "an array of shape {shape:?} cannot hold {} numbers",
+                data.len()
+            )));
         }
         Ok(Self { shape, data })
     }
@@ -29,7 +34,10 @@ impl Array {
     /// Copies a tensor from whatever device and dtype it has.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let data = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        Ok(Self { shape: tensor.dims().to_vec(), data })
+        Ok(Self {
+            shape: tensor.dims().to_vec(),
+            data,
+        })
     }
 
     /// The array as a tensor.
@@ -46,7 +54,9 @@ impl Array {
     pub fn row(&self, index: usize) -> Result<&[f32]> {
         let rows = self.rows();
         if index >= rows {
-            return Err(Error::usage(format!("there is no picture {index}: the file holds {rows}, counted from 0")));
+            return Err(Error::usage(format!(
+                "there is no picture {index}: the file holds {rows}, counted from 0"
+            )));
         }
         let length = self.data.len() / rows;
         Ok(&self.data[index * length..(index + 1) * length])

@@ -66,25 +66,42 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         .map(|path| {
             let picture = Picture::read(path, WHITE)?;
             let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
-            Ok((path.clone(), Prepared { picture: plan.apply(&picture)?, framing: *plan.framing() }))
+            Ok((
+                path.clone(),
+                Prepared {
+                    picture: plan.apply(&picture)?,
+                    framing: *plan.framing(),
+                },
+            ))
         })
         .collect::<Result<Vec<_>>>()?;
     let given = request.noise_file.as_deref().map(read_noise).transpose()?;
     let settings = PassSettings {
         t: request.t,
         prompt: request.prompt.clone(),
-        noise: Noise { seed: request.seed, given },
+        noise: Noise {
+            seed: request.seed,
+            given,
+        },
         vae: request.vae,
         ensemble: request.ensemble,
     };
-    Ok(Planned { spec, selection, pictures, settings })
+    Ok(Planned {
+        spec,
+        selection,
+        pictures,
+        settings,
+    })
 }
 
 /// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
 fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
     let list = spec.plain_catalogue(working);
     let path = Path::new(text);
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+    if path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+    {
         let names = parse_layer_file(&read_text(path)?).map_err(|error| error.context(path.display()))?;
         return Selection::from_names(names.iter().map(String::as_str), &list)
             .map_err(|error| error.context(path.display()));
@@ -106,26 +123,39 @@ fn read_noise(path: &Path) -> Result<GivenNoise> {
     };
     let noise = load("in.noise")?
         .ok_or_else(|| Error::failed(format!("the noise file {} holds no tensor in.noise", path.display())))?;
-    Ok(GivenNoise { noise, vae_noise: load("in.vae_noise")? })
+    Ok(GivenNoise {
+        noise,
+        vae_noise: load("in.vae_noise")?,
+    })
 }
 
 impl Planned {
     /// Whether all pictures have one working size, which one pass needs.
     pub fn has_one_size(&self) -> bool {
-        self.pictures.windows(2).all(|pair| pair[0].1.framing.working == pair[1].1.framing.working)
+        self.pictures
+            .windows(2)
+            .all(|pair| pair[0].1.framing.working == pair[1].1.framing.working)
     }
 
     /// The working sizes found, for a message.
     pub fn sizes(&self) -> String {
-        let mut sizes: Vec<String> =
-            self.pictures.iter().map(|(_, picture)| picture.framing.working.to_string()).collect();
+        let mut sizes: Vec<String> = self
+            .pictures
+            .iter()
+            .map(|(_, picture)| picture.framing.working.to_string())
+            .collect();
         sizes.dedup();
         sizes.join(", ")
     }
 
     /// One plan per picture, in order.
     pub fn split(self) -> Vec<Self> {
-        let Self { spec, selection, pictures, settings } = self;
+        let Self {
+            spec,
+            selection,
+            pictures,
+            settings,
+        } = self;
         let alone = |picture| Self {
             spec: spec.clone(),
             selection: selection.clone(),
@@ -150,10 +180,13 @@ impl Planned {
     pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
         let started = Instant::now();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
-        let Some(first) = prepared.first() else { return Err(Error::usage("no picture was given")) };
+        let Some(first) = prepared.first() else {
+            return Err(Error::usage("no picture was given"));
+        };
         let list = model.spec.plain_catalogue(first.framing.working);
-        let mut averager =
-            Averager::new(prepared.len(), self.settings.ensemble, |_, array| pooled(array, request.pool));
+        let mut averager = Averager::new(prepared.len(), self.settings.ensemble, |_, array| {
+            pooled(array, request.pool)
+        });
         let mut intermediates = Intermediates::new();
         run_pass(
             model,
@@ -185,19 +218,33 @@ impl Planned {
             pictures: self
                 .pictures
                 .iter()
-                .map(|(path, picture)| FramedPicture { path: path.clone(), framing: picture.framing })
+                .map(|(path, picture)| FramedPicture {
+                    path: path.clone(),
+                    framing: picture.framing,
+                })
                 .collect(),
             ids: activations.iter().map(|(id, _)| id.to_string()).collect(),
             seconds: started.elapsed().as_secs_f64(),
         };
-        Ok(Extracted { activations, intermediates, record: Record { request: request.clone(), ran } })
+        Ok(Extracted {
+            activations,
+            intermediates,
+            record: Record {
+                request: request.clone(),
+                ran,
+            },
+        })
     }
 }
 
 /// Adaptive average pooling of the last two dimensions to (⌊h/R⌋, ⌊w/R⌋), for maps over (queries, keys).
 fn pooled(array: Array, factor: Option<usize>) -> Result<Array> {
-    let Some(factor) = factor.filter(|factor| *factor > 1) else { return Ok(array) };
-    let [rows, planes, height, width] = array.shape[..] else { return Ok(array) };
+    let Some(factor) = factor.filter(|factor| *factor > 1) else {
+        return Ok(array);
+    };
+    let [rows, planes, height, width] = array.shape[..] else {
+        return Ok(array);
+    };
     let (from, to) = (
         crate::activation::Grid::new(height, width),
         crate::activation::Grid::new(height / factor, width / factor),

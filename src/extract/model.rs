@@ -72,13 +72,17 @@ impl Place {
     /// The device asked for, with the number format that runs there.
     pub fn open(device: DeviceChoice, precision: Precision) -> Result<Self> {
         let unavailable = |name: &str, error: candle_core::Error| {
-            Error::failed(format!("the device \"{name}\" cannot be used: {error}; use --device cpu"))
+            Error::failed(format!(
+                "the device \"{name}\" cannot be used: {error}; use --device cpu"
+            ))
         };
         let device = match device {
             DeviceChoice::Cpu => Device::Cpu,
             DeviceChoice::Cuda => Device::new_cuda(0).map_err(|error| unavailable("cuda", error))?,
             DeviceChoice::Metal => Device::new_metal(0).map_err(|error| unavailable("metal", error))?,
-            DeviceChoice::Auto => Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu),
+            DeviceChoice::Auto => Device::new_cuda(0)
+                .or_else(|_| Device::new_metal(0))
+                .unwrap_or(Device::Cpu),
         };
         let dtype = match precision {
             _ if device.is_cpu() => DType::F32,
@@ -146,7 +150,9 @@ impl Model {
         let network = match &spec.network {
             NetworkSpec::StableDiffusion { unet, vae } => {
                 unet.check_runnable()?;
-                let (Some(folder), Some(vae)) = (&spec.path, vae) else { return Err(missing()) };
+                let (Some(folder), Some(vae)) = (&spec.path, vae) else {
+                    return Err(missing());
+                };
                 // The autoencoder of SDXL overflows in f16; all of them are small enough for f32.
                 let store = open_weights(&folder.join("vae"), WEIGHTS_STEM)?;
                 let vae = VaeEncoder::new(vae.clone(), store.var_builder(DType::F32, &place.device))?;
@@ -161,11 +167,18 @@ impl Model {
             }
             NetworkSpec::Adm { config, store } => {
                 let store = store.as_ref().ok_or_else(missing)?;
-                Network::Adm(Box::new(AdmUnet::new(config, store.var_builder(place.dtype, &place.device))?))
+                Network::Adm(Box::new(AdmUnet::new(
+                    config,
+                    store.var_builder(place.dtype, &place.device),
+                )?))
             }
         };
         watch(1.0)?;
-        Ok(Self { spec: spec.clone(), place, network })
+        Ok(Self {
+            spec: spec.clone(),
+            place,
+            network,
+        })
     }
 
     /// What the denoiser's input for a working picture is made from; known pictures are not encoded again.
@@ -198,11 +211,17 @@ impl Model {
     /// The text states (1, T, D) of a prompt, if the model reads one. The text encoder is large: it is read, used and
     /// let go; known prompts are not encoded again.
     pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<Tensor>> {
-        let Network::StableDiffusion { prompts, .. } = &mut self.network else { return Ok(None) };
+        let Network::StableDiffusion { prompts, .. } = &mut self.network else {
+            return Ok(None);
+        };
         if let Some(known) = prompts.get(prompt) {
             return Ok(Some(known));
         }
-        let folder = self.spec.path.as_deref().ok_or_else(|| Error::failed("a model with text has a folder"))?;
+        let folder = self
+            .spec
+            .path
+            .as_deref()
+            .ok_or_else(|| Error::failed("a model with text has a folder"))?;
         let encoder = TextEncoder::open(folder, "text_encoder", "tokenizer", &self.place.device, DType::F32)?;
         let states = encoder.encode(prompt, watch)?.last;
         prompts.put(prompt.to_owned(), states.clone());
@@ -219,7 +238,10 @@ impl Model {
             (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),
             (Network::StableDiffusion { unet, .. }, Some(text)) => {
                 let (_, tokens, width) = text.dims3()?;
-                let text = text.broadcast_as((rows, tokens, width))?.contiguous()?.to_dtype(self.place.dtype)?;
+                let text = text
+                    .broadcast_as((rows, tokens, width))?
+                    .contiguous()?
+                    .to_dtype(self.place.dtype)?;
                 unet.forward(&x, &timesteps, &text, probe)
             }
             (Network::StableDiffusion { .. }, None) => {
@@ -250,7 +272,10 @@ struct Recent<K, V> {
 
 impl<K, V: Clone> Recent<K, V> {
     fn new(limit: usize) -> Self {
-        Self { limit, kept: VecDeque::new() }
+        Self {
+            limit,
+            kept: VecDeque::new(),
+        }
     }
 
     fn get<Q: ?Sized + PartialEq>(&mut self, key: &Q) -> Option<V>

@@ -10,6 +10,7 @@ use std::{
 };
 
 use half::f16;
+use image::{ExtendedColorType, ImageFormat};
 use safetensors::{Dtype, View, serialize_to_file};
 use serde_json::Value;
 
@@ -25,7 +26,8 @@ const FILE_EXTENSION: &str = "safetensors";
 
 /// Whether an output path means one safetensors file.
 pub fn is_file_path(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(FILE_EXTENSION))
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(FILE_EXTENSION))
 }
 
 /// An array as safetensors wants it.
@@ -84,7 +86,10 @@ pub fn check_writable(path: &Path) -> Result<()> {
         )));
     }
     match (is_file_path(path), path.is_dir(), path.exists()) {
-        (true, true, _) => Err(Error::failed(format!("cannot write {}: it is a folder", path.display()))),
+        (true, true, _) => Err(Error::failed(format!(
+            "cannot write {}: it is a folder",
+            path.display()
+        ))),
         (false, false, true) => Err(Error::failed(format!(
             "cannot write {}: it is a file; an output that does not end in .{FILE_EXTENSION} is a folder",
             path.display()
@@ -97,7 +102,11 @@ pub fn check_writable(path: &Path) -> Result<()> {
 pub fn write_safetensors(path: &Path, arrays: &[(String, &Array, StoreFormat)], record: &Value) -> Result<()> {
     check_writable(path)?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), record.to_string())]);
-    let views = || arrays.iter().map(|(name, array, format)| (name.as_str(), Stored { array, format: *format }));
+    let views = || {
+        arrays
+            .iter()
+            .map(|(name, array, format)| (name.as_str(), Stored { array, format: *format }))
+    };
     replace_file(path, |temporary| {
         serialize_to_file(views(), Some(metadata), temporary)
             .map_err(|error| Error::failed(format!("cannot write {}: {error}", path.display())))
@@ -156,7 +165,9 @@ pub fn replace_file(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resu
         .tempfile_in(&parent)
         .map_err(|error| Error::io("write into", &parent, &error))?;
     fill(temporary.path())?;
-    let kept = temporary.persist(&target).map_err(|error| Error::io("write", path, &error.error))?;
+    let kept = temporary
+        .persist(&target)
+        .map_err(|error| Error::io("write", path, &error.error))?;
     share_like_other_files(&kept);
     Ok(())
 }
@@ -194,8 +205,10 @@ pub fn write_npy(path: &Path, array: &Array, format: StoreFormat) -> Result<()> 
     };
     let sides: Vec<String> = array.shape.iter().map(usize::to_string).collect();
     let comma = if sides.len() == 1 { "," } else { "" };
-    let mut header =
-        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{comma}), }}", sides.join(", "));
+    let mut header = format!(
+        "{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{comma}), }}",
+        sides.join(", ")
+    );
     let unpadded = MAGIC.len() + LENGTH_BYTES + header.len() + 1;
     header.push_str(&" ".repeat(unpadded.next_multiple_of(ALIGNMENT) - unpadded));
     header.push('\n');
@@ -209,4 +222,16 @@ pub fn write_npy(path: &Path, array: &Array, format: StoreFormat) -> Result<()> 
         .and_then(|()| file.write_all(&bytes_of(&array.data, format)))
         .and_then(|()| file.flush())
         .map_err(failed)
+}
+
+/// Writes 8-bit pixels, row-major, RGB or RGBA by their number, as a PNG.
+pub fn write_png(path: &Path, [width, height]: [usize; 2], pixels: &[u8]) -> Result<()> {
+    let opaque = pixels.len() == width * height * 3;
+    let format = if opaque {
+        ExtendedColorType::Rgb8
+    } else {
+        ExtendedColorType::Rgba8
+    };
+    image::save_buffer_with_format(path, pixels, width as u32, height as u32, format, ImageFormat::Png)
+        .map_err(|error| Error::failed(format!("cannot write {}: {error}", path.display())))
 }

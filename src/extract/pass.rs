@@ -115,7 +115,11 @@ pub fn run_pass(
         outputs.extend(model.denoise(&x, settings.t, input.text.as_ref(), &mut probe)?);
     }
     if let Some(kept) = intermediates {
-        let name = if input.text.is_some() { "mid.unet_out" } else { "mid.model_out" };
+        let name = if input.text.is_some() {
+            "mid.unet_out"
+        } else {
+            "mid.model_out"
+        };
         kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);
     }
     watch(1.0)
@@ -130,10 +134,14 @@ fn prepare_input(
 ) -> Result<Input> {
     let mixture = model.spec.schedule.at(settings.t)?;
     let members = settings.ensemble;
-    let Some(first) = pictures.first() else { return Err(Error::usage("no picture was given")) };
+    let Some(first) = pictures.first() else {
+        return Err(Error::usage("no picture was given"));
+    };
     let working = first.framing.working;
     if pictures.iter().any(|picture| picture.framing.working != working) {
-        return Err(Error::usage("the pictures have different working sizes: one pass takes one size"));
+        return Err(Error::usage(
+            "the pictures have different working sizes: one pass takes one size",
+        ));
     }
     let rows = pictures.len().saturating_mul(members);
     if members == 0 || rows > MAX_ROWS {
@@ -173,10 +181,18 @@ fn prepare_input(
     let noise = on_device(&noise)?;
     let mixed = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
     if let Some(kept) = intermediates {
-        let input = Input { rows: mixed.clone(), text: text.clone(), mixture };
+        let input = Input {
+            rows: mixed.clone(),
+            text: text.clone(),
+            mixture,
+        };
         keep_intermediates(kept, model, pictures, &encoded, &clean, &noise, &input, settings)?;
     }
-    Ok(Input { rows: mixed, text, mixture })
+    Ok(Input {
+        rows: mixed,
+        text,
+        mixture,
+    })
 }
 
 /// The diffusion noise, and the autoencoder's where it is used.
@@ -230,7 +246,11 @@ fn keep_intermediates(
     let range = model.spec.size_rule().pixel_range();
     let images = pictures.iter().map(|picture| {
         let size = picture.picture.size();
-        Ok(Tensor::from_vec(picture.picture.to_chw(range), (1, 3, size.height, size.width), clean.device())?)
+        Ok(Tensor::from_vec(
+            picture.picture.to_chw(range),
+            (1, 3, size.height, size.width),
+            clean.device(),
+        )?)
     });
     keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
     keep("in.noise", noise)?;
@@ -246,19 +266,36 @@ fn keep_intermediates(
         keep("mid.x_t", &input.rows)?;
         return keep("mid.timesteps", &timestep);
     }
-    keep("mid.vae_mean", &Tensor::cat(&posteriors.iter().map(|p| &p.mean).collect::<Vec<_>>(), 0)?)?;
-    keep("mid.vae_std", &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?)?;
-    let clean_rows = if settings.vae == VaeMode::Mean { per_picture(clean)? } else { clean.clone() };
+    keep(
+        "mid.vae_mean",
+        &Tensor::cat(&posteriors.iter().map(|p| &p.mean).collect::<Vec<_>>(), 0)?,
+    )?;
+    keep(
+        "mid.vae_std",
+        &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
+    )?;
+    let clean_rows = if settings.vae == VaeMode::Mean {
+        per_picture(clean)?
+    } else {
+        clean.clone()
+    };
     keep("mid.latents_clean", &clean_rows)?;
     // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
-    let before_scaling = if model.spec.schedule.scales_input { 1.0 / input.mixture.signal } else { 1.0 };
+    let before_scaling = if model.spec.schedule.scales_input {
+        1.0 / input.mixture.signal
+    } else {
+        1.0
+    };
     keep("mid.latents_noisy", &(&input.rows * before_scaling)?)?;
     keep("mid.unet_in", &input.rows)?;
     keep("mid.unet_timestep", &timestep)?;
     if let Some(text) = &input.text {
         let (_, tokens, width) = text.dims3()?;
         keep("mid.prompt_embeds", text)?;
-        keep("mid.encoder_hidden_states", &text.broadcast_as((input.rows.dim(0)?, tokens, width))?.contiguous()?)?;
+        keep(
+            "mid.encoder_hidden_states",
+            &text.broadcast_as((input.rows.dim(0)?, tokens, width))?.contiguous()?,
+        )?;
     }
     Ok(())
 }
@@ -275,7 +312,12 @@ pub struct Averager<'a> {
 impl<'a> Averager<'a> {
     /// For `pictures` of `members` rows each; `reduce` maps what was recorded to what is kept, and must be linear.
     pub fn new(pictures: usize, members: usize, reduce: impl Fn(Tap, Array) -> Result<Array> + 'a) -> Self {
-        Self { pictures, members, reduce: Box::new(reduce), kept: BTreeMap::new() }
+        Self {
+            pictures,
+            members,
+            reduce: Box::new(reduce),
+            kept: BTreeMap::new(),
+        }
     }
 
     /// Takes the rows `range` of one activation.
@@ -290,7 +332,10 @@ impl<'a> Averager<'a> {
         let sum = self.kept.entry(tap).or_insert_with(|| {
             let mut shape = rows.shape.clone();
             shape[0] = self.pictures;
-            Array { shape, data: vec![0.0; self.pictures * length] }
+            Array {
+                shape,
+                data: vec![0.0; self.pictures * length],
+            }
         });
         let weight = 1.0 / self.members as f32;
         for (row, numbers) in range.zip(rows.data.chunks_exact(length.max(1))) {
@@ -311,6 +356,10 @@ impl<'a> Averager<'a> {
 
 /// Bytes that the selected activations of one request will take in f32.
 pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize) -> usize {
-    let each: usize = selection.iter().filter_map(|tap| list.entry(tap)).map(|entry| entry.shape.bytes()).sum();
+    let each: usize = selection
+        .iter()
+        .filter_map(|tap| list.entry(tap))
+        .map(|entry| entry.shape.bytes())
+        .sum();
     each.saturating_mul(pictures)
 }

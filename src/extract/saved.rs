@@ -35,11 +35,18 @@ impl SavedActivations {
         };
         let source = if path.is_dir() {
             let entries = fs::read_dir(path).map_err(|error| Error::io("read the folder", path, &error))?;
-            let mut files: Vec<_> =
-                entries.flatten().map(|entry| entry.path()).filter(|path| is_npy(path)).filter_map(named).collect();
+            let mut files: Vec<_> = entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| is_npy(path))
+                .filter_map(named)
+                .collect();
             files.sort();
             if files.is_empty() {
-                return Err(Error::failed(format!("the folder {} holds no .npy files", path.display())));
+                return Err(Error::failed(format!(
+                    "the folder {} holds no .npy files",
+                    path.display()
+                )));
             }
             Source::Npy(files)
         } else if is_npy(path) {
@@ -49,12 +56,14 @@ impl SavedActivations {
             fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
             // SAFETY: the map is only read; see `weights::Store`.
             #[allow(unsafe_code)]
-            let mapped = unsafe { MmapedSafetensors::new(path) }.map_err(|error| {
-                Error::failed(format!("{} cannot be read as safetensors: {error}", path.display()))
-            })?;
+            let mapped = unsafe { MmapedSafetensors::new(path) }
+                .map_err(|error| Error::failed(format!("{} cannot be read as safetensors: {error}", path.display())))?;
             Source::Safetensors(mapped)
         };
-        Ok(Self { path: path.to_owned(), source })
+        Ok(Self {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// The names of the tensors, sorted.
@@ -83,8 +92,12 @@ impl SavedActivations {
 
     fn unknown(&self, name: &str) -> Error {
         let names = self.names();
-        let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
-        let hint = nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
+        let nearest = names
+            .iter()
+            .min_by_key(|known| strsim::damerau_levenshtein(known, name));
+        let hint = nearest
+            .map(|name| format!("; did you mean \"{name}\"?"))
+            .unwrap_or_default();
         Error::usage(format!(
             "{} holds no tensor \"{name}\"{hint} (it holds {})",
             self.path.display(),

@@ -76,7 +76,10 @@ impl ModelSpec {
             if path.join("unet").join("config.json").is_file() {
                 return Self::from_hub_folder(name, path);
             }
-            if path.join("config.json").is_file() || path.join("model.pt").is_file() || path.join("model.safetensors").is_file() {
+            if path.join("config.json").is_file()
+                || path.join("model.pt").is_file()
+                || path.join("model.safetensors").is_file()
+            {
                 let (config, store) = adm::open(path)?;
                 return Ok(Self::from_adm(name, Some(path), config, Some(store)));
             }
@@ -122,7 +125,11 @@ impl ModelSpec {
                 Self::from_adm(entry.key, None, config, None)
             }
         };
-        Ok(Self { native_side: entry.side, default_t: entry.default_t, ..spec })
+        Ok(Self {
+            native_side: entry.side,
+            default_t: entry.default_t,
+            ..spec
+        })
     }
 
     fn from_hub_folder(name: &str, folder: &Path) -> Result<Self> {
@@ -157,7 +164,11 @@ impl ModelSpec {
 
     fn from_adm(name: &str, path: Option<&Path>, config: AdmConfig, store: Option<Store>) -> Self {
         let steps = config.diffusion_steps;
-        let prediction = if config.predict_xstart { Prediction::Sample } else { Prediction::Epsilon };
+        let prediction = if config.predict_xstart {
+            Prediction::Sample
+        } else {
+            Prediction::Epsilon
+        };
         let schedule = match config.noise_schedule {
             NoiseSchedule::Linear => Schedule::linear(steps),
             NoiseSchedule::Cosine => Schedule::cosine(steps),
@@ -183,8 +194,12 @@ impl ModelSpec {
     /// Which working sizes it takes.
     pub fn size_rule(&self) -> SizeRule {
         match &self.network {
-            NetworkSpec::StableDiffusion { .. } => SizeRule::Latent { multiple: LATENT_STRIDE },
-            NetworkSpec::Adm { config, .. } => SizeRule::Adm { multiple: config.size_multiple() },
+            NetworkSpec::StableDiffusion { .. } => SizeRule::Latent {
+                multiple: LATENT_STRIDE,
+            },
+            NetworkSpec::Adm { config, .. } => SizeRule::Adm {
+                multiple: config.size_multiple(),
+            },
         }
     }
 
@@ -204,9 +219,11 @@ impl ModelSpec {
     /// (channels, rows, columns) of what the noise is mixed with, at a working size.
     pub fn noised_shape(&self, working: Size) -> [usize; 3] {
         match &self.network {
-            NetworkSpec::StableDiffusion { unet, .. } => {
-                [unet.in_channels, working.height / LATENT_STRIDE, working.width / LATENT_STRIDE]
-            }
+            NetworkSpec::StableDiffusion { unet, .. } => [
+                unet.in_channels,
+                working.height / LATENT_STRIDE,
+                working.width / LATENT_STRIDE,
+            ],
             NetworkSpec::Adm { .. } => [adm::COLOURS, working.height, working.width],
         }
     }
