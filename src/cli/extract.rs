@@ -12,11 +12,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     extract::{
-        array::Array,
-        job::{self, Extracted, Planned},
+        job::{self, Planned},
         model::{Model, Precision},
-        output::{check_writable, is_file_path, write_npy_folder, write_safetensors},
-        request::{ExtractRequest, StoreFormat},
+        output::{check_writable, is_file_path},
+        request::ExtractRequest,
         spec::ModelSpec,
     },
 };
@@ -58,7 +57,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     say_what_computes(&model, &request);
     if planned.has_one_size() {
         let extracted = planned.run(&request, &mut model, &mut |done| watch(job::after_loading(done)))?;
-        write(&arguments.out, &extracted, arguments.store)?;
+        extracted.write(&arguments.out, arguments.store)?;
     } else {
         extract_apart(planned, &request, &mut model, &arguments.out, &mut |done| {
             watch(job::after_loading(done))
@@ -87,7 +86,7 @@ fn extract_apart(
             ..request.clone()
         };
         let extracted = planned.run(&request, model, &mut |done| watch((index as f32 + done) / total))?;
-        write(&folder, &extracted, request.store)?;
+        extracted.write(&folder, request.store)?;
     }
     Ok(())
 }
@@ -106,25 +105,6 @@ fn folder_name(pictures: &[PathBuf], taken: &mut HashSet<String>) -> String {
         name = format!("{stem}-{count}");
     }
     name
-}
-
-fn write(out: &Path, extracted: &Extracted, store: StoreFormat) -> Result<()> {
-    let activations = extracted
-        .activations
-        .iter()
-        .map(|(id, array)| (id.to_string(), array, store));
-    let intermediates = extracted
-        .intermediates
-        .iter()
-        .map(|(name, array)| (name.clone(), array, StoreFormat::F32));
-    let arrays: Vec<(String, &Array, StoreFormat)> = activations.chain(intermediates).collect();
-    let record = serde_json::to_value(&extracted.record)
-        .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
-    if is_file_path(out) {
-        write_safetensors(out, &arrays, &record)
-    } else {
-        write_npy_folder(out, &arrays, &record)
-    }
 }
 
 /// One line for each option that the model does not use.

@@ -58,7 +58,10 @@ pub struct SharedCache(Arc<Mutex<Cache>>);
 impl SharedCache {
     /// An empty cache that keeps at most `limit_bytes` of maps.
     pub fn new(limit_bytes: usize) -> Self {
-        Self(Arc::new(Mutex::new(Cache { limit_bytes, ..Cache::default() })))
+        Self(Arc::new(Mutex::new(Cache {
+            limit_bytes,
+            ..Cache::default()
+        })))
     }
 
     /// The cache itself. A panic of the other worker leaves it usable: every change of it is one call.
@@ -102,12 +105,20 @@ impl Cache {
         }
         self.remove((pass, id));
         while self.bytes + bytes > self.limit_bytes {
-            let Some(oldest) = self.maps.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| *key) else { break };
+            let Some(oldest) = self.maps.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| *key) else {
+                break;
+            };
             self.remove(oldest);
         }
         self.clock += 1;
         self.bytes += bytes;
-        self.maps.insert((pass, id), Kept { map: Arc::new(map), used: self.clock });
+        self.maps.insert(
+            (pass, id),
+            Kept {
+                map: Arc::new(map),
+                used: self.clock,
+            },
+        );
     }
 
     fn remove(&mut self, key: (PassId, Id)) {
@@ -131,7 +142,12 @@ impl Cache {
 
     /// The ids kept of a pass, in the order of the vocabulary.
     pub fn ids(&self, pass: PassId) -> Vec<Id> {
-        let mut ids: Vec<Id> = self.maps.keys().filter(|(kept, _)| *kept == pass).map(|(_, id)| *id).collect();
+        let mut ids: Vec<Id> = self
+            .maps
+            .keys()
+            .filter(|(kept, _)| *kept == pass)
+            .map(|(_, id)| *id)
+            .collect();
         ids.sort();
         ids
     }

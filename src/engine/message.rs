@@ -67,7 +67,11 @@ impl PictureSource {
     pub fn name(&self) -> String {
         match self {
             Self::Sample(name) => name.clone(),
-            Self::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Self::File(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
         }
     }
 }
@@ -322,7 +326,10 @@ pub struct Layer {
 
 impl From<&Entry> for Layer {
     fn from(entry: &Entry) -> Self {
-        Self { id: entry.id, shape: entry.shape }
+        Self {
+            id: entry.id,
+            shape: entry.shape,
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use super::{
     framing::{Plan, Prepared, WorkingSize},
     image::{Picture, Size, WHITE},
     model::{Model, Place},
+    output::{is_file_path, write_npy_folder, write_safetensors},
     pass::{Averager, GivenNoise, Intermediates, Noise, PassSettings, run_pass},
-    request::{ExtractRequest, FramedPicture, Provenance, Record},
+    request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     spec::ModelSpec,
 };
 use crate::{
@@ -34,6 +35,29 @@ pub struct Extracted {
     pub intermediates: Intermediates,
     /// What was asked and what ran.
     pub record: Record,
+}
+
+impl Extracted {
+    /// Writes everything into one safetensors file or a folder of .npy files, as the path says.
+    pub fn write(&self, out: &Path, store: StoreFormat) -> Result<()> {
+        let activations = self
+            .activations
+            .iter()
+            .map(|(id, array)| (id.to_string(), array, store));
+        // The inner tensors are for comparing with a reference: they keep their digits.
+        let intermediates = self
+            .intermediates
+            .iter()
+            .map(|(name, array)| (name.clone(), array, StoreFormat::F32));
+        let arrays: Vec<(String, &Array, StoreFormat)> = activations.chain(intermediates).collect();
+        let record = serde_json::to_value(&self.record)
+            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
+        if is_file_path(out) {
+            write_safetensors(out, &arrays, &record)
+        } else {
+            write_npy_folder(out, &arrays, &record)
+        }
+    }
 }
 
 /// Everything about a request that can be known, and can be wrong, before weights are read.
@@ -202,30 +226,13 @@ impl Planned {
             .into_iter()
             .filter_map(|(tap, array)| Some((list.entry(tap)?.id, array)))
             .collect();
-        let mixture = model.spec.schedule.at(request.t)?;
-        let ran = Provenance {
-            featscope: env!("CARGO_PKG_VERSION").to_owned(),
-            weights: match &model.spec.path {
-                Some(path) => path.display().to_string(),
-                None => "embedded".to_owned(),
-            },
-            t_ran: request.t,
-            signal: mixture.signal,
-            noise: mixture.noise,
-            noise_fraction: mixture.noise_fraction(),
-            device: model.place.device_name().to_owned(),
-            dtype: model.place.dtype_name().to_owned(),
-            pictures: self
-                .pictures
-                .iter()
-                .map(|(path, picture)| FramedPicture {
-                    path: path.clone(),
-                    framing: picture.framing,
-                })
-                .collect(),
-            ids: activations.iter().map(|(id, _)| id.to_string()).collect(),
-            seconds: started.elapsed().as_secs_f64(),
-        };
+        let pictures = self.pictures.iter().map(|(path, picture)| FramedPicture {
+            path: path.clone(),
+            framing: picture.framing,
+        });
+        let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
+        let seconds = started.elapsed().as_secs_f64();
+        let ran = Provenance::of(model, request.t, pictures.collect(), ids, seconds)?;
         Ok(Extracted {
             activations,
             intermediates,

@@ -26,7 +26,7 @@ const PICTURES_DONE: f32 = 0.3;
 const PROMPT_DONE: f32 = 0.35;
 
 /// Which latent of a picture is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum VaeMode {
     /// The posterior's mean: the same map every time.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     framing::{Framing, WorkingSize},
-    model::{DeviceChoice, Precision},
+    model::{DeviceChoice, Model, Precision},
     pass::VaeMode,
 };
+use crate::error::Result;
 
 /// Format of the numbers in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -82,6 +83,26 @@ pub struct Provenance {
     pub ids: Vec<String>,
     /// Seconds from the loaded model to the last activation.
     pub seconds: f64,
+}
+
+impl Provenance {
+    /// What is known after a pass of `model` at timestep `t` over `pictures`.
+    pub fn of(model: &Model, t: u32, pictures: Vec<FramedPicture>, ids: Vec<String>, seconds: f64) -> Result<Self> {
+        let mixture = model.spec.schedule.at(t)?;
+        Ok(Self {
+            featscope: env!("CARGO_PKG_VERSION").to_owned(),
+            weights: model.spec.weights_label(),
+            t_ran: t,
+            signal: mixture.signal,
+            noise: mixture.noise,
+            noise_fraction: mixture.noise_fraction(),
+            device: model.place.device_name().to_owned(),
+            dtype: model.place.dtype_name().to_owned(),
+            pictures,
+            ids,
+            seconds,
+        })
+    }
 }
 
 /// A picture and its place in the working picture.

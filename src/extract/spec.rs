@@ -203,6 +203,13 @@ impl ModelSpec {
         }
     }
 
+    /// Where the weights come from, for provenance.
+    pub fn weights_label(&self) -> String {
+        self.path
+            .as_ref()
+            .map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
+    }
+
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.family() == Family::StableDiffusion
