@@ -122,8 +122,10 @@ impl Cache {
     }
 
     fn remove(&mut self, key: (PassId, Id)) {
-        if let Some(kept) = self.maps.remove(&key) {
-            self.bytes -= kept.map.bytes();
+        let Some(kept) = self.maps.remove(&key) else { return };
+        self.bytes -= kept.map.bytes();
+        if !self.maps.keys().any(|(pass, _)| *pass == key.0) {
+            self.infos.remove(&key.0);
         }
     }
 

@@ -283,7 +283,7 @@ impl Extractor {
                 .all(|tap| list.entry(tap).is_some_and(|entry| cache.has(pass, entry.id)));
             if all_kept {
                 drop(cache);
-                self.tell_captured(slot, pass, &list);
+                self.tell_captured(slot, pass, settings, &list);
                 return Ok(None);
             }
             (pass, cache.limit_bytes())
@@ -347,15 +347,17 @@ impl Extractor {
                 cache.put(pass, id, map);
             }
         }
-        self.tell_captured(slot, pass, &list);
+        self.tell_captured(slot, pass, settings, &list);
         Ok(Some(seconds))
     }
 
-    fn tell_captured(&self, slot: Slot, pass: PassId, list: &Catalogue) {
+    fn tell_captured(&self, slot: Slot, pass: PassId, settings: &RunSettings, list: &Catalogue) {
         let cache = self.cache.lock();
         let Some(info) = cache.info(pass) else { return };
         let capture = Capture {
             pass,
+            settings: settings.clone(),
+            kept_bytes: cache.bytes(),
             framing: info.framing,
             layers: list.entries().iter().map(Layer::from).collect(),
             ids: cache.ids(pass),
@@ -412,7 +414,7 @@ fn needed_for(list: &Catalogue, id: Id) -> Result<Selection> {
 }
 
 /// The queries and keys that a self-attention map is made of.
-pub(super) fn attention_sources(map: Id) -> Option<[Id; 2]> {
+pub fn attention_sources(map: Id) -> Option<[Id; 2]> {
     let leaves = match map.leaf {
         Leaf::Vit {
             block,

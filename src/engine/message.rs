@@ -349,6 +349,10 @@ pub struct OpenedPicture {
 pub struct Capture {
     /// The pass they belong to.
     pub pass: PassId,
+    /// The settings it ran with.
+    pub settings: RunSettings,
+    /// Bytes of all maps that are kept, of every pass.
+    pub kept_bytes: usize,
     /// The picture's place in the working picture.
     pub framing: Framing,
     /// Every activation with its shape at this working size.

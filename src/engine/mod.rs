@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use analyst::Analyst;
 use cache::SharedCache;
 use extractor::Extractor;
+pub use extractor::attention_sources;
 
 /// Feature maps kept by default: both pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;
