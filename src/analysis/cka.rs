@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     eigen::inner,
-    matrix::{Store, View, multiply, product},
+    matrix::{View, multiply, product},
     pool::pool_map,
 };
 use crate::{
@@ -200,7 +200,7 @@ impl Centred {
                 let strip_of = |map: &Self| {
                     let mut out = vec![0.0; height * map.rows];
                     let rows = View::new(&map.data[start * map.columns..], height, map.columns);
-                    product(rows, map.view().transposed(), &mut out, map.rows, Store::Replace);
+                    product(rows, map.view().transposed(), &mut out, map.rows);
                     out
                 };
                 inner(&strip_of(self), &strip_of(other))

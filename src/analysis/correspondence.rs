@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    matrix::{Store, View, product},
+    matrix::{View, product},
     sample::Axis,
     similarity::{Peak, check_query, dot, dot_wide, interpolated_vector, inverse_norm},
 };
@@ -214,7 +214,6 @@ pub fn mutual_nearest(a: &FeatureMap, b: &FeatureMap) -> Result<MutualMatches> {
                 View::new(&b_units, b_count, channels).transposed(),
                 &mut cosines,
                 b_count,
-                Store::Replace,
             );
             let forward: Vec<Peak> = cosines.chunks_exact(b_count).map(first_highest).collect();
             let backward = column_peaks(&cosines, b_count, block * PAIR_ROWS);

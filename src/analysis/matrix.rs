@@ -68,20 +68,11 @@ impl Real for f64 {
     const ONE: Self = 1.0;
 }
 
-/// What becomes of the numbers that were in the destination.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Store {
-    /// They are replaced.
-    Replace,
-    /// The product is added to them.
-    Add,
-}
-
-/// `out` = or += `left` · `right`; `out` has rows of `right.columns` numbers, `out_stride` apart.
+/// `out` = `left` · `right`; `out` has rows of `right.columns` numbers, `out_stride` apart.
 ///
 /// On one thread: callers that have much to do split their rows over threads themselves.
 #[allow(unsafe_code, reason = "gemm takes pointers; every extent is checked above the call")]
-pub(super) fn product<T: Real>(left: View<'_, T>, right: View<'_, T>, out: &mut [T], out_stride: usize, store: Store) {
+pub(super) fn product<T: Real>(left: View<'_, T>, right: View<'_, T>, out: &mut [T], out_stride: usize) {
     let (rows, columns, depth) = (left.rows, right.columns, left.columns);
     assert_eq!(depth, right.rows, "inner sizes of a matrix product");
     assert!(
@@ -106,7 +97,7 @@ pub(super) fn product<T: Real>(left: View<'_, T>, right: View<'_, T>, out: &mut 
             out.as_mut_ptr(),
             1,
             out_stride as isize,
-            store == Store::Add,
+            false,
             left.data.as_ptr(),
             left.column_stride as isize,
             left.row_stride as isize,
@@ -126,6 +117,6 @@ pub(super) fn product<T: Real>(left: View<'_, T>, right: View<'_, T>, out: &mut 
 /// `left` · `right` as new row-major numbers.
 pub(super) fn multiply<T: Real>(left: View<'_, T>, right: View<'_, T>) -> Vec<T> {
     let mut out = vec![T::ZERO; left.rows * right.columns];
-    product(left, right, &mut out, right.columns, Store::Replace);
+    product(left, right, &mut out, right.columns);
     out
 }

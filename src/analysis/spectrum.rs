@@ -1,18 +1,18 @@
 //! The leading eigenpairs of XᵀX for rows X that are already centred: which road leads there fastest.
 //!
-//! Three roads: the dense solver on a small Gram matrix; block Lanczos on a Gram matrix formed in f64; block Lanczos
-//! on X itself, which never forms the matrix (for 4096 x 1280 forming it costs more than all sweeps together).
+//! Three roads: the dense solver on a small Gram matrix; block Lanczos on the Gram matrix; block Lanczos on X
+//! itself, which never forms the matrix (for 4096 x 1280 forming it costs more than all sweeps together).
 
 use super::{
     eigen::{Eigen, inner, symmetric_eigen},
     lanczos::{Search, leading_pairs},
-    matrix::{Store, View, multiply, product},
+    matrix::{Real, View, multiply, product},
 };
 
 /// Up to this size of the Gram matrix the dense solver is faster than any iteration.
 const DENSE_LIMIT: usize = 64;
 
-/// Up to this size of the shorter side forming the Gram matrix in f64 is cheaper than sweeping over X.
+/// Up to this size of the shorter side forming the Gram matrix is cheaper than sweeping over X.
 const GRAM_LIMIT: usize = 384;
 
 /// Vectors of a block beyond the wanted ones: each widens the gap that convergence depends on.
@@ -42,8 +42,8 @@ const ROUNDING_F64: f64 = 1e-12;
 /// Rows of X that one product takes: the rows stay in the second-level cache between the two products of a sweep.
 const ROW_BLOCK: usize = 64;
 
-/// Rows of X turned into f64 at a time while the Gram matrix is formed.
-const WIDEN_BLOCK: usize = 256;
+/// Terms of a product that go into the Gram matrix at a time.
+const DEPTH_BLOCK: usize = 256;
 
 /// Side of the tiles of the Gram matrix; only those on and above the diagonal are computed.
 const TILE: usize = 256;
@@ -125,9 +125,9 @@ fn sweep(x: Rows<'_>, block: &[f64]) -> Vec<f64> {
     for rows in x.data.chunks(ROW_BLOCK * x.columns) {
         let taken = rows.len() / x.columns;
         let part = View::new(rows, taken, x.columns);
-        product(part, directions.transposed(), &mut scores, count, Store::Replace);
+        product(part, directions.transposed(), &mut scores, count);
         let scores = View::new(&scores[..taken * count], taken, count);
-        product(scores.transposed(), part, &mut partial, x.columns, Store::Replace);
+        product(scores.transposed(), part, &mut partial, x.columns);
         for (sum, &value) in image.iter_mut().zip(&partial) {
             *sum += f64::from(value);
         }
@@ -135,14 +135,13 @@ fn sweep(x: Rows<'_>, block: &[f64]) -> Vec<f64> {
     image
 }
 
-/// The same through the Gram matrix of the shorter side, formed in f64.
+/// The same through the Gram matrix of the shorter side.
 fn leading_of_gram(x: Rows<'_>, wanted: usize, negligible: f64, start: Option<Vec<f64>>) -> Option<Eigen> {
+    let gram = gram_of_shorter(x);
     if x.rows < x.columns {
-        let gram = gram_of_rows(x);
         let pairs = leading_of_matrix(&gram, x.rows, wanted, negligible, None)?;
         return Some(to_columns(x, pairs));
     }
-    let gram = gram_of_columns(x);
     leading_of_matrix(&gram, x.columns, wanted, negligible, start)
 }
 
@@ -189,53 +188,58 @@ fn to_columns(x: Rows<'_>, pairs: Eigen) -> Eigen {
     }
 }
 
-/// XXᵀ, (n, n).
-fn gram_of_rows(x: Rows<'_>) -> Vec<f64> {
-    let wide: Vec<f64> = x.data.iter().map(|&v| f64::from(v)).collect();
-    let mut gram = vec![0.0; x.rows * x.rows];
-    add_upper_tiles(&mut gram, x.rows, |start, count| {
-        View::new(&wide[start * x.columns..], count, x.columns)
-    });
-    mirror(&mut gram, x.rows);
-    gram
-}
-
-/// XᵀX, (c, c).
-fn gram_of_columns(x: Rows<'_>) -> Vec<f64> {
-    let mut gram = vec![0.0; x.columns * x.columns];
-    for rows in x.data.chunks(WIDEN_BLOCK * x.columns) {
-        let wide: Vec<f64> = rows.iter().map(|&v| f64::from(v)).collect();
-        add_upper_tiles(&mut gram, x.columns, |start, count| {
-            View::strided(&wide[start..], rows.len() / x.columns, count, x.columns).transposed()
-        });
+/// The Gram matrix of the shorter side: XXᵀ (n, n) or XᵀX (c, c).
+///
+/// Up to [`DENSE_LIMIT`] all in f64. Beyond, products of [`DEPTH_BLOCK`] terms in f32, twice as fast, added in f64: the
+/// rounding of the blocks is random and all but cancels in a direction, so it stays far below a negligible component.
+fn gram_of_shorter(x: Rows<'_>) -> Vec<f64> {
+    let size = x.rows.min(x.columns);
+    let mut gram = vec![0.0; size * size];
+    if size <= DENSE_LIMIT {
+        let wide: Vec<f64> = x.data.iter().map(|&v| f64::from(v)).collect();
+        add_upper_tiles(&mut gram, &wide, x.rows, x.columns);
+    } else {
+        add_upper_tiles(&mut gram, x.data, x.rows, x.columns);
     }
-    mirror(&mut gram, x.columns);
-    gram
-}
-
-/// Adds the products of all strips with themselves and later ones to a (size, size) matrix: its upper triangle, in
-/// tiles. `strip(start, count)` are `count` rows of the left factor.
-fn add_upper_tiles<'a>(gram: &mut [f64], size: usize, strip: impl Fn(usize, usize) -> View<'a, f64>) {
-    for top in (0..size).step_by(TILE) {
-        let height = TILE.min(size - top);
-        for left in (top..size).step_by(TILE) {
-            let width = TILE.min(size - left);
-            product(
-                strip(top, height),
-                strip(left, width).transposed(),
-                &mut gram[top * size + left..],
-                size,
-                Store::Add,
-            );
-        }
-    }
-}
-
-/// Copies the upper triangle to the lower one.
-fn mirror(matrix: &mut [f64], size: usize) {
     for row in 1..size {
         for column in 0..row {
-            matrix[row * size + column] = matrix[column * size + row];
+            gram[row * size + column] = gram[column * size + row];
+        }
+    }
+    gram
+}
+
+/// Adds the upper triangle of the Gram matrix of the shorter side to `gram`, tile by tile.
+fn add_upper_tiles<T: Real + Into<f64>>(gram: &mut [f64], data: &[T], rows: usize, columns: usize) {
+    let (size, depth) = (rows.min(columns), rows.max(columns));
+    // `count` vectors of the shorter side from `start` on, `terms` numbers of each from `from` on.
+    let strip = |start: usize, count: usize, from: usize, terms: usize| {
+        if rows < columns {
+            View::strided(&data[start * columns + from..], count, terms, columns)
+        } else {
+            View::strided(&data[from * columns + start..], terms, count, columns).transposed()
+        }
+    };
+    let mut tile = vec![T::ZERO; TILE * TILE];
+    for from in (0..depth).step_by(DEPTH_BLOCK) {
+        let terms = DEPTH_BLOCK.min(depth - from);
+        for top in (0..size).step_by(TILE) {
+            let height = TILE.min(size - top);
+            for left in (top..size).step_by(TILE) {
+                let width = TILE.min(size - left);
+                product(
+                    strip(top, height, from, terms),
+                    strip(left, width, from, terms).transposed(),
+                    &mut tile,
+                    width,
+                );
+                for (row, line) in tile.chunks_exact(width).take(height).enumerate() {
+                    let start = (top + row) * size + left;
+                    for (sum, &value) in gram[start..start + width].iter_mut().zip(line) {
+                        *sum += value.into();
+                    }
+                }
+            }
         }
     }
 }
