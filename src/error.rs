@@ -57,6 +57,10 @@ impl std::error::Error for Error {}
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            // Where backtraces are switched on, candle prints one behind its message.
+            candle_core::Error::WithBacktrace { inner, .. } => (*inner).into(),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }

@@ -16,11 +16,24 @@ pub enum Place {
     /// The network's own input or output (`unet-…`).
     Network,
     /// A level of the down stage; samplers have no repeat.
-    Down { level: u16, repeat: Option<u16> },
+    Down {
+        /// Level, 0 on the widest grid.
+        level: u16,
+        /// Repeat inside the level.
+        repeat: Option<u16>,
+    },
     /// The middle; only its resnets have a repeat.
-    Mid { repeat: Option<u16> },
+    Mid {
+        /// Which of its resnets.
+        repeat: Option<u16>,
+    },
     /// A level of the up stage, level 0 the deepest; samplers have no repeat.
-    Up { level: u16, repeat: Option<u16> },
+    Up {
+        /// Level, 0 the deepest.
+        level: u16,
+        /// Repeat inside the level.
+        repeat: Option<u16>,
+    },
     /// A plain stack of transformer blocks (PixArt, HunyuanDiT, Flux).
     Stack,
     /// A block of ADM, counted from 1 over input blocks, middle and output blocks.
@@ -46,8 +59,13 @@ pub enum Leaf {
     Res2Out,
     /// Output of a whole transformer, its input added.
     VitOut,
-    /// A tensor inside transformer block `block`.
-    Vit { block: u16, part: VitPart },
+    /// A tensor inside a transformer block.
+    Vit {
+        /// Which block of its transformer.
+        block: u16,
+        /// Which tensor in it.
+        part: VitPart,
+    },
     /// A tensor of an ADM attention block.
     Attn(AttnPart),
     /// Residual branch of a resnet that samples down (DeepFloyd IF).

@@ -4,3 +4,9 @@
 
 pub mod adm;
 pub mod attention;
+pub mod config;
+pub mod resnet;
+pub mod schedule;
+pub mod timestep;
+pub mod unet;
+pub mod vae;

@@ -2,9 +2,13 @@
 //! in the wanted dtype on the wanted device, and the JSON beside them. `model` calls it while a network is built.
 
 pub mod embedded;
+mod folder;
 mod json;
 mod pickle;
 mod store;
+mod zoo;
 
+pub use folder::{find_weights, open_weights};
 pub use json::{read_json, read_text};
 pub use store::Store;
+pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};

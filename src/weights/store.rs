@@ -46,7 +46,7 @@ impl Store {
         // moment is the one case that mapping cannot survive, and the same holds for every reader of such files.
         #[allow(unsafe_code)]
         let mapped = unsafe { MmapedSafetensors::multi(files) }
-            .map_err(|error| Error::failed(format!("{label} cannot be read as safetensors: {error}")))?;
+            .map_err(|error| Error::from(error).context(format_args!("{label} cannot be read as safetensors")))?;
         let shapes = mapped
             .tensors()
             .into_iter()
@@ -58,7 +58,7 @@ impl Store {
     /// Tensors in the bytes of a safetensors file.
     pub fn from_bytes(bytes: &'static [u8], label: &str) -> Result<Self> {
         let embedded = SliceSafetensors::new(bytes)
-            .map_err(|error| Error::failed(format!("{label} cannot be read as safetensors: {error}")))?;
+            .map_err(|error| Error::from(error).context(format_args!("{label} cannot be read as safetensors")))?;
         let shapes = embedded
             .tensors()
             .into_iter()

@@ -1,0 +1,92 @@
+//! The residual block of two 3x3 convolutions that the U-Nets and the autoencoder of Stable Diffusion share.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Linear, Module, VarBuilder, conv2d, group_norm, linear, ops::silu};
+
+/// A 3x3 convolution that keeps the grid.
+pub fn conv3x3(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
+    conv2d(
+        in_channels,
+        out_channels,
+        3,
+        Conv2dConfig {
+            padding: 1,
+            ..Default::default()
+        },
+        vb,
+    )
+}
+
+/// A 1x1 convolution.
+pub fn conv1x1(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
+    conv2d(in_channels, out_channels, 1, Conv2dConfig::default(), vb)
+}
+
+/// What the norms of a residual block are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Norms {
+    /// Groups of both GroupNorms.
+    pub groups: usize,
+    /// Their epsilon.
+    pub eps: f64,
+}
+
+/// norm1, SiLU, conv1, + time, norm2, SiLU, conv2; a 1x1 shortcut where the channels change.
+#[derive(Debug)]
+pub struct Resnet {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    time_emb_proj: Option<Linear>,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>,
+}
+
+impl Resnet {
+    /// Tensors `norm1`, `conv1`, `time_emb_proj` (with a `time_embed_dim`), `norm2`, `conv2`, `conv_shortcut`.
+    pub fn new(
+        in_channels: usize,
+        out_channels: usize,
+        time_embed_dim: Option<usize>,
+        norms: Norms,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let time_emb_proj = time_embed_dim
+            .map(|dim| linear(dim, out_channels, vb.pp("time_emb_proj")))
+            .transpose()?;
+        let conv_shortcut = (in_channels != out_channels)
+            .then(|| conv1x1(in_channels, out_channels, vb.pp("conv_shortcut")))
+            .transpose()?;
+        Ok(Self {
+            norm1: group_norm(norms.groups, in_channels, norms.eps, vb.pp("norm1"))?,
+            conv1: conv3x3(in_channels, out_channels, vb.pp("conv1"))?,
+            time_emb_proj,
+            norm2: group_norm(norms.groups, out_channels, norms.eps, vb.pp("norm2"))?,
+            conv2: conv3x3(out_channels, out_channels, vb.pp("conv2"))?,
+            conv_shortcut,
+        })
+    }
+
+    /// The residual branch (B, C, h, w); `time` is SiLU of the timestep embedding, (B, dim).
+    pub fn increment(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
+        let mut h = self.conv1.forward(&silu(&self.norm1.forward(x)?)?)?;
+        if let (Some(proj), Some(time)) = (&self.time_emb_proj, time) {
+            let shift = proj.forward(time)?.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?;
+            h = h.broadcast_add(&shift)?;
+        }
+        self.conv2.forward(&silu(&self.norm2.forward(&h)?)?)
+    }
+
+    /// shortcut(x) + increment.
+    pub fn add_shortcut(&self, x: &Tensor, increment: &Tensor) -> Result<Tensor> {
+        match &self.conv_shortcut {
+            Some(conv) => conv.forward(x)? + increment,
+            None => x + increment,
+        }
+    }
+
+    /// The block's output without its inner tensors.
+    pub fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
+        self.add_shortcut(x, &self.increment(x, time)?)
+    }
+}

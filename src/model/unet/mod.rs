@@ -1,0 +1,13 @@
+//! The U-Net of Stable Diffusion (diffusers' UNet2DConditionModel), with every activation of the vocabulary.
+
+mod catalogue;
+mod config;
+mod network;
+mod transformer;
+
+pub use catalogue::catalogue;
+pub use config::{Level, UnetConfig};
+pub use network::Unet;
+
+/// Width of a feed-forward's inside over the width of its block.
+const FFN_RATIO: usize = 4;

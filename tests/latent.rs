@@ -1,0 +1,145 @@
+//! Picture to latent and latent to noisy latent, against the reference.
+#![allow(clippy::expect_used)]
+
+mod common;
+
+use candle_core::{DType, Device, Tensor};
+use common::{TestResult, case_json, compare, expected, model};
+use featscope::{
+    activation::watch_nothing,
+    model::{
+        schedule::{Prediction, Schedule},
+        vae::{VaeConfig, VaeEncoder},
+    },
+    weights::{Store, read_json},
+};
+
+fn open(name: &str) -> featscope::Result<VaeEncoder> {
+    let folder = model(name).join("vae");
+    let config = VaeConfig::from_json(&read_json(&folder.join("config.json"))?)?;
+    let store = Store::open_safetensors(&[folder.join("diffusion_pytorch_model.safetensors")])?;
+    VaeEncoder::new(config, store.var_builder(DType::F32, &Device::Cpu))
+}
+
+#[test]
+fn posteriors_and_latents() -> TestResult {
+    for case in [
+        "sd15-all-64",
+        "sd15-nonsquare-64x96",
+        "sd15-practical-128",
+        "sd15-size60",
+        "sd15-batch2-resize2",
+        "sd21-all-64",
+    ] {
+        let reference = expected(case);
+        let name = case_json(case)["model"]
+            .as_str()
+            .expect("a model")
+            .replace("models/", "");
+        let vae = open(&name)?;
+        let posterior = vae.encode(&reference["mid.image"], &mut watch_nothing)?;
+        compare("mean", &reference["mid.vae_mean"], &posterior.mean)?;
+        compare("std", &reference["mid.vae_std"], &posterior.std)?;
+        let sample = match reference.get("in.vae_noise") {
+            Some(noise) => (&posterior.mean + (&posterior.std * noise)?)?,
+            None => posterior.mean,
+        };
+        compare("latents", &reference["mid.latents_clean"], &vae.scale(&sample)?)?;
+    }
+    Ok(())
+}
+
+/// |found/expected − 1| of alphas_cumprod, as the reference's tolerances say.
+const ALPHA_RTOL: f64 = 1e-6;
+
+#[test]
+fn schedules_equal_the_reference() -> TestResult {
+    let reference = expected("schedulers");
+    let diffusers = |betas: &str| {
+        Schedule::from_json(&serde_json::json!({
+            "beta_schedule": betas,
+            "beta_start": if betas == "scaled_linear" { 0.00085 } else { 0.0001 },
+            "beta_end": if betas == "scaled_linear" { 0.012 } else { 0.02 },
+        }))
+    };
+    for (name, schedule) in [
+        ("ddim_sd.alphas_cumprod", Schedule::stable_diffusion()),
+        ("pndm_sd15.alphas_cumprod", diffusers("scaled_linear")?),
+        ("ddpm_scaled.alphas_cumprod", diffusers("scaled_linear")?),
+        ("euler_sdxl_leading.alphas_cumprod", diffusers("scaled_linear")?),
+        ("euler_sd21_linspace.alphas_cumprod", diffusers("scaled_linear")?),
+        ("ddpm_linear.alphas_cumprod", diffusers("linear")?),
+        ("dpm_pixart.alphas_cumprod", diffusers("linear")?),
+        ("ddpm_cosine.alphas_cumprod", diffusers("squaredcos_cap_v2")?),
+        ("adm_linear.alphas_cumprod_f64", Schedule::linear(1000)),
+        ("adm_cosine.alphas_cumprod_f64", Schedule::cosine(1000)),
+    ] {
+        let table = common::numbers(&reference[name]);
+        assert_eq!(table.len(), schedule.steps(), "{name}");
+        for (t, (x, y)) in table.iter().zip(schedule.alphas_cumprod()).enumerate() {
+            assert!(
+                (y / x - 1.0).abs() <= ALPHA_RTOL,
+                "{name}[{t}]: expected {x}, found {y}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
+    let reference = expected("schedulers");
+    let (x, noise) = (&reference["in.x"], &reference["in.noise"]);
+    let mut compared = 0;
+    for (name, schedule) in [
+        ("ddpm_linear", Schedule::from_json(&serde_json::json!({}))?),
+        ("ddpm_scaled", Schedule::stable_diffusion()),
+        (
+            "ddpm_cosine",
+            Schedule::from_json(&serde_json::json!({"beta_schedule": "squaredcos_cap_v2"}))?,
+        ),
+        ("pndm_sd15", Schedule::stable_diffusion()),
+        ("ddim_sd", Schedule::stable_diffusion()),
+        ("euler_sdxl_leading", Schedule::stable_diffusion()),
+        ("euler_sd21_linspace", Schedule::stable_diffusion()),
+        ("dpm_pixart", Schedule::from_json(&serde_json::json!({}))?),
+    ] {
+        for asked in [1, 50, 261, 500, 999] {
+            let Some(ran) = reference.get(&format!("{name}.t{asked}.real_t")) else {
+                continue;
+            };
+            let ran = common::numbers(ran)[0];
+            let mix = schedule.at(ran as u32)?;
+            let found = ((x * mix.signal)? + (noise * mix.noise)?)?;
+            compare(
+                &format!("{name}.t{asked}"),
+                &reference[&format!("{name}.t{asked}.model_input")],
+                &found,
+            )?;
+            compared += 1;
+        }
+    }
+    assert!(compared >= 30, "{compared}");
+    Ok(())
+}
+
+#[test]
+fn the_schedule_names_its_range_and_what_it_predicts() -> TestResult {
+    let sd21 = Schedule::from_json(&read_json(&model("tiny-sd21").join("scheduler/scheduler_config.json"))?)?;
+    assert_eq!(sd21.prediction, Prediction::V);
+    let error = sd21.at(1000).expect_err("outside the schedule").to_string();
+    assert!(error.contains("1000") && error.contains("999"), "{error}");
+    let mix = sd21.at(261)?;
+    assert!((mix.signal - 0.809_734).abs() < 1e-6 && (mix.noise - 0.586_797).abs() < 1e-6);
+    assert!((mix.signal.powi(2) + mix.noise.powi(2) - 1.0).abs() < 1e-12);
+    Ok(())
+}
+
+#[test]
+fn a_cancelled_encoding_ends() -> TestResult {
+    let vae = open("tiny-sd15")?;
+    let picture = Tensor::zeros((1, 3, 64, 64), DType::F32, &Device::Cpu)?;
+    let ended = vae.encode(&picture, &mut |_| Err(featscope::Error::Cancelled));
+    assert!(matches!(ended, Err(featscope::Error::Cancelled)));
+    Ok(())
+}
