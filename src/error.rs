@@ -58,9 +58,9 @@ impl std::error::Error for Error {}
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         match error {
-            // Where backtraces are switched on, candle prints one behind its message.
-            candle_core::Error::WithBacktrace { inner, .. } => (*inner).into(),
-            other => Self::Failed(other.to_string()),
+            // The trace is for who debugs candle, not for who reads the message.
+            candle_core::Error::WithBacktrace { inner, .. } => Self::from(*inner),
+            error => Self::Failed(error.to_string()),
         }
     }
 }

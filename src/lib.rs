@@ -4,8 +4,13 @@
 //! sentence per folder.
 
 pub mod activation;
+pub mod analysis;
+pub mod app;
+pub mod cli;
 pub mod error;
+pub mod extract;
 pub mod model;
+pub mod paint;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -7,6 +7,7 @@ pub mod attention;
 pub mod config;
 pub mod resnet;
 pub mod schedule;
+pub mod text;
 pub mod timestep;
 pub mod unet;
 pub mod vae;

@@ -3,12 +3,14 @@
 
 pub mod embedded;
 mod folder;
+mod hub;
 mod json;
 mod pickle;
 mod store;
 mod zoo;
 
 pub use folder::{find_weights, open_weights};
+pub use hub::{hub_cache, hub_folder};
 pub use json::{read_json, read_text};
 pub use store::Store;
 pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};

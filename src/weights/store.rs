@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -40,13 +41,12 @@ impl Store {
             .collect::<Vec<_>>()
             .join(", ");
         for file in files {
-            check_safetensors_length(file)?;
+            check_safetensors_header(file)?;
         }
         // SAFETY: the map is only read while a network is built; a file that another program shortens in that
         // moment is the one case that mapping cannot survive, and the same holds for every reader of such files.
         #[allow(unsafe_code)]
-        let mapped = unsafe { MmapedSafetensors::multi(files) }
-            .map_err(|error| Error::from(error).context(format_args!("{label} cannot be read as safetensors")))?;
+        let mapped = unsafe { MmapedSafetensors::multi(files) }.map_err(|error| safetensors_error(&label, error))?;
         let shapes = mapped
             .tensors()
             .into_iter()
@@ -57,8 +57,7 @@ impl Store {
 
     /// Tensors in the bytes of a safetensors file.
     pub fn from_bytes(bytes: &'static [u8], label: &str) -> Result<Self> {
-        let embedded = SliceSafetensors::new(bytes)
-            .map_err(|error| Error::from(error).context(format_args!("{label} cannot be read as safetensors")))?;
+        let embedded = SliceSafetensors::new(bytes).map_err(|error| safetensors_error(label, error))?;
         let shapes = embedded
             .tensors()
             .into_iter()
@@ -116,31 +115,68 @@ impl Store {
                 Err(error) => bail!("{}: {error}", self.label),
             },
         };
-        // Finiteness is checked in f32: it costs one read of what is read anyway, and a NaN found later has no name.
+        // A number that is not finite makes the sum so too, so one pass over what was just read settles it; a NaN found
+        // later would have no name.
         let wide = raw.to_dtype(DType::F32)?;
         if !wide.sum_all()?.to_scalar::<f32>()?.is_finite() && has_non_finite(&wide)? {
             bail!("{}: the tensor {name} holds NaN or infinite numbers", self.label);
         }
-        wide.to_dtype(dtype)?.to_device(device)
+        let cast = if raw.dtype() == dtype {
+            raw
+        } else {
+            wide.to_dtype(dtype)?
+        };
+        cast.to_device(device)
     }
 }
 
+/// Large finite numbers can overflow a sum: this looks at each.
 fn has_non_finite(tensor: &Tensor) -> candle_core::Result<bool> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| !x.is_finite()))
 }
 
-/// A file that is cut off or whose header lies about its length is named here, before it is mapped.
-fn check_safetensors_length(file: &Path) -> Result<()> {
-    const LENGTH_BYTES: u64 = 8;
-    let meta = fs::metadata(file).map_err(|error| Error::io("read", file, &error))?;
-    if !meta.is_file() || meta.len() <= LENGTH_BYTES {
-        return Err(Error::failed(format!(
-            "{} cannot be read as safetensors: it has {} bytes",
-            file.display(),
+/// What a stand-in of Git's large file storage begins with.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
+/// A file that is cut off or is no safetensors file at all is named here, before it is mapped.
+fn check_safetensors_header(file: &Path) -> Result<()> {
+    const LENGTH_BYTES: usize = 8;
+    let read_error = |error| Error::io("read", file, &error);
+    let meta = fs::metadata(file).map_err(read_error)?;
+    let wrong = |problem: String| {
+        Err(Error::failed(format!(
+            "{} cannot be read as safetensors: {problem}",
+            file.display()
+        )))
+    };
+    if !meta.is_file() {
+        return wrong("it is not a file".to_owned());
+    }
+    let mut start = Vec::new();
+    fs::File::open(file)
+        .and_then(|opened| opened.take(LFS_POINTER.len() as u64).read_to_end(&mut start))
+        .map_err(read_error)?;
+    if start == LFS_POINTER {
+        return wrong("it only stands for a file of Git LFS; fetch the file itself with `git lfs pull`".to_owned());
+    }
+    let Some(length) = start.first_chunk::<LENGTH_BYTES>() else {
+        return wrong(format!("it is cut off after {} bytes", meta.len()));
+    };
+    let header_end = u64::from_le_bytes(*length).saturating_add(LENGTH_BYTES as u64);
+    if header_end > meta.len() {
+        return wrong(format!(
+            "its header would end at byte {header_end}, the file has {}: it is cut off or of another kind",
             meta.len()
-        )));
+        ));
     }
     Ok(())
+}
+
+/// Says of an error of the format's reader what it most often means.
+fn safetensors_error(label: &str, error: candle_core::Error) -> Error {
+    Error::from(error).context(format!(
+        "{label} cannot be read as safetensors, it may be cut off or damaged"
+    ))
 }
 
 impl SimpleBackend for Store {

@@ -66,8 +66,7 @@ pub fn compare(name: &str, expected: &Tensor, found: &Tensor) -> Result<f64, Str
     let mut worst = 0.0_f64;
     for (index, (x, y)) in x.iter().zip(&y).enumerate() {
         let d = (x - y).abs();
-        // Written so that a NaN fails.
-        if !(d <= ATOL_REL * std + RTOL * x.abs()) {
+        if d.is_nan() || d > ATOL_REL * std + RTOL * x.abs() {
             return Err(format!("{name}[{index}]: expected {x}, found {y}; std {std}"));
         }
         worst = worst.max(d / std);

@@ -1,0 +1,349 @@
+//! Principal components of the positions of one map or of several together.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    matrix::{View, multiply},
+    similarity::dot_wide,
+    spectrum::{self, Rows},
+};
+use crate::{
+    activation::{FeatureMap, Grid},
+    error::{Error, Result},
+};
+
+/// Components that explain less than this share of the variance are dropped: what they show is rounding.
+pub const NEGLIGIBLE_RATIO: f64 = 1e-6;
+
+/// Red, green and blue.
+pub const COLOUR_COMPONENTS: usize = 3;
+
+/// Positions projected at a time.
+const ROW_BLOCK: usize = 64;
+
+/// Which of the two directions of a component counts as positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignRule {
+    /// The score with the largest magnitude over all positions is positive (scikit-learn 1.0.2, u-based `svd_flip`).
+    #[default]
+    Score,
+    /// The loading with the largest magnitude is positive (scikit-learn 1.5 and later).
+    Loading,
+}
+
+/// How a basis is fitted. The default is the one of the published pictures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PcaOptions {
+    /// Subtract the mean of every channel over all positions.
+    pub centre: bool,
+    /// Divide the vector of every position by its length first.
+    pub l2_normalise_positions: bool,
+    /// Divide scores by the standard deviation of their component.
+    pub whiten: bool,
+    /// Direction of the components.
+    pub sign: SignRule,
+    /// Number of components k; the first three become colours.
+    pub components: usize,
+}
+
+impl Default for PcaOptions {
+    fn default() -> Self {
+        Self {
+            centre: true,
+            l2_normalise_positions: false,
+            whiten: false,
+            sign: SignRule::Score,
+            components: COLOUR_COMPONENTS,
+        }
+    }
+}
+
+/// A fitted basis. It can be saved and applied to any map with the same number of channels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PcaBasis {
+    /// How it was fitted.
+    pub options: PcaOptions,
+    /// Number of channels c.
+    pub channels: usize,
+    /// Number of positions n it was fitted on, over all maps.
+    pub positions: usize,
+    /// Mean per channel (c); zeros where `options.centre` is off.
+    pub mean: Vec<f32>,
+    /// (k, c) row-major, rows of length 1, by descending variance; rows of dropped components are zero.
+    pub components: Vec<f32>,
+    /// Variance along each component (k), over n − 1 as in scikit-learn. Without centring, about zero.
+    pub explained_variance: Vec<f64>,
+    /// Share of the total variance (k).
+    pub explained_variance_ratio: Vec<f64>,
+    /// Variance of all channels together.
+    pub total_variance: f64,
+    /// Components (k) dropped because their share is below [`NEGLIGIBLE_RATIO`] or because there are not that many:
+    /// their scores are 0, their colour black.
+    pub dropped: Vec<bool>,
+}
+
+/// Scores of one map in a basis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Rows and columns of positions.
+    pub grid: Grid,
+    /// Number of components k.
+    pub components: usize,
+    /// (h·w, k), row-major.
+    pub values: Vec<f32>,
+}
+
+impl Scores {
+    /// The scores of one component over all positions, row-major (h·w); nothing where there is no such component.
+    pub fn component(&self, index: usize) -> impl Iterator<Item = f32> + '_ {
+        self.values
+            .chunks_exact(self.components.max(1))
+            .filter_map(move |row| row.get(index).copied())
+    }
+}
+
+/// Fits a basis to all positions of all maps together.
+pub fn fit(maps: &[&FeatureMap], options: &PcaOptions) -> Result<PcaBasis> {
+    let channels = common_channels(maps)?;
+    if options.components == 0 {
+        return Err(Error::usage(
+            "principal components: at least 1 is needed, 0 were asked for",
+        ));
+    }
+    let centred = Centred::new(maps, channels, options)?;
+    let negligible = NEGLIGIBLE_RATIO * centred.total;
+    let found = if centred.total > 0.0 {
+        spectrum::leading(centred.rows(), options.components, negligible)
+            .ok_or_else(|| Error::failed("principal components: the numbers of the map are too large or not finite"))?
+    } else {
+        spectrum::nothing()
+    };
+
+    let mut components = vec![0.0_f32; options.components * channels];
+    let mut values = found.values;
+    values.resize(options.components, 0.0);
+    let dropped: Vec<bool> = values.iter().map(|&value| value <= 0.0 || value < negligible).collect();
+    let rows = components.chunks_exact_mut(channels);
+    for ((row, vector), &dropped) in rows.zip(found.vectors.chunks_exact(channels)).zip(&dropped) {
+        if !dropped {
+            for (to, &from) in row.iter_mut().zip(vector) {
+                *to = from as f32;
+            }
+        }
+    }
+    centred.settle_signs(&mut components, options.sign);
+
+    let unit = centred.variance_unit();
+    Ok(PcaBasis {
+        options: options.clone(),
+        channels,
+        positions: centred.positions,
+        explained_variance: values.iter().map(|&value| value.max(0.0) * unit).collect(),
+        explained_variance_ratio: values
+            .iter()
+            .map(|&value| {
+                if centred.total > 0.0 {
+                    value.max(0.0) / centred.total
+                } else {
+                    0.0
+                }
+            })
+            .collect(),
+        total_variance: centred.total * unit,
+        mean: centred.mean,
+        components,
+        dropped,
+    })
+}
+
+impl PcaBasis {
+    /// Scores of a map, with the preparation the basis was fitted with (normalising, centring, whitening).
+    pub fn project(&self, map: &FeatureMap) -> Result<Scores> {
+        let k = self.options.components;
+        let sound = self.mean.len() == self.channels
+            && self.components.len() == k * self.channels
+            && self.explained_variance.len() == k;
+        if !sound {
+            return Err(Error::failed(format!(
+                "the saved basis is damaged: {k} components of {} channels do not go with its numbers",
+                self.channels
+            )));
+        }
+        if map.channels() != self.channels {
+            return Err(Error::usage(format!(
+                "the basis was fitted on {} channels, the map has {}: fit one on maps of this activation",
+                self.channels,
+                map.channels()
+            )));
+        }
+        let components = View::new(&self.components, k, self.channels).transposed();
+        let mut values = Vec::with_capacity(map.grid().positions() * k);
+        let mut block = Vec::with_capacity(ROW_BLOCK * self.channels);
+        for start in (0..map.grid().positions()).step_by(ROW_BLOCK) {
+            block.clear();
+            let end = (start + ROW_BLOCK).min(map.grid().positions());
+            for position in start..end {
+                let scale = position_scale(map, position, &self.options);
+                let vector = map.vector(position).iter().zip(&self.mean);
+                block.extend(vector.map(|(x, mean)| x * scale - mean));
+            }
+            values.extend(multiply(View::new(&block, end - start, self.channels), components));
+        }
+        if self.options.whiten {
+            for row in values.chunks_exact_mut(k) {
+                for (score, &variance) in row.iter_mut().zip(&self.explained_variance) {
+                    // A dropped component has scores of 0, which stay.
+                    if variance > 0.0 {
+                        *score = (f64::from(*score) / variance.sqrt()) as f32;
+                    }
+                }
+            }
+        }
+        Ok(Scores {
+            grid: map.grid(),
+            components: k,
+            values,
+        })
+    }
+}
+
+/// The channel count all maps share.
+fn common_channels(maps: &[&FeatureMap]) -> Result<usize> {
+    let first = maps
+        .first()
+        .ok_or_else(|| Error::usage("principal components of no map: give at least one"))?;
+    match maps.iter().find(|map| map.channels() != first.channels()) {
+        None => Ok(first.channels()),
+        Some(other) => Err(Error::usage(format!(
+            "one basis for several maps needs equal channels, found {} and {}: take the same activation of each",
+            first.channels(),
+            other.channels()
+        ))),
+    }
+}
+
+/// What the vector of a position is multiplied by before anything else.
+fn position_scale(map: &FeatureMap, position: usize, options: &PcaOptions) -> f32 {
+    if options.l2_normalise_positions {
+        map.inverse_norms()[position]
+    } else {
+        1.0
+    }
+}
+
+/// All positions of all maps, prepared, centred and brought to magnitudes about 1.
+struct Centred {
+    positions: usize,
+    channels: usize,
+    mean: Vec<f32>,
+    /// (n, c), row-major, multiplied by `scale`.
+    data: Vec<f32>,
+    /// A power of two, so that scaling rounds nothing.
+    scale: f64,
+    /// Sum of all squares of `data`.
+    total: f64,
+}
+
+impl Centred {
+    fn new(maps: &[&FeatureMap], channels: usize, options: &PcaOptions) -> Result<Self> {
+        let positions: usize = maps.iter().map(|map| map.grid().positions()).sum();
+        let mut sums = vec![0.0_f64; channels];
+        let mut largest = 0.0_f32;
+        for map in maps {
+            for (position, vector) in map.vectors().chunks_exact(channels).enumerate() {
+                let scale = position_scale(map, position, options);
+                for (sum, &x) in sums.iter_mut().zip(vector) {
+                    let x = x * scale;
+                    *sum += f64::from(x);
+                    largest = if x.abs() > largest { x.abs() } else { largest };
+                }
+            }
+        }
+        if let Some(channel) = sums.iter().position(|sum| !sum.is_finite()) {
+            return Err(Error::failed(format!(
+                "principal components: channel {channel} holds numbers that are not finite (NaN or infinity); \
+                 was the model run in half precision?"
+            )));
+        }
+        let mean: Vec<f32> = if options.centre {
+            sums.iter().map(|sum| (sum / positions as f64) as f32).collect()
+        } else {
+            vec![0.0; channels]
+        };
+        let scale = power_of_two_to_one(largest);
+        let factor = scale as f32;
+        let mut data = Vec::with_capacity(positions * channels);
+        for map in maps {
+            for (position, vector) in map.vectors().chunks_exact(channels).enumerate() {
+                let normalise = position_scale(map, position, options);
+                let pairs = vector.iter().zip(&mean);
+                data.extend(pairs.map(|(x, mean)| (x * normalise - mean) * factor));
+            }
+        }
+        let total = dot_wide(&data, &data);
+        Ok(Self {
+            positions,
+            channels,
+            mean,
+            data,
+            scale,
+            total,
+        })
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
+            data: &self.data,
+            rows: self.positions,
+            columns: self.channels,
+        }
+    }
+
+    /// What turns a sum of squares of `data` into a variance; one position has none.
+    fn variance_unit(&self) -> f64 {
+        let freedom = self.positions.saturating_sub(1).max(1) as f64;
+        1.0 / (freedom * self.scale * self.scale)
+    }
+
+    /// Turns components (k, c) so that the number the rule names is positive; the first of equals decides.
+    fn settle_signs(&self, components: &mut [f32], rule: SignRule) {
+        let k = components.len() / self.channels;
+        let scores = match rule {
+            SignRule::Score => multiply(
+                View::new(&self.data, self.positions, self.channels),
+                View::new(components, k, self.channels).transposed(),
+            ),
+            SignRule::Loading => Vec::new(),
+        };
+        for (index, component) in components.chunks_exact_mut(self.channels).enumerate() {
+            let extreme = match rule {
+                SignRule::Score => extreme(scores.iter().skip(index).step_by(k).copied()),
+                SignRule::Loading => extreme(component.iter().copied()),
+            };
+            if extreme < 0.0 {
+                component.iter_mut().for_each(|x| *x = -*x);
+            }
+        }
+    }
+}
+
+/// The first number of the largest magnitude, 0 if there is none.
+fn extreme(values: impl Iterator<Item = f32>) -> f32 {
+    values.fold(
+        0.0,
+        |best: f32, value| if value.abs() > best.abs() { value } else { best },
+    )
+}
+
+/// The power of two that brings `largest` to 1 … 2.
+fn power_of_two_to_one(largest: f32) -> f64 {
+    // Beyond this the factor itself would leave the range of f32.
+    const FURTHEST: f64 = 120.0;
+    if largest > 0.0 {
+        (-f64::from(largest).log2().floor()).clamp(-FURTHEST, FURTHEST).exp2()
+    } else {
+        1.0
+    }
+}

@@ -1,0 +1,290 @@
+//! The arguments of the command line.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    error::{Error, Result},
+    extract::{
+        framing::WorkingSize,
+        model::{DeviceChoice, Precision},
+        pass::VaeMode,
+        request::{ExtractRequest, StoreFormat},
+    },
+};
+
+/// Shows what a diffusion model sees: any inner activation, live, on your own picture.
+#[derive(Debug, Parser)]
+#[command(name = "featscope", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// Without a command the window opens.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What the window opens with.
+    #[command(flatten)]
+    pub window: WindowArguments,
+}
+
+/// What the window opens with.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WindowArguments {
+    /// Pictures to open: the first becomes A, the second B
+    #[arg(value_name = "PICTURE")]
+    pub pictures: Vec<PathBuf>,
+    /// Model: a zoo key, a folder or a file
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+}
+
+/// The commands that need no window.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List a model's activations: ids, shapes, bytes, in execution order
+    Layers(LayersArguments),
+    /// Write activations of pictures into a file or a folder
+    Extract(ExtractArguments),
+    /// Make PCA pictures of extracted activations
+    Pca(PcaArguments),
+    /// Find in target pictures what corresponds to points of a source picture
+    Match(MatchArguments),
+    /// Say which models there are
+    #[command(subcommand)]
+    Models(ModelsCommand),
+}
+
+/// `featscope models …`.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// A line per model, its key first
+    List,
+}
+
+/// `featscope layers`.
+#[derive(Debug, Args)]
+pub struct LayersArguments {
+    /// Model: a zoo key, a folder or a file
+    #[arg(long, value_name = "M")]
+    pub model: String,
+    /// Working size, W x H or one number for both; without it the size the model was made for
+    #[arg(long, value_name = "WxH|S")]
+    pub size: Option<ExactSize>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `extract` and `match` share.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Model: a zoo key, a folder or a file
+    #[arg(long, value_name = "M")]
+    pub model: String,
+    /// One prompt for all pictures
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// The timestep that RUNS
+    #[arg(long, value_name = "N")]
+    pub t: u32,
+    /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
+    #[arg(long, value_name = "WxH|S", conflicts_with = "short_side")]
+    pub size: Option<ExactSize>,
+    /// Keep the aspect ratio: this many pixels on the short side; without --size and --short-side the model's own
+    #[arg(long, value_name = "S")]
+    pub short_side: Option<usize>,
+    /// Seed of the noise: the numbers of PyTorch's CPU generator
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// A safetensors file whose in.noise (and in.vae_noise) are used instead of the seed's numbers
+    #[arg(long, value_name = "FILE")]
+    pub noise: Option<PathBuf>,
+    /// Latent: the posterior's mean, or a sample of it [default: mean]
+    #[arg(long, value_name = "KIND")]
+    pub vae: Option<VaeMode>,
+    /// Average the features of this many noises
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub ensemble: usize,
+    /// Format computed in; a CPU computes in f32 whatever is asked
+    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    pub dtype: Precision,
+    /// Device computed on
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+/// `featscope extract`.
+#[derive(Debug, Args)]
+pub struct ExtractArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The pictures
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub image: Vec<PathBuf>,
+    /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
+    #[arg(long, value_name = "IDS", num_args = 1.., required = true)]
+    pub activations: Vec<String>,
+    /// Adaptive average pooling to (h/R, w/R)
+    #[arg(long, value_name = "R")]
+    pub pool: Option<usize>,
+    /// Format of the numbers in the output
+    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    pub store: StoreFormat,
+    /// Also write the inner tensors that are no activations (mid.*)
+    #[arg(long)]
+    pub intermediates: bool,
+    /// A path that ends in .safetensors is one file, anything else a folder of .npy files
+    #[arg(long, value_name = "FILE.safetensors|DIR")]
+    pub out: PathBuf,
+}
+
+/// `featscope pca`.
+#[derive(Debug, Args)]
+pub struct PcaArguments {
+    /// Outputs of `extract`: safetensors files, folders of .npy files, or .npy files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Which activations
+    #[arg(long, value_name = "ID", num_args = 1.., required = true)]
+    pub id: Vec<String>,
+    /// Which picture of each file, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub image_index: usize,
+    /// Fit one basis over all ids and files given, so that colours mean the same in all of them
+    #[arg(long, conflicts_with = "reference")]
+    pub joint: bool,
+    /// Exactly generic-diffusion-feature's picture: exact solver, minimum to maximum per component, 255·x cut off
+    #[arg(long)]
+    pub reference: bool,
+    /// A path that ends in .png is one picture, anything else a folder
+    #[arg(long, value_name = "PNG|DIR")]
+    pub out: PathBuf,
+}
+
+/// How correspondences are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MatchMethod {
+    /// The cell under the point against all cells
+    Grid,
+    /// Features enlarged to the pictures' own sizes, then compared, as DIFT does
+    Dift,
+}
+
+/// `featscope match`.
+#[derive(Debug, Args)]
+pub struct MatchArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The picture the points are in
+    #[arg(long, value_name = "FILE")]
+    pub source: PathBuf,
+    /// The pictures searched
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub target: Vec<PathBuf>,
+    /// A point of the source, in its own pixels; may be given several times
+    #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
+    pub at: Vec<Point>,
+    /// The activation compared
+    #[arg(long, value_name = "ID")]
+    pub activations: String,
+    /// How
+    #[arg(long, value_name = "METHOD", default_value = "grid")]
+    pub method: MatchMethod,
+    /// Folder for matches.json and a heat map per target and point
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A working size: `WxH`, or one number for both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactSize {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl From<ExactSize> for WorkingSize {
+    fn from(size: ExactSize) -> Self {
+        Self::Exact {
+            width: size.width,
+            height: size.height,
+        }
+    }
+}
+
+impl FromStr for ExactSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (width, height) = text.split_once(['x', 'X']).unwrap_or((text, text));
+        let side = |text: &str| {
+            let side: Option<usize> = text.trim().parse().ok().filter(|side| *side > 0);
+            side.ok_or_else(|| "a size is WIDTHxHEIGHT or one number for both, in pixels".to_owned())
+        };
+        Ok(Self {
+            width: side(width)?,
+            height: side(height)?,
+        })
+    }
+}
+
+/// A point of a picture, in its own pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Column.
+    pub x: f64,
+    /// Row.
+    pub y: f64,
+}
+
+impl FromStr for Point {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.trim().parse().ok().filter(|x: &f64| x.is_finite());
+        text.split_once(',')
+            .and_then(|(x, y)| {
+                Some(Self {
+                    x: number(x)?,
+                    y: number(y)?,
+                })
+            })
+            .ok_or_else(|| "a point is X,Y in pixels".to_owned())
+    }
+}
+
+impl RunArguments {
+    /// The request these arguments are, for some pictures and activations.
+    pub fn request(&self, pictures: Vec<PathBuf>, activations: String) -> ExtractRequest {
+        ExtractRequest {
+            model: self.model.clone(),
+            pictures,
+            prompt: self.prompt.clone().unwrap_or_default(),
+            t: self.t,
+            size: self
+                .size
+                .map(WorkingSize::from)
+                .or(self.short_side.map(WorkingSize::ShortSide)),
+            seed: self.seed,
+            noise_file: self.noise.clone(),
+            vae: self.vae.unwrap_or_default(),
+            ensemble: self.ensemble,
+            activations,
+            dtype: self.dtype,
+            device: self.device,
+            pool: None,
+            store: StoreFormat::default(),
+            intermediates: false,
+        }
+    }
+
+    /// Refuses what no request can be made of.
+    pub fn check(&self) -> Result<()> {
+        if self.short_side == Some(0) {
+            return Err(Error::usage("--short-side 0: a side has at least one pixel"));
+        }
+        Ok(())
+    }
+}

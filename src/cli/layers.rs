@@ -1,0 +1,88 @@
+//! `featscope layers`, `featscope models list`.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::{
+    args::{LayersArguments, ModelsCommand},
+    terminal,
+};
+use crate::{
+    activation::Shape,
+    error::Result,
+    extract::{
+        framing::{Plan, WorkingSize},
+        image::Size,
+        spec::ModelSpec,
+    },
+    weights::ZOO,
+};
+
+/// Lists a model's activations at a working size.
+pub fn layers(arguments: &LayersArguments) -> Result<()> {
+    let spec = ModelSpec::find(&arguments.model)?;
+    let native = Size::new(spec.native_side, spec.native_side);
+    let request = arguments
+        .size
+        .map_or(WorkingSize::ShortSide(spec.native_side), WorkingSize::from);
+    let working = Plan::new(native, &request, spec.size_rule())?.framing().working;
+    let list = spec.plain_catalogue(working);
+    if arguments.json {
+        let entries: Vec<_> = list
+            .entries()
+            .iter()
+            .enumerate()
+            .map(|(order, entry)| {
+                json!({
+                    "order": order,
+                    "id": entry.id,
+                    "kind": match entry.shape { Shape::Features { .. } => "features", Shape::Attention { .. } => "attention" },
+                    "shape": entry.shape.dims(),
+                    "bytes": entry.shape.bytes(),
+                    "position": (order + 1) as f64 / list.len() as f64,
+                })
+            })
+            .collect();
+        let all = json!({ "model": arguments.model, "working": working, "activations": entries });
+        return terminal::print(&format!("{all:#}\n"));
+    }
+    let width = list
+        .entries()
+        .iter()
+        .map(|entry| entry.id.to_string().len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for (order, entry) in list.entries().iter().enumerate() {
+        let shape = match entry.shape {
+            Shape::Features { channels, grid } => format!("{channels} x {} x {}", grid.height, grid.width),
+            Shape::Attention { heads, queries, keys } => format!("{heads} heads x {queries} x {keys}"),
+        };
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{order:4}  {:width$}  {shape:24} {:>14} B",
+            entry.id,
+            entry.shape.bytes()
+        );
+    }
+    terminal::print(&text)
+}
+
+/// Says which models there are.
+pub fn models(command: &ModelsCommand) -> Result<()> {
+    let ModelsCommand::List = command;
+    let mut text = String::new();
+    for entry in ZOO {
+        let here = ModelSpec::find(entry.key).is_ok_and(|spec| spec.is_here());
+        let state = if here { "here" } else { "not here" };
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:12} {state:9} {:5} px  t {:3}  {} ({})",
+            entry.key, entry.side, entry.default_t, entry.title, entry.source
+        );
+    }
+    terminal::print(&text)
+}

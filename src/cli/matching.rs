@@ -1,0 +1,271 @@
+//! `featscope match`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    args::{MatchArguments, MatchMethod, Point},
+    extract::{say_what_computes, say_what_is_not_used},
+    terminal,
+};
+use crate::{
+    activation::{FeatureMap, Grid},
+    analysis::{
+        correspondence::{DiftTarget, dift_query},
+        similarity::{arg_max, cell_vector, cosine_to_all},
+    },
+    error::{Error, Result},
+    extract::{
+        framing::Framing,
+        job::{self, Extracted, Planned},
+        output::{REQUEST_FILE, check_writable, write_folder, write_png},
+    },
+    paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
+};
+
+/// Width of the heat maps written, in pixels.
+const HEAT_WIDTH: usize = 512;
+
+/// One picture's activation, ready to compare.
+struct Compared {
+    path: PathBuf,
+    framing: Framing,
+    map: FeatureMap,
+}
+
+/// A correspondence found, with the scores it was found in.
+struct Found {
+    xy: [f64; 2],
+    cell: (usize, usize),
+    cosine: f32,
+    heat: ScoreMap,
+}
+
+/// Finds in target pictures what corresponds to points of a source picture.
+pub fn find(arguments: &MatchArguments) -> Result<()> {
+    arguments.run.check()?;
+    check_writable(&arguments.out)?;
+    if arguments.out.is_file() {
+        return Err(Error::failed(format!(
+            "cannot write {}: it is a file",
+            arguments.out.display()
+        )));
+    }
+    let pictures: Vec<PathBuf> = [&arguments.source]
+        .into_iter()
+        .chain(&arguments.target)
+        .cloned()
+        .collect();
+    let request = arguments.run.request(pictures, arguments.activations.clone());
+    let planned = job::plan(&request)?;
+    say_what_is_not_used(&arguments.run, &planned.spec);
+    check_points(arguments, &planned)?;
+    let bar = terminal::progress("matching");
+    let mut watch = terminal::watch(&bar);
+    let mut model = job::load(&planned.spec, &request, &mut watch)?;
+    say_what_computes(&model, &request);
+    let parts = if planned.has_one_size() {
+        vec![planned]
+    } else {
+        planned.split()
+    };
+    let total = parts.len() as f32;
+    let mut compared = Vec::new();
+    let mut records = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let mut watch = |done| watch(job::after_loading((index as f32 + done) / total));
+        let extracted = part.run(&request, &mut model, &mut watch)?;
+        compared.extend(maps(part, &extracted)?);
+        records.push(extracted.record.ran);
+    }
+    bar.finish_and_clear();
+    let Some((source, targets)) = compared.split_first() else {
+        return Err(Error::usage("no picture was given"));
+    };
+    let record = json!({ "request": request, "ran": records, "method": method_name(arguments.method) });
+    write_folder(&arguments.out, |folder| {
+        write_matches(folder, arguments, source, targets, &record)
+    })
+}
+
+fn method_name(method: MatchMethod) -> &'static str {
+    match method {
+        MatchMethod::Grid => "grid",
+        MatchMethod::Dift => "dift",
+    }
+}
+
+/// One activation, one map of it per picture.
+fn maps(part: &Planned, extracted: &Extracted) -> Result<Vec<Compared>> {
+    let [(id, array)] = extracted.activations.as_slice() else {
+        return Err(Error::usage(format!(
+            "match compares one activation, {} were asked for",
+            extracted.activations.len()
+        )));
+    };
+    if id.is_map() {
+        return Err(Error::usage(format!(
+            "{id} is an attention map: match compares feature maps"
+        )));
+    }
+    let pictures = part.pictures.iter().enumerate();
+    pictures
+        .map(|(index, (path, picture))| {
+            Ok(Compared {
+                path: path.clone(),
+                framing: picture.framing,
+                map: array.feature_map(index)?,
+            })
+        })
+        .collect()
+}
+
+/// Points outside of the source, or cut off by its framing, are refused before anything runs.
+fn check_points(arguments: &MatchArguments, planned: &Planned) -> Result<()> {
+    if planned.selection.len() != 1 {
+        return Err(Error::usage(format!(
+            "match compares one activation, {} were asked for",
+            planned.selection.len()
+        )));
+    }
+    let Some((path, source)) = planned.pictures.first() else {
+        return Ok(());
+    };
+    let size = source.framing.original;
+    for Point { x, y } in &arguments.at {
+        let inside = (-0.5..size.width as f64 - 0.5).contains(x) && (-0.5..size.height as f64 - 0.5).contains(y);
+        if !inside {
+            return Err(Error::usage(format!(
+                "--at {x},{y} is outside of {}, which has {size} pixels",
+                path.display()
+            )));
+        }
+        if source.framing.cell_from_original([*x, *y], Grid::new(1, 1)).is_none() {
+            let [left, top, right, bottom] = source.framing.seen();
+            return Err(Error::usage(format!(
+                "--at {x},{y} is in a part of {} that the model does not see: it sees {left:.1} to {right:.1} across and \
+                 {top:.1} to {bottom:.1} down",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn write_matches(
+    folder: &Path,
+    arguments: &MatchArguments,
+    source: &Compared,
+    targets: &[Compared],
+    record: &Value,
+) -> Result<()> {
+    let mut matches = Vec::new();
+    for (number, target) in targets.iter().enumerate() {
+        // What does not depend on the point is made once per target.
+        let enlarged = (arguments.method == MatchMethod::Dift).then(|| DiftTarget::new(&target.map));
+        for (index, point) in arguments.at.iter().enumerate() {
+            let at = [point.x, point.y];
+            let found = match &enlarged {
+                Some(enlarged) => match_enlarged(source, at, target, enlarged)?,
+                None => match_cells(source, at, target)?,
+            };
+            matches.push(json!({
+                "source": source.path,
+                "target": target.path,
+                "xy": at,
+                "xy_target": found.xy,
+                "cell": [found.cell.0, found.cell.1],
+                "cosine": found.cosine,
+                "method": method_name(arguments.method),
+            }));
+            write_heat(&folder.join(format!("heat-target{number}-point{index}.png")), &found)?;
+        }
+    }
+    for (name, value) in [("matches.json", &Value::Array(matches)), (REQUEST_FILE, record)] {
+        let path = folder.join(name);
+        fs::write(&path, format!("{value:#}\n")).map_err(|error| Error::io("write", &path, &error))?;
+    }
+    Ok(())
+}
+
+fn match_cells(source: &Compared, at: [f64; 2], target: &Compared) -> Result<Found> {
+    let (row, column) = source
+        .framing
+        .cell_from_original(at, source.map.grid())
+        .ok_or_else(|| {
+            Error::usage(format!(
+                "the point {at:?} is in a part of the source that the model does not see"
+            ))
+        })?;
+    let scores = cosine_to_all(cell_vector(&source.map, row, column)?, &target.map)?;
+    let grid = target.map.grid();
+    let best = arg_max(&scores).ok_or_else(no_score)?;
+    let cell = grid.row_column(best.position);
+    Ok(Found {
+        xy: target.framing.original_from_cell(cell, grid),
+        cell,
+        cosine: best.score,
+        heat: ScoreMap::new(grid, scores)?,
+    })
+}
+
+/// Features enlarged to the pixels of each original (the part of it that the model sees), then compared.
+fn match_enlarged(source: &Compared, at: [f64; 2], target: &Compared, enlarged: &DiftTarget<'_>) -> Result<Found> {
+    let (corner, size) = seen_pixels(&source.framing);
+    let pixel =
+        |x: f64, corner: f64, side: usize| (x - corner).round_ties_even().clamp(0.0, side as f64 - 1.0) as usize;
+    let (x, y) = (
+        pixel(at[0], corner[0], size.width),
+        pixel(at[1], corner[1], size.height),
+    );
+    let query = dift_query(&source.map, y, x, size.height, size.width)?;
+    let (corner, size) = seen_pixels(&target.framing);
+    let scores = enlarged.heat(&query, size.height, size.width)?;
+    let best = arg_max(&scores).ok_or_else(no_score)?;
+    let (row, column) = size.row_column(best.position);
+    let xy = [corner[0] + column as f64, corner[1] + row as f64];
+    let cell = target
+        .framing
+        .cell_from_original(xy, target.map.grid())
+        .unwrap_or_default();
+    Ok(Found {
+        xy,
+        cell,
+        cosine: best.score,
+        heat: ScoreMap::new(size, scores)?,
+    })
+}
+
+/// The part of the original that the model sees: the centre of its first pixel, and its size in whole pixels.
+fn seen_pixels(framing: &Framing) -> ([f64; 2], Grid) {
+    let [left, top, right, bottom] = framing.seen();
+    let side = |from: f64, to: f64| (to - from).round().max(1.0) as usize;
+    ([left + 0.5, top + 0.5], Grid::new(side(top, bottom), side(left, right)))
+}
+
+fn no_score() -> Error {
+    Error::failed("no position of the target has a score: the activations are not finite")
+}
+
+/// The scores from the lowest to the highest, in viridis.
+fn write_heat(path: &Path, found: &Found) -> Result<()> {
+    let grid = found.heat.grid();
+    let style = ScoreStyle {
+        map: ColourMap::Viridis,
+        range: found.heat.extent().unwrap_or([0.0, 1.0]),
+        opacity: 1.0,
+        ..ScoreStyle::default()
+    };
+    let height = (HEAT_WIDTH * grid.height).div_ceil(grid.width).max(1) as u32;
+    let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
+    let picture = render_scores(&found.heat, &style, whole, [HEAT_WIDTH as u32, height]);
+    write_png(
+        path,
+        [picture.width() as usize, picture.height() as usize],
+        picture.as_raw(),
+    )
+}

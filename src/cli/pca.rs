@@ -1,0 +1,107 @@
+//! `featscope pca`.
+
+use std::path::Path;
+
+use super::args::PcaArguments;
+use crate::{
+    activation::FeatureMap,
+    analysis::{
+        colour::{self, ColourRange, RangeRule},
+        pca::{self, PcaOptions},
+    },
+    error::{Error, Result},
+    extract::{
+        output::{replace_file, write_folder, write_png},
+        saved::SavedActivations,
+    },
+};
+
+/// Width of the pictures written, in pixels.
+const WIDTH: usize = 512;
+
+/// Makes PCA pictures of extracted activations.
+pub fn pca(arguments: &PcaArguments) -> Result<()> {
+    let several_files = arguments.files.len() > 1;
+    let mut maps: Vec<(String, FeatureMap)> = Vec::new();
+    for (number, path) in arguments.files.iter().enumerate() {
+        let saved = SavedActivations::open(path)?;
+        for id in arguments.id.iter().flat_map(|ids| ids.split(',')) {
+            let map = saved
+                .array(id)?
+                .feature_map(arguments.image_index)
+                .map_err(|error| error.context(id))?;
+            let prefix = if several_files {
+                format!("{number}-{}-", stem(path))
+            } else {
+                String::new()
+            };
+            maps.push((format!("{prefix}{}", file_name(id)), map));
+        }
+    }
+    let pictures = if arguments.reference {
+        reference(&maps)?
+    } else {
+        coloured(&maps, arguments.joint)?
+    };
+    let is_png = arguments
+        .out
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    if is_png {
+        let [(_, picture)] = pictures.as_slice() else {
+            return Err(Error::usage(format!(
+                "{} pictures do not go into one PNG: give a folder as --out",
+                pictures.len()
+            )));
+        };
+        return replace_file(&arguments.out, |temporary| write_large(temporary, picture));
+    }
+    write_folder(&arguments.out, |folder| {
+        for (name, picture) in &pictures {
+            write_large(&folder.join(format!("{name}.png")), picture)?;
+        }
+        Ok(())
+    })
+}
+
+type Named = Vec<(String, colour::Picture)>;
+
+fn reference(maps: &[(String, FeatureMap)]) -> Result<Named> {
+    maps.iter()
+        .map(|(name, map)| Ok((name.clone(), colour::reference_picture(map)?)))
+        .collect()
+}
+
+fn coloured(maps: &[(String, FeatureMap)], joint: bool) -> Result<Named> {
+    let options = PcaOptions::default();
+    let groups: Vec<&[(String, FeatureMap)]> = if joint { vec![maps] } else { maps.chunks(1).collect() };
+    let mut pictures = Named::new();
+    for group in groups {
+        let basis = pca::fit(&group.iter().map(|(_, map)| map).collect::<Vec<_>>(), &options)?;
+        let scores = group
+            .iter()
+            .map(|(_, map)| basis.project(map))
+            .collect::<Result<Vec<_>>>()?;
+        let range = ColourRange::of(&scores.iter().collect::<Vec<_>>(), RangeRule::MinMax)?;
+        for ((name, _), scores) in group.iter().zip(&scores) {
+            pictures.push((name.clone(), colour::colour(scores, &range)));
+        }
+    }
+    Ok(pictures)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// A tensor's name as the name of a file.
+fn file_name(id: &str) -> String {
+    id.replace(['/', '\\'], "-")
+}
+
+fn write_large(path: &Path, picture: &colour::Picture) -> Result<()> {
+    let large = picture.resized_nearest(WIDTH);
+    write_png(path, [large.width, large.height], &large.rgb)
+}

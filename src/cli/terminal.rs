@@ -1,0 +1,54 @@
+//! What the commands say: results on standard output, everything else on standard error.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::{Error, Result};
+
+/// Steps of the bar: fine enough to move, coarse enough not to flicker.
+const STEPS: u64 = 1000;
+const BAR: &str = "{msg:12} [{bar:40}] {percent:>3} % {elapsed} (about {eta} left)";
+
+/// Writes a result. A reader that has seen enough, such as `head`, is no error.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Error::failed(format!("cannot write to standard output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Says something beside the result, in one line.
+pub fn note(text: &str) {
+    // Standard error that is closed leaves nobody to tell.
+    let _ = writeln!(io::stderr(), "featscope: {text}");
+}
+
+/// A bar on a terminal, silence elsewhere.
+pub fn progress(message: &'static str) -> ProgressBar {
+    const REDRAWS_PER_SECOND: u8 = 10;
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND)
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(STEPS), target).with_message(message);
+    if let Ok(style) = ProgressStyle::with_template(BAR) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// A watch that moves a bar.
+pub fn watch(bar: &ProgressBar) -> impl FnMut(f32) -> Result<()> {
+    move |done| {
+        bar.set_position((done.clamp(0.0, 1.0) * STEPS as f32) as u64);
+        Ok(())
+    }
+}

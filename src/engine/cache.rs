@@ -1,0 +1,138 @@
+//! The feature maps that are kept, under a bound on their memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::message::{PassId, RunSettings};
+use crate::{
+    activation::{FeatureMap, Id},
+    extract::{framing::Framing, image::Picture, request::Provenance},
+};
+
+/// Everything a pass depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PassKey {
+    /// Which loading of which model: another model, device or format is another number.
+    pub model: u64,
+    /// Fingerprint of the picture.
+    pub picture: u64,
+    /// The rest.
+    pub settings: RunSettings,
+}
+
+/// What is known of a pass besides its maps.
+#[derive(Debug, Clone)]
+pub struct PassInfo {
+    /// The picture's place in the working picture.
+    pub framing: Framing,
+    /// What ran.
+    pub ran: Provenance,
+    /// The picture itself.
+    pub picture: Arc<Picture>,
+    /// Heads of every attention block of the model, by the id of its map.
+    pub heads: Arc<HashMap<Id, usize>>,
+}
+
+/// Maps by pass and id; the ones not looked at for longest go first.
+#[derive(Default)]
+pub struct Cache {
+    limit_bytes: usize,
+    bytes: usize,
+    clock: u64,
+    maps: HashMap<(PassId, Id), Kept>,
+    ids: HashMap<PassKey, PassId>,
+    infos: HashMap<PassId, PassInfo>,
+}
+
+struct Kept {
+    map: Arc<FeatureMap>,
+    used: u64,
+}
+
+/// The cache as both workers hold it.
+#[derive(Clone, Default)]
+pub struct SharedCache(Arc<Mutex<Cache>>);
+
+impl SharedCache {
+    /// An empty cache that keeps at most `limit_bytes` of maps.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self(Arc::new(Mutex::new(Cache { limit_bytes, ..Cache::default() })))
+    }
+
+    /// The cache itself. A panic of the other worker leaves it usable: every change of it is one call.
+    pub fn lock(&self) -> MutexGuard<'_, Cache> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cache {
+    /// The number of a pass, a new one if it never ran.
+    pub fn pass(&mut self, key: &PassKey) -> PassId {
+        let next = PassId(self.ids.len() as u64 + 1);
+        *self.ids.entry(key.clone()).or_insert(next)
+    }
+
+    /// Most bytes of maps that are kept.
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    /// Bytes of maps that are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps what is known of a pass.
+    pub fn put_info(&mut self, pass: PassId, info: PassInfo) {
+        self.infos.insert(pass, info);
+    }
+
+    /// What is known of a pass.
+    pub fn info(&self, pass: PassId) -> Option<&PassInfo> {
+        self.infos.get(&pass)
+    }
+
+    /// Keeps a map; those not looked at for longest make room. A map larger than the bound is not kept.
+    pub fn put(&mut self, pass: PassId, id: Id, map: FeatureMap) {
+        let bytes = map.bytes();
+        if bytes > self.limit_bytes {
+            return;
+        }
+        self.remove((pass, id));
+        while self.bytes + bytes > self.limit_bytes {
+            let Some(oldest) = self.maps.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| *key) else { break };
+            self.remove(oldest);
+        }
+        self.clock += 1;
+        self.bytes += bytes;
+        self.maps.insert((pass, id), Kept { map: Arc::new(map), used: self.clock });
+    }
+
+    fn remove(&mut self, key: (PassId, Id)) {
+        if let Some(kept) = self.maps.remove(&key) {
+            self.bytes -= kept.map.bytes();
+        }
+    }
+
+    /// A map, if it is kept; it counts as looked at.
+    pub fn get(&mut self, pass: PassId, id: Id) -> Option<Arc<FeatureMap>> {
+        self.clock += 1;
+        let kept = self.maps.get_mut(&(pass, id))?;
+        kept.used = self.clock;
+        Some(Arc::clone(&kept.map))
+    }
+
+    /// Whether a map is kept.
+    pub fn has(&self, pass: PassId, id: Id) -> bool {
+        self.maps.contains_key(&(pass, id))
+    }
+
+    /// The ids kept of a pass, in the order of the vocabulary.
+    pub fn ids(&self, pass: PassId) -> Vec<Id> {
+        let mut ids: Vec<Id> = self.maps.keys().filter(|(kept, _)| *kept == pass).map(|(_, id)| *id).collect();
+        ids.sort();
+        ids
+    }
+}

@@ -1,0 +1,75 @@
+//! A plain tensor in memory: what leaves the networks and enters files.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::{
+    activation::{FeatureMap, Grid},
+    error::{Error, Result},
+};
+
+/// Numbers in row-major order with their shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Sizes of the dimensions.
+    pub shape: Vec<usize>,
+    /// The numbers, row-major.
+    pub data: Vec<f32>,
+}
+
+impl Array {
+    /// An array of the given shape.
+    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        let expected = shape
+            .iter()
+            .try_fold(1_usize, |product, side| product.checked_mul(*side));
+        if expected != Some(data.len()) {
+            return Err(Error::failed(format!(
+                "an array of shape {shape:?} cannot hold {} numbers",
+                data.len()
+            )));
+        }
+        Ok(Self { shape, data })
+    }
+
+    /// Copies a tensor from whatever device and dtype it has.
+    pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
+        let data = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        Ok(Self {
+            shape: tensor.dims().to_vec(),
+            data,
+        })
+    }
+
+    /// The array as a tensor.
+    pub fn to_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&self.data, self.shape.as_slice(), device)?.to_dtype(dtype)?)
+    }
+
+    /// Number of entries of the first dimension.
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// The numbers of one entry of the first dimension.
+    pub fn row(&self, index: usize) -> Result<&[f32]> {
+        let rows = self.rows();
+        if index >= rows {
+            return Err(Error::usage(format!(
+                "there is no picture {index}: the file holds {rows}, counted from 0"
+            )));
+        }
+        let length = self.data.len() / rows;
+        Ok(&self.data[index * length..(index + 1) * length])
+    }
+
+    /// One picture of an activation (B, C, h, w).
+    pub fn feature_map(&self, index: usize) -> Result<FeatureMap> {
+        let [_, channels, height, width] = self.shape[..] else {
+            return Err(Error::usage(format!(
+                "a feature map has the shape (B, C, h, w), this tensor has {:?}",
+                self.shape
+            )));
+        };
+        FeatureMap::from_channels(channels, Grid::new(height, width), self.row(index)?)
+    }
+}

@@ -1,0 +1,271 @@
+//! A whole extraction: request → pictures → pass → arrays.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use candle_core::safetensors::MmapedSafetensors;
+
+use super::{
+    array::Array,
+    framing::{Plan, Prepared, WorkingSize},
+    image::{Picture, Size, WHITE},
+    model::{Model, Place},
+    pass::{Averager, GivenNoise, Intermediates, Noise, PassSettings, run_pass},
+    request::{ExtractRequest, FramedPicture, Provenance, Record},
+    spec::ModelSpec,
+};
+use crate::{
+    activation::{Id, Selection, Tap, Watch, parse_layer_file},
+    analysis::pool::adaptive_average_pool,
+    error::{Error, Result},
+    weights::read_text,
+};
+
+/// Share of the watched work that reading the weights is.
+const LOADED: f32 = 0.2;
+
+/// What an extraction yields.
+pub struct Extracted {
+    /// (B, C, h, w) or (B, heads, queries, keys) per id, in execution order.
+    pub activations: Vec<(Id, Array)>,
+    /// `mid.*`, if they were asked for.
+    pub intermediates: Intermediates,
+    /// What was asked and what ran.
+    pub record: Record,
+}
+
+/// Everything about a request that can be known, and can be wrong, before weights are read.
+pub struct Planned {
+    /// The model by its configuration.
+    pub spec: ModelSpec,
+    /// What is recorded.
+    pub selection: Selection,
+    /// The pictures as the model will see them.
+    pub pictures: Vec<(PathBuf, Prepared)>,
+    settings: PassSettings,
+}
+
+/// Checks a request and prepares its pictures.
+pub fn plan(request: &ExtractRequest) -> Result<Planned> {
+    let spec = ModelSpec::find(&request.model)?;
+    spec.schedule.at(request.t)?;
+    let native = Size::new(spec.native_side, spec.native_side);
+    let selection = select(&request.activations, &spec, native)?;
+    if request.pool == Some(0) {
+        return Err(Error::usage("--pool 0: the factor of the pooling is at least 1"));
+    }
+    if request.ensemble == 0 {
+        return Err(Error::usage("--ensemble 0: at least one noise is needed"));
+    }
+    let size = request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side));
+    let pictures = request
+        .pictures
+        .iter()
+        .map(|path| {
+            let picture = Picture::read(path, WHITE)?;
+            let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
+            Ok((
+                path.clone(),
+                Prepared {
+                    picture: plan.apply(&picture)?,
+                    framing: *plan.framing(),
+                },
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let given = request.noise_file.as_deref().map(read_noise).transpose()?;
+    let settings = PassSettings {
+        t: request.t,
+        prompt: request.prompt.clone(),
+        noise: Noise {
+            seed: request.seed,
+            given,
+        },
+        vae: request.vae,
+        ensemble: request.ensemble,
+    };
+    Ok(Planned {
+        spec,
+        selection,
+        pictures,
+        settings,
+    })
+}
+
+/// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
+fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
+    let list = spec.plain_catalogue(working);
+    let path = Path::new(text);
+    if path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+    {
+        let names = parse_layer_file(&read_text(path)?).map_err(|error| error.context(path.display()))?;
+        return Selection::from_names(names.iter().map(String::as_str), &list)
+            .map_err(|error| error.context(path.display()));
+    }
+    Selection::parse(text, &list)
+}
+
+fn read_noise(path: &Path) -> Result<GivenNoise> {
+    std::fs::metadata(path).map_err(|error| Error::io("read the noise file", path, &error))?;
+    // SAFETY: the map is only read; see `weights::Store`.
+    #[allow(unsafe_code)]
+    let file = unsafe { MmapedSafetensors::new(path) }
+        .map_err(|error| Error::failed(format!("{} cannot be read as safetensors: {error}", path.display())))?;
+    let load = |name: &str| -> Result<Option<Array>> {
+        match file.get(name) {
+            Ok(_) => Array::from_tensor(&file.load(name, &candle_core::Device::Cpu)?).map(Some),
+            Err(_) => Ok(None),
+        }
+    };
+    let noise = load("in.noise")?
+        .ok_or_else(|| Error::failed(format!("the noise file {} holds no tensor in.noise", path.display())))?;
+    Ok(GivenNoise {
+        noise,
+        vae_noise: load("in.vae_noise")?,
+    })
+}
+
+impl Planned {
+    /// Whether all pictures have one working size, which one pass needs.
+    pub fn has_one_size(&self) -> bool {
+        self.pictures
+            .windows(2)
+            .all(|pair| pair[0].1.framing.working == pair[1].1.framing.working)
+    }
+
+    /// The working sizes found, for a message.
+    pub fn sizes(&self) -> String {
+        let mut sizes: Vec<String> = self
+            .pictures
+            .iter()
+            .map(|(_, picture)| picture.framing.working.to_string())
+            .collect();
+        sizes.dedup();
+        sizes.join(", ")
+    }
+
+    /// One plan per picture, in order.
+    pub fn split(self) -> Vec<Self> {
+        let Self {
+            spec,
+            selection,
+            pictures,
+            settings,
+        } = self;
+        let alone = |picture| Self {
+            spec: spec.clone(),
+            selection: selection.clone(),
+            pictures: vec![picture],
+            settings: settings.clone(),
+        };
+        pictures.into_iter().map(alone).collect()
+    }
+
+    /// Bytes of what will be kept in memory, in f32.
+    pub fn estimated_bytes(&self) -> usize {
+        self.pictures
+            .iter()
+            .map(|(_, picture)| {
+                let list = self.spec.plain_catalogue(picture.framing.working);
+                super::pass::estimated_bytes(&list, &self.selection, 1)
+            })
+            .fold(0, usize::saturating_add)
+    }
+
+    /// Runs the pass.
+    pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
+        let started = Instant::now();
+        let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
+        let Some(first) = prepared.first() else {
+            return Err(Error::usage("no picture was given"));
+        };
+        let list = model.spec.plain_catalogue(first.framing.working);
+        let mut averager = Averager::new(prepared.len(), self.settings.ensemble, |_, array| {
+            pooled(array, request.pool)
+        });
+        let mut intermediates = Intermediates::new();
+        run_pass(
+            model,
+            &prepared,
+            &self.settings,
+            &self.selection,
+            &mut |tap: Tap, rows, tensor: &_| averager.add(tap, rows, tensor),
+            request.intermediates.then_some(&mut intermediates),
+            watch,
+        )?;
+        let activations: Vec<(Id, Array)> = averager
+            .finish()
+            .into_iter()
+            .filter_map(|(tap, array)| Some((list.entry(tap)?.id, array)))
+            .collect();
+        let mixture = model.spec.schedule.at(request.t)?;
+        let ran = Provenance {
+            featscope: env!("CARGO_PKG_VERSION").to_owned(),
+            weights: match &model.spec.path {
+                Some(path) => path.display().to_string(),
+                None => "embedded".to_owned(),
+            },
+            t_ran: request.t,
+            signal: mixture.signal,
+            noise: mixture.noise,
+            noise_fraction: mixture.noise_fraction(),
+            device: model.place.device_name().to_owned(),
+            dtype: model.place.dtype_name().to_owned(),
+            pictures: self
+                .pictures
+                .iter()
+                .map(|(path, picture)| FramedPicture {
+                    path: path.clone(),
+                    framing: picture.framing,
+                })
+                .collect(),
+            ids: activations.iter().map(|(id, _)| id.to_string()).collect(),
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        Ok(Extracted {
+            activations,
+            intermediates,
+            record: Record {
+                request: request.clone(),
+                ran,
+            },
+        })
+    }
+}
+
+/// Adaptive average pooling of the last two dimensions to (⌊h/R⌋, ⌊w/R⌋), for maps over (queries, keys).
+fn pooled(array: Array, factor: Option<usize>) -> Result<Array> {
+    let Some(factor) = factor.filter(|factor| *factor > 1) else {
+        return Ok(array);
+    };
+    let [rows, planes, height, width] = array.shape[..] else {
+        return Ok(array);
+    };
+    let (from, to) = (
+        crate::activation::Grid::new(height, width),
+        crate::activation::Grid::new(height / factor, width / factor),
+    );
+    if to.positions() == 0 {
+        return Err(Error::usage(format!(
+            "--pool {factor}: an activation of {height} x {width} positions cannot be pooled by more than {}",
+            height.min(width)
+        )));
+    }
+    let data = adaptive_average_pool(&array.data, rows * planes, from, to)?;
+    Array::new(vec![rows, planes, to.height, to.width], data)
+}
+
+/// Reads the weights a request needs, watched as the first part of its work.
+pub fn load(spec: &ModelSpec, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
+    let place = Place::open(request.device, request.dtype)?;
+    Model::load(spec, place, &mut |done| watch(LOADED * done))
+}
+
+/// The part of the watched work after the weights are read.
+pub fn after_loading(done: f32) -> f32 {
+    LOADED + (1.0 - LOADED) * done
+}

@@ -1,0 +1,17 @@
+//! Request → activations. In: pictures, a prompt, a timestep, a seed and the ids wanted. Out: arrays of activations with
+//! a record of what was asked and what ran. The command line and the worker call it; it knows neither threads nor
+//! windows.
+
+pub mod array;
+pub mod framing;
+pub mod image;
+pub mod job;
+mod jpeg;
+pub mod model;
+pub mod noise;
+pub mod output;
+pub mod pass;
+pub mod request;
+pub mod resize;
+pub mod saved;
+pub mod spec;

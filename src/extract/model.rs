@@ -1,0 +1,298 @@
+//! A model with its weights on a device, and what it remembers between passes: encoded pictures and prompts.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    image::Picture,
+    spec::{ModelSpec, NetworkSpec},
+};
+use crate::{
+    activation::{Halt, Probe, Watch},
+    error::{Error, Result},
+    model::{
+        adm::AdmUnet,
+        text::TextEncoder,
+        unet::Unet,
+        vae::{Posterior, VaeEncoder},
+    },
+    weights::open_weights,
+};
+
+/// Encoded pictures kept: a latent is small, encoding one costs as much as a pass.
+const KEPT_PICTURES: usize = 32;
+/// Encoded prompts kept.
+const KEPT_PROMPTS: usize = 32;
+/// Name of the weights of diffusers' networks.
+const WEIGHTS_STEM: &str = "diffusion_pytorch_model";
+
+/// The number format a model computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, IEEE half.
+    F16,
+    /// 16 bits with the exponent of f32.
+    Bf16,
+}
+
+/// Where a model computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// The first GPU of a build that has GPU support, else the CPU.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+    /// Apple's GPU.
+    Metal,
+}
+
+/// A device and a number format that fit together.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The device.
+    pub device: Device,
+    /// The format computed in: f32 on every CPU.
+    pub dtype: DType,
+}
+
+impl Place {
+    /// The device asked for, with the number format that runs there.
+    pub fn open(device: DeviceChoice, precision: Precision) -> Result<Self> {
+        let unavailable = |name: &str, error: candle_core::Error| {
+            Error::failed(format!(
+                "the device \"{name}\" cannot be used: {error}; use --device cpu"
+            ))
+        };
+        let device = match device {
+            DeviceChoice::Cpu => Device::Cpu,
+            DeviceChoice::Cuda => Device::new_cuda(0).map_err(|error| unavailable("cuda", error))?,
+            DeviceChoice::Metal => Device::new_metal(0).map_err(|error| unavailable("metal", error))?,
+            DeviceChoice::Auto => Device::new_cuda(0)
+                .or_else(|_| Device::new_metal(0))
+                .unwrap_or(Device::Cpu),
+        };
+        let dtype = match precision {
+            _ if device.is_cpu() => DType::F32,
+            Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+            Precision::Bf16 => DType::BF16,
+        };
+        Ok(Self { device, dtype })
+    }
+
+    /// `cpu`, `cuda:0`, `metal:0`.
+    pub fn device_name(&self) -> &'static str {
+        match self.device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda:0",
+            Device::Metal(_) => "metal:0",
+        }
+    }
+
+    /// `f32`, `f16`, `bf16`.
+    pub fn dtype_name(&self) -> &'static str {
+        self.dtype.as_str()
+    }
+}
+
+/// A model with its weights.
+pub struct Model {
+    /// What its configuration says.
+    pub spec: ModelSpec,
+    /// Where it computes.
+    pub place: Place,
+    network: Network,
+}
+
+enum Network {
+    StableDiffusion {
+        unet: Box<Unet>,
+        vae: Box<VaeEncoder>,
+        pictures: Recent<u64, Posterior>,
+        prompts: Recent<String, Tensor>,
+    },
+    Adm(Box<AdmUnet>),
+}
+
+/// What the denoiser's input is made from: pixels, or what the autoencoder says of the picture.
+pub enum Encoded {
+    /// Pixels (1, 3, H, W) in [−1, 1].
+    Pixels(Tensor),
+    /// Mean and standard deviation of the latent, (1, C, h, w), unscaled.
+    Posterior(Posterior),
+}
+
+impl Model {
+    /// Reads the weights; a wrong or broken tensor is named before anything runs.
+    pub fn load(spec: &ModelSpec, place: Place, watch: &mut Watch<'_>) -> Result<Self> {
+        const AFTER_VAE: f32 = 0.1;
+        watch(0.0)?;
+        let missing = || {
+            Error::failed(format!(
+                "the weights of {} are not on this machine: put them into the hub's cache (with Python: \
+                 `huggingface-cli download`), or give a folder or a file as the model",
+                spec.name
+            ))
+        };
+        let network = match &spec.network {
+            NetworkSpec::StableDiffusion { unet, vae } => {
+                unet.check_runnable()?;
+                let (Some(folder), Some(vae)) = (&spec.path, vae) else {
+                    return Err(missing());
+                };
+                // The autoencoder of SDXL overflows in f16; all of them are small enough for f32.
+                let store = open_weights(&folder.join("vae"), WEIGHTS_STEM)?;
+                let vae = VaeEncoder::new(vae.clone(), store.var_builder(DType::F32, &place.device))?;
+                watch(AFTER_VAE)?;
+                let store = open_weights(&folder.join("unet"), WEIGHTS_STEM)?;
+                Network::StableDiffusion {
+                    unet: Box::new(Unet::new(unet.clone(), store.var_builder(place.dtype, &place.device))?),
+                    vae: Box::new(vae),
+                    pictures: Recent::new(KEPT_PICTURES),
+                    prompts: Recent::new(KEPT_PROMPTS),
+                }
+            }
+            NetworkSpec::Adm { config, store } => {
+                let store = store.as_ref().ok_or_else(missing)?;
+                Network::Adm(Box::new(AdmUnet::new(
+                    config,
+                    store.var_builder(place.dtype, &place.device),
+                )?))
+            }
+        };
+        watch(1.0)?;
+        Ok(Self {
+            spec: spec.clone(),
+            place,
+            network,
+        })
+    }
+
+    /// What the denoiser's input for a working picture is made from; known pictures are not encoded again.
+    pub fn encode_picture(&mut self, picture: &Picture, watch: &mut Watch<'_>) -> Result<Encoded> {
+        let size = picture.size();
+        let pixels = picture.to_chw(self.spec.size_rule().pixel_range());
+        let pixels = Tensor::from_vec(pixels, (1, 3, size.height, size.width), &self.place.device)?;
+        match &mut self.network {
+            Network::Adm(_) => Ok(Encoded::Pixels(pixels)),
+            Network::StableDiffusion { vae, pictures, .. } => {
+                let key = fingerprint(picture);
+                if let Some(known) = pictures.get(&key) {
+                    return Ok(Encoded::Posterior(known));
+                }
+                let posterior = vae.encode(&pixels, watch)?;
+                pictures.put(key, posterior.clone());
+                Ok(Encoded::Posterior(posterior))
+            }
+        }
+    }
+
+    /// The latent (B, C, h, w) the noise is mixed with, from samples of the posterior; pixels stay what they are.
+    pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
+        match &self.network {
+            Network::Adm(_) => Ok(sample.clone()),
+            Network::StableDiffusion { vae, .. } => vae.scale(sample),
+        }
+    }
+
+    /// The text states (1, T, D) of a prompt, if the model reads one. The text encoder is large: it is read, used and
+    /// let go; known prompts are not encoded again.
+    pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<Tensor>> {
+        let Network::StableDiffusion { prompts, .. } = &mut self.network else {
+            return Ok(None);
+        };
+        if let Some(known) = prompts.get(prompt) {
+            return Ok(Some(known));
+        }
+        let folder = self
+            .spec
+            .path
+            .as_deref()
+            .ok_or_else(|| Error::failed("a model with text has a folder"))?;
+        let encoder = TextEncoder::open(folder, "text_encoder", "tokenizer", &self.place.device, DType::F32)?;
+        let states = encoder.encode(prompt, watch)?.last;
+        prompts.put(prompt.to_owned(), states.clone());
+        Ok(Some(states))
+    }
+
+    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with text states (1, T, D) for all rows.
+    /// Gives the network's output unless the probe ends the pass before.
+    pub fn denoise(&self, x: &Tensor, t: u32, text: Option<&Tensor>, probe: &mut Probe<'_>) -> Result<Option<Tensor>> {
+        let rows = x.dim(0)?;
+        let timesteps = vec![t as f32; rows];
+        let x = x.to_dtype(self.place.dtype)?;
+        let ended = match (&self.network, text) {
+            (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),
+            (Network::StableDiffusion { unet, .. }, Some(text)) => {
+                let (_, tokens, width) = text.dims3()?;
+                let text = text
+                    .broadcast_as((rows, tokens, width))?
+                    .contiguous()?
+                    .to_dtype(self.place.dtype)?;
+                unet.forward(&x, &timesteps, &text, probe)
+            }
+            (Network::StableDiffusion { .. }, None) => {
+                return Err(Error::failed("a U-Net that attends to text was run without text"));
+            }
+        };
+        match ended {
+            Ok(output) => Ok(Some(output)),
+            Err(Halt::Complete) => Ok(None),
+            Err(Halt::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// A hash of a picture's size and pixels.
+pub fn fingerprint(picture: &Picture) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (picture.width(), picture.height()).hash(&mut hasher);
+    picture.rgb().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The values last used, newest at the back.
+struct Recent<K, V> {
+    limit: usize,
+    kept: VecDeque<(K, V)>,
+}
+
+impl<K, V: Clone> Recent<K, V> {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            kept: VecDeque::new(),
+        }
+    }
+
+    fn get<Q: ?Sized + PartialEq>(&mut self, key: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        let index = self.kept.iter().position(|(kept, _)| kept.borrow() == key)?;
+        let entry = self.kept.remove(index)?;
+        let value = entry.1.clone();
+        self.kept.push_back(entry);
+        Some(value)
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        if self.kept.len() >= self.limit {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((key, value));
+    }
+}

@@ -1,0 +1,365 @@
+//! One pass over pictures of one working size: encode, mix with noise, denoise, record.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    array::Array,
+    framing::Prepared,
+    model::{Encoded, Model},
+    noise::TorchGenerator,
+};
+use crate::{
+    activation::{Catalogue, Probe, Selection, Tap, Watch},
+    error::{Error, Result},
+    model::schedule::Mixture,
+};
+
+/// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
+const BATCH_POSITIONS: usize = 64 * 64;
+/// The most pictures x members of one request.
+const MAX_ROWS: usize = 4096;
+/// Shares of the watched work: the pictures' encoding, the prompt's, then the passes.
+const PICTURES_DONE: f32 = 0.3;
+const PROMPT_DONE: f32 = 0.35;
+
+/// Which latent of a picture is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum VaeMode {
+    /// The posterior's mean: the same map every time.
+    #[default]
+    Mean,
+    /// Mean + standard deviation · noise, as the papers do.
+    Sample,
+}
+
+/// Where the noise comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Noise {
+    /// Seed of PyTorch's CPU generator: diffusion noise first, the autoencoder's next.
+    pub seed: u64,
+    /// Tensors that replace what the seed would give.
+    pub given: Option<GivenNoise>,
+}
+
+/// Noise from a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenNoise {
+    /// (B·K, C, h, w), row b·K + k for member k of picture b.
+    pub noise: Array,
+    /// The autoencoder's noise, (B·K, C, h, w); where it is missing the seed gives it.
+    pub vae_noise: Option<Array>,
+}
+
+/// What one pass is asked for, besides its pictures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PassSettings {
+    /// The timestep that runs.
+    pub t: u32,
+    /// The prompt of all pictures.
+    pub prompt: String,
+    /// Where the noise comes from.
+    pub noise: Noise,
+    /// Which latent is used.
+    pub vae: VaeMode,
+    /// Noises per picture whose features are averaged.
+    pub ensemble: usize,
+}
+
+/// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
+pub type Intermediates = BTreeMap<String, Array>;
+
+/// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
+pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
+
+/// The noisy input of a pass, ready to run.
+struct Input {
+    /// What the denoiser sees, (B·K, C, h, w).
+    rows: Tensor,
+    text: Option<Tensor>,
+    mixture: Mixture,
+}
+
+/// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
+pub fn run_pass(
+    model: &mut Model,
+    pictures: &[Prepared],
+    settings: &PassSettings,
+    selection: &Selection,
+    record: &mut Record<'_>,
+    mut intermediates: Option<&mut Intermediates>,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let input = prepare_input(model, pictures, settings, intermediates.as_deref_mut(), watch)?;
+    let list = match &input.text {
+        Some(text) => model.spec.catalogue(pictures[0].framing.working, text.dim(1)?),
+        None => model.spec.plain_catalogue(pictures[0].framing.working),
+    };
+    let rows = input.rows.dim(0)?;
+    let positions = input.rows.dim(2)? * input.rows.dim(3)?;
+    let batch = (BATCH_POSITIONS / positions.max(1)).clamp(1, rows);
+    let mut outputs = Vec::new();
+    for start in (0..rows).step_by(batch) {
+        let range = start..(start + batch).min(rows);
+        let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
+        let (from, share) = (start as f32 / rows as f32, range.len() as f32 / rows as f32);
+        let mut watch = |done: f32| watch(PROMPT_DONE + (1.0 - PROMPT_DONE) * (from + share * done));
+        let mut probe = Probe::new(selection, list.len(), &mut record, &mut watch);
+        if intermediates.is_some() {
+            probe = probe.to_the_end();
+        }
+        let x = input.rows.narrow(0, range.start, range.len())?;
+        outputs.extend(model.denoise(&x, settings.t, input.text.as_ref(), &mut probe)?);
+    }
+    if let Some(kept) = intermediates {
+        let name = if input.text.is_some() {
+            "mid.unet_out"
+        } else {
+            "mid.model_out"
+        };
+        kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);
+    }
+    watch(1.0)
+}
+
+fn prepare_input(
+    model: &mut Model,
+    pictures: &[Prepared],
+    settings: &PassSettings,
+    intermediates: Option<&mut Intermediates>,
+    watch: &mut Watch<'_>,
+) -> Result<Input> {
+    let mixture = model.spec.schedule.at(settings.t)?;
+    let members = settings.ensemble;
+    let Some(first) = pictures.first() else {
+        return Err(Error::usage("no picture was given"));
+    };
+    let working = first.framing.working;
+    if pictures.iter().any(|picture| picture.framing.working != working) {
+        return Err(Error::usage(
+            "the pictures have different working sizes: one pass takes one size",
+        ));
+    }
+    let rows = pictures.len().saturating_mul(members);
+    if members == 0 || rows > MAX_ROWS {
+        return Err(Error::usage(format!(
+            "{} pictures with an ensemble of {members} are {rows} passes: at least 1 and at most {MAX_ROWS} are made",
+            pictures.len()
+        )));
+    }
+    let [channels, height, width] = model.spec.noised_shape(working);
+    let shape = [rows, channels, height, width];
+    let (noise, vae_noise) = draw(&settings.noise, shape, settings.vae)?;
+
+    let mut encoded = Vec::with_capacity(pictures.len());
+    for (index, picture) in pictures.iter().enumerate() {
+        let mut part = |done: f32| watch(PICTURES_DONE * (index as f32 + done) / pictures.len() as f32);
+        encoded.push(model.encode_picture(&picture.picture, &mut part)?);
+    }
+    let text = model.encode_prompt(&settings.prompt, &mut |done| {
+        watch(PICTURES_DONE + (PROMPT_DONE - PICTURES_DONE) * done)
+    })?;
+
+    let place = model.place.clone();
+    let on_device = |array: &Array| array.to_tensor(DType::F32, &place.device);
+    let repeated = |tensor: &Tensor| tensor.repeat((members, 1, 1, 1));
+    let mut samples = Vec::with_capacity(pictures.len());
+    for (index, encoded) in encoded.iter().enumerate() {
+        samples.push(match (encoded, &vae_noise) {
+            (Encoded::Pixels(pixels), _) => repeated(pixels)?,
+            (Encoded::Posterior(posterior), None) => repeated(&posterior.mean)?,
+            (Encoded::Posterior(posterior), Some(noise)) => {
+                let noise = on_device(noise)?.narrow(0, index * members, members)?;
+                noise.broadcast_mul(&posterior.std)?.broadcast_add(&posterior.mean)?
+            }
+        });
+    }
+    let clean = model.scale(&Tensor::cat(&samples, 0)?)?;
+    let noise = on_device(&noise)?;
+    let mixed = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
+    if let Some(kept) = intermediates {
+        let input = Input {
+            rows: mixed.clone(),
+            text: text.clone(),
+            mixture,
+        };
+        keep_intermediates(kept, model, pictures, &encoded, &clean, &noise, &input, settings)?;
+    }
+    Ok(Input {
+        rows: mixed,
+        text,
+        mixture,
+    })
+}
+
+/// The diffusion noise, and the autoencoder's where it is used.
+fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option<Array>)> {
+    let mut generator = TorchGenerator::new(noise.seed);
+    let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
+    let (drawn, given) = (next()?, noise.given.as_ref());
+    let first = match given {
+        Some(given) => fitting("in.noise", &given.noise, shape)?,
+        None => drawn,
+    };
+    let second = match (vae, given.and_then(|given| given.vae_noise.as_ref())) {
+        (VaeMode::Mean, _) => None,
+        (VaeMode::Sample, Some(given)) => Some(fitting("in.vae_noise", given, shape)?),
+        (VaeMode::Sample, None) => Some(next()?),
+    };
+    Ok((first, second))
+}
+
+fn fitting(name: &str, array: &Array, shape: [usize; 4]) -> Result<Array> {
+    if array.shape == shape {
+        return Ok(array.clone());
+    }
+    Err(Error::usage(format!(
+        "{name} of the noise file has shape {:?}, this request needs {shape:?}: pictures x ensemble, channels, rows, columns",
+        array.shape
+    )))
+}
+
+#[allow(clippy::too_many_arguments)]
+fn keep_intermediates(
+    kept: &mut Intermediates,
+    model: &Model,
+    pictures: &[Prepared],
+    encoded: &[Encoded],
+    clean: &Tensor,
+    noise: &Tensor,
+    input: &Input,
+    settings: &PassSettings,
+) -> Result<()> {
+    let members = settings.ensemble;
+    let mut keep = |name: &str, tensor: &Tensor| -> Result<()> {
+        kept.insert(name.to_owned(), Array::from_tensor(tensor)?);
+        Ok(())
+    };
+    // One row per picture, where the members do not differ.
+    let per_picture = |tensor: &Tensor| -> Result<Tensor> {
+        let first_members = (0..pictures.len()).map(|index| Ok(tensor.narrow(0, index * members, 1)?));
+        Ok(Tensor::cat(&first_members.collect::<Result<Vec<_>>>()?, 0)?)
+    };
+    let range = model.spec.size_rule().pixel_range();
+    let images = pictures.iter().map(|picture| {
+        let size = picture.picture.size();
+        Ok(Tensor::from_vec(
+            picture.picture.to_chw(range),
+            (1, 3, size.height, size.width),
+            clean.device(),
+        )?)
+    });
+    keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
+    keep("in.noise", noise)?;
+    let timestep = Tensor::new(&[settings.t as f32], clean.device())?;
+    let posteriors: Vec<_> = encoded
+        .iter()
+        .filter_map(|encoded| match encoded {
+            Encoded::Posterior(posterior) => Some(posterior),
+            Encoded::Pixels(_) => None,
+        })
+        .collect();
+    if posteriors.is_empty() {
+        keep("mid.x_t", &input.rows)?;
+        return keep("mid.timesteps", &timestep);
+    }
+    keep(
+        "mid.vae_mean",
+        &Tensor::cat(&posteriors.iter().map(|p| &p.mean).collect::<Vec<_>>(), 0)?,
+    )?;
+    keep(
+        "mid.vae_std",
+        &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
+    )?;
+    let clean_rows = if settings.vae == VaeMode::Mean {
+        per_picture(clean)?
+    } else {
+        clean.clone()
+    };
+    keep("mid.latents_clean", &clean_rows)?;
+    // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
+    let before_scaling = if model.spec.schedule.scales_input {
+        1.0 / input.mixture.signal
+    } else {
+        1.0
+    };
+    keep("mid.latents_noisy", &(&input.rows * before_scaling)?)?;
+    keep("mid.unet_in", &input.rows)?;
+    keep("mid.unet_timestep", &timestep)?;
+    if let Some(text) = &input.text {
+        let (_, tokens, width) = text.dims3()?;
+        keep("mid.prompt_embeds", text)?;
+        keep(
+            "mid.encoder_hidden_states",
+            &text.broadcast_as((input.rows.dim(0)?, tokens, width))?.contiguous()?,
+        )?;
+    }
+    Ok(())
+}
+
+/// Averages the members of every picture: what a pass records, as (B, …) arrays.
+pub struct Averager<'a> {
+    pictures: usize,
+    members: usize,
+    /// What is done to each tensor (rows, …) before it is kept.
+    reduce: Box<dyn Fn(Tap, Array) -> Result<Array> + 'a>,
+    kept: BTreeMap<Tap, Array>,
+}
+
+impl<'a> Averager<'a> {
+    /// For `pictures` of `members` rows each; `reduce` maps what was recorded to what is kept, and must be linear.
+    pub fn new(pictures: usize, members: usize, reduce: impl Fn(Tap, Array) -> Result<Array> + 'a) -> Self {
+        Self {
+            pictures,
+            members,
+            reduce: Box::new(reduce),
+            kept: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the rows `range` of one activation.
+    pub fn add(&mut self, tap: Tap, range: Range<usize>, tensor: &Tensor) -> Result<()> {
+        let rows = (self.reduce)(tap, Array::from_tensor(tensor)?)?;
+        // The common case costs no second copy: everything at once, nothing to average.
+        if self.members == 1 && range == (0..self.pictures) {
+            self.kept.insert(tap, rows);
+            return Ok(());
+        }
+        let length = rows.data.len() / range.len().max(1);
+        let sum = self.kept.entry(tap).or_insert_with(|| {
+            let mut shape = rows.shape.clone();
+            shape[0] = self.pictures;
+            Array {
+                shape,
+                data: vec![0.0; self.pictures * length],
+            }
+        });
+        let weight = 1.0 / self.members as f32;
+        for (row, numbers) in range.zip(rows.data.chunks_exact(length.max(1))) {
+            let picture = row / self.members;
+            let target = &mut sum.data[picture * length..(picture + 1) * length];
+            for (total, number) in target.iter_mut().zip(numbers) {
+                *total += weight * number;
+            }
+        }
+        Ok(())
+    }
+
+    /// The averages in execution order.
+    pub fn finish(self) -> BTreeMap<Tap, Array> {
+        self.kept
+    }
+}
+
+/// Bytes that the selected activations of one request will take in f32.
+pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize) -> usize {
+    let each: usize = selection
+        .iter()
+        .filter_map(|tap| list.entry(tap))
+        .map(|entry| entry.shape.bytes())
+        .sum();
+    each.saturating_mul(pictures)
+}

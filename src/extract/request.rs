@@ -1,0 +1,103 @@
+//! What the user asks of an extraction, as plain data: it is read from the command line, sent to the worker, and
+//! written into every file made from it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    framing::{Framing, WorkingSize},
+    model::{DeviceChoice, Precision},
+    pass::VaeMode,
+};
+
+/// Format of the numbers in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreFormat {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the size, about three digits.
+    F16,
+}
+
+/// A whole extraction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtractRequest {
+    /// Zoo key, folder or file.
+    pub model: String,
+    /// The pictures.
+    pub pictures: Vec<PathBuf>,
+    /// One prompt for all pictures.
+    pub prompt: String,
+    /// The timestep that runs.
+    pub t: u32,
+    /// The working size; none: the short side the model was made for.
+    pub size: Option<WorkingSize>,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// File whose `in.noise` (and `in.vae_noise`) replace the seed's numbers.
+    pub noise_file: Option<PathBuf>,
+    /// Which latent is used.
+    pub vae: VaeMode,
+    /// Noises per picture whose features are averaged.
+    pub ensemble: usize,
+    /// `all`, `all-maps`, or ids separated by commas.
+    pub activations: String,
+    /// Format computed in.
+    pub dtype: Precision,
+    /// Device computed on.
+    pub device: DeviceChoice,
+    /// Adaptive average pooling by this factor.
+    pub pool: Option<usize>,
+    /// Format of the numbers in the output.
+    pub store: StoreFormat,
+    /// Whether the inner tensors that are no activations (`mid.*`) are written as well.
+    pub intermediates: bool,
+}
+
+/// What ran: written beside the request into every output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of this program.
+    pub featscope: String,
+    /// The folder or file the weights came from.
+    pub weights: String,
+    /// The timestep that ran.
+    pub t_ran: u32,
+    /// √ā at that timestep: the picture's share of the mixture.
+    pub signal: f64,
+    /// √(1−ā): the noise's share.
+    pub noise: f64,
+    /// √(1−ā)/(√ā+√(1−ā)).
+    pub noise_fraction: f64,
+    /// Device computed on.
+    pub device: String,
+    /// Format computed in.
+    pub dtype: String,
+    /// The pictures with their sizes and how they were framed.
+    pub pictures: Vec<FramedPicture>,
+    /// The ids recorded, in execution order.
+    pub ids: Vec<String>,
+    /// Seconds from the loaded model to the last activation.
+    pub seconds: f64,
+}
+
+/// A picture and its place in the working picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FramedPicture {
+    /// The file.
+    pub path: PathBuf,
+    /// Original size, working size and the transform between them.
+    pub framing: Framing,
+}
+
+/// Request and provenance together: the JSON under the key `featscope` of an output file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What was asked.
+    pub request: ExtractRequest,
+    /// What ran.
+    pub ran: Provenance,
+}

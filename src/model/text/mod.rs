@@ -1,0 +1,11 @@
+//! Prompts → text states. In: a prompt, the tokenizer's and the encoder's folders. Out: what the denoiser's
+//! cross-attention reads. `extract` calls it once per prompt and keeps the result.
+
+mod clip;
+mod encoder;
+mod tokenizer;
+mod vocabulary;
+
+pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
+pub use encoder::TextEncoder;
+pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Tokenizer};

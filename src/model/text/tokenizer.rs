@@ -1,0 +1,213 @@
+//! CLIP's tokenizer, equal to transformers' `CLIPTokenizer` where ftfy is not installed.
+
+use std::path::Path;
+
+use tokenizers::{Model, utils::SysRegex};
+use unicode_general_category::{GeneralCategory, get_general_category};
+use unicode_normalization::UnicodeNormalization;
+
+use super::vocabulary::{END_OF_TEXT, START_OF_TEXT, Vocabulary};
+use crate::error::{Error, Result};
+
+/// Tokens of one encoded prompt, start and end included: what CLIP's text encoders are trained on.
+pub const CONTEXT_LENGTH: usize = 77;
+
+/// Tokens of the prompt itself that fit between start and end.
+pub const MAX_PROMPT_TOKENS: usize = CONTEXT_LENGTH - 2;
+
+/// What one piece is: special tokens, English contractions, letters, single digits, everything else but space.
+const PIECE_PATTERN: &str =
+    r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
+
+/// Number of byte values.
+const BYTE_VALUES: usize = 256;
+
+/// A prompt as [`CONTEXT_LENGTH`] tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Start, at most [`MAX_PROMPT_TOKENS`] of the prompt, end, padding: [`CONTEXT_LENGTH`] ids.
+    pub ids: Vec<u32>,
+    /// The vocabulary's text of each id, with `</w>` where a word ends.
+    pub pieces: Vec<String>,
+    /// Tokens of the prompt among the ids.
+    pub kept: usize,
+    /// Tokens of the prompt that did not fit.
+    pub dropped: usize,
+}
+
+/// Turns prompts into token ids.
+pub struct Tokenizer {
+    vocabulary: Vocabulary,
+    pieces: SysRegex,
+    /// The printable character that stands for each byte in the vocabulary.
+    byte_chars: [char; BYTE_VALUES],
+}
+
+impl Tokenizer {
+    /// Reads a tokenizer from `vocab.json` and `merges.txt`, or from `tokenizer.json` where these are not there, with
+    /// the special tokens of `tokenizer_config.json` and `special_tokens_map.json`.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            vocabulary: Vocabulary::from_folder(folder)?,
+            pieces: SysRegex::new(PIECE_PATTERN)
+                .map_err(|error| Error::failed(format!("the pattern of CLIP's tokenizer is broken: {error}")))?,
+            byte_chars: byte_chars(),
+        })
+    }
+
+    /// Encodes a prompt into exactly [`CONTEXT_LENGTH`] ids, cutting off what does not fit.
+    pub fn encode(&self, prompt: &str) -> Result<Encoded> {
+        let tokens = self.prompt_ids(prompt)?;
+        let kept = tokens.len().min(MAX_PROMPT_TOKENS);
+        let ids = self.frame(tokens.get(..kept).unwrap_or(&tokens));
+        let pieces = ids.iter().map(|id| self.piece(*id)).collect();
+        Ok(Encoded {
+            ids,
+            pieces,
+            kept,
+            dropped: tokens.len() - kept,
+        })
+    }
+
+    /// Encodes a prompt of any length as chunks of [`CONTEXT_LENGTH`] ids, each with its own start and end; a prompt
+    /// that fits gives one.
+    pub fn chunks(&self, prompt: &str) -> Result<Vec<Vec<u32>>> {
+        let tokens = self.prompt_ids(prompt)?;
+        if tokens.is_empty() {
+            return Ok(vec![self.frame(&[])]);
+        }
+        Ok(tokens
+            .chunks(MAX_PROMPT_TOKENS)
+            .map(|chunk| self.frame(chunk))
+            .collect())
+    }
+
+    /// All ids of a prompt between one start and one end, neither cut nor padded.
+    pub fn encode_whole(&self, prompt: &str) -> Result<Vec<u32>> {
+        let mut ids = vec![self.vocabulary.bos];
+        ids.extend(self.prompt_ids(prompt)?);
+        ids.push(self.vocabulary.eos);
+        Ok(ids)
+    }
+
+    /// The vocabulary's text of an id, empty for an id it does not have.
+    pub fn piece(&self, id: u32) -> String {
+        let special = self.vocabulary.special.iter().find(|(_, special)| *special == id);
+        match special {
+            Some((token, _)) => token.clone(),
+            None => self.vocabulary.bpe.id_to_token(id).unwrap_or_default(),
+        }
+    }
+
+    /// Start, `tokens`, end, padding.
+    fn frame(&self, tokens: &[u32]) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(CONTEXT_LENGTH);
+        ids.push(self.vocabulary.bos);
+        ids.extend_from_slice(tokens);
+        ids.push(self.vocabulary.eos);
+        ids.resize(CONTEXT_LENGTH, self.vocabulary.pad);
+        ids
+    }
+
+    /// Ids of a prompt without start and end.
+    fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        let mut rest = prompt;
+        while let Some((start, token, id)) = self.next_special(rest) {
+            let (before, after) = rest.split_at(start);
+            self.push_text(before, &mut ids)?;
+            ids.push(id);
+            rest = after.strip_prefix(token).unwrap_or_default();
+        }
+        self.push_text(rest, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// Where the first special token begins, the longest of those that begin there, and its id.
+    fn next_special(&self, text: &str) -> Option<(usize, &str, u32)> {
+        self.vocabulary
+            .special
+            .iter()
+            .filter_map(|(token, id)| Some((text.find(token)?, token.as_str(), *id)))
+            // The first of equal minima is the longest: special tokens are sorted by length.
+            .min_by_key(|(start, _, _)| *start)
+    }
+
+    /// Appends the ids of text without special tokens.
+    fn push_text(&self, text: &str, ids: &mut Vec<u32>) -> Result<()> {
+        for word in clean(text).split_whitespace() {
+            let word = word.to_lowercase();
+            for (start, end) in self.pieces.find_iter(&word) {
+                self.push_piece(word.get(start..end).unwrap_or_default(), ids)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the ids of one match of the pattern.
+    fn push_piece(&self, piece: &str, ids: &mut Vec<u32>) -> Result<()> {
+        // These two were written in other case, or the text before them would have been split at them.
+        match piece {
+            START_OF_TEXT => ids.push(self.vocabulary.bos),
+            END_OF_TEXT => ids.push(self.vocabulary.eos),
+            _ => {
+                let spelled: String = piece
+                    .bytes()
+                    .filter_map(|byte| self.byte_chars.get(usize::from(byte)))
+                    .collect();
+                let tokens = self
+                    .vocabulary
+                    .bpe
+                    .tokenize(&spelled)
+                    .map_err(|error| Error::failed(format!("{piece:?} cannot be tokenized: {error}")))?;
+                ids.extend(tokens.iter().map(|token| token.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Drops what is not text, makes every space a plain one, sets ideographs apart, and composes accents.
+fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' | '\r' => cleaned.push(' '),
+            char::REPLACEMENT_CHARACTER => {}
+            c => match get_general_category(c) {
+                GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::Surrogate
+                | GeneralCategory::PrivateUse
+                | GeneralCategory::Unassigned => {}
+                GeneralCategory::SpaceSeparator => cleaned.push(' '),
+                _ if is_ideograph(c) => cleaned.extend([' ', c, ' ']),
+                _ => cleaned.push(c),
+            },
+        }
+    }
+    cleaned.nfc().collect()
+}
+
+/// The blocks of CJK ideographs that BERT's and CLIP's tokenizers set apart; kana and hangul are words as others.
+fn is_ideograph(c: char) -> bool {
+    matches!(c,
+        '\u{3400}'..='\u{4DBF}'
+        | '\u{4E00}'..='\u{9FFF}'
+        | '\u{F900}'..='\u{FAFF}'
+        | '\u{20000}'..='\u{2A6DF}'
+        | '\u{2A700}'..='\u{2B73F}'
+        | '\u{2B740}'..='\u{2B81F}'
+        | '\u{2B820}'..='\u{2CEAF}'
+        | '\u{2F800}'..='\u{2FA1F}')
+}
+
+/// The byte-level alphabet: printable bytes of Latin-1 stand for themselves, the others, in order, for the characters
+/// after Latin-1.
+fn byte_chars() -> [char; BYTE_VALUES] {
+    let mut others = '\u{100}'..;
+    std::array::from_fn(|value| match u8::try_from(value) {
+        Ok(byte @ (b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)) => char::from(byte),
+        _ => others.next().unwrap_or(char::REPLACEMENT_CHARACTER),
+    })
+}

@@ -1,0 +1,285 @@
+//! The files of a CLIP tokenizer: its vocabulary, its merges and its special tokens.
+
+use std::{collections::HashMap, path::Path};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+
+use crate::{
+    error::{Error, Result},
+    weights::{read_json, read_text},
+};
+
+/// What ends a word in CLIP's vocabulary.
+const END_OF_WORD: &str = "</w>";
+
+/// First line of `merges.txt`, which is no merge.
+const MERGES_HEADER: &str = "#version";
+
+/// The names of the special tokens where no file names others.
+pub(super) const START_OF_TEXT: &str = "<|startoftext|>";
+/// See [`START_OF_TEXT`].
+pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Everything the files of a tokenizer say.
+pub(super) struct Vocabulary {
+    /// Byte-pair encoder of one piece of text.
+    pub(super) bpe: BPE,
+    /// Tokens that are split off before anything else, longest first, with their ids.
+    pub(super) special: Vec<(String, u32)>,
+    /// Id that begins every prompt.
+    pub(super) bos: u32,
+    /// Id that ends every prompt.
+    pub(super) eos: u32,
+    /// Id that fills a prompt up.
+    pub(super) pad: u32,
+}
+
+impl Vocabulary {
+    /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json`, and the special tokens of the JSON files beside them.
+    pub(super) fn from_folder(folder: &Path) -> Result<Self> {
+        let words = Words::from_folder(folder)?;
+        let names = SpecialNames::from_folder(folder)?;
+        let Words {
+            source,
+            mut vocab,
+            merges,
+            mut added,
+        } = words;
+        added.extend(names.added);
+
+        let id_of = |role: &str, token: &str| {
+            added
+                .get(token)
+                .or_else(|| vocab.get(token))
+                .copied()
+                .ok_or_else(|| Error::failed(format!("{source} lacks the {role} token {token:?}")))
+        };
+        let (bos, eos, pad, unknown) = (
+            id_of("start", &names.bos)?,
+            id_of("end", &names.eos)?,
+            id_of("padding", &names.pad)?,
+            id_of("unknown", &names.unknown)?,
+        );
+        let mut special = added.clone();
+        special.extend([
+            (names.bos, bos),
+            (names.eos, eos),
+            (names.pad, pad),
+            (names.unknown.clone(), unknown),
+        ]);
+        let mut special: Vec<_> = special.into_iter().collect();
+        special.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+
+        // The encoder looks the unknown token up in its own vocabulary.
+        vocab.insert(names.unknown.clone(), unknown);
+        let bpe = BPE::builder()
+            .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)
+            .end_of_word_suffix(END_OF_WORD.to_owned())
+            .unk_token(names.unknown)
+            // The encoder's cache outlives it and prompts are short.
+            .cache_capacity(0)
+            .build()
+            .map_err(|error| Error::failed(format!("{source}: vocabulary and merges do not fit: {error}")))?;
+        Ok(Self {
+            bpe,
+            special,
+            bos,
+            eos,
+            pad,
+        })
+    }
+}
+
+/// Vocabulary and merges as the files have them.
+struct Words {
+    /// The file or files, for messages.
+    source: String,
+    vocab: HashMap<String, u32>,
+    merges: Merges,
+    /// Tokens outside the byte-pair encoding.
+    added: HashMap<String, u32>,
+}
+
+/// The parts of `tokenizer.json` that are used.
+#[derive(Deserialize)]
+struct FastTokenizer {
+    model: FastModel,
+    #[serde(default)]
+    added_tokens: Vec<FastToken>,
+}
+
+#[derive(Deserialize)]
+struct FastModel {
+    vocab: HashMap<String, u32>,
+    merges: Vec<FastMerge>,
+}
+
+/// Older files write a merge as `"a b"`, newer ones as `["a", "b"]`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FastMerge {
+    Line(String),
+    Pair(String, String),
+}
+
+#[derive(Deserialize)]
+struct FastToken {
+    id: u32,
+    content: String,
+}
+
+impl Words {
+    fn from_folder(folder: &Path) -> Result<Self> {
+        let (vocab, merges, fast) = (
+            folder.join("vocab.json"),
+            folder.join("merges.txt"),
+            folder.join("tokenizer.json"),
+        );
+        if vocab.is_file() && merges.is_file() {
+            return Self::from_files(&vocab, &merges);
+        }
+        if fast.is_file() {
+            return Self::from_fast(&fast);
+        }
+        Err(Error::failed(format!(
+            "{} holds no CLIP tokenizer: looked for vocab.json with merges.txt, and for tokenizer.json",
+            folder.display()
+        )))
+    }
+
+    fn from_files(vocab_file: &Path, merges_file: &Path) -> Result<Self> {
+        let vocab = serde_json::from_str(&read_text(vocab_file)?).map_err(|error| {
+            Error::failed(format!(
+                "{} is not a vocabulary, a JSON object from tokens to ids: {error}",
+                vocab_file.display()
+            ))
+        })?;
+        let merges = read_text(merges_file)?
+            .lines()
+            .enumerate()
+            .filter(|(number, line)| !(line.trim().is_empty() || *number == 0 && line.starts_with(MERGES_HEADER)))
+            .map(|(number, line)| {
+                parse_merge(line).ok_or_else(|| {
+                    Error::failed(format!(
+                        "{}: line {} is not a merge of two tokens: {line:?}",
+                        merges_file.display(),
+                        number + 1
+                    ))
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            source: format!("{} with {}", vocab_file.display(), merges_file.display()),
+            vocab,
+            merges,
+            added: HashMap::new(),
+        })
+    }
+
+    fn from_fast(file: &Path) -> Result<Self> {
+        let fast: FastTokenizer = serde_json::from_str(&read_text(file)?).map_err(|error| {
+            Error::failed(format!(
+                "{} is not a byte-pair tokenizer with model.vocab and model.merges: {error}",
+                file.display()
+            ))
+        })?;
+        let merges = fast
+            .model
+            .merges
+            .into_iter()
+            .map(|merge| match merge {
+                FastMerge::Pair(left, right) => Ok((left, right)),
+                FastMerge::Line(line) => parse_merge(&line).ok_or_else(|| {
+                    Error::failed(format!(
+                        "{}: {line:?} in model.merges is not a merge of two tokens",
+                        file.display()
+                    ))
+                }),
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            source: file.display().to_string(),
+            vocab: fast.model.vocab,
+            merges,
+            added: fast
+                .added_tokens
+                .into_iter()
+                .filter(|token| !token.content.is_empty())
+                .map(|token| (token.content, token.id))
+                .collect(),
+        })
+    }
+}
+
+fn parse_merge(line: &str) -> Option<(String, String)> {
+    let mut parts = line.split_whitespace();
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(left), Some(right), None) => Some((left.to_owned(), right.to_owned())),
+        _ => None,
+    }
+}
+
+/// Which tokens are special, as `tokenizer_config.json` and `special_tokens_map.json` say.
+struct SpecialNames {
+    bos: String,
+    eos: String,
+    pad: String,
+    unknown: String,
+    /// Tokens that the configuration adds, with their ids.
+    added: HashMap<String, u32>,
+}
+
+impl SpecialNames {
+    fn from_folder(folder: &Path) -> Result<Self> {
+        let config_file = folder.join("tokenizer_config.json");
+        let config = read_if_there(&config_file)?;
+        let map = read_if_there(&folder.join("special_tokens_map.json"))?;
+        let decoder = config.get("added_tokens_decoder").and_then(Value::as_object);
+        // A configuration without this table is of the older kind, which the map overrides: there the padding token of
+        // Stable Diffusion 2 is in the map alone.
+        let order = if decoder.is_some() {
+            [&config, &map]
+        } else {
+            [&map, &config]
+        };
+        let name = |key: &str| order.into_iter().find_map(|json| token_name(json.get(key)?));
+
+        let eos = name("eos_token").unwrap_or_else(|| END_OF_TEXT.to_owned());
+        let mut added = HashMap::new();
+        for (id, token) in decoder.into_iter().flatten() {
+            let (Ok(id), Some(token)) = (id.parse(), token_name(token)) else {
+                return Err(Error::failed(format!(
+                    "{}: the entry {id:?} of \"added_tokens_decoder\" is not a token with its id",
+                    config_file.display()
+                )));
+            };
+            added.insert(token, id);
+        }
+        Ok(Self {
+            bos: name("bos_token").unwrap_or_else(|| START_OF_TEXT.to_owned()),
+            pad: name("pad_token").unwrap_or_else(|| eos.clone()),
+            unknown: name("unk_token").unwrap_or_else(|| eos.clone()),
+            eos,
+            added,
+        })
+    }
+}
+
+/// A token is written as a string or as an object with its content.
+fn token_name(token: &Value) -> Option<String> {
+    token
+        .as_str()
+        .or_else(|| token.get("content")?.as_str())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+}
+
+fn read_if_there(file: &Path) -> Result<Value> {
+    if file.is_file() {
+        read_json(file)
+    } else {
+        Ok(Value::Null)
+    }
+}

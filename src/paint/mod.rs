@@ -1,0 +1,22 @@
+//! Score maps and pictures on the screen. In: scores (h, w), RGB bytes and a style. Out: pixels, drawn by a wgpu
+//! callback, or by a texture where there is no wgpu, or written to a file; all three from the same colour tables.
+//! Called by the panes of the window and by the command line's export.
+//!
+//! A place on the screen is a pair of rectangles: `rect` in points, and `uv`, the part of the map that fills it, with
+//! (0, 0) the upper left and (1, 1) the lower right corner of the map. What lies outside (0, 0)..(1, 1) is not drawn.
+
+mod colour_bar;
+mod colour_map;
+mod coolwarm;
+mod gpu;
+mod picture;
+mod placement;
+mod score_map;
+mod scores;
+mod tables;
+
+pub use colour_bar::{colour_bar, colour_bar_ui};
+pub use colour_map::ColourMap;
+pub use picture::{DisplayPicture, PictureTexture};
+pub use score_map::{Interpolation, ScoreMap, ScoreStyle, render_scores};
+pub use scores::{Held, ScorePainter, paint_scores};

@@ -1,0 +1,258 @@
+//! A map of scores, how it is to look, and its pixels computed on the CPU: the reference of the shader, the texture
+//! path and the export.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use egui::{Pos2, Rect};
+use image::{Rgba, RgbaImage};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    colour_map::{ColourMap, Scale},
+    placement::Placement,
+};
+use crate::{
+    activation::Grid,
+    error::{Error, Result},
+};
+
+/// Scores on a grid. Copies share the numbers and the identity, so that a renderer sees what it already holds.
+#[derive(Debug, Clone)]
+pub struct ScoreMap {
+    version: u64,
+    grid: Grid,
+    scores: Arc<[f32]>,
+}
+
+impl ScoreMap {
+    /// From scores in row-major order. A score that is not finite is not drawn.
+    pub fn new(grid: Grid, scores: impl Into<Arc<[f32]>>) -> Result<Self> {
+        static NEXT_VERSION: AtomicU64 = AtomicU64::new(0);
+        let scores = scores.into();
+        if scores.is_empty() || scores.len() != grid.positions() {
+            return Err(Error::failed(format!(
+                "a score map of {} x {} positions needs as many scores, found {}",
+                grid.height,
+                grid.width,
+                scores.len()
+            )));
+        }
+        Ok(Self {
+            version: NEXT_VERSION.fetch_add(1, Ordering::Relaxed),
+            grid,
+            scores,
+        })
+    }
+
+    /// Rows and columns.
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// The scores, row-major.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// The lowest and the highest finite score; `None` where there is none.
+    pub fn extent(&self) -> Option<[f32; 2]> {
+        self.scores
+            .iter()
+            .filter(|score| score.is_finite())
+            .fold(None, |extent, &score| {
+                let [low, high] = extent.unwrap_or([score, score]);
+                Some([low.min(score), high.max(score)])
+            })
+    }
+
+    /// The score shown at a place of the map; `None` outside it and where the score of the cell is not finite.
+    ///
+    /// Scores are thought to lie in the middles of their cells. Between them, neighbours that are not finite give
+    /// their share to the others, so that exactly the cells without a score stay empty.
+    pub fn score_at(&self, uv: Pos2, interpolation: Interpolation) -> Option<f32> {
+        if !((0.0..1.0).contains(&uv.x) && (0.0..1.0).contains(&uv.y)) {
+            return None;
+        }
+        let (x, y) = (uv.x * self.grid.width as f32, uv.y * self.grid.height as f32);
+        let nearest = self.cell(x.floor(), y.floor());
+        if !nearest.is_finite() || interpolation == Interpolation::Nearest {
+            return nearest.is_finite().then_some(nearest);
+        }
+        let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
+        let (right_share, bottom_share) = (x - 0.5 - left, y - 0.5 - top);
+        let neighbours = [
+            (left, top, (1.0 - right_share) * (1.0 - bottom_share)),
+            (left + 1.0, top, right_share * (1.0 - bottom_share)),
+            (left, top + 1.0, (1.0 - right_share) * bottom_share),
+            (left + 1.0, top + 1.0, right_share * bottom_share),
+        ];
+        let (sum, weight) = neighbours.into_iter().fold((0.0, 0.0), |(sum, total), (x, y, share)| {
+            let score = self.cell(x, y);
+            if score.is_finite() {
+                (sum + share * score, total + share)
+            } else {
+                (sum, total)
+            }
+        });
+        Some(sum / weight)
+    }
+
+    /// The score of a cell; cells beyond an edge repeat the edge.
+    fn cell(&self, column: f32, row: f32) -> f32 {
+        // A conversion from float ends at 0.
+        let (column, row) = (
+            (column as usize).min(self.grid.width - 1),
+            (row as usize).min(self.grid.height - 1),
+        );
+        self.scores[self.grid.index(row, column)]
+    }
+
+    /// Equal for copies of one map, different for all others.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// What is shown between the middles of cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Each cell is one flat square.
+    #[default]
+    Nearest,
+    /// Scores, not colours, run straight from middle to middle.
+    Bilinear,
+}
+
+/// How a score map is to look.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScoreStyle {
+    /// The colours.
+    pub map: ColourMap,
+    /// The scores of the first and of the last colour.
+    pub range: [f32; 2],
+    /// Exponent of the share of the range, > 0: below 1 spreads low scores, above 1 high ones.
+    pub gamma: f32,
+    /// 0 (what is underneath) to 1 (scores only).
+    pub opacity: f32,
+    /// Between cells.
+    pub interpolation: Interpolation,
+}
+
+impl Default for ScoreStyle {
+    fn default() -> Self {
+        Self {
+            map: ColourMap::default(),
+            range: [0.0, 1.0],
+            gamma: 1.0,
+            opacity: 1.0,
+            interpolation: Interpolation::default(),
+        }
+    }
+}
+
+/// The part `uv` of a map as an image of (width, height) pixels for a file: opacity in alpha, not multiplied into the
+/// colours; pixels outside the map and without a score are transparent.
+///
+/// With the whole map and its own width and height, a pixel is a score.
+pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, uv: Rect, size_px: [u32; 2]) -> RgbaImage {
+    let [width, height] = size_px;
+    let alpha = (style.opacity.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let Some(placement) = Placement::of_image([width as usize, height as usize], uv) else {
+        return RgbaImage::new(width, height);
+    };
+    let colours = pixel_colours(map, style, &placement, [0..width as i32, 0..height as i32]);
+    let mut image = RgbaImage::new(width, height);
+    for (pixel, colour) in image.pixels_mut().zip(colours) {
+        if let Some([red, green, blue]) = colour {
+            *pixel = Rgba([red, green, blue, alpha]);
+        }
+    }
+    image
+}
+
+/// The colours of a block of pixels (columns, rows), row by row; `None` where nothing is to be drawn.
+pub(super) fn pixel_colours(
+    map: &ScoreMap,
+    style: &ScoreStyle,
+    placement: &Placement,
+    [columns, rows]: [std::ops::Range<i32>; 2],
+) -> Vec<Option<[u8; 3]>> {
+    let scale = Scale::new(style.range, style.gamma);
+    let table = style.map.table();
+    rows.into_par_iter()
+        .flat_map_iter(|row| {
+            columns.clone().map(move |column| {
+                let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation)?;
+                Some(table[scale.index(score)])
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use egui::pos2;
+
+    use super::*;
+
+    const WHOLE: Rect = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+
+    fn map(height: usize, width: usize, scores: &[f32]) -> ScoreMap {
+        #[allow(clippy::expect_used)]
+        ScoreMap::new(Grid::new(height, width), scores).expect("as many scores as positions")
+    }
+
+    #[test]
+    fn a_map_needs_a_score_for_each_position() {
+        assert!(ScoreMap::new(Grid::new(2, 2), vec![0.0; 3]).is_err());
+        assert!(ScoreMap::new(Grid::new(0, 2), Vec::new()).is_err());
+    }
+
+    #[test]
+    fn scores_between_cells() {
+        let ramp = map(1, 2, &[0.0, 1.0]);
+        let at = |x, interpolation| ramp.score_at(pos2(x, 0.5), interpolation);
+        assert_eq!(at(0.49, Interpolation::Nearest), Some(0.0));
+        assert_eq!(at(0.51, Interpolation::Nearest), Some(1.0));
+        assert_eq!(at(0.5, Interpolation::Bilinear), Some(0.5));
+        assert_eq!(at(0.125, Interpolation::Bilinear), Some(0.0), "edges repeat");
+        assert_eq!(at(1.0, Interpolation::Bilinear), None);
+        assert_eq!(at(-0.01, Interpolation::Nearest), None);
+    }
+
+    #[test]
+    fn exactly_the_cells_without_a_score_stay_empty() {
+        let holed = map(1, 3, &[2.0, f32::NAN, 4.0]);
+        for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
+            assert_eq!(holed.score_at(pos2(0.3, 0.5), interpolation), Some(2.0));
+            assert_eq!(holed.score_at(pos2(0.4, 0.5), interpolation), None);
+            assert_eq!(holed.score_at(pos2(0.7, 0.5), interpolation), Some(4.0));
+        }
+        assert_eq!(holed.extent(), Some([2.0, 4.0]));
+        assert_eq!(map(1, 1, &[f32::NAN]).extent(), None);
+    }
+
+    #[test]
+    fn an_image_of_the_maps_size_has_a_pixel_for_each_score() {
+        let image = render_scores(
+            &map(2, 2, &[0.0, 1.0, f32::NAN, 0.5]),
+            &ScoreStyle {
+                map: ColourMap::Grey,
+                opacity: 0.4,
+                ..ScoreStyle::default()
+            },
+            WHOLE,
+            [2, 2],
+        );
+        let pixels: Vec<_> = image.pixels().map(|pixel| pixel.0).collect();
+        assert_eq!(
+            pixels,
+            [[0, 0, 0, 102], [255, 255, 255, 102], [0; 4], [128, 128, 128, 102]]
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! The analyses against reference data, against plain loops, and against what must hold for any numbers.
+
+mod properties;
+mod reference;
+mod robustness;
