@@ -8,13 +8,16 @@ use crate::error::{Error, Result};
 
 /// Longest schedule that is accepted.
 const MAX_STEPS: usize = 100_000;
-/// The cosine schedule's offset and its largest beta (Nichol and Dhariwal).
+/// The cosine schedule's offset (Nichol and Dhariwal).
 const COSINE_OFFSET: f64 = 0.008;
-const COSINE_MAX_BETA: f64 = 0.999;
+/// A step never takes all of the picture away, where a formula says so.
+const MAX_BETA: f64 = 0.999;
 const SD_BETA_START: f64 = 0.000_85;
 const SD_BETA_END: f64 = 0.012;
 const LINEAR_BETA_START: f64 = 1e-4;
 const LINEAR_BETA_END: f64 = 0.02;
+/// Number of steps these two are for.
+const LINEAR_BETA_STEPS: f64 = 1000.0;
 
 /// What the network's output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,10 +80,13 @@ impl Mixture {
 }
 
 impl Schedule {
-    /// The schedule that ADM and PixArt were trained on: linear betas from 1e-4 to 0.02, in f64.
+    /// The schedule that ADM and PixArt were trained on: linear betas from 1e-4 to 0.02 for 1000 steps, in f64. Fewer
+    /// steps are proportionally larger, as guided-diffusion has it.
     pub fn linear(steps: usize) -> Self {
+        let scale = LINEAR_BETA_STEPS / steps.max(1) as f64;
+        let betas = betas_f64(Betas::Linear, steps, scale * LINEAR_BETA_START, scale * LINEAR_BETA_END);
         Self::from_betas(
-            betas_f64(Betas::Linear, steps, LINEAR_BETA_START, LINEAR_BETA_END),
+            betas.into_iter().map(|beta| beta.min(MAX_BETA)).collect(),
             Prediction::Epsilon,
         )
     }
@@ -234,7 +240,7 @@ fn betas_f64(kind: Betas, steps: usize, start: f64, end: f64) -> Vec<f64> {
             Betas::ScaledLinear => line(start.sqrt(), end.sqrt(), i).powi(2),
             Betas::Cosine => {
                 let at = |i: usize| cosine(i as f64 / steps as f64);
-                (1.0 - at(i + 1) / at(i)).min(COSINE_MAX_BETA)
+                (1.0 - at(i + 1) / at(i)).min(MAX_BETA)
             }
         })
         .collect()

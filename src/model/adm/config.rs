@@ -1,12 +1,14 @@
 //! `config.json` of an ADM in the keys of guided-diffusion's `create_model_and_diffusion`.
 
-use std::ops::RangeInclusive;
-
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     activation::Grid,
     error::{Error, Result},
+    model::{
+        config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
+        schedule::{Prediction, Schedule},
+    },
 };
 
 /// Colours of a picture: what goes in, and what comes out once or (with a learned variance) twice.
@@ -92,12 +94,12 @@ pub enum NoiseSchedule {
 }
 
 /// No published network comes near these; beyond them a configuration is a mistake, not a model.
-const IMAGE_SIZES: RangeInclusive<usize> = 1..=16_384;
-const PATCH_SIZES: RangeInclusive<usize> = 1..=64;
-const CHANNELS: RangeInclusive<usize> = 1..=65_536;
-const RES_BLOCKS: RangeInclusive<usize> = 1..=64;
+const MAX_IMAGE_SIZE: usize = 16_384;
+const MAX_PATCH_SIZE: usize = 64;
+const MAX_CHANNELS: usize = MAX_WIDTH;
+const MAX_RES_BLOCKS: usize = MAX_LAYERS;
 pub(super) const MAX_LEVELS: usize = 12;
-const STEPS: RangeInclusive<usize> = 1..=1_000_000;
+const MAX_STEPS: usize = 100_000;
 
 /// The keys without which a JSON object is taken for something else than an ADM configuration.
 const TELLING_KEYS: [&str; 3] = ["image_size", "num_channels", "channel_mult"];
@@ -106,31 +108,40 @@ impl AdmConfig {
     /// From the JSON of `config.json`. Missing keys have guided-diffusion's defaults; unknown ones, which concern
     /// training and sampling, are ignored.
     pub fn from_json(json: &Value) -> Result<Self> {
-        let keys = Keys::new(json)?;
+        let keys = ConfigReader::new(json, "config.json")?;
+        if TELLING_KEYS.iter().all(|key| keys.value(key).is_none()) {
+            return Err(Error::failed(format!(
+                "this is not the configuration of an ADM: none of guided-diffusion's keys {} is in it",
+                TELLING_KEYS.join(", ")
+            )));
+        }
         if keys.flag("class_cond", false)? {
-            return Err(Error::failed(
-                "config: class_cond is true; a class-conditional ADM needs a class for every picture, and only \
-                 unconditional ones are supported (class_cond false)",
+            return Err(keys.refuse(
+                "class_cond",
+                "false: a class-conditional network needs the class of every picture, which nobody gives here",
             ));
         }
-        let image_size = keys.count("image_size", 64, IMAGE_SIZES)?;
-        let patch_size = keys.count("patch_size", 1, PATCH_SIZES)?;
-        let num_channels = keys.count("num_channels", 128, CHANNELS)?;
+        let image_size = keys.count("image_size", Some(64), 1, MAX_IMAGE_SIZE)?;
+        let patch_size = keys.count("patch_size", Some(1), 1, MAX_PATCH_SIZE)?;
+        let num_channels = keys.count("num_channels", Some(128), 1, MAX_CHANNELS)?;
         let config = Self {
             image_size,
             patch_size,
             num_channels,
-            num_res_blocks: keys.count("num_res_blocks", 2, RES_BLOCKS)?,
-            levels: keys.levels(image_size, patch_size, num_channels)?,
-            heads: keys.heads()?,
-            num_groups: keys.count("num_groups", 32, CHANNELS)?,
+            num_res_blocks: keys.count("num_res_blocks", Some(2), 1, MAX_RES_BLOCKS)?,
+            levels: levels(&keys, image_size, patch_size, num_channels)?,
+            heads: heads(&keys)?,
+            num_groups: keys.count("num_groups", Some(32), 1, MAX_CHANNELS)?,
             use_scale_shift_norm: keys.flag("use_scale_shift_norm", true)?,
             resblock_updown: keys.flag("resblock_updown", false)?,
             use_new_attention_order: keys.flag("use_new_attention_order", false)?,
             learn_sigma: keys.flag("learn_sigma", false)?,
             predict_xstart: keys.flag("predict_xstart", false)?,
-            diffusion_steps: keys.count("diffusion_steps", 1000, STEPS)?,
-            noise_schedule: keys.noise_schedule()?,
+            diffusion_steps: keys.count("diffusion_steps", Some(1000), 1, MAX_STEPS)?,
+            noise_schedule: match keys.choice("noise_schedule", "linear", &["linear", "cosine"])? {
+                "cosine" => NoiseSchedule::Cosine,
+                _ => NoiseSchedule::Linear,
+            },
             rescale_timesteps: keys.flag("rescale_timesteps", false)?,
         };
         config.check()?;
@@ -141,7 +152,7 @@ impl AdmConfig {
     pub(super) fn check(&self) -> Result<()> {
         if !self.num_channels.is_multiple_of(2) {
             return Err(Error::failed(format!(
-                "config: num_channels is {}; an even number is needed for the sines and cosines of the timestep",
+                "config.json: \"num_channels\" is {}; an even number is needed for the sines and cosines of the timestep",
                 self.num_channels
             )));
         }
@@ -152,21 +163,19 @@ impl AdmConfig {
             self.check_level(index, *level)?;
         }
         self.check_size(Grid::new(self.image_size, self.image_size))
-            .map_err(|error| Error::failed(format!("config: image_size does not fit: {error}")))
+            .map_err(|error| Error::failed(format!("config.json: \"image_size\": {error}")))
     }
 
     fn check_level(&self, index: usize, level: Level) -> Result<()> {
         let Level { channels, attention } = level;
-        if !CHANNELS.contains(&channels) {
+        if channels == 0 || channels > MAX_CHANNELS {
             return Err(Error::failed(format!(
-                "config: channel_mult gives level {index} {channels} channels, {} to {} are possible",
-                CHANNELS.start(),
-                CHANNELS.end()
+                "config.json: \"channel_mult\" gives level {index} {channels} channels; allowed: 1 to {MAX_CHANNELS}"
             )));
         }
         if !channels.is_multiple_of(self.num_groups) {
             return Err(Error::failed(format!(
-                "config: num_groups is {}, which does not divide the {channels} channels of level {index}",
+                "config.json: \"num_groups\" is {}, which does not divide the {channels} channels of level {index}",
                 self.num_groups
             )));
         }
@@ -180,7 +189,7 @@ impl AdmConfig {
         };
         match uneven {
             Some((key, number)) if attends => Err(Error::failed(format!(
-                "config: {key} is {number}, which does not divide the {channels} channels of level {index}"
+                "config.json: \"{key}\" is {number}, which does not divide the {channels} channels of level {index}"
             ))),
             _ => Ok(()),
         }
@@ -227,163 +236,81 @@ impl AdmConfig {
         }
     }
 
-    /// abar of every timestep: x_t = sqrt(abar)·x + sqrt(1 − abar)·n.
-    pub fn alphas_cumprod(&self) -> Vec<f64> {
-        let steps = self.diffusion_steps;
-        (0..steps)
-            .scan(1.0, |abar, t| {
-                *abar *= 1.0 - self.noise_schedule.beta(t, steps);
-                Some(*abar)
-            })
-            .collect()
-    }
-}
-
-impl NoiseSchedule {
-    /// The noise added at step `t` of `steps`.
-    fn beta(self, t: usize, steps: usize) -> f64 {
-        match self {
-            Self::Linear => {
-                // The range was chosen for 1000 steps; fewer steps are proportionally larger.
-                let scale = 1000.0 / steps as f64;
-                let (first, last) = (scale * 1e-4, scale * 0.02);
-                let position = t as f64 / (steps.max(2) - 1) as f64;
-                (first + (last - first) * position).min(MAX_BETA)
-            }
-            Self::Cosine => {
-                let abar = |t: usize| {
-                    let angle = (t as f64 / steps as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
-                    angle.cos().powi(2)
-                };
-                (1.0 - abar(t + 1) / abar(t)).min(MAX_BETA)
-            }
-        }
-    }
-}
-
-/// A step never takes all of the picture away, where a formula says so.
-const MAX_BETA: f64 = 0.999;
-
-/// The object of a configuration, with a message for every way a key can be wrong.
-struct Keys<'a>(&'a Map<String, Value>);
-
-impl<'a> Keys<'a> {
-    fn new(json: &'a Value) -> Result<Self> {
-        match json {
-            Value::Object(map) if TELLING_KEYS.iter().any(|key| map.contains_key(*key)) => Ok(Self(map)),
-            _ => Err(Error::failed(format!(
-                "this is not the configuration of an ADM: a JSON object with guided-diffusion's keys ({}, …) is \
-                 expected",
-                TELLING_KEYS.join(", ")
-            ))),
-        }
-    }
-
-    /// The value of a key; null counts as missing.
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.0.get(key).filter(|value| !value.is_null())
-    }
-
-    fn wrong(key: &str, found: &Value, allowed: impl std::fmt::Display) -> Error {
-        Error::failed(format!("config: {key} is {found}; {allowed} is expected"))
-    }
-
-    fn flag(&self, key: &str, default: bool) -> Result<bool> {
-        match self.get(key) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(Self::wrong(key, other, "true or false")),
-        }
-    }
-
-    /// A whole number in a range.
-    fn count(&self, key: &str, default: usize, range: RangeInclusive<usize>) -> Result<usize> {
-        let Some(value) = self.get(key) else {
-            return Ok(default);
+    /// The noise of every timestep, and what the network predicts.
+    pub fn schedule(&self) -> Schedule {
+        let schedule = match self.noise_schedule {
+            NoiseSchedule::Linear => Schedule::linear(self.diffusion_steps),
+            NoiseSchedule::Cosine => Schedule::cosine(self.diffusion_steps),
         };
-        whole(value).filter(|number| range.contains(number)).ok_or_else(|| {
-            let (least, most) = range.into_inner();
-            Self::wrong(key, value, format_args!("a whole number from {least} to {most}"))
+        schedule.with_prediction(if self.predict_xstart {
+            Prediction::Sample
+        } else {
+            Prediction::Epsilon
         })
     }
+}
 
-    /// The same where −1, as well as no key, means "not given".
-    fn optional_count(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(value) if value.as_i64() == Some(-1) => Ok(None),
-            Some(_) => self.count(key, 0, range).map(Some),
-        }
+/// A count where −1, as well as no key, means "not given".
+fn optional_count(keys: &ConfigReader, key: &str) -> Result<Option<usize>> {
+    match keys.value(key) {
+        None => Ok(None),
+        Some(value) if value.as_i64() == Some(-1) => Ok(None),
+        Some(_) => keys.count(key, None, 1, MAX_CHANNELS).map(Some),
     }
+}
 
-    /// Numbers as "1,2,4", as an array, or as one number alone; an empty text or array is no numbers.
-    fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        let wrong = || Self::wrong(key, value, "numbers separated by commas, or an array of numbers,");
-        let numbers = match value {
-            Value::String(text) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|_| !text.trim().is_empty())
-                .map(|number| number.parse().ok())
-                .collect::<Option<Vec<f64>>>(),
-            Value::Array(items) => items.iter().map(Value::as_f64).collect(),
-            other => other.as_f64().map(|number| vec![number]),
-        };
-        numbers
-            .filter(|numbers| numbers.iter().all(|number| number.is_finite() && *number > 0.0))
-            .map(Some)
-            .ok_or_else(wrong)
-    }
+/// Positive numbers as "1,2,4", as an array, or as one number alone; an empty text or array is no numbers.
+fn numbers(keys: &ConfigReader, key: &str) -> Result<Option<Vec<f64>>> {
+    let Some(value) = keys.value(key) else {
+        return Ok(None);
+    };
+    let numbers: Option<Vec<f64>> = match value {
+        Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+        Value::String(text) => text.split(',').map(|number| number.trim().parse().ok()).collect(),
+        Value::Array(items) => items.iter().map(Value::as_f64).collect(),
+        other => other.as_f64().map(|number| vec![number]),
+    };
+    numbers
+        .filter(|numbers| numbers.iter().all(|number| number.is_finite() && *number > 0.0))
+        .map(Some)
+        .ok_or_else(|| keys.refuse(key, "positive numbers, as an array or separated by commas"))
+}
 
-    fn levels(&self, image_size: usize, patch_size: usize, num_channels: usize) -> Result<Vec<Level>> {
-        let multipliers = match self.numbers("channel_mult")? {
-            Some(given) if !given.is_empty() => given,
-            _ => default_multipliers(image_size)?,
-        };
-        let grid_size = image_size / patch_size;
-        let attended: Vec<usize> = match self.numbers("attention_resolutions")? {
-            // A resolution is turned into the downsampling that yields it, so that the same layers attend at every
-            // working size.
-            Some(resolutions) => resolutions.iter().map(|r| grid_size / (*r as usize).max(1)).collect(),
-            None => DEFAULT_ATTENTION_RESOLUTIONS.iter().map(|r| grid_size / r).collect(),
-        };
-        if multipliers.len() > MAX_LEVELS {
-            return Err(too_many_levels(multipliers.len()));
-        }
-        Ok(multipliers
-            .iter()
-            .enumerate()
-            .map(|(index, multiplier)| Level {
-                channels: (multiplier * num_channels as f64) as usize,
-                attention: attended.contains(&(1 << index)),
-            })
-            .collect())
+fn levels(keys: &ConfigReader, image_size: usize, patch_size: usize, num_channels: usize) -> Result<Vec<Level>> {
+    let multipliers = match numbers(keys, "channel_mult")? {
+        Some(given) if !given.is_empty() => given,
+        _ => default_multipliers(image_size)?,
+    };
+    if multipliers.len() > MAX_LEVELS {
+        return Err(too_many_levels(multipliers.len()));
     }
+    let resolutions = numbers(keys, "attention_resolutions")?;
+    let resolutions = resolutions.unwrap_or_else(|| DEFAULT_ATTENTION_RESOLUTIONS.to_vec());
+    // A resolution is turned into the downsampling that yields it, so that the same levels attend at every working
+    // size.
+    let grid_size = image_size / patch_size;
+    let attended: Vec<usize> = resolutions.iter().map(|r| grid_size / (*r as usize).max(1)).collect();
+    Ok(multipliers
+        .iter()
+        .enumerate()
+        .map(|(index, multiplier)| Level {
+            channels: (multiplier * num_channels as f64) as usize,
+            attention: attended.contains(&(1 << index)),
+        })
+        .collect())
+}
 
-    fn heads(&self) -> Result<Heads> {
-        if let Some(width) = self.optional_count("num_head_channels", CHANNELS)? {
-            return Ok(Heads::Width(width));
-        }
-        let down = self.count("num_heads", DEFAULT_HEADS, CHANNELS)?;
-        let up = self.optional_count("num_heads_upsample", CHANNELS)?.unwrap_or(down);
-        Ok(Heads::Count { down, up })
+fn heads(keys: &ConfigReader) -> Result<Heads> {
+    if let Some(width) = optional_count(keys, "num_head_channels")? {
+        return Ok(Heads::Width(width));
     }
-
-    fn noise_schedule(&self) -> Result<NoiseSchedule> {
-        match self.get("noise_schedule") {
-            None => Ok(NoiseSchedule::Linear),
-            Some(Value::String(name)) if name == "linear" => Ok(NoiseSchedule::Linear),
-            Some(Value::String(name)) if name == "cosine" => Ok(NoiseSchedule::Cosine),
-            Some(other) => Err(Self::wrong("noise_schedule", other, "\"linear\" or \"cosine\"")),
-        }
-    }
+    let down = keys.count("num_heads", Some(DEFAULT_HEADS), 1, MAX_CHANNELS)?;
+    let up = optional_count(keys, "num_heads_upsample")?.unwrap_or(down);
+    Ok(Heads::Count { down, up })
 }
 
 /// guided-diffusion's `attention_resolutions` where a configuration has none.
-const DEFAULT_ATTENTION_RESOLUTIONS: [usize; 2] = [16, 8];
+const DEFAULT_ATTENTION_RESOLUTIONS: [f64; 2] = [16.0, 8.0];
 
 /// guided-diffusion's `num_heads` where a configuration has none.
 const DEFAULT_HEADS: usize = 4;
@@ -397,7 +324,7 @@ fn default_multipliers(image_size: usize) -> Result<Vec<f64>> {
         64 => vec![1.0, 2.0, 3.0, 4.0],
         other => {
             return Err(Error::failed(format!(
-                "config: channel_mult is not given and has no default for image_size {other} (only for 64, 128, 256 \
+                "config.json: \"channel_mult\" is not given and has no default for image_size {other} (only for 64, 128, 256 \
                  and 512)"
             )));
         }
@@ -406,15 +333,6 @@ fn default_multipliers(image_size: usize) -> Result<Vec<f64>> {
 
 fn too_many_levels(found: usize) -> Error {
     Error::failed(format!(
-        "config: channel_mult names {found} levels, 1 to {MAX_LEVELS} are possible"
+        "config.json: \"channel_mult\" names {found} levels; allowed: 1 to {MAX_LEVELS}"
     ))
 }
-
-/// A JSON number that is a whole one, also when it is written as 64.0.
-fn whole(value: &Value) -> Option<usize> {
-    let number = value.as_f64()?;
-    (number >= 0.0 && number.fract() == 0.0 && number < MAX_WHOLE).then_some(number as usize)
-}
-
-/// Beyond this, f64 no longer tells neighbouring whole numbers apart.
-const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     activation::{AttnPart, Catalogue, Grid, Halt, Id, Leaf, Place, Probe, Tap},
     error::Result,
-    model::attention::{attend, attention_map, join_heads},
+    model::{
+        attention::{attend, attention_map, join_heads},
+        resnet::{conv1x1, conv3x3},
+    },
 };
 
 /// Of every GroupNorm.
@@ -22,14 +25,14 @@ pub(super) fn norm(config: &AdmConfig, channels: usize, vb: VarBuilder) -> Candl
     group_norm(config.num_groups, channels, NORM_EPSILON, vb)
 }
 
-/// A 3x3 convolution that keeps the grid, or with `stride` 2 halves it.
-pub(super) fn conv3x3(input: usize, output: usize, stride: usize, vb: VarBuilder) -> CandleResult<Conv2d> {
+/// A 3x3 convolution that halves the grid.
+fn conv3x3_down(channels: usize, vb: VarBuilder) -> CandleResult<Conv2d> {
     let config = Conv2dConfig {
         padding: 1,
-        stride,
+        stride: 2,
         ..Conv2dConfig::default()
     };
-    conv2d(input, output, 3, config, vb)
+    conv2d(channels, channels, 3, config, vb)
 }
 
 /// Nearest enlargement x2 of (B, C, h, w).
@@ -64,9 +67,9 @@ impl BlockLayers {
             .map(|(index, module)| {
                 let vb = vb.pp(index);
                 Ok(match *module {
-                    Module::Conv { input, output } => Layer::Conv(conv3x3(input, output, 1, vb)?),
-                    Module::Down { channels } => Layer::Down(conv3x3(channels, channels, 2, vb.pp("op"))?),
-                    Module::Up { channels } => Layer::Up(conv3x3(channels, channels, 1, vb.pp("conv"))?),
+                    Module::Conv { input, output } => Layer::Conv(conv3x3(input, output, vb)?),
+                    Module::Down { channels } => Layer::Down(conv3x3_down(channels, vb.pp("op"))?),
+                    Module::Up { channels } => Layer::Up(conv3x3(channels, channels, vb.pp("conv"))?),
                     Module::Res {
                         input,
                         output,
@@ -143,14 +146,14 @@ impl ResBlock {
             output
         };
         let skip_connection = (input != output)
-            .then(|| conv2d(input, output, 1, Conv2dConfig::default(), vb.pp("skip_connection")))
+            .then(|| conv1x1(input, output, vb.pp("skip_connection")))
             .transpose()?;
         Ok(Self {
             in_norm: norm(config, input, vb.pp("in_layers.0"))?,
-            in_conv: conv3x3(input, output, 1, vb.pp("in_layers.2"))?,
+            in_conv: conv3x3(input, output, vb.pp("in_layers.2"))?,
             emb: linear(time_width, emb_width, vb.pp("emb_layers.1"))?,
             out_norm: norm(config, output, vb.pp("out_layers.0"))?,
-            out_conv: conv3x3(output, output, 1, vb.pp("out_layers.3"))?,
+            out_conv: conv3x3(output, output, vb.pp("out_layers.3"))?,
             skip_connection,
             resample,
             use_scale_shift_norm: config.use_scale_shift_norm,
@@ -277,7 +280,12 @@ impl AttentionBlock {
         let [q, k, v] = [0, 1, 2].map(|index| qkv.narrow(which, index, 1).and_then(|part| part.squeeze(which)));
         let (q, k, v) = (q?, k?, v?);
         for (tap, part) in [(self.taps.q, &q), (self.taps.k, &k), (self.taps.v, &v)] {
-            probe.visit_tokens(tap, &part.flatten_from(2)?, grid)?;
+            // Joining the heads copies, so it is done only for who asks.
+            if probe.wants(tap) {
+                probe.visit_tokens(tap, &part.flatten_from(2)?, grid)?;
+            } else {
+                probe.passed(tap)?;
+            }
         }
         let by_head = |part: &Tensor| -> CandleResult<Tensor> {
             // The softmax is taken in f32, whatever the weights are in.

@@ -9,6 +9,8 @@ mod network;
 mod open;
 mod plan;
 mod recognise;
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::catalogue;
 pub use config::{AdmConfig, COLOURS, Heads, Level, NoiseSchedule};

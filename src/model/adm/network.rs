@@ -9,16 +9,14 @@ use candle_nn::{
 use super::{
     catalogue::{NETWORK_IN, NETWORK_OUT, catalogue},
     config::{AdmConfig, COLOURS},
-    layers::{BlockLayers, conv3x3, norm, time_width},
+    layers::{BlockLayers, norm, time_width},
     plan::Plan,
 };
 use crate::{
     activation::{Grid, Halt, Probe, Tap},
     error::{Error, Result},
+    model::{resnet::conv3x3, timestep::timestep_embedding},
 };
-
-/// The longest wavelength of the timestep's sinusoids is 2π times this.
-const MAX_PERIOD: f64 = 10_000.0;
 
 /// The U-Net of guided-diffusion, with its weights.
 pub struct AdmUnet {
@@ -58,7 +56,7 @@ impl AdmUnet {
             middle_block: BlockLayers::new(config, &plan.middle, &taps, &vb)?,
             output_blocks: blocks(&plan.output)?,
             out_norm: norm(config, last_channels, vb.pp("out.0"))?,
-            out_conv: conv3x3(last_channels, plan.out_channels, 1, vb.pp("out.2"))?,
+            out_conv: conv3x3(last_channels, plan.out_channels, vb.pp("out.2"))?,
             network_in: taps.expect(NETWORK_IN)?,
             network_out: taps.expect(NETWORK_OUT)?,
             dtype: vb.dtype(),
@@ -115,17 +113,11 @@ impl AdmUnet {
 
     /// (B, 4·base width), after the SiLU with which every resnet would begin; (1, …) where one t is for all.
     fn embed_time(&self, timesteps: &[f32], like: &Tensor) -> candle_core::Result<Tensor> {
-        let half = self.config.num_channels / 2;
-        let frequency = |i: usize| (-MAX_PERIOD.ln() * i as f64 / half as f64).exp() as f32;
-        // f32 from end to end: at t = 999 the angles of half precision would be off by whole turns.
-        let angles: Vec<f32> = timesteps
-            .iter()
-            .map(|t| self.config.model_timestep(*t))
-            .flat_map(|t| (0..half).map(move |i| t * frequency(i)))
-            .collect();
-        let angles = Tensor::from_vec(angles, (timesteps.len(), half), like.device())?;
-        let sinusoids = Tensor::cat(&[angles.cos()?, angles.sin()?], 1)?.to_dtype(self.dtype)?;
+        let told: Vec<f32> = timesteps.iter().map(|t| self.config.model_timestep(*t)).collect();
+        let sinusoids = timestep_embedding(&told, self.config.num_channels, true, 0.0, like.device())?;
         let (first, second) = &self.time_embed;
-        second.forward(&first.forward(&sinusoids)?.silu()?)?.silu()
+        second
+            .forward(&first.forward(&sinusoids.to_dtype(self.dtype)?)?.silu()?)?
+            .silu()
     }
 }

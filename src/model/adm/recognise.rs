@@ -27,9 +27,10 @@ impl AdmConfig {
 }
 
 /// Gives the shape of a tensor.
-type Shapes<'a> = dyn Fn(&str) -> Option<&'a [usize]> + 'a;
+pub(super) type Shapes<'a> = dyn Fn(&str) -> Option<&'a [usize]> + 'a;
 
-fn recognise(shapes: &Shapes, head_width: usize) -> Result<AdmConfig> {
+/// The configuration of a network with tensors of these shapes whose heads have `head_width` channels.
+pub(super) fn recognise(shapes: &Shapes, head_width: usize) -> Result<AdmConfig> {
     if shapes("label_emb.weight").is_some() {
         return Err(Error::failed(
             "the model is class-conditional (it has label_emb.weight); only unconditional ones are supported",

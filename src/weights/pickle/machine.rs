@@ -378,7 +378,7 @@ fn long(bytes: &[u8]) -> Value {
 
 /// Alternating keys and values.
 fn pairs(items: Vec<Value>) -> Result<Vec<(Value, Value)>> {
-    if items.len() % 2 != 0 {
+    if !items.len().is_multiple_of(2) {
         return Err(malformed("a key has no value"));
     }
     let mut items = items.into_iter();

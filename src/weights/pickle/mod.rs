@@ -51,12 +51,12 @@ enum Source {
 impl TorchFile {
     /// Opens a file; of its tensors only names and shapes are read.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        Self::read(path).map_err(|error| error.context(format_args!("{} is not usable", path.display())))
+        let file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
+        Self::read(file).map_err(|error| error.context(format_args!("{} is not usable", path.display())))
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    fn read(mut file: File) -> Result<Self> {
         const ZIP_MAGIC: [u8; 2] = *b"PK";
-        let mut file = File::open(path).map_err(|error| Error::failed(error.to_string()))?;
         let length = file.metadata().map_err(damaged)?.len();
         let mut start = [0; ZIP_MAGIC.len()];
         let is_zip = file.read_exact(&mut start).is_ok() && start == ZIP_MAGIC;
