@@ -114,7 +114,7 @@ impl Analyst {
                 Ok(())
             }
             ViewRequest::SaveMap { id, pass, path } => self.save_map(*id, *pass, path),
-            ViewRequest::SavePca { id, passes, path } => self.save_pca(*id, passes, path),
+            ViewRequest::SavePca { id, pass, basis, path } => self.save_pca(*id, *pass, basis, path),
             ViewRequest::SaveHeat { query, style, path } => self.save_heat(query, style, path),
         }
     }
@@ -234,10 +234,11 @@ impl Analyst {
         Ok(())
     }
 
-    fn save_pca(&mut self, id: Id, passes: &[PassId], path: &Path) -> Result<(), Unseen> {
-        let (_, scores, range) = self.coloured(id, passes)?;
-        let first = scores.first().ok_or_else(|| Error::usage("there is no PCA to save"))?;
-        let large = colour::colour(first, &range).resized_nearest(SAVED_WIDTH);
+    fn save_pca(&mut self, id: Id, pass: PassId, basis: &[PassId], path: &Path) -> Result<(), Unseen> {
+        let (_, scores, range) = self.coloured(id, basis)?;
+        let shown = basis.iter().zip(&scores).find(|(other, _)| **other == pass);
+        let (_, scores) = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
+        let large = colour::colour(scores, &range).resized_nearest(SAVED_WIDTH);
         replace_file(path, |temporary| {
             write_png(temporary, [large.width, large.height], &large.rgb)
         })?;

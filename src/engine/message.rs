@@ -178,8 +178,10 @@ pub enum ViewRequest {
     SavePca {
         /// The activation.
         id: Id,
-        /// The passes the basis is fitted on; the first one is written.
-        passes: Vec<PassId>,
+        /// The pass that is written.
+        pass: PassId,
+        /// The passes the basis is fitted on, `pass` among them.
+        basis: Vec<PassId>,
         /// The file.
         path: PathBuf,
     },
