@@ -44,12 +44,15 @@ pub fn ask(purpose: PathPurpose, answer: Sender<Picked>, context: &Context) {
 fn show(purpose: PathPurpose) -> Option<PathBuf> {
     let dialog = FileDialog::new().set_title(purpose.title());
     match purpose {
-        PathPurpose::Picture(_) => dialog.add_filter("Pictures", &["png", "jpg", "jpeg", "webp"]).pick_file(),
+        PathPurpose::Picture(_) => dialog
+            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp"])
+            .pick_file(),
         PathPurpose::Model => dialog.pick_folder(),
         PathPurpose::SavePca(_) => dialog.add_filter("PNG", &["png"]).set_file_name("pca.png").save_file(),
         PathPurpose::SaveHeat(_) => dialog.add_filter("PNG", &["png"]).set_file_name("heat.png").save_file(),
-        PathPurpose::SaveMap(_) => {
-            dialog.add_filter("Tensors", &["npy", "safetensors"]).set_file_name("map.npy").save_file()
-        }
+        PathPurpose::SaveMap(_) => dialog
+            .add_filter("Tensors", &["npy", "safetensors"])
+            .set_file_name("map.npy")
+            .save_file(),
     }
 }

@@ -25,7 +25,9 @@ pub use state::{PathBox, PathPurpose, PointAt, State};
 
 use crate::{
     cli::WindowArguments,
-    engine::{DEFAULT_CACHE_BYTES, Engine, Event, PassId, PictureSource, Query, Request, RunSettings, Slot, ViewRequest},
+    engine::{
+        DEFAULT_CACHE_BYTES, Engine, Event, PassId, PictureSource, Query, Request, RunSettings, Slot, ViewRequest,
+    },
     error::Result,
     extract::model::{DeviceChoice, Precision},
     paint::ScorePainter,
@@ -87,7 +89,10 @@ impl App {
         for (slot, sample) in Slot::ALL.into_iter().zip(FIRST_SAMPLES) {
             let given = arguments.pictures.get(slot.index()).cloned().map(PictureSource::File);
             // Somebody who gives one picture wants to look at that one alone.
-            let sample = arguments.pictures.is_empty().then(|| PictureSource::Sample(sample.to_owned()));
+            let sample = arguments
+                .pictures
+                .is_empty()
+                .then(|| PictureSource::Sample(sample.to_owned()));
             if let Some(source) = given.or(sample) {
                 app.apply(Command::OpenPicture(slot, source), egui_context);
             }
@@ -112,7 +117,10 @@ impl App {
             }
             Command::ClosePicture(slot) => {
                 let closed = state.slot_mut(slot);
-                *closed = state::SlotState { generation: closed.generation + 1, ..Default::default() };
+                *closed = state::SlotState {
+                    generation: closed.generation + 1,
+                    ..Default::default()
+                };
                 state.pin = state.pin.filter(|pin| pin.slot != slot);
                 state.heat = None;
                 self.textures.clear_slot(slot);
@@ -190,11 +198,23 @@ impl App {
         match purpose {
             PathPurpose::SaveMap(_) => Some(ViewRequest::SaveMap { id, pass, path }),
             PathPurpose::SavePca(_) => {
-                let passes = shown.iter().map(|(_, pass)| *pass).filter(|_| state.display.joint).collect::<Vec<_>>();
-                Some(ViewRequest::SavePca { id, pass, basis: if passes.is_empty() { vec![pass] } else { passes }, path })
+                let passes = shown
+                    .iter()
+                    .map(|(_, pass)| *pass)
+                    .filter(|_| state.display.joint)
+                    .collect::<Vec<_>>();
+                Some(ViewRequest::SavePca {
+                    id,
+                    pass,
+                    basis: if passes.is_empty() { vec![pass] } else { passes },
+                    path,
+                })
             }
             _ => {
-                let query = Query { targets: vec![(slot, pass)], ..state.wanted_query()? };
+                let query = Query {
+                    targets: vec![(slot, pass)],
+                    ..state.wanted_query()?
+                };
                 let style = panes::style_for(state, self.textures.scores(slot)?);
                 Some(ViewRequest::SaveHeat { query, style, path })
             }
@@ -216,7 +236,10 @@ impl App {
                 dialog::Picked::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
                 // The desktop has no dialog to offer: the path can be typed.
                 dialog::Picked::NoDialog(purpose) => {
-                    let path_box = PathBox { purpose: Some(purpose), text: String::new() };
+                    let path_box = PathBox {
+                        purpose: Some(purpose),
+                        text: String::new(),
+                    };
                     self.apply(Command::PathBox(path_box), context);
                 }
             }
@@ -255,7 +278,10 @@ impl App {
             let may_run = state.run.asked || state.run_is_cheap();
             if may_run && self.sent.run.as_ref() != Some(&wanted) {
                 state.run.running = Some(0.0);
-                self.engine.send(Request::Run { settings: state.settings.clone(), id });
+                self.engine.send(Request::Run {
+                    settings: state.settings.clone(),
+                    id,
+                });
                 self.sent.run = Some(wanted);
             }
         } else {
@@ -286,13 +312,14 @@ impl App {
         let state = &self.state;
         Panel::top("toolbar").show(ui, |ui| panels::toolbar_ui(ui, state, &mut commands));
         Panel::bottom("status").show(ui, |ui| readout::status_ui(ui, state, &mut commands));
-        Panel::left("side").resizable(true).default_size(panels::SIDE_WIDTH).size_range(panels::SIDE_RANGE).show(
-            ui,
-            |ui| {
+        Panel::left("side")
+            .resizable(true)
+            .default_size(panels::SIDE_WIDTH)
+            .size_range(panels::SIDE_RANGE)
+            .show(ui, |ui| {
                 panels::settings_ui(ui, state, &mut commands);
                 self.tree.ui(ui, state, &mut commands);
-            },
-        );
+            });
         CentralPanel::default().show(ui, |ui| panes::panes_ui(ui, state, &self.textures, &mut commands));
         panels::path_box_ui(ui, state, &mut commands);
         let context = ui.ctx().clone();
@@ -320,12 +347,22 @@ impl eframe::App for App {
 
 /// Whether two queries ask the same: a pointer that moves inside one cell asks nothing new.
 fn same_cells(state: &State, before: Option<&Query>, now: Option<&Query>) -> bool {
-    let (Some(before), Some(now)) = (before, now) else { return before == now };
+    let (Some(before), Some(now)) = (before, now) else {
+        return before == now;
+    };
     if (before.id, before.source, &before.targets) != (now.id, now.source, &now.targets) {
         return false;
     }
-    let shape = state.layers().iter().find(|layer| layer.id == now.id).map(|layer| layer.shape);
-    let capture = state.slots.iter().filter_map(|slot| slot.capture.as_ref()).find(|capture| capture.pass == now.source);
+    let shape = state
+        .layers()
+        .iter()
+        .find(|layer| layer.id == now.id)
+        .map(|layer| layer.shape);
+    let capture = state
+        .slots
+        .iter()
+        .filter_map(|slot| slot.capture.as_ref())
+        .find(|capture| capture.pass == now.source);
     match (capture, shape) {
         (Some(capture), Some(crate::activation::Shape::Features { grid, .. })) => {
             capture.framing.cell_from_original(before.at, grid) == capture.framing.cell_from_original(now.at, grid)

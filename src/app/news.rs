@@ -16,8 +16,14 @@ impl App {
     pub(super) fn take(&mut self, event: Event) {
         let state = &mut self.state;
         match event {
-            Event::Progress { work: Work::Model, fraction } => state.model.loading = Some(fraction),
-            Event::Progress { work: Work::Run, fraction } => state.run.running = Some(fraction),
+            Event::Progress {
+                work: Work::Model,
+                fraction,
+            } => state.model.loading = Some(fraction),
+            Event::Progress {
+                work: Work::Run,
+                fraction,
+            } => state.run.running = Some(fraction),
             Event::Progress { .. } => {}
             Event::ModelLoaded(info) => {
                 state.begin_with(&info);
@@ -41,7 +47,8 @@ impl App {
                 }
                 state.heat = None;
                 self.textures.clear_heat();
-                self.textures.prepare_picture(slot, opened_generation(&self.state, slot), picture);
+                self.textures
+                    .prepare_picture(slot, opened_generation(&self.state, slot), picture);
             }
             Event::Captured { slot, capture } => state.slot_mut(slot).capture = Some(*capture),
             Event::RunFinished { seconds } => {

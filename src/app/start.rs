@@ -7,6 +7,7 @@ use egui::ViewportBuilder;
 use super::App;
 use crate::{
     cli::WindowArguments,
+    engine::recovered,
     error::{Error, Result},
 };
 
@@ -14,14 +15,17 @@ use crate::{
 const FIRST_SIZE: [f32; 2] = [1360.0, 860.0];
 const LEAST_SIZE: [f32; 2] = [720.0, 480.0];
 /// What Debian and Ubuntu need for a window; software Vulkan serves where there is no graphics card.
-const PACKAGES: &str = "sudo apt-get install -y libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libvulkan1 mesa-vulkan-drivers";
+const PACKAGES: &str =
+    "sudo apt-get install -y libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libvulkan1 mesa-vulkan-drivers";
 const HEADLESS: &str = "without a window: featscope extract --model demo --image PICTURE --t 100 --activations b11 --out maps.safetensors && \
     featscope pca maps.safetensors --id b11 --out pca.png";
 
 /// Opens the window and stays until it is closed.
 pub fn open(arguments: &WindowArguments) -> Result<()> {
     if let Some(missing) = missing_display() {
-        return Err(Error::failed(format!("there is no display to open a window on ({missing}); {HEADLESS}")));
+        return Err(Error::failed(format!(
+            "there is no display to open a window on ({missing}); {HEADLESS}"
+        )));
     }
     let options = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
@@ -34,7 +38,7 @@ pub fn open(arguments: &WindowArguments) -> Result<()> {
     };
     let arguments = arguments.clone();
     // A system library that is missing is met as an error or, in one place, as a panic.
-    let ended = std::panic::catch_unwind(|| {
+    let ended = recovered(|| {
         eframe::run_native(
             "featscope",
             options,

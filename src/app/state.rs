@@ -2,9 +2,7 @@
 
 use crate::{
     activation::{Id, Shape},
-    engine::{
-        Capture, HeatView, Layer, ModelInfo, PassId, PictureSource, Query, RunSettings, Slot, TargetHeat,
-    },
+    engine::{Capture, HeatView, Layer, ModelInfo, PassId, PictureSource, Query, RunSettings, Slot, TargetHeat},
     extract::{framing::WorkingSize, image::Size, pass::VaeMode, spec::Family},
     paint::{Interpolation, ScoreStyle},
 };
@@ -184,7 +182,11 @@ impl State {
             hover: None,
             heat: None,
             display: Display {
-                style: ScoreStyle { opacity: HEAT_OPACITY, interpolation: Interpolation::Bilinear, ..ScoreStyle::default() },
+                style: ScoreStyle {
+                    opacity: HEAT_OPACITY,
+                    interpolation: Interpolation::Bilinear,
+                    ..ScoreStyle::default()
+                },
                 fixed_range: None,
                 joint: true,
                 on_source: false,
@@ -236,7 +238,11 @@ impl State {
             .or_else(|| wanted.iter().filter_map(|name| name.parse().ok()).find(known))
             .or_else(last_features);
         self.settings.t = info.default_t;
-        let side = if info.native_side < DEMO_SIDE { DEMO_SIDE } else { info.native_side };
+        let side = if info.native_side < DEMO_SIDE {
+            DEMO_SIDE
+        } else {
+            info.native_side
+        };
         self.settings.size = WorkingSize::ShortSide(side);
     }
 
@@ -273,7 +279,9 @@ impl State {
 
     /// Whether a picture's kept activations answer what is looked at.
     pub fn is_captured(&self, slot: Slot) -> bool {
-        let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.id) else { return false };
+        let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.id) else {
+            return false;
+        };
         capture.settings == self.settings && has(capture, id)
     }
 
@@ -285,8 +293,13 @@ impl State {
     /// The passes that what is looked at can be shown from, also while newer ones are on their way.
     pub fn shown_passes(&self) -> Vec<(Slot, PassId)> {
         let Some(id) = self.id else { return Vec::new() };
-        let captured = self.open_slots().filter_map(|slot| Some((slot, self.slot(slot).capture.as_ref()?)));
-        captured.filter(|(_, capture)| has(capture, id)).map(|(slot, capture)| (slot, capture.pass)).collect()
+        let captured = self
+            .open_slots()
+            .filter_map(|slot| Some((slot, self.slot(slot).capture.as_ref()?)));
+        captured
+            .filter(|(_, capture)| has(capture, id))
+            .map(|(slot, capture)| (slot, capture.pass))
+            .collect()
     }
 
     /// The point that similarities are shown to: the pinned one, else the one under the pointer.
@@ -299,7 +312,12 @@ impl State {
         let point = self.query_point()?;
         let targets = self.shown_passes();
         let (_, source) = *targets.iter().find(|(slot, _)| *slot == point.slot)?;
-        Some(Query { id: self.id?, source, at: point.at, targets })
+        Some(Query {
+            id: self.id?,
+            source,
+            at: point.at,
+            targets,
+        })
     }
 
     /// The heat map over a picture, if it is one for the activation and the pass that are shown.
@@ -308,7 +326,9 @@ impl State {
         let current = Some(heat.query.id) == self.id;
         let alone = self.open_slots().count() < 2;
         let wanted = slot != point.slot || self.display.on_source || heat.attention || alone;
-        (current && wanted).then(|| heat.targets.iter().find(|target| target.slot == slot)).flatten()
+        (current && wanted)
+            .then(|| heat.targets.iter().find(|target| target.slot == slot))
+            .flatten()
     }
 }
 

@@ -61,7 +61,11 @@ impl Textures {
             let size = Grid::new(opened.size.height, opened.size.width);
             let picture = DisplayPicture::picture(&opened.rgb, size, max_side_px);
             // A window that is gone needs no picture.
-            let _ = finish.send(Ready { slot, generation, picture });
+            let _ = finish.send(Ready {
+                slot,
+                generation,
+                picture,
+            });
             context.request_repaint();
         });
     }
