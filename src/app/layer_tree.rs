@@ -38,7 +38,7 @@ impl LayerTree {
         ui.separator();
         ui.horizontal(|ui| {
             ui.strong("Layers");
-            ui.weak(format!("{} · ↑ ↓ walk", layers.len()));
+            ui.weak(format!("{} , arrow keys walk", layers.len()));
         });
         let mut text = state.search.clone();
         let search = TextEdit::singleline(&mut text)
@@ -214,10 +214,10 @@ fn layer_ui(ui: &mut Ui, layer: &Layer, name: &str, state: &State, moved: bool, 
 /// Side of the space for the dot, in points.
 const DOT_WIDTH: f32 = 10.0;
 
-/// `1280 · 16×16`, or `8 heads · 256→77`.
+/// `1280 , 16 x 16`, or `8 heads , 256 x 77`.
 pub fn shape_text(shape: Shape) -> String {
     match shape {
-        Shape::Features { channels, grid } => format!("{channels} · {}×{}", grid.height, grid.width),
-        Shape::Attention { heads, queries, keys } => format!("{heads} heads · {queries}→{keys}"),
+        Shape::Features { channels, grid } => format!("{channels} , {} x {}", grid.height, grid.width),
+        Shape::Attention { heads, queries, keys } => format!("{heads} heads , {queries} x {keys}"),
     }
 }

@@ -32,7 +32,11 @@ pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         for slot in Slot::ALL {
             picture_menu_ui(ui, state, slot, commands);
         }
-        if ui.button("⇄").on_hover_text("Swap pictures A and B").clicked() {
+        if ui
+            .button("Swap")
+            .on_hover_text("Picture B becomes A and A becomes B")
+            .clicked()
+        {
             commands.push(Command::SwapPictures);
         }
         ui.separator();
