@@ -19,7 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(t: u32) -> RunSettings {
     let size = WorkingSize::ShortSide(128);
-    RunSettings { prompt: String::new(), t, seed: 0, ensemble: 1, vae: VaeMode::Mean, size }
+    RunSettings {
+        prompt: String::new(),
+        t,
+        seed: 0,
+        ensemble: 1,
+        vae: VaeMode::Mean,
+        size,
+    }
 }
 
 fn until<T>(engine: &Engine, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
@@ -33,19 +40,30 @@ fn until<T>(engine: &Engine, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
 
 fn started() -> Engine {
     let engine = Engine::start(Arc::new(|| {}), DEFAULT_CACHE_BYTES).expect("threads can be started");
-    engine.send(Request::LoadModel { name: "demo".into(), device: DeviceChoice::Cpu, dtype: Precision::F32 });
+    engine.send(Request::LoadModel {
+        name: "demo".into(),
+        device: DeviceChoice::Cpu,
+        dtype: Precision::F32,
+    });
     let source = PictureSource::Sample("noto-cat-face".into());
     engine.send(Request::OpenPicture { slot: Slot::A, source });
     engine
 }
 
 fn first_pca(engine: &Engine, id: Id, t: u32) {
-    engine.send(Request::Run { settings: settings(t), id });
+    engine.send(Request::Run {
+        settings: settings(t),
+        id,
+    });
     let pass = until(engine, |event| match event {
         Event::Captured { capture, .. } => Some(capture.pass),
         _ => None,
     });
-    engine.send(Request::View(ViewRequest::Pca { id, passes: vec![(Slot::A, pass)], joint: true }));
+    engine.send(Request::View(ViewRequest::Pca {
+        id,
+        passes: vec![(Slot::A, pass)],
+        joint: true,
+    }));
     black_box(until(engine, |event| match event {
         Event::Pca(view) => Some(view),
         _ => None,
