@@ -10,7 +10,7 @@ use std::{
 };
 
 use half::f16;
-use image::{ExtendedColorType, ImageEncoder, ImageError, codecs::png::PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use safetensors::{
     Dtype,
     tensor::{Metadata, TensorInfo},
@@ -347,10 +347,9 @@ pub fn write_png(out: &mut dyn Write, [width, height]: [usize; 2], pixels: &[u8]
     } else {
         ExtendedColorType::Rgba8
     };
-    PngEncoder::new(out)
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png)
         .write_image(pixels, width as u32, height as u32, colours)
-        .map_err(|error| match error {
-            ImageError::IoError(error) => write_error(error),
-            error => Error::failed(format!("a picture of {width}x{height} pixels makes no PNG: {error}")),
-        })
+        .map_err(|error| Error::failed(format!("a picture of {width}x{height} pixels makes no PNG: {error}")))?;
+    out.write_all(&png).map_err(write_error)
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -133,8 +134,8 @@ impl Place {
         self.text(name)
     }
 
-    /// The contents of every file, by its path below the folder; folders and links have none.
-    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    /// A hash of every file, by its path below the folder; folders and links count as empty.
+    pub fn contents(&self) -> BTreeMap<PathBuf, u64> {
         let mut found = BTreeMap::new();
         collect(self.folder.path(), self.folder.path(), &mut found);
         found
@@ -146,7 +147,7 @@ impl Place {
     }
 }
 
-fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
+fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, u64>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
         let kind = entry.file_type().expect("its type");
@@ -155,7 +156,9 @@ fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
             true => fs::read(&path).expect("a file"),
             false => Vec::new(),
         };
-        found.insert(inside, bytes);
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        found.insert(inside, hasher.finish());
         if kind.is_dir() {
             collect(root, &path, found);
         }
