@@ -87,7 +87,7 @@ impl Ran {
     #[track_caller]
     pub fn refused(self, code: i32, words: &[&str]) -> Self {
         let Self { stderr, stdout, .. } = &self;
-        assert_eq!(self.code, Some(code), "stdout: {stdout}\nstderr: {stderr}");
+        assert_eq!(self.code, Some(code), "{words:?}\nstdout: {stdout}\nstderr: {stderr}");
         assert_eq!(stdout, "", "a refusal has no result");
         assert!(!stderr.contains("panicked"), "{stderr}");
         assert!(stderr.starts_with("featscope: "), "{stderr}");
