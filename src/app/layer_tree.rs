@@ -1,8 +1,6 @@
 //! The list of layers by stage, level, repeat and block, with search.
 
-use egui::{
-    Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2,
-};
+use egui::{Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
 
 use super::{Command, State};
 use crate::{
@@ -243,9 +241,9 @@ impl Rows<'_> {
             } else {
                 layer.id.to_string()
             };
-            let response = response
-                .on_hover_text(hint)
-                .on_disabled_hover_text("Attention to text: `featscope extract` writes it; it has no row to show here.");
+            let response = response.on_hover_text(hint).on_disabled_hover_text(
+                "Attention to text: `featscope extract` writes it; it has no row to show here.",
+            );
             if response.clicked() {
                 self.commands.push(Command::SelectLayer(layer.id));
             }

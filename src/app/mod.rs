@@ -26,9 +26,7 @@ pub use state::{PathBox, PathPurpose, PointAt, State};
 use crate::{
     activation::Id,
     cli::WindowArguments,
-    engine::{
-        DEFAULT_CACHE_BYTES, Engine, PassId, PictureSource, Query, Request, RunSettings, Slot, ViewRequest,
-    },
+    engine::{DEFAULT_CACHE_BYTES, Engine, PassId, PictureSource, Query, Request, RunSettings, Slot, ViewRequest},
     error::Result,
     extract::model::{DeviceChoice, Precision},
     paint::ScorePainter,

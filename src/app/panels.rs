@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use egui::{Button, ComboBox, DragValue, ProgressBar, Rangef, RichText, Slider, TextEdit, Ui, WidgetInfo, Window, accesskit::Role};
+use egui::{
+    Button, ComboBox, DragValue, ProgressBar, Rangef, RichText, Slider, TextEdit, Ui, WidgetInfo, Window,
+    accesskit::Role,
+};
 
 use super::{
     Command, Notice, State,
@@ -84,7 +87,11 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         .on_hover_text(state.model.info.as_ref().map_or("", |info| info.weights.as_str()));
     if let Some(done) = state.model.loading {
         ui.add(ProgressBar::new(done).desired_width(90.0).text("reading"));
-        if ui.button("Cancel").on_hover_text("Keep the model that is there").clicked() {
+        if ui
+            .button("Cancel")
+            .on_hover_text("Keep the model that is there")
+            .clicked()
+        {
             commands.push(Command::Cancel);
         }
     }

@@ -1,16 +1,12 @@
 //! The four panes: picture A, PCA of A, picture B, PCA of B; points, heat maps and matches over them.
 
 use egui::{
-    Align, Align2, Color32, FontId, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, StrokeKind, Ui, UiBuilder,
-    WidgetInfo, accesskit::Role, emath::RectTransform, pos2, vec2,
+    Align, Align2, Color32, FontId, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Shape,
+    Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, accesskit::Role, emath::RectTransform, pos2, vec2,
 };
 
 use super::{
-    Command, Notice, PointAt, State,
-    layer_tree::shape_text,
-    panels::error_ui,
-    state::PcaShown,
-    textures::Textures,
+    Command, Notice, PointAt, State, layer_tree::shape_text, panels::error_ui, state::PcaShown, textures::Textures,
 };
 use crate::{
     engine::{PictureSource, Slot, TargetHeat},
@@ -108,13 +104,9 @@ fn pane_ui(
         let hint = format!("Drop a picture here, or open one as {}", slot.name());
         let font = FontId::proportional(TITLE_SIZE);
         let colour = ui.visuals().weak_text_color();
-        ui.painter().with_clip_rect(canvas).text(
-            canvas.center(),
-            Align2::CENTER_CENTER,
-            hint,
-            font,
-            colour,
-        );
+        ui.painter()
+            .with_clip_rect(canvas)
+            .text(canvas.center(), Align2::CENTER_CENTER, hint, font, colour);
     }
     if kind == PaneKind::Picture {
         picture_error_ui(ui, canvas, state, slot, commands);

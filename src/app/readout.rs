@@ -16,7 +16,10 @@ pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             line_ui(ui, RichText::new(best_text(state)).monospace());
         }
         None => {
-            line_ui(ui, RichText::new("Point at a picture: what is similar lights up.").weak());
+            line_ui(
+                ui,
+                RichText::new("Point at a picture: what is similar lights up.").weak(),
+            );
             line_ui(ui, RichText::new("Click to pin the point, Esc to let it go.").weak());
         }
     }
@@ -73,7 +76,11 @@ fn best_text(state: &State) -> String {
             .best
             .iter()
             .map(|found| format!("({}, {}) {:.3}", found.cell.0, found.cell.1, found.score));
-        format!("best in {}: {}", target.slot.name(), best.collect::<Vec<_>>().join("  "))
+        format!(
+            "best in {}: {}",
+            target.slot.name(),
+            best.collect::<Vec<_>>().join("  ")
+        )
     });
     targets.collect::<Vec<_>>().join("   ")
 }

@@ -161,7 +161,8 @@ impl Extractor {
         self.take_mail();
         if doing != Doing::Running {
             // Nothing that takes minutes depends on them: they are seen at once.
-            let (pictures, others): (VecDeque<_>, _) = mem::take(&mut self.waiting).into_iter().partition(is_of_pictures);
+            let (pictures, others): (VecDeque<_>, _) =
+                mem::take(&mut self.waiting).into_iter().partition(is_of_pictures);
             self.waiting = others;
             pictures.into_iter().for_each(|request| self.handle(request));
         }
