@@ -534,7 +534,7 @@ fn what_is_shown_is_saved() -> TestResult {
 
     let (_, npy) = save(PathPurpose::SaveMap(Slot::A), "map.npy");
     let (_, tensors) = save(PathPurpose::SaveMap(Slot::A), "map.safetensors");
-    for (name, wrong) in [("map.txt", ".npy or .safetensors"), ("none/map.npy", "none")] {
+    for (name, wrong) in [("map.txt", ".npy or .safetensors"), ("pca.png/map.npy", "pca.png")] {
         let (saved, path) = save(PathPurpose::SaveMap(Slot::A), name);
         let error = saved.expect_err("nothing can be written there");
         assert!(error.contains(wrong), "{error}");

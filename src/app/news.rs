@@ -61,8 +61,10 @@ impl App {
                 self.forget_views();
             }
             Event::Captured { slot, capture } => {
-                let work = feature_bytes(&capture.layers) * capture.settings.ensemble as f64;
-                state.run.secs_per_byte = Some(capture.ran.seconds / work).filter(|rate| rate.is_finite());
+                let work = 1.0 + feature_bytes(&capture.layers) * capture.settings.ensemble as f64;
+                let rate = capture.ran.seconds / work;
+                // The first pass also warms caches: the fastest one says what the next will take.
+                state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
                 state.slot_mut(slot).capture = Some(*capture);
             }
             Event::RunFinished { .. } => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use egui::{
     Button, ComboBox, DragValue, ProgressBar, Rangef, RichText, Slider, TextEdit, Ui, WidgetInfo, Window,
-    accesskit::Role,
+    accesskit::Role, vec2,
 };
 
 use super::{
@@ -188,12 +188,12 @@ fn display_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 ui.selectable_value(&mut style.map, map, map.name());
             }
         });
-    ui.add(
-        Slider::new(&mut style.opacity, 0.0..=1.0)
-            .text("opacity")
-            .show_value(false),
-    )
-    .on_hover_text("Opacity of the heat map over its picture");
+    // A slider takes whatever room is left of its line; with a size of its own it goes to the next one.
+    let size = vec2(ui.spacing().slider_width, ui.spacing().interact_size.y);
+    let label = ui.label("Opacity");
+    ui.add_sized(size, Slider::new(&mut style.opacity, 0.0..=1.0).show_value(false))
+        .labelled_by(label.id)
+        .on_hover_text("Opacity of the heat map over its picture");
     let mut smooth = style.interpolation == Interpolation::Bilinear;
     ui.checkbox(&mut smooth, "smooth")
         .on_hover_text("Interpolate scores between cells");

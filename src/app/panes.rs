@@ -1,8 +1,8 @@
 //! The four panes: picture A, PCA of A, picture B, PCA of B; points, heat maps and matches over them.
 
 use egui::{
-    Align, Align2, Color32, FontId, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Shape,
-    Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, accesskit::Role, emath::RectTransform, pos2, vec2,
+    Align, Color32, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, StrokeKind,
+    Ui, UiBuilder, WidgetInfo, accesskit::Role, emath::RectTransform, pos2, vec2,
 };
 
 use super::{
@@ -19,8 +19,9 @@ const GAP: f32 = 6.0;
 /// Height of a pane's title and of its footer, in points.
 const TITLE_HEIGHT: f32 = 22.0;
 const FOOTER_HEIGHT: f32 = 34.0;
-/// Size of a title's letters, in points.
+/// Size of letters, in points.
 const TITLE_SIZE: f32 = 13.0;
+const FOOTER_SIZE: f32 = 11.0;
 /// Half the size of a query point's cross and the radius of a match's circle, in points.
 const CROSS: f32 = 8.0;
 const MATCH_RADIUS: f32 = 7.0;
@@ -102,11 +103,10 @@ fn pane_ui(
         hover = point_under(&response, slot, &place, commands);
     } else if kind == PaneKind::Picture {
         let hint = format!("Drop a picture here, or open one as {}", slot.name());
-        let font = FontId::proportional(TITLE_SIZE);
-        let colour = ui.visuals().weak_text_color();
-        ui.painter()
-            .with_clip_rect(canvas)
-            .text(canvas.center(), Align2::CENTER_CENTER, hint, font, colour);
+        ui.put(
+            canvas,
+            Label::new(RichText::new(hint).size(TITLE_SIZE).weak()).truncate(),
+        );
     }
     if kind == PaneKind::Picture {
         picture_error_ui(ui, canvas, state, slot, commands);
@@ -228,7 +228,11 @@ fn pca_ui(
         _ if state.run.running.is_some() => "running …".to_owned(),
         _ => String::new(),
     };
-    words_ui(ui, footer, Label::new(RichText::new(words).small().weak()).wrap());
+    words_ui(
+        ui,
+        footer,
+        Label::new(RichText::new(words).size(FOOTER_SIZE).weak()).wrap(),
+    );
 }
 
 /// How the colours came about.

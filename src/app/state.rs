@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Passes that are expected to take less than this begin by themselves.
-const CHEAP_SECS: f64 = 1.0;
+const CHEAP_SECS: f64 = 3.0;
 /// Bytes of activations below which a pass is taken for cheap as long as none has been timed on this model.
 const CHEAP_BYTES: f64 = (64 << 20) as f64;
 /// A working size of the embedded model that shows more than its own, and is still quick.
@@ -124,7 +124,7 @@ pub struct RunState {
     pub running: Option<f32>,
     /// Why the last one failed.
     pub error: Option<String>,
-    /// Seconds that the model's last pass took per estimated byte of its activations.
+    /// Seconds that the model's fastest pass took per estimated byte of its activations.
     pub secs_per_byte: Option<f64>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
