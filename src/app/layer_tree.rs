@@ -1,11 +1,11 @@
 //! The list of layers by stage, level, repeat and block, with search.
 
-use egui::{CollapsingHeader, RichText, ScrollArea, Sense, TextEdit, Ui, vec2};
+use egui::{Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
 
 use super::{Command, State};
 use crate::{
     activation::{Id, Leaf, Place, Shape},
-    engine::{Layer, attention_sources},
+    engine::{Capture, Layer, attention_sources},
 };
 
 /// The layers of a model as a tree, made once per model.
@@ -38,34 +38,51 @@ impl LayerTree {
         ui.separator();
         ui.horizontal(|ui| {
             ui.strong("Layers");
-            ui.weak(format!("{} , arrow keys walk", layers.len()));
+            ui.weak(format!("{}, arrow keys walk", layers.len()));
         });
         let mut text = state.search.clone();
         let search = TextEdit::singleline(&mut text)
             .hint_text("Search, such as: up cross-q")
             .desired_width(f32::INFINITY);
         let response = ui.add(search);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::SearchInput, true, "Search layers"));
+        response.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Search layers"));
         if response.changed() {
             commands.push(Command::Search(text));
         }
-        let moved = self.shown != state.id;
+        if response.has_focus() {
+            // The arrows walk through what is found while the search is typed.
+            for (key, step) in [(Key::ArrowDown, 1), (Key::ArrowUp, -1)] {
+                if ui.input(|input| input.key_pressed(key)) {
+                    commands.push(Command::StepLayer(step));
+                }
+            }
+        }
+        let mut rows = Rows {
+            layers,
+            state,
+            moved: self.shown != state.id,
+            reached: false,
+            commands,
+        };
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             if state.search.trim().is_empty() {
                 for node in &self.nodes {
-                    node_ui(ui, node, layers, state, moved, commands);
+                    rows.node_ui(ui, node);
                 }
-            } else {
-                let found = found(state);
-                if found.is_empty() {
-                    ui.weak("No layer has all of these words.");
-                }
-                for layer in found {
-                    layer_ui(ui, layer, &layer.id.to_string(), state, moved, commands);
-                }
+                return;
+            }
+            let found = found(state);
+            if found.is_empty() {
+                ui.weak("No layer has all of these words.");
+            }
+            for layer in found {
+                rows.layer_ui(ui, layer, &layer.id.to_string());
             }
         });
-        self.shown = state.id;
+        // A group that opens shows its layers in a later frame.
+        if rows.reached {
+            self.shown = state.id;
+        }
     }
 
     /// The layer so many places after the selected one, among those listed.
@@ -165,59 +182,87 @@ fn holds(node: &Node, layers: &[Layer], id: Id) -> bool {
     }
 }
 
-fn node_ui(ui: &mut Ui, node: &Node, layers: &[Layer], state: &State, moved: bool, commands: &mut Vec<Command>) {
-    match node {
-        Node::Layer(index) => {
-            if let Some(layer) = layers.get(*index) {
-                layer_ui(ui, layer, &short_name(layer.id), state, moved, commands);
-            }
-        }
-        Node::Group { title, children } => {
-            let selected_inside = moved && state.id.is_some_and(|id| holds(node, layers, id));
-            CollapsingHeader::new(title)
-                .open(selected_inside.then_some(true))
-                .show(ui, |ui| {
-                    for child in children {
-                        node_ui(ui, child, layers, state, moved, commands);
-                    }
-                });
-        }
-    }
+/// The list while it is painted.
+struct Rows<'a> {
+    layers: &'a [Layer],
+    state: &'a State,
+    /// Whether another layer has been selected that is not yet in sight.
+    moved: bool,
+    /// Whether it came into sight.
+    reached: bool,
+    commands: &'a mut Vec<Command>,
 }
 
-fn layer_ui(ui: &mut Ui, layer: &Layer, name: &str, state: &State, moved: bool, commands: &mut Vec<Command>) {
-    let selected = state.id == Some(layer.id);
-    let kept = |capture: &crate::engine::Capture| capture.settings == state.settings && capture.ids.contains(&layer.id);
-    let captured = state.slots.iter().filter_map(|slot| slot.capture.as_ref()).any(kept);
-    ui.horizontal(|ui| {
-        // A dot says that the layer is there at once.
-        let (rect, _) = ui.allocate_exact_size(vec2(DOT_WIDTH, DOT_WIDTH), Sense::hover());
-        if captured {
-            ui.painter()
-                .circle_filled(rect.center(), DOT_WIDTH / 4.0, ui.visuals().hyperlink_color);
+impl Rows<'_> {
+    fn node_ui(&mut self, ui: &mut Ui, node: &Node) {
+        match node {
+            Node::Layer(index) => {
+                if let Some(layer) = self.layers.get(*index) {
+                    self.layer_ui(ui, layer, &short_name(layer.id));
+                }
+            }
+            Node::Group { title, children } => {
+                let selected_inside = self.moved && self.state.id.is_some_and(|id| holds(node, self.layers, id));
+                CollapsingHeader::new(title)
+                    .open(selected_inside.then_some(true))
+                    .show(ui, |ui| {
+                        for child in children {
+                            self.node_ui(ui, child);
+                        }
+                    });
+            }
         }
-        let label = RichText::new(name);
-        let response = ui.add_enabled(is_shown(layer.id), egui::Button::selectable(selected, label));
-        let response = response.on_hover_text(layer.id.to_string());
-        let response = response
-            .on_disabled_hover_text("Attention to text: `featscope extract` writes it; it has no row to show here.");
-        if response.clicked() {
-            commands.push(Command::SelectLayer(layer.id));
+    }
+
+    fn layer_ui(&mut self, ui: &mut Ui, layer: &Layer, name: &str) {
+        let state = self.state;
+        let selected = state.id == Some(layer.id);
+        let row = Rect::from_min_size(
+            ui.cursor().min,
+            vec2(ui.available_width(), ui.spacing().interact_size.y),
+        );
+        // A large model has more rows than can be laid out in a frame.
+        if !ui.is_rect_visible(row) && !(selected && self.moved) {
+            ui.allocate_space(row.size());
+            return;
         }
-        if selected && moved {
-            response.scroll_to_me(None);
-        }
-        ui.weak(shape_text(layer.shape));
-    });
+        let kept = |capture: &Capture| capture.settings == state.settings && capture.ids.contains(&layer.id);
+        let captured = state.slots.iter().filter_map(|slot| slot.capture.as_ref()).any(kept);
+        ui.horizontal(|ui| {
+            // A dot says that the layer is there at once.
+            let (rect, _) = ui.allocate_exact_size(vec2(DOT_WIDTH, DOT_WIDTH), Sense::hover());
+            if captured {
+                ui.painter()
+                    .circle_filled(rect.center(), DOT_WIDTH / 4.0, ui.visuals().hyperlink_color);
+            }
+            let response = ui.add_enabled(is_shown(layer.id), Button::selectable(selected, name));
+            let hint = if captured {
+                format!("{}, captured", layer.id)
+            } else {
+                layer.id.to_string()
+            };
+            let response = response.on_hover_text(hint).on_disabled_hover_text(
+                "Attention to text: `featscope extract` writes it; it has no row to show here.",
+            );
+            if response.clicked() {
+                self.commands.push(Command::SelectLayer(layer.id));
+            }
+            if selected && self.moved {
+                response.scroll_to_me(None);
+                self.reached = true;
+            }
+            ui.weak(shape_text(layer.shape));
+        });
+    }
 }
 
 /// Side of the space for the dot, in points.
 const DOT_WIDTH: f32 = 10.0;
 
-/// `1280 , 16 x 16`, or `8 heads , 256 x 77`.
+/// `1280, 16 × 16`, or `8 heads, 256 × 77`.
 pub fn shape_text(shape: Shape) -> String {
     match shape {
-        Shape::Features { channels, grid } => format!("{channels} , {} x {}", grid.height, grid.width),
-        Shape::Attention { heads, queries, keys } => format!("{heads} heads , {queries} x {keys}"),
+        Shape::Features { channels, grid } => format!("{channels}, {} × {}", grid.height, grid.width),
+        Shape::Attention { heads, queries, keys } => format!("{heads} heads, {queries} × {keys}"),
     }
 }

@@ -17,17 +17,16 @@ use std::{
     sync::mpsc::{Receiver, Sender, channel},
 };
 
-use egui::{CentralPanel, Context, Key, Panel, Ui};
+use egui::{CentralPanel, Context, Key, Panel, Popup, Ui};
 
 pub use command::{Command, Notice};
 pub use start::open;
 pub use state::{PathBox, PathPurpose, PointAt, State};
 
 use crate::{
+    activation::Id,
     cli::WindowArguments,
-    engine::{
-        DEFAULT_CACHE_BYTES, Engine, Event, PassId, PictureSource, Query, Request, RunSettings, Slot, ViewRequest,
-    },
+    engine::{DEFAULT_CACHE_BYTES, Engine, PassId, PictureSource, Query, Request, RunSettings, Slot, ViewRequest},
     error::Result,
     extract::model::{DeviceChoice, Precision},
     paint::ScorePainter,
@@ -51,6 +50,8 @@ pub struct App {
     sent: Sent,
     picked: Receiver<dialog::Picked>,
     pick: Sender<dialog::Picked>,
+    /// Whether a widget had the keyboard in the frame before: the key that makes it let go is still its own.
+    keyboard_taken: bool,
 }
 
 /// What the workers were asked last: a request is sent when what is wanted differs.
@@ -63,9 +64,9 @@ struct Sent {
 
 /// What a run depends on: settings, activation, model, and the pictures.
 #[derive(PartialEq)]
-struct RunWanted(RunSettings, crate::activation::Id, u64, [u64; Slot::ALL.len()]);
+struct RunWanted(RunSettings, Id, u64, [u64; Slot::ALL.len()]);
 
-type PcaWanted = (crate::activation::Id, Vec<(Slot, PassId)>, bool);
+type PcaWanted = (Id, Vec<(Slot, PassId)>, bool);
 
 impl App {
     /// Starts the workers and asks for the first model and pictures.
@@ -83,9 +84,8 @@ impl App {
             sent: Sent::default(),
             picked,
             pick,
+            keyboard_taken: false,
         };
-        let model = arguments.model.clone().unwrap_or_else(|| FIRST_MODEL.to_owned());
-        app.apply(Command::LoadModel(model), egui_context);
         for (slot, sample) in Slot::ALL.into_iter().zip(FIRST_SAMPLES) {
             let given = arguments.pictures.get(slot.index()).cloned().map(PictureSource::File);
             // Somebody who gives one picture wants to look at that one alone.
@@ -97,6 +97,8 @@ impl App {
                 app.apply(Command::OpenPicture(slot, source), egui_context);
             }
         }
+        let model = arguments.model.clone().unwrap_or_else(|| FIRST_MODEL.to_owned());
+        app.apply(Command::LoadModel(model), egui_context);
         Ok(app)
     }
 
@@ -116,41 +118,32 @@ impl App {
                 self.engine.send(Request::OpenPicture { slot, source });
             }
             Command::ClosePicture(slot) => {
-                let closed = state.slot_mut(slot);
-                *closed = state::SlotState {
-                    generation: closed.generation + 1,
-                    ..Default::default()
-                };
-                state.pin = state.pin.filter(|pin| pin.slot != slot);
-                state.heat = None;
-                self.textures.clear_slot(slot);
+                self.empty_slot(slot);
                 self.engine.send(Request::ClosePicture { slot });
             }
-            Command::SwapPictures => {
-                let sources = Slot::ALL.map(|slot| state.slot(slot).picture.as_ref().map(|(source, _)| source.clone()));
-                for (slot, source) in Slot::ALL.into_iter().zip(sources.into_iter().rev()) {
-                    let command = match source {
-                        Some(source) => Command::OpenPicture(slot, source),
-                        None => Command::ClosePicture(slot),
-                    };
-                    self.apply(command, context);
-                }
+            Command::SwapPictures => self.engine.send(Request::SwapPictures),
+            Command::Settings(settings) => {
+                state.settings = settings;
+                state.want_another_run();
             }
-            Command::Settings(settings) => state.settings = settings,
             Command::Run => {
-                state.run.asked = true;
+                // Asked for when nothing is to be run, it would let a later run begin by itself.
+                state.run.asked = state.needs_run();
                 state.run.error = None;
                 self.sent.run = None;
             }
-            Command::Cancel => self.engine.send(Request::Cancel),
+            Command::Cancel => {
+                state.run.asked = false;
+                self.engine.send(Request::Cancel);
+            }
             Command::SelectLayer(id) => {
                 state.id = Some(id);
-                state.run.error = None;
+                state.want_another_run();
             }
             Command::StepLayer(step) => {
                 if let Some(id) = self.tree.step(state, step) {
                     state.id = Some(id);
-                    state.run.error = None;
+                    state.want_another_run();
                 }
             }
             Command::Search(text) => state.search = text,
@@ -226,8 +219,8 @@ impl App {
         while let Some(event) = self.engine.poll() {
             self.take(event);
         }
-        let state = &self.state;
-        let failed = self.textures.take_finished(|slot| state.slot(slot).generation);
+        let numbers = Slot::ALL.map(|slot| self.state.slot(slot).number);
+        let failed = self.textures.take_finished(numbers);
         for (slot, error) in failed {
             self.state.slot_mut(slot).error = Some(error);
         }
@@ -253,7 +246,8 @@ impl App {
     fn keys(&self, context: &Context) -> Vec<Command> {
         /// How many layers page up and page down walk.
         const PAGE: isize = 10;
-        if context.egui_wants_keyboard_input() {
+        let taken = self.keyboard_taken || context.egui_wants_keyboard_input();
+        if taken || self.state.path_box.purpose.is_some() || Popup::is_any_open(context) {
             return Vec::new();
         }
         let keys = [
@@ -273,8 +267,8 @@ impl App {
     fn ask_for_what_is_wanted(&mut self) {
         let state = &mut self.state;
         if let (true, Some(id)) = (state.needs_run(), state.id) {
-            let generations = Slot::ALL.map(|slot| state.slot(slot).generation);
-            let wanted = RunWanted(state.settings.clone(), id, state.model.generation, generations);
+            let numbers = Slot::ALL.map(|slot| state.slot(slot).number);
+            let wanted = RunWanted(state.settings.clone(), id, state.model.generation, numbers);
             let may_run = state.run.asked || state.run_is_cheap();
             if may_run && self.sent.run.as_ref() != Some(&wanted) {
                 state.run.running = Some(0.0);
@@ -327,11 +321,7 @@ impl App {
             self.apply(command, &context);
         }
         self.ask_for_what_is_wanted();
-    }
-
-    /// An event of the workers that a test makes up.
-    pub fn tell(&mut self, event: Event) {
-        self.take(event);
+        self.keyboard_taken = context.egui_wants_keyboard_input();
     }
 }
 
@@ -353,20 +343,9 @@ fn same_cells(state: &State, before: Option<&Query>, now: Option<&Query>) -> boo
     if (before.id, before.source, &before.targets) != (now.id, now.source, &now.targets) {
         return false;
     }
-    let shape = state
-        .layers()
-        .iter()
-        .find(|layer| layer.id == now.id)
-        .map(|layer| layer.shape);
-    let capture = state
-        .slots
-        .iter()
-        .filter_map(|slot| slot.capture.as_ref())
-        .find(|capture| capture.pass == now.source);
-    match (capture, shape) {
-        (Some(capture), Some(crate::activation::Shape::Features { grid, .. })) => {
-            capture.framing.cell_from_original(before.at, grid) == capture.framing.cell_from_original(now.at, grid)
-        }
-        _ => before.at == now.at,
-    }
+    let point = |query: &Query| {
+        let slot = query.targets.iter().find(|(_, pass)| *pass == query.source)?.0;
+        state.cell_at(PointAt { slot, at: query.at })
+    };
+    point(before) == point(now)
 }

@@ -1,13 +1,12 @@
 //! What the workers tell, taken into the state.
 
 use super::{
-    App,
-    state::{PcaShown, State},
+    App, PointAt, Sent,
+    state::{PcaShown, RunState, SlotState, feature_bytes},
 };
 use crate::{
     engine::{Event, PcaView, Slot, Work},
     error::Error,
-    paint::ScoreMap,
 };
 
 impl App {
@@ -31,39 +30,52 @@ impl App {
                 state.model.loading = None;
                 state.model.error = None;
                 state.model.generation += 1;
-                state.run.error = None;
-                forget_captures(state);
-                self.textures.clear_maps();
+                state.run = RunState::default();
+                for slot in &mut state.slots {
+                    slot.capture = None;
+                    slot.pca = None;
+                }
+                self.forget_views();
             }
             Event::PictureOpened { slot, picture } => {
-                let opened = state.slot_mut(slot);
-                opened.picture = Some((picture.source.clone(), picture.size));
-                opened.error = None;
-                opened.generation += 1;
-                opened.capture = None;
-                opened.pca = None;
-                if state.pin.is_some_and(|pin| pin.slot == slot) {
-                    state.pin = None;
-                }
-                state.heat = None;
-                self.textures.clear_heat();
-                self.textures
-                    .prepare_picture(slot, opened_generation(&self.state, slot), picture);
+                state.pictures_opened += 1;
+                let number = state.pictures_opened;
+                *state.slot_mut(slot) = SlotState {
+                    picture: Some((picture.source.clone(), picture.size)),
+                    number,
+                    ..SlotState::default()
+                };
+                state.pin = state.pin.filter(|pin| pin.slot != slot);
+                self.forget_views();
+                self.textures.clear_slot(slot);
+                self.textures.prepare_picture(number, picture);
             }
-            Event::Captured { slot, capture } => state.slot_mut(slot).capture = Some(*capture),
-            Event::RunFinished { seconds } => {
+            Event::PictureClosed { slot } => self.empty_slot(slot),
+            Event::PicturesSwapped => {
+                state.slots.reverse();
+                state.pin = state.pin.map(|pin| PointAt {
+                    slot: pin.slot.other(),
+                    ..pin
+                });
+                self.textures.swap();
+                self.forget_views();
+            }
+            Event::Captured { slot, capture } => {
+                let work = 1.0 + feature_bytes(&capture.layers) * capture.settings.ensemble as f64;
+                let rate = capture.ran.seconds / work;
+                // The first pass also warms caches: the fastest one says what the next will take.
+                state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
+                state.slot_mut(slot).capture = Some(*capture);
+            }
+            Event::RunFinished { .. } => {
                 state.run.running = None;
                 state.run.asked = false;
                 state.run.error = None;
-                if let Some(seconds) = seconds {
-                    state.run.timed = Some((state.model.generation, seconds, state.pass_bytes()));
-                }
             }
             Event::Pca(view) => self.take_pca(view),
             Event::Heat(view) => {
                 for target in &view.targets {
-                    let scores = ScoreMap::new(target.grid, target.scores.clone()).ok();
-                    self.textures.heat[target.slot.index()] = scores;
+                    self.textures.prepare_heat(target);
                 }
                 state.heat = Some(view);
             }
@@ -74,7 +86,7 @@ impl App {
                         slot.capture = None;
                     }
                 }
-                self.sent.run = None;
+                self.sent = Sent::default();
             }
             Event::Saved { path } => state.save = Some(Ok(format!("Saved {}", path.display()))),
             Event::Failed { work, error } => self.take_failure(work, &error),
@@ -86,8 +98,22 @@ impl App {
         }
     }
 
+    /// Views are asked for again: what was told is of other pictures or of another model.
+    fn forget_views(&mut self) {
+        self.state.heat = None;
+        self.textures.clear_heat();
+        self.sent = Sent::default();
+    }
+
+    /// Takes a picture and everything known of it away.
+    pub(super) fn empty_slot(&mut self, slot: Slot) {
+        *self.state.slot_mut(slot) = SlotState::default();
+        self.state.pin = self.state.pin.filter(|pin| pin.slot != slot);
+        self.textures.clear_slot(slot);
+        self.forget_views();
+    }
+
     fn take_pca(&mut self, view: PcaView) {
-        let layer = self.state.layers().iter().find(|layer| layer.id == view.id).copied();
         let slot = self.state.slot_mut(view.slot);
         let current = slot.capture.as_ref().is_some_and(|capture| capture.pass == view.pass);
         if !current {
@@ -97,7 +123,7 @@ impl App {
             id: view.id,
             explained: view.explained,
             joint: view.joint,
-            shape: layer.map(|layer| layer.shape),
+            shape: slot.layer(view.id).map(|layer| layer.shape),
         });
         self.textures.prepare_pca(view.slot, view.grid, &view.rgb);
     }
@@ -112,7 +138,8 @@ impl App {
                 state.model.error = words;
             }
             Work::Picture(slot) => state.slot_mut(slot).error = words,
-            Work::Run | Work::View => {
+            Work::View => state.run.error = words,
+            Work::Run => {
                 state.run.running = None;
                 state.run.asked = false;
                 state.run.error = words;
@@ -120,17 +147,4 @@ impl App {
             Work::Save | Work::Extract { .. } => state.save = words.map(Err),
         }
     }
-}
-
-fn opened_generation(state: &State, slot: Slot) -> u64 {
-    state.slot(slot).generation
-}
-
-fn forget_captures(state: &mut State) {
-    for slot in &mut state.slots {
-        slot.capture = None;
-        slot.pca = None;
-    }
-    state.heat = None;
-    state.run.timed = None;
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use egui::{Button, ComboBox, DragValue, ProgressBar, Rangef, RichText, Slider, TextEdit, Ui, Window};
+use egui::{
+    Button, ComboBox, DragValue, ProgressBar, Rangef, RichText, Slider, TextEdit, Ui, WidgetInfo, Window,
+    accesskit::Role, vec2,
+};
 
 use super::{
     Command, Notice, State,
@@ -11,7 +14,7 @@ use super::{
 use crate::{
     engine::{PictureSource, Slot},
     extract::{framing::WorkingSize, pass::VaeMode},
-    paint::{ColourMap, Interpolation, colour_bar_ui},
+    paint::{ColourMap, Interpolation},
     weights::{ZOO, embedded::SAMPLES},
 };
 
@@ -84,6 +87,13 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         .on_hover_text(state.model.info.as_ref().map_or("", |info| info.weights.as_str()));
     if let Some(done) = state.model.loading {
         ui.add(ProgressBar::new(done).desired_width(90.0).text("reading"));
+        if ui
+            .button("Cancel")
+            .on_hover_text("Keep the model that is there")
+            .clicked()
+        {
+            commands.push(Command::Cancel);
+        }
     }
 }
 
@@ -178,12 +188,12 @@ fn display_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 ui.selectable_value(&mut style.map, map, map.name());
             }
         });
-    ui.add(
-        Slider::new(&mut style.opacity, 0.0..=1.0)
-            .text("opacity")
-            .show_value(false),
-    )
-    .on_hover_text("Opacity of the heat map over its picture");
+    // A slider takes whatever room is left of its line; with a size of its own it goes to the next one.
+    let size = vec2(ui.spacing().slider_width, ui.spacing().interact_size.y);
+    let label = ui.label("Opacity");
+    ui.add_sized(size, Slider::new(&mut style.opacity, 0.0..=1.0).show_value(false))
+        .labelled_by(label.id)
+        .on_hover_text("Opacity of the heat map over its picture");
     let mut smooth = style.interpolation == Interpolation::Bilinear;
     ui.checkbox(&mut smooth, "smooth")
         .on_hover_text("Interpolate scores between cells");
@@ -227,7 +237,8 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         let edit = TextEdit::multiline(&mut settings.prompt)
             .desired_rows(2)
             .desired_width(f32::INFINITY);
-        ui.add(edit.hint_text("a photo of a cat"));
+        let response = ui.add(edit.hint_text("a photo of a cat"));
+        response.widget_info(|| WidgetInfo::labeled(Role::MultilineTextInput, true, "Prompt"));
     }
     let last = info.mixtures.len().saturating_sub(1) as u32;
     ui.horizontal(|ui| {
@@ -320,19 +331,21 @@ fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     }
 }
 
-/// The range and colours of the heat map.
-pub fn heat_bar_ui(ui: &mut Ui, style: &crate::paint::ScoreStyle) {
-    colour_bar_ui(ui, style);
-}
-
 /// An error, where it belongs, until it is taken away.
 pub fn error_ui(ui: &mut Ui, error: &str, notice: Notice, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
-        if ui.small_button("×").on_hover_text("Dismiss").clicked() {
-            commands.push(Command::Dismiss(notice));
-        }
+        dismiss_ui(ui, notice, commands);
         ui.colored_label(ui.visuals().error_fg_color, error);
     });
+}
+
+/// Takes a message away.
+pub fn dismiss_ui(ui: &mut Ui, notice: Notice, commands: &mut Vec<Command>) {
+    let button = ui.small_button("×").on_hover_text("Dismiss");
+    button.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Dismiss"));
+    if button.clicked() {
+        commands.push(Command::Dismiss(notice));
+    }
 }
 
 /// The box in which a path is typed, where the desktop has no dialog.
@@ -351,7 +364,7 @@ pub fn path_box_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     .hint_text("/path/to/file")
                     .desired_width(420.0),
             );
-            response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::TextInput, true, "Path"));
+            response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Path"));
             response.request_focus();
             let entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
             used = ui.button("OK").clicked() || entered;

@@ -1,20 +1,17 @@
 //! The four panes: picture A, PCA of A, picture B, PCA of B; points, heat maps and matches over them.
 
 use egui::{
-    Align2, Color32, FontId, Painter, Pos2, Rect, Response, Sense, Shape, Stroke, StrokeKind, Ui, UiBuilder,
-    WidgetInfo, accesskit::Role, emath::RectTransform, pos2, vec2,
+    Align, Color32, Frame, Label, Layout, Painter, Pos2, Rect, Response, RichText, Sense, Shape, Stroke, StrokeKind,
+    Ui, UiBuilder, WidgetInfo, accesskit::Role, emath::RectTransform, pos2, vec2,
 };
 
 use super::{
-    Command, Notice, PointAt, State,
-    layer_tree::shape_text,
-    panels::{error_ui, heat_bar_ui},
-    textures::Textures,
+    Command, Notice, PointAt, State, layer_tree::shape_text, panels::error_ui, state::PcaShown, textures::Textures,
 };
 use crate::{
     engine::{PictureSource, Slot, TargetHeat},
     extract::{framing::Framing, image::Size},
-    paint::{ScoreMap, ScoreStyle, paint_scores},
+    paint::{ScoreMap, ScoreStyle, colour_bar_ui, paint_scores},
 };
 
 /// Space between panes, in points.
@@ -22,6 +19,9 @@ const GAP: f32 = 6.0;
 /// Height of a pane's title and of its footer, in points.
 const TITLE_HEIGHT: f32 = 22.0;
 const FOOTER_HEIGHT: f32 = 34.0;
+/// Size of letters, in points.
+const TITLE_SIZE: f32 = 13.0;
+const FOOTER_SIZE: f32 = 11.0;
 /// Half the size of a query point's cross and the radius of a match's circle, in points.
 const CROSS: f32 = 8.0;
 const MATCH_RADIUS: f32 = 7.0;
@@ -79,15 +79,8 @@ fn pane_ui(
     let title = Rect::from_min_size(rect.min, vec2(rect.width(), TITLE_HEIGHT));
     let footer = Rect::from_min_max(pos2(rect.left(), rect.bottom() - FOOTER_HEIGHT), rect.max);
     let canvas = Rect::from_min_max(title.left_bottom(), footer.right_top()).shrink(2.0);
-    let font = FontId::proportional(13.0);
-    let words = title_text(state, slot, kind);
-    ui.painter().text(
-        title.left_center() + vec2(6.0, 0.0),
-        Align2::LEFT_CENTER,
-        words,
-        font.clone(),
-        ui.visuals().text_color(),
-    );
+    let words = RichText::new(title_text(state, slot, kind)).size(TITLE_SIZE);
+    words_ui(ui, title, Label::new(words).truncate());
 
     let response = ui.allocate_rect(canvas, Sense::click());
     let label = match kind {
@@ -95,32 +88,38 @@ fn pane_ui(
         PaneKind::Pca => format!("PCA of {}", slot.name()),
     };
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
-    let Some((_, size)) = &state.slot(slot).picture else {
+    let mut hover = None;
+    if let Some((_, size)) = &state.slot(slot).picture {
+        let place = Placed {
+            size: *size,
+            rect: fitted(canvas, *size),
+        };
+        let painter = ui.painter().with_clip_rect(canvas);
+        match kind {
+            PaneKind::Picture => picture_ui(ui, &painter, slot, &place, footer, state, textures),
+            PaneKind::Pca => pca_ui(ui, &painter, slot, &place, footer, state, textures),
+        }
+        paint_points(&painter, slot, &place, state);
+        hover = point_under(&response, slot, &place, commands);
+    } else if kind == PaneKind::Picture {
         let hint = format!("Drop a picture here, or open one as {}", slot.name());
-        ui.painter().text(
-            canvas.center(),
-            Align2::CENTER_CENTER,
-            hint,
-            font,
-            ui.visuals().weak_text_color(),
+        ui.put(
+            canvas,
+            Label::new(RichText::new(hint).size(TITLE_SIZE).weak()).truncate(),
         );
-        slot_error_ui(ui, footer, state, slot, commands);
-        return None;
-    };
-    let place = Placed {
-        size: *size,
-        rect: fitted(canvas, *size),
-    };
-    let painter = ui.painter().with_clip_rect(canvas);
-    match kind {
-        PaneKind::Picture => picture_ui(ui, &painter, slot, &place, footer, state, textures),
-        PaneKind::Pca => pca_ui(ui, &painter, slot, &place, footer, state, textures),
     }
-    paint_points(&painter, slot, &place, state);
     if kind == PaneKind::Picture {
-        slot_error_ui(ui, footer, state, slot, commands);
+        picture_error_ui(ui, canvas, state, slot, commands);
     }
-    point_under(&response, slot, &place, commands)
+    hover
+}
+
+/// Words in a strip of a pane, however narrow it is.
+fn words_ui(ui: &mut Ui, rect: Rect, label: Label) {
+    let strip = UiBuilder::new()
+        .max_rect(rect.shrink2(vec2(6.0, 0.0)))
+        .layout(Layout::left_to_right(Align::Center));
+    ui.scope_builder(strip, |ui| ui.add(label));
 }
 
 fn title_text(state: &State, slot: Slot, kind: PaneKind) -> String {
@@ -134,20 +133,20 @@ fn title_text(state: &State, slot: Slot, kind: PaneKind) -> String {
     match kind {
         PaneKind::Picture => format!("{}  {name}", slot.name()),
         PaneKind::Pca => match &state.slot(slot).pca {
-            Some(pca) => {
+            Some(pca) if state.id.is_some_and(|id| !id.is_map()) => {
                 let shape = pca.shape.map(shape_text).unwrap_or_default();
                 format!("PCA of {}  {}  {shape}", slot.name(), pca.id)
             }
-            None => format!("PCA of {}", slot.name()),
+            _ => format!("PCA of {}", slot.name()),
         },
     }
 }
 
-fn slot_error_ui(ui: &mut Ui, footer: Rect, state: &State, slot: Slot, commands: &mut Vec<Command>) {
+/// Why a picture was not opened, over the one that stays.
+fn picture_error_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: Slot, commands: &mut Vec<Command>) {
     if let Some(error) = &state.slot(slot).error {
-        ui.painter().rect_filled(footer, 0.0, ui.visuals().panel_fill);
-        ui.scope_builder(UiBuilder::new().max_rect(footer.shrink(4.0)), |ui| {
-            error_ui(ui, error, Notice::Picture(slot), commands);
+        ui.scope_builder(UiBuilder::new().max_rect(canvas.shrink(4.0)), |ui| {
+            Frame::popup(ui.style()).show(ui, |ui| error_ui(ui, error, Notice::Picture(slot), commands));
         });
     }
 }
@@ -173,8 +172,8 @@ fn picture_ui(
             StrokeKind::Inside,
         );
     }
-    let shown = (state.heat_on(slot), textures.scores(slot), framing);
-    if let (Some(heat), Some(scores), Some(framing)) = shown {
+    let scores = state.heat_on(slot).and_then(|_| textures.scores(slot));
+    if let (Some(scores), Some(framing)) = (scores, framing) {
         let style = style_for(state, scores);
         let pane = ui.scope_id().with("heat");
         paint_scores(
@@ -187,9 +186,8 @@ fn picture_ui(
             &textures.painter,
         );
         ui.scope_builder(UiBuilder::new().max_rect(footer.shrink2(vec2(6.0, 2.0))), |ui| {
-            heat_bar_ui(ui, &style)
+            colour_bar_ui(ui, &style)
         });
-        debug_assert_eq!(heat.grid, scores.grid());
     }
 }
 
@@ -216,41 +214,40 @@ fn pca_ui(
     state: &State,
     textures: &Textures,
 ) {
-    let slot_state = state.slot(slot);
-    let words = match (&slot_state.pca, &slot_state.capture) {
-        (Some(pca), Some(capture)) => {
-            textures.pcas[slot.index()].paint(painter, place.seen(&capture.framing), WHOLE, Color32::WHITE);
-            let percent: Vec<String> = pca
-                .explained
-                .iter()
-                .map(|share| format!("{:.1}", 100.0 * share))
-                .collect();
-            let basis = if pca.joint {
-                "basis of A and B together"
-            } else {
-                "basis of this map"
-            };
-            let stale = !state.is_captured(slot) || state.id != Some(pca.id);
-            let note = if stale { "  (not yet what is set)" } else { "" };
-            format!(
-                "variance {} %, {basis}, centred, lowest to highest{note}",
-                percent.join(" + ")
-            )
-        }
+    let shown = &state.slot(slot).pca;
+    let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
+    let words = match (shown, framing) {
         _ if state.id.is_some_and(|id| id.is_map()) => {
             "An attention map has no PCA: point at the picture for its rows".to_owned()
+        }
+        (Some(pca), Some(framing)) => {
+            textures.pcas[slot.index()].paint(painter, place.seen(&framing), WHOLE, Color32::WHITE);
+            let stale = !state.is_captured(slot) || state.id != Some(pca.id);
+            pca_text(pca, stale)
         }
         _ if state.run.running.is_some() => "running …".to_owned(),
         _ => String::new(),
     };
-    let at = footer.left_center() + vec2(6.0, 0.0);
-    ui.painter().text(
-        at,
-        Align2::LEFT_CENTER,
-        words,
-        FontId::proportional(12.0),
-        ui.visuals().weak_text_color(),
+    words_ui(
+        ui,
+        footer,
+        Label::new(RichText::new(words).size(FOOTER_SIZE).weak()).wrap(),
     );
+}
+
+/// How the colours came about.
+fn pca_text(pca: &PcaShown, stale: bool) -> String {
+    let percents = pca.explained.iter().map(|share| format!("{:.1}", 100.0 * share));
+    let basis = if pca.joint {
+        "basis of A and B together"
+    } else {
+        "basis of this map"
+    };
+    let note = if stale { "  (not yet what is set)" } else { "" };
+    format!(
+        "variance {} %, {basis}, centred, lowest to highest{note}",
+        percents.collect::<Vec<_>>().join(" + ")
+    )
 }
 
 /// A picture on the screen.

@@ -1,31 +1,39 @@
 //! The status bar: values under the pointer, provenance, and what was saved.
 
-use egui::Ui;
+use egui::{Label, RichText, Ui};
 
-use super::{Command, Notice, PointAt, State, panels::error_ui};
-use crate::{activation::Shape, engine::Slot};
+use super::{
+    Command, Notice, PointAt, State,
+    panels::{dismiss_ui, error_ui},
+};
+use crate::engine::Slot;
 
-/// Two lines: what is under the pointer, and what ran.
+/// What is under the pointer, what is most similar to it, and what ran: always three lines, so that nothing jumps.
 pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    ui.horizontal(|ui| {
-        match state.hover.or(state.pin) {
-            Some(point) => ui.monospace(point_text(state, point)),
-            None => ui.weak("Point at a picture: what is similar lights up. Click to pin, Esc to let go."),
-        };
-    });
-    ui.horizontal_wrapped(|ui| {
-        ui.weak(provenance_text(state));
-        match &state.save {
-            Some(Ok(saved)) => {
-                ui.label(saved);
-                if ui.small_button("×").clicked() {
-                    commands.push(Command::Dismiss(Notice::Save));
-                }
-            }
-            Some(Err(error)) => error_ui(ui, error, Notice::Save, commands),
-            None => {}
+    match state.hover.or(state.pin) {
+        Some(point) => {
+            line_ui(ui, RichText::new(point_text(state, point)).monospace());
+            line_ui(ui, RichText::new(best_text(state)).monospace());
         }
-    });
+        None => {
+            line_ui(
+                ui,
+                RichText::new("Point at a picture: what is similar lights up.").weak(),
+            );
+            line_ui(ui, RichText::new("Click to pin the point, Esc to let it go.").weak());
+        }
+    }
+    line_ui(ui, RichText::new(provenance_text(state)).weak());
+    match &state.save {
+        Some(Ok(saved)) => {
+            ui.horizontal(|ui| {
+                dismiss_ui(ui, Notice::Save, commands);
+                ui.add(Label::new(saved).truncate());
+            });
+        }
+        Some(Err(error)) => error_ui(ui, error, Notice::Save, commands),
+        None => {}
+    }
     if let Some(message) = &state.recovered {
         let words = format!(
             "A bug in the worker was caught ({message}). The model may have to be loaded again: choose it above."
@@ -34,42 +42,47 @@ pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     }
 }
 
-/// Pixel, cell, cosine with the query, and the five best matches.
+/// One line, as much of it as there is room for.
+fn line_ui(ui: &mut Ui, words: RichText) {
+    ui.add(Label::new(words).truncate());
+}
+
+/// Pixel, cell, and the cosine with the query.
 fn point_text(state: &State, point: PointAt) -> String {
     let [x, y] = point.at.map(|x| x.round() + 0.0);
     let mut text = format!("{} pixel ({x}, {y})", point.slot.name());
-    let capture = state.slot(point.slot).capture.as_ref();
-    let layer = state.layers().iter().find(|layer| Some(layer.id) == state.id);
-    if let (Some(capture), Some(Shape::Features { grid, .. })) = (capture, layer.map(|layer| layer.shape))
-        && let Some((row, column)) = capture.framing.cell_from_original(point.at, grid)
-    {
-        text += &format!("  cell ({row}, {column})");
-        let target = state
-            .heat
-            .as_ref()
-            .and_then(|heat| heat.targets.iter().find(|target| target.slot == point.slot));
-        if let Some(target) = target.filter(|target| target.grid == grid) {
-            let kind = if state.heat.as_ref().is_some_and(|heat| heat.attention) {
-                "attention"
-            } else {
-                "cosine"
-            };
-            text += &format!("  {kind} {:.4}", target.scores[grid.index(row, column)]);
+    let Some((row, column)) = state.cell_at(point) else {
+        if state.shown_grid(point.slot).is_some() {
+            text += "  outside of what the model sees";
         }
+        return text;
+    };
+    text += &format!("  cell ({row}, {column})");
+    let score = state
+        .scores_of(point.slot)
+        .and_then(|target| target.scores.get(target.grid.index(row, column)));
+    if let Some(score) = score {
+        let attention = state.current_heat().is_some_and(|heat| heat.attention);
+        text += &format!("  {} {score:.4}", if attention { "attention" } else { "cosine" });
     }
-    let shown: Vec<_> = Slot::ALL.into_iter().filter_map(|slot| state.heat_on(slot)).collect();
-    for target in shown {
+    text
+}
+
+/// The best matches of every heat map that is shown.
+fn best_text(state: &State) -> String {
+    let shown = Slot::ALL.into_iter().filter_map(|slot| state.heat_on(slot));
+    let targets = shown.map(|target| {
         let best = target
             .best
             .iter()
             .map(|found| format!("({}, {}) {:.3}", found.cell.0, found.cell.1, found.score));
-        text += &format!(
-            "   best in {}: {}",
+        format!(
+            "best in {}: {}",
             target.slot.name(),
             best.collect::<Vec<_>>().join("  ")
-        );
-    }
-    text
+        )
+    });
+    targets.collect::<Vec<_>>().join("   ")
 }
 
 /// Which model file, t, seed, format and device made what is shown, and how long it took.

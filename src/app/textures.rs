@@ -9,7 +9,7 @@ use egui::Context;
 
 use crate::{
     activation::Grid,
-    engine::{OpenedPicture, Slot},
+    engine::{OpenedPicture, Slot, TargetHeat},
     error::Result,
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
@@ -21,19 +21,17 @@ pub struct Textures {
     /// Their PCA maps.
     pub pcas: [PictureTexture; Slot::ALL.len()],
     /// The scores over them.
-    pub heat: [Option<ScoreMap>; Slot::ALL.len()],
+    heat: [Option<ScoreMap>; Slot::ALL.len()],
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
-    max_side_px: usize,
     finished: Receiver<Ready>,
     finish: Sender<Ready>,
 }
 
 /// A picture made ready for display.
 struct Ready {
-    slot: Slot,
-    generation: u64,
+    number: u64,
     picture: Result<DisplayPicture>,
 }
 
@@ -41,45 +39,43 @@ impl Textures {
     /// Nothing on the card yet.
     pub fn new(context: &Context, painter: ScorePainter) -> Self {
         let (finish, finished) = channel();
-        let max_side_px = context.input(|input| input.max_texture_side);
         Self {
             pictures: Slot::ALL.map(|slot| PictureTexture::of_picture(format!("picture {}", slot.name()))),
             pcas: Slot::ALL.map(|slot| PictureTexture::of_map(format!("pca {}", slot.name()))),
             heat: Slot::ALL.map(|_| None),
             painter,
             context: context.clone(),
-            max_side_px,
             finished,
             finish,
         }
     }
 
+    fn max_side_px(&self) -> usize {
+        self.context.input(|input| input.max_texture_side)
+    }
+
     /// Makes a picture ready on another thread: a large one takes longer than a frame.
-    pub fn prepare_picture(&self, slot: Slot, generation: u64, opened: OpenedPicture) {
-        let (finish, context, max_side_px) = (self.finish.clone(), self.context.clone(), self.max_side_px);
+    pub fn prepare_picture(&self, number: u64, opened: OpenedPicture) {
+        let (finish, context, max_side_px) = (self.finish.clone(), self.context.clone(), self.max_side_px());
         rayon::spawn(move || {
             let size = Grid::new(opened.size.height, opened.size.width);
             let picture = DisplayPicture::picture(&opened.rgb, size, max_side_px);
             // A window that is gone needs no picture.
-            let _ = finish.send(Ready {
-                slot,
-                generation,
-                picture,
-            });
+            let _ = finish.send(Ready { number, picture });
             context.request_repaint();
         });
     }
 
-    /// Puts finished pictures on the card; gives the slots whose picture could not be made.
-    pub fn take_finished(&mut self, generation: impl Fn(Slot) -> u64) -> Vec<(Slot, String)> {
+    /// Puts finished pictures on the card, where they are still open; gives the slots whose picture could not be made.
+    pub fn take_finished(&mut self, numbers: [u64; Slot::ALL.len()]) -> Vec<(Slot, String)> {
         let mut failed = Vec::new();
         for ready in self.finished.try_iter() {
-            if generation(ready.slot) != ready.generation {
+            let Some(slot) = Slot::ALL.into_iter().find(|slot| numbers[slot.index()] == ready.number) else {
                 continue;
-            }
+            };
             match ready.picture {
-                Ok(picture) => self.pictures[ready.slot.index()].set(&self.context, picture),
-                Err(error) => failed.push((ready.slot, error.to_string())),
+                Ok(picture) => self.pictures[slot.index()].set(&self.context, picture),
+                Err(error) => failed.push((slot, error.to_string())),
             }
         }
         failed
@@ -87,19 +83,12 @@ impl Textures {
 
     /// Puts a PCA map on the card: as many pixels as it has positions.
     pub fn prepare_pca(&mut self, slot: Slot, grid: Grid, rgb: &[u8]) {
+        let max_side_px = self.max_side_px();
         let texture = &mut self.pcas[slot.index()];
-        match DisplayPicture::map(rgb, grid, self.max_side_px) {
+        match DisplayPicture::map(rgb, grid, max_side_px) {
             Ok(map) => texture.set(&self.context, map),
             Err(_) => texture.clear(),
         }
-    }
-
-    /// Takes everything that was made from a model off the card.
-    pub fn clear_maps(&mut self) {
-        for texture in &mut self.pcas {
-            texture.clear();
-        }
-        self.clear_heat();
     }
 
     /// Takes the heat maps away.
@@ -114,7 +103,19 @@ impl Textures {
         self.heat[slot.index()] = None;
     }
 
-    /// The scores of a slot, shared.
+    /// Lets the slots change what they hold.
+    pub fn swap(&mut self) {
+        self.pictures.reverse();
+        self.pcas.reverse();
+        self.heat.reverse();
+    }
+
+    /// Puts scores over a picture.
+    pub fn prepare_heat(&mut self, target: &TargetHeat) {
+        self.heat[target.slot.index()] = ScoreMap::new(target.grid, target.scores.clone()).ok();
+    }
+
+    /// The scores over a picture.
     pub fn scores(&self, slot: Slot) -> Option<&ScoreMap> {
         self.heat[slot.index()].as_ref()
     }

@@ -221,6 +221,7 @@ impl Analyst {
     }
 
     fn save_map(&self, id: Id, pass: PassId, path: &Path) -> Result<(), Unseen> {
+        check_extension(path, &["npy", "safetensors"])?;
         let (map, info) = (self.map(pass, id)?, self.info(pass, id)?);
         let grid = map.grid();
         let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
@@ -235,6 +236,7 @@ impl Analyst {
     }
 
     fn save_pca(&mut self, id: Id, pass: PassId, basis: &[PassId], path: &Path) -> Result<(), Unseen> {
+        check_extension(path, &["png"])?;
         let (_, scores, range) = self.coloured(id, basis)?;
         let shown = basis.iter().zip(&scores).find(|(other, _)| **other == pass);
         let (_, scores) = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
@@ -248,6 +250,7 @@ impl Analyst {
 
     /// The heat map of the first target, over the part of the picture that the model sees.
     fn save_heat(&self, query: &Query, style: &ScoreStyle, path: &Path) -> Result<(), Unseen> {
+        check_extension(path, &["png"])?;
         let view = self.heat(query)?;
         let shown = query.targets.iter().find_map(|(slot, pass)| {
             let target = view.targets.iter().find(|target| target.slot == *slot)?;
@@ -285,6 +288,19 @@ impl Analyst {
     fn tell_saved(&self, path: &Path) {
         self.events.tell(Event::Saved { path: path.to_owned() });
     }
+}
+
+/// A file whose name promises another format than it holds helps nobody.
+fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
+    let extension = path.extension().unwrap_or_default();
+    if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "cannot write {}: the name has to end in .{}",
+        path.display(),
+        known.join(" or .")
+    )))
 }
 
 fn cell_under(framing: &Framing, at: [f64; 2], grid: Grid) -> Result<(usize, usize)> {

@@ -121,6 +121,8 @@ pub enum Request {
         /// The slot.
         slot: Slot,
     },
+    /// Lets the slots change their pictures.
+    SwapPictures,
     /// Makes an activation of all open pictures available. The latest of these wins.
     Run {
         /// Everything besides model and pictures.
@@ -228,6 +230,13 @@ pub enum Event {
         /// The picture.
         picture: OpenedPicture,
     },
+    /// A slot is empty.
+    PictureClosed {
+        /// The slot.
+        slot: Slot,
+    },
+    /// The slots have changed their pictures.
+    PicturesSwapped,
     /// Activations of a picture are there.
     Captured {
         /// Its slot.
