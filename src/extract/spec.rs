@@ -76,6 +76,9 @@ impl ModelSpec {
             if path.join("unet").join("config.json").is_file() {
                 return Self::from_hub_folder(name, path);
             }
+            if let Some(config) = adm::config_alone(path)? {
+                return Ok(Self::from_adm(name, Some(path), config, None));
+            }
             if path.join("config.json").is_file()
                 || path.join("model.pt").is_file()
                 || path.join("model.safetensors").is_file()
