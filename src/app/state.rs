@@ -1,16 +1,17 @@
 //! Everything the window shows, as plain data. Widgets read it; only [`super::command`] and [`super::news`] change it.
 
 use crate::{
-    activation::{Id, Shape},
+    activation::{Grid, Id, Shape},
     engine::{
         Capture, HeatView, Layer, ModelInfo, PassId, PictureSource, Query, RunSettings, Slot, TargetHeat,
+        attention_sources,
     },
     extract::{framing::WorkingSize, image::Size, pass::VaeMode, spec::Family},
     paint::{Interpolation, ScoreStyle},
 };
 
 /// Passes that are expected to take less than this begin by themselves.
-const CHEAP_SECS: f64 = 1.0;
+const CHEAP_SECS: f64 = 3.0;
 /// Bytes of activations below which a pass is taken for cheap as long as none has been timed on this model.
 const CHEAP_BYTES: f64 = (64 << 20) as f64;
 /// A working size of the embedded model that shows more than its own, and is still quick.
@@ -25,6 +26,8 @@ pub struct State {
     pub model: ModelState,
     /// The pictures, by slot.
     pub slots: [SlotState; Slot::ALL.len()],
+    /// How many pictures have been opened.
+    pub pictures_opened: u64,
     /// What a pass is run with.
     pub settings: RunSettings,
     /// The activation looked at.
@@ -75,8 +78,8 @@ pub struct SlotState {
     pub capture: Option<Capture>,
     /// What its PCA pane shows.
     pub pca: Option<PcaShown>,
-    /// How many have been opened: another picture is another number.
-    pub generation: u64,
+    /// Number of the picture: another one has another number.
+    pub number: u64,
 }
 
 /// What a PCA pane shows.
@@ -121,8 +124,8 @@ pub struct RunState {
     pub running: Option<f32>,
     /// Why the last one failed.
     pub error: Option<String>,
-    /// Seconds and estimated bytes of the last pass that was timed, for the model's generation.
-    pub timed: Option<(u64, f64, f64)>,
+    /// Seconds that the model's fastest pass took per estimated byte of its activations.
+    pub secs_per_byte: Option<f64>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
 }
@@ -170,6 +173,7 @@ impl State {
         Self {
             model: ModelState::default(),
             slots: [SlotState::default(), SlotState::default()],
+            pictures_opened: 0,
             settings: RunSettings {
                 prompt: String::new(),
                 t: 0,
@@ -184,7 +188,11 @@ impl State {
             hover: None,
             heat: None,
             display: Display {
-                style: ScoreStyle { opacity: HEAT_OPACITY, interpolation: Interpolation::Bilinear, ..ScoreStyle::default() },
+                style: ScoreStyle {
+                    opacity: HEAT_OPACITY,
+                    interpolation: Interpolation::Bilinear,
+                    ..ScoreStyle::default()
+                },
                 fixed_range: None,
                 joint: true,
                 on_source: false,
@@ -235,8 +243,15 @@ impl State {
             .filter(known)
             .or_else(|| wanted.iter().filter_map(|name| name.parse().ok()).find(known))
             .or_else(last_features);
+        if self.model.info.as_ref().is_some_and(|before| before.name == info.name) {
+            return;
+        }
         self.settings.t = info.default_t;
-        let side = if info.native_side < DEMO_SIDE { DEMO_SIDE } else { info.native_side };
+        let side = if info.native_side < DEMO_SIDE {
+            DEMO_SIDE
+        } else {
+            info.native_side
+        };
         self.settings.size = WorkingSize::ShortSide(side);
     }
 
@@ -248,32 +263,47 @@ impl State {
         }
     }
 
-    /// Estimated bytes of the activations of a pass: what its work is measured by.
-    pub fn pass_bytes(&self) -> f64 {
+    /// Estimated bytes of the activations that a run would compute: what its work is measured by.
+    pub fn run_bytes(&self) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
-        let features = info.layers.iter().filter(|layer| !layer.id.is_map());
-        let native: f64 = features.map(|layer| layer.shape.bytes() as f64).sum();
-        let scale = self.working_side() as f64 / info.native_side as f64;
-        native * scale.powi(2) * self.settings.ensemble as f64 * self.open_slots().count() as f64
+        let area = |size: Size| match self.settings.size {
+            WorkingSize::Exact { width, height } => (width * height) as f64,
+            WorkingSize::ShortSide(side) => {
+                let (short, long) = (size.width.min(size.height), size.width.max(size.height));
+                (side * side) as f64 * long as f64 / short as f64
+            }
+        };
+        let missing = self.open_slots().filter(|slot| !self.is_captured(*slot));
+        let pictures = missing.filter_map(|slot| self.slot(slot).picture.as_ref());
+        let total_area: f64 = pictures.map(|(_, size)| area(*size)).sum();
+        let native_area = (info.native_side * info.native_side) as f64;
+        feature_bytes(&info.layers) * total_area / native_area * self.settings.ensemble as f64
     }
 
     /// Seconds that a run will take, if one has been timed on this model.
     pub fn expected_secs(&self) -> Option<f64> {
-        let (generation, seconds, bytes) = self.run.timed?;
-        (generation == self.model.generation && bytes > 0.0).then(|| seconds * self.pass_bytes() / bytes)
+        self.run.secs_per_byte.map(|rate| rate * self.run_bytes())
     }
 
     /// Whether a run may begin by itself.
     pub fn run_is_cheap(&self) -> bool {
         match self.expected_secs() {
             Some(seconds) => seconds < CHEAP_SECS,
-            None => self.pass_bytes() < CHEAP_BYTES,
+            None => self.run_bytes() < CHEAP_BYTES,
         }
+    }
+
+    /// Another run is wanted now than the one that was asked for or failed.
+    pub fn want_another_run(&mut self) {
+        self.run.asked = false;
+        self.run.error = None;
     }
 
     /// Whether a picture's kept activations answer what is looked at.
     pub fn is_captured(&self, slot: Slot) -> bool {
-        let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.id) else { return false };
+        let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.id) else {
+            return false;
+        };
         capture.settings == self.settings && has(capture, id)
     }
 
@@ -285,8 +315,13 @@ impl State {
     /// The passes that what is looked at can be shown from, also while newer ones are on their way.
     pub fn shown_passes(&self) -> Vec<(Slot, PassId)> {
         let Some(id) = self.id else { return Vec::new() };
-        let captured = self.open_slots().filter_map(|slot| Some((slot, self.slot(slot).capture.as_ref()?)));
-        captured.filter(|(_, capture)| has(capture, id)).map(|(slot, capture)| (slot, capture.pass)).collect()
+        let captured = self
+            .open_slots()
+            .filter_map(|slot| Some((slot, self.slot(slot).capture.as_ref()?)));
+        captured
+            .filter(|(_, capture)| has(capture, id))
+            .map(|(slot, capture)| (slot, capture.pass))
+            .collect()
     }
 
     /// The point that similarities are shown to: the pinned one, else the one under the pointer.
@@ -294,27 +329,83 @@ impl State {
         self.pin.or(self.hover)
     }
 
+    /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.
+    pub fn shown_grid(&self, slot: Slot) -> Option<Grid> {
+        let id = self.id?;
+        let id = attention_sources(id).map_or(id, |[queries, _]| queries);
+        match self.slot(slot).layer(id)?.shape {
+            Shape::Features { grid, .. } => Some(grid),
+            Shape::Attention { .. } => None,
+        }
+    }
+
+    /// (row, column) of the cell under a point; none where the model does not see the picture.
+    pub fn cell_at(&self, point: PointAt) -> Option<(usize, usize)> {
+        let framing = self.slot(point.slot).capture.as_ref()?.framing;
+        framing.cell_from_original(point.at, self.shown_grid(point.slot)?)
+    }
+
     /// What the analyst is asked about the query point.
     pub fn wanted_query(&self) -> Option<Query> {
         let point = self.query_point()?;
+        self.cell_at(point)?;
         let targets = self.shown_passes();
         let (_, source) = *targets.iter().find(|(slot, _)| *slot == point.slot)?;
-        Some(Query { id: self.id?, source, at: point.at, targets })
+        Some(Query {
+            id: self.id?,
+            source,
+            at: point.at,
+            targets,
+        })
     }
 
-    /// The heat map over a picture, if it is one for the activation and the pass that are shown.
+    /// The last similarities, if they are those of the activation and the picture that are pointed at.
+    pub fn current_heat(&self) -> Option<&HeatView> {
+        let point = self.query_point()?;
+        self.cell_at(point)?;
+        self.heat
+            .as_ref()
+            .filter(|heat| Some(heat.query.id) == self.id && Some(heat.query.source) == self.pass(point.slot))
+    }
+
+    /// Scores of a picture's positions, if they are those of the pass that is shown.
+    pub fn scores_of(&self, slot: Slot) -> Option<&TargetHeat> {
+        let (heat, pass) = (self.current_heat()?, self.pass(slot)?);
+        let asked = heat.query.targets.contains(&(slot, pass));
+        asked
+            .then(|| heat.targets.iter().find(|target| target.slot == slot))
+            .flatten()
+    }
+
+    /// The heat map over a picture, where there is to be one.
     pub fn heat_on(&self, slot: Slot) -> Option<&TargetHeat> {
-        let (heat, point) = (self.heat.as_ref()?, self.query_point()?);
-        let current = Some(heat.query.id) == self.id;
+        let (heat, point) = (self.current_heat()?, self.query_point()?);
         let alone = self.open_slots().count() < 2;
         let wanted = slot != point.slot || self.display.on_source || heat.attention || alone;
-        (current && wanted).then(|| heat.targets.iter().find(|target| target.slot == slot)).flatten()
+        self.scores_of(slot).filter(|_| wanted)
     }
+
+    fn pass(&self, slot: Slot) -> Option<PassId> {
+        self.slot(slot).capture.as_ref().map(|capture| capture.pass)
+    }
+}
+
+impl SlotState {
+    /// An activation as this picture's pass has it.
+    pub fn layer(&self, id: Id) -> Option<&Layer> {
+        self.capture.as_ref()?.layers.iter().find(|layer| layer.id == id)
+    }
+}
+
+/// Bytes of all activations but attention maps, which are never kept whole.
+pub fn feature_bytes(layers: &[Layer]) -> f64 {
+    let features = layers.iter().filter(|layer| !layer.id.is_map());
+    features.map(|layer| layer.shape.bytes() as f64).sum()
 }
 
 /// Whether a capture holds what an activation is shown from.
 fn has(capture: &Capture, id: Id) -> bool {
-    match crate::engine::attention_sources(id) {
+    match attention_sources(id) {
         Some(sources) => sources.iter().all(|source| capture.ids.contains(source)),
         None => capture.ids.contains(&id),
     }

@@ -114,7 +114,7 @@ impl Analyst {
                 Ok(())
             }
             ViewRequest::SaveMap { id, pass, path } => self.save_map(*id, *pass, path),
-            ViewRequest::SavePca { id, passes, path } => self.save_pca(*id, passes, path),
+            ViewRequest::SavePca { id, pass, basis, path } => self.save_pca(*id, *pass, basis, path),
             ViewRequest::SaveHeat { query, style, path } => self.save_heat(query, style, path),
         }
     }
@@ -221,6 +221,7 @@ impl Analyst {
     }
 
     fn save_map(&self, id: Id, pass: PassId, path: &Path) -> Result<(), Unseen> {
+        check_extension(path, &["npy", "safetensors"])?;
         let (map, info) = (self.map(pass, id)?, self.info(pass, id)?);
         let grid = map.grid();
         let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
@@ -234,10 +235,12 @@ impl Analyst {
         Ok(())
     }
 
-    fn save_pca(&mut self, id: Id, passes: &[PassId], path: &Path) -> Result<(), Unseen> {
-        let (_, scores, range) = self.coloured(id, passes)?;
-        let first = scores.first().ok_or_else(|| Error::usage("there is no PCA to save"))?;
-        let large = colour::colour(first, &range).resized_nearest(SAVED_WIDTH);
+    fn save_pca(&mut self, id: Id, pass: PassId, basis: &[PassId], path: &Path) -> Result<(), Unseen> {
+        check_extension(path, &["png"])?;
+        let (_, scores, range) = self.coloured(id, basis)?;
+        let shown = basis.iter().zip(&scores).find(|(other, _)| **other == pass);
+        let (_, scores) = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
+        let large = colour::colour(scores, &range).resized_nearest(SAVED_WIDTH);
         replace_file(path, |temporary| {
             write_png(temporary, [large.width, large.height], &large.rgb)
         })?;
@@ -247,6 +250,7 @@ impl Analyst {
 
     /// The heat map of the first target, over the part of the picture that the model sees.
     fn save_heat(&self, query: &Query, style: &ScoreStyle, path: &Path) -> Result<(), Unseen> {
+        check_extension(path, &["png"])?;
         let view = self.heat(query)?;
         let shown = query.targets.iter().find_map(|(slot, pass)| {
             let target = view.targets.iter().find(|target| target.slot == *slot)?;
@@ -284,6 +288,19 @@ impl Analyst {
     fn tell_saved(&self, path: &Path) {
         self.events.tell(Event::Saved { path: path.to_owned() });
     }
+}
+
+/// A file whose name promises another format than it holds helps nobody.
+fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
+    let extension = path.extension().unwrap_or_default();
+    if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "cannot write {}: the name has to end in .{}",
+        path.display(),
+        known.join(" or .")
+    )))
 }
 
 fn cell_under(framing: &Framing, at: [f64; 2], grid: Grid) -> Result<(usize, usize)> {

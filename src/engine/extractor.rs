@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, mpsc::Receiver},
     time::Instant,
@@ -40,6 +41,10 @@ pub struct Extractor {
     cache: SharedCache,
     /// Requests taken from the inbox and not yet done, in order.
     waiting: VecDeque<Request>,
+    /// Whether what was under way ended because something newer waits, and not because it was cancelled.
+    overtaken: bool,
+    /// A run that made way for a picture or a model: it goes on after that, unless there is a later one.
+    paused: Option<Request>,
     model: Option<LoadedModel>,
     /// Number of the next model loaded.
     loadings: u64,
@@ -76,6 +81,8 @@ impl Extractor {
             events,
             cache,
             waiting: VecDeque::new(),
+            overtaken: false,
+            paused: None,
             model: None,
             loadings: 0,
             pictures: HashMap::new(),
@@ -102,6 +109,9 @@ impl Extractor {
                 .waiting
                 .iter()
                 .position(|request| !matches!(request, Request::Extract { .. }));
+            if interactive.is_none() && self.paused.is_some() {
+                return self.paused.take();
+            }
             if let Some(request) = self.waiting.remove(interactive.unwrap_or(0)) {
                 let later_run = || self.waiting.iter().any(|later| matches!(later, Request::Run { .. }));
                 if matches!(request, Request::Run { .. }) && later_run() {
@@ -149,6 +159,13 @@ impl Extractor {
     /// Told how far the work is; ends it when it is cancelled or something newer takes its place.
     fn watch(&mut self, doing: Doing, work: Work, fraction: f32) -> Result<()> {
         self.take_mail();
+        if doing != Doing::Running {
+            // Nothing that takes minutes depends on them: they are seen at once.
+            let (pictures, others): (VecDeque<_>, _) =
+                mem::take(&mut self.waiting).into_iter().partition(is_of_pictures);
+            self.waiting = others;
+            pictures.into_iter().for_each(|request| self.handle(request));
+        }
         let before = self.waiting.len();
         self.waiting.retain(|waiting| match (waiting, doing) {
             (Request::Cancel, Doing::Loading | Doing::Running) => false,
@@ -158,16 +175,13 @@ impl Extractor {
         let cancelled = self.waiting.len() < before;
         let overtaken = self.waiting.iter().any(|waiting| match doing {
             Doing::Loading => matches!(waiting, Request::LoadModel { .. }),
-            Doing::Running => matches!(
-                waiting,
-                Request::Run { .. }
-                    | Request::LoadModel { .. }
-                    | Request::OpenPicture { .. }
-                    | Request::ClosePicture { .. }
-            ),
+            Doing::Running => {
+                matches!(waiting, Request::Run { .. } | Request::LoadModel { .. }) || is_of_pictures(waiting)
+            }
             Doing::Extracting(_) => false,
         });
         if cancelled || overtaken || self.closed {
+            self.overtaken = overtaken && !cancelled;
             return Err(Error::Cancelled);
         }
         self.events.tell(Event::Progress { work, fraction });
@@ -175,22 +189,41 @@ impl Extractor {
     }
 
     fn handle(&mut self, request: Request) {
-        let (work, result) = match request {
-            Request::LoadModel { name, device, dtype } => (Work::Model, self.load_model(&name, device, dtype)),
-            Request::OpenPicture { slot, source } => (Work::Picture(slot), self.open_picture(slot, source)),
+        let (work, result) = match &request {
+            Request::LoadModel { name, device, dtype } => (Work::Model, self.load_model(name, *device, *dtype)),
+            Request::OpenPicture { slot, source } => (Work::Picture(*slot), self.open_picture(*slot, source)),
             Request::ClosePicture { slot } => {
-                self.pictures.remove(&slot);
+                self.pictures.remove(slot);
+                self.events.tell(Event::PictureClosed { slot: *slot });
                 return;
             }
-            Request::Run { settings, id } => (Work::Run, self.run_pictures(&settings, id)),
-            Request::Extract { job, request, out } => (Work::Extract { job }, self.extract(job, &request, &out)),
-            // Nothing is under way that could be ended; views are the analyst's.
+            Request::SwapPictures => {
+                let pictures = mem::take(&mut self.pictures).into_iter();
+                self.pictures = pictures.map(|(slot, picture)| (slot.other(), picture)).collect();
+                self.events.tell(Event::PicturesSwapped);
+                return;
+            }
+            Request::Run { settings, id } => {
+                self.paused = None;
+                (Work::Run, self.run_pictures(settings, *id))
+            }
+            Request::Extract { job, request, out } => (Work::Extract { job: *job }, self.extract(*job, request, out)),
+            // Nothing is under way that could be ended, but a run may be about to go on.
+            Request::Cancel if self.paused.take().is_some() => (Work::Run, Err(Error::Cancelled)),
+            // Views are the analyst's.
             Request::Cancel | Request::CancelExtract { .. } | Request::View(_) => return,
             #[cfg(test)]
             Request::Panic => panic!("on purpose"),
         };
-        if let Err(error) = result {
-            self.events.tell(Event::Failed { work, error });
+        match result {
+            Ok(()) => {}
+            // What takes its place tells how it fares.
+            Err(Error::Cancelled) if mem::take(&mut self.overtaken) => {
+                if work == Work::Run {
+                    self.paused = Some(request);
+                }
+            }
+            Err(error) => self.events.tell(Event::Failed { work, error }),
         }
     }
 
@@ -200,6 +233,8 @@ impl Extractor {
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
         let model = Model::load(&spec, place, &mut |done| self.watch(Doing::Loading, Work::Model, done))?;
         self.loadings += 1;
+        // It was asked for with the activations of the model before.
+        self.paused = None;
         let info = model_info(&model);
         self.model = Some(LoadedModel {
             loading: self.loadings,
@@ -209,8 +244,8 @@ impl Extractor {
         Ok(())
     }
 
-    fn open_picture(&mut self, slot: Slot, source: PictureSource) -> Result<()> {
-        let picture = match &source {
+    fn open_picture(&mut self, slot: Slot, source: &PictureSource) -> Result<()> {
+        let picture = match source {
             PictureSource::File(path) => Picture::read(path, WHITE)?,
             PictureSource::Sample(name) => {
                 let sample = embedded::sample(name)
@@ -227,7 +262,7 @@ impl Extractor {
         self.pictures.insert(
             slot,
             OpenPicture {
-                source,
+                source: source.clone(),
                 picture: Arc::new(picture),
                 fingerprint,
             },
@@ -390,6 +425,14 @@ impl Extractor {
         });
         Ok(())
     }
+}
+
+/// Whether a request changes which pictures are open.
+fn is_of_pictures(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::OpenPicture { .. } | Request::ClosePicture { .. } | Request::SwapPictures
+    )
 }
 
 /// What has to be recorded to look at an activation: itself, or the queries and keys that its attention rows come from.

@@ -121,6 +121,8 @@ pub enum Request {
         /// The slot.
         slot: Slot,
     },
+    /// Lets the slots change their pictures.
+    SwapPictures,
     /// Makes an activation of all open pictures available. The latest of these wins.
     Run {
         /// Everything besides model and pictures.
@@ -178,8 +180,10 @@ pub enum ViewRequest {
     SavePca {
         /// The activation.
         id: Id,
-        /// The passes the basis is fitted on; the first one is written.
-        passes: Vec<PassId>,
+        /// The pass that is written.
+        pass: PassId,
+        /// The passes the basis is fitted on, `pass` among them.
+        basis: Vec<PassId>,
         /// The file.
         path: PathBuf,
     },
@@ -226,6 +230,13 @@ pub enum Event {
         /// The picture.
         picture: OpenedPicture,
     },
+    /// A slot is empty.
+    PictureClosed {
+        /// The slot.
+        slot: Slot,
+    },
+    /// The slots have changed their pictures.
+    PicturesSwapped,
     /// Activations of a picture are there.
     Captured {
         /// Its slot.

@@ -8,6 +8,8 @@ mod cache;
 mod extractor;
 mod message;
 mod recover;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
@@ -27,6 +29,7 @@ use analyst::Analyst;
 use cache::SharedCache;
 use extractor::Extractor;
 pub use extractor::attention_sources;
+pub(crate) use recover::recovered;
 
 /// Feature maps kept by default: both pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;

@@ -10,8 +10,8 @@ use crate::{
     activation::{Catalogue, Grid},
     error::{Error, Result},
     model::{
-        adm::{self, AdmConfig, NoiseSchedule},
-        schedule::{Prediction, Schedule},
+        adm::{self, AdmConfig},
+        schedule::Schedule,
         text::CONTEXT_LENGTH,
         unet::{self, UnetConfig},
         vae::VaeConfig,
@@ -165,21 +165,12 @@ impl ModelSpec {
     }
 
     fn from_adm(name: &str, path: Option<&Path>, config: AdmConfig, store: Option<Store>) -> Self {
-        let steps = config.diffusion_steps;
-        let prediction = if config.predict_xstart {
-            Prediction::Sample
-        } else {
-            Prediction::Epsilon
-        };
-        let schedule = match config.noise_schedule {
-            NoiseSchedule::Linear => Schedule::linear(steps),
-            NoiseSchedule::Cosine => Schedule::cosine(steps),
-        };
+        let schedule = config.schedule();
         Self {
             name: name.to_owned(),
             path: path.map(Path::to_owned),
-            default_t: ADM_DEFAULT_T.min(steps as u32 - 1),
-            schedule: schedule.with_prediction(prediction),
+            default_t: ADM_DEFAULT_T.min(schedule.steps().saturating_sub(1) as u32),
+            schedule,
             native_side: config.image_size,
             network: NetworkSpec::Adm { config, store },
         }

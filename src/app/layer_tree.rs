@@ -1,0 +1,268 @@
+//! The list of layers by stage, level, repeat and block, with search.
+
+use egui::{Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
+
+use super::{Command, State};
+use crate::{
+    activation::{Id, Leaf, Place, Shape},
+    engine::{Capture, Layer, attention_sources},
+};
+
+/// The layers of a model as a tree, made once per model.
+#[derive(Default)]
+pub struct LayerTree {
+    generation: u64,
+    nodes: Vec<Node>,
+    /// The selection that was shown last: another one is scrolled to.
+    shown: Option<Id>,
+}
+
+enum Node {
+    /// Index of a layer.
+    Layer(usize),
+    Group {
+        title: String,
+        children: Vec<Node>,
+    },
+}
+
+impl LayerTree {
+    /// Search box and tree.
+    pub fn ui(&mut self, ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+        let layers = state.layers();
+        if self.generation != state.model.generation {
+            self.generation = state.model.generation;
+            self.nodes = tree(layers);
+            self.shown = None;
+        }
+        ui.separator();
+        ui.horizontal(|ui| {
+            ui.strong("Layers");
+            ui.weak(format!("{}, arrow keys walk", layers.len()));
+        });
+        let mut text = state.search.clone();
+        let search = TextEdit::singleline(&mut text)
+            .hint_text("Search, such as: up cross-q")
+            .desired_width(f32::INFINITY);
+        let response = ui.add(search);
+        response.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Search layers"));
+        if response.changed() {
+            commands.push(Command::Search(text));
+        }
+        if response.has_focus() {
+            // The arrows walk through what is found while the search is typed.
+            for (key, step) in [(Key::ArrowDown, 1), (Key::ArrowUp, -1)] {
+                if ui.input(|input| input.key_pressed(key)) {
+                    commands.push(Command::StepLayer(step));
+                }
+            }
+        }
+        let mut rows = Rows {
+            layers,
+            state,
+            moved: self.shown != state.id,
+            reached: false,
+            commands,
+        };
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            if state.search.trim().is_empty() {
+                for node in &self.nodes {
+                    rows.node_ui(ui, node);
+                }
+                return;
+            }
+            let found = found(state);
+            if found.is_empty() {
+                ui.weak("No layer has all of these words.");
+            }
+            for layer in found {
+                rows.layer_ui(ui, layer, &layer.id.to_string());
+            }
+        });
+        // A group that opens shows its layers in a later frame.
+        if rows.reached {
+            self.shown = state.id;
+        }
+    }
+
+    /// The layer so many places after the selected one, among those listed.
+    pub fn step(&self, state: &State, step: isize) -> Option<Id> {
+        let listed = found(state);
+        let last = listed.len().checked_sub(1)?;
+        let current = listed.iter().position(|layer| Some(layer.id) == state.id);
+        let next = match current {
+            Some(index) => index.saturating_add_signed(step).min(last),
+            None => 0,
+        };
+        Some(listed[next].id)
+    }
+}
+
+/// Whether a layer can be looked at here: attention to text has no grid of its own.
+fn is_shown(id: Id) -> bool {
+    !id.is_map() || attention_sources(id).is_some()
+}
+
+/// The layers that have every word of the search, and can be looked at.
+fn found(state: &State) -> Vec<&Layer> {
+    let words: Vec<String> = state.search.split_whitespace().map(str::to_lowercase).collect();
+    let fits = |layer: &&Layer| {
+        let name = layer.id.to_string();
+        is_shown(layer.id) && words.iter().all(|word| name.contains(word.as_str()))
+    };
+    state.layers().iter().filter(fits).collect()
+}
+
+/// Groups of consecutive layers by where they are.
+fn tree(layers: &[Layer]) -> Vec<Node> {
+    let mut root = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        insert(&mut root, &group_titles(layer.id), index);
+    }
+    root
+}
+
+fn insert(nodes: &mut Vec<Node>, titles: &[String], index: usize) {
+    let Some((first, rest)) = titles.split_first() else {
+        nodes.push(Node::Layer(index));
+        return;
+    };
+    if let Some(Node::Group { title, children }) = nodes.last_mut()
+        && title == first
+    {
+        insert(children, rest, index);
+        return;
+    }
+    let mut children = Vec::new();
+    insert(&mut children, rest, index);
+    nodes.push(Node::Group {
+        title: first.clone(),
+        children,
+    });
+}
+
+fn group_titles(id: Id) -> Vec<String> {
+    let mut titles = match id.place {
+        Place::Network | Place::Stack => Vec::new(),
+        Place::Block(_) if id.leaf == Leaf::Out => Vec::new(),
+        Place::Block(number) => vec![format!("inside b{number}")],
+        Place::Mid { .. } => vec!["mid".to_owned()],
+        Place::Down { level, .. } => vec![format!("down level {level}")],
+        Place::Up { level, .. } => vec![format!("up level {level}")],
+    };
+    if let Place::Down {
+        repeat: Some(repeat), ..
+    }
+    | Place::Up {
+        repeat: Some(repeat), ..
+    } = id.place
+    {
+        titles.push(format!("repeat {repeat}"));
+    }
+    if let Leaf::Vit { block, .. } = id.leaf {
+        titles.push(format!("vit block {block}"));
+    }
+    titles
+}
+
+/// A layer's name inside its groups.
+fn short_name(id: Id) -> String {
+    match (id.place, id.leaf) {
+        (_, Leaf::Vit { part, .. }) => part.name().to_owned(),
+        (Place::Network | Place::Stack, _) | (Place::Block(_), Leaf::Out) => id.to_string(),
+        (Place::Mid { repeat: Some(repeat) }, _) => format!("repeat {repeat} {}", id.leaf_name()),
+        _ => id.leaf_name(),
+    }
+}
+
+fn holds(node: &Node, layers: &[Layer], id: Id) -> bool {
+    match node {
+        Node::Layer(index) => layers.get(*index).is_some_and(|layer| layer.id == id),
+        Node::Group { children, .. } => children.iter().any(|child| holds(child, layers, id)),
+    }
+}
+
+/// The list while it is painted.
+struct Rows<'a> {
+    layers: &'a [Layer],
+    state: &'a State,
+    /// Whether another layer has been selected that is not yet in sight.
+    moved: bool,
+    /// Whether it came into sight.
+    reached: bool,
+    commands: &'a mut Vec<Command>,
+}
+
+impl Rows<'_> {
+    fn node_ui(&mut self, ui: &mut Ui, node: &Node) {
+        match node {
+            Node::Layer(index) => {
+                if let Some(layer) = self.layers.get(*index) {
+                    self.layer_ui(ui, layer, &short_name(layer.id));
+                }
+            }
+            Node::Group { title, children } => {
+                let selected_inside = self.moved && self.state.id.is_some_and(|id| holds(node, self.layers, id));
+                CollapsingHeader::new(title)
+                    .open(selected_inside.then_some(true))
+                    .show(ui, |ui| {
+                        for child in children {
+                            self.node_ui(ui, child);
+                        }
+                    });
+            }
+        }
+    }
+
+    fn layer_ui(&mut self, ui: &mut Ui, layer: &Layer, name: &str) {
+        let state = self.state;
+        let selected = state.id == Some(layer.id);
+        let row = Rect::from_min_size(
+            ui.cursor().min,
+            vec2(ui.available_width(), ui.spacing().interact_size.y),
+        );
+        // A large model has more rows than can be laid out in a frame.
+        if !ui.is_rect_visible(row) && !(selected && self.moved) {
+            ui.allocate_space(row.size());
+            return;
+        }
+        let kept = |capture: &Capture| capture.settings == state.settings && capture.ids.contains(&layer.id);
+        let captured = state.slots.iter().filter_map(|slot| slot.capture.as_ref()).any(kept);
+        ui.horizontal(|ui| {
+            // A dot says that the layer is there at once.
+            let (rect, _) = ui.allocate_exact_size(vec2(DOT_WIDTH, DOT_WIDTH), Sense::hover());
+            if captured {
+                ui.painter()
+                    .circle_filled(rect.center(), DOT_WIDTH / 4.0, ui.visuals().hyperlink_color);
+            }
+            let response = ui.add_enabled(is_shown(layer.id), Button::selectable(selected, name));
+            let hint = if captured {
+                format!("{}, captured", layer.id)
+            } else {
+                layer.id.to_string()
+            };
+            let response = response.on_hover_text(hint).on_disabled_hover_text(
+                "Attention to text: `featscope extract` writes it; it has no row to show here.",
+            );
+            if response.clicked() {
+                self.commands.push(Command::SelectLayer(layer.id));
+            }
+            if selected && self.moved {
+                response.scroll_to_me(None);
+                self.reached = true;
+            }
+            ui.weak(shape_text(layer.shape));
+        });
+    }
+}
+
+/// Side of the space for the dot, in points.
+const DOT_WIDTH: f32 = 10.0;
+
+/// `1280, 16 × 16`, or `8 heads, 256 × 77`.
+pub fn shape_text(shape: Shape) -> String {
+    match shape {
+        Shape::Features { channels, grid } => format!("{channels}, {} × {}", grid.height, grid.width),
+        Shape::Attention { heads, queries, keys } => format!("{heads} heads, {queries} × {keys}"),
+    }
+}

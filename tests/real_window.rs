@@ -1,0 +1,258 @@
+//! The program itself, opened on a virtual display and driven by mouse and keys; what it shows is read from screenshots.
+#![allow(clippy::expect_used)]
+
+mod common;
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use common::TestResult;
+use image::RgbImage;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_featscope");
+const PACKAGES: &str = "apt-get install -y --no-install-recommends mesa-vulkan-drivers libvulkan1 xvfb xdotool \
+    imagemagick x11-utils libxkbcommon-x11-0 libx11-xcb1 libxcursor1 libxi6";
+const WIDTH: u32 = 1200;
+const HEIGHT: u32 = 800;
+/// Anything that takes longer hangs.
+const DEADLINE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(150);
+/// Between moving the pointer and clicking: the window has to see the one before the other.
+const BEFORE_CLICK: Duration = Duration::from_millis(100);
+
+/// The canvases of the panes, well inside: [left, top, right, bottom] in pixels of the screen.
+const PICTURE_A: [u32; 4] = [330, 90, 720, 330];
+/// The whole of pane A.
+const PANE_A: [u32; 4] = [310, 35, 745, 380];
+const PCA_A: [u32; 4] = [780, 90, 1170, 330];
+const PICTURE_B: [u32; 4] = [330, 440, 720, 660];
+/// Colour of the query point's cross.
+const POINT: [u8; 3] = [255, 80, 220];
+/// Colour of errors.
+const ERROR: [u8; 3] = [255, 0, 0];
+
+/// A display and the program on it; both end with it.
+struct Screen {
+    display: String,
+    server: Child,
+    program: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        for child in [&mut self.program, &mut self.server] {
+            // One that has ended already cannot be ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Screen {
+    /// Opens the window and waits until it is there.
+    fn open(arguments: &[&str]) -> Result<Self, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        // The server chooses a free display itself and writes its number.
+        let number = folder.path().join("display");
+        let server = tool("Xvfb")
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0"])
+            .arg(format!("{WIDTH}x{HEIGHT}x24"))
+            .stdout(File::create(&number)?)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| missing("Xvfb", &error))?;
+        let mut screen = Self {
+            display: String::new(),
+            program: stand_in()?,
+            server,
+            folder,
+        };
+        let display = until("a display", || {
+            let text = fs::read_to_string(&number).ok()?;
+            text.ends_with('\n').then(|| format!(":{}", text.trim()))
+        });
+        screen.display = display;
+        screen.program = screen
+            .on_display(&mut Command::new(PROGRAM))
+            .args(arguments)
+            .env("XDG_DATA_HOME", screen.folder.path())
+            .env("XDG_RUNTIME_DIR", screen.folder.path())
+            .env("WGPU_BACKEND", "vulkan")
+            .env_remove("WAYLAND_DISPLAY")
+            .stderr(File::create(screen.folder.path().join("stderr"))?)
+            .spawn()?;
+        let window = until("a window", || {
+            if let Ok(Some(status)) = screen.program.try_wait() {
+                let said = fs::read_to_string(screen.folder.path().join("stderr")).unwrap_or_default();
+                panic!("the program ended with {status}: {said}\nwhat a window needs: {PACKAGES}");
+            }
+            let found = screen.xdotool(&["search", "--onlyvisible", "--name", "featscope"]);
+            found.lines().next_back().map(str::to_owned)
+        });
+        screen.xdotool(&["windowmove", &window, "0", "0"]);
+        screen.xdotool(&["windowsize", &window, &WIDTH.to_string(), &HEIGHT.to_string()]);
+        screen.xdotool(&["windowfocus", &window]);
+        Ok(screen)
+    }
+
+    fn on_display<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("DISPLAY", &self.display)
+    }
+
+    fn xdotool(&self, arguments: &[&str]) -> String {
+        let ended = self.on_display(&mut tool("xdotool")).args(arguments).output();
+        let ended = ended.unwrap_or_else(|error| panic!("{}", missing("xdotool", &error)));
+        String::from_utf8_lossy(&ended.stdout).into_owned()
+    }
+
+    fn point(&self, [x, y]: [u32; 2]) {
+        self.xdotool(&["mousemove", &x.to_string(), &y.to_string()]);
+    }
+
+    fn click(&self, at: [u32; 2]) {
+        self.point(at);
+        sleep(BEFORE_CLICK);
+        self.xdotool(&["click", "1"]);
+    }
+
+    /// What the whole screen shows.
+    fn shot(&self) -> RgbImage {
+        let path = self.folder.path().join("shot.png");
+        let mut import = tool("import");
+        let ended = self
+            .on_display(&mut import)
+            .args(["-window", "root"])
+            .arg(&path)
+            .status();
+        let ended = ended.unwrap_or_else(|error| panic!("{}", missing("import (ImageMagick)", &error)));
+        assert!(ended.success(), "import ended with {ended}");
+        image::open(&path).expect("a screenshot").to_rgb8()
+    }
+
+    /// Waits until a part of the screen is as wished, and gives its pixels.
+    #[track_caller]
+    fn await_part(&self, what: &str, part: [u32; 4], wished: impl Fn(&[[u8; 3]]) -> bool) -> Vec<[u8; 3]> {
+        let mut last = None;
+        let deadline = Instant::now() + DEADLINE;
+        while Instant::now() < deadline {
+            let shot = self.shot();
+            let pixels = pixels(&shot, part);
+            if wished(&pixels) {
+                return pixels;
+            }
+            last = Some(shot);
+            sleep(PAUSE);
+        }
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real-window-failed.png");
+        let kept = last.is_some_and(|shot| shot.save(&path).is_ok());
+        panic!(
+            "{what} was awaited for too long (screenshot kept: {kept}, {})",
+            path.display()
+        );
+    }
+}
+
+/// A program that tests need beside this one.
+fn tool(name: &str) -> Command {
+    Command::new(name)
+}
+
+fn missing(tool: &str, error: &std::io::Error) -> String {
+    format!("{tool} cannot be started ({error}); what this test needs: {PACKAGES}")
+}
+
+/// Something that can be ended, as long as the program has not been started.
+fn stand_in() -> std::io::Result<Child> {
+    Command::new(PROGRAM).arg("--version").stdout(Stdio::null()).spawn()
+}
+
+#[track_caller]
+fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{what} was awaited for too long; needed: {PACKAGES}"
+        );
+        sleep(PAUSE);
+    }
+}
+
+fn pixels(shot: &RgbImage, [left, top, right, bottom]: [u32; 4]) -> Vec<[u8; 3]> {
+    let rows = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
+    rows.map(|(x, y)| shot.get_pixel(x, y).0).collect()
+}
+
+fn colours(pixels: &[[u8; 3]]) -> usize {
+    pixels.iter().collect::<HashSet<_>>().len()
+}
+
+fn count(pixels: &[[u8; 3]], colour: [u8; 3]) -> usize {
+    let near = |pixel: &[u8; 3]| pixel.iter().zip(colour).all(|(a, b)| a.abs_diff(b) < 12);
+    pixels.iter().filter(|pixel| near(pixel)).count()
+}
+
+/// Share of pixels that differ visibly.
+fn changed(before: &[[u8; 3]], after: &[[u8; 3]]) -> f64 {
+    let differ = |(a, b): &(&[u8; 3], &[u8; 3])| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 8);
+    before.iter().zip(after).filter(differ).count() as f64 / before.len() as f64
+}
+
+#[test]
+fn a_click_shows_a_heat_map_another_one_changes_it_and_a_key_switches_the_layer() -> TestResult {
+    let screen = Screen::open(&[])?;
+    let pca = screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
+    let plain = screen.await_part("picture B", PICTURE_B, |pixels| colours(pixels) > 20);
+
+    let [left, top, right, bottom] = PICTURE_A;
+    let middle = [(left + right) / 2, (top + bottom) / 2];
+    screen.click(middle);
+    screen.point([middle[0], 20]);
+    screen.await_part("a cross on picture A", PICTURE_A, |pixels| count(pixels, POINT) > 5);
+    let first = screen.await_part("a heat map on picture B", PICTURE_B, |pixels| {
+        changed(&plain, pixels) > 0.2
+    });
+    screen.click([middle[0] - 95, middle[1] - 95]);
+    screen.point([middle[0], 20]);
+    screen.await_part("another heat map", PICTURE_B, |pixels| changed(&first, pixels) > 0.1);
+
+    screen.xdotool(&["key", "Up"]);
+    screen.await_part("another layer's PCA", PCA_A, |pixels| {
+        changed(&pca, pixels) > 0.1 && colours(pixels) > 50
+    });
+    Ok(())
+}
+
+#[test]
+fn an_error_is_shown_in_the_pane_it_belongs_to() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let broken = folder.path().join("broken.png");
+    fs::write(&broken, b"no picture")?;
+    let screen = Screen::open(&[&broken.display().to_string()])?;
+    screen.await_part("an error in pane A", PANE_A, |pixels| count(pixels, ERROR) > 50);
+    Ok(())
+}
+
+#[test]
+fn without_a_display_it_says_how_to_work_without_a_window() -> TestResult {
+    let ended = Command::new(PROGRAM)
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .output()?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    for words in ["DISPLAY", "featscope extract --model demo"] {
+        assert!(said.contains(words), "{said}");
+    }
+    Ok(())
+}
