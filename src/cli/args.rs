@@ -4,14 +4,11 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{
-    error::{Error, Result},
-    extract::{
-        framing::WorkingSize,
-        model::{DeviceChoice, Precision},
-        pass::VaeMode,
-        request::{ExtractRequest, StoreFormat},
-    },
+use crate::extract::{
+    framing::WorkingSize,
+    model::{DeviceChoice, Precision},
+    pass::VaeMode,
+    request::{ExtractRequest, StoreFormat},
 };
 
 /// Shows what a diffusion model sees: any inner activation, live, on your own picture.
@@ -296,13 +293,5 @@ impl RunArguments {
             store: StoreFormat::default(),
             intermediates: false,
         }
-    }
-
-    /// Refuses what no request can be made of.
-    pub fn check(&self) -> Result<()> {
-        if self.short_side == Some(0) {
-            return Err(Error::usage("--short-side 0: a side has at least one pixel"));
-        }
-        Ok(())
     }
 }

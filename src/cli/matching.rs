@@ -44,7 +44,6 @@ struct Found {
 
 /// Finds in target pictures what corresponds to points of a source picture.
 pub fn find(arguments: &MatchArguments) -> Result<()> {
-    arguments.run.check()?;
     check_folder(&arguments.out)?;
     let pictures: Vec<PathBuf> = [&arguments.source]
         .into_iter()

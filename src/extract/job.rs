@@ -20,7 +20,7 @@ use super::{
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Id, Selection, Tap, Watch, parse_layer_file},
+    activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
     weights::read_text,
@@ -92,9 +92,6 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
     spec.schedule.at(request.t)?;
     let native = Size::new(spec.native_side, spec.native_side);
     let selection = select(&request.activations, &spec, native)?;
-    if request.pool == Some(0) {
-        return Err(Error::usage("--pool 0: the factor of the pooling is at least 1"));
-    }
     let size = request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side));
     let pictures = request
         .pictures
@@ -130,6 +127,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         pool: request.pool,
     };
     planned.check_settings()?;
+    planned.check_pooling()?;
     memory::check(
         planned.estimated_bytes(),
         "the activations asked for",
@@ -195,6 +193,21 @@ impl Planned {
             )));
         }
         check_settings(&self.spec, first.framing.working, self.pictures.len(), &self.settings).map(|_| ())
+    }
+
+    /// Whether every activation asked for has the positions that the pooling needs.
+    fn check_pooling(&self) -> Result<()> {
+        let Some(factor) = self.pool else {
+            return Ok(());
+        };
+        for (_, picture) in &self.pictures {
+            let list = self.spec.plain_catalogue(picture.framing.working);
+            for entry in self.selection.iter().filter_map(|tap| list.entry(tap)) {
+                let [_, height, width] = entry.shape.dims();
+                pooled_grid(Grid::new(height, width), factor).map_err(|error| error.context(entry.id))?;
+            }
+        }
+        Ok(())
     }
 
     /// The working sizes found, for a message.
@@ -295,18 +308,21 @@ fn pooled(array: Array, factor: Option<usize>) -> Result<Array> {
     let [rows, planes, height, width] = array.shape[..] else {
         return Ok(array);
     };
-    let (from, to) = (
-        crate::activation::Grid::new(height, width),
-        crate::activation::Grid::new(height / factor, width / factor),
-    );
-    if to.positions() == 0 {
+    let from = Grid::new(height, width);
+    let to = pooled_grid(from, factor)?;
+    let data = adaptive_average_pool(&array.data, rows * planes, from, to)?;
+    Array::new(vec![rows, planes, to.height, to.width], data)
+}
+
+fn pooled_grid(from: Grid, factor: usize) -> Result<Grid> {
+    let Grid { height, width } = from;
+    if factor == 0 || height.min(width) < factor {
         return Err(Error::usage(format!(
-            "--pool {factor}: an activation of {height} x {width} positions cannot be pooled by more than {}",
+            "--pool {factor}: an activation of {height} x {width} positions can be pooled by 1 to {}",
             height.min(width)
         )));
     }
-    let data = adaptive_average_pool(&array.data, rows * planes, from, to)?;
-    Array::new(vec![rows, planes, to.height, to.width], data)
+    Ok(Grid::new(height / factor, width / factor))
 }
 
 /// Reads the weights a request needs, watched as the first part of its work.

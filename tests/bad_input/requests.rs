@@ -73,7 +73,7 @@ fn requests_that_cannot_be_met() {
         ("--ensemble", "-2", vec!["--ensemble", "whole number"]),
         ("--ensemble", "100000000", vec!["ensemble", "100000000"]),
         ("--ensemble", "18446744073709551615", vec!["ensemble"]),
-        ("--pool", "0", vec!["--pool", "at least 1"]),
+        ("--pool", "0", vec!["--pool 0", "1 to 32"]),
         ("--pool", "-1", vec!["--pool", "whole number"]),
         ("--pool", "33", vec!["--pool 33", "32 x 32"]),
         ("--pool", "18446744073709551615", vec!["--pool"]),
@@ -97,7 +97,7 @@ fn requests_that_cannot_be_met() {
         Request::of_adm(&place).with(option, value).refused(&place, 2, &words);
     }
     for (side, words) in [
-        ("0", vec!["--short-side 0"]),
+        ("0", vec!["0x0", "too small"]),
         ("3", vec!["too small"]),
         ("8193", vec!["too large"]),
         ("18446744073709551615", vec!["too large"]),
@@ -124,7 +124,7 @@ fn requests_that_cannot_be_met() {
     Request::of_adm(&place)
         .with("--activations", "all")
         .with("--pool", "9")
-        .refused(&place, 2, &["--pool 9", "8 x 8"]);
+        .refused(&place, 2, &["b7-res-increment", "--pool 9", "8 x 8"]);
 }
 
 #[test]
