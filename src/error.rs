@@ -36,9 +36,18 @@ impl Error {
 
     /// The same error with `context` before its message.
     pub fn context(self, context: impl fmt::Display) -> Self {
+        self.map(|message| format!("{context}: {message}"))
+    }
+
+    /// The same error with `more` after its message.
+    pub fn followed_by(self, more: impl fmt::Display) -> Self {
+        self.map(|message| format!("{message}{more}"))
+    }
+
+    fn map(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Usage(message) => Self::Usage(format!("{context}: {message}")),
-            Self::Failed(message) => Self::Failed(format!("{context}: {message}")),
+            Self::Usage(message) => Self::Usage(change(message)),
+            Self::Failed(message) => Self::Failed(change(message)),
             Self::Cancelled => Self::Cancelled,
         }
     }

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use featscope::cli::{self, Arguments};
+use featscope::cli;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match cli::parse() {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
     cli::exit_code(match &arguments.command {
         Some(command) => cli::run(command),
         None => featscope::app::open(&arguments.window),

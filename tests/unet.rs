@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
-    activation::{Catalogue, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    activation::{Catalogue, FeatureMap, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    analysis::attention::attention_row,
     model::unet::{Unet, UnetConfig, catalogue},
     weights::{Store, read_json},
 };
@@ -208,5 +209,33 @@ fn catalogue_shapes_equal_the_published_shapes() -> TestResult {
         }
         assert_eq!(rows, lists[0].len());
     }
+    Ok(())
+}
+
+/// Every row that a click could ask for, from the reference's queries and keys against the reference's maps.
+#[test]
+fn attention_rows_equal_the_rows_of_the_maps() -> TestResult {
+    let reference = expected("sd15-all-64");
+    let map_of = |name: &str| -> Result<FeatureMap, Box<dyn std::error::Error>> {
+        let tensor = &reference[name];
+        let (_, channels, height, width) = tensor.dims4()?;
+        let planes = tensor.flatten_all()?.to_vec1::<f32>()?;
+        Ok(FeatureMap::from_channels(channels, Grid::new(height, width), &planes)?)
+    };
+    let mut compared = 0;
+    for (name, map) in &reference {
+        let Some(block) = name.strip_suffix("-self-map") else {
+            continue;
+        };
+        let (queries, keys) = (map_of(&format!("{block}-self-q"))?, map_of(&format!("{block}-self-k"))?);
+        let (_, heads, positions, _) = map.dims4()?;
+        for p in 0..positions {
+            let row = attention_row(&queries, &keys, heads, p)?;
+            let found = Tensor::from_vec(row, (heads, positions), &Device::Cpu)?;
+            common::compare(name, &map.narrow(2, p, 1)?.squeeze(2)?.squeeze(0)?, &found)?;
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "{compared}");
     Ok(())
 }

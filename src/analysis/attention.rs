@@ -10,7 +10,7 @@ use crate::{
 /// `keys` are the activations before the head split, C = heads·d channels.
 pub fn attention_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, p: usize) -> Result<Vec<f32>> {
     let channels = queries.channels();
-    if heads == 0 || channels % heads != 0 || keys.channels() != channels || p >= queries.grid().positions() {
+    if heads == 0 || !channels.is_multiple_of(heads) || keys.channels() != channels || p >= queries.grid().positions() {
         return Err(Error::failed(format!(
             "there is no attention row {p} of {heads} heads over queries of {channels} and keys of {} channels",
             keys.channels()

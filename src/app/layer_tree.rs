@@ -222,7 +222,8 @@ impl Rows<'_> {
             vec2(ui.available_width(), ui.spacing().interact_size.y),
         );
         // A large model has more rows than can be laid out in a frame.
-        if !ui.is_rect_visible(row) && !(selected && self.moved) {
+        let scrolled_to = selected && self.moved;
+        if !(ui.is_rect_visible(row) || scrolled_to) {
             ui.allocate_space(row.size());
             return;
         }

@@ -18,6 +18,7 @@ use std::{
 };
 
 use egui::{CentralPanel, Context, Key, Panel, Popup, Ui};
+use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 pub use command::{Command, Notice};
 pub use start::open;
@@ -73,10 +74,12 @@ impl App {
     pub fn new(context: &eframe::CreationContext<'_>, arguments: &WindowArguments) -> Result<Self> {
         let egui_context = &context.egui_ctx;
         let engine = Engine::start(textures::waker(egui_context), DEFAULT_CACHE_BYTES)?;
-        let painter = ScorePainter::new(context.wgpu_render_state.as_ref());
+        // A software renderer gains nothing from the shader, and Mesa's loses about a MiB with every frame that uses it.
+        let on_a_gpu = |state: &&RenderState| state.adapter.get_info().device_type != DeviceType::Cpu;
+        let painter = ScorePainter::new(context.wgpu_render_state.as_ref().filter(on_a_gpu));
         let (pick, picked) = channel();
         let mut app = Self {
-            state: State::new(),
+            state: State::default(),
             engine,
             textures: Textures::new(egui_context, painter),
             tree: LayerTree::default(),

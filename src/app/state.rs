@@ -167,9 +167,9 @@ impl PathPurpose {
     }
 }
 
-impl State {
+impl Default for State {
     /// What a fresh window shows.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             model: ModelState::default(),
             slots: [SlotState::default(), SlotState::default()],
@@ -203,7 +203,9 @@ impl State {
             path_box: PathBox::default(),
         }
     }
+}
 
+impl State {
     /// One picture's state.
     pub fn slot(&self, slot: Slot) -> &SlotState {
         &self.slots[slot.index()]

@@ -67,7 +67,7 @@ pub struct LayersArguments {
     #[arg(long, value_name = "M")]
     pub model: String,
     /// Working size, W x H or one number for both; without it the size the model was made for
-    #[arg(long, value_name = "WxH|S")]
+    #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
     pub size: Option<ExactSize>,
     /// Print JSON
     #[arg(long)]
@@ -84,16 +84,21 @@ pub struct RunArguments {
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// The timestep that RUNS
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_hyphen_values = true)]
     pub t: u32,
     /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
-    #[arg(long, value_name = "WxH|S", conflicts_with = "short_side")]
+    #[arg(
+        long,
+        value_name = "WxH|S",
+        conflicts_with = "short_side",
+        allow_hyphen_values = true
+    )]
     pub size: Option<ExactSize>,
     /// Keep the aspect ratio: this many pixels on the short side; without --size and --short-side the model's own
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub short_side: Option<usize>,
     /// Seed of the noise: the numbers of PyTorch's CPU generator
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_hyphen_values = true)]
     pub seed: u64,
     /// A safetensors file whose in.noise (and in.vae_noise) are used instead of the seed's numbers
     #[arg(long, value_name = "FILE")]
@@ -102,7 +107,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "KIND")]
     pub vae: Option<VaeMode>,
     /// Average the features of this many noises
-    #[arg(long, value_name = "K", default_value_t = 1)]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub ensemble: usize,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
@@ -125,7 +130,7 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "IDS", num_args = 1.., required = true)]
     pub activations: Vec<String>,
     /// Adaptive average pooling to (h/R, w/R)
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub pool: Option<usize>,
     /// Format of the numbers in the output
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
@@ -148,7 +153,7 @@ pub struct PcaArguments {
     #[arg(long, value_name = "ID", num_args = 1.., required = true)]
     pub id: Vec<String>,
     /// Which picture of each file, counted from 0
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub image_index: usize,
     /// Fit one basis over all ids and files given, so that colours mean the same in all of them
     #[arg(long, conflicts_with = "reference")]
@@ -194,6 +199,19 @@ pub struct MatchArguments {
     /// Folder for matches.json and a heat map per target and point
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// A whole number that is not negative.
+fn whole<N: TryFrom<u128>>(text: &str) -> Result<N, String> {
+    let number = text
+        .trim()
+        .parse::<u128>()
+        .ok()
+        .and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| {
+        let bits = 8 * size_of::<N>();
+        format!("a whole number from 0 on, of up to {bits} bits, is expected")
+    })
 }
 
 /// A working size: `WxH`, or one number for both sides.

@@ -1,9 +1,6 @@
 //! `featscope extract`.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use super::{
     args::{ExtractArguments, RunArguments},
@@ -14,7 +11,7 @@ use crate::{
     extract::{
         job::{self, Planned},
         model::{Model, Precision},
-        output::{check_writable, is_file_path},
+        output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
         request::ExtractRequest,
         spec::ModelSpec,
     },
@@ -54,17 +51,16 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let bar = terminal::progress("extracting");
     let mut watch = terminal::watch(&bar);
     let mut model = job::load(&planned.spec, &request, &mut watch)?;
-    say_what_computes(&model, &request);
+    bar.suspend(|| say_what_computes(&model, &request));
+    let mut watch = |done| watch(job::after_loading(done));
     if planned.has_one_size() {
-        let extracted = planned.run(&request, &mut model, &mut |done| watch(job::after_loading(done)))?;
-        extracted.write(&arguments.out, arguments.store)?;
+        let extracted = planned.run(&request, &mut model, &mut watch)?;
+        extracted.write(&arguments.out, arguments.store)
     } else {
-        extract_apart(planned, &request, &mut model, &arguments.out, &mut |done| {
-            watch(job::after_loading(done))
-        })?;
+        write_folder(&arguments.out, |folder| {
+            extract_apart(planned, &request, &mut model, folder, &mut watch)
+        })
     }
-    bar.finish_and_clear();
-    Ok(())
 }
 
 /// Pictures of different working sizes: one folder each.
@@ -72,7 +68,7 @@ fn extract_apart(
     planned: Planned,
     request: &ExtractRequest,
     model: &mut Model,
-    out: &Path,
+    out: &UnfinishedFolder,
     watch: &mut dyn FnMut(f32) -> Result<()>,
 ) -> Result<()> {
     let alone = planned.split();
@@ -80,13 +76,13 @@ fn extract_apart(
     let mut taken = HashSet::new();
     for (index, planned) in alone.iter().enumerate() {
         let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
-        let folder = out.join(folder_name(&pictures, &mut taken));
+        let folder = out.folder(&folder_name(&pictures, &mut taken))?;
         let request = ExtractRequest {
             pictures,
             ..request.clone()
         };
         let extracted = planned.run(&request, model, &mut |done| watch((index as f32 + done) / total))?;
-        extracted.write(&folder, request.store)?;
+        extracted.write_into(&folder, request.store)?;
     }
     Ok(())
 }

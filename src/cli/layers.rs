@@ -63,7 +63,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
         let _ = writeln!(
             text,
             "{order:4}  {:width$}  {shape:24} {:>14} B",
-            entry.id,
+            entry.id.to_string(),
             entry.shape.bytes()
         );
     }

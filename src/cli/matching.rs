@@ -1,9 +1,6 @@
 //! `featscope match`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -22,7 +19,7 @@ use crate::{
     extract::{
         framing::Framing,
         job::{self, Extracted, Planned},
-        output::{REQUEST_FILE, check_writable, write_folder, write_png},
+        output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
@@ -48,13 +45,7 @@ struct Found {
 /// Finds in target pictures what corresponds to points of a source picture.
 pub fn find(arguments: &MatchArguments) -> Result<()> {
     arguments.run.check()?;
-    check_writable(&arguments.out)?;
-    if arguments.out.is_file() {
-        return Err(Error::failed(format!(
-            "cannot write {}: it is a file",
-            arguments.out.display()
-        )));
-    }
+    check_folder(&arguments.out)?;
     let pictures: Vec<PathBuf> = [&arguments.source]
         .into_iter()
         .chain(&arguments.target)
@@ -67,12 +58,9 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let bar = terminal::progress("matching");
     let mut watch = terminal::watch(&bar);
     let mut model = job::load(&planned.spec, &request, &mut watch)?;
-    say_what_computes(&model, &request);
-    let parts = if planned.has_one_size() {
-        vec![planned]
-    } else {
-        planned.split()
-    };
+    bar.suspend(|| say_what_computes(&model, &request));
+    // Each picture runs alone, all with the same noise: what is found in one target does not depend on the others.
+    let parts = planned.split();
     let total = parts.len() as f32;
     let mut compared = Vec::new();
     let mut records = Vec::new();
@@ -82,7 +70,6 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         compared.extend(maps(part, &extracted)?);
         records.push(extracted.record.ran);
     }
-    bar.finish_and_clear();
     let Some((source, targets)) = compared.split_first() else {
         return Err(Error::usage("no picture was given"));
     };
@@ -157,7 +144,7 @@ fn check_points(arguments: &MatchArguments, planned: &Planned) -> Result<()> {
 }
 
 fn write_matches(
-    folder: &Path,
+    folder: &UnfinishedFolder,
     arguments: &MatchArguments,
     source: &Compared,
     targets: &[Compared],
@@ -182,14 +169,12 @@ fn write_matches(
                 "cosine": found.cosine,
                 "method": method_name(arguments.method),
             }));
-            write_heat(&folder.join(format!("heat-target{number}-point{index}.png")), &found)?;
+            let name = format!("heat-target{number}-point{index}.png");
+            folder.file(&name, |file| write_heat(file, &found))?;
         }
     }
-    for (name, value) in [("matches.json", &Value::Array(matches)), (REQUEST_FILE, record)] {
-        let path = folder.join(name);
-        fs::write(&path, format!("{value:#}\n")).map_err(|error| Error::io("write", &path, &error))?;
-    }
-    Ok(())
+    folder.json("matches.json", &Value::Array(matches))?;
+    folder.json(REQUEST_FILE, record)
 }
 
 fn match_cells(source: &Compared, at: [f64; 2], target: &Compared) -> Result<Found> {
@@ -252,7 +237,7 @@ fn no_score() -> Error {
 }
 
 /// The scores from the lowest to the highest, in viridis.
-fn write_heat(path: &Path, found: &Found) -> Result<()> {
+fn write_heat(out: &mut dyn Write, found: &Found) -> Result<()> {
     let grid = found.heat.grid();
     let style = ScoreStyle {
         map: ColourMap::Viridis,
@@ -264,7 +249,7 @@ fn write_heat(path: &Path, found: &Found) -> Result<()> {
     let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
     let picture = render_scores(&found.heat, &style, whole, [HEAT_WIDTH as u32, height]);
     write_png(
-        path,
+        out,
         [picture.width() as usize, picture.height() as usize],
         picture.as_raw(),
     )

@@ -10,6 +10,7 @@ mod terminal;
 use std::process::ExitCode;
 
 pub use args::{Arguments, Command, WindowArguments};
+use clap::{Parser, error::ErrorKind};
 
 use crate::error::{Error, Result};
 
@@ -17,6 +18,33 @@ use crate::error::{Error, Result};
 const BAD_ARGUMENTS: u8 = 2;
 /// Exit status for anything else that went wrong.
 const FAILED: u8 = 1;
+
+/// Reads the program's arguments; help and what is wrong with them are told at once, with the exit status to end with.
+pub fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed output leaves nobody to tell.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        _ => exit_code(Err(Error::usage(one_paragraph(&error)))),
+    })
+}
+
+/// What is wrong with the arguments and what may have been meant, without the usage lines.
+fn one_paragraph(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let parts: Vec<String> = text
+        .split("\n\n")
+        .take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"))
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|part| {
+            let part = part.strip_prefix("error: ").unwrap_or(&part);
+            part.strip_prefix("tip: ").unwrap_or(part).to_owned()
+        })
+        .collect();
+    format!("{} (--help lists the arguments)", parts.join("; "))
+}
 
 /// Runs a command.
 pub fn run(command: &Command) -> Result<()> {

@@ -1,31 +1,57 @@
 //! `featscope pca`.
 
-use std::path::Path;
+use std::{io::Write, path::Path};
 
 use super::args::PcaArguments;
 use crate::{
-    activation::FeatureMap,
+    activation::{FeatureMap, Id},
     analysis::{
         colour::{self, ColourRange, RangeRule},
         pca::{self, PcaOptions},
     },
     error::{Error, Result},
     extract::{
-        output::{replace_file, write_folder, write_png},
+        output::{check_file, check_folder, replace_file, write_folder, write_png},
         saved::SavedActivations,
     },
 };
 
 /// Width of the pictures written, in pixels.
 const WIDTH: usize = 512;
+/// Higher pictures than this are refused.
+const MAX_HEIGHT: usize = 1 << 16;
 
 /// Makes PCA pictures of extracted activations.
 pub fn pca(arguments: &PcaArguments) -> Result<()> {
+    let is_png = arguments
+        .out
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    if is_png {
+        check_file(&arguments.out)?;
+    } else {
+        check_folder(&arguments.out)?;
+    }
+    let ids: Vec<&str> = arguments
+        .id
+        .iter()
+        .flat_map(|ids| ids.split(','))
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .collect();
+    if ids.is_empty() {
+        return Err(Error::usage("--id names no activation"));
+    }
     let several_files = arguments.files.len() > 1;
     let mut maps: Vec<(String, FeatureMap)> = Vec::new();
     for (number, path) in arguments.files.iter().enumerate() {
         let saved = SavedActivations::open(path)?;
-        for id in arguments.id.iter().flat_map(|ids| ids.split(',')) {
+        for id in ids.iter().copied() {
+            if id.parse::<Id>().is_ok_and(Id::is_map) {
+                return Err(Error::usage(format!(
+                    "{id} is an attention map: a PCA picture is made of a feature map"
+                )));
+            }
             let map = saved
                 .array(id)?
                 .feature_map(arguments.image_index)
@@ -43,10 +69,6 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
     } else {
         coloured(&maps, arguments.joint)?
     };
-    let is_png = arguments
-        .out
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     if is_png {
         let [(_, picture)] = pictures.as_slice() else {
             return Err(Error::usage(format!(
@@ -54,13 +76,12 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
                 pictures.len()
             )));
         };
-        return replace_file(&arguments.out, |temporary| write_large(temporary, picture));
+        return replace_file(&arguments.out, |file| write_large(file, picture));
     }
     write_folder(&arguments.out, |folder| {
-        for (name, picture) in &pictures {
-            write_large(&folder.join(format!("{name}.png")), picture)?;
-        }
-        Ok(())
+        pictures
+            .iter()
+            .try_for_each(|(name, picture)| folder.file(&format!("{name}.png"), |file| write_large(file, picture)))
     })
 }
 
@@ -101,7 +122,15 @@ fn file_name(id: &str) -> String {
     id.replace(['/', '\\'], "-")
 }
 
-fn write_large(path: &Path, picture: &colour::Picture) -> Result<()> {
+fn write_large(out: &mut dyn Write, picture: &colour::Picture) -> Result<()> {
+    let height = picture.height.saturating_mul(WIDTH) / picture.width.max(1);
+    if height > MAX_HEIGHT {
+        return Err(Error::usage(format!(
+            "an activation of {} x {} positions makes a picture of {WIDTH} x {height} pixels: at most {MAX_HEIGHT} high \
+             ones are made",
+            picture.height, picture.width
+        )));
+    }
     let large = picture.resized_nearest(WIDTH);
-    write_png(path, [large.width, large.height], &large.rgb)
+    write_png(out, [large.width, large.height], &large.rgb)
 }

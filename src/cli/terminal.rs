@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use crate::error::{Error, Result};
 
@@ -23,13 +23,14 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Says something beside the result, in one line.
+/// Says something beside the result, in one paragraph.
 pub fn note(text: &str) {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
     // Standard error that is closed leaves nobody to tell.
-    let _ = writeln!(io::stderr(), "featscope: {text}");
+    let _ = writeln!(io::stderr(), "featscope: {}", lines.join(" "));
 }
 
-/// A bar on a terminal, silence elsewhere.
+/// A bar on a terminal, silence elsewhere; it goes away when it is dropped.
 pub fn progress(message: &'static str) -> ProgressBar {
     const REDRAWS_PER_SECOND: u8 = 10;
     let target = if io::stderr().is_terminal() {
@@ -37,7 +38,9 @@ pub fn progress(message: &'static str) -> ProgressBar {
     } else {
         ProgressDrawTarget::hidden()
     };
-    let bar = ProgressBar::with_draw_target(Some(STEPS), target).with_message(message);
+    let bar = ProgressBar::with_draw_target(Some(STEPS), target)
+        .with_message(message)
+        .with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template(BAR) {
         bar.set_style(style);
     }

@@ -8,6 +8,8 @@ mod cache;
 mod extractor;
 mod message;
 mod recover;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{

@@ -1,5 +1,7 @@
 //! A plain tensor in memory: what leaves the networks and enters files.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::{
@@ -60,6 +62,21 @@ impl Array {
         }
         let length = self.data.len() / rows;
         Ok(&self.data[index * length..(index + 1) * length])
+    }
+
+    /// An array of some entries of the first dimension; those that do not exist are left out.
+    pub fn rows_in(&self, rows: Range<usize>) -> Self {
+        let length = self.data.len() / self.rows().max(1);
+        let end = rows.end.min(self.rows());
+        let rows = rows.start.min(end)..end;
+        let mut shape = self.shape.clone();
+        if let Some(first) = shape.first_mut() {
+            *first = rows.len();
+        }
+        Self {
+            shape,
+            data: self.data[rows.start * length..rows.end * length].to_vec(),
+        }
     }
 
     /// One picture of an activation (B, C, h, w).

@@ -5,16 +5,18 @@ use std::{
     time::Instant,
 };
 
-use candle_core::safetensors::MmapedSafetensors;
+use serde_json::Value;
 
 use super::{
     array::Array,
     framing::{Plan, Prepared, WorkingSize},
     image::{Picture, Size, WHITE},
+    memory,
     model::{Model, Place},
-    output::{is_file_path, write_npy_folder, write_safetensors},
-    pass::{Averager, GivenNoise, Intermediates, Noise, PassSettings, run_pass},
+    output::{UnfinishedFolder, is_file_path, write_npy_folder, write_safetensors},
+    pass::{Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, run_pass},
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
+    saved::SavedActivations,
     spec::ModelSpec,
 };
 use crate::{
@@ -40,6 +42,20 @@ pub struct Extracted {
 impl Extracted {
     /// Writes everything into one safetensors file or a folder of .npy files, as the path says.
     pub fn write(&self, out: &Path, store: StoreFormat) -> Result<()> {
+        let (arrays, record) = (self.arrays(store), self.record_json()?);
+        if is_file_path(out) {
+            write_safetensors(out, &arrays, &record)
+        } else {
+            write_npy_folder(out, &arrays, &record)
+        }
+    }
+
+    /// Writes everything into a folder that is being filled.
+    pub fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
+        folder.arrays(&self.arrays(store), &self.record_json()?)
+    }
+
+    fn arrays(&self, store: StoreFormat) -> Vec<(String, &Array, StoreFormat)> {
         let activations = self
             .activations
             .iter()
@@ -49,14 +65,12 @@ impl Extracted {
             .intermediates
             .iter()
             .map(|(name, array)| (name.clone(), array, StoreFormat::F32));
-        let arrays: Vec<(String, &Array, StoreFormat)> = activations.chain(intermediates).collect();
-        let record = serde_json::to_value(&self.record)
-            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
-        if is_file_path(out) {
-            write_safetensors(out, &arrays, &record)
-        } else {
-            write_npy_folder(out, &arrays, &record)
-        }
+        activations.chain(intermediates).collect()
+    }
+
+    fn record_json(&self) -> Result<Value> {
+        serde_json::to_value(&self.record)
+            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))
     }
 }
 
@@ -69,6 +83,7 @@ pub struct Planned {
     /// The pictures as the model will see them.
     pub pictures: Vec<(PathBuf, Prepared)>,
     settings: PassSettings,
+    pool: Option<usize>,
 }
 
 /// Checks a request and prepares its pictures.
@@ -79,9 +94,6 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
     let selection = select(&request.activations, &spec, native)?;
     if request.pool == Some(0) {
         return Err(Error::usage("--pool 0: the factor of the pooling is at least 1"));
-    }
-    if request.ensemble == 0 {
-        return Err(Error::usage("--ensemble 0: at least one noise is needed"));
     }
     let size = request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side));
     let pictures = request
@@ -110,12 +122,20 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         vae: request.vae,
         ensemble: request.ensemble,
     };
-    Ok(Planned {
+    let planned = Planned {
         spec,
         selection,
         pictures,
         settings,
-    })
+        pool: request.pool,
+    };
+    planned.check_settings()?;
+    memory::check(
+        planned.estimated_bytes(),
+        "the activations asked for",
+        "ask for fewer, for a smaller --size, or for --pool",
+    )?;
+    Ok(planned)
 }
 
 /// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
@@ -134,19 +154,22 @@ fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
 }
 
 fn read_noise(path: &Path) -> Result<GivenNoise> {
-    std::fs::metadata(path).map_err(|error| Error::io("read the noise file", path, &error))?;
-    // SAFETY: the map is only read; see `weights::Store`.
-    #[allow(unsafe_code)]
-    let file = unsafe { MmapedSafetensors::new(path) }
-        .map_err(|error| Error::failed(format!("{} cannot be read as safetensors: {error}", path.display())))?;
-    let load = |name: &str| -> Result<Option<Array>> {
-        match file.get(name) {
-            Ok(_) => Array::from_tensor(&file.load(name, &candle_core::Device::Cpu)?).map(Some),
-            Err(_) => Ok(None),
-        }
+    let file = SavedActivations::open(path)?;
+    let finite = |name: &str, array: Array| match array.data.iter().all(|x| x.is_finite()) {
+        true => Ok(array),
+        false => Err(Error::failed(format!(
+            "{name} of the noise file {} holds NaN or infinite numbers",
+            path.display()
+        ))),
     };
-    let noise = load("in.noise")?
-        .ok_or_else(|| Error::failed(format!("the noise file {} holds no tensor in.noise", path.display())))?;
+    let load = |name: &str| file.find(name)?.map(|array| finite(name, array)).transpose();
+    let noise = load("in.noise")?.ok_or_else(|| {
+        Error::failed(format!(
+            "the noise file {} holds no tensor in.noise; it holds {}",
+            path.display(),
+            file.listing()
+        ))
+    })?;
     Ok(GivenNoise {
         noise,
         vae_noise: load("in.vae_noise")?,
@@ -161,6 +184,19 @@ impl Planned {
             .all(|pair| pair[0].1.framing.working == pair[1].1.framing.working)
     }
 
+    fn check_settings(&self) -> Result<()> {
+        let Some((_, first)) = self.pictures.first() else {
+            return Err(Error::usage("no picture was given"));
+        };
+        if self.settings.noise.given.is_some() && !self.has_one_size() {
+            return Err(Error::usage(format!(
+                "--noise is for pictures of one working size, these have {}: give one with --size",
+                self.sizes()
+            )));
+        }
+        check_settings(&self.spec, first.framing.working, self.pictures.len(), &self.settings).map(|_| ())
+    }
+
     /// The working sizes found, for a message.
     pub fn sizes(&self) -> String {
         let mut sizes: Vec<String> = self
@@ -168,36 +204,43 @@ impl Planned {
             .iter()
             .map(|(_, picture)| picture.framing.working.to_string())
             .collect();
+        sizes.sort();
         sizes.dedup();
         sizes.join(", ")
     }
 
-    /// One plan per picture, in order.
+    /// One plan per picture, in order: noise from a file is handed out row by row, noise from a seed is the same for
+    /// each.
     pub fn split(self) -> Vec<Self> {
         let Self {
             spec,
             selection,
             pictures,
             settings,
+            pool,
         } = self;
-        let alone = |picture| Self {
+        let alone = |(index, picture)| Self {
             spec: spec.clone(),
             selection: selection.clone(),
             pictures: vec![picture],
-            settings: settings.clone(),
+            settings: settings.of_picture(index),
+            pool,
         };
-        pictures.into_iter().map(alone).collect()
+        pictures.into_iter().enumerate().map(alone).collect()
     }
 
-    /// Bytes of what will be kept in memory, in f32.
+    /// Bytes of what will be kept in memory, in f32: of all pictures where they run together, else of the largest.
     pub fn estimated_bytes(&self) -> usize {
-        self.pictures
-            .iter()
-            .map(|(_, picture)| {
-                let list = self.spec.plain_catalogue(picture.framing.working);
-                super::pass::estimated_bytes(&list, &self.selection, 1)
-            })
-            .fold(0, usize::saturating_add)
+        let factor = self.pool.unwrap_or(1);
+        let each = self.pictures.iter().map(|(_, picture)| {
+            let list = self.spec.plain_catalogue(picture.framing.working);
+            estimated_bytes(&list, &self.selection, 1) / factor.saturating_mul(factor)
+        });
+        if self.has_one_size() {
+            each.fold(0, usize::saturating_add)
+        } else {
+            each.max().unwrap_or(0)
+        }
     }
 
     /// Runs the pass.
@@ -209,7 +252,7 @@ impl Planned {
         };
         let list = model.spec.plain_catalogue(first.framing.working);
         let mut averager = Averager::new(prepared.len(), self.settings.ensemble, |_, array| {
-            pooled(array, request.pool)
+            pooled(array, self.pool)
         });
         let mut intermediates = Intermediates::new();
         run_pass(

@@ -140,12 +140,16 @@ impl Model {
     pub fn load(spec: &ModelSpec, place: Place, watch: &mut Watch<'_>) -> Result<Self> {
         const AFTER_VAE: f32 = 0.1;
         watch(0.0)?;
-        let missing = || {
-            Error::failed(format!(
+        let missing = || match &spec.path {
+            Some(path) => Error::failed(format!(
+                "{} holds a configuration but no weights: model.safetensors or model.pt was looked for",
+                path.display()
+            )),
+            None => Error::failed(format!(
                 "the weights of {} are not on this machine: put them into the hub's cache (with Python: \
                  `huggingface-cli download`), or give a folder or a file as the model",
                 spec.name
-            ))
+            )),
         };
         let network = match &spec.network {
             NetworkSpec::StableDiffusion { unet, vae } => {

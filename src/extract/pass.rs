@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     array::Array,
     framing::Prepared,
+    image::Size,
+    memory,
     model::{Encoded, Model},
     noise::TorchGenerator,
+    spec::ModelSpec,
 };
 use crate::{
     activation::{Catalogue, Probe, Selection, Tap, Watch},
@@ -67,6 +70,19 @@ pub struct PassSettings {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+}
+
+impl PassSettings {
+    /// The settings of one of several pictures that runs alone.
+    pub(super) fn of_picture(&self, index: usize) -> Self {
+        let mut settings = self.clone();
+        if let Some(given) = &mut settings.noise.given {
+            let rows = index * self.ensemble..(index + 1) * self.ensemble;
+            given.noise = given.noise.rows_in(rows.clone());
+            given.vae_noise = given.vae_noise.take().map(|noise| noise.rows_in(rows));
+        }
+        settings
+    }
 }
 
 /// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
@@ -143,16 +159,13 @@ fn prepare_input(
             "the pictures have different working sizes: one pass takes one size",
         ));
     }
-    let rows = pictures.len().saturating_mul(members);
-    if members == 0 || rows > MAX_ROWS {
-        return Err(Error::usage(format!(
-            "{} pictures with an ensemble of {members} are {rows} passes: at least 1 and at most {MAX_ROWS} are made",
-            pictures.len()
-        )));
-    }
-    let [channels, height, width] = model.spec.noised_shape(working);
-    let shape = [rows, channels, height, width];
-    let (noise, vae_noise) = draw(&settings.noise, shape, settings.vae)?;
+    let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
+    let vae = if model.spec.reads_prompt() {
+        settings.vae
+    } else {
+        VaeMode::Mean
+    };
+    let (noise, vae_noise) = draw(&settings.noise, shape, vae)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
@@ -187,6 +200,7 @@ fn prepare_input(
             mixture,
         };
         keep_intermediates(kept, model, pictures, &encoded, &clean, &noise, &input, settings)?;
+        kept.extend(vae_noise.map(|noise| ("in.vae_noise".to_owned(), noise)));
     }
     Ok(Input {
         rows: mixed,
@@ -195,31 +209,62 @@ fn prepare_input(
     })
 }
 
+/// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
+pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
+    spec.schedule.at(settings.t)?;
+    let members = settings.ensemble;
+    let rows = pictures.saturating_mul(members);
+    if rows == 0 || rows > MAX_ROWS {
+        return Err(Error::usage(format!(
+            "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made"
+        )));
+    }
+    let [channels, height, width] = spec.noised_shape(working);
+    let shape = [rows, channels, height, width];
+    // Clean and noisy rows, the noise, and room for one more of them.
+    const ARRAYS: usize = 4;
+    let bytes = shape
+        .iter()
+        .fold(ARRAYS * size_of::<f32>(), |product, side| product.saturating_mul(*side));
+    memory::check(
+        bytes,
+        &format!("an input of {rows} rows"),
+        "ask for a smaller --ensemble or --size",
+    )?;
+    let given = settings.noise.given.as_ref();
+    let used = [
+        ("in.noise", given.map(|given| &given.noise)),
+        (
+            "in.vae_noise",
+            given
+                .and_then(|given| given.vae_noise.as_ref())
+                .filter(|_| settings.vae == VaeMode::Sample && spec.reads_prompt()),
+        ),
+    ];
+    for (name, array) in used {
+        if let Some(array) = array.filter(|array| array.shape != shape) {
+            return Err(Error::usage(format!(
+                "{name} of the noise file has the shape {:?}, this request needs {shape:?}: pictures x ensemble, \
+                 channels, rows, columns",
+                array.shape
+            )));
+        }
+    }
+    Ok(shape)
+}
+
 /// The diffusion noise, and the autoencoder's where it is used.
 fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option<Array>)> {
     let mut generator = TorchGenerator::new(noise.seed);
     let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
     let (drawn, given) = (next()?, noise.given.as_ref());
-    let first = match given {
-        Some(given) => fitting("in.noise", &given.noise, shape)?,
-        None => drawn,
-    };
+    let first = given.map_or(drawn, |given| given.noise.clone());
     let second = match (vae, given.and_then(|given| given.vae_noise.as_ref())) {
         (VaeMode::Mean, _) => None,
-        (VaeMode::Sample, Some(given)) => Some(fitting("in.vae_noise", given, shape)?),
+        (VaeMode::Sample, Some(given)) => Some(given.clone()),
         (VaeMode::Sample, None) => Some(next()?),
     };
     Ok((first, second))
-}
-
-fn fitting(name: &str, array: &Array, shape: [usize; 4]) -> Result<Array> {
-    if array.shape == shape {
-        return Ok(array.clone());
-    }
-    Err(Error::usage(format!(
-        "{name} of the noise file has shape {:?}, this request needs {shape:?}: pictures x ensemble, channels, rows, columns",
-        array.shape
-    )))
 }
 
 #[allow(clippy::too_many_arguments)]

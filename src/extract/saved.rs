@@ -5,10 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use candle_core::{Device, Tensor, safetensors::MmapedSafetensors};
+use candle_core::{Device, safetensors::MmapedSafetensors};
 
-use super::array::Array;
-use crate::error::{Error, Result};
+use super::{array::Array, npy::read_npy};
+use crate::{
+    error::{Error, Result},
+    weights::map_safetensors,
+};
 
 /// Extension of NumPy's arrays.
 const NPY: &str = "npy";
@@ -50,15 +53,9 @@ impl SavedActivations {
             }
             Source::Npy(files)
         } else if is_npy(path) {
-            fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
             Source::Npy(named(path.to_owned()).into_iter().collect())
         } else {
-            fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
-            // SAFETY: the map is only read; see `weights::Store`.
-            #[allow(unsafe_code)]
-            let mapped = unsafe { MmapedSafetensors::new(path) }
-                .map_err(|error| Error::failed(format!("{} cannot be read as safetensors: {error}", path.display())))?;
-            Source::Safetensors(mapped)
+            Source::Safetensors(map_safetensors(&[path.to_owned()])?)
         };
         Ok(Self {
             path: path.to_owned(),
@@ -78,16 +75,25 @@ impl SavedActivations {
 
     /// The tensor of a name; an unknown one is answered with the nearest.
     pub fn array(&self, name: &str) -> Result<Array> {
-        let tensor = match &self.source {
-            Source::Safetensors(file) if file.get(name).is_ok() => file.load(name, &Device::Cpu)?,
-            Source::Npy(files) => match files.iter().find(|(known, _)| known == name) {
-                Some((_, file)) => Tensor::read_npy(file)
-                    .map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?,
-                None => return Err(self.unknown(name)),
-            },
-            Source::Safetensors(_) => return Err(self.unknown(name)),
-        };
-        Array::from_tensor(&tensor)
+        self.find(name)?.ok_or_else(|| self.unknown(name))
+    }
+
+    /// The tensor of a name, if it is there.
+    pub fn find(&self, name: &str) -> Result<Option<Array>> {
+        match &self.source {
+            Source::Safetensors(file) if file.get(name).is_ok() => {
+                let array = file.load(name, &Device::Cpu).map_err(Error::from);
+                let array = array.and_then(|tensor| Array::from_tensor(&tensor));
+                array
+                    .map(Some)
+                    .map_err(|error| error.context(format_args!("the tensor {name} of {}", self.path.display())))
+            }
+            Source::Safetensors(_) => Ok(None),
+            Source::Npy(files) => {
+                let file = files.iter().find(|(known, _)| known == name);
+                file.map(|(_, file)| read_npy(file)).transpose()
+            }
+        }
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -101,7 +107,19 @@ impl SavedActivations {
         Error::usage(format!(
             "{} holds no tensor \"{name}\"{hint} (it holds {})",
             self.path.display(),
-            names.len()
+            self.listing()
         ))
+    }
+
+    /// The first names and how many more there are, for a message.
+    pub fn listing(&self) -> String {
+        const SHOWN: usize = 5;
+        let names = self.names();
+        let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>();
+        match names.len().saturating_sub(SHOWN) {
+            0 if names.is_empty() => "nothing".to_owned(),
+            0 => shown.join(", "),
+            more => format!("{} and {more} more", shown.join(", ")),
+        }
     }
 }

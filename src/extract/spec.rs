@@ -76,6 +76,9 @@ impl ModelSpec {
             if path.join("unet").join("config.json").is_file() {
                 return Self::from_hub_folder(name, path);
             }
+            if let Some(config) = adm::config_alone(path)? {
+                return Ok(Self::from_adm(name, Some(path), config, None));
+            }
             if path.join("config.json").is_file()
                 || path.join("model.pt").is_file()
                 || path.join("model.safetensors").is_file()
@@ -94,9 +97,11 @@ impl ModelSpec {
             return Ok(Self::from_adm(name, Some(path), config, Some(store)));
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
+        let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
         Err(Error::failed(format!(
-            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}",
-            keys.join(", ")
+            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}; did you mean \"{}\"?",
+            keys.join(", "),
+            nearest.unwrap_or(&"demo")
         )))
     }
 

@@ -71,8 +71,13 @@ impl VaeConfig {
             let groups = read.norm_num_groups;
             return Err(config.refuse("block_out_channels", &format!("multiples of norm_num_groups, {groups}")));
         }
-        if read.scaling_factor == 0.0 {
-            return Err(config.refuse("scaling_factor", "a number other than 0"));
+        // The published ones are 0.13 to 1.5 and 0.06 to 0.16.
+        const LIMIT: f64 = 1e3;
+        if !(1.0 / LIMIT..=LIMIT).contains(&read.scaling_factor) {
+            return Err(config.refuse("scaling_factor", "a number from 0.001 to 1000"));
+        }
+        if read.shift_factor.abs() > LIMIT {
+            return Err(config.refuse("shift_factor", "a number from -1000 to 1000"));
         }
         Ok(read)
     }

@@ -12,5 +12,5 @@ mod zoo;
 pub use folder::{find_weights, open_weights};
 pub use hub::{hub_cache, hub_folder};
 pub use json::{read_json, read_text};
-pub use store::Store;
+pub use store::{Store, map_safetensors};
 pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};

@@ -35,18 +35,8 @@ enum Source {
 impl Store {
     /// Opens safetensors files: one, or the shards of one network.
     pub fn open_safetensors(files: &[PathBuf]) -> Result<Self> {
-        let label = files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ");
-        for file in files {
-            check_safetensors_header(file)?;
-        }
-        // SAFETY: the map is only read while a network is built; a file that another program shortens in that
-        // moment is the one case that mapping cannot survive, and the same holds for every reader of such files.
-        #[allow(unsafe_code)]
-        let mapped = unsafe { MmapedSafetensors::multi(files) }.map_err(|error| safetensors_error(&label, error))?;
+        let label = names_of(files);
+        let mapped = map_safetensors(files)?;
         let shapes = mapped
             .tensors()
             .into_iter()
@@ -128,6 +118,22 @@ impl Store {
         };
         cast.to_device(device)
     }
+}
+
+fn names_of(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    names.join(", ")
+}
+
+/// Maps safetensors files into memory after a look at each: one, or the shards of one network.
+pub fn map_safetensors(files: &[PathBuf]) -> Result<MmapedSafetensors> {
+    for file in files {
+        check_safetensors_header(file)?;
+    }
+    // SAFETY: the map is only read, and shortly after; a file that another program shortens in that moment is the one
+    // case that mapping cannot survive, and the same holds for every reader of such files.
+    #[allow(unsafe_code)]
+    unsafe { MmapedSafetensors::multi(files) }.map_err(|error| safetensors_error(&names_of(files), error))
 }
 
 /// Large finite numbers can overflow a sum: this looks at each.

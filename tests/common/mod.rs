@@ -1,6 +1,8 @@
 //! What the tests share: where the reference data lies and how numbers are compared.
 #![allow(dead_code, clippy::expect_used, missing_docs)]
 
+pub mod program;
+
 use std::{
     collections::HashMap,
     fs,

@@ -15,4 +15,4 @@ mod tests;
 pub use catalogue::catalogue;
 pub use config::{AdmConfig, COLOURS, Heads, Level, NoiseSchedule};
 pub use network::AdmUnet;
-pub use open::{open, open_demo};
+pub use open::{config_alone, open, open_demo};

@@ -29,15 +29,22 @@ pub fn open(path: &Path) -> Result<(AdmConfig, Store)> {
     };
     // The configuration comes first: it is cheap to read, and what it refuses needs no tensors.
     let config_path = weights.with_file_name(CONFIG);
-    let config = if config_path.is_file() {
-        let json = read_json(&config_path)?;
-        Some(AdmConfig::from_json(&json).map_err(|error| error.context(config_path.display()))?)
-    } else {
-        None
-    };
+    let config = config_path.is_file().then(|| read_config(&config_path)).transpose()?;
     let store = open_weights(&weights)?;
     let config = config.map_or_else(|| AdmConfig::from_tensors(&store), Ok)?;
     Ok((config, store))
+}
+
+/// The configuration in a folder without weights: enough to list the activations. None where there are weights, or no
+/// configuration either.
+pub fn config_alone(folder: &Path) -> Result<Option<AdmConfig>> {
+    let config_path = folder.join(CONFIG);
+    let alone = config_path.is_file() && weights_in(folder).is_err();
+    alone.then(|| read_config(&config_path)).transpose()
+}
+
+fn read_config(path: &Path) -> Result<AdmConfig> {
+    AdmConfig::from_json(&read_json(path)?).map_err(|error| error.context(path.display()))
 }
 
 /// The model inside the program.

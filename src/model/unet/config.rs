@@ -143,8 +143,8 @@ impl UnetConfig {
                 ));
             }
         }
-        if self.norm_eps <= 0.0 {
-            return Err(config.refuse("norm_eps", "a positive number"));
+        if self.norm_eps <= 0.0 || self.norm_eps >= 1.0 {
+            return Err(config.refuse("norm_eps", "a number between 0 and 1"));
         }
         let half = (self.down[0].channels / 2) as f64;
         if half <= self.freq_shift {

@@ -1,0 +1,93 @@
+//! From starting the workers to the first PCA map of the embedded model, as a fresh window asks for it; and one pass of
+//! the embedded model.
+#![allow(clippy::expect_used, missing_docs)]
+
+use std::{hint::black_box, sync::Arc, time::Duration};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use featscope::{
+    activation::Id,
+    engine::{DEFAULT_CACHE_BYTES, Engine, Event, PictureSource, Request, RunSettings, Slot, ViewRequest},
+    extract::{
+        framing::WorkingSize,
+        model::{DeviceChoice, Precision},
+        pass::VaeMode,
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn settings(t: u32) -> RunSettings {
+    let size = WorkingSize::ShortSide(128);
+    RunSettings {
+        prompt: String::new(),
+        t,
+        seed: 0,
+        ensemble: 1,
+        vae: VaeMode::Mean,
+        size,
+    }
+}
+
+fn until<T>(engine: &Engine, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    loop {
+        let event = engine.wait(PATIENCE).expect("the worker answers");
+        if let Some(found) = wanted(event) {
+            return found;
+        }
+    }
+}
+
+fn started() -> Engine {
+    let engine = Engine::start(Arc::new(|| {}), DEFAULT_CACHE_BYTES).expect("threads can be started");
+    engine.send(Request::LoadModel {
+        name: "demo".into(),
+        device: DeviceChoice::Cpu,
+        dtype: Precision::F32,
+    });
+    let source = PictureSource::Sample("noto-cat-face".into());
+    engine.send(Request::OpenPicture { slot: Slot::A, source });
+    engine
+}
+
+fn first_pca(engine: &Engine, id: Id, t: u32) {
+    engine.send(Request::Run {
+        settings: settings(t),
+        id,
+    });
+    let pass = until(engine, |event| match event {
+        Event::Captured { capture, .. } => Some(capture.pass),
+        _ => None,
+    });
+    engine.send(Request::View(ViewRequest::Pca {
+        id,
+        passes: vec![(Slot::A, pass)],
+        joint: true,
+    }));
+    black_box(until(engine, |event| match event {
+        Event::Pca(view) => Some(view),
+        _ => None,
+    }));
+}
+
+fn bench(criterion: &mut Criterion) {
+    let id: Id = "b11".parse().expect("an id of the vocabulary");
+    let mut group = criterion.benchmark_group("embedded model");
+    group.sample_size(10);
+    group.bench_function("start to first PCA map", |bencher| {
+        bencher.iter(|| first_pca(&started(), id, 100));
+    });
+    let engine = started();
+    let mut t = 0;
+    group.bench_function("another timestep to its PCA map", |bencher| {
+        bencher.iter(|| {
+            // Another t each time: a pass that ran is kept.
+            t = (t + 1) % 1000;
+            first_pca(&engine, id, t);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

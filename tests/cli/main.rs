@@ -1,0 +1,11 @@
+//! What the command line promises, through the program itself.
+#![allow(clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod extract;
+mod layers;
+mod matching;
+mod pca;
+mod tensors;

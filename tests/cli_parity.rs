@@ -1,0 +1,248 @@
+//! Every reference case that this version covers, through the command line.
+#![allow(clippy::expect_used)]
+
+mod common;
+
+use std::{collections::HashMap, path::Path};
+
+use candle_core::{DType, Tensor};
+use common::{
+    TestResult, case_file, case_json, compare, compare_all, expected, model,
+    program::{Place, run},
+};
+use featscope::model::schedule::Schedule;
+
+type Tensors = HashMap<String, Tensor>;
+
+/// What the reference keeps for itself: the empty prompt it does not use, and the steps it does not run.
+const NOT_OURS: [&str; 3] = ["mid.negative_prompt_embeds", "mid.all_timesteps", "mid.first_unet_in"];
+
+/// How a case is run.
+struct Run<'a> {
+    case: &'a str,
+    model: String,
+    /// The timestep that ran; `case.json` has the nominal one.
+    t: &'a str,
+    size: &'a str,
+    activations: &'a str,
+    more: &'a [&'a str],
+}
+
+impl Run<'_> {
+    fn of_case<'a>(case: &'a str, t: &'a str, size: &'a str) -> Run<'a> {
+        let json = case_json(case);
+        let model_path = json["model"].as_str().expect("a case has a model");
+        Run {
+            case,
+            model: model(model_path.trim_start_matches("models/")).display().to_string(),
+            t,
+            size,
+            activations: "all-maps",
+            more: &[],
+        }
+    }
+
+    /// Runs with the noise of a file, or of the case's seed.
+    fn extract(&self, noise: &[&str], place: &Place) -> Tensors {
+        let json = case_json(self.case);
+        let out = place.text("out.safetensors");
+        let mut arguments = vec!["extract", "--model", &self.model, "--t", self.t, "--size", self.size];
+        arguments.extend(["--activations", self.activations, "--intermediates", "--out", &out]);
+        if let Some(prompt) = json["prompt"].as_str() {
+            arguments.extend(["--prompt", prompt]);
+        }
+        let images: Vec<String> = json["images"]
+            .as_array()
+            .expect("a case has pictures")
+            .iter()
+            .map(|name| {
+                case_file(self.case, name.as_str().expect("a file name"))
+                    .display()
+                    .to_string()
+            })
+            .collect();
+        arguments.push("--image");
+        arguments.extend(images.iter().map(String::as_str));
+        arguments.extend(noise);
+        arguments.extend(self.more);
+        run(&arguments).good();
+        load(Path::new(&out))
+    }
+
+    fn extract_with_its_noise(&self, place: &Place) -> Tensors {
+        let noise = case_file(self.case, "expected.safetensors").display().to_string();
+        self.extract(&["--noise", &noise], place)
+    }
+
+    /// Extracts with the case's noise and compares activations and inner tensors.
+    fn passes(&self) -> TestResult {
+        let place = Place::new();
+        self.agrees(&expected(self.case), &self.extract_with_its_noise(&place))
+    }
+
+    fn agrees(&self, reference: &Tensors, found: &Tensors) -> TestResult {
+        let features = compare_all(reference, "feat.", found)?;
+        assert!(features > 0, "{} has activations", self.case);
+        let inner = inner_tensors(reference, found)?;
+        assert!(inner > 0, "{} has inner tensors", self.case);
+        Ok(())
+    }
+
+    /// The case's seed gives the numbers that the case holds.
+    fn passes_from_its_seed(&self) -> TestResult {
+        let place = Place::new();
+        let seed = case_json(self.case)["noise_seed"]
+            .as_u64()
+            .expect("the case was drawn from a seed")
+            .to_string();
+        let found = self.extract(&["--seed", &seed], &place);
+        let reference = expected(self.case);
+        for name in ["in.noise", "in.vae_noise"] {
+            if let Some(noise) = reference.get(name) {
+                compare(name, noise, &found[name])?;
+            }
+        }
+        self.agrees(&reference, &found)
+    }
+}
+
+/// Compares every `mid.*` of the reference under its own name.
+fn inner_tensors(reference: &Tensors, found: &Tensors) -> Result<usize, String> {
+    let wanted: Tensors = reference
+        .iter()
+        .filter(|(name, _)| name.starts_with("mid.") && !NOT_OURS.contains(&name.as_str()))
+        .map(|(name, tensor)| (name.clone(), tensor.clone()))
+        .collect();
+    compare_all(&wanted, "", found)
+}
+
+fn load(path: &Path) -> Tensors {
+    candle_core::safetensors::load(path, &candle_core::Device::Cpu).expect("an output can be read")
+}
+
+#[test]
+fn sd15_every_id() -> TestResult {
+    Run::of_case("sd15-all-64", "51", "64").passes()
+}
+
+#[test]
+fn sd15_from_the_seed() -> TestResult {
+    Run::of_case("sd15-all-64", "51", "64").passes_from_its_seed()
+}
+
+#[test]
+fn sd15_wider_than_high() -> TestResult {
+    let case = Run::of_case("sd15-nonsquare-64x96", "501", "96x64");
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
+fn sd15_with_a_sample_of_the_posterior() -> TestResult {
+    let case = Run {
+        more: &["--vae", "sample"],
+        ..Run::of_case("sd15-practical-128", "262", "128")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
+fn sd15_size_60_becomes_56() -> TestResult {
+    let case = Run::of_case("sd15-size60", "51", "60");
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
+fn sd15_two_pictures_pooled() -> TestResult {
+    let case = Run {
+        more: &["--pool", "2"],
+        ..Run::of_case("sd15-batch2-resize2", "2", "128")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+/// The case ran with Euler's scheduler, which mixes z + σ·n and scales by 1/√(σ²+1) before the network; the folder's
+/// scheduler is DDIM, whose mixture is the scaled one. So `mid.latents_noisy` is compared after that scaling.
+#[test]
+fn sd21_every_id() -> TestResult {
+    const T: u32 = 49;
+    let t = T.to_string();
+    let case = Run::of_case("sd21-all-64", &t, "64");
+    let mut reference = expected(case.case);
+    let mixture = Schedule::stable_diffusion().at(T)?;
+    let sigma = mixture.noise / mixture.signal;
+    let scale = 1.0 / sigma.mul_add(sigma, 1.0).sqrt();
+    let unscaled = &reference["mid.latents_noisy"];
+    let scaled = (unscaled.to_dtype(DType::F64)? * scale)?;
+    reference.insert("mid.latents_noisy".into(), scaled);
+    case.agrees(&reference, &case.extract_with_its_noise(&Place::new()))?;
+    let seed = case_json(case.case)["noise_seed"].to_string();
+    case.agrees(&reference, &case.extract(&["--seed", &seed], &Place::new()))
+}
+
+#[test]
+fn dift_is_the_mean_of_its_members() -> TestResult {
+    let json = case_json("dift-sd21");
+    let ids: Vec<&str> = json["equivalent_ids"]
+        .as_array()
+        .expect("ids")
+        .iter()
+        .filter_map(|id| id.as_str())
+        .collect();
+    let activations = ids.join(",");
+    let case = Run {
+        activations: &activations,
+        more: &["--ensemble", "2"],
+        ..Run::of_case("dift-sd21", "261", "96")
+    };
+    let reference = expected(case.case);
+    let place = Place::new();
+    let together = case.extract_with_its_noise(&place);
+    inner_tensors(&reference, &together)?;
+
+    let noise = place.path("noise.safetensors");
+    let members = (0..2)
+        .map(|member| {
+            let row = reference["in.noise"].narrow(0, member, 1)?.contiguous()?;
+            candle_core::safetensors::save(&HashMap::from([("in.noise".to_owned(), row)]), &noise)?;
+            let alone = Run {
+                more: &[],
+                activations: case.activations,
+                model: case.model.clone(),
+                ..case
+            };
+            Ok(alone.extract(&["--noise", &noise.display().to_string()], &place))
+        })
+        .collect::<Result<Vec<_>, candle_core::Error>>()?;
+
+    assert_eq!(ids.len(), 4);
+    for (index, id) in ids.iter().enumerate() {
+        let mean = &reference[&format!("feat.up_ft.{index}")];
+        compare(id, mean, &together[*id])?;
+        compare(id, &reference[&format!("feat.up_ft.{index}.member0")], &members[0][*id])?;
+        let of_members = ((&members[0][*id] + &members[1][*id])? / 2.0)?;
+        compare(id, mean, &of_members)?;
+    }
+    Ok(())
+}
+
+/// `feat.blockN` of the case is the id `bN`.
+#[test]
+fn adm_from_folder_safetensors_and_pickle() -> TestResult {
+    let reference: Tensors = expected("adm-all")
+        .into_iter()
+        .map(|(name, tensor)| match name.strip_prefix("feat.block") {
+            Some(number) => (format!("feat.b{number}"), tensor),
+            None => (name, tensor),
+        })
+        .collect();
+    for file in ["", "model.safetensors", "model.pt"] {
+        let mut case = Run::of_case("adm-all", "150", "32");
+        case.model = Path::new(&case.model).join(file).display().to_string();
+        case.agrees(&reference, &case.extract_with_its_noise(&Place::new()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Runs the program as a user does, and looks at what it leaves behind.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// Nothing that the tests ask for may take longer, on a slow machine with other work to do.
+const LIMIT: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(5);
+
+pub struct Ran {
+    /// None where a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+/// The program with a cache of models that holds none.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_featscope"));
+    command
+        .env("HF_HUB_CACHE", "/nonexistent/no-models-here")
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null());
+    command
+}
+
+pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ran {
+    finish(program().args(arguments))
+}
+
+/// Runs to the end, within the limit.
+pub fn finish(command: &mut Command) -> Ran {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    let file = |path: &Path| Stdio::from(File::create(path).expect("a temporary file"));
+    let started = Instant::now();
+    let mut child = command
+        .stdout(file(&out))
+        .stderr(file(&err))
+        .spawn()
+        .expect("the program starts");
+    let status = wait(&mut child, started);
+    let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).expect("what it said")).into_owned();
+    Ran {
+        code: status.code(),
+        stdout: text(&out),
+        stderr: text(&err),
+        took: started.elapsed(),
+    }
+}
+
+fn wait(child: &mut Child, started: Instant) -> ExitStatus {
+    loop {
+        if let Some(status) = child.try_wait().expect("its status") {
+            return status;
+        }
+        if started.elapsed() > LIMIT {
+            child.kill().expect("a running program can be killed");
+            child.wait().expect("its status");
+            panic!("the program ran for more than {LIMIT:?}");
+        }
+        thread::sleep(POLL);
+    }
+}
+
+impl Ran {
+    /// Succeeded, and gives its output.
+    #[track_caller]
+    pub fn good(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+
+    /// Failed with a status and one paragraph that has every one of the words.
+    #[track_caller]
+    pub fn refused(self, code: i32, words: &[&str]) -> Self {
+        let Self { stderr, stdout, .. } = &self;
+        assert_eq!(self.code, Some(code), "{words:?}\nstdout: {stdout}\nstderr: {stderr}");
+        assert_eq!(stdout, "", "a refusal has no result");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        assert!(stderr.starts_with("featscope: "), "{stderr}");
+        assert_eq!(stderr.trim_end().lines().count(), 1, "one paragraph: {stderr}");
+        assert!(stderr.ends_with('\n'), "{stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "\"{word}\" is not said in: {stderr}");
+        }
+        self
+    }
+}
+
+/// A folder to write into, and what is in it.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Makes a file, and the folders above it.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a path below the folder")).expect("a folder");
+        fs::write(&path, bytes).expect("a file");
+        path.display().to_string()
+    }
+
+    /// A copy of a folder with all that is below it.
+    pub fn copy(&self, from: &Path, name: &str) -> String {
+        copy_folder(from, &self.path(name)).expect("a copy");
+        self.text(name)
+    }
+
+    /// A hash of every file, by its path below the folder; folders and links count as empty.
+    pub fn contents(&self) -> BTreeMap<PathBuf, u64> {
+        let mut found = BTreeMap::new();
+        collect(self.folder.path(), self.folder.path(), &mut found);
+        found
+    }
+
+    /// The paths of everything below the folder.
+    pub fn names(&self) -> Vec<String> {
+        self.contents().keys().map(|path| path.display().to_string()).collect()
+    }
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, u64>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let kind = entry.file_type().expect("its type");
+        let inside = path.strip_prefix(root).expect("a path below").to_owned();
+        let bytes = match kind.is_file() {
+            true => fs::read(&path).expect("a file"),
+            false => Vec::new(),
+        };
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        found.insert(inside, hasher.finish());
+        if kind.is_dir() {
+            collect(root, &path, found);
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
