@@ -304,6 +304,8 @@ fn cheap_runs_begin_by_themselves_and_expensive_ones_when_asked() {
     let mut window = window();
     let cheap = RunSettings {
         t: 150,
+        // Quick on any machine, also while others use it.
+        size: WorkingSize::ShortSide(64),
         ..settings(&window)
     };
     apply(&mut window, Command::Settings(cheap.clone()));
@@ -376,7 +378,11 @@ fn a_model_that_cannot_be_read_leaves_the_one_before() -> TestResult {
     fs::write(folder.path().join("unet/config.json"), b"{ broken")?;
     let mut window = window();
     let t = settings(&window).t + 7;
-    let changed = RunSettings { t, ..settings(&window) };
+    let changed = RunSettings {
+        t,
+        size: WorkingSize::ShortSide(64),
+        ..settings(&window)
+    };
     apply(&mut window, Command::Settings(changed));
     for name in [folder.path().display().to_string(), "/nowhere/to/be/found".to_owned()] {
         apply(&mut window, Command::LoadModel(name.clone()));
@@ -405,6 +411,11 @@ fn a_prompt_changes_the_maps_of_a_model_that_reads_one() {
     };
     let mut window = window_with(&arguments, SIZE, 1.0);
     until_ready(&mut window);
+    let small = RunSettings {
+        size: WorkingSize::ShortSide(64),
+        ..settings(&window)
+    };
+    apply(&mut window, Command::Settings(small));
     apply(
         &mut window,
         Command::SelectLayer(id("up-level1-repeat0-vit-block0-cross-q")),

@@ -233,12 +233,12 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     };
     let mut settings = state.settings.clone();
     if info.reads_prompt {
-        ui.label("Prompt");
+        let label = ui.label("Prompt");
         let edit = TextEdit::multiline(&mut settings.prompt)
+            .hint_text("a photo of a cat")
             .desired_rows(2)
             .desired_width(f32::INFINITY);
-        let response = ui.add(edit.hint_text("a photo of a cat"));
-        response.widget_info(|| WidgetInfo::labeled(Role::MultilineTextInput, true, "Prompt"));
+        ui.add(edit).labelled_by(label.id);
     }
     let last = info.mixtures.len().saturating_sub(1) as u32;
     ui.horizontal(|ui| {

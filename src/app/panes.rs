@@ -25,7 +25,7 @@ const FOOTER_SIZE: f32 = 11.0;
 /// Half the size of a query point's cross and the radius of a match's circle, in points.
 const CROSS: f32 = 8.0;
 const MATCH_RADIUS: f32 = 7.0;
-const LINE: f32 = 1.5;
+const LINE: f32 = 2.0;
 /// The query point and matches are drawn in a colour no map has, over a dark edge.
 const POINT_COLOUR: Color32 = Color32::from_rgb(255, 80, 220);
 const EDGE_COLOUR: Color32 = Color32::from_rgb(10, 10, 10);
