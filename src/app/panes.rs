@@ -21,7 +21,7 @@ const TITLE_HEIGHT: f32 = 22.0;
 const FOOTER_HEIGHT: f32 = 34.0;
 /// Size of letters, in points.
 const TITLE_SIZE: f32 = 13.0;
-const FOOTER_SIZE: f32 = 11.0;
+const FOOTER_SIZE: f32 = 10.0;
 /// Half the size of a query point's cross and the radius of a match's circle, in points.
 const CROSS: f32 = 8.0;
 const MATCH_RADIUS: f32 = 7.0;
@@ -223,7 +223,8 @@ fn pca_ui(
         (Some(pca), Some(framing)) => {
             textures.pcas[slot.index()].paint(painter, place.seen(&framing), WHOLE, Color32::WHITE);
             let stale = !state.is_captured(slot) || state.id != Some(pca.id);
-            pca_text(pca, stale)
+            let common = pca.joint && state.open_slots().count() > 1;
+            pca_text(pca, common, stale)
         }
         _ if state.run.running.is_some() => "running …".to_owned(),
         _ => String::new(),
@@ -236,9 +237,9 @@ fn pca_ui(
 }
 
 /// How the colours came about.
-fn pca_text(pca: &PcaShown, stale: bool) -> String {
+fn pca_text(pca: &PcaShown, common: bool, stale: bool) -> String {
     let percents = pca.explained.iter().map(|share| format!("{:.1}", 100.0 * share));
-    let basis = if pca.joint {
+    let basis = if common {
         "basis of A and B together"
     } else {
         "basis of this map"
