@@ -189,6 +189,7 @@ impl Extractor {
     }
 
     fn handle(&mut self, request: Request) {
+        tracing::debug!(?request, "taken");
         let (work, result) = match &request {
             Request::LoadModel { name, device, dtype } => (Work::Model, self.load_model(name, *device, *dtype)),
             Request::OpenPicture { slot, source } => (Work::Picture(*slot), self.open_picture(*slot, source)),
@@ -236,6 +237,13 @@ impl Extractor {
         // It was asked for with the activations of the model before.
         self.paused = None;
         let info = model_info(&model);
+        tracing::info!(
+            model = name,
+            weights = info.weights,
+            device = info.device,
+            dtype = info.dtype,
+            "loaded"
+        );
         self.model = Some(LoadedModel {
             loading: self.loadings,
             model,
@@ -362,6 +370,13 @@ impl Extractor {
             },
         )?;
         let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(
+            slot = slot.name(),
+            ?settings,
+            recorded = selection.len(),
+            seconds,
+            "pass"
+        );
         let ran = provenance(&loaded.model, open, &prepared[0], settings, seconds)?;
         let info = PassInfo {
             framing: prepared[0].framing,

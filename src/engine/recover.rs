@@ -9,7 +9,11 @@ use std::{
 pub fn recovered<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     // The workers hold nothing across requests that a panic could leave half-changed: the extractor drops its model,
     // the cache changes in single calls.
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| words_of(payload.as_ref()))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let words = words_of(payload.as_ref());
+        tracing::error!(words, "a panic was caught");
+        words
+    })
 }
 
 fn words_of(payload: &(dyn Any + Send)) -> String {
