@@ -331,6 +331,15 @@ impl Extractor {
             }
             (pass, cache.limit_bytes())
         };
+        let bytes = estimated_bytes(&list, &needed, 1);
+        if bytes > limit {
+            const MIB: usize = 1 << 20;
+            return Err(Error::failed(format!(
+                "{id} takes {} MiB at {working} pixels, more than the {} MiB of maps that are kept: choose a smaller size",
+                bytes / MIB,
+                limit / MIB
+            )));
+        }
         let everything = Selection::features(&list);
         let bytes = estimated_bytes(&list, &everything, 1);
         let selection = if bytes <= limit / CACHE_SHARE_PER_PASS {

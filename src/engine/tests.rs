@@ -369,3 +369,19 @@ fn requests_and_events_are_plain_data() -> Result<(), Box<dyn std::error::Error>
     assert_eq!(format!("{copy:?}"), format!("{event:?}"));
     Ok(())
 }
+
+#[test]
+fn a_map_that_cannot_be_kept_is_refused_with_its_size() {
+    let engine = engine(1 << 10);
+    demo(&engine);
+    open(&engine, Slot::A, "noto-cat-face");
+    engine.send(Request::Run {
+        settings: settings(100),
+        id: id("b11"),
+    });
+    let error = until(&engine, |event| match event {
+        Event::Failed { work: Work::Run, error } => Some(error.to_string()),
+        _ => None,
+    });
+    assert!(error.contains("b11") && error.contains("smaller size"), "{error}");
+}
