@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     extract::{
         framing::Framing,
+        image::Size,
         job::{self, Extracted, Planned},
         output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
@@ -53,6 +54,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let request = arguments.run.request(pictures, arguments.activations.clone());
     let planned = job::plan(&request)?;
     say_what_is_not_used(&arguments.run, &planned.spec);
+    check_activation(&planned)?;
     check_points(arguments, &planned)?;
     let bar = terminal::progress("matching");
     let mut watch = terminal::watch(&bar);
@@ -85,19 +87,11 @@ fn method_name(method: MatchMethod) -> &'static str {
     }
 }
 
-/// One activation, one map of it per picture.
+/// The maps of the activation compared, one per picture.
 fn maps(part: &Planned, extracted: &Extracted) -> Result<Vec<Compared>> {
-    let [(id, array)] = extracted.activations.as_slice() else {
-        return Err(Error::usage(format!(
-            "match compares one activation, {} were asked for",
-            extracted.activations.len()
-        )));
+    let Some((_, array)) = extracted.activations.first() else {
+        return Ok(Vec::new());
     };
-    if id.is_map() {
-        return Err(Error::usage(format!(
-            "{id} is an attention map: match compares feature maps"
-        )));
-    }
     let pictures = part.pictures.iter().enumerate();
     pictures
         .map(|(index, (path, picture))| {
@@ -110,14 +104,27 @@ fn maps(part: &Planned, extracted: &Extracted) -> Result<Vec<Compared>> {
         .collect()
 }
 
-/// Points outside of the source, or cut off by its framing, are refused before anything runs.
-fn check_points(arguments: &MatchArguments, planned: &Planned) -> Result<()> {
+/// One feature map is compared: anything else is refused before weights are read.
+fn check_activation(planned: &Planned) -> Result<()> {
     if planned.selection.len() != 1 {
         return Err(Error::usage(format!(
             "match compares one activation, {} were asked for",
             planned.selection.len()
         )));
     }
+    let size = planned.spec.native_side;
+    let list = planned.spec.plain_catalogue(Size::new(size, size));
+    let chosen = planned.selection.last().and_then(|tap| list.entry(tap));
+    match chosen.map(|entry| entry.id).filter(|id| id.is_map()) {
+        Some(id) => Err(Error::usage(format!(
+            "{id} is an attention map: match compares feature maps"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Points outside of the source, or cut off by its framing, are refused before anything runs.
+fn check_points(arguments: &MatchArguments, planned: &Planned) -> Result<()> {
     let Some((path, source)) = planned.pictures.first() else {
         return Ok(());
     };
