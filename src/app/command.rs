@@ -1,57 +1,90 @@
-//! Everything the user can do. Widgets send these; [`App::apply`](super::App::apply) alone carries them out.
+//! Everything that changes what is seen or done. Widgets send these; [`App::apply`](super::App::apply) alone carries
+//! them out.
 
 use std::path::PathBuf;
 
-use super::state::{Display, PathBox, PathPurpose, PointAt};
+use egui_tiles::TileId;
+
+use super::{
+    action::Action,
+    document::{Display, Mask, Pane, Pin, View},
+    state::{Hold, PathBox, PathPurpose, PointAt},
+};
 use crate::{
     activation::Id,
-    engine::{PictureSource, RunSettings, Slot},
+    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
 };
 
 /// One thing the user does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    /// Something from the table of actions: by menu, key or name.
+    Act(Action),
     /// Read a model: a zoo key, a folder or a file.
     LoadModel(String),
     /// Open a picture in a slot.
     OpenPicture(Slot, PictureSource),
+    /// Open pictures or a workspace, wherever there is room.
+    OpenFiles(Vec<PathBuf>),
     /// Empty a slot.
     ClosePicture(Slot),
-    /// Put picture B into slot A and A into B.
-    SwapPictures,
+    /// Let two slots change their pictures.
+    SwapPictures(Slot, Slot),
     /// Run with other settings.
     Settings(RunSettings),
-    /// Run what is wanted now, however long it takes.
-    Run,
-    /// End the run or loading under way.
-    Cancel,
     /// Look at an activation.
     SelectLayer(Id),
-    /// Walk through the listed layers by so many.
-    StepLayer(isize),
     /// Search the layers.
     Search(String),
     /// Move the pointer's query.
     Hover(Option<PointAt>),
-    /// Fix the query at a point, or let it follow the pointer again.
-    Pin(Option<PointAt>),
+    /// Fix a point or region under a new number, and show its similarities.
+    AddPin(Slot, QueryAt),
+    /// Move the pin of a number.
+    MovePin(Pin),
+    /// Show the similarities of a pin, or of the point under the pointer.
+    SelectPin(Option<u32>),
+    /// Take a pin away.
+    DeletePin(u32),
+    /// How many matches are told.
+    TopK(usize),
     /// Draw otherwise.
     Display(Display),
+    /// Make PCA colours otherwise.
+    Pca(PcaSettings),
+    /// Tell background from foreground otherwise.
+    Mask(Mask),
+    /// Show another channel.
+    Channel(usize),
+    /// Show another part: of all panes where they move together, else of one.
+    View(TileId, View),
+    /// Work in this pane from now on.
+    FocusPane(TileId),
+    /// Open a pane beside the one worked in.
+    AddPane(Pane),
+    /// Show something else in a pane.
+    ChangePane(TileId, Pane),
+    /// Close a pane.
+    ClosePane(TileId),
+    /// While a key is held, show something else.
+    Hold(Option<Hold>),
     /// Ask for a path: by the desktop's dialog, or in the box where there is none.
     AskPath(PathPurpose),
     /// Type into the box for paths, open it or close it.
     PathBox(PathBox),
     /// Use a path for what it was asked for.
     UsePath(PathPurpose, PathBuf),
+    /// End a job, or take it out of the queue.
+    CancelJob(u64),
     /// Take a message away.
     Dismiss(Notice),
+    /// Take a toast away.
+    DismissToast(u64),
 }
 
 /// A message that can be taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// What was written, or not.
-    Save,
     /// A bug a worker met.
     Recovered,
     /// Why a picture was not opened.
@@ -60,4 +93,6 @@ pub enum Notice {
     Model,
     /// Why a run failed.
     Run,
+    /// Why colours or similarities could not be computed.
+    View,
 }

@@ -1,11 +1,15 @@
 //! What the workers tell, taken into the state.
 
+use std::sync::Arc;
+
 use super::{
-    App, PointAt, Sent,
-    state::{PcaShown, RunState, SlotState, feature_bytes},
+    App, PointAt, Sent, arrange,
+    document::PictureRef,
+    messages::Level,
+    state::{OpenPicture, RunState, SlotState, State, feature_bytes},
 };
 use crate::{
-    engine::{Event, PcaView, Slot, Work},
+    engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
     error::Error,
 };
 
@@ -15,136 +19,273 @@ impl App {
     pub(super) fn take(&mut self, event: Event) {
         let state = &mut self.state;
         match event {
-            Event::Progress {
-                work: Work::Model,
-                fraction,
-            } => state.model.loading = Some(fraction),
-            Event::Progress {
-                work: Work::Run,
-                fraction,
-            } => state.run.running = Some(fraction),
-            Event::Progress { .. } => {}
-            Event::ModelLoaded(info) => {
-                state.begin_with(&info);
-                state.model.info = Some(*info);
-                state.model.loading = None;
-                state.model.error = None;
-                state.model.generation += 1;
-                state.run = RunState::default();
-                for slot in &mut state.slots {
-                    slot.capture = None;
-                    slot.pca = None;
+            Event::Progress { work, fraction, item } => take_progress(state, work, fraction, item),
+            Event::ModelLoaded(info) => self.take_model(*info),
+            Event::PictureOpened { slot, picture } => self.take_picture(slot, picture),
+            Event::PictureClosed { slot } => {
+                // One that was asked for after it was closed is still to come.
+                if !state.document.pictures.contains_key(&slot) {
+                    self.empty_slot(slot);
                 }
-                self.forget_views();
             }
-            Event::PictureOpened { slot, picture } => {
-                state.pictures_opened += 1;
-                let number = state.pictures_opened;
-                *state.slot_mut(slot) = SlotState {
-                    picture: Some((picture.source.clone(), picture.size)),
-                    number,
-                    ..SlotState::default()
-                };
-                state.pin = state.pin.filter(|pin| pin.slot != slot);
-                self.forget_views();
-                self.textures.clear_slot(slot);
-                self.textures.prepare_picture(number, picture);
-            }
-            Event::PictureClosed { slot } => self.empty_slot(slot),
-            Event::PicturesSwapped => {
-                state.slots.reverse();
-                state.pin = state.pin.map(|pin| PointAt {
-                    slot: pin.slot.other(),
-                    ..pin
-                });
-                self.textures.swap();
-                self.forget_views();
-            }
-            Event::Captured { slot, capture } => {
-                let work = 1.0 + feature_bytes(&capture.layers) * capture.settings.ensemble as f64;
-                let rate = capture.ran.seconds / work;
-                // The first pass also warms caches: the fastest one says what the next will take.
-                state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
-                state.slot_mut(slot).capture = Some(*capture);
-            }
-            Event::RunFinished { .. } => {
+            Event::PicturesSwapped { a, b } => self.take_swap(a, b),
+            Event::Captured { slot, capture } => take_capture(state, slot, *capture),
+            Event::RunFinished { seconds } => {
                 state.run.running = None;
                 state.run.asked = false;
                 state.run.error = None;
+                if let Some(seconds) = seconds {
+                    state.messages.note(Level::Info, format!("Run finished in {seconds:.2} s."));
+                }
             }
-            Event::Pca(view) => self.take_pca(view),
+            Event::Pca(view) => {
+                let slot = view.slot;
+                state.view_error = None;
+                if state.pass(slot) == Some(view.pass) {
+                    state.slot_mut(slot).pca = Some(Arc::new(view));
+                    self.show_pca(slot);
+                }
+            }
             Event::Heat(view) => {
+                state.view_error = None;
+                self.textures.clear_heat();
                 for target in &view.targets {
                     self.textures.prepare_heat(target);
                 }
-                state.heat = Some(view);
+                self.state.heat = Some(view);
+            }
+            Event::Matches(view) => state.matches = Some(view),
+            Event::Channels(view) => {
+                let last = view.channels.len().saturating_sub(1);
+                state.document.channel = state.document.channel.min(last);
+                state.channels = Some(view);
+            }
+            Event::Channel(view) => {
+                self.textures.prepare_channel(&view);
+                self.state.channel = Some(view);
             }
             Event::Missing { pass, .. } => {
                 // Room was made for others: the pass has to be run again before this is asked again.
-                for slot in &mut state.slots {
+                for slot in state.slots_mut() {
                     if slot.capture.as_ref().is_some_and(|capture| capture.pass == pass) {
                         slot.capture = None;
                     }
                 }
                 self.sent = Sent::default();
             }
-            Event::Saved { path } => state.save = Some(Ok(format!("Saved {}", path.display()))),
-            Event::Failed { work, error } => self.take_failure(work, &error),
+            Event::Saved { work, path } => {
+                end_job(state, work);
+                state.messages.tell(Level::Info, format!("Saved {}", path.display()));
+            }
+            Event::Failed { work, error } => take_failure(state, work, &error),
             Event::Recovered { message } => {
                 state.run.running = None;
                 state.model.loading = None;
+                state
+                    .messages
+                    .note(Level::Error, format!("A bug in the worker was caught: {message}"));
                 state.recovered = Some(message);
             }
         }
     }
 
+    fn take_model(&mut self, info: ModelInfo) {
+        let state = &mut self.state;
+        state.begin_with(&info);
+        state.memory.add_model(&info.name);
+        state.messages.note(
+            Level::Info,
+            format!("Model {} is there ({}, {} on {}).", info.name, info.weights, info.dtype, info.device),
+        );
+        state.model.info = Some(info);
+        state.model.loading = None;
+        state.model.error = None;
+        state.model.generation += 1;
+        state.run = RunState::default();
+        for slot in state.slots_mut() {
+            slot.capture = None;
+            slot.pca = None;
+        }
+        self.forget_views();
+    }
+
+    fn take_picture(&mut self, slot: Slot, picture: OpenedPicture) {
+        let state = &mut self.state;
+        state.pictures_opened += 1;
+        let number = state.pictures_opened;
+        let expected = state.document.pictures.get(&slot);
+        let changed = expected.is_some_and(|expected| {
+            expected.source == picture.source && expected.fingerprint.is_some_and(|known| known != picture.fingerprint)
+        });
+        if changed {
+            let name = picture.source.name();
+            state.messages.tell(
+                Level::Warning,
+                format!("{name} has other pixels than when the workspace was saved: what is shown differs from it."),
+            );
+        }
+        let same_source = expected.is_some_and(|expected| expected.source == picture.source);
+        if let PictureSource::File(path) = &picture.source {
+            state.memory.add_picture(path);
+        }
+        state.document.pictures.insert(
+            slot,
+            PictureRef {
+                source: picture.source.clone(),
+                fingerprint: Some(picture.fingerprint),
+            },
+        );
+        if !same_source {
+            // A pin is in pixels of the picture that was there.
+            state.document.pins.retain(|pin| pin.slot != slot);
+            arrange::show_slot(&mut state.document.layout, slot);
+        }
+        *state.slot_mut(slot) = SlotState {
+            picture: Some(OpenPicture {
+                source: picture.source.clone(),
+                size: picture.size,
+                fingerprint: picture.fingerprint,
+            }),
+            number,
+            ..SlotState::default()
+        };
+        self.forget_views();
+        self.textures.clear_slot(slot);
+        self.textures.prepare_picture(number, picture);
+    }
+
+    fn take_swap(&mut self, a: Slot, b: Slot) {
+        let state = &mut self.state;
+        let other = |slot: Slot| match slot {
+            slot if slot == a => b,
+            slot if slot == b => a,
+            slot => slot,
+        };
+        let pictures = std::mem::take(&mut state.document.pictures);
+        let swapped = pictures.into_iter().map(|(slot, picture)| (other(slot), picture));
+        state.document.pictures = swapped.collect();
+        for pin in &mut state.document.pins {
+            pin.slot = other(pin.slot);
+        }
+        state.hover = state.hover.map(|point| PointAt {
+            slot: other(point.slot),
+            ..point
+        });
+        state.swap_slots(a, b);
+        self.textures.swap(a, b);
+        for slot in [a, b] {
+            // It names the slot it was made for.
+            self.state.slot_mut(slot).pca = None;
+        }
+        self.forget_views();
+    }
+
     /// Views are asked for again: what was told is of other pictures or of another model.
     fn forget_views(&mut self) {
-        self.state.heat = None;
+        let state = &mut self.state;
+        state.heat = None;
+        state.matches = None;
+        state.channels = None;
+        state.channel = None;
+        state.view_error = None;
         self.textures.clear_heat();
+        self.textures.clear_channels();
         self.sent = Sent::default();
     }
 
     /// Takes a picture and everything known of it away.
     pub(super) fn empty_slot(&mut self, slot: Slot) {
         *self.state.slot_mut(slot) = SlotState::default();
-        self.state.pin = self.state.pin.filter(|pin| pin.slot != slot);
+        self.state.document.pins.retain(|pin| pin.slot != slot);
         self.textures.clear_slot(slot);
         self.forget_views();
     }
 
-    fn take_pca(&mut self, view: PcaView) {
-        let slot = self.state.slot_mut(view.slot);
-        let current = slot.capture.as_ref().is_some_and(|capture| capture.pass == view.pass);
-        if !current {
-            return;
+    /// Draws the PCA colours of a picture with what counts as background.
+    pub(super) fn show_pca(&mut self, slot: Slot) {
+        if let Some(view) = &self.state.slot(slot).pca {
+            self.textures.prepare_pca(view, self.state.document.mask);
         }
-        slot.pca = Some(PcaShown {
-            id: view.id,
-            explained: view.explained,
-            joint: view.joint,
-            shape: slot.layer(view.id).map(|layer| layer.shape),
-        });
-        self.textures.prepare_pca(view.slot, view.grid, &view.rgb);
     }
+}
 
-    fn take_failure(&mut self, work: Work, error: &Error) {
-        let state = &mut self.state;
-        // What the user ended needs no explanation.
-        let words = (*error != Error::Cancelled).then(|| error.to_string());
-        match work {
-            Work::Model => {
-                state.model.loading = None;
-                state.model.error = words;
+fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usize; 2]>) {
+    match work {
+        Work::Model => state.model.loading = Some(fraction),
+        Work::Run => {
+            state.run.running = Some(fraction);
+            state.run.item = item;
+        }
+        Work::Extract { job } => {
+            if let Some(job) = state.jobs.iter_mut().find(|other| other.number == job) {
+                job.fraction = Some(fraction);
+                job.item = item;
             }
-            Work::Picture(slot) => state.slot_mut(slot).error = words,
-            Work::View => state.run.error = words,
-            Work::Run => {
-                state.run.running = None;
-                state.run.asked = false;
-                state.run.error = words;
+        }
+        Work::Picture(_) | Work::View | Work::Save => {}
+    }
+}
+
+fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
+    let work = 1.0 + feature_bytes(&capture.layers) * capture.settings.ensemble as f64;
+    let rate = capture.ran.seconds / work;
+    // The first pass also warms caches: the fastest one says what the next will take.
+    state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
+    state.slot_mut(slot).capture = Some(capture);
+}
+
+fn end_job(state: &mut State, work: Work) {
+    if let Work::Extract { job } = work {
+        state.jobs.retain(|other| other.number != job);
+    }
+}
+
+/// An error is shown where it belongs, once, and noted in the log.
+fn take_failure(state: &mut State, work: Work, error: &Error) {
+    end_job(state, work);
+    // What the user ended needs no explanation.
+    let words = (*error != Error::Cancelled).then(|| error.to_string());
+    if let Some(words) = &words {
+        state.messages.note(Level::Error, words.clone());
+    }
+    match work {
+        Work::Model => {
+            state.model.loading = None;
+            state.model.error = words;
+            // Undo may have named a model that is gone.
+            state.document.model = state.model.info.as_ref().map(|info| info.name.clone());
+        }
+        Work::Picture(slot) => {
+            let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
+                source: picture.source.clone(),
+                fingerprint: Some(picture.fingerprint),
+            });
+            // A workspace's picture that is not where it was is asked for.
+            let wanted = state.document.pictures.get(&slot).map(|picture| &picture.source);
+            if let (Some(PictureSource::File(path)), None) = (wanted, &there) {
+                let path = path.clone();
+                state.missing.push((slot, path));
             }
-            Work::Save | Work::Extract { .. } => state.save = words.map(Err),
+            match there {
+                Some(there) => {
+                    state.document.pictures.insert(slot, there);
+                }
+                None => {
+                    state.document.pictures.remove(&slot);
+                }
+            }
+            state.slot_mut(slot).error = words;
+        }
+        Work::View => state.view_error = words,
+        Work::Run => {
+            state.run.running = None;
+            state.run.asked = false;
+            state.run.error = words;
+        }
+        Work::Save | Work::Extract { .. } => {
+            if let Some(words) = words {
+                state.messages.toast(Level::Error, words);
+            }
         }
     }
 }

@@ -1,13 +1,21 @@
-//! Everything the window shows, as plain data. Widgets read it; only [`super::command`] and [`super::news`] change it.
+//! Everything the window shows, as plain data. Widgets read it; only [`super::apply`] and [`super::news`] change it.
 
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+
+use egui_tiles::{Tile, TileId};
+
+use super::{
+    document::{Document, Pane},
+    memory::Memory,
+    messages::Messages,
+};
 use crate::{
     activation::{Grid, Id, Shape},
     engine::{
-        Capture, HeatView, Layer, ModelInfo, PassId, PictureSource, Query, RunSettings, Slot, TargetHeat,
-        attention_sources,
+        Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
+        QueryAt, Slot, TargetHeat, attention_sources,
     },
-    extract::{framing::WorkingSize, image::Size, pass::VaeMode, spec::Family},
-    paint::{Interpolation, ScoreStyle},
+    extract::{framing::WorkingSize, image::Size, spec::Family},
 };
 
 /// Passes that are expected to take less than this begin by themselves.
@@ -16,40 +24,60 @@ const CHEAP_SECS: f64 = 3.0;
 const CHEAP_BYTES: f64 = (64 << 20) as f64;
 /// A working size of the embedded model that shows more than its own, and is still quick.
 const DEMO_SIDE: usize = 128;
-/// Opacity of the heat map over its picture at the start.
-const HEAT_OPACITY: f32 = 0.7;
 
 /// Everything the window shows.
 #[derive(Debug)]
 pub struct State {
+    /// What is looked at, and how: what undo goes back to.
+    pub document: Document,
     /// The model.
     pub model: ModelState,
     /// The pictures, by slot.
-    pub slots: [SlotState; Slot::ALL.len()],
+    slots: Vec<SlotState>,
     /// How many pictures have been opened.
     pub pictures_opened: u64,
-    /// What a pass is run with.
-    pub settings: RunSettings,
-    /// The activation looked at.
-    pub id: Option<Id>,
     /// Words in the layer search.
     pub search: String,
-    /// The point that was clicked.
-    pub pin: Option<PointAt>,
     /// The point under the pointer.
     pub hover: Option<PointAt>,
+    /// The pane worked in.
+    pub focused: Option<TileId>,
+    /// Whether dragging over a picture marks a region.
+    pub brush: bool,
+    /// What a held key shows instead.
+    pub hold: Option<Hold>,
+    /// The layer looked at before this one.
+    pub layer_before: Option<Id>,
     /// The last similarities that came.
     pub heat: Option<HeatView>,
-    /// How things are drawn.
-    pub display: Display,
+    /// The last matches that came.
+    pub matches: Option<MatchesView>,
+    /// Figures of the channels that came last.
+    pub channels: Option<ChannelsView>,
+    /// The channel that came last.
+    pub channel: Option<ChannelView>,
+    /// Why colours or similarities could not be computed.
+    pub view_error: Option<String>,
     /// The pass under way.
     pub run: RunState,
-    /// The last thing that was written, or could not be.
-    pub save: Option<Result<String, String>>,
+    /// Extractions and other work that writes files.
+    pub jobs: VecDeque<Job>,
+    /// How many jobs there have been.
+    pub jobs_begun: u64,
     /// A bug that a worker met.
     pub recovered: Option<String>,
     /// What is typed into the box for paths.
     pub path_box: PathBox,
+    /// Toasts and the log.
+    pub messages: Messages,
+    /// Which windows over the window are open.
+    pub overlays: Overlays,
+    /// What is remembered from one start to the next.
+    pub memory: Memory,
+    /// The workspace file that was opened or saved last.
+    pub workspace_path: Option<PathBuf>,
+    /// Pictures of a workspace that are not where it says: asked for.
+    pub missing: Vec<(Slot, PathBuf)>,
 }
 
 /// The model, being read or there.
@@ -71,28 +99,26 @@ pub struct ModelState {
 #[derive(Debug, Default)]
 pub struct SlotState {
     /// The picture, if one is open.
-    pub picture: Option<(PictureSource, Size)>,
+    pub picture: Option<OpenPicture>,
     /// Why the one asked for last is not.
     pub error: Option<String>,
     /// What is kept of its activations.
     pub capture: Option<Capture>,
-    /// What its PCA pane shows.
-    pub pca: Option<PcaShown>,
+    /// What its PCA panes show.
+    pub pca: Option<Arc<PcaView>>,
     /// Number of the picture: another one has another number.
     pub number: u64,
 }
 
-/// What a PCA pane shows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PcaShown {
-    /// The activation.
-    pub id: Id,
-    /// Share of the variance of each component.
-    pub explained: Vec<f64>,
-    /// Whether the basis is common to all pictures.
-    pub joint: bool,
-    /// (C, h, w) of the map.
-    pub shape: Option<Shape>,
+/// A picture that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPicture {
+    /// Where it came from.
+    pub source: PictureSource,
+    /// Its own size.
+    pub size: Size,
+    /// Tells pictures of other pixels apart.
+    pub fingerprint: u64,
 }
 
 /// A point of a picture, in its own pixels.
@@ -104,17 +130,13 @@ pub struct PointAt {
     pub at: [f64; 2],
 }
 
-/// How things are drawn.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Display {
-    /// Colours of the heat map; its range is what `range` says.
-    pub style: ScoreStyle,
-    /// A fixed range of scores; none: from the lowest to the highest of each map.
-    pub fixed_range: Option<[f32; 2]>,
-    /// One PCA basis for both pictures.
-    pub joint: bool,
-    /// The heat map also over the picture that the point is in.
-    pub on_source: bool,
+/// What a held key shows instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The layer looked at before.
+    Layer,
+    /// The next picture in each pane.
+    Slot,
 }
 
 /// The pass under way, or the last one.
@@ -122,12 +144,42 @@ pub struct Display {
 pub struct RunState {
     /// How far it is.
     pub running: Option<f32>,
+    /// Which picture of how many is run, counted from 1.
+    pub item: Option<[usize; 2]>,
     /// Why the last one failed.
     pub error: Option<String>,
     /// Seconds that the model's fastest pass took per estimated byte of its activations.
     pub secs_per_byte: Option<f64>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
+}
+
+/// Work that writes a file, in the background.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its number.
+    pub number: u64,
+    /// What it is called.
+    pub title: String,
+    /// How far it is, 0 to 1; none while it waits.
+    pub fraction: Option<f32>,
+    /// Which picture of how many, counted from 1.
+    pub item: Option<[usize; 2]>,
+}
+
+/// Which windows over the window are open.
+#[derive(Debug, Default)]
+pub struct Overlays {
+    /// What is typed into the command palette; closed without.
+    pub palette: Option<String>,
+    /// The sheet of all keys.
+    pub keys: bool,
+    /// The log.
+    pub log: bool,
+    /// Frame times.
+    pub frame_times: bool,
+    /// About this program.
+    pub about: bool,
 }
 
 /// What is typed into the box for paths, and what for.
@@ -146,12 +198,26 @@ pub enum PathPurpose {
     Picture(Slot),
     /// A folder or file with a model.
     Model,
+    /// A workspace to open.
+    OpenWorkspace,
+    /// A workspace to write.
+    SaveWorkspace,
+    /// A folder for pictures of all panes.
+    ExportPanes,
+    /// A .safetensors file of this activation of all pictures.
+    Extract,
     /// A PNG of PCA colours.
     SavePca(Slot),
     /// A PNG of the heat map over a picture.
     SaveHeat(Slot),
     /// A map as .npy or .safetensors.
     SaveMap(Slot),
+    /// A basis of PCA colours.
+    SaveBasis,
+    /// A basis of PCA colours to show maps in.
+    OpenBasis,
+    /// Pins and matches as .csv or .json.
+    SaveMatches,
 }
 
 impl PathPurpose {
@@ -160,52 +226,54 @@ impl PathPurpose {
         match self {
             Self::Picture(slot) => format!("Open picture {}", slot.name()),
             Self::Model => "Open model".to_owned(),
+            Self::OpenWorkspace => "Open workspace".to_owned(),
+            Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
+            Self::ExportPanes => "Export panes into a folder".to_owned(),
+            Self::Extract => "Extract this activation as .safetensors".to_owned(),
             Self::SavePca(slot) => format!("Save PCA of {} as PNG", slot.name()),
             Self::SaveHeat(slot) => format!("Save heat map on {} as PNG", slot.name()),
             Self::SaveMap(slot) => format!("Save map of {} as .npy or .safetensors", slot.name()),
-        }
-    }
-}
-
-impl Default for State {
-    /// What a fresh window shows.
-    fn default() -> Self {
-        Self {
-            model: ModelState::default(),
-            slots: [SlotState::default(), SlotState::default()],
-            pictures_opened: 0,
-            settings: RunSettings {
-                prompt: String::new(),
-                t: 0,
-                seed: 0,
-                ensemble: 1,
-                vae: VaeMode::Mean,
-                size: WorkingSize::ShortSide(0),
-            },
-            id: None,
-            search: String::new(),
-            pin: None,
-            hover: None,
-            heat: None,
-            display: Display {
-                style: ScoreStyle {
-                    opacity: HEAT_OPACITY,
-                    interpolation: Interpolation::Bilinear,
-                    ..ScoreStyle::default()
-                },
-                fixed_range: None,
-                joint: true,
-                on_source: false,
-            },
-            run: RunState::default(),
-            save: None,
-            recovered: None,
-            path_box: PathBox::default(),
+            Self::SaveBasis => "Save PCA basis as .json".to_owned(),
+            Self::OpenBasis => "Open PCA basis".to_owned(),
+            Self::SaveMatches => "Save matches as .csv or .json".to_owned(),
         }
     }
 }
 
 impl State {
+    /// What a fresh window shows, with what is remembered.
+    pub fn new(memory: Memory) -> Self {
+        let mut document = Document::default();
+        memory.furnish(&mut document);
+        Self {
+            document,
+            model: ModelState::default(),
+            slots: Slot::all().map(|_| SlotState::default()).collect(),
+            pictures_opened: 0,
+            search: String::new(),
+            hover: None,
+            focused: None,
+            brush: false,
+            hold: None,
+            layer_before: None,
+            heat: None,
+            matches: None,
+            channels: None,
+            channel: None,
+            view_error: None,
+            run: RunState::default(),
+            jobs: VecDeque::new(),
+            jobs_begun: 0,
+            recovered: None,
+            path_box: PathBox::default(),
+            messages: Messages::default(),
+            overlays: Overlays::default(),
+            memory,
+            workspace_path: None,
+            missing: Vec::new(),
+        }
+    }
+
     /// One picture's state.
     pub fn slot(&self, slot: Slot) -> &SlotState {
         &self.slots[slot.index()]
@@ -216,9 +284,63 @@ impl State {
         &mut self.slots[slot.index()]
     }
 
+    /// All slots' states, to change them.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut SlotState> {
+        self.slots.iter_mut()
+    }
+
+    /// Lets two slots change what they hold.
+    pub fn swap_slots(&mut self, a: Slot, b: Slot) {
+        self.slots.swap(a.index(), b.index());
+    }
+
     /// The slots that hold a picture.
     pub fn open_slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        Slot::ALL.into_iter().filter(|slot| self.slot(*slot).picture.is_some())
+        Slot::all().filter(|slot| self.slot(*slot).picture.is_some())
+    }
+
+    /// The numbers of all pictures, by slot.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.slots.iter().map(|slot| slot.number).collect()
+    }
+
+    /// The activation that is shown: a held key shows the one before.
+    pub fn layer(&self) -> Option<Id> {
+        match self.hold {
+            Some(Hold::Layer) => self.layer_before.or(self.document.layer),
+            _ => self.document.layer,
+        }
+    }
+
+    /// The picture that a pane of a slot shows: a held key shows the next one.
+    pub fn shown_slot(&self, slot: Slot) -> Slot {
+        if self.hold != Some(Hold::Slot) {
+            return slot;
+        }
+        self.slot_after(slot).unwrap_or(slot)
+    }
+
+    /// The next slot that holds a picture, around the end.
+    pub fn slot_after(&self, slot: Slot) -> Option<Slot> {
+        let mut later = self.open_slots().filter(|other| *other > slot);
+        later.next().or_else(|| self.open_slots().find(|other| *other != slot))
+    }
+
+    /// The pane worked in.
+    pub fn focused_pane(&self) -> Option<&Pane> {
+        match self.document.layout.tiles.get(self.focused?)? {
+            Tile::Pane(pane) => Some(pane),
+            Tile::Container(_) => None,
+        }
+    }
+
+    /// The picture worked with: that of the pane worked in, else the first.
+    pub fn focused_slot(&self) -> Slot {
+        let first = || self.open_slots().next();
+        self.focused_pane()
+            .map(|pane| pane.slot)
+            .or_else(first)
+            .unwrap_or(Slot::A)
     }
 
     /// Every activation of the model, with shapes at the working size where a pass has run, else at the model's own.
@@ -240,26 +362,29 @@ impl State {
         };
         let known = |id: &Id| info.layers.iter().any(|layer| layer.id == *id);
         let last_features = || info.layers.iter().rev().map(|layer| layer.id).find(|id| !id.is_map());
-        self.id = self
-            .id
+        let document = &mut self.document;
+        document.layer = document
+            .layer
             .filter(known)
             .or_else(|| wanted.iter().filter_map(|name| name.parse().ok()).find(known))
             .or_else(last_features);
-        if self.model.info.as_ref().is_some_and(|before| before.name == info.name) {
+        self.layer_before = self.layer_before.filter(known);
+        if document.model.as_ref() == Some(&info.name) {
             return;
         }
-        self.settings.t = info.default_t;
+        document.model = Some(info.name.clone());
+        document.settings.t = info.default_t;
         let side = if info.native_side < DEMO_SIDE {
             DEMO_SIDE
         } else {
             info.native_side
         };
-        self.settings.size = WorkingSize::ShortSide(side);
+        document.settings.size = WorkingSize::ShortSide(side);
     }
 
     /// The side the working size is made from.
     pub fn working_side(&self) -> usize {
-        match self.settings.size {
+        match self.document.settings.size {
             WorkingSize::ShortSide(side) => side,
             WorkingSize::Exact { width, height } => width.min(height),
         }
@@ -268,7 +393,8 @@ impl State {
     /// Estimated bytes of the activations that a run would compute: what its work is measured by.
     pub fn run_bytes(&self) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
-        let area = |size: Size| match self.settings.size {
+        let settings = &self.document.settings;
+        let area = |size: Size| match settings.size {
             WorkingSize::Exact { width, height } => (width * height) as f64,
             WorkingSize::ShortSide(side) => {
                 let (short, long) = (size.width.min(size.height), size.width.max(size.height));
@@ -277,9 +403,9 @@ impl State {
         };
         let missing = self.open_slots().filter(|slot| !self.is_captured(*slot));
         let pictures = missing.filter_map(|slot| self.slot(slot).picture.as_ref());
-        let total_area: f64 = pictures.map(|(_, size)| area(*size)).sum();
+        let total_area: f64 = pictures.map(|picture| area(picture.size)).sum();
         let native_area = (info.native_side * info.native_side) as f64;
-        feature_bytes(&info.layers) * total_area / native_area * self.settings.ensemble as f64
+        feature_bytes(&info.layers) * total_area / native_area * settings.ensemble as f64
     }
 
     /// Seconds that a run will take, if one has been timed on this model.
@@ -303,20 +429,20 @@ impl State {
 
     /// Whether a picture's kept activations answer what is looked at.
     pub fn is_captured(&self, slot: Slot) -> bool {
-        let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.id) else {
+        let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.layer()) else {
             return false;
         };
-        capture.settings == self.settings && has(capture, id)
+        capture.settings == self.document.settings && has(capture, id)
     }
 
     /// Whether something has to be run for what is looked at.
     pub fn needs_run(&self) -> bool {
-        self.model.info.is_some() && self.id.is_some() && self.open_slots().any(|slot| !self.is_captured(slot))
+        self.model.info.is_some() && self.layer().is_some() && self.open_slots().any(|slot| !self.is_captured(slot))
     }
 
     /// The passes that what is looked at can be shown from, also while newer ones are on their way.
     pub fn shown_passes(&self) -> Vec<(Slot, PassId)> {
-        let Some(id) = self.id else { return Vec::new() };
+        let Some(id) = self.layer() else { return Vec::new() };
         let captured = self
             .open_slots()
             .filter_map(|slot| Some((slot, self.slot(slot).capture.as_ref()?)));
@@ -326,14 +452,9 @@ impl State {
             .collect()
     }
 
-    /// The point that similarities are shown to: the pinned one, else the one under the pointer.
-    pub fn query_point(&self) -> Option<PointAt> {
-        self.pin.or(self.hover)
-    }
-
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.
     pub fn shown_grid(&self, slot: Slot) -> Option<Grid> {
-        let id = self.id?;
+        let id = self.layer()?;
         let id = attention_sources(id).map_or(id, |[queries, _]| queries);
         match self.slot(slot).layer(id)?.shape {
             Shape::Features { grid, .. } => Some(grid),
@@ -347,27 +468,31 @@ impl State {
         framing.cell_from_original(point.at, self.shown_grid(point.slot)?)
     }
 
-    /// What the analyst is asked about the query point.
-    pub fn wanted_query(&self) -> Option<Query> {
-        let point = self.query_point()?;
-        self.cell_at(point)?;
-        let targets = self.shown_passes();
-        let (_, source) = *targets.iter().find(|(slot, _)| *slot == point.slot)?;
-        Some(Query {
-            id: self.id?,
-            source,
-            at: point.at,
-            targets,
-        })
+    /// What similarities are shown to: the selected pin, else the point under the pointer.
+    pub fn query_at(&self) -> Option<(Slot, QueryAt)> {
+        match self.document.active_pin() {
+            Some(pin) => Some((pin.slot, pin.at.clone())),
+            None => self.hover.map(|point| (point.slot, QueryAt::Point(point.at))),
+        }
     }
 
-    /// The last similarities, if they are those of the activation and the picture that are pointed at.
+    /// The last similarities, if they are of the picture that is pointed at. Those of another layer stand for the new
+    /// ones until these come.
     pub fn current_heat(&self) -> Option<&HeatView> {
-        let point = self.query_point()?;
-        self.cell_at(point)?;
+        let (slot, at) = self.query_at()?;
+        self.cell_at(PointAt {
+            slot,
+            at: representative(&at)?,
+        })?;
         self.heat
             .as_ref()
-            .filter(|heat| Some(heat.query.id) == self.id && Some(heat.query.source) == self.pass(point.slot))
+            .filter(|heat| Some(heat.query.source) == self.pass(slot))
+    }
+
+    /// Whether the similarities that are shown are those of another layer than the one looked at.
+    pub fn heat_is_stale(&self) -> bool {
+        let layer = self.layer();
+        self.heat.as_ref().is_some_and(|heat| Some(heat.query.id) != layer)
     }
 
     /// Scores of a picture's positions, if they are those of the pass that is shown.
@@ -381,13 +506,14 @@ impl State {
 
     /// The heat map over a picture, where there is to be one.
     pub fn heat_on(&self, slot: Slot) -> Option<&TargetHeat> {
-        let (heat, point) = (self.current_heat()?, self.query_point()?);
+        let (heat, (source, _)) = (self.current_heat()?, self.query_at()?);
         let alone = self.open_slots().count() < 2;
-        let wanted = slot != point.slot || self.display.on_source || heat.attention || alone;
+        let wanted = slot != source || self.document.display.on_source || heat.attention || alone;
         self.scores_of(slot).filter(|_| wanted)
     }
 
-    fn pass(&self, slot: Slot) -> Option<PassId> {
+    /// The pass that a picture is shown from.
+    pub fn pass(&self, slot: Slot) -> Option<PassId> {
         self.slot(slot).capture.as_ref().map(|capture| capture.pass)
     }
 }
@@ -396,6 +522,14 @@ impl SlotState {
     /// An activation as this picture's pass has it.
     pub fn layer(&self, id: Id) -> Option<&Layer> {
         self.capture.as_ref()?.layers.iter().find(|layer| layer.id == id)
+    }
+}
+
+/// The point that stands for a point or region, where one is needed.
+pub fn representative(at: &QueryAt) -> Option<[f64; 2]> {
+    match at {
+        QueryAt::Point(at) => Some(*at),
+        QueryAt::Region { path, .. } => path.first().copied(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is on the graphics card: pictures, PCA maps, and the scores of heat maps.
+//! What is on the graphics card: pictures, PCA maps, and the scores of heat maps and channels.
 
 use std::sync::{
     Arc,
@@ -7,26 +7,34 @@ use std::sync::{
 
 use egui::Context;
 
+use super::document::Mask;
 use crate::{
     activation::Grid,
-    engine::{OpenedPicture, Slot, TargetHeat},
+    engine::{ChannelView, OpenedPicture, PcaView, Slot, TargetHeat},
     error::Result,
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
 
-/// Pictures, PCA maps and heat maps of both slots.
+/// Everything that is drawn of all pictures.
 pub struct Textures {
-    /// The pictures.
-    pub pictures: [PictureTexture; Slot::ALL.len()],
-    /// Their PCA maps.
-    pub pcas: [PictureTexture; Slot::ALL.len()],
-    /// The scores over them.
-    heat: [Option<ScoreMap>; Slot::ALL.len()],
+    slots: Vec<SlotTextures>,
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
     finished: Receiver<Ready>,
     finish: Sender<Ready>,
+}
+
+/// What is drawn of one picture.
+pub struct SlotTextures {
+    /// The picture.
+    pub picture: PictureTexture,
+    /// Its PCA map.
+    pub pca: PictureTexture,
+    /// The scores over it.
+    pub heat: Option<ScoreMap>,
+    /// One channel of it.
+    pub channel: Option<ScoreMap>,
 }
 
 /// A picture made ready for display.
@@ -39,15 +47,29 @@ impl Textures {
     /// Nothing on the card yet.
     pub fn new(context: &Context, painter: ScorePainter) -> Self {
         let (finish, finished) = channel();
+        let empty = |slot: Slot| SlotTextures {
+            picture: PictureTexture::of_picture(format!("picture {}", slot.name())),
+            pca: PictureTexture::of_map(format!("pca {}", slot.name())),
+            heat: None,
+            channel: None,
+        };
         Self {
-            pictures: Slot::ALL.map(|slot| PictureTexture::of_picture(format!("picture {}", slot.name()))),
-            pcas: Slot::ALL.map(|slot| PictureTexture::of_map(format!("pca {}", slot.name()))),
-            heat: Slot::ALL.map(|_| None),
+            slots: Slot::all().map(empty).collect(),
             painter,
             context: context.clone(),
             finished,
             finish,
         }
+    }
+
+    /// What is drawn of a picture.
+    pub fn slot(&self, slot: Slot) -> &SlotTextures {
+        &self.slots[slot.index()]
+    }
+
+    /// The interface they belong to.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     fn max_side_px(&self) -> usize {
@@ -67,25 +89,37 @@ impl Textures {
     }
 
     /// Puts finished pictures on the card, where they are still open; gives the slots whose picture could not be made.
-    pub fn take_finished(&mut self, numbers: [u64; Slot::ALL.len()]) -> Vec<(Slot, String)> {
+    pub fn take_finished(&mut self, numbers: &[u64]) -> Vec<(Slot, String)> {
         let mut failed = Vec::new();
         for ready in self.finished.try_iter() {
-            let Some(slot) = Slot::ALL.into_iter().find(|slot| numbers[slot.index()] == ready.number) else {
-                continue;
-            };
+            let place = numbers.iter().position(|number| *number == ready.number);
+            let Some(slot) = place.and_then(Slot::nth) else { continue };
             match ready.picture {
-                Ok(picture) => self.pictures[slot.index()].set(&self.context, picture),
+                Ok(picture) => self.slots[slot.index()].picture.set(&self.context, picture),
                 Err(error) => failed.push((slot, error.to_string())),
             }
         }
         failed
     }
 
-    /// Puts a PCA map on the card: as many pixels as it has positions.
-    pub fn prepare_pca(&mut self, slot: Slot, grid: Grid, rgb: &[u8]) {
+    /// Whether the picture of a slot is on the card.
+    pub fn has_picture(&self, slot: Slot) -> bool {
+        self.slot(slot).picture.size().is_some()
+    }
+
+    /// Puts a PCA map on the card: as many pixels as it has positions. Background becomes black.
+    pub fn prepare_pca(&mut self, view: &PcaView, mask: Mask) {
+        const CHANNELS: usize = 3;
         let max_side_px = self.max_side_px();
-        let texture = &mut self.pcas[slot.index()];
-        match DisplayPicture::map(rgb, grid, max_side_px) {
+        let foreground = view.first.iter().map(|first| mask.keeps(*first));
+        let rgb: Vec<u8> = view
+            .rgb
+            .chunks_exact(CHANNELS)
+            .zip(foreground)
+            .flat_map(|(pixel, keeps)| pixel.iter().map(move |level| if keeps { *level } else { 0 }))
+            .collect();
+        let texture = &mut self.slots[view.slot.index()].pca;
+        match DisplayPicture::map(&rgb, view.grid, max_side_px) {
             Ok(map) => texture.set(&self.context, map),
             Err(_) => texture.clear(),
         }
@@ -93,31 +127,49 @@ impl Textures {
 
     /// Takes the heat maps away.
     pub fn clear_heat(&mut self) {
-        self.heat = Slot::ALL.map(|_| None);
+        for slot in &mut self.slots {
+            slot.heat = None;
+        }
+    }
+
+    /// Takes the channel maps away.
+    pub fn clear_channels(&mut self) {
+        for slot in &mut self.slots {
+            slot.channel = None;
+        }
     }
 
     /// Empties a slot.
     pub fn clear_slot(&mut self, slot: Slot) {
-        self.pictures[slot.index()].clear();
-        self.pcas[slot.index()].clear();
-        self.heat[slot.index()] = None;
+        let textures = &mut self.slots[slot.index()];
+        textures.picture.clear();
+        textures.pca.clear();
+        textures.heat = None;
+        textures.channel = None;
     }
 
-    /// Lets the slots change what they hold.
-    pub fn swap(&mut self) {
-        self.pictures.reverse();
-        self.pcas.reverse();
-        self.heat.reverse();
+    /// Lets two slots change what they hold.
+    pub fn swap(&mut self, a: Slot, b: Slot) {
+        self.slots.swap(a.index(), b.index());
     }
 
     /// Puts scores over a picture.
     pub fn prepare_heat(&mut self, target: &TargetHeat) {
-        self.heat[target.slot.index()] = ScoreMap::new(target.grid, target.scores.clone()).ok();
+        self.slots[target.slot.index()].heat = ScoreMap::new(target.grid, target.scores.clone()).ok();
     }
 
-    /// The scores over a picture.
-    pub fn scores(&self, slot: Slot) -> Option<&ScoreMap> {
-        self.heat[slot.index()].as_ref()
+    /// Puts a channel's values where they belong.
+    pub fn prepare_channel(&mut self, view: &ChannelView) {
+        self.clear_channels();
+        for (slot, grid, values) in &view.maps {
+            self.slots[slot.index()].channel = ScoreMap::new(*grid, values.clone()).ok();
+        }
+    }
+
+    /// The lowest and the highest score of all heat maps.
+    pub fn common_extent(&self) -> Option<[f32; 2]> {
+        let extents = self.slots.iter().filter_map(|slot| slot.heat.as_ref()?.extent());
+        extents.reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)])
     }
 }
 

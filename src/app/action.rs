@@ -1,0 +1,318 @@
+//! The one table of what can be done by name: menus, toolbar, keys, command palette and key sheet all come from it.
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+/// A menu, and a chapter of the key sheet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Menu {
+    /// Pictures, models, workspaces, what is written.
+    File,
+    /// Undo, pictures' places, pins.
+    Edit,
+    /// Runs and layers.
+    Model,
+    /// What part is shown, and in which panes.
+    View,
+    /// How scores and components become colours.
+    Display,
+    /// What helps.
+    Help,
+}
+
+impl Menu {
+    /// Every menu, from left to right.
+    pub const ALL: [Self; 6] = [
+        Self::File,
+        Self::Edit,
+        Self::Model,
+        Self::View,
+        Self::Display,
+        Self::Help,
+    ];
+
+    /// Its title.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::File => "File",
+            Self::Edit => "Edit",
+            Self::Model => "Model",
+            Self::View => "View",
+            Self::Display => "Display",
+            Self::Help => "Help",
+        }
+    }
+}
+
+const fn plain(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+const fn shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::SHIFT, key)
+}
+
+/// Ctrl, or ⌘ on a Mac.
+const fn command(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+const fn command_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+/// What the table says of an action.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The menu it is in.
+    pub menu: Menu,
+    /// What it is called everywhere.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub hint: &'static str,
+    /// The keys that do it; the first is shown.
+    pub shortcuts: &'static [KeyboardShortcut],
+}
+
+macro_rules! actions {
+    ($($menu:ident { $($action:ident $name:literal [$($shortcut:expr),*] $hint:literal;)+ })+) => {
+        /// One thing that can be done by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Action {
+            $($(#[doc = $hint] $action,)+)+
+        }
+
+        impl Action {
+            /// Every action, in the order of menus.
+            pub const ALL: &'static [Self] = &[$($(Self::$action,)+)+];
+
+            /// What the table says of it.
+            pub const fn entry(self) -> Entry {
+                match self {
+                    $($(Self::$action => Entry {
+                        menu: Menu::$menu,
+                        name: $name,
+                        hint: $hint,
+                        shortcuts: &[$($shortcut),*],
+                    },)+)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    File {
+        OpenPicture "Open picture…" [command(Key::O)] "Open a picture in the pane worked in.";
+        AddPicture "Add picture…" [command_shift(Key::O)] "Open one more picture beside the others.";
+        OpenModel "Open model…" [command(Key::M)] "Open a folder or file with a model.";
+        OpenWorkspace "Open workspace…" [command_shift(Key::W)] "Open a workspace file: the same picture, layer, pins and panes.";
+        SaveWorkspace "Save workspace" [command(Key::S)] "Write everything that is looked at into the workspace file.";
+        SaveWorkspaceAs "Save workspace as…" [command_shift(Key::S)] "Write everything that is looked at into another file.";
+        ExportPanes "Export panes…" [command(Key::E)] "Write every pane as it is shown, and what made it, into a folder.";
+        ExtractMaps "Extract maps…" [command_shift(Key::E)] "Write this activation of all pictures as a safetensors file, in the background.";
+        SavePca "Save PCA as PNG…" [] "Write the PCA colours of the picture worked with.";
+        SaveHeat "Save heat map as PNG…" [] "Write the heat map over the picture worked with.";
+        SaveMap "Save map…" [] "Write this activation of the picture worked with as .npy or .safetensors.";
+        SaveBasis "Save PCA basis…" [] "Write the basis of the colours, so that other maps can be shown in it.";
+        SaveMatches "Save matches…" [] "Write all pins and matches with their pixels as .csv or .json.";
+        Quit "Quit" [command(Key::Q)] "Close the window.";
+    }
+    Edit {
+        Undo "Undo" [command(Key::Z)] "Go back to what was seen before.";
+        Redo "Redo" [command_shift(Key::Z), command(Key::Y)] "Go forward again to what was undone.";
+        CopyMatches "Copy matches" [command_shift(Key::C)] "Copy all pins and matches with their pixels as a table.";
+        SwapPictures "Swap source and target" [plain(Key::S)] "The picture worked with and the next one change places, their pins with them.";
+        ClosePicture "Close picture" [] "Close the picture of the pane worked in.";
+        Brush "Brush regions" [plain(Key::E)] "Dragging over a picture marks a region instead of moving it.";
+        AddPin "Pin at the middle" [plain(Key::P)] "Fix a new pin in the middle of the picture worked with.";
+        NextPin "Next pin" [plain(Key::Q)] "Show the similarities of the next pin.";
+        Unpin "Follow the pointer" [plain(Key::Escape)] "Show the similarities of the point under the pointer again.";
+        DeletePin "Delete pin" [plain(Key::Delete), plain(Key::Backspace)] "Take the selected pin away.";
+        ClearPins "Delete all pins" [shift(Key::Delete)] "Take all pins away.";
+        PinLeft "Pin one cell left" [plain(Key::ArrowLeft)] "Move the selected pin by a cell.";
+        PinRight "Pin one cell right" [plain(Key::ArrowRight)] "Move the selected pin by a cell.";
+        PinUp "Pin one cell up" [plain(Key::ArrowUp)] "Move the selected pin by a cell; without one, look at the layer before.";
+        PinDown "Pin one cell down" [plain(Key::ArrowDown)] "Move the selected pin by a cell; without one, look at the next layer.";
+    }
+    Model {
+        Run "Run" [plain(Key::Enter)] "Run the model with what is set, however long it takes.";
+        Cancel "Cancel" [shift(Key::Escape)] "End the run or loading under way.";
+        NextLayer "Next layer" [plain(Key::Period), plain(Key::J)] "Look at the next listed layer.";
+        PreviousLayer "Previous layer" [plain(Key::Comma), plain(Key::K)] "Look at the listed layer before.";
+        LayersForward "Ten layers on" [plain(Key::PageDown)] "Look at the layer ten places further on.";
+        LayersBack "Ten layers back" [plain(Key::PageUp)] "Look at the layer ten places before.";
+        SearchLayers "Search layers" [command(Key::F), plain(Key::Slash)] "Type words that the name of a layer has.";
+        HoldLayer "Hold: the layer before" [plain(Key::H)] "As long as the key is down, show the layer that was looked at before.";
+        LaterTimestep "Later t" [plain(Key::CloseBracket)] "Run with more noise.";
+        EarlierTimestep "Earlier t" [plain(Key::OpenBracket)] "Run with less noise.";
+    }
+    View {
+        ZoomIn "Zoom in" [plain(Key::Plus), plain(Key::Equals)] "Show a smaller part, larger.";
+        ZoomOut "Zoom out" [plain(Key::Minus)] "Show a larger part, smaller.";
+        Fit "Fit" [plain(Key::F), plain(Key::Num0)] "Show the whole picture.";
+        OneToOne "1:1" [plain(Key::Num1)] "One pixel of the picture on one pixel of the screen.";
+        Link "Link panes" [plain(Key::L)] "Zoom and move all panes together, or each on its own.";
+        Grid "Cell grid" [plain(Key::G)] "Lines between the cells of the layer.";
+        Numbers "Numbers in cells" [plain(Key::V)] "The score in each cell that is large enough.";
+        Loupe "Loupe" [plain(Key::U)] "A magnifying glass at the pointer.";
+        HoldSlot "Hold: the other picture" [plain(Key::X)] "As long as the key is down, each pane shows the next picture.";
+        AddPicturePane "New picture pane" [] "Open a pane with the picture worked with.";
+        AddPcaPane "New PCA pane" [] "Open a pane with the PCA colours of the picture worked with.";
+        AddHeatPane "New heat map pane" [] "Open a pane with the heat map alone of the picture worked with.";
+        AddChannelPane "New channel pane" [] "Open a pane with a single channel of the picture worked with.";
+        ClosePane "Close pane" [command(Key::W)] "Close the pane worked in.";
+        NextPane "Next pane" [plain(Key::F6)] "Work in the next pane.";
+        ResetLayout "Standard layout" [] "A row of picture and PCA for each picture.";
+        Settings "Settings and layers" [plain(Key::F7)] "Show or hide the left side.";
+        Inspector "Inspector" [plain(Key::F8)] "Show or hide the right side.";
+        Theme "Dark or light" [plain(Key::F9)] "The other theme than the one that is shown.";
+        SystemTheme "Theme of the system" [] "Follow the system: dark or light.";
+        LargerInterface "Larger interface" [command(Key::Plus), command(Key::Equals)] "All text and controls larger.";
+        SmallerInterface "Smaller interface" [command(Key::Minus)] "All text and controls smaller.";
+        StandardInterface "Standard interface size" [command(Key::Num0)] "Text and controls as large as at first.";
+        Fullscreen "Full screen" [plain(Key::F11)] "The window fills the screen, or no longer.";
+    }
+    Display {
+        Overlay "Heat map over pictures" [plain(Key::O)] "Draw heat maps over pictures, or not.";
+        OnSource "Heat map on the source too" [plain(Key::B)] "Draw the heat map also over the picture that the point is in.";
+        Normalise "Normalise" [plain(Key::N)] "Each map from its lowest to its highest score, or all cosines from 0 to 1.";
+        LockRange "Lock the range across panes" [plain(Key::R)] "The same colour means the same score in all panes.";
+        NextColours "Next colours" [plain(Key::C)] "Draw heat maps with the next colour map.";
+        Smooth "Smooth scores" [plain(Key::I)] "Interpolate the scores between cells, or draw each cell flat.";
+        MoreOpaque "More opaque" [shift(Key::ArrowUp)] "Heat maps cover more of the picture.";
+        LessOpaque "Less opaque" [shift(Key::ArrowDown)] "Heat maps cover less of the picture.";
+        JointBasis "One PCA basis for all pictures" [plain(Key::T)] "One basis for all pictures, or one for each.";
+        Whiten "Whiten components" [plain(Key::W)] "Divide each component by its standard deviation.";
+        L2 "L2-normalise positions" [plain(Key::Y)] "Divide the vector of each position by its length before PCA.";
+        Foreground "Foreground mask" [plain(Key::M)] "Leave out of the PCA colours what the first component says is background.";
+        DropMassive "Leave out massive channels" [plain(Key::D)] "Leave channels out that are much larger than the others.";
+        NextChannel "Next channel" [shift(Key::Period)] "Show the next channel, by variance.";
+        PreviousChannel "Previous channel" [shift(Key::Comma)] "Show the channel before, by variance.";
+    }
+    Help {
+        Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";
+        Keys "Keys" [plain(Key::Questionmark), plain(Key::F1)] "All keys on one sheet.";
+        Log "Log" [command(Key::L)] "What has happened so far.";
+        FrameTimes "Frame times" [plain(Key::F12)] "How long the interface takes for a frame.";
+        About "About featscope" [] "Version, licence and what this program is.";
+    }
+}
+
+impl Action {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// Whether it lasts as long as its key is down, instead of happening once.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::HoldLayer | Self::HoldSlot)
+    }
+
+    /// The actions of a menu, in order.
+    pub fn of_menu(menu: Menu) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |action| action.entry().menu == menu)
+    }
+
+    /// Its first key in words, such as `Ctrl+P`; nothing where it has none.
+    pub fn key_text(self, context: &Context) -> String {
+        let shortcuts = self.entry().shortcuts;
+        shortcuts
+            .first()
+            .map_or(String::new(), |shortcut| context.format_shortcut(shortcut))
+    }
+
+    /// What a tooltip says: what it does, and its key.
+    pub fn tooltip(self, context: &Context) -> String {
+        let (hint, key) = (self.entry().hint, self.key_text(context));
+        if key.is_empty() {
+            hint.to_owned()
+        } else {
+            format!("{hint}  ({key})")
+        }
+    }
+}
+
+/// Whether a key press is a shortcut. Keys that themselves need Shift on many keyboards are taken with or without it.
+pub fn is_pressed(shortcut: &KeyboardShortcut, key: Key, modifiers: Modifiers) -> bool {
+    let typed_with_shift = matches!(key, Key::Questionmark | Key::Plus);
+    let wanted = shortcut.modifiers;
+    key == shortcut.logical_key
+        && wanted.command == modifiers.command
+        && wanted.alt == modifiers.alt
+        && (typed_with_shift || wanted.shift == modifiers.shift)
+        // On a Mac, Ctrl is another key than ⌘.
+        && (modifiers.command || !modifiers.ctrl)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use egui::{ModifierNames, os::OperatingSystem};
+
+    use super::*;
+
+    /// What a shortcut asks of the keyboard of a platform.
+    fn chord(shortcut: &KeyboardShortcut, system: OperatingSystem) -> String {
+        shortcut.format(&ModifierNames::NAMES, system.is_mac())
+    }
+
+    #[test]
+    fn no_two_actions_have_the_same_key_on_any_platform() {
+        for system in [OperatingSystem::Mac, OperatingSystem::Nix, OperatingSystem::Windows] {
+            let mut taken: HashMap<String, Action> = HashMap::new();
+            for &action in Action::ALL {
+                for shortcut in action.entry().shortcuts {
+                    let chord = chord(shortcut, system);
+                    if let Some(other) = taken.insert(chord.clone(), action) {
+                        panic!("{chord} is {action:?} and {other:?} on {system:?}");
+                    }
+                }
+            }
+            assert!(taken.len() > 60);
+        }
+    }
+
+    #[test]
+    fn a_key_press_means_at_most_one_action() {
+        let modifiers = [false, true].into_iter().flat_map(|shift| {
+            [Modifiers::NONE, Modifiers::COMMAND, Modifiers::CTRL, Modifiers::ALT].map(move |others| Modifiers {
+                shift,
+                // What egui reports on Linux and Windows, and on a Mac.
+                command: others.command || (others.ctrl && cfg!(not(target_os = "macos"))),
+                ..others
+            })
+        });
+        for modifiers in modifiers {
+            for &key in Key::ALL {
+                let meant: Vec<_> = Action::ALL
+                    .iter()
+                    .filter(|action| {
+                        let mut shortcuts = action.entry().shortcuts.iter();
+                        shortcuts.any(|shortcut| is_pressed(shortcut, key, modifiers))
+                    })
+                    .collect();
+                assert!(meant.len() <= 1, "{key:?} with {modifiers:?} means {meant:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_tell_actions_apart_and_hints_are_sentences() {
+        let names: HashSet<_> = Action::ALL.iter().map(|action| action.name()).collect();
+        assert_eq!(names.len(), Action::ALL.len());
+        for action in Action::ALL {
+            assert!(action.entry().hint.ends_with('.'), "{action:?}");
+        }
+        assert!(Menu::ALL.iter().all(|menu| Action::of_menu(*menu).count() > 3));
+    }
+
+    #[test]
+    fn a_held_action_has_a_plain_key() {
+        for action in Action::ALL.iter().filter(|action| action.is_held()) {
+            let shortcuts = action.entry().shortcuts;
+            assert!(shortcuts.len() == 1 && shortcuts[0].modifiers == Modifiers::NONE);
+        }
+    }
+}

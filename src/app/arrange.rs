@@ -1,0 +1,218 @@
+//! Changes to the layout of panes.
+
+use egui_tiles::{Container, LinearDir, SimplificationOptions, Tile, TileId};
+
+use super::document::{Document, Layout, Pane, PaneKind, View};
+use crate::engine::Slot;
+
+/// The panes with their tiles, in the order in which they were made.
+pub fn panes(layout: &Layout) -> Vec<(TileId, &Pane)> {
+    let mut panes: Vec<_> = layout
+        .tiles
+        .iter()
+        .filter_map(|(id, tile)| match tile {
+            Tile::Pane(pane) => Some((*id, pane)),
+            Tile::Container(_) => None,
+        })
+        .collect();
+    panes.sort_by_key(|(id, _)| id.0);
+    panes
+}
+
+/// Any pane, the one made first.
+pub fn first_pane(layout: &Layout) -> Option<TileId> {
+    panes(layout).first().map(|(id, _)| *id)
+}
+
+/// The pane after one, around the end.
+pub fn next_pane(layout: &Layout, tile: TileId) -> Option<TileId> {
+    let panes = panes(layout);
+    let current = panes.iter().position(|(id, _)| *id == tile);
+    let next = current.map_or(0, |index| (index + 1) % panes.len());
+    panes.get(next).map(|(id, _)| *id)
+}
+
+/// A pane, to change it.
+pub fn pane_mut(layout: &mut Layout, tile: TileId) -> Option<&mut Pane> {
+    match layout.tiles.get_mut(tile)? {
+        Tile::Pane(pane) => Some(pane),
+        Tile::Container(_) => None,
+    }
+}
+
+/// What part a pane shows.
+pub fn view_of(document: &Document, tile: TileId) -> View {
+    match document.layout.tiles.get(tile) {
+        Some(Tile::Pane(pane)) if !document.linked => pane.view,
+        _ => document.view,
+    }
+}
+
+/// Puts a new pane to the right of another one (or to the right of everything) and gives its tile.
+pub fn add_pane(layout: &mut Layout, beside: Option<TileId>, pane: Pane) -> TileId {
+    let added = layout.tiles.insert_pane(pane);
+    let tabs = layout.tiles.insert_tab_tile(vec![added]);
+    let Some(root) = layout.root else {
+        layout.root = Some(tabs);
+        return added;
+    };
+    // Panes stand in tabs; the tabs stand in a row.
+    let neighbour = beside.filter(|tile| layout.tiles.get(*tile).is_some());
+    let neighbour = neighbour.map(|tile| parent_of_kind(layout, tile)).unwrap_or(root);
+    match layout.tiles.parent_of(neighbour) {
+        Some(parent) => {
+            let horizontal = matches!(
+                layout.tiles.get(parent),
+                Some(Tile::Container(Container::Linear(linear))) if linear.dir == LinearDir::Horizontal
+            );
+            if horizontal {
+                if let Some(Tile::Container(Container::Linear(linear))) = layout.tiles.get_mut(parent) {
+                    let place = linear.children.iter().position(|child| *child == neighbour);
+                    let place = place.map_or(linear.children.len(), |index| index + 1);
+                    linear.children.insert(place, tabs);
+                }
+            } else {
+                let row = layout.tiles.insert_horizontal_tile(vec![neighbour, tabs]);
+                replace_child(layout, parent, neighbour, row);
+            }
+        }
+        None => {
+            let row = layout.tiles.insert_horizontal_tile(vec![neighbour, tabs]);
+            layout.root = Some(row);
+        }
+    }
+    layout.simplify(&RULES);
+    added
+}
+
+/// The tabs around a pane, or the tile itself.
+fn parent_of_kind(layout: &Layout, tile: TileId) -> TileId {
+    layout
+        .tiles
+        .parent_of(tile)
+        .filter(|parent| matches!(layout.tiles.get(*parent), Some(Tile::Container(Container::Tabs(_)))))
+        .unwrap_or(tile)
+}
+
+fn replace_child(layout: &mut Layout, parent: TileId, old: TileId, new: TileId) {
+    if let Some(Tile::Container(container)) = layout.tiles.get_mut(parent) {
+        container.replace_child(old, new);
+    }
+}
+
+/// How layouts are kept simple: every pane has a tab that it can be dragged by.
+pub const RULES: SimplificationOptions = SimplificationOptions {
+    prune_empty_tabs: true,
+    prune_empty_containers: true,
+    prune_single_child_tabs: true,
+    prune_single_child_containers: true,
+    all_panes_must_have_tabs: true,
+    join_nested_linear_containers: true,
+    flatten_tabs_in_tabs: true,
+};
+
+/// Shows something else in a pane.
+pub fn change_pane(layout: &mut Layout, tile: TileId, pane: Pane) {
+    if let Some(there) = pane_mut(layout, tile) {
+        *there = pane;
+    }
+}
+
+/// Closes a pane, and what held it alone.
+pub fn close_pane(layout: &mut Layout, tile: TileId) {
+    if layout.root == Some(tile) {
+        layout.root = None;
+    }
+    layout.tiles.remove(tile);
+    for other in layout.tiles.tile_ids().collect::<Vec<_>>() {
+        if let Some(Tile::Container(container)) = layout.tiles.get_mut(other) {
+            container.remove_child(tile);
+        }
+    }
+    if first_pane(layout).is_none() {
+        layout.root = None;
+    }
+    layout.simplify(&RULES);
+}
+
+/// Puts a row of picture and PCA below the others for a picture that no pane shows.
+pub fn show_slot(layout: &mut Layout, slot: Slot) {
+    if panes(layout).iter().any(|(_, pane)| pane.slot == slot) {
+        return;
+    }
+    let panes = [PaneKind::Picture, PaneKind::Pca].map(|kind| layout.tiles.insert_pane(Pane::new(kind, slot)));
+    let tabs = panes.map(|pane| layout.tiles.insert_tab_tile(vec![pane]));
+    let row = layout.tiles.insert_horizontal_tile(tabs.to_vec());
+    let Some(root) = layout.root else {
+        layout.root = Some(row);
+        return;
+    };
+    match layout.tiles.get_mut(root) {
+        Some(Tile::Container(Container::Linear(linear))) if linear.dir == LinearDir::Vertical => {
+            linear.children.push(row);
+        }
+        _ => layout.root = Some(layout.tiles.insert_vertical_tile(vec![root, row])),
+    }
+    layout.simplify(&RULES);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::document::standard_layout, *};
+
+    fn titles(layout: &Layout) -> Vec<String> {
+        panes(layout).iter().map(|(_, pane)| pane.title()).collect()
+    }
+
+    /// Every tile but the root has a parent, and every child is there.
+    fn is_whole(layout: &Layout) -> bool {
+        let children_exist = layout.tiles.tiles().all(|tile| match tile {
+            Tile::Container(container) => container.children().all(|child| layout.tiles.get(*child).is_some()),
+            Tile::Pane(_) => true,
+        });
+        let panes_hang = panes(layout)
+            .iter()
+            .all(|(id, _)| layout.root == Some(*id) || layout.tiles.parent_of(*id).is_some());
+        children_exist && panes_hang
+    }
+
+    #[test]
+    fn panes_are_added_beside_others_and_closed() {
+        let mut layout = standard_layout(&[Slot::A, Slot::B]);
+        let first = first_pane(&layout);
+        let heat = add_pane(&mut layout, first, Pane::new(PaneKind::Heat, Slot::B));
+        assert_eq!(titles(&layout).len(), 5);
+        assert!(is_whole(&layout));
+        for (tile, _) in panes(&layout).into_iter().map(|(id, pane)| (id, pane.clone())).collect::<Vec<_>>() {
+            close_pane(&mut layout, tile);
+            assert!(is_whole(&layout));
+        }
+        assert_eq!(layout.root, None);
+        assert_eq!(next_pane(&layout, heat), None);
+        add_pane(&mut layout, None, Pane::new(PaneKind::Pca, Slot::A));
+        add_pane(&mut layout, None, Pane::new(PaneKind::Heat, Slot::A));
+        assert_eq!(titles(&layout), ["PCA of A", "Heat map of A"]);
+        assert!(is_whole(&layout));
+    }
+
+    #[test]
+    fn a_new_picture_gets_a_row_of_its_own_once() {
+        let mut layout = standard_layout(&[Slot::A]);
+        for _ in 0..2 {
+            show_slot(&mut layout, Slot::B);
+        }
+        assert_eq!(titles(&layout), ["Picture A", "PCA of A", "Picture B", "PCA of B"]);
+        assert!(is_whole(&layout));
+    }
+
+    #[test]
+    fn walking_through_panes_comes_around() {
+        let layout = standard_layout(&[Slot::A, Slot::B]);
+        let first = first_pane(&layout).expect("there are panes");
+        let mut tile = first;
+        for _ in 0..4 {
+            tile = next_pane(&layout, tile).expect("there are panes");
+        }
+        assert_eq!(tile, first);
+    }
+}

@@ -1,0 +1,598 @@
+//! One canvas: a picture at a place and zoom, what is drawn over it, and what pointer and wheel do to it.
+
+use egui::{
+    Color32, FontId, Painter, Pos2, Rect, Response, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, accesskit::Role,
+    emath::RectTransform, pos2, vec2,
+};
+use egui_tiles::TileId;
+
+use super::{
+    Command, PointAt, State,
+    canvases::{Canvases, Drag, Painted, fitting_scale},
+    document::{Pane, PaneKind, Pin, RangeMode, View},
+    state::representative,
+    textures::Textures,
+    theme,
+};
+use crate::{
+    engine::{QueryAt, Slot, TargetHeat},
+    extract::{framing::Framing, image::Size},
+    paint::{ColourMap, ScoreMap, ScoreStyle, cell_grid, cell_numbers, cell_outline, loupe, paint_scores},
+};
+
+const WHOLE: Rect = Rect {
+    min: pos2(0.0, 0.0),
+    max: pos2(1.0, 1.0),
+};
+/// Half the size of a pin's cross, the radius of a match's ring, and how near the pointer takes hold of a pin, in points.
+const CROSS: f32 = 8.0;
+const MATCH_RADIUS: f32 = 7.0;
+const GRIP: f32 = 10.0;
+const LINE: f32 = 2.0;
+/// Size of a pin's number, in points.
+const NUMBER_SIZE: f32 = 11.0;
+/// Radius of the brush, as a share of the picture's short side.
+const BRUSH_SHARE: f64 = 0.03;
+/// Points of the wheel that double the size.
+const WHEEL_POINTS_PER_DOUBLING: f32 = 240.0;
+/// How strongly what is not up to date is dimmed.
+const STALE: f32 = 0.45;
+/// Shortest distance between two points of a brush's path, as a share of its radius.
+const BRUSH_STEP: f64 = 0.5;
+
+/// Everything a canvas is painted from.
+pub struct CanvasContext<'a> {
+    /// What is shown.
+    pub state: &'a State,
+    /// What is on the graphics card.
+    pub textures: &'a Textures,
+    /// Where canvases are and what is dragged.
+    pub canvases: &'a mut Canvases,
+    /// What the user does.
+    pub commands: &'a mut Vec<Command>,
+}
+
+/// One canvas; gives the point of its picture under the pointer.
+pub fn canvas_ui(ui: &mut Ui, canvas: Rect, tile: TileId, pane: &Pane, context: &mut CanvasContext<'_>) -> Option<PointAt> {
+    let state = context.state;
+    let slot = state.shown_slot(pane.slot);
+    let response = ui.interact(canvas, ui.id().with("canvas"), Sense::click_and_drag());
+    let label = pane.title();
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
+    let picture = state.slot(slot).picture.as_ref();
+    let size = picture.map(|picture| picture.size);
+    context.canvases.set(tile, Painted { rect: canvas, slot, size });
+    let tokens = theme::tokens(ui.visuals());
+    ui.painter().rect_filled(canvas, 0.0, tokens.canvas);
+    if response.clicked() || response.drag_started() || response.secondary_clicked() {
+        context.commands.push(Command::FocusPane(tile));
+    }
+    let size = size?;
+    let view = if state.document.linked {
+        state.document.view
+    } else {
+        pane.view
+    };
+    let place = Placed::new(canvas, size, view);
+    let painter = ui.painter().with_clip_rect(canvas.intersect(ui.clip_rect()));
+    paint_content(&painter, tile, pane.kind, slot, &place, context);
+    paint_marks(&painter, slot, &place, state);
+    let hover = response.hover_pos().filter(|pos| place.rect.contains(*pos));
+    let point = hover.map(|pos| PointAt {
+        slot,
+        at: place.pixel_at(pos),
+    });
+    if let (Some(pos), true) = (hover, state.document.display.loupe) {
+        paint_loupe(&painter, pos, pane.kind, slot, &place, context);
+    }
+    interact(ui, &response, tile, slot, &place, view, context);
+    point
+}
+
+/// A picture on the screen.
+pub struct Placed {
+    size: Size,
+    /// Where all of it would be.
+    rect: Rect,
+}
+
+impl Placed {
+    fn new(canvas: Rect, size: Size, view: View) -> Self {
+        let scale = fitting_scale(canvas, size) * view.zoom;
+        let extent = vec2(size.width as f32, size.height as f32) * scale;
+        let middle = vec2(view.centre[0] - 0.5, view.centre[1] - 0.5) * extent;
+        Self {
+            size,
+            rect: Rect::from_center_size(canvas.center() - middle, extent),
+        }
+    }
+
+    /// Pixel coordinates, with pixel centres at whole numbers.
+    fn pixels(&self) -> Rect {
+        let corner = pos2(-0.5, -0.5);
+        Rect::from_min_size(corner, vec2(self.size.width as f32, self.size.height as f32))
+    }
+
+    fn on_screen(&self, [x, y]: [f64; 2]) -> Pos2 {
+        RectTransform::from_to(self.pixels(), self.rect).transform_pos(pos2(x as f32, y as f32))
+    }
+
+    fn pixel_at(&self, pos: Pos2) -> [f64; 2] {
+        let pixel = RectTransform::from_to(self.rect, self.pixels()).transform_pos(pos);
+        [f64::from(pixel.x), f64::from(pixel.y)]
+    }
+
+    /// The part that the model sees.
+    fn seen(&self, framing: &Framing) -> Rect {
+        let [left, top, right, bottom] = framing.seen();
+        Rect::from_min_max(self.on_screen([left, top]), self.on_screen([right, bottom]))
+    }
+
+    fn points_per_pixel(&self) -> f32 {
+        self.rect.width() / self.size.width as f32
+    }
+}
+
+/// How the scores of a heat map are drawn, opacity included.
+pub fn heat_style(state: &State, textures: &Textures, scores: &ScoreMap) -> ScoreStyle {
+    let display = &state.document.display;
+    let own = || scores.extent();
+    let range = match display.range {
+        RangeMode::PerMap => own(),
+        RangeMode::Common => textures.common_extent().or_else(own),
+        RangeMode::Fixed(range) => Some(range),
+    };
+    let stale = if state.heat_is_stale() { STALE } else { 1.0 };
+    ScoreStyle {
+        map: display.map,
+        range: range.unwrap_or([0.0, 1.0]),
+        gamma: display.gamma,
+        opacity: display.opacity * stale,
+        interpolation: display.interpolation,
+    }
+}
+
+/// How a channel is drawn: a map with a middle has it at zero.
+pub fn channel_style(state: &State, values: &ScoreMap) -> ScoreStyle {
+    let display = &state.document.display;
+    let [low, high] = values.extent().unwrap_or([0.0, 1.0]);
+    let range = if display.channel_map == ColourMap::Coolwarm {
+        let furthest = low.abs().max(high.abs());
+        [-furthest, furthest]
+    } else {
+        [low, high]
+    };
+    ScoreStyle {
+        map: display.channel_map,
+        range,
+        gamma: 1.0,
+        opacity: 1.0,
+        interpolation: display.interpolation,
+    }
+}
+
+/// The scores that a pane of a kind draws, and how.
+pub fn scores_of_pane<'a>(
+    kind: PaneKind,
+    slot: Slot,
+    state: &State,
+    textures: &'a Textures,
+) -> Option<(&'a ScoreMap, ScoreStyle)> {
+    let display = &state.document.display;
+    match kind {
+        PaneKind::Picture => {
+            state.heat_on(slot).filter(|_| display.overlay)?;
+            let scores = textures.slot(slot).heat.as_ref()?;
+            Some((scores, heat_style(state, textures, scores)))
+        }
+        PaneKind::Heat => {
+            state.scores_of(slot)?;
+            let scores = textures.slot(slot).heat.as_ref()?;
+            let style = heat_style(state, textures, scores);
+            let opacity = if state.heat_is_stale() { STALE } else { 1.0 };
+            Some((scores, ScoreStyle { opacity, ..style }))
+        }
+        PaneKind::Channel => {
+            let scores = textures.slot(slot).channel.as_ref()?;
+            Some((scores, channel_style(state, scores)))
+        }
+        PaneKind::Pca => None,
+    }
+}
+
+fn paint_content(
+    painter: &Painter,
+    tile: TileId,
+    kind: PaneKind,
+    slot: Slot,
+    place: &Placed,
+    context: &CanvasContext<'_>,
+) {
+    let (state, textures) = (context.state, context.textures);
+    let drawn = textures.slot(slot);
+    let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
+    let tokens = theme::tokens_of(painter.ctx());
+    if kind == PaneKind::Picture {
+        drawn.picture.paint(painter, place.rect, WHOLE, Color32::WHITE);
+    }
+    let Some(framing) = framing else { return };
+    let seen = place.seen(&framing);
+    if kind == PaneKind::Pca && state.slot(slot).pca.is_some() && state.layer().is_some_and(|id| !id.is_map()) {
+        let tint = if pca_is_current(state, slot) {
+            Color32::WHITE
+        } else {
+            Color32::WHITE.gamma_multiply(STALE)
+        };
+        drawn.pca.paint(painter, seen, WHOLE, tint);
+    }
+    let scores = scores_of_pane(kind, slot, state, textures);
+    if let Some((scores, style)) = &scores {
+        let pane = egui::Id::unique(("scores", tile));
+        paint_scores(painter, pane, seen, WHOLE, scores, style, &textures.painter);
+    }
+    if framing.scaled != framing.working {
+        // What lies outside was cut off.
+        let stroke = Stroke::new(1.0, tokens.text_weak);
+        painter.rect_stroke(seen, 0.0, stroke, StrokeKind::Outside);
+    }
+    if let (true, Some(grid)) = (state.document.display.grid, state.shown_grid(slot)) {
+        cell_grid(painter, seen, WHOLE, grid, tokens.grid);
+    }
+    if let (Some((scores, style)), true) = (&scores, state.document.display.numbers) {
+        cell_numbers(painter, seen, WHOLE, scores, style);
+    }
+}
+
+/// Whether the PCA colours of a picture are those of what is set.
+pub fn pca_is_current(state: &State, slot: Slot) -> bool {
+    let wanted = super::wanted::wanted_pca(state);
+    let shown = state.slot(slot).pca.as_ref();
+    shown.zip(wanted).is_some_and(|(shown, wanted)| shown.query == wanted) && state.is_captured(slot)
+}
+
+/// Pins, the query's cell, the best matches.
+fn paint_marks(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
+    let tokens = theme::tokens_of(painter.ctx());
+    let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
+    if let (Some((source, at)), Some(framing), Some(grid)) = (state.query_at(), framing, state.shown_grid(slot))
+        && source == slot
+    {
+        let cell = representative(&at).and_then(|at| state.cell_at(PointAt { slot, at }));
+        if let Some(cell) = cell {
+            cell_outline(painter, place.seen(&framing), WHOLE, grid, cell, tokens.query);
+        }
+    }
+    if let Some(heat) = state.heat_on(slot).filter(|_| !state.heat_is_stale()) {
+        let colour = match state.document.active_pin() {
+            Some(pin) => tokens.pin(pin.number),
+            None => tokens.query,
+        };
+        paint_best(painter, place, heat, colour, tokens.halo);
+    }
+    for pin in state.document.pins.iter().filter(|pin| pin.slot == slot) {
+        let selected = state.document.selected_pin == Some(pin.number);
+        paint_pin(painter, place, pin, selected);
+    }
+    paint_other_matches(painter, slot, place, state);
+    let follows = state.document.active_pin().is_none();
+    if let Some(point) = state.hover.filter(|point| follows && point.slot == slot) {
+        cross(painter, place.on_screen(point.at), tokens.query, tokens.halo);
+    }
+}
+
+fn paint_pin(painter: &Painter, place: &Placed, pin: &Pin, selected: bool) {
+    let tokens = theme::tokens_of(painter.ctx());
+    let colour = tokens.pin(pin.number);
+    let at = match &pin.at {
+        QueryAt::Point(at) => place.on_screen(*at),
+        QueryAt::Region { path, radius } => {
+            let width = 2.0 * *radius as f32 * place.points_per_pixel();
+            let points: Vec<Pos2> = path.iter().map(|at| place.on_screen(*at)).collect();
+            let Some(first) = points.first().copied() else { return };
+            let tint = colour.gamma_multiply(0.35);
+            if points.len() > 1 {
+                painter.add(Shape::line(points, Stroke::new(width, tint)));
+            } else {
+                painter.circle_filled(first, width / 2.0, tint);
+            }
+            first
+        }
+    };
+    cross(painter, at, colour, tokens.halo);
+    if selected {
+        painter.circle_stroke(at, CROSS + LINE, Stroke::new(2.0 * LINE, tokens.halo));
+        painter.circle_stroke(at, CROSS + LINE, Stroke::new(LINE, colour));
+    }
+    label(painter, at, &pin.number.to_string(), colour);
+}
+
+/// A cross over a dark edge.
+fn cross(painter: &Painter, at: Pos2, colour: Color32, halo: Color32) {
+    for (width, colour) in [(2.0 * LINE + 1.0, halo), (LINE, colour)] {
+        let stroke = Stroke::new(width, colour);
+        painter
+            .extend([vec2(CROSS, 0.0), vec2(0.0, CROSS)].map(|arm| Shape::line_segment([at - arm, at + arm], stroke)));
+    }
+}
+
+fn label(painter: &Painter, at: Pos2, text: &str, colour: Color32) {
+    let tokens = theme::tokens_of(painter.ctx());
+    let corner = at + vec2(CROSS, -CROSS);
+    let font = FontId::proportional(NUMBER_SIZE);
+    let galley = painter.layout_no_wrap(text.to_owned(), font, colour);
+    let rect = Rect::from_min_size(corner - vec2(0.0, galley.size().y), galley.size()).expand(2.0);
+    painter.rect_filled(rect, 3.0, tokens.halo.gamma_multiply(0.8));
+    painter.galley(rect.shrink(2.0).min, galley, colour);
+}
+
+/// The best match as a ring, the next ones smaller.
+fn paint_best(painter: &Painter, place: &Placed, heat: &TargetHeat, colour: Color32, halo: Color32) {
+    for (rank, found) in heat.best.iter().enumerate().rev() {
+        let radius = if rank == 0 { MATCH_RADIUS } else { MATCH_RADIUS / 3.0 };
+        ring(painter, place.on_screen(found.at), radius, colour, halo);
+    }
+}
+
+fn ring(painter: &Painter, at: Pos2, radius: f32, colour: Color32, halo: Color32) {
+    painter.circle_stroke(at, radius, Stroke::new(2.0 * LINE + 1.0, halo));
+    painter.circle_stroke(at, radius, Stroke::new(LINE, colour));
+}
+
+/// The best matches of the pins whose heat map is not shown; a mutual one has a second ring.
+fn paint_other_matches(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
+    let tokens = theme::tokens_of(painter.ctx());
+    let Some(matches) = &state.matches else { return };
+    for pin in &matches.pins {
+        let source = state.document.pin(pin.pin).map(|pin| pin.slot);
+        if source == Some(slot) {
+            continue;
+        }
+        let targets = pin.targets.iter().filter(|target| target.slot == slot);
+        for best in targets.filter_map(|target| target.best.first()) {
+            let at = place.on_screen(best.found.at);
+            let colour = tokens.pin(pin.pin);
+            ring(painter, at, MATCH_RADIUS, colour, tokens.halo);
+            if best.mutual {
+                ring(painter, at, MATCH_RADIUS / 2.0, colour, tokens.halo);
+            }
+            label(painter, at, &pin.pin.to_string(), colour);
+        }
+    }
+}
+
+fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: &Placed, context: &CanvasContext<'_>) {
+    let (state, textures) = (context.state, context.textures);
+    let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
+    let drawn = textures.slot(slot);
+    let (texture, rect) = match (kind, framing) {
+        (PaneKind::Pca, Some(framing)) => (&drawn.pca, place.seen(&framing)),
+        _ => (&drawn.picture, place.rect),
+    };
+    let scores = scores_of_pane(kind, slot, state, textures).zip(framing);
+    let scores = scores.map(|((scores, style), framing)| (scores, style, place.seen(&framing)));
+    loupe(painter, pos, texture, rect, scores);
+}
+
+/// Wheel, drags and clicks.
+fn interact(
+    ui: &Ui,
+    response: &Response,
+    tile: TileId,
+    slot: Slot,
+    place: &Placed,
+    view: View,
+    context: &mut CanvasContext<'_>,
+) {
+    zoom_by_wheel(ui, response, tile, place, view, context.commands);
+    let state = context.state;
+    let near = |pos: Pos2| {
+        let pins = state.document.pins.iter().filter(|pin| pin.slot == slot);
+        let distances = pins.filter_map(|pin| {
+            let at = place.on_screen(representative(&pin.at)?);
+            Some((pin.number, at.distance(pos)))
+        });
+        distances
+            .filter(|(_, distance)| *distance <= GRIP)
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(number, _)| number)
+    };
+    drag(ui, response, tile, slot, place, view, context, &near);
+    if response.double_clicked() {
+        context.commands.push(Command::View(tile, View::default()));
+        return;
+    }
+    let Some(pos) = response.interact_pointer_pos().filter(|_| response.clicked()) else {
+        return;
+    };
+    if !place.rect.contains(pos) {
+        return;
+    }
+    let at = QueryAt::Point(place.pixel_at(pos));
+    let another = ui.input(|input| input.modifiers.shift);
+    let command = match (near(pos), state.document.active_pin()) {
+        (Some(number), _) => Command::SelectPin(Some(number)),
+        (None, Some(pin)) if !another => Command::MovePin(Pin {
+            number: pin.number,
+            slot,
+            at,
+        }),
+        _ => Command::AddPin(slot, at),
+    };
+    context.commands.push(command);
+}
+
+/// The place under the pointer stays where it is.
+fn zoom_by_wheel(
+    ui: &Ui,
+    response: &Response,
+    tile: TileId,
+    place: &Placed,
+    view: View,
+    commands: &mut Vec<Command>,
+) {
+    let Some(pos) = response.hover_pos() else { return };
+    let (wheel, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
+    let factor = pinch * (wheel / WHEEL_POINTS_PER_DOUBLING).exp2();
+    if factor == 1.0 || !factor.is_finite() {
+        return;
+    }
+    let [least, most] = super::apply::ZOOM_RANGE;
+    let zoom = (view.zoom * factor).clamp(least, most);
+    let growth = zoom / view.zoom;
+    // The share of the picture under the pointer, and how far it is from the middle of the canvas.
+    let under = (pos - place.rect.min) / place.rect.size();
+    let share = |axis: usize, under: f32| under + (view.centre[axis] - under) / growth;
+    commands.push(Command::View(
+        tile,
+        View {
+            centre: [share(0, under.x), share(1, under.y)],
+            zoom,
+        },
+    ));
+}
+
+#[allow(clippy::too_many_arguments, reason = "one gesture from its beginning to its end")]
+fn drag(
+    ui: &Ui,
+    response: &Response,
+    tile: TileId,
+    slot: Slot,
+    place: &Placed,
+    view: View,
+    context: &mut CanvasContext<'_>,
+    near: &impl Fn(Pos2) -> Option<u32>,
+) {
+    let state = context.state;
+    let pressed_at = ui.input(|input| input.pointer.press_origin());
+    if response.drag_started()
+        && let Some(pos) = pressed_at.or(response.interact_pointer_pos())
+    {
+        let (primary, command) = ui.input(|input| (input.pointer.primary_down(), input.modifiers.command));
+        let brushes = primary && (command || state.brush) && place.rect.contains(pos);
+        context.canvases.drag = Some(match near(pos).filter(|_| primary) {
+            Some(number) => {
+                context.commands.push(Command::SelectPin(Some(number)));
+                Drag::Pin(number)
+            }
+            None if brushes => {
+                let number = state.document.next_pin_number();
+                let short = place.size.width.min(place.size.height) as f64;
+                let at = QueryAt::Region {
+                    path: vec![place.pixel_at(pos)],
+                    radius: (short * BRUSH_SHARE).max(1.0),
+                };
+                context.commands.push(Command::AddPin(slot, at));
+                Drag::Brush(number)
+            }
+            None => Drag::Pan,
+        });
+    }
+    if response.dragged()
+        && let (Some(drag), Some(pos)) = (context.canvases.drag.clone(), response.interact_pointer_pos())
+    {
+        let inside = pos.clamp(place.rect.min, place.rect.max);
+        match drag {
+            Drag::Pan => {
+                let moved = response.drag_delta() / place.rect.size();
+                if moved != egui::Vec2::ZERO {
+                    let centre = [view.centre[0] - moved.x, view.centre[1] - moved.y];
+                    context.commands.push(Command::View(tile, View { centre, ..view }));
+                }
+            }
+            Drag::Pin(number) => {
+                if let Some(pin) = state.document.pin(number) {
+                    let at = moved_to(&pin.at, place.pixel_at(inside));
+                    context.commands.push(Command::MovePin(Pin { number, slot, at }));
+                }
+            }
+            Drag::Brush(number) => {
+                if let Some(pin) = state.document.pin(number)
+                    && let Some(at) = brushed(&pin.at, place.pixel_at(inside))
+                {
+                    context.commands.push(Command::MovePin(Pin { number, slot, at }));
+                }
+            }
+        }
+    }
+    if response.drag_stopped() {
+        context.canvases.drag = None;
+    }
+}
+
+/// A point or region with its first point elsewhere.
+fn moved_to(at: &QueryAt, there: [f64; 2]) -> QueryAt {
+    match at {
+        QueryAt::Point(_) => QueryAt::Point(there),
+        QueryAt::Region { path, radius } => {
+            let from = path.first().copied().unwrap_or(there);
+            QueryAt::Region {
+                path: path
+                    .iter()
+                    .map(|[x, y]| [x + there[0] - from[0], y + there[1] - from[1]])
+                    .collect(),
+                radius: *radius,
+            }
+        }
+    }
+}
+
+/// A region with one more point, if that is far enough from the last one.
+fn brushed(at: &QueryAt, there: [f64; 2]) -> Option<QueryAt> {
+    let QueryAt::Region { path, radius } = at else {
+        return None;
+    };
+    let [x, y] = path.last()?;
+    let far = (there[0] - x).hypot(there[1] - y) >= radius * BRUSH_STEP;
+    far.then(|| {
+        let mut path = path.clone();
+        path.push(there);
+        QueryAt::Region { path, radius: *radius }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canvas() -> Rect {
+        Rect::from_min_size(pos2(100.0, 50.0), vec2(400.0, 300.0))
+    }
+
+    #[test]
+    fn screen_and_pixels_are_inverse_at_any_zoom() {
+        let size = Size::new(64, 48);
+        for zoom in [0.5, 1.0, 7.0, 200.0] {
+            let view = View {
+                centre: [0.3, 0.8],
+                zoom,
+            };
+            let place = Placed::new(canvas(), size, view);
+            let [x, y] = place.pixel_at(place.on_screen([10.25, 20.5]));
+            assert!((x - 10.25).abs() < 1e-2 && (y - 20.5).abs() < 1e-2, "{x} {y}");
+            // The centre of the view is in the middle of the canvas.
+            let middle = place.pixel_at(canvas().center());
+            assert!((middle[0] + 0.5 - 0.3 * 64.0).abs() < 1e-2, "{middle:?}");
+        }
+        let fitted = Placed::new(canvas(), size, View::default());
+        assert_eq!(fitted.rect, canvas());
+    }
+
+    #[test]
+    fn a_region_moves_as_a_whole_and_grows_by_steps() {
+        let region = QueryAt::Region {
+            path: vec![[1.0, 2.0], [3.0, 2.0]],
+            radius: 2.0,
+        };
+        let moved = moved_to(&region, [11.0, 12.0]);
+        assert_eq!(
+            moved,
+            QueryAt::Region {
+                path: vec![[11.0, 12.0], [13.0, 12.0]],
+                radius: 2.0
+            }
+        );
+        assert_eq!(brushed(&region, [3.5, 2.0]), None);
+        assert!(brushed(&region, [9.0, 2.0]).is_some());
+        assert_eq!(brushed(&QueryAt::Point([0.0; 2]), [9.0, 2.0]), None);
+    }
+}

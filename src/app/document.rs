@@ -1,0 +1,293 @@
+//! What is looked at, and how: everything that undo goes back to and that a workspace file holds. What the workers
+//! make of it is not in here.
+
+use std::collections::BTreeMap;
+
+use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    activation::Id,
+    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    extract::{framing::WorkingSize, pass::VaeMode},
+    paint::{ColourMap, Interpolation},
+};
+
+/// Opacity of the heat map over its picture at the start.
+const HEAT_OPACITY: f32 = 0.7;
+/// Matches told of each pin in each picture at the start.
+const FIRST_TOP_K: usize = 3;
+
+/// What is looked at, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// The model, as the user named it; none before the first one is there.
+    pub model: Option<String>,
+    /// The pictures.
+    pub pictures: BTreeMap<Slot, PictureRef>,
+    /// What a pass is run with.
+    pub settings: RunSettings,
+    /// The activation looked at.
+    pub layer: Option<Id>,
+    /// The points and regions that were fixed, in the order they were made.
+    pub pins: Vec<Pin>,
+    /// The pin whose similarities are shown; none: those of the point under the pointer.
+    pub selected_pin: Option<u32>,
+    /// Matches told of each pin in each picture.
+    pub top_k: usize,
+    /// How things are drawn.
+    pub display: Display,
+    /// How PCA colours come about.
+    pub pca: PcaSettings,
+    /// What of PCA colours counts as background.
+    pub mask: Mask,
+    /// The channel that channel panes show, counted from 0.
+    pub channel: usize,
+    /// What part of the pictures is shown, where panes move together.
+    pub view: View,
+    /// Whether panes move together.
+    pub linked: bool,
+    /// The panes.
+    pub layout: Layout,
+}
+
+/// A picture that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureRef {
+    /// Where it comes from.
+    pub source: PictureSource,
+    /// Tells whether the file still holds the same pixels.
+    pub fingerprint: Option<u64>,
+}
+
+/// A point or region that similarities are shown to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Its number, from 1; its colour follows from it.
+    pub number: u32,
+    /// The picture it is in.
+    pub slot: Slot,
+    /// Where.
+    pub at: QueryAt,
+}
+
+/// How things are drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Display {
+    /// Colours of heat maps.
+    pub map: ColourMap,
+    /// Colours of channels, which have a sign.
+    pub channel_map: ColourMap,
+    /// Which scores the first and the last colour stand for.
+    pub range: RangeMode,
+    /// Exponent of the share of the range.
+    pub gamma: f32,
+    /// Opacity of the heat map over its picture.
+    pub opacity: f32,
+    /// Between the cells of heat maps.
+    pub interpolation: Interpolation,
+    /// The heat map also over the picture that the point is in.
+    pub on_source: bool,
+    /// Whether heat maps are drawn over pictures.
+    pub overlay: bool,
+    /// Lines between the cells.
+    pub grid: bool,
+    /// Numbers in cells that are large enough.
+    pub numbers: bool,
+    /// A magnifying glass at the pointer.
+    pub loupe: bool,
+}
+
+/// Which scores the ends of the colours stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RangeMode {
+    /// Each map from its own lowest to its own highest score.
+    #[default]
+    PerMap,
+    /// All maps from the lowest to the highest score of any of them.
+    Common,
+    /// The same two scores for all, whatever the maps hold.
+    Fixed([f32; 2]),
+}
+
+/// Background is told from foreground by the score of the first component.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Mask {
+    /// Whether background is left out.
+    pub on: bool,
+    /// Where foreground begins.
+    pub threshold: f32,
+    /// Whether foreground lies below the threshold instead of above it.
+    pub below: bool,
+}
+
+impl Mask {
+    /// Whether a position is foreground.
+    pub fn keeps(&self, first: f32) -> bool {
+        !self.on || (first > self.threshold) != self.below
+    }
+}
+
+/// What part of a picture is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The place in the middle of the pane, as shares (x, y) of the picture's width and height.
+    pub centre: [f32; 2],
+    /// How much larger than the largest size at which the whole picture fits.
+    pub zoom: f32,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            centre: [0.5; 2],
+            zoom: 1.0,
+        }
+    }
+}
+
+/// The panes and their places.
+pub type Layout = Tree<Pane>;
+
+/// One pane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pane {
+    /// What it shows.
+    pub kind: PaneKind,
+    /// Of which picture.
+    pub slot: Slot,
+    /// What part of it, where panes do not move together.
+    pub view: View,
+}
+
+/// What a pane shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PaneKind {
+    /// The picture, with the heat map over it.
+    Picture,
+    /// PCA colours.
+    Pca,
+    /// The heat map alone.
+    Heat,
+    /// One channel.
+    Channel,
+}
+
+impl PaneKind {
+    /// Every kind, in the order of menus.
+    pub const ALL: [Self; 4] = [Self::Picture, Self::Pca, Self::Heat, Self::Channel];
+
+    /// What it is called in menus and titles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Picture => "Picture",
+            Self::Pca => "PCA",
+            Self::Heat => "Heat map",
+            Self::Channel => "Channel",
+        }
+    }
+}
+
+impl Pane {
+    /// A pane that shows all of a picture.
+    pub fn new(kind: PaneKind, slot: Slot) -> Self {
+        Self {
+            kind,
+            slot,
+            view: View::default(),
+        }
+    }
+
+    /// Its title and accessible name: "PCA of A".
+    pub fn title(&self) -> String {
+        match self.kind {
+            PaneKind::Picture => format!("Picture {}", self.slot.name()),
+            kind => format!("{} of {}", kind.name(), self.slot.name()),
+        }
+    }
+}
+
+/// A row of picture and PCA for each of some slots.
+pub fn standard_layout(slots: &[Slot]) -> Layout {
+    let mut tiles = Tiles::default();
+    let mut rows = Vec::new();
+    for slot in slots {
+        let panes = [PaneKind::Picture, PaneKind::Pca].map(|kind| tiles.insert_pane(Pane::new(kind, *slot)));
+        let row = panes.map(|pane| tiles.insert_tab_tile(vec![pane]));
+        rows.push(tiles.insert_horizontal_tile(row.to_vec()));
+    }
+    let root = tiles.insert_new(Tile::Container(Container::Linear(Linear::new(LinearDir::Vertical, rows))));
+    Tree::new(egui::Id::unique("panes"), root, tiles)
+}
+
+impl Default for Display {
+    fn default() -> Self {
+        Self {
+            map: ColourMap::default(),
+            channel_map: ColourMap::Coolwarm,
+            range: RangeMode::default(),
+            gamma: 1.0,
+            opacity: HEAT_OPACITY,
+            interpolation: Interpolation::Bilinear,
+            on_source: false,
+            overlay: true,
+            grid: false,
+            numbers: true,
+            loupe: false,
+        }
+    }
+}
+
+impl Default for Document {
+    /// What a fresh window shows.
+    fn default() -> Self {
+        Self {
+            model: None,
+            pictures: BTreeMap::new(),
+            settings: RunSettings {
+                prompt: String::new(),
+                t: 0,
+                seed: 0,
+                ensemble: 1,
+                vae: VaeMode::Mean,
+                size: WorkingSize::ShortSide(0),
+            },
+            layer: None,
+            pins: Vec::new(),
+            selected_pin: None,
+            top_k: FIRST_TOP_K,
+            display: Display::default(),
+            pca: PcaSettings::default(),
+            mask: Mask::default(),
+            channel: 0,
+            view: View::default(),
+            linked: true,
+            layout: standard_layout(&[Slot::A, Slot::B]),
+        }
+    }
+}
+
+impl Document {
+    /// A pin by its number.
+    pub fn pin(&self, number: u32) -> Option<&Pin> {
+        self.pins.iter().find(|pin| pin.number == number)
+    }
+
+    /// The pin whose similarities are shown.
+    pub fn active_pin(&self) -> Option<&Pin> {
+        self.pin(self.selected_pin?)
+    }
+
+    /// The smallest number no pin has.
+    pub fn next_pin_number(&self) -> u32 {
+        (1..).find(|number| self.pin(*number).is_none()).unwrap_or(1)
+    }
+
+    /// The first slot without a picture.
+    pub fn free_slot(&self) -> Option<Slot> {
+        Slot::all().find(|slot| !self.pictures.contains_key(slot))
+    }
+}

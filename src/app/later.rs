@@ -1,0 +1,116 @@
+//! Answers of threads that live for one piece of work: dialogs, files, the clipboard.
+
+use std::{
+    path::PathBuf,
+    sync::mpsc::{Receiver, Sender},
+    thread,
+};
+
+use egui::Context;
+
+use super::{
+    App, Command, PathBox, PathPurpose,
+    messages::Level,
+    workspace::{OpenedWorkspace, WorkspaceFile},
+};
+use crate::{
+    engine::PictureSource,
+    error::Result,
+};
+
+/// What came of it.
+pub enum Later {
+    /// A path was picked.
+    Path(PathPurpose, PathBuf),
+    /// The desktop has no dialog to offer.
+    NoDialog(PathPurpose),
+    /// A workspace was read.
+    Workspace(Result<Box<OpenedWorkspace>>),
+    /// A workspace was written.
+    WorkspaceSaved(Result<PathBuf>),
+    /// A file or folder was written.
+    Written(Result<PathBuf>),
+    /// A picture from the clipboard is in a file.
+    Pasted(Result<PathBuf>),
+}
+
+/// The window's end.
+pub struct Inbox(pub(super) Receiver<Later>);
+
+impl Inbox {
+    /// What has come, if anything has.
+    pub fn take(&self) -> Option<Later> {
+        self.0.try_recv().ok()
+    }
+}
+
+/// Does something on a thread of its own and wakes the window with what came of it.
+pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce() -> Later + Send + 'static) {
+    let (answer, context) = (answer.clone(), context.clone());
+    thread::spawn(move || {
+        // A window that is gone needs no answer.
+        let _ = answer.send(work());
+        context.request_repaint();
+    });
+}
+
+impl App {
+    pub(super) fn take_later(&mut self, later: Later, context: &Context) {
+        match later {
+            Later::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
+            // The path can be typed.
+            Later::NoDialog(purpose) => {
+                let path_box = PathBox {
+                    purpose: Some(purpose),
+                    text: String::new(),
+                };
+                self.apply(Command::PathBox(path_box), context);
+            }
+            Later::Workspace(Ok(opened)) => self.show_workspace(*opened),
+            Later::WorkspaceSaved(Ok(path)) => {
+                self.state.memory.add_workspace(&path);
+                self.state
+                    .messages
+                    .tell(Level::Info, format!("Saved {}", path.display()));
+                self.state.workspace_path = Some(path);
+            }
+            Later::Written(Ok(path)) => {
+                self.state
+                    .messages
+                    .tell(Level::Info, format!("Saved {}", path.display()));
+            }
+            Later::Pasted(Ok(path)) => {
+                let slot = self.state.focused_slot();
+                self.apply(Command::OpenPicture(slot, PictureSource::File(path)), context);
+            }
+            Later::Workspace(Err(error))
+            | Later::WorkspaceSaved(Err(error))
+            | Later::Written(Err(error))
+            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::Error, error.to_string()),
+        }
+    }
+
+    /// Opens a workspace; what is seen stays until it has been read.
+    pub(super) fn open_workspace(&mut self, path: PathBuf) {
+        let context = self.textures.context().clone();
+        background(&self.later, &context, move || {
+            Later::Workspace(WorkspaceFile::read(&path).map(Box::new))
+        });
+    }
+
+    fn show_workspace(&mut self, opened: OpenedWorkspace) {
+        self.state.memory.add_workspace(&opened.path);
+        self.state.workspace_path = Some(opened.path);
+        self.state.missing.clear();
+        self.restore(opened.document);
+    }
+
+    /// Writes everything that is looked at.
+    pub(super) fn save_workspace(&mut self, path: PathBuf) {
+        let file = WorkspaceFile::of(&self.state);
+        let context = self.textures.context().clone();
+        background(&self.later, &context, move || {
+            Later::WorkspaceSaved(file.write(&path))
+        });
+    }
+}

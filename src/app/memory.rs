@@ -1,0 +1,128 @@
+//! What is remembered from one start to the next: recent files, the theme, and how the window was arranged.
+
+use std::path::{Path, PathBuf};
+
+use egui::ThemePreference;
+use serde::{Deserialize, Serialize};
+
+use super::document::{Display, Document, Layout};
+use crate::engine::PcaSettings;
+
+/// Recent files of a kind that are remembered.
+const MOST_RECENT: usize = 12;
+
+/// What is remembered from one start to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Pictures opened from files, the last one first.
+    pub pictures: Vec<PathBuf>,
+    /// Models, the last one first.
+    pub models: Vec<String>,
+    /// Workspaces opened or saved, the last one first.
+    pub workspaces: Vec<PathBuf>,
+    /// Dark, light, or as the system.
+    pub theme: ThemePreference,
+    /// Whether the left side is shown.
+    pub settings_shown: bool,
+    /// Whether the right side is shown.
+    pub inspector_shown: bool,
+    /// How things were drawn last.
+    pub display: Display,
+    /// How PCA colours were made last.
+    pub pca: PcaSettings,
+    /// Where the panes were.
+    pub layout: Option<Layout>,
+    /// Whether panes moved together.
+    pub linked: bool,
+    /// How much larger than standard the interface was.
+    pub zoom: f32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            pictures: Vec::new(),
+            models: Vec::new(),
+            workspaces: Vec::new(),
+            theme: ThemePreference::System,
+            settings_shown: true,
+            inspector_shown: true,
+            display: Display::default(),
+            pca: PcaSettings::default(),
+            layout: None,
+            linked: true,
+            zoom: 1.0,
+        }
+    }
+}
+
+impl Memory {
+    /// A fresh document, arranged as the last one was.
+    pub fn furnish(&self, document: &mut Document) {
+        document.display = self.display.clone();
+        document.pca = self.pca.clone();
+        document.linked = self.linked;
+        if let Some(layout) = self.layout.as_ref().filter(|layout| !layout.is_empty()) {
+            document.layout = layout.clone();
+        }
+    }
+
+    /// Remembers how a document is arranged.
+    pub fn take_arrangement(&mut self, document: &Document) {
+        self.display = document.display.clone();
+        self.pca = document.pca.clone();
+        self.linked = document.linked;
+        self.layout = Some(document.layout.clone());
+    }
+
+    /// Remembers a picture.
+    pub fn add_picture(&mut self, path: &Path) {
+        put_first(&mut self.pictures, path.to_owned());
+    }
+
+    /// Remembers a model.
+    pub fn add_model(&mut self, name: &str) {
+        put_first(&mut self.models, name.to_owned());
+    }
+
+    /// Remembers a workspace.
+    pub fn add_workspace(&mut self, path: &Path) {
+        put_first(&mut self.workspaces, path.to_owned());
+    }
+}
+
+fn put_first<T: PartialEq>(recent: &mut Vec<T>, item: T) {
+    recent.retain(|other| *other != item);
+    recent.insert(0, item);
+    recent.truncate(MOST_RECENT);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_is_first_and_none_is_there_twice() {
+        let mut memory = Memory::default();
+        for name in ["a", "b", "a"] {
+            memory.add_model(name);
+        }
+        assert_eq!(memory.models, ["a", "b"]);
+        for number in 0..2 * MOST_RECENT {
+            memory.add_picture(Path::new(&number.to_string()));
+        }
+        assert_eq!(memory.pictures.len(), MOST_RECENT);
+    }
+
+    #[test]
+    fn what_is_remembered_survives_being_written_down() -> serde_json::Result<()> {
+        let mut memory = Memory::default();
+        memory.take_arrangement(&Document::default());
+        let written = serde_json::to_string(&memory)?;
+        assert_eq!(serde_json::from_str::<Memory>(&written)?, memory);
+        // A program of another age wrote less, or more.
+        assert_eq!(serde_json::from_str::<Memory>("{\"of tomorrow\": 1}")?, Memory::default());
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! What the user is told besides what is shown: toasts that go by themselves, and a log that keeps everything.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime},
+};
+
+/// Lines that are kept.
+const LOG_LINES: usize = 500;
+/// How long a toast stays.
+const SHOWN: Duration = Duration::from_secs(6);
+
+/// How much a message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Something was done.
+    Info,
+    /// Something is not as was asked for.
+    Warning,
+    /// Something was not done.
+    Error,
+}
+
+impl Level {
+    /// A word for it: colour alone tells nobody anything.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "Done",
+            Self::Warning => "Note",
+            Self::Error => "Error",
+        }
+    }
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    /// When.
+    pub at: SystemTime,
+    /// How much it matters.
+    pub level: Level,
+    /// What happened.
+    pub text: String,
+}
+
+/// A message that goes by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Toast {
+    /// Its number.
+    pub number: u64,
+    /// How much it matters.
+    pub level: Level,
+    /// What happened.
+    pub text: String,
+    /// Seconds of the interface's clock at which it goes; none before it was first shown.
+    pub goes_at_secs: Option<f64>,
+}
+
+/// Toasts and log.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// Oldest first.
+    pub log: VecDeque<LogLine>,
+    /// Oldest first.
+    pub toasts: Vec<Toast>,
+    told: u64,
+}
+
+impl Messages {
+    /// Notes something in the log alone: it is shown where it belongs.
+    pub fn note(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        tracing::info!(?level, text, "told");
+        if self.log.len() >= LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(LogLine {
+            at: SystemTime::now(),
+            level,
+            text,
+        });
+    }
+
+    /// Tells something that has no place of its own.
+    pub fn tell(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        self.note(level, text.clone());
+        self.toast(level, text);
+    }
+
+    /// Shows a toast of what the log already has.
+    pub fn toast(&mut self, level: Level, text: String) {
+        self.told += 1;
+        // The same again replaces what still stands.
+        self.toasts.retain(|toast| toast.text != text);
+        self.toasts.push(Toast {
+            number: self.told,
+            level,
+            text,
+            goes_at_secs: None,
+        });
+    }
+
+    /// Lets toasts go whose time has come; gives the seconds until the next one goes. Errors stay until they are taken
+    /// away.
+    pub fn age(&mut self, now_secs: f64) -> Option<f64> {
+        for toast in &mut self.toasts {
+            toast.goes_at_secs.get_or_insert(now_secs + SHOWN.as_secs_f64());
+        }
+        let goes = |toast: &Toast| toast.goes_at_secs.filter(|_| toast.level != Level::Error);
+        self.toasts.retain(|toast| goes(toast).is_none_or(|at| at > now_secs));
+        let next = self.toasts.iter().filter_map(goes);
+        next.reduce(f64::min).map(|at| (at - now_secs).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toasts_go_and_errors_stay() {
+        let mut messages = Messages::default();
+        messages.tell(Level::Info, "saved");
+        messages.tell(Level::Error, "not saved");
+        messages.tell(Level::Info, "saved");
+        assert_eq!(messages.toasts.len(), 2, "the same again is no other");
+        let wait = messages.age(10.0);
+        assert_eq!(wait, Some(SHOWN.as_secs_f64()));
+        assert_eq!(messages.age(10.0 + SHOWN.as_secs_f64()), None);
+        let left: Vec<_> = messages.toasts.iter().map(|toast| toast.text.as_str()).collect();
+        assert_eq!(left, ["not saved"]);
+        assert_eq!(messages.log.len(), 3);
+    }
+
+    #[test]
+    fn the_log_is_bounded() {
+        let mut messages = Messages::default();
+        for line in 0..2 * LOG_LINES {
+            messages.note(Level::Info, line.to_string());
+        }
+        assert_eq!(messages.log.len(), LOG_LINES);
+        assert_eq!(messages.log[0].text, LOG_LINES.to_string());
+    }
+}

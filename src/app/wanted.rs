@@ -1,0 +1,203 @@
+//! What is asked of the workers: whatever is wanted and was not asked for yet.
+
+use super::{
+    App, PointAt,
+    arrange::panes,
+    document::{Document, PaneKind},
+    state::{State, representative},
+};
+use crate::{
+    activation::Id,
+    engine::{
+        ChannelQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, Request, RunSettings, ViewRequest,
+    },
+};
+
+/// What the workers were asked last: a request is sent when what is wanted differs.
+#[derive(Default)]
+pub struct Sent {
+    pub(super) run: Option<RunWanted>,
+    pca: Option<PcaQuery>,
+    query: Option<Query>,
+    matches: Option<MatchesQuery>,
+    channels: Option<(Id, PassId)>,
+    channel: Option<ChannelQuery>,
+}
+
+/// What a run depends on: settings, activation, model, and the pictures.
+#[derive(PartialEq)]
+pub(super) struct RunWanted(RunSettings, Id, u64, Vec<u64>);
+
+impl App {
+    pub(super) fn ask_for_what_is_wanted(&mut self) {
+        self.ask_for_runs();
+        let state = &self.state;
+        let views = [
+            new(&mut self.sent.query, wanted_query(state), |before, now| same_query(state, before, now))
+                .map(ViewRequest::Query),
+            new(&mut self.sent.matches, wanted_matches(state), PartialEq::eq).map(ViewRequest::Matches),
+            new(&mut self.sent.pca, wanted_pca(state), PartialEq::eq).map(ViewRequest::Pca),
+            new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
+                .map(|(id, pass)| ViewRequest::Channels { id, pass }),
+            new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
+        ];
+        for view in views.into_iter().flatten() {
+            self.engine.send(Request::View(view));
+        }
+        if self.state.document.pins.is_empty() {
+            self.state.matches = None;
+        }
+    }
+
+    fn ask_for_runs(&mut self) {
+        let state = &mut self.state;
+        // What a held key shows is there or is not.
+        if state.hold.is_some() {
+            return;
+        }
+        let (true, Some(id)) = (state.needs_run(), state.layer()) else {
+            // What is wanted is there: wanted again after something else, it is asked for again.
+            self.sent.run = None;
+            return;
+        };
+        let settings = state.document.settings.clone();
+        let wanted = RunWanted(settings.clone(), id, state.model.generation, state.numbers());
+        let may_run = state.run.asked || state.run_is_cheap();
+        if may_run && self.sent.run.as_ref() != Some(&wanted) {
+            state.run.running = Some(0.0);
+            self.engine.send(Request::Run { settings, id });
+            self.sent.run = Some(wanted);
+        }
+    }
+
+    /// Whether colours, similarities or matches of what is looked at are still to come.
+    pub(super) fn views_are_awaited(&self) -> bool {
+        let state = &self.state;
+        if state.view_error.is_some() {
+            return false;
+        }
+        let pca = wanted_pca(state).is_some_and(|query| {
+            let shown = |slot| state.slot(slot).pca.as_ref().is_some_and(|view| view.query == query);
+            !query.passes.iter().all(|(slot, _)| shown(*slot))
+        });
+        let heat = wanted_query(state)
+            .is_some_and(|query| state.heat.as_ref().is_none_or(|heat| !same_query(state, &heat.query, &query)));
+        let matches = wanted_matches(state)
+            .is_some_and(|query| state.matches.as_ref().is_none_or(|matches| matches.query != query));
+        let channel = wanted_channel(state)
+            .is_some_and(|query| state.channel.as_ref().is_none_or(|channel| channel.query != query));
+        pca || heat || matches || channel
+    }
+}
+
+/// What is to be sent: what is wanted, if it is not what was sent.
+fn new<T: Clone>(sent: &mut Option<T>, wanted: Option<T>, same: impl Fn(&T, &T) -> bool) -> Option<T> {
+    let wanted = wanted?;
+    if sent.as_ref().is_some_and(|sent| same(sent, &wanted)) {
+        return None;
+    }
+    *sent = Some(wanted.clone());
+    Some(wanted)
+}
+
+fn shows(document: &Document, kind: PaneKind) -> bool {
+    panes(&document.layout).iter().any(|(_, pane)| pane.kind == kind)
+}
+
+/// The layer, where it is one that has vectors.
+fn features(state: &State) -> Option<Id> {
+    state.layer().filter(|id| !id.is_map())
+}
+
+/// How the PCA colours of the pictures that are there are made.
+pub fn wanted_pca(state: &State) -> Option<PcaQuery> {
+    let passes = state.shown_passes();
+    let id = features(state).filter(|_| !passes.is_empty() && shows(&state.document, PaneKind::Pca))?;
+    Some(PcaQuery {
+        id,
+        passes,
+        settings: state.document.pca.clone(),
+    })
+}
+
+/// What is similar to the selected pin or to the point under the pointer.
+pub fn wanted_query(state: &State) -> Option<Query> {
+    let (slot, at) = state.query_at()?;
+    state.cell_at(PointAt {
+        slot,
+        at: representative(&at)?,
+    })?;
+    let targets = state.shown_passes();
+    let (_, source) = *targets.iter().find(|(other, _)| *other == slot)?;
+    Some(Query {
+        id: state.layer()?,
+        source,
+        at,
+        targets,
+        drop_massive: state.document.pca.drop_massive,
+    })
+}
+
+fn wanted_matches(state: &State) -> Option<MatchesQuery> {
+    let targets = state.shown_passes();
+    let pass_of = |slot| targets.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
+    let pins: Vec<PinQuery> = state
+        .document
+        .pins
+        .iter()
+        .filter_map(|pin| {
+            Some(PinQuery {
+                pin: pin.number,
+                source: pass_of(pin.slot)?,
+                at: pin.at.clone(),
+            })
+        })
+        .collect();
+    let id = features(state).filter(|_| !pins.is_empty())?;
+    Some(MatchesQuery {
+        id,
+        pins,
+        targets,
+        top_k: state.document.top_k,
+        drop_massive: state.document.pca.drop_massive,
+    })
+}
+
+fn wanted_channels(state: &State) -> Option<(Id, PassId)> {
+    let id = features(state)?;
+    let passes = state.shown_passes();
+    let focused = state.focused_slot();
+    let of_focused = passes.iter().find(|(slot, _)| *slot == focused);
+    let (_, pass) = of_focused.or(passes.first())?;
+    let shown = state.memory.inspector_shown || shows(&state.document, PaneKind::Channel);
+    shown.then_some((id, *pass))
+}
+
+fn wanted_channel(state: &State) -> Option<ChannelQuery> {
+    let id = features(state)?;
+    let passes = state.shown_passes();
+    let shown = shows(&state.document, PaneKind::Channel) && !passes.is_empty();
+    // Another layer may have fewer channels; how many is known when their figures have come.
+    let known = state.channels.as_ref().filter(|channels| channels.id == id)?;
+    let channel = state.document.channel.min(known.channels.len().saturating_sub(1));
+    shown.then_some(ChannelQuery { id, channel, passes })
+}
+
+/// Whether two queries ask the same: a pointer that moves inside one cell asks nothing new.
+fn same_query(state: &State, before: &Query, now: &Query) -> bool {
+    let (QueryAt::Point(before_at), QueryAt::Point(now_at)) = (&before.at, &now.at) else {
+        return before == now;
+    };
+    let but_point = |query: &Query| Query {
+        at: QueryAt::Point([0.0; 2]),
+        ..query.clone()
+    };
+    if but_point(before) != but_point(now) {
+        return false;
+    }
+    let Some((slot, _)) = now.targets.iter().find(|(_, pass)| *pass == now.source) else {
+        return false;
+    };
+    let cell = |at: [f64; 2]| state.cell_at(PointAt { slot: *slot, at });
+    cell(*before_at) == cell(*now_at)
+}
