@@ -235,6 +235,33 @@ pub enum ViewRequest {
     },
 }
 
+impl Request {
+    /// The kind of work this is.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::LoadModel { .. } => Work::Model,
+            Self::OpenPicture { slot, .. } | Self::ClosePicture { slot } | Self::SwapPictures { a: slot, .. } => {
+                Work::Picture(*slot)
+            }
+            Self::Run { .. } | Self::Cancel => Work::Run,
+            Self::Extract { job, .. } | Self::CancelExtract { job } => Work::Extract { job: *job },
+            Self::View(view) => view.work(),
+            #[cfg(test)]
+            Self::Panic => Work::Run,
+        }
+    }
+}
+
+impl ViewRequest {
+    /// The kind of work this is.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::Query(_) | Self::Matches(_) | Self::Pca(_) | Self::Channels { .. } | Self::Channel(_) => Work::View,
+            Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
+        }
+    }
+}
+
 /// What of a picture is compared, in its own pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
