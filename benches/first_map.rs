@@ -7,7 +7,10 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use criterion::{Criterion, criterion_group, criterion_main};
 use featscope::{
     activation::Id,
-    engine::{DEFAULT_CACHE_BYTES, Engine, Event, PictureSource, Request, RunSettings, Slot, ViewRequest},
+    engine::{
+        DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
+        ViewRequest,
+    },
     extract::{
         framing::WorkingSize,
         model::{DeviceChoice, Precision},
@@ -59,11 +62,11 @@ fn first_pca(engine: &Engine, id: Id, t: u32) {
         Event::Captured { capture, .. } => Some(capture.pass),
         _ => None,
     });
-    engine.send(Request::View(ViewRequest::Pca {
+    engine.send(Request::View(ViewRequest::Pca(PcaQuery {
         id,
         passes: vec![(Slot::A, pass)],
-        joint: true,
-    }));
+        settings: PcaSettings::default(),
+    })));
     black_box(until(engine, |event| match event {
         Event::Pca(view) => Some(view),
         _ => None,

@@ -135,9 +135,32 @@ impl FeatureMap {
         Self::from_positions(range.len(), self.grid, vectors)
     }
 
+    /// A map of all channels but some; numbers that name no channel are passed over. At least one channel has to stay.
+    pub fn without_channels(&self, left_out: &[usize]) -> Result<Self> {
+        let mut stays = vec![true; self.channels];
+        for &channel in left_out {
+            if let Some(stays) = stays.get_mut(channel) {
+                *stays = false;
+            }
+        }
+        let vectors = self
+            .vectors
+            .chunks_exact(self.channels)
+            .flat_map(|vector| vector.iter().zip(&stays).filter(|(_, stays)| **stays))
+            .map(|(&x, _)| x)
+            .collect();
+        let channels = stays.iter().filter(|stays| **stays).count();
+        Self::from_positions(channels, self.grid, vectors)
+    }
+
     /// Bytes this map keeps in memory.
     pub fn bytes(&self) -> usize {
-        (self.vectors.len() + self.inverse_norms.len()) * size_of::<f32>()
+        Self::bytes_of(self.channels, self.grid)
+    }
+
+    /// Bytes that a map of this shape keeps in memory.
+    pub const fn bytes_of(channels: usize, grid: Grid) -> usize {
+        (channels + 1) * grid.positions() * size_of::<f32>()
     }
 }
 

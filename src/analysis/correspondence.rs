@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     matrix::{View, product},
     sample::Axis,
-    similarity::{Peak, check_query, dot, dot_wide, interpolated_vector, inverse_norm},
+    similarity::{Peak, arg_max, check_query, cosine_to_all, dot, dot_wide, interpolated_vector, inverse_norm},
 };
 use crate::{
     activation::{FeatureMap, Grid},
@@ -256,7 +256,7 @@ fn unit_vectors(map: &FeatureMap) -> Vec<f32> {
 const NOTHING_YET: f32 = f32::NEG_INFINITY;
 
 fn first_highest(scores: &[f32]) -> Peak {
-    super::similarity::arg_max(scores).unwrap_or(Peak {
+    arg_max(scores).unwrap_or(Peak {
         position: 0,
         score: NOTHING_YET,
     })
@@ -299,6 +299,28 @@ fn higher_of_each(mut left: Vec<Peak>, right: Vec<Peak>) -> Vec<Peak> {
         }
     }
     left
+}
+
+/// Where one gets from a match on the way back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WayBack {
+    /// The first position of the source that is most similar to the match, row-major.
+    pub position: usize,
+    /// Distance from there to the nearest position one came from, in cells; 0 where the match is mutual.
+    pub cycle_error: f32,
+}
+
+/// The way from a `vector` of the target back to `source`, having come from the positions `from`. `None` where no
+/// position of the source has a cosine with it.
+pub fn way_back(vector: &[f32], source: &FeatureMap, from: &[usize]) -> Result<Option<WayBack>> {
+    let nearest = arg_max(&cosine_to_all(vector, source)?);
+    Ok(nearest.map(|peak| WayBack {
+        position: peak.position,
+        cycle_error: from
+            .iter()
+            .map(|&own| cell_distance(source.grid(), own, peak.position))
+            .fold(f32::INFINITY, f32::min),
+    }))
 }
 
 fn cell_distance(grid: Grid, a: usize, b: usize) -> f32 {

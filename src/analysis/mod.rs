@@ -7,6 +7,7 @@ pub mod colour;
 pub mod correspondence;
 mod eigen;
 mod lanczos;
+pub mod massive;
 mod matrix;
 pub mod pca;
 pub mod pool;

@@ -102,6 +102,18 @@ impl Scores {
             .chunks_exact(self.components.max(1))
             .filter_map(move |row| row.get(index).copied())
     }
+
+    /// Scores of some components, in this order; those that do not exist are 0 everywhere.
+    pub fn of_components(&self, indices: &[usize]) -> Self {
+        let rows = self.values.chunks_exact(self.components.max(1));
+        Self {
+            grid: self.grid,
+            components: indices.len(),
+            values: rows
+                .flat_map(|row| indices.iter().map(|&index| row.get(index).copied().unwrap_or(0.0)))
+                .collect(),
+        }
+    }
 }
 
 /// Fits a basis to all positions of all maps together.

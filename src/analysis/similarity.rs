@@ -104,6 +104,23 @@ pub fn cell_vector(map: &FeatureMap, row: usize, column: usize) -> Result<&[f32]
     )))
 }
 
+/// The mean of the unit vectors of some positions, C numbers: each has the same say, however long its vector is. Zeros
+/// where there are none; positions outside of the map are an error.
+pub fn mean_unit_vector(map: &FeatureMap, positions: &[usize]) -> Result<Vec<f32>> {
+    let all = map.grid().positions();
+    if let Some(outside) = positions.iter().find(|position| **position >= all) {
+        return Err(Error::usage(format!("position {outside} is outside a map of {all}")));
+    }
+    let mut sum = vec![0.0_f64; map.channels()];
+    for &position in positions {
+        let scale = map.inverse_norms()[position];
+        let terms = map.vector(position).iter().map(|x| f64::from(x * scale));
+        sum.iter_mut().zip(terms).for_each(|(sum, x)| *sum += x);
+    }
+    let count = positions.len().max(1) as f64;
+    Ok(sum.into_iter().map(|sum| (sum / count) as f32).collect())
+}
+
 /// The vector at a continuous feature coordinate, C numbers: bilinear between the four cells around it. Cell (0, 0) is
 /// at (0.0, 0.0); coordinates beyond the outer cells are taken at the border. NaN is an error.
 pub fn interpolated_vector(map: &FeatureMap, y: f64, x: f64) -> Result<Vec<f32>> {

@@ -1,228 +1,207 @@
-//! The worker that looks at the maps that are kept: colours, similarities, files.
+//! The worker that compares the maps that are kept: heat maps, matches, channels, files. It does only what is quick, so
+//! that a heat map follows the pointer.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{Arc, mpsc::Receiver},
-};
+use std::path::Path;
+
+use rayon::prelude::*;
 
 use super::{
-    Events,
-    cache::{PassInfo, SharedCache},
+    desk::{Desk, Unseen, check_extension, saved},
     extractor::attention_sources,
-    message::{Event, HeatView, Match, PassId, PcaView, Query, Slot, TargetHeat, ViewRequest, Work},
-    recover::recovered,
+    message::{
+        ChannelQuery, ChannelView, ChannelsView, Event, HeatView, Match, MatchesQuery, MatchesView, PassId, PinMatches,
+        PinQuery, Query, RankedMatch, Slot, TargetHeat, TargetMatches, ViewRequest,
+    },
+    reduced::Reduced,
+    region::{cells_at, positions_of, unseen},
 };
 use crate::{
     activation::{FeatureMap, Grid, Id},
     analysis::{
         attention::{attention_row, mean_over_heads},
-        colour::{self, ColourRange, RangeRule},
-        pca::{self, PcaBasis, PcaOptions, Scores},
-        similarity::{cell_vector, cosine_to_all, top_k},
+        correspondence::way_back,
+        massive::{channel_figures, massive_channels, mean_cosine},
+        similarity::{Peak, cosine_to_all, mean_unit_vector, top_k},
     },
     error::{Error, Result},
     extract::{
         array::Array,
         framing::Framing,
+        memory,
         output::{is_file_path, replace_file, write_npy, write_png, write_safetensors},
         request::StoreFormat,
     },
     paint::{ScoreMap, ScoreStyle, render_scores},
 };
 
-/// Most similar positions that are told.
+/// Most similar positions that are told with a heat map.
 const TOLD_MATCHES: usize = 5;
-/// Width of a saved PCA picture, in pixels.
-const SAVED_WIDTH: usize = 512;
 
-/// Looks at maps; see the [module's words](super).
+/// Compares maps; see the [module's words](super).
 pub struct Analyst {
-    inbox: Receiver<ViewRequest>,
-    events: Events,
-    cache: SharedCache,
-    /// The basis last fitted and what it was fitted on: switching between pictures asks for it again and again.
-    basis: Option<(BasisKey, Arc<PcaBasis>)>,
-}
-
-type BasisKey = (Id, Vec<PassId>);
-
-/// Why a view was not made.
-enum Unseen {
-    /// The map is not kept (any more).
-    Missing(Id, PassId),
-    Failed(Error),
-}
-
-impl From<Error> for Unseen {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Requests of which only the latest counts.
-#[derive(PartialEq, Eq, Hash)]
-enum Kind {
-    Pca,
-    Query,
-    /// Every save is done.
-    Save(usize),
+    desk: Desk,
+    reduced: Reduced,
 }
 
 impl Analyst {
     /// An analyst that has looked at nothing yet.
-    pub(super) fn new(inbox: Receiver<ViewRequest>, events: Events, cache: SharedCache) -> Self {
-        Self {
-            inbox,
-            events,
-            cache,
-            basis: None,
-        }
+    pub(super) fn new(desk: Desk) -> Self {
+        let reduced = Reduced::new(desk.clone());
+        Self { desk, reduced }
     }
 
-    /// Works until the engine is dropped.
-    pub(super) fn run(&mut self) {
-        while let Ok(first) = self.inbox.recv() {
-            let mut waiting = vec![first];
-            waiting.extend(self.inbox.try_iter());
-            for request in latest_of_each_kind(waiting) {
-                if let Err(message) = recovered(|| self.handle(&request)) {
-                    self.events.tell(Event::Recovered { message });
-                }
-            }
-        }
-    }
-
-    fn handle(&mut self, request: &ViewRequest) {
-        let work = match request {
-            ViewRequest::Pca { .. } | ViewRequest::Query(_) => Work::View,
-            _ => Work::Save,
+    /// Tells the answer to a request.
+    pub(super) fn answer(&mut self, request: &ViewRequest) -> Result<(), Unseen> {
+        let told = match request {
+            ViewRequest::Query(query) => Event::Heat(self.heat(query)?),
+            ViewRequest::Matches(query) => Event::Matches(self.matches(query)?),
+            ViewRequest::Channels { id, pass } => Event::Channels(self.channels(*id, *pass)?),
+            ViewRequest::Channel(query) => Event::Channel(self.channel(query)?),
+            ViewRequest::SaveMap { id, pass, path } => self.save_map(*id, *pass, path)?,
+            ViewRequest::SaveHeat { query, style, path } => self.save_heat(query, style, path)?,
+            // The colourist's.
+            ViewRequest::Pca(_) | ViewRequest::SavePca { .. } | ViewRequest::SaveBasis { .. } => return Ok(()),
         };
-        match self.answer(request) {
-            Ok(()) => {}
-            Err(Unseen::Missing(id, pass)) => self.events.tell(Event::Missing { id, pass }),
-            Err(Unseen::Failed(error)) => self.events.tell(Event::Failed { work, error }),
-        }
-    }
-
-    fn answer(&mut self, request: &ViewRequest) -> Result<(), Unseen> {
-        match request {
-            ViewRequest::Pca { id, passes, joint } => self.pca(*id, passes, *joint),
-            ViewRequest::Query(query) => {
-                let heat = self.heat(query)?;
-                self.events.tell(Event::Heat(heat));
-                Ok(())
-            }
-            ViewRequest::SaveMap { id, pass, path } => self.save_map(*id, *pass, path),
-            ViewRequest::SavePca { id, pass, basis, path } => self.save_pca(*id, *pass, basis, path),
-            ViewRequest::SaveHeat { query, style, path } => self.save_heat(query, style, path),
-        }
-    }
-
-    fn map(&self, pass: PassId, id: Id) -> Result<Arc<FeatureMap>, Unseen> {
-        self.cache.lock().get(pass, id).ok_or(Unseen::Missing(id, pass))
-    }
-
-    fn info(&self, pass: PassId, id: Id) -> Result<PassInfo, Unseen> {
-        self.cache.lock().info(pass).cloned().ok_or(Unseen::Missing(id, pass))
-    }
-
-    fn pca(&mut self, id: Id, passes: &[(Slot, PassId)], joint: bool) -> Result<(), Unseen> {
-        if id.is_map() {
-            return Err(Error::usage(format!("{id} is an attention map: it has no PCA, click for its rows")).into());
-        }
-        let all: Vec<PassId> = passes.iter().map(|(_, pass)| *pass).collect();
-        let groups: Vec<Vec<PassId>> = if joint {
-            vec![all]
-        } else {
-            all.into_iter().map(|pass| vec![pass]).collect()
-        };
-        for group in groups {
-            let (basis, scores, range) = self.coloured(id, &group)?;
-            for (pass, scores) in group.iter().zip(&scores) {
-                let Some((slot, _)) = passes.iter().find(|(_, other)| other == pass) else {
-                    continue;
-                };
-                let picture = colour::colour(scores, &range);
-                self.events.tell(Event::Pca(PcaView {
-                    slot: *slot,
-                    id,
-                    pass: *pass,
-                    grid: Grid::new(picture.height, picture.width),
-                    rgb: picture.rgb,
-                    explained: basis.explained_variance_ratio.clone(),
-                    joint,
-                }));
-            }
-        }
+        self.desk.tell(told);
         Ok(())
     }
 
-    /// Basis, scores and common colour range of some passes.
-    fn coloured(&mut self, id: Id, passes: &[PassId]) -> Result<(Arc<PcaBasis>, Vec<Scores>, ColourRange), Unseen> {
-        let maps = passes
-            .iter()
-            .map(|pass| self.map(*pass, id))
-            .collect::<Result<Vec<_>, _>>()?;
-        let key = (id, passes.to_vec());
-        let basis = match &self.basis {
-            Some((known, basis)) if *known == key => Arc::clone(basis),
-            _ => {
-                let maps: Vec<&FeatureMap> = maps.iter().map(AsRef::as_ref).collect();
-                let basis = Arc::new(pca::fit(&maps, &PcaOptions::default())?);
-                self.basis = Some((key, Arc::clone(&basis)));
-                basis
-            }
-        };
-        let scores = maps.iter().map(|map| basis.project(map)).collect::<Result<Vec<_>>>()?;
-        let range = ColourRange::of(&scores.iter().collect::<Vec<_>>(), RangeRule::MinMax)?;
-        Ok((basis, scores, range))
-    }
-
-    fn heat(&self, query: &Query) -> Result<HeatView, Unseen> {
-        let info = self.info(query.source, query.id)?;
-        if let Some([queries, keys]) = attention_sources(query.id) {
-            let heads = info.heads.get(&query.id).copied().unwrap_or(1);
-            let (queries, keys) = (self.map(query.source, queries)?, self.map(query.source, keys)?);
-            let cell = cell_under(&info.framing, query.at, queries.grid())?;
-            let row = attention_row(&queries, &keys, heads, queries.grid().index(cell.0, cell.1))?;
-            let scores = mean_over_heads(&row, heads);
-            // Self-attention knows one picture: its own.
-            let own = query.targets.iter().filter(|(_, pass)| *pass == query.source);
-            let targets = own
-                .map(|(slot, _)| target_heat(*slot, keys.grid(), &info.framing, scores.clone()))
-                .collect();
-            return Ok(HeatView {
-                query: query.clone(),
-                cell,
-                targets,
-                attention: true,
-            });
+    fn heat(&mut self, query: &Query) -> Result<HeatView, Unseen> {
+        if let Some(sources) = attention_sources(query.id) {
+            return self.attention(query, sources);
         }
-        let source = self.map(query.source, query.id)?;
-        let cell = cell_under(&info.framing, query.at, source.grid())?;
-        let vector = cell_vector(&source, cell.0, cell.1)?;
+        let source = self
+            .reduced
+            .map(query.id, query.source, query.source, query.drop_massive)?;
+        let framing = self.desk.info(query.source, query.id)?.framing;
+        let cells = cells_at(&query.at, &framing, source.grid()).ok_or_else(|| unseen(&query.at))?;
+        let vector = mean_unit_vector(&source, &positions_of(&cells, source.grid()))?;
         let mut targets = Vec::with_capacity(query.targets.len());
         for (slot, pass) in &query.targets {
-            let (map, info) = (self.map(*pass, query.id)?, self.info(*pass, query.id)?);
-            targets.push(target_heat(
-                *slot,
-                map.grid(),
-                &info.framing,
-                cosine_to_all(vector, &map)?,
-            ));
+            let map = self.reduced.map(query.id, *pass, query.source, query.drop_massive)?;
+            let framing = self.desk.info(*pass, query.id)?.framing;
+            targets.push(target_heat(*slot, map.grid(), &framing, cosine_to_all(&vector, &map)?));
         }
         Ok(HeatView {
             query: query.clone(),
-            cell,
+            cells,
             targets,
             attention: false,
         })
     }
 
-    fn save_map(&self, id: Id, pass: PassId, path: &Path) -> Result<(), Unseen> {
+    /// The attention rows of the cells compared: their mean, which sums to 1 as each of them does. Massive channels stay:
+    /// these are the weights the model itself uses.
+    fn attention(&self, query: &Query, sources: [Id; 2]) -> Result<HeatView, Unseen> {
+        let info = self.desk.info(query.source, query.id)?;
+        let heads = info.heads(query.id);
+        let [queries, keys] = sources.map(|source| self.desk.map(query.source, source));
+        let (queries, keys) = (queries?, keys?);
+        let cells = cells_at(&query.at, &info.framing, queries.grid()).ok_or_else(|| unseen(&query.at))?;
+        let rows = positions_of(&cells, queries.grid())
+            .into_par_iter()
+            .map(|position| {
+                let row = attention_row(&queries, &keys, heads, position)?;
+                Ok(mean_over_heads(&row, heads))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // All rows one after the other are what the mean over heads takes, too.
+        let scores = mean_over_heads(&rows.concat(), rows.len());
+        // Self-attention knows one picture: its own.
+        let own = query.targets.iter().filter(|(_, pass)| *pass == query.source);
+        let targets = own
+            .map(|(slot, _)| target_heat(*slot, keys.grid(), &info.framing, scores.clone()))
+            .collect();
+        Ok(HeatView {
+            query: query.clone(),
+            cells,
+            targets,
+            attention: true,
+        })
+    }
+
+    /// Attention maps have no matches: their weights stay within one picture.
+    fn matches(&mut self, query: &MatchesQuery) -> Result<MatchesView, Unseen> {
+        let mut pins = Vec::new();
+        for pin in query.pins.iter().filter(|_| !query.id.is_map()) {
+            pins.extend(self.pin_matches(query, pin)?);
+        }
+        Ok(MatchesView {
+            query: query.clone(),
+            pins,
+        })
+    }
+
+    /// None where the model does not see the pin.
+    fn pin_matches(&mut self, query: &MatchesQuery, pin: &PinQuery) -> Result<Option<PinMatches>, Unseen> {
+        let source = self.reduced.map(query.id, pin.source, pin.source, query.drop_massive)?;
+        let framing = self.desk.info(pin.source, query.id)?.framing;
+        let Some(cells) = cells_at(&pin.at, &framing, source.grid()) else {
+            return Ok(None);
+        };
+        let positions = positions_of(&cells, source.grid());
+        let vector = mean_unit_vector(&source, &positions)?;
+        let mut targets = Vec::with_capacity(query.targets.len());
+        for (slot, pass) in &query.targets {
+            let target = self.reduced.map(query.id, *pass, pin.source, query.drop_massive)?;
+            let target_framing = self.desk.info(*pass, query.id)?.framing;
+            let ranked = |peak: Peak| -> Result<Option<RankedMatch>> {
+                let back = way_back(target.vector(peak.position), &source, &positions)?;
+                Ok(back.map(|back| RankedMatch {
+                    found: match_at(peak, target.grid(), &target_framing),
+                    back: framing.original_from_cell(source.grid().row_column(back.position), source.grid()),
+                    mutual: positions.contains(&back.position),
+                    cycle_cells: back.cycle_error,
+                }))
+            };
+            let peaks = top_k(&cosine_to_all(&vector, &target)?, query.top_k);
+            let best = peaks
+                .into_par_iter()
+                .filter_map(|peak| ranked(peak).transpose())
+                .collect::<Result<Vec<_>>>()?;
+            targets.push(TargetMatches { slot: *slot, best });
+        }
+        Ok(Some(PinMatches {
+            pin: pin.pin,
+            cells,
+            targets,
+        }))
+    }
+
+    fn channels(&self, id: Id, pass: PassId) -> Result<ChannelsView, Unseen> {
+        let map = self.desk.map(pass, id)?;
+        let channels = channel_figures(&map);
+        let massive = massive_channels(&channels);
+        let whole = mean_cosine(&map);
+        let without = if massive.is_empty() {
+            whole
+        } else {
+            mean_cosine(&map.without_channels(&massive)?)
+        };
+        Ok(ChannelsView {
+            id,
+            pass,
+            channels,
+            massive,
+            mean_cosine: [whole, without],
+        })
+    }
+
+    fn channel(&self, query: &ChannelQuery) -> Result<ChannelView, Unseen> {
+        let mut maps = Vec::with_capacity(query.passes.len());
+        for (slot, pass) in &query.passes {
+            let map = self.desk.map(*pass, query.id)?;
+            maps.push((*slot, map.grid(), channel_values(&map, query)?));
+        }
+        Ok(ChannelView {
+            query: query.clone(),
+            maps,
+        })
+    }
+
+    fn save_map(&self, id: Id, pass: PassId, path: &Path) -> Result<Event, Unseen> {
         check_extension(path, &["npy", "safetensors"])?;
-        let (map, info) = (self.map(pass, id)?, self.info(pass, id)?);
+        let (map, info) = (self.desk.map(pass, id)?, self.desk.info(pass, id)?);
         let grid = map.grid();
         let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
         if is_file_path(path) {
@@ -231,25 +210,11 @@ impl Analyst {
         } else {
             replace_file(path, |temporary| write_npy(temporary, &array, StoreFormat::F32))?;
         }
-        self.tell_saved(path);
-        Ok(())
-    }
-
-    fn save_pca(&mut self, id: Id, pass: PassId, basis: &[PassId], path: &Path) -> Result<(), Unseen> {
-        check_extension(path, &["png"])?;
-        let (_, scores, range) = self.coloured(id, basis)?;
-        let shown = basis.iter().zip(&scores).find(|(other, _)| **other == pass);
-        let (_, scores) = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
-        let large = colour::colour(scores, &range).resized_nearest(SAVED_WIDTH);
-        replace_file(path, |temporary| {
-            write_png(temporary, [large.width, large.height], &large.rgb)
-        })?;
-        self.tell_saved(path);
-        Ok(())
+        Ok(saved(path))
     }
 
     /// The heat map of the first target, over the part of the picture that the model sees.
-    fn save_heat(&self, query: &Query, style: &ScoreStyle, path: &Path) -> Result<(), Unseen> {
+    fn save_heat(&mut self, query: &Query, style: &ScoreStyle, path: &Path) -> Result<Event, Unseen> {
         check_extension(path, &["png"])?;
         let view = self.heat(query)?;
         let shown = query.targets.iter().find_map(|(slot, pass)| {
@@ -257,8 +222,15 @@ impl Analyst {
             Some((target, *pass))
         });
         let (target, pass) = shown.ok_or_else(|| Error::usage("there is no heat map to save"))?;
-        let info = self.info(pass, query.id)?;
+        let info = self.desk.info(pass, query.id)?;
         let size = info.picture.size();
+        // The colours of the scores, and the picture under them.
+        const BYTES_PER_PIXEL: usize = 4 + 3;
+        memory::check(
+            size.pixels().saturating_mul(BYTES_PER_PIXEL),
+            "a heat map over this picture",
+            "save one over a smaller picture",
+        )?;
         let scores = ScoreMap::new(target.grid, target.scores.clone())?;
         // The map covers what the model sees; in shares of that part, the whole picture reaches beyond 0 to 1.
         let [left, top, right, bottom] = info.framing.seen();
@@ -281,69 +253,38 @@ impl Analyst {
             .flat_map(|(under, over)| [0, 1, 2].map(|channel| blend(under[channel], over[channel], over[3])))
             .collect();
         replace_file(path, |temporary| write_png(temporary, [size.width, size.height], &rgb))?;
-        self.tell_saved(path);
-        Ok(())
+        Ok(saved(path))
     }
-
-    fn tell_saved(&self, path: &Path) {
-        self.events.tell(Event::Saved { path: path.to_owned() });
-    }
-}
-
-/// A file whose name promises another format than it holds helps nobody.
-fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
-    let extension = path.extension().unwrap_or_default();
-    if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "cannot write {}: the name has to end in .{}",
-        path.display(),
-        known.join(" or .")
-    )))
-}
-
-fn cell_under(framing: &Framing, at: [f64; 2], grid: Grid) -> Result<(usize, usize)> {
-    framing
-        .cell_from_original(at, grid)
-        .ok_or_else(|| Error::usage("this part of the picture is not seen by the model: the square in the middle is"))
 }
 
 fn target_heat(slot: Slot, grid: Grid, framing: &Framing, scores: Vec<f32>) -> TargetHeat {
-    let best = top_k(&scores, TOLD_MATCHES)
-        .into_iter()
-        .map(|peak| {
-            let cell = grid.row_column(peak.position);
-            Match {
-                cell,
-                at: framing.original_from_cell(cell, grid),
-                score: peak.score,
-            }
-        })
-        .collect();
+    let best = top_k(&scores, TOLD_MATCHES);
     TargetHeat {
         slot,
         grid,
+        best: best.into_iter().map(|peak| match_at(peak, grid, framing)).collect(),
         scores,
-        best,
     }
 }
 
-fn latest_of_each_kind(waiting: Vec<ViewRequest>) -> Vec<ViewRequest> {
-    let mut latest: HashMap<Kind, usize> = HashMap::new();
-    for (index, request) in waiting.iter().enumerate() {
-        let kind = match request {
-            ViewRequest::Pca { .. } => Kind::Pca,
-            ViewRequest::Query(_) => Kind::Query,
-            _ => Kind::Save(index),
-        };
-        latest.insert(kind, index);
+fn match_at(peak: Peak, grid: Grid, framing: &Framing) -> Match {
+    let cell = grid.row_column(peak.position);
+    Match {
+        cell,
+        at: framing.original_from_cell(cell, grid),
+        score: peak.score,
     }
-    let mut index = 0;
-    let mut kept = waiting;
-    kept.retain(|_| {
-        index += 1;
-        latest.values().any(|latest| *latest == index - 1)
-    });
-    kept
+}
+
+fn channel_values(map: &FeatureMap, query: &ChannelQuery) -> Result<Vec<f32>> {
+    if query.channel >= map.channels() {
+        return Err(Error::usage(format!(
+            "{} has {} channels, counted from 0: there is no channel {}",
+            query.id,
+            map.channels(),
+            query.channel
+        )));
+    }
+    let vectors = map.vectors().chunks_exact(map.channels());
+    Ok(vectors.map(|vector| vector[query.channel]).collect())
 }

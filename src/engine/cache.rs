@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::message::{PassId, RunSettings};
+use super::message::{Layer, PassId, RunSettings};
 use crate::{
-    activation::{FeatureMap, Id},
+    activation::{FeatureMap, Id, Shape},
     extract::{framing::Framing, image::Picture, request::Provenance},
 };
 
@@ -25,14 +25,27 @@ pub struct PassKey {
 /// What is known of a pass besides its maps.
 #[derive(Debug, Clone)]
 pub struct PassInfo {
-    /// The picture's place in the working picture.
-    pub framing: Framing,
-    /// What ran.
-    pub ran: Provenance,
+    /// The settings it ran with.
+    pub settings: RunSettings,
     /// The picture itself.
     pub picture: Arc<Picture>,
-    /// Heads of every attention block of the model, by the id of its map.
-    pub heads: Arc<HashMap<Id, usize>>,
+    /// The picture's place in the working picture.
+    pub framing: Framing,
+    /// Every activation of the model with its shape at this working size.
+    pub layers: Arc<[Layer]>,
+    /// What ran.
+    pub ran: Provenance,
+}
+
+impl PassInfo {
+    /// Heads of the attention whose map this is, 1 where it is none.
+    pub fn heads(&self, map: Id) -> usize {
+        let layer = self.layers.iter().find(|layer| layer.id == map);
+        match layer.map(|layer| layer.shape) {
+            Some(Shape::Attention { heads, .. }) => heads,
+            _ => 1,
+        }
+    }
 }
 
 /// Maps by pass and id; the ones not looked at for longest go first.
@@ -51,7 +64,7 @@ struct Kept {
     used: u64,
 }
 
-/// The cache as both workers hold it.
+/// The cache as all workers hold it.
 #[derive(Clone, Default)]
 pub struct SharedCache(Arc<Mutex<Cache>>);
 
@@ -64,7 +77,7 @@ impl SharedCache {
         })))
     }
 
-    /// The cache itself. A panic of the other worker leaves it usable: every change of it is one call.
+    /// The cache itself. A panic of another worker leaves it usable: every change of it is one call.
     pub fn lock(&self) -> MutexGuard<'_, Cache> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,18 +100,23 @@ impl Cache {
         self.bytes
     }
 
-    /// Keeps what is known of a pass.
-    pub fn put_info(&mut self, pass: PassId, info: PassInfo) {
-        self.infos.insert(pass, info);
-    }
-
     /// What is known of a pass.
     pub fn info(&self, pass: PassId) -> Option<&PassInfo> {
         self.infos.get(&pass)
     }
 
-    /// Keeps a map; those not looked at for longest make room. A map larger than the bound is not kept.
-    pub fn put(&mut self, pass: PassId, id: Id, map: FeatureMap) {
+    /// Keeps the maps of a pass and what is known of it, in place of those kept before; maps not looked at for longest
+    /// make room. A map larger than the bound is not kept, and nothing of a pass without maps is.
+    pub fn put(&mut self, pass: PassId, info: PassInfo, maps: Vec<(Id, FeatureMap)>) {
+        for (id, map) in maps {
+            self.put_map(pass, id, map);
+        }
+        if self.maps.keys().any(|(kept, _)| *kept == pass) {
+            self.infos.insert(pass, info);
+        }
+    }
+
+    fn put_map(&mut self, pass: PassId, id: Id, map: FeatureMap) {
         let bytes = map.bytes();
         if bytes > self.limit_bytes {
             return;

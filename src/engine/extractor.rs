@@ -1,7 +1,7 @@
 //! The worker that owns model and device.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     mem,
     path::{Path, PathBuf},
     sync::{Arc, mpsc::Receiver},
@@ -9,36 +9,31 @@ use std::{
 };
 
 use super::{
-    Events,
-    cache::{PassInfo, PassKey, SharedCache},
-    message::{
-        Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, PictureSource, Request, RunSettings, Slot, Work,
-    },
+    cache::PassKey,
+    host::{ExtractorHost, FinishedPass},
+    message::{Event, Layer, ModelInfo, OpenedPicture, PictureSource, Request, RunSettings, Slot, Work},
     recover::recovered,
 };
 use crate::{
-    activation::{AttnPart, Catalogue, Id, Leaf, Selection, Shape, VitPart},
+    activation::{AttnPart, Catalogue, FeatureMap, Id, Leaf, Selection, Shape, VitPart},
     error::{Error, Result},
     extract::{
         framing::{Plan, Prepared},
         image::{Picture, Size, WHITE},
         job,
         model::{DeviceChoice, Model, Place, Precision, fingerprint},
-        pass::{Averager, Noise, PassSettings, estimated_bytes, run_pass},
+        output::check_writable,
+        pass::{Averager, Noise, PassSettings, run_pass},
         request::{ExtractRequest, FramedPicture, Provenance},
         spec::ModelSpec,
     },
     weights::embedded,
 };
 
-/// All features of a pass are kept if they take at most this share of the cache: room for every slot.
-const CACHE_SHARE_PER_PASS: usize = Slot::ALL.len();
-
 /// Owns the model; see the [module's words](super).
 pub struct Extractor {
     inbox: Receiver<Request>,
-    events: Events,
-    cache: SharedCache,
+    host: ExtractorHost,
     /// Requests taken from the inbox and not yet done, in order.
     waiting: VecDeque<Request>,
     /// Whether what was under way ended because something newer waits, and not because it was cancelled.
@@ -48,7 +43,8 @@ pub struct Extractor {
     model: Option<LoadedModel>,
     /// Number of the next model loaded.
     loadings: u64,
-    pictures: HashMap<Slot, OpenPicture>,
+    /// Runs go through them in this order.
+    pictures: BTreeMap<Slot, OpenPicture>,
     closed: bool,
 }
 
@@ -75,17 +71,16 @@ enum Doing {
 
 impl Extractor {
     /// A worker that has done nothing yet.
-    pub(super) fn new(inbox: Receiver<Request>, events: Events, cache: SharedCache) -> Self {
+    pub(super) fn new(inbox: Receiver<Request>, host: ExtractorHost) -> Self {
         Self {
             inbox,
-            events,
-            cache,
+            host,
             waiting: VecDeque::new(),
             overtaken: false,
             paused: None,
             model: None,
             loadings: 0,
-            pictures: HashMap::new(),
+            pictures: BTreeMap::new(),
             closed: false,
         }
     }
@@ -96,7 +91,7 @@ impl Extractor {
             if let Err(message) = recovered(|| self.handle(request)) {
                 // What the panic left of the model cannot be trusted.
                 self.model = None;
-                self.events.tell(Event::Recovered { message });
+                self.host.tell(Event::Recovered { message });
             }
         }
     }
@@ -134,7 +129,7 @@ impl Extractor {
         loop {
             match self.inbox.try_recv() {
                 Ok(Request::CancelExtract { job }) if self.drop_waiting(job) => {
-                    self.events.tell(Event::Failed {
+                    self.host.tell(Event::Failed {
                         work: Work::Extract { job },
                         error: Error::Cancelled,
                     });
@@ -157,7 +152,7 @@ impl Extractor {
     }
 
     /// Told how far the work is; ends it when it is cancelled or something newer takes its place.
-    fn watch(&mut self, doing: Doing, work: Work, fraction: f32) -> Result<()> {
+    fn watch(&mut self, doing: Doing, work: Work, fraction: f32, item: Option<[usize; 2]>) -> Result<()> {
         self.take_mail();
         if doing != Doing::Running {
             // Nothing that takes minutes depends on them: they are seen at once.
@@ -184,35 +179,34 @@ impl Extractor {
             self.overtaken = overtaken && !cancelled;
             return Err(Error::Cancelled);
         }
-        self.events.tell(Event::Progress { work, fraction });
+        self.host.tell(Event::Progress { work, fraction, item });
         Ok(())
     }
 
     fn handle(&mut self, request: Request) {
         tracing::debug!(?request, "taken");
-        let (work, result) = match &request {
-            Request::LoadModel { name, device, dtype } => (Work::Model, self.load_model(name, *device, *dtype)),
-            Request::OpenPicture { slot, source } => (Work::Picture(*slot), self.open_picture(*slot, source)),
+        let result = match &request {
+            Request::LoadModel { name, device, dtype } => self.load_model(name, *device, *dtype),
+            Request::OpenPicture { slot, source } => self.open_picture(*slot, source),
             Request::ClosePicture { slot } => {
                 self.pictures.remove(slot);
-                self.events.tell(Event::PictureClosed { slot: *slot });
-                return;
+                self.host.tell(Event::PictureClosed { slot: *slot });
+                Ok(())
             }
-            Request::SwapPictures => {
-                let pictures = mem::take(&mut self.pictures).into_iter();
-                self.pictures = pictures.map(|(slot, picture)| (slot.other(), picture)).collect();
-                self.events.tell(Event::PicturesSwapped);
-                return;
+            Request::SwapPictures { a, b } => {
+                self.swap(*a, *b);
+                self.host.tell(Event::PicturesSwapped { a: *a, b: *b });
+                Ok(())
             }
             Request::Run { settings, id } => {
                 self.paused = None;
-                (Work::Run, self.run_pictures(settings, *id))
+                self.run_pictures(settings, *id)
             }
-            Request::Extract { job, request, out } => (Work::Extract { job: *job }, self.extract(*job, request, out)),
+            Request::Extract { job, request, out } => self.extract(*job, request, out),
             // Nothing is under way that could be ended, but a run may be about to go on.
-            Request::Cancel if self.paused.take().is_some() => (Work::Run, Err(Error::Cancelled)),
-            // Views are the analyst's.
-            Request::Cancel | Request::CancelExtract { .. } | Request::View(_) => return,
+            Request::Cancel if self.paused.take().is_some() => Err(Error::Cancelled),
+            // Views are for the other workers.
+            Request::Cancel | Request::CancelExtract { .. } | Request::View(_) => Ok(()),
             #[cfg(test)]
             Request::Panic => panic!("on purpose"),
         };
@@ -220,11 +214,14 @@ impl Extractor {
             Ok(()) => {}
             // What takes its place tells how it fares.
             Err(Error::Cancelled) if mem::take(&mut self.overtaken) => {
-                if work == Work::Run {
+                if request.work() == Work::Run {
                     self.paused = Some(request);
                 }
             }
-            Err(error) => self.events.tell(Event::Failed { work, error }),
+            Err(error) => self.host.tell(Event::Failed {
+                work: request.work(),
+                error,
+            }),
         }
     }
 
@@ -232,7 +229,9 @@ impl Extractor {
         let spec = ModelSpec::find(name)?;
         let place = Place::open(device, dtype)?;
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
-        let model = Model::load(&spec, place, &mut |done| self.watch(Doing::Loading, Work::Model, done))?;
+        let model = Model::load(&spec, place, &mut |done| {
+            self.watch(Doing::Loading, Work::Model, done, None)
+        })?;
         self.loadings += 1;
         // It was asked for with the activations of the model before.
         self.paused = None;
@@ -248,7 +247,7 @@ impl Extractor {
             loading: self.loadings,
             model,
         });
-        self.events.tell(Event::ModelLoaded(Box::new(info)));
+        self.host.tell(Event::ModelLoaded(Box::new(info)));
         Ok(())
     }
 
@@ -261,12 +260,13 @@ impl Extractor {
                 Picture::decode(sample.bytes, WHITE, name)?
             }
         };
+        let fingerprint = fingerprint(&picture);
         let opened = OpenedPicture {
             source: source.clone(),
             size: picture.size(),
             rgb: picture.rgb().to_vec(),
+            fingerprint,
         };
-        let fingerprint = fingerprint(&picture);
         self.pictures.insert(
             slot,
             OpenPicture {
@@ -275,34 +275,43 @@ impl Extractor {
                 fingerprint,
             },
         );
-        self.events.tell(Event::PictureOpened { slot, picture: opened });
+        self.host.tell(Event::PictureOpened { slot, picture: opened });
         Ok(())
+    }
+
+    /// Lets two slots change their pictures, of which either may have none.
+    fn swap(&mut self, a: Slot, b: Slot) {
+        let pictures = [self.pictures.remove(&a), self.pictures.remove(&b)];
+        for (slot, picture) in [b, a].into_iter().zip(pictures) {
+            if let Some(picture) = picture {
+                self.pictures.insert(slot, picture);
+            }
+        }
     }
 
     /// Makes `id` available for every open picture.
     fn run_pictures(&mut self, settings: &RunSettings, id: Id) -> Result<()> {
         let mut seconds = None;
-        for slot in Slot::ALL {
-            let Some(open) = self.pictures.get(&slot).cloned() else {
-                continue;
-            };
+        let pictures: Vec<(Slot, OpenPicture)> = self.pictures.clone().into_iter().collect();
+        for (index, (slot, open)) in pictures.iter().enumerate() {
             let Some(mut loaded) = self.model.take() else {
                 return Err(Error::usage("no model is loaded"));
             };
-            let result = self.run_picture(&mut loaded, slot, &open, settings, id);
+            let result = self.run_picture(&mut loaded, [index, pictures.len()], *slot, open, settings, id);
             self.model = Some(loaded);
             if let Some(taken) = result? {
                 seconds = Some(seconds.unwrap_or(0.0) + taken);
             }
         }
-        self.events.tell(Event::RunFinished { seconds });
+        self.host.tell(Event::RunFinished { seconds });
         Ok(())
     }
 
-    /// One picture; gives the seconds of its pass, none if everything was kept already.
+    /// One picture, number `index` of `open_count`; gives the seconds of its pass, none if everything was kept already.
     fn run_picture(
         &mut self,
         loaded: &mut LoadedModel,
+        [index, open_count]: [usize; 2],
         slot: Slot,
         open: &OpenPicture,
         settings: &RunSettings,
@@ -313,40 +322,20 @@ impl Extractor {
         let working = plan.framing().working;
         let list = spec.plain_catalogue(working);
         let needed = needed_for(&list, id)?;
-        let key = PassKey {
+        let pass = self.host.pass(&PassKey {
             model: loaded.loading,
             picture: open.fingerprint,
             settings: settings.clone(),
-        };
-        let (pass, limit) = {
-            let mut cache = self.cache.lock();
-            let pass = cache.pass(&key);
-            let all_kept = needed
-                .iter()
-                .all(|tap| list.entry(tap).is_some_and(|entry| cache.has(pass, entry.id)));
-            if all_kept {
-                drop(cache);
-                self.tell_captured(slot, pass, settings, &list);
-                return Ok(None);
-            }
-            (pass, cache.limit_bytes())
-        };
-        let bytes = estimated_bytes(&list, &needed, 1);
-        if bytes > limit {
-            const MIB: usize = 1 << 20;
-            return Err(Error::failed(format!(
-                "{id} takes {} MiB at {working} pixels, more than the {} MiB of maps that are kept: choose a smaller size",
-                bytes / MIB,
-                limit / MIB
-            )));
+        });
+        let all_kept = needed
+            .iter()
+            .all(|tap| list.entry(tap).is_some_and(|entry| self.host.has(pass, entry.id)));
+        if all_kept && self.host.tell_kept(slot, pass) {
+            return Ok(None);
         }
-        let everything = Selection::features(&list);
-        let bytes = estimated_bytes(&list, &everything, 1);
-        let selection = if bytes <= limit / CACHE_SHARE_PER_PASS {
-            everything
-        } else {
-            needed
-        };
+        let selection = self
+            .selection(&list, needed, open_count)
+            .map_err(|error| error.context(format_args!("{id} at {working} pixels")))?;
         let started = Instant::now();
         let prepared = [Prepared {
             picture: plan.apply(&open.picture)?,
@@ -363,6 +352,7 @@ impl Extractor {
             ensemble: settings.ensemble,
         };
         let mut averager = Averager::new(1, settings.ensemble, |_, array| Ok(array));
+        let item = (open_count > 1).then_some([index + 1, open_count]);
         run_pass(
             &mut loaded.model,
             &prepared,
@@ -371,11 +361,8 @@ impl Extractor {
             &mut |tap, rows, tensor| averager.add(tap, rows, tensor),
             None,
             &mut |done| {
-                self.watch(
-                    Doing::Running,
-                    Work::Run,
-                    (slot.index() as f32 + done) / Slot::ALL.len() as f32,
-                )
+                let fraction = (index as f32 + done) / open_count as f32;
+                self.watch(Doing::Running, Work::Run, fraction, item)
             },
         )?;
         let seconds = started.elapsed().as_secs_f64();
@@ -386,65 +373,57 @@ impl Extractor {
             seconds,
             "pass"
         );
-        let ran = provenance(&loaded.model, open, &prepared[0], settings, seconds)?;
-        let info = PassInfo {
-            framing: prepared[0].framing,
-            ran,
-            picture: Arc::clone(&open.picture),
-            heads: Arc::new(heads(&list)),
-        };
-        let mut maps = Vec::new();
+        let mut maps = Vec::with_capacity(selection.len());
         for (tap, array) in averager.finish() {
             if let Some(entry) = list.entry(tap) {
                 maps.push((entry.id, array.feature_map(0)?));
             }
         }
-        {
-            let mut cache = self.cache.lock();
-            cache.put_info(pass, info);
-            for (id, map) in maps {
-                cache.put(pass, id, map);
-            }
-        }
-        self.tell_captured(slot, pass, settings, &list);
+        self.host.keep(
+            slot,
+            FinishedPass {
+                pass,
+                settings: settings.clone(),
+                picture: Arc::clone(&open.picture),
+                framing: prepared[0].framing,
+                layers: list.entries().iter().map(Layer::from).collect(),
+                ran: provenance(&loaded.model, open, &prepared[0], settings, seconds)?,
+                maps,
+            },
+        )?;
         Ok(Some(seconds))
     }
 
-    fn tell_captured(&self, slot: Slot, pass: PassId, settings: &RunSettings, list: &Catalogue) {
-        let cache = self.cache.lock();
-        let Some(info) = cache.info(pass) else { return };
-        let capture = Capture {
-            pass,
-            settings: settings.clone(),
-            kept_bytes: cache.bytes(),
-            framing: info.framing,
-            layers: list.entries().iter().map(Layer::from).collect(),
-            ids: cache.ids(pass),
-            ran: info.ran.clone(),
-        };
-        drop(cache);
-        self.events.tell(Event::Captured {
-            slot,
-            capture: Box::new(capture),
-        });
-    }
-
-    /// An extraction into files; the interactive model serves it where it is the same one.
-    fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<()> {
-        crate::extract::output::check_writable(out)?;
-        let planned = job::plan(request)?;
-        if !planned.has_one_size() {
-            return Err(Error::usage(format!(
-                "the pictures have different working sizes ({}): give one size for all",
-                planned.sizes()
+    /// What is recorded: all features where every open picture's fit into the cache, otherwise only what is needed.
+    fn selection(&self, list: &Catalogue, needed: Selection, open_count: usize) -> Result<Selection> {
+        let limit = self.host.limit_bytes();
+        let bytes = kept_bytes(list, &needed);
+        if bytes > limit {
+            const MIB: usize = 1 << 20;
+            return Err(Error::failed(format!(
+                "takes {} MiB, more than the {} MiB of maps that are kept: choose a smaller size",
+                bytes / MIB,
+                limit / MIB
             )));
         }
+        let everything = Selection::features(list);
+        let fits = kept_bytes(list, &everything).saturating_mul(open_count) <= limit;
+        Ok(if fits { everything } else { needed })
+    }
+
+    /// An extraction into files, with a model of its own: the one looked at stays loaded.
+    fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<()> {
+        check_writable(out)?;
+        let planned = job::plan(request)?;
+        planned.check_output(out)?;
         let work = Work::Extract { job };
-        let mut watch = |done: f32| self.watch(Doing::Extracting(job), work, done);
-        let mut model = job::load(&planned.spec, request, &mut watch)?;
-        let extracted = planned.run(request, &mut model, &mut |done| watch(job::after_loading(done)))?;
-        extracted.write(out, request.store)?;
-        self.events.tell(Event::Saved {
+        let mut watch = |done, item| self.watch(Doing::Extracting(job), work, done, item);
+        let mut model = job::load(&planned.spec, request, &mut |done| watch(done, None))?;
+        planned.write(request, &mut model, out, &mut |done, item| {
+            watch(job::after_loading(done), item)
+        })?;
+        self.host.tell(Event::Saved {
+            work,
             path: PathBuf::from(out),
         });
         Ok(())
@@ -455,7 +434,7 @@ impl Extractor {
 fn is_of_pictures(request: &Request) -> bool {
     matches!(
         request,
-        Request::OpenPicture { .. } | Request::ClosePicture { .. } | Request::SwapPictures
+        Request::OpenPicture { .. } | Request::ClosePicture { .. } | Request::SwapPictures { .. }
     )
 }
 
@@ -493,12 +472,18 @@ pub fn attention_sources(map: Id) -> Option<[Id; 2]> {
     Some(leaves.map(|leaf| Id::new(map.place, leaf)))
 }
 
-fn heads(list: &Catalogue) -> HashMap<Id, usize> {
-    let heads = list.entries().iter().filter_map(|entry| match entry.shape {
-        Shape::Attention { heads, .. } => Some((entry.id, heads)),
-        Shape::Features { .. } => None,
-    });
-    heads.collect()
+/// Bytes that the selected features of one picture take in the cache.
+fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
+    let shapes = selection
+        .iter()
+        .filter_map(|tap| list.entry(tap))
+        .map(|entry| entry.shape);
+    shapes
+        .map(|shape| match shape {
+            Shape::Features { channels, grid } => FeatureMap::bytes_of(channels, grid),
+            Shape::Attention { .. } => 0,
+        })
+        .fold(0, usize::saturating_add)
 }
 
 fn model_info(model: &Model) -> ModelInfo {

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     activation::{Entry, Grid, Id, Shape},
+    analysis::{
+        colour::RangeRule,
+        massive::ChannelFigures,
+        pca::{COLOUR_COMPONENTS, PcaOptions},
+    },
     error::Error,
     extract::{
         framing::{Framing, SizeRule, WorkingSize},
@@ -18,38 +23,56 @@ use crate::{
     paint::ScoreStyle,
 };
 
-/// One of the pictures looked at.
+/// One of the pictures looked at: A, B, C and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Slot {
-    /// The first picture.
-    A,
-    /// The second picture.
-    B,
-}
+#[serde(try_from = "String", into = "String")]
+pub struct Slot(u8);
+
+/// The letters that slots are called by.
+const SLOT_NAMES: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 impl Slot {
+    /// The first picture: the one a fresh window's queries are put to.
+    pub const A: Self = Self(0);
+    /// The second picture.
+    pub const B: Self = Self(1);
+    /// How many there can be.
+    pub const MOST: usize = SLOT_NAMES.len();
+
     /// Every slot, in order.
-    pub const ALL: [Self; 2] = [Self::A, Self::B];
-
-    /// `A` or `B`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::A => "A",
-            Self::B => "B",
-        }
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::MOST as u8).map(Self)
     }
 
-    /// Position in [`Self::ALL`].
+    /// The slot of a place, counted from 0.
+    pub fn nth(index: usize) -> Option<Self> {
+        (index < Self::MOST).then_some(Self(index as u8))
+    }
+
+    /// Its letter.
+    pub fn name(self) -> &'static str {
+        &SLOT_NAMES[self.index()..=self.index()]
+    }
+
+    /// Its place, counted from 0.
     pub const fn index(self) -> usize {
-        self as usize
+        self.0 as usize
     }
+}
 
-    /// The other picture.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
+impl TryFrom<String> for Slot {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::all()
+            .find(|slot| slot.name() == name)
+            .ok_or_else(|| format!("a picture is called by a letter from A to Z, found \"{name}\""))
+    }
+}
+
+impl From<Slot> for String {
+    fn from(slot: Slot) -> Self {
+        slot.name().to_owned()
     }
 }
 
@@ -121,8 +144,13 @@ pub enum Request {
         /// The slot.
         slot: Slot,
     },
-    /// Lets the slots change their pictures.
-    SwapPictures,
+    /// Lets two slots change their pictures.
+    SwapPictures {
+        /// One of them.
+        a: Slot,
+        /// The other.
+        b: Slot,
+    },
     /// Makes an activation of all open pictures available. The latest of these wins.
     Run {
         /// Everything besides model and pictures.
@@ -153,20 +181,24 @@ pub enum Request {
     Panic,
 }
 
-/// Asked of the worker that looks at captured maps. The latest of each kind wins.
+/// Asked of the workers that look at captured maps. The latest of each kind wins; every save is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ViewRequest {
+    /// What is similar to a point or a region.
+    Query(Query),
+    /// Matches of all pins.
+    Matches(MatchesQuery),
     /// PCA colours of an activation.
-    Pca {
+    Pca(PcaQuery),
+    /// Figures of every channel of a map.
+    Channels {
         /// The activation.
         id: Id,
-        /// The passes, with the slot each is shown in.
-        passes: Vec<(Slot, PassId)>,
-        /// One basis for all of them.
-        joint: bool,
+        /// The pass.
+        pass: PassId,
     },
-    /// What is similar to a point.
-    Query(Query),
+    /// One channel of an activation.
+    Channel(ChannelQuery),
     /// Writes one map as .npy or .safetensors.
     SaveMap {
         /// The activation.
@@ -178,13 +210,18 @@ pub enum ViewRequest {
     },
     /// Writes PCA colours as a PNG.
     SavePca {
-        /// The activation.
-        id: Id,
-        /// The pass that is written.
+        /// As they are shown.
+        query: PcaQuery,
+        /// The pass that is written, one of the query's.
         pass: PassId,
-        /// The passes the basis is fitted on, `pass` among them.
-        basis: Vec<PassId>,
         /// The file.
+        path: PathBuf,
+    },
+    /// Writes the basis of PCA colours, so that other maps can be shown in it.
+    SaveBasis {
+        /// As they are shown; fitted on each map alone, the first one's basis is written.
+        query: PcaQuery,
+        /// A .json file.
         path: PathBuf,
     },
     /// Writes a heat map over its picture as a PNG.
@@ -198,17 +235,153 @@ pub enum ViewRequest {
     },
 }
 
-/// A point of one picture, compared with other pictures or with its own.
+impl Request {
+    /// The kind of work this is.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::LoadModel { .. } => Work::Model,
+            Self::OpenPicture { slot, .. } | Self::ClosePicture { slot } | Self::SwapPictures { a: slot, .. } => {
+                Work::Picture(*slot)
+            }
+            Self::Run { .. } | Self::Cancel => Work::Run,
+            Self::Extract { job, .. } | Self::CancelExtract { job } => Work::Extract { job: *job },
+            Self::View(view) => view.work(),
+            #[cfg(test)]
+            Self::Panic => Work::Run,
+        }
+    }
+}
+
+impl ViewRequest {
+    /// The kind of work this is.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::Query(_) | Self::Matches(_) | Self::Pca(_) | Self::Channels { .. } | Self::Channel(_) => Work::View,
+            Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
+        }
+    }
+}
+
+/// What of a picture is compared, in its own pixels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueryAt {
+    /// The cell under (x, y).
+    Point([f64; 2]),
+    /// The mean of the vectors of all cells whose centre is within `radius` of a path, or of the cell under its first
+    /// point where there is none.
+    Region {
+        /// Points (x, y) of the brush, joined by straight lines.
+        path: Vec<[f64; 2]>,
+        /// Radius of the brush.
+        radius: f64,
+    },
+}
+
+/// A point or region of one picture, compared with other pictures or with its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// The activation.
     pub id: Id,
     /// The pass of the picture the point is in.
     pub source: PassId,
-    /// (x, y) in pixels of that picture.
-    pub at: [f64; 2],
+    /// What is compared.
+    pub at: QueryAt,
     /// The passes it is compared with, with the slot each is shown in.
     pub targets: Vec<(Slot, PassId)>,
+    /// Whether massive channels are left out (see `analysis::massive`).
+    pub drop_massive: bool,
+}
+
+/// All pins, compared with all targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatchesQuery {
+    /// The activation.
+    pub id: Id,
+    /// The pins.
+    pub pins: Vec<PinQuery>,
+    /// The passes they are compared with, with the slot each is shown in.
+    pub targets: Vec<(Slot, PassId)>,
+    /// How many matches of each pin in each target.
+    pub top_k: usize,
+    /// Whether massive channels are left out.
+    pub drop_massive: bool,
+}
+
+/// One pin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PinQuery {
+    /// Chosen by the sender.
+    pub pin: u32,
+    /// The pass of its picture.
+    pub source: PassId,
+    /// Where it is.
+    pub at: QueryAt,
+}
+
+/// PCA colours of one activation of some pictures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PcaQuery {
+    /// The activation.
+    pub id: Id,
+    /// The passes, with the slot each is shown in.
+    pub passes: Vec<(Slot, PassId)>,
+    /// How the colours come about.
+    pub settings: PcaSettings,
+}
+
+/// How PCA colours come about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PcaSettings {
+    /// What the basis is fitted on.
+    pub basis: BasisChoice,
+    /// How it is fitted; a saved basis brings its own.
+    pub options: PcaOptions,
+    /// Which scores become black and which full intensity: over all maps that share a basis.
+    pub clip: RangeRule,
+    /// The components, counted from 0, that become red, green and blue.
+    pub shown: [usize; COLOUR_COMPONENTS],
+    /// Whether massive channels are left out; not with a saved basis, which knows its channels.
+    pub drop_massive: bool,
+}
+
+impl Default for PcaSettings {
+    fn default() -> Self {
+        Self {
+            basis: BasisChoice::default(),
+            options: PcaOptions::default(),
+            clip: RangeRule::default(),
+            shown: [0, 1, 2],
+            drop_massive: false,
+        }
+    }
+}
+
+/// What a PCA basis is fitted on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BasisChoice {
+    /// All pictures together: the same colour means the same.
+    #[default]
+    Together,
+    /// Each picture alone.
+    Each,
+    /// One picture, for all.
+    Of(Slot),
+    /// A basis in a file.
+    Saved(PathBuf),
+}
+
+/// One channel of an activation of some pictures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChannelQuery {
+    /// The activation.
+    pub id: Id,
+    /// The channel, counted from 0.
+    pub channel: usize,
+    /// The passes, with the slot each is shown in.
+    pub passes: Vec<(Slot, PassId)>,
 }
 
 /// Told by the workers.
@@ -220,6 +393,8 @@ pub enum Event {
         work: Work,
         /// 0 to 1.
         fraction: f32,
+        /// Of how many pictures it is which, counted from 1, where it is about pictures.
+        item: Option<[usize; 2]>,
     },
     /// A model is ready.
     ModelLoaded(Box<ModelInfo>),
@@ -235,8 +410,13 @@ pub enum Event {
         /// The slot.
         slot: Slot,
     },
-    /// The slots have changed their pictures.
-    PicturesSwapped,
+    /// Two slots have changed their pictures.
+    PicturesSwapped {
+        /// One of them.
+        a: Slot,
+        /// The other.
+        b: Slot,
+    },
     /// Activations of a picture are there.
     Captured {
         /// Its slot.
@@ -251,8 +431,14 @@ pub enum Event {
     },
     /// PCA colours of a picture.
     Pca(PcaView),
-    /// Similarities to a point.
+    /// Similarities to a point or a region.
     Heat(HeatView),
+    /// Matches of all pins.
+    Matches(MatchesView),
+    /// Figures of every channel of a map.
+    Channels(ChannelsView),
+    /// One channel.
+    Channel(ChannelView),
     /// A map that was asked about is no longer kept: it has to be run again.
     Missing {
         /// The activation.
@@ -262,6 +448,8 @@ pub enum Event {
     },
     /// A file was written.
     Saved {
+        /// What kind of work wrote it.
+        work: Work,
         /// The file or folder.
         path: PathBuf,
     },
@@ -353,6 +541,8 @@ pub struct OpenedPicture {
     pub size: Size,
     /// (rows, columns, 3), row-major.
     pub rgb: Vec<u8>,
+    /// Tells pictures of other pixels apart, today and on another machine.
+    pub fingerprint: u64,
 }
 
 /// The activations of one picture that are kept.
@@ -377,20 +567,26 @@ pub struct Capture {
 /// PCA colours of one picture's map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PcaView {
+    /// What was asked.
+    pub query: PcaQuery,
     /// Where it is shown.
     pub slot: Slot,
-    /// The activation.
-    pub id: Id,
     /// The pass.
     pub pass: PassId,
     /// Rows and columns.
     pub grid: Grid,
     /// (rows, columns, 3).
     pub rgb: Vec<u8>,
-    /// Share of the variance of each of the three components.
+    /// Share of the variance of each component of the basis.
     pub explained: Vec<f64>,
-    /// Whether the basis was fitted on all pictures together.
-    pub joint: bool,
+    /// Components (counted from 0) without variance, shown black.
+    pub dropped: Vec<usize>,
+    /// Positions the basis was fitted on.
+    pub fitted_on: usize,
+    /// Scores of the first component, row-major: what foreground is told from background by.
+    pub first: Vec<f32>,
+    /// Channels that were left out as massive.
+    pub left_out: Vec<usize>,
 }
 
 /// A position of a picture and how similar it is.
@@ -417,15 +613,81 @@ pub struct TargetHeat {
     pub best: Vec<Match>,
 }
 
-/// What is similar to a point.
+/// What is similar to a point or a region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeatView {
     /// What was asked.
     pub query: Query,
-    /// (row, column) of the cell under the point.
-    pub cell: (usize, usize),
+    /// (row, column) of the cells that were compared: one under a point, all of a region.
+    pub cells: Vec<(usize, usize)>,
     /// One heat map per target.
     pub targets: Vec<TargetHeat>,
     /// Whether the scores are attention weights (mean over heads) and not cosines.
     pub attention: bool,
+}
+
+/// Matches of all pins in all targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatchesView {
+    /// What was asked.
+    pub query: MatchesQuery,
+    /// One per pin that lies where the model sees its picture.
+    pub pins: Vec<PinMatches>,
+}
+
+/// Matches of one pin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PinMatches {
+    /// The pin.
+    pub pin: u32,
+    /// (row, column) of its cells.
+    pub cells: Vec<(usize, usize)>,
+    /// In each target.
+    pub targets: Vec<TargetMatches>,
+}
+
+/// Matches of one pin in one target, best first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetMatches {
+    /// The target.
+    pub slot: Slot,
+    /// Best first.
+    pub best: Vec<RankedMatch>,
+}
+
+/// A match, and where one gets from it on the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RankedMatch {
+    /// Where it is and how similar.
+    pub found: Match,
+    /// The position of the pin's picture that is most similar to it, in pixels of that picture.
+    pub back: [f64; 2],
+    /// Whether that is the pin's own cell, or one of its region.
+    pub mutual: bool,
+    /// Distance from there to the pin's nearest cell, in cells.
+    pub cycle_cells: f32,
+}
+
+/// Figures of every channel of a map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChannelsView {
+    /// The activation.
+    pub id: Id,
+    /// The pass.
+    pub pass: PassId,
+    /// Every channel.
+    pub channels: Vec<ChannelFigures>,
+    /// Those flagged as massive.
+    pub massive: Vec<usize>,
+    /// Mean cosine of all pairs of positions: with all channels, and without the massive ones.
+    pub mean_cosine: [f64; 2],
+}
+
+/// One channel of one picture each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChannelView {
+    /// What was asked.
+    pub query: ChannelQuery,
+    /// Rows, columns and values of each picture, in the order of the query's passes.
+    pub maps: Vec<(Slot, Grid, Vec<f32>)>,
 }

@@ -1,13 +1,25 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Two threads: the *extractor* owns model and device and makes feature maps; the *analyst* looks at the maps that are
-//! kept, so that hovering answers while the model runs. They share the cache of maps, which has a bound.
+//! Three threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
+//! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
+//! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
+//! PCA colours, which take longer: a heat map does not wait for them. All three share the cache of maps, which has a
+//! bound.
+//!
+//! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
+//! told as an event, and the worker goes on.
 
 mod analyst;
+mod basis;
 mod cache;
+mod colourist;
+mod desk;
 mod extractor;
+mod host;
 mod message;
 mod recover;
+mod reduced;
+mod region;
 #[cfg(test)]
 mod tests;
 
@@ -19,19 +31,25 @@ use std::{
     thread,
 };
 
+pub use basis::SavedBasis;
+pub use cache::PassKey;
+pub use host::{ExtractorHost, FinishedPass};
 pub use message::{
-    Capture, Event, HeatView, Layer, Match, ModelInfo, OpenedPicture, PassId, PcaView, PictureSource, Query, Request,
-    RunSettings, Slot, TargetHeat, ViewRequest, Work,
+    BasisChoice, Capture, ChannelQuery, ChannelView, ChannelsView, Event, HeatView, Layer, Match, MatchesQuery,
+    MatchesView, ModelInfo, OpenedPicture, PassId, PcaQuery, PcaSettings, PcaView, PictureSource, PinMatches, PinQuery,
+    Query, QueryAt, RankedMatch, Request, RunSettings, Slot, TargetHeat, TargetMatches, ViewRequest, Work,
 };
 
 use crate::error::{Error, Result};
 use analyst::Analyst;
 use cache::SharedCache;
+use colourist::Colourist;
+use desk::Desk;
 use extractor::Extractor;
 pub use extractor::attention_sources;
 pub(crate) use recover::recovered;
 
-/// Feature maps kept by default: both pictures of an SD1.5 at 512 with all their activations.
+/// Feature maps kept by default: two pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;
 
 /// Called after each event: the window's way to be painted again.
@@ -56,42 +74,77 @@ impl Events {
 pub struct Engine {
     extractor: Sender<Request>,
     analyst: Sender<ViewRequest>,
+    colourist: Sender<ViewRequest>,
+    told: Events,
     events: Receiver<Event>,
 }
 
 impl Engine {
     /// Starts the workers; `waker` is called after each event, `cache_bytes` bounds the feature maps kept.
     pub fn start(waker: Waker, cache_bytes: usize) -> Result<Self> {
+        Self::with_extractor(waker, cache_bytes, |requests, host| {
+            Extractor::new(requests, host).run()
+        })
+    }
+
+    /// Starts the workers with another extractor: `worker` runs on the extractor's thread, takes every request that is no
+    /// view, and answers by way of the host. It is how another process or machine is put behind this engine.
+    ///
+    /// It should return when the receiver is disconnected. Should it return or panic before, requests that it has not
+    /// taken are lost, and later ones are answered with an error.
+    pub fn with_extractor(
+        waker: Waker,
+        cache_bytes: usize,
+        worker: impl FnOnce(Receiver<Request>, ExtractorHost) + Send + 'static,
+    ) -> Result<Self> {
         let (sender, events) = channel();
         let told = Events { sender, waker };
         let cache = SharedCache::new(cache_bytes);
+        let host = ExtractorHost::new(told.clone(), cache.clone());
         let (extractor, requests) = channel();
+        spawn("extractor", move || {
+            if let Err(message) = recovered(|| worker(requests, host.clone())) {
+                host.tell(Event::Recovered { message });
+            }
+        })?;
+        let desk = Desk::new(told.clone(), cache);
         let (analyst, views) = channel();
-        let failed = |error| Error::failed(format!("the worker thread cannot be started: {error}"));
-        let mut worker = Extractor::new(requests, told.clone(), cache.clone());
-        thread::Builder::new()
-            .name("extractor".into())
-            .spawn(move || worker.run())
-            .map_err(failed)?;
-        let mut worker = Analyst::new(views, told, cache);
-        thread::Builder::new()
-            .name("analyst".into())
-            .spawn(move || worker.run())
-            .map_err(failed)?;
+        let (at, mut worker) = (desk.clone(), Analyst::new(desk.clone()));
+        spawn("analyst", move || at.serve(&views, |request| worker.answer(request)))?;
+        let (colourist, views) = channel();
+        let mut worker = Colourist::new(desk.clone());
+        spawn("colourist", move || {
+            desk.serve(&views, |request| worker.answer(request))
+        })?;
         Ok(Self {
             extractor,
             analyst,
+            colourist,
+            told,
             events,
         })
     }
 
     /// Asks for something. The answer is an event.
     pub fn send(&self, request: Request) {
-        // The workers end only with the engine itself: a panic is caught inside of them.
-        let _ = match request {
-            Request::View(view) => self.analyst.send(view).map_err(drop),
-            other => self.extractor.send(other).map_err(drop),
+        let refused = match request {
+            Request::View(view) => {
+                let worker = match view {
+                    ViewRequest::Pca(_) | ViewRequest::SavePca { .. } | ViewRequest::SaveBasis { .. } => {
+                        &self.colourist
+                    }
+                    _ => &self.analyst,
+                };
+                worker.send(view).map_err(|refused| Request::View(refused.0))
+            }
+            other => self.extractor.send(other).map_err(|refused| refused.0),
         };
+        if let Err(request) = refused {
+            self.told.tell(Event::Failed {
+                work: request.work(),
+                error: Error::failed("the worker that does this has ended: start the program anew"),
+            });
+        }
     }
 
     /// The next event, if there is one.
@@ -103,4 +156,11 @@ impl Engine {
     pub fn wait(&self, timeout: std::time::Duration) -> Option<Event> {
         self.events.recv_timeout(timeout).ok()
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(work);
+    spawned
+        .map(drop)
+        .map_err(|error| Error::failed(format!("the worker thread cannot be started: {error}")))
 }

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, Event, PictureSource, Query, Request, RunSettings, Slot, ViewRequest, Work};
+use super::{
+    Engine, Event, PcaQuery, PcaSettings, PictureSource, Query, QueryAt, Request, RunSettings, Slot, ViewRequest, Work,
+};
 use crate::{
     activation::Id,
     engine::Capture,
@@ -137,11 +139,11 @@ fn memory_is_bounded_and_then_only_what_is_looked_at_is_kept() {
     // The first pass had to make room: asking about it says so.
     let (pass, b11) = (capture.pass, id("b11"));
     let passes = vec![(Slot::A, pass)];
-    engine.send(Request::View(ViewRequest::Pca {
+    engine.send(Request::View(ViewRequest::Pca(PcaQuery {
         id: b11,
         passes,
-        joint: false,
-    }));
+        settings: PcaSettings::default(),
+    })));
     until(&engine, |event| {
         (*event == Event::Missing { id: b11, pass }).then_some(())
     });
@@ -216,8 +218,9 @@ fn the_analyst_answers_while_the_model_runs() {
     let query = Query {
         id: id("b11"),
         source: capture.pass,
-        at: [80.0, 90.0],
+        at: QueryAt::Point([80.0, 90.0]),
         targets: vec![(Slot::A, capture.pass)],
+        drop_massive: false,
     };
     engine.send(Request::View(ViewRequest::Query(query)));
     let heat = until(&engine, |event| match event {
@@ -226,7 +229,7 @@ fn the_analyst_answers_while_the_model_runs() {
         _ => None,
     });
     let best = heat.targets[0].best[0];
-    assert_eq!(best.cell, heat.cell, "a position is most similar to itself");
+    assert_eq!([best.cell], heat.cells[..], "a position is most similar to itself");
     assert!((best.score - 1.0).abs() < 1e-5);
     engine.send(Request::Cancel);
 }
@@ -240,8 +243,9 @@ fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
     let query = Query {
         id: id("b7-attn-map"),
         source: capture.pass,
-        at: [80.0, 90.0],
+        at: QueryAt::Point([80.0, 90.0]),
         targets: vec![(Slot::A, capture.pass)],
+        drop_massive: false,
     };
     engine.send(Request::View(ViewRequest::Query(query)));
     let heat = until(&engine, |event| match event {
@@ -305,7 +309,10 @@ fn extractions_wait_for_each_other_and_can_be_taken_out_of_the_queue() -> Result
                         error: Error::Cancelled,
                     };
             },
-            |event| (*event == Event::Saved { path: out(job) }).then_some(()),
+            |event| {
+                let work = Work::Extract { job };
+                (*event == Event::Saved { work, path: out(job) }).then_some(())
+            },
         );
     }
     assert!(cancelled && out(1).is_file() && out(3).is_file() && !out(2).exists());

@@ -1,6 +1,7 @@
 //! A whole extraction: request → pictures → pass → arrays.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -13,8 +14,10 @@ use super::{
     image::{Picture, Size, WHITE},
     memory,
     model::{Model, Place},
-    output::{UnfinishedFolder, is_file_path, write_npy_folder, write_safetensors},
-    pass::{Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, run_pass},
+    output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
+    pass::{
+        Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, picture_at, run_pass,
+    },
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
     spec::ModelSpec,
@@ -28,6 +31,10 @@ use crate::{
 
 /// Share of the watched work that reading the weights is.
 const LOADED: f32 = 0.2;
+
+/// Told how far the work on several pictures is (0 to 1), and of how many pictures it is at which, counted from 1, where
+/// there are several. An error ends the work.
+pub type PicturesWatch<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 'a;
 
 /// What an extraction yields.
 pub struct Extracted {
@@ -51,7 +58,7 @@ impl Extracted {
     }
 
     /// Writes everything into a folder that is being filled.
-    pub fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
+    fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
         folder.arrays(&self.arrays(store), &self.record_json()?)
     }
 
@@ -175,8 +182,20 @@ fn read_noise(path: &Path) -> Result<GivenNoise> {
 }
 
 impl Planned {
+    /// Finds out before the work whether `out` can be written, and can hold what these pictures give.
+    pub fn check_output(&self, out: &Path) -> Result<()> {
+        check_writable(out)?;
+        if !self.has_one_size() && is_file_path(out) {
+            return Err(Error::usage(format!(
+                "the pictures have different working sizes ({}): give one with --size, or a folder as --out",
+                self.sizes()
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether all pictures have one working size, which one pass needs.
-    pub fn has_one_size(&self) -> bool {
+    fn has_one_size(&self) -> bool {
         self.pictures
             .windows(2)
             .all(|pair| pair[0].1.framing.working == pair[1].1.framing.working)
@@ -211,7 +230,7 @@ impl Planned {
     }
 
     /// The working sizes found, for a message.
-    pub fn sizes(&self) -> String {
+    fn sizes(&self) -> String {
         let mut sizes: Vec<String> = self
             .pictures
             .iter()
@@ -256,6 +275,50 @@ impl Planned {
         }
     }
 
+    /// Runs everything and writes it: pictures of one working size as a batch into a file or folder, pictures of
+    /// different sizes one by one into a folder each.
+    pub fn write(
+        self,
+        request: &ExtractRequest,
+        model: &mut Model,
+        out: &Path,
+        watch: &mut PicturesWatch<'_>,
+    ) -> Result<()> {
+        self.check_output(out)?;
+        if !self.has_one_size() {
+            return write_folder(out, |folder| self.write_apart(request, model, folder, watch));
+        }
+        let total = self.pictures.len();
+        let item = |done| (total > 1).then(|| [picture_at(done, total) + 1, total]);
+        self.run(request, model, &mut |done| watch(done, item(done)))?
+            .write(out, request.store)
+    }
+
+    /// One folder per picture.
+    fn write_apart(
+        self,
+        request: &ExtractRequest,
+        model: &mut Model,
+        out: &UnfinishedFolder,
+        watch: &mut PicturesWatch<'_>,
+    ) -> Result<()> {
+        let alone = self.split();
+        let total = alone.len();
+        let mut taken = HashSet::new();
+        for (index, planned) in alone.iter().enumerate() {
+            let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
+            let folder = out.folder(&folder_name(&pictures, &mut taken))?;
+            let request = ExtractRequest {
+                pictures,
+                ..request.clone()
+            };
+            let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
+            let extracted = planned.run(&request, model, &mut watch)?;
+            extracted.write_into(&folder, request.store)?;
+        }
+        Ok(())
+    }
+
     /// Runs the pass.
     pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
         let started = Instant::now();
@@ -298,6 +361,22 @@ impl Planned {
             },
         })
     }
+}
+
+/// A folder named after a picture; pictures of the same name are counted.
+fn folder_name(pictures: &[PathBuf], taken: &mut HashSet<String>) -> String {
+    let stem = pictures
+        .first()
+        .and_then(|path| path.file_stem())
+        .map(|stem| stem.to_string_lossy().into_owned());
+    let stem = stem.unwrap_or_else(|| "picture".to_owned());
+    let mut name = stem.clone();
+    let mut count = 1;
+    while !taken.insert(name.clone()) {
+        count += 1;
+        name = format!("{stem}-{count}");
+    }
+    name
 }
 
 /// Adaptive average pooling of the last two dimensions to (⌊h/R⌋, ⌊w/R⌋), for maps over (queries, keys).

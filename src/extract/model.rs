@@ -1,15 +1,11 @@
 //! A model with its weights on a device, and what it remembers between passes: encoded pictures and prompts.
 
-use std::{
-    collections::VecDeque,
-    hash::{DefaultHasher, Hash, Hasher},
-};
-
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    image::Picture,
+    image::{Picture, Size},
+    recent::Recent,
     spec::{ModelSpec, NetworkSpec},
 };
 use crate::{
@@ -198,7 +194,7 @@ impl Model {
                     return Ok(Encoded::Posterior(known));
                 }
                 let posterior = vae.encode(&pixels, watch)?;
-                pictures.put(key, posterior.clone());
+                pictures.put(key, posterior.clone(), 1);
                 Ok(Encoded::Posterior(posterior))
             }
         }
@@ -228,7 +224,7 @@ impl Model {
             .ok_or_else(|| Error::failed("a model with text has a folder"))?;
         let encoder = TextEncoder::open(folder, "text_encoder", "tokenizer", &self.place.device, DType::F32)?;
         let states = encoder.encode(prompt, watch)?.last;
-        prompts.put(prompt.to_owned(), states.clone());
+        prompts.put(prompt.to_owned(), states.clone(), 1);
         Ok(Some(states))
     }
 
@@ -260,43 +256,27 @@ impl Model {
     }
 }
 
-/// A hash of a picture's size and pixels.
+/// A hash of a picture's size and pixels that files may keep: 64-bit FNV-1a over width and height, each as 8 bytes
+/// little-endian, and then red, green and blue of every pixel, row by row.
 pub fn fingerprint(picture: &Picture) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (picture.width(), picture.height()).hash(&mut hasher);
-    picture.rgb().hash(&mut hasher);
-    hasher.finish()
+    const FNV_OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+    let Size { width, height } = picture.size();
+    let size = [width, height].map(|side| (side as u64).to_le_bytes());
+    let bytes = size.as_flattened().iter().chain(picture.rgb());
+    bytes.fold(FNV_OFFSET_BASIS, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME)
+    })
 }
 
-/// The values last used, newest at the back.
-struct Recent<K, V> {
-    limit: usize,
-    kept: VecDeque<(K, V)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<K, V: Clone> Recent<K, V> {
-    fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            kept: VecDeque::new(),
-        }
-    }
-
-    fn get<Q: ?Sized + PartialEq>(&mut self, key: &Q) -> Option<V>
-    where
-        K: std::borrow::Borrow<Q>,
-    {
-        let index = self.kept.iter().position(|(kept, _)| kept.borrow() == key)?;
-        let entry = self.kept.remove(index)?;
-        let value = entry.1.clone();
-        self.kept.push_back(entry);
-        Some(value)
-    }
-
-    fn put(&mut self, key: K, value: V) {
-        if self.kept.len() >= self.limit {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((key, value));
+    #[test]
+    fn the_fingerprint_is_that_of_every_version_and_machine() -> Result<()> {
+        let picture = Picture::from_rgb(Size::new(2, 1), vec![1, 2, 3, 4, 5, 6])?;
+        assert_eq!(fingerprint(&picture), 0x6fb8_edc6_c3aa_88b9);
+        Ok(())
     }
 }

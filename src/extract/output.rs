@@ -285,7 +285,7 @@ fn filled(file: impl Write, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> 
 }
 
 /// What went wrong while writing, without the file's name, which the caller adds.
-pub(super) fn write_error(error: io::Error) -> Error {
+pub(crate) fn write_error(error: io::Error) -> Error {
     let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room or write to another place",
         _ => "",

@@ -28,6 +28,16 @@ const MAX_ROWS: usize = 4096;
 const PICTURES_DONE: f32 = 0.3;
 const PROMPT_DONE: f32 = 0.35;
 
+/// Which of the pictures of a pass is at work when `done` of it is watched, counted from 0: first each is encoded, then
+/// each runs.
+pub(super) fn picture_at(done: f32, pictures: usize) -> usize {
+    let share = match done {
+        _ if done < PICTURES_DONE => done / PICTURES_DONE,
+        _ => (done - PROMPT_DONE) / (1.0 - PROMPT_DONE),
+    };
+    ((share * pictures as f32) as usize).min(pictures.saturating_sub(1))
+}
+
 /// Which latent of a picture is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,119 @@
+//! What an extractor has of the engine around it: the way for events, and the cache of maps that the other workers look
+//! at. The extractor of this process uses it, and so does one that passes requests on to another process or machine.
+
+use std::sync::Arc;
+
+use super::{
+    Events,
+    cache::{PassInfo, PassKey, SharedCache},
+    message::{Capture, Event, Layer, PassId, RunSettings, Slot},
+};
+use crate::{
+    activation::{FeatureMap, Id},
+    error::{Error, Result},
+    extract::{framing::Framing, image::Picture, request::Provenance},
+};
+
+/// What an extractor has of the engine around it.
+#[derive(Clone)]
+pub struct ExtractorHost {
+    events: Events,
+    cache: SharedCache,
+}
+
+/// A pass that is over: everything that the views of its maps need.
+#[derive(Debug, Clone)]
+pub struct FinishedPass {
+    /// Its number, as [`ExtractorHost::pass`] gives it. A number stands for the same values for ever: views may keep what
+    /// they computed from them.
+    pub pass: PassId,
+    /// The settings it ran with.
+    pub settings: RunSettings,
+    /// The picture as read: heat maps are saved over it.
+    pub picture: Arc<Picture>,
+    /// The picture's place in the working picture.
+    pub framing: Framing,
+    /// Every activation of the model with its shape at this working size; the shape of an attention map says how many
+    /// heads its queries and keys have.
+    pub layers: Vec<Layer>,
+    /// What ran.
+    pub ran: Provenance,
+    /// The maps to be kept; for an attention map its queries and keys.
+    pub maps: Vec<(Id, FeatureMap)>,
+}
+
+impl ExtractorHost {
+    pub(super) fn new(events: Events, cache: SharedCache) -> Self {
+        Self { events, cache }
+    }
+
+    /// Tells an event to whoever holds the engine.
+    pub fn tell(&self, event: Event) {
+        self.events.tell(event);
+    }
+
+    /// The number of a pass, a new one if it never ran.
+    pub fn pass(&self, key: &PassKey) -> PassId {
+        self.cache.lock().pass(key)
+    }
+
+    /// Whether a map of a pass is kept: then it does not have to run again.
+    pub fn has(&self, pass: PassId, id: Id) -> bool {
+        self.cache.lock().has(pass, id)
+    }
+
+    /// Most bytes of maps that are kept; with more, those not looked at for longest go.
+    pub fn limit_bytes(&self) -> usize {
+        self.cache.lock().limit_bytes()
+    }
+
+    /// Keeps the maps of a pass and tells that they are there ([`Event::Captured`]). An error if none of them can be kept.
+    pub fn keep(&self, slot: Slot, finished: FinishedPass) -> Result<()> {
+        let FinishedPass {
+            pass,
+            settings,
+            picture,
+            framing,
+            layers,
+            ran,
+            maps,
+        } = finished;
+        let info = PassInfo {
+            settings,
+            picture,
+            framing,
+            layers: layers.into(),
+            ran,
+        };
+        self.cache.lock().put(pass, info, maps);
+        if self.tell_kept(slot, pass) {
+            return Ok(());
+        }
+        const MIB: usize = 1 << 20;
+        Err(Error::failed(format!(
+            "no map of this pass fits into the {} MiB of maps that are kept: choose a smaller size",
+            self.limit_bytes() / MIB
+        )))
+    }
+
+    /// Tells that the maps of a pass are there, if any are kept: what a run does that has nothing to compute.
+    pub fn tell_kept(&self, slot: Slot, pass: PassId) -> bool {
+        let cache = self.cache.lock();
+        let Some(info) = cache.info(pass) else { return false };
+        let capture = Capture {
+            pass,
+            settings: info.settings.clone(),
+            kept_bytes: cache.bytes(),
+            framing: info.framing,
+            layers: info.layers.to_vec(),
+            ids: cache.ids(pass),
+            ran: info.ran.clone(),
+        };
+        drop(cache);
+        self.events.tell(Event::Captured {
+            slot,
+            capture: Box::new(capture),
+        });
+        true
+    }
+}

@@ -1,0 +1,74 @@
+//! Maps without their massive channels, remembered so that hovering stays fast.
+
+use std::sync::Arc;
+
+use super::{
+    desk::{Desk, Unseen},
+    message::PassId,
+};
+use crate::{
+    activation::{FeatureMap, Id},
+    analysis::massive::{channel_figures, massive_channels},
+    extract::recent::Recent,
+};
+
+/// Bytes of reduced maps remembered, beside the cache: six of the largest of an SD1.5 at 512.
+const REDUCED_BYTES: usize = 128 << 20;
+/// Maps whose massive channels are remembered.
+const KNOWN_MAPS: usize = 256;
+
+/// Finds maps as they are compared: whole, or without the massive channels of the map they are compared with.
+pub struct Reduced {
+    desk: Desk,
+    /// The massive channels of a map.
+    massive: Recent<(PassId, Id), Arc<[usize]>>,
+    maps: Recent<Key, Arc<FeatureMap>>,
+}
+
+/// The map of `pass` without the massive channels of the map of `source`.
+#[derive(PartialEq)]
+struct Key {
+    id: Id,
+    source: PassId,
+    pass: PassId,
+}
+
+impl Reduced {
+    /// Nothing yet.
+    pub fn new(desk: Desk) -> Self {
+        Self {
+            desk,
+            massive: Recent::new(KNOWN_MAPS),
+            maps: Recent::new(REDUCED_BYTES),
+        }
+    }
+
+    /// The map of a pass as it is compared with that of `source`: without the massive channels of the latter where
+    /// `drop_massive` says so.
+    pub fn map(&mut self, id: Id, pass: PassId, source: PassId, drop_massive: bool) -> Result<Arc<FeatureMap>, Unseen> {
+        let whole = self.desk.map(pass, id)?;
+        if !drop_massive {
+            return Ok(whole);
+        }
+        let left_out = self.massive(id, source)?;
+        if left_out.is_empty() {
+            return Ok(whole);
+        }
+        let key = Key { id, source, pass };
+        if let Some(known) = self.maps.get(&key) {
+            return Ok(known);
+        }
+        let reduced = Arc::new(whole.without_channels(&left_out)?);
+        self.maps.put(key, Arc::clone(&reduced), reduced.bytes());
+        Ok(reduced)
+    }
+
+    fn massive(&mut self, id: Id, pass: PassId) -> Result<Arc<[usize]>, Unseen> {
+        if let Some(known) = self.massive.get(&(pass, id)) {
+            return Ok(known);
+        }
+        let found: Arc<[usize]> = massive_channels(&channel_figures(&*self.desk.map(pass, id)?)).into();
+        self.massive.put((pass, id), Arc::clone(&found), 1);
+        Ok(found)
+    }
+}
