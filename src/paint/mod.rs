@@ -7,6 +7,7 @@
 
 mod colour_bar;
 mod colour_map;
+mod contrast;
 mod coolwarm;
 mod gpu;
 mod picture;
@@ -17,6 +18,7 @@ mod tables;
 
 pub use colour_bar::{colour_bar, colour_bar_ui};
 pub use colour_map::ColourMap;
+pub use contrast::{contrast, luminance, readable_on};
 pub use picture::{DisplayPicture, PictureTexture};
 pub use score_map::{Interpolation, ScoreMap, ScoreStyle, render_scores};
 pub use scores::{Held, ScorePainter, paint_scores};
