@@ -92,7 +92,7 @@ macro_rules! actions {
                         menu: Menu::$menu,
                         name: $name,
                         hint: $hint,
-                        shortcuts: &[$($shortcut),*],
+                        shortcuts: const { &[$($shortcut),*] },
                     },)+)+
                 }
             }

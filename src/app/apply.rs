@@ -41,6 +41,8 @@ const INTERFACE_RANGE: [f32; 2] = [0.5, 4.0];
 impl App {
     /// Carries one command out.
     pub fn apply(&mut self, command: Command, context: &Context) {
+        // Where the pointer is and where the user works changes nothing that could be undone.
+        self.touched |= !matches!(command, Command::Hover(_) | Command::FocusPane(_));
         let state = &mut self.state;
         match command {
             Command::Act(action) => self.act(action, context),
@@ -83,8 +85,9 @@ impl App {
             }
             Command::ChangePane(tile, pane) => arrange::change_pane(&mut state.document.layout, tile, pane),
             Command::ClosePane(tile) => arrange::close_pane(&mut state.document.layout, tile),
+            Command::PaletteText(text) => state.overlays.palette = Some(text),
             Command::Hold(hold) => state.hold = hold,
-            Command::AskPath(purpose) => dialog::ask(purpose, self.later.clone(), context),
+            Command::AskPath(purpose) => dialog::ask(purpose, self.answer.clone(), context),
             Command::PathBox(path_box) => state.path_box = path_box,
             Command::UsePath(purpose, path) => {
                 state.path_box = PathBox::default();
@@ -279,9 +282,11 @@ impl App {
                 };
             }
             Action::Foreground => {
-                let on = !document.mask.on;
-                let mask = Mask { on, ..document.mask };
-                self.set_mask(mask);
+                let mask = document.mask;
+                let fresh = (mask == Mask::default())
+                    .then(|| super::inspector::first_mask(&self.state))
+                    .flatten();
+                self.set_mask(fresh.unwrap_or(Mask { on: !mask.on, ..mask }));
             }
             Action::NextChannel => self.step_channel(1),
             Action::PreviousChannel => self.step_channel(-1),
@@ -388,7 +393,6 @@ impl App {
 
     fn open_picture(&mut self, slot: Slot, source: PictureSource) {
         self.state.slot_mut(slot).error = None;
-        self.state.missing.retain(|(missing, _)| *missing != slot);
         self.engine.send(Request::OpenPicture { slot, source });
     }
 
@@ -404,7 +408,7 @@ impl App {
             }
             let free = Slot::all().find(|slot| !taken.contains(slot));
             let first = index == 0 && (!several || taken.is_empty());
-            let Some(slot) = if first { Some(focused) } else { free } else {
+            let Some(slot) = Some(focused).filter(|_| first).or(free) else {
                 self.state.messages.tell(
                     Level::Warning,
                     format!("{} is not opened: all {} places are taken.", path.display(), Slot::MOST),
@@ -418,6 +422,7 @@ impl App {
 
     fn close_picture(&mut self, slot: Slot) {
         self.state.document.pictures.remove(&slot);
+        self.state.missing.retain(|(missing, _)| *missing != slot);
         self.empty_slot(slot);
         self.engine.send(Request::ClosePicture { slot });
     }
@@ -552,7 +557,7 @@ impl App {
             PathPurpose::OpenWorkspace => self.open_workspace(path),
             PathPurpose::SaveWorkspace => self.save_workspace(path),
             PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(path),
-            PathPurpose::ExportPanes => self.export_wanted = Some(path),
+            PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveMatches => self.save_matches(path),
             PathPurpose::Extract => self.extract(path),
             PathPurpose::SavePca(slot) | PathPurpose::SaveHeat(slot) | PathPurpose::SaveMap(slot) => {
@@ -564,7 +569,7 @@ impl App {
     }
 
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {
-        match export::save_request(&self.state, purpose, slot, path) {
+        match export::save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
             None => self
                 .state

@@ -96,7 +96,8 @@ fn parent_of_kind(layout: &Layout, tile: TileId) -> TileId {
 
 fn replace_child(layout: &mut Layout, parent: TileId, old: TileId, new: TileId) {
     if let Some(Tile::Container(container)) = layout.tiles.get_mut(parent) {
-        container.replace_child(old, new);
+        // Where the child was is known already.
+        let _ = container.replace_child(old, new);
     }
 }
 

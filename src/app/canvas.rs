@@ -17,7 +17,7 @@ use super::{
 use crate::{
     engine::{QueryAt, Slot, TargetHeat},
     extract::{framing::Framing, image::Size},
-    paint::{ColourMap, ScoreMap, ScoreStyle, cell_grid, cell_numbers, cell_outline, loupe, paint_scores},
+    paint::{ColourMap, Loupe, LoupeScores, ScoreMap, ScoreStyle, cell_grid, cell_numbers, cell_outline, paint_scores},
 };
 
 const WHOLE: Rect = Rect {
@@ -37,6 +37,9 @@ const BRUSH_SHARE: f64 = 0.03;
 const WHEEL_POINTS_PER_DOUBLING: f32 = 240.0;
 /// How strongly what is not up to date is dimmed.
 const STALE: f32 = 0.45;
+/// Side of the loupe, in points, and how much larger than the pane it shows things.
+const LOUPE_SIDE: f32 = 140.0;
+const LOUPE_MAGNIFICATION: f32 = 5.0;
 /// Shortest distance between two points of a brush's path, as a share of its radius.
 const BRUSH_STEP: f64 = 0.5;
 
@@ -56,13 +59,13 @@ pub struct CanvasContext<'a> {
 pub fn canvas_ui(ui: &mut Ui, canvas: Rect, tile: TileId, pane: &Pane, context: &mut CanvasContext<'_>) -> Option<PointAt> {
     let state = context.state;
     let slot = state.shown_slot(pane.slot);
-    let response = ui.interact(canvas, ui.id().with("canvas"), Sense::click_and_drag());
+    let response = ui.interact(canvas, ui.scope_id().with("canvas"), Sense::click_and_drag());
     let label = pane.title();
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
     let picture = state.slot(slot).picture.as_ref();
     let size = picture.map(|picture| picture.size);
     context.canvases.set(tile, Painted { rect: canvas, slot, size });
-    let tokens = theme::tokens(ui.visuals());
+    let tokens = theme::tokens(ui);
     ui.painter().rect_filled(canvas, 0.0, tokens.canvas);
     if response.clicked() || response.drag_started() || response.secondary_clicked() {
         context.commands.push(Command::FocusPane(tile));
@@ -211,7 +214,7 @@ fn paint_content(
     let (state, textures) = (context.state, context.textures);
     let drawn = textures.slot(slot);
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
-    let tokens = theme::tokens_of(painter.ctx());
+    let tokens = theme::tokens_in(painter.ctx());
     if kind == PaneKind::Picture {
         drawn.picture.paint(painter, place.rect, WHOLE, Color32::WHITE);
     }
@@ -236,7 +239,7 @@ fn paint_content(
         painter.rect_stroke(seen, 0.0, stroke, StrokeKind::Outside);
     }
     if let (true, Some(grid)) = (state.document.display.grid, state.shown_grid(slot)) {
-        cell_grid(painter, seen, WHOLE, grid, tokens.grid);
+        cell_grid(painter, seen, WHOLE, grid, Stroke::new(theme::STROKE_HAIR, tokens.grid_line));
     }
     if let (Some((scores, style)), true) = (&scores, state.document.display.numbers) {
         cell_numbers(painter, seen, WHOLE, scores, style);
@@ -252,14 +255,15 @@ pub fn pca_is_current(state: &State, slot: Slot) -> bool {
 
 /// Pins, the query's cell, the best matches.
 fn paint_marks(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
-    let tokens = theme::tokens_of(painter.ctx());
+    let tokens = theme::tokens_in(painter.ctx());
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
     if let (Some((source, at)), Some(framing), Some(grid)) = (state.query_at(), framing, state.shown_grid(slot))
         && source == slot
     {
         let cell = representative(&at).and_then(|at| state.cell_at(PointAt { slot, at }));
         if let Some(cell) = cell {
-            cell_outline(painter, place.seen(&framing), WHOLE, grid, cell, tokens.query);
+            let stroke = Stroke::new(theme::STROKE_HAIR, tokens.query);
+            cell_outline(painter, place.seen(&framing), WHOLE, grid, cell, stroke);
         }
     }
     if let Some(heat) = state.heat_on(slot).filter(|_| !state.heat_is_stale()) {
@@ -281,7 +285,7 @@ fn paint_marks(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
 }
 
 fn paint_pin(painter: &Painter, place: &Placed, pin: &Pin, selected: bool) {
-    let tokens = theme::tokens_of(painter.ctx());
+    let tokens = theme::tokens_in(painter.ctx());
     let colour = tokens.pin(pin.number);
     let at = match &pin.at {
         QueryAt::Point(at) => place.on_screen(*at),
@@ -316,7 +320,7 @@ fn cross(painter: &Painter, at: Pos2, colour: Color32, halo: Color32) {
 }
 
 fn label(painter: &Painter, at: Pos2, text: &str, colour: Color32) {
-    let tokens = theme::tokens_of(painter.ctx());
+    let tokens = theme::tokens_in(painter.ctx());
     let corner = at + vec2(CROSS, -CROSS);
     let font = FontId::proportional(NUMBER_SIZE);
     let galley = painter.layout_no_wrap(text.to_owned(), font, colour);
@@ -340,7 +344,7 @@ fn ring(painter: &Painter, at: Pos2, radius: f32, colour: Color32, halo: Color32
 
 /// The best matches of the pins whose heat map is not shown; a mutual one has a second ring.
 fn paint_other_matches(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
-    let tokens = theme::tokens_of(painter.ctx());
+    let tokens = theme::tokens_in(painter.ctx());
     let Some(matches) = &state.matches else { return };
     for pin in &matches.pins {
         let source = state.document.pin(pin.pin).map(|pin| pin.slot);
@@ -368,9 +372,27 @@ fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: 
         (PaneKind::Pca, Some(framing)) => (&drawn.pca, place.seen(&framing)),
         _ => (&drawn.picture, place.rect),
     };
+    let Some(loupe) = Loupe::near(pos, painter.clip_rect(), LOUPE_SIDE, LOUPE_MAGNIFICATION) else {
+        return;
+    };
     let scores = scores_of_pane(kind, slot, state, textures).zip(framing);
-    let scores = scores.map(|((scores, style), framing)| (scores, style, place.seen(&framing)));
-    loupe(painter, pos, texture, rect, scores);
+    let scores = scores
+        .as_ref()
+        .map(|((map, style), framing)| (*map, style, place.seen(framing)));
+    let scores = scores.map(|(map, style, seen)| {
+        let drawn = LoupeScores {
+            id: egui::Id::unique("loupe"),
+            map,
+            style,
+            backend: &textures.painter,
+        };
+        (drawn, seen)
+    });
+    let tokens = theme::tokens_in(painter.ctx());
+    let border = Stroke::new(theme::STROKE_MARK, tokens.pane_border_active);
+    let picture = matches!(kind, PaneKind::Picture | PaneKind::Pca).then_some((texture, rect, WHOLE));
+    let scores = scores.as_ref().map(|(drawn, seen)| (drawn, *seen, WHOLE));
+    loupe.paint(painter, tokens.canvas, border, picture, scores);
 }
 
 /// Wheel, drags and clicks.

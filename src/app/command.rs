@@ -66,6 +66,8 @@ pub enum Command {
     ChangePane(TileId, Pane),
     /// Close a pane.
     ClosePane(TileId),
+    /// Type into the command palette.
+    PaletteText(String),
     /// While a key is held, show something else.
     Hold(Option<Hold>),
     /// Ask for a path: by the desktop's dialog, or in the box where there is none.

@@ -10,27 +10,19 @@ use std::{
 use egui::Context;
 use rfd::FileDialog;
 
-use super::state::PathPurpose;
-
-/// What came of a dialog.
-pub enum Picked {
-    /// A path.
-    Path(PathPurpose, PathBuf),
-    /// There is no dialog on this desktop.
-    NoDialog(PathPurpose),
-}
+use super::{PathPurpose, later::Later};
 
 /// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
 const TOO_SOON: Duration = Duration::from_millis(400);
 
 /// Asks for a path; the answer comes through `answer`.
-pub fn ask(purpose: PathPurpose, answer: Sender<Picked>, context: &Context) {
+pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
     let context = context.clone();
     thread::spawn(move || {
         let asked = Instant::now();
         let picked = match (show(purpose), asked.elapsed() < TOO_SOON) {
-            (Some(path), _) => Some(Picked::Path(purpose, path)),
-            (None, true) => Some(Picked::NoDialog(purpose)),
+            (Some(path), _) => Some(Later::Path(purpose, path)),
+            (None, true) => Some(Later::NoDialog(purpose)),
             (None, false) => None,
         };
         if let Some(picked) = picked {
@@ -47,12 +39,30 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
         PathPurpose::Picture(_) => dialog
             .add_filter("Pictures", &["png", "jpg", "jpeg", "webp"])
             .pick_file(),
-        PathPurpose::Model => dialog.pick_folder(),
+        PathPurpose::Model | PathPurpose::ExportPanes => dialog.pick_folder(),
+        PathPurpose::OpenWorkspace => dialog.add_filter("Workspaces", &["featscope.json", "json"]).pick_file(),
+        PathPurpose::OpenBasis => dialog.add_filter("Bases", &["json"]).pick_file(),
+        PathPurpose::SaveWorkspace => dialog
+            .add_filter("Workspaces", &["featscope.json"])
+            .set_file_name("workspace.featscope.json")
+            .save_file(),
+        PathPurpose::Extract => dialog
+            .add_filter("Tensors", &["safetensors"])
+            .set_file_name("maps.safetensors")
+            .save_file(),
         PathPurpose::SavePca(_) => dialog.add_filter("PNG", &["png"]).set_file_name("pca.png").save_file(),
         PathPurpose::SaveHeat(_) => dialog.add_filter("PNG", &["png"]).set_file_name("heat.png").save_file(),
         PathPurpose::SaveMap(_) => dialog
             .add_filter("Tensors", &["npy", "safetensors"])
             .set_file_name("map.npy")
+            .save_file(),
+        PathPurpose::SaveBasis => dialog
+            .add_filter("Bases", &["json"])
+            .set_file_name("basis.json")
+            .save_file(),
+        PathPurpose::SaveMatches => dialog
+            .add_filter("Tables", &["csv", "json"])
+            .set_file_name("matches.csv")
             .save_file(),
     }
 }

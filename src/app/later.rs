@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::mpsc::{Receiver, Sender},
+    sync::mpsc::Sender,
     thread,
 };
 
@@ -34,16 +34,6 @@ pub enum Later {
     Pasted(Result<PathBuf>),
 }
 
-/// The window's end.
-pub struct Inbox(pub(super) Receiver<Later>);
-
-impl Inbox {
-    /// What has come, if anything has.
-    pub fn take(&self) -> Option<Later> {
-        self.0.try_recv().ok()
-    }
-}
-
 /// Does something on a thread of its own and wakes the window with what came of it.
 pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce() -> Later + Send + 'static) {
     let (answer, context) = (answer.clone(), context.clone());
@@ -56,6 +46,9 @@ pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce()
 
 impl App {
     pub(super) fn take_later(&mut self, later: Later, context: &Context) {
+        if let Later::Workspace(_) = later {
+            self.answers_awaited -= 1;
+        }
         match later {
             Later::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
             // The path can be typed.
@@ -93,7 +86,8 @@ impl App {
     /// Opens a workspace; what is seen stays until it has been read.
     pub(super) fn open_workspace(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
-        background(&self.later, &context, move || {
+        self.answers_awaited += 1;
+        background(&self.answer, &context, move || {
             Later::Workspace(WorkspaceFile::read(&path).map(Box::new))
         });
     }
@@ -109,7 +103,7 @@ impl App {
     pub(super) fn save_workspace(&mut self, path: PathBuf) {
         let file = WorkspaceFile::of(&self.state);
         let context = self.textures.context().clone();
-        background(&self.later, &context, move || {
+        background(&self.answer, &context, move || {
             Later::WorkspaceSaved(file.write(&path))
         });
     }

@@ -2,7 +2,7 @@
 
 use egui::{Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
 
-use super::{Command, State};
+use super::{Action, Command, State};
 use crate::{
     activation::{Id, Leaf, Place, Shape},
     engine::{Capture, Layer, attention_sources},
@@ -15,6 +15,8 @@ pub struct LayerTree {
     nodes: Vec<Node>,
     /// The selection that was shown last: another one is scrolled to.
     shown: Option<Id>,
+    /// Whether the search is to be typed next.
+    search_wanted: bool,
 }
 
 enum Node {
@@ -27,6 +29,11 @@ enum Node {
 }
 
 impl LayerTree {
+    /// The next thing typed is the search.
+    pub fn focus_search(&mut self) {
+        self.search_wanted = true;
+    }
+
     /// Search box and tree.
     pub fn ui(&mut self, ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         let layers = state.layers();
@@ -38,7 +45,8 @@ impl LayerTree {
         ui.separator();
         ui.horizontal(|ui| {
             ui.strong("Layers");
-            ui.weak(format!("{}, arrow keys walk", layers.len()));
+            let keys = [Action::PreviousLayer, Action::NextLayer].map(|action| action.key_text(ui.ctx()));
+            ui.weak(format!("{}, keys {} and {}", layers.len(), keys[0], keys[1]));
         });
         let mut text = state.search.clone();
         let search = TextEdit::singleline(&mut text)
@@ -46,21 +54,25 @@ impl LayerTree {
             .desired_width(f32::INFINITY);
         let response = ui.add(search);
         response.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Search layers"));
+        let response = response.on_hover_text(Action::SearchLayers.tooltip(ui.ctx()));
+        if std::mem::take(&mut self.search_wanted) {
+            response.request_focus();
+        }
         if response.changed() {
             commands.push(Command::Search(text));
         }
         if response.has_focus() {
             // The arrows walk through what is found while the search is typed.
-            for (key, step) in [(Key::ArrowDown, 1), (Key::ArrowUp, -1)] {
+            for (key, action) in [(Key::ArrowDown, Action::NextLayer), (Key::ArrowUp, Action::PreviousLayer)] {
                 if ui.input(|input| input.key_pressed(key)) {
-                    commands.push(Command::StepLayer(step));
+                    commands.push(Command::Act(action));
                 }
             }
         }
         let mut rows = Rows {
             layers,
             state,
-            moved: self.shown != state.id,
+            moved: self.shown != state.layer(),
             reached: false,
             commands,
         };
@@ -81,7 +93,7 @@ impl LayerTree {
         });
         // A group that opens shows its layers in a later frame.
         if rows.reached {
-            self.shown = state.id;
+            self.shown = state.layer();
         }
     }
 
@@ -89,7 +101,7 @@ impl LayerTree {
     pub fn step(&self, state: &State, step: isize) -> Option<Id> {
         let listed = found(state);
         let last = listed.len().checked_sub(1)?;
-        let current = listed.iter().position(|layer| Some(layer.id) == state.id);
+        let current = listed.iter().position(|layer| Some(layer.id) == state.layer());
         let next = match current {
             Some(index) => index.saturating_add_signed(step).min(last),
             None => 0,
@@ -99,7 +111,7 @@ impl LayerTree {
 }
 
 /// Whether a layer can be looked at here: attention to text has no grid of its own.
-fn is_shown(id: Id) -> bool {
+pub fn is_shown(id: Id) -> bool {
     !id.is_map() || attention_sources(id).is_some()
 }
 
@@ -202,7 +214,7 @@ impl Rows<'_> {
                 }
             }
             Node::Group { title, children } => {
-                let selected_inside = self.moved && self.state.id.is_some_and(|id| holds(node, self.layers, id));
+                let selected_inside = self.moved && self.state.layer().is_some_and(|id| holds(node, self.layers, id));
                 CollapsingHeader::new(title)
                     .open(selected_inside.then_some(true))
                     .show(ui, |ui| {
@@ -216,7 +228,7 @@ impl Rows<'_> {
 
     fn layer_ui(&mut self, ui: &mut Ui, layer: &Layer, name: &str) {
         let state = self.state;
-        let selected = state.id == Some(layer.id);
+        let selected = state.layer() == Some(layer.id);
         let row = Rect::from_min_size(
             ui.cursor().min,
             vec2(ui.available_width(), ui.spacing().interact_size.y),
@@ -227,8 +239,9 @@ impl Rows<'_> {
             ui.allocate_space(row.size());
             return;
         }
-        let kept = |capture: &Capture| capture.settings == state.settings && capture.ids.contains(&layer.id);
-        let captured = state.slots.iter().filter_map(|slot| slot.capture.as_ref()).any(kept);
+        let kept = |capture: &Capture| capture.settings == state.document.settings && capture.ids.contains(&layer.id);
+        let mut captures = state.open_slots().filter_map(|slot| state.slot(slot).capture.as_ref());
+        let captured = captures.any(kept);
         ui.horizontal(|ui| {
             // A dot says that the layer is there at once.
             let (rect, _) = ui.allocate_exact_size(vec2(DOT_WIDTH, DOT_WIDTH), Sense::hover());

@@ -40,7 +40,10 @@ mod wanted;
 pub mod widgets;
 mod workspace;
 
-use std::{path::PathBuf, sync::mpsc::channel, time::Instant};
+use std::{
+    sync::mpsc::{Receiver, Sender, channel},
+    time::Instant,
+};
 
 use egui::{CentralPanel, Context, Panel, Ui};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
@@ -64,7 +67,7 @@ use crate::{
 };
 use canvases::Canvases;
 use frames::FrameTimes;
-use later::{Inbox, Later};
+use later::Later;
 use layer_tree::LayerTree;
 use textures::Textures;
 use undo::History;
@@ -87,14 +90,16 @@ pub struct App {
     frames: FrameTimes,
     commands: Vec<Command>,
     sent: Sent,
-    inbox: Inbox,
-    later: std::sync::mpsc::Sender<Later>,
+    later: Receiver<Later>,
+    answer: Sender<Later>,
+    /// Files that are being read for the window.
+    answers_awaited: usize,
     /// Whether the user has done anything: undo goes back to what was there before.
     touched: bool,
     /// Whether what is shown instead is shown because a key is down.
     held_by_key: bool,
-    /// The folder that pictures of all panes are to be written to.
-    export_wanted: Option<PathBuf>,
+    /// Whether the graphics device is still there.
+    lost_device: start::LostDevice,
 }
 
 impl App {
@@ -125,7 +130,7 @@ impl App {
         // A software renderer gains nothing from the shader, and Mesa's loses about a MiB with every frame that uses it.
         let on_a_gpu = |state: &&RenderState| state.adapter.get_info().device_type != DeviceType::Cpu;
         let painter = ScorePainter::new(render_state.filter(on_a_gpu));
-        let (later, inbox) = channel();
+        let (answer, later) = channel();
         let mut app = Self {
             state: State::new(memory),
             engine,
@@ -136,11 +141,12 @@ impl App {
             frames: FrameTimes::default(),
             commands: Vec::new(),
             sent: Sent::default(),
-            inbox: Inbox(inbox),
             later,
+            answer,
+            answers_awaited: 0,
             touched: false,
             held_by_key: false,
-            export_wanted: None,
+            lost_device: start::LostDevice::default(),
         };
         app.begin(arguments, context);
         app.touched = false;
@@ -166,6 +172,12 @@ impl App {
         }
     }
 
+    /// Shows what was looked at before, in place of what a fresh window begins with.
+    fn reopen(&mut self, document: Document) {
+        self.restore(document);
+        self.touched = false;
+    }
+
     /// Whether everything that was asked for is there: nothing is loading, running or being drawn.
     pub fn is_settled(&self) -> bool {
         let state = &self.state;
@@ -175,11 +187,8 @@ impl App {
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
         let run_awaited = state.needs_run() && (state.run.asked || state.run_is_cheap()) && state.run.error.is_none();
-        !(loading || picture_awaited || run_awaited || self.inbox_is_awaited() || self.views_are_awaited())
-    }
-
-    fn inbox_is_awaited(&self) -> bool {
-        self.export_wanted.is_some()
+        let awaited = self.answers_awaited > 0;
+        !(loading || picture_awaited || run_awaited || awaited || self.views_are_awaited())
     }
 
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.
@@ -191,8 +200,11 @@ impl App {
         for (slot, error) in failed {
             self.state.slot_mut(slot).error = Some(error);
         }
-        while let Some(later) = self.inbox.take() {
+        while let Ok(later) = self.later.try_recv() {
             self.take_later(later, context);
+        }
+        if self.lost_device.take_leave(&self.state.document) {
+            context.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.take_input(context);
         self.ask_for_what_is_wanted();
@@ -240,7 +252,6 @@ impl App {
             self.apply(command, &context);
         }
         self.ask_for_what_is_wanted();
-        self.export_if_wanted(&context);
         self.keep_history(&context);
         self.frames.add(began.elapsed());
     }

@@ -113,10 +113,15 @@ impl App {
         let state = &mut self.state;
         state.pictures_opened += 1;
         let number = state.pictures_opened;
-        let expected = state.document.pictures.get(&slot);
-        let changed = expected.is_some_and(|expected| {
-            expected.source == picture.source && expected.fingerprint.is_some_and(|known| known != picture.fingerprint)
+        // A picture that was asked for because it was not where the workspace says stands for that one.
+        let found = state.missing.iter().position(|(missing, _)| *missing == slot);
+        let found = found.map(|index| state.missing.remove(index).1);
+        let expected = found.or_else(|| {
+            let expected = state.document.pictures.get(&slot);
+            expected.filter(|expected| expected.source == picture.source).cloned()
         });
+        let known = expected.as_ref().and_then(|expected| expected.fingerprint);
+        let changed = known.is_some_and(|known| known != picture.fingerprint);
         if changed {
             let name = picture.source.name();
             state.messages.tell(
@@ -124,7 +129,6 @@ impl App {
                 format!("{name} has other pixels than when the workspace was saved: what is shown differs from it."),
             );
         }
-        let same_source = expected.is_some_and(|expected| expected.source == picture.source);
         if let PictureSource::File(path) = &picture.source {
             state.memory.add_picture(path);
         }
@@ -135,7 +139,7 @@ impl App {
                 fingerprint: Some(picture.fingerprint),
             },
         );
-        if !same_source {
+        if expected.is_none() {
             // A pin is in pixels of the picture that was there.
             state.document.pins.retain(|pin| pin.slot != slot);
             arrange::show_slot(&mut state.document.layout, slot);
@@ -261,10 +265,10 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
                 fingerprint: Some(picture.fingerprint),
             });
             // A workspace's picture that is not where it was is asked for.
-            let wanted = state.document.pictures.get(&slot).map(|picture| &picture.source);
-            if let (Some(PictureSource::File(path)), None) = (wanted, &there) {
-                let path = path.clone();
-                state.missing.push((slot, path));
+            let wanted = state.document.pictures.get(&slot).cloned();
+            if let (Some(wanted), None) = (wanted, &there) {
+                state.missing.retain(|(missing, _)| *missing != slot);
+                state.missing.push((slot, wanted));
             }
             match there {
                 Some(there) => {

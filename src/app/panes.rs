@@ -85,7 +85,7 @@ impl Behavior<Pane> for Painting<'_> {
         };
         let footer = Rect::from_min_max(pos2(rect.left(), rect.bottom() - footer_height), rect.max);
         let canvas = Rect::from_min_max(rect.min, footer.right_top());
-        let tokens = theme::tokens(ui.visuals());
+        let tokens = theme::tokens(ui);
         ui.painter().rect_filled(rect, 0.0, tokens.canvas);
         let hover = canvas_ui(ui, canvas, tile, pane, &mut self.context);
         self.hover = hover.or(self.hover);
@@ -157,7 +157,7 @@ impl Behavior<Pane> for Painting<'_> {
     }
 
     fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
-        theme::tokens(visuals).panel
+        theme::tokens_of(visuals).panel
     }
 
     fn on_edit(&mut self, _action: EditAction) {}

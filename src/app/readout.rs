@@ -1,45 +1,36 @@
-//! The status bar: values under the pointer, provenance, and what was saved.
+//! The status bar: values under the pointer, matches, provenance.
 
 use egui::{Label, RichText, Ui};
 
-use super::{
-    Command, Notice, PointAt, State,
-    panels::{dismiss_ui, error_ui},
-};
-use crate::engine::Slot;
+use super::{Command, PointAt, State, state::representative};
 
 /// What is under the pointer, what is most similar to it, and what ran: always three lines, so that nothing jumps.
-pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    match state.hover.or(state.pin) {
+pub fn status_ui(ui: &mut Ui, state: &State, _commands: &mut Vec<Command>) {
+    let pinned = state.query_at().and_then(|(slot, at)| {
+        Some(PointAt {
+            slot,
+            at: representative(&at)?,
+        })
+    });
+    match state.hover.or(pinned) {
         Some(point) => {
             line_ui(ui, RichText::new(point_text(state, point)).monospace());
             line_ui(ui, RichText::new(best_text(state)).monospace());
         }
         None => {
+            let first = if state.open_slots().next().is_some() {
+                "Point at a picture: what is similar lights up."
+            } else {
+                "Drop a picture on a pane, or open one above."
+            };
+            line_ui(ui, RichText::new(first).weak());
             line_ui(
                 ui,
-                RichText::new("Point at a picture: what is similar lights up.").weak(),
+                RichText::new("Click to fix the point, Esc to follow the pointer again. ? shows all keys, Ctrl+P finds anything by name.").weak(),
             );
-            line_ui(ui, RichText::new("Click to pin the point, Esc to let it go.").weak());
         }
     }
     line_ui(ui, RichText::new(provenance_text(state)).weak());
-    match &state.save {
-        Some(Ok(saved)) => {
-            ui.horizontal(|ui| {
-                dismiss_ui(ui, Notice::Save, commands);
-                ui.add(Label::new(saved).truncate());
-            });
-        }
-        Some(Err(error)) => error_ui(ui, error, Notice::Save, commands),
-        None => {}
-    }
-    if let Some(message) = &state.recovered {
-        let words = format!(
-            "A bug in the worker was caught ({message}). The model may have to be loaded again: choose it above."
-        );
-        error_ui(ui, &words, Notice::Recovered, commands);
-    }
 }
 
 /// One line, as much of it as there is room for.
@@ -60,17 +51,30 @@ fn point_text(state: &State, point: PointAt) -> String {
     text += &format!("  cell ({row}, {column})");
     let score = state
         .scores_of(point.slot)
+        .filter(|_| !state.heat_is_stale())
         .and_then(|target| target.scores.get(target.grid.index(row, column)));
     if let Some(score) = score {
         let attention = state.current_heat().is_some_and(|heat| heat.attention);
         text += &format!("  {} {score:.4}", if attention { "attention" } else { "cosine" });
+    }
+    let channel = state
+        .channel
+        .as_ref()
+        .filter(|channel| Some(channel.query.id) == state.layer())
+        .and_then(|channel| {
+            let (_, grid, values) = channel.maps.iter().find(|(slot, ..)| *slot == point.slot)?;
+            let value = values.get(grid.index(row, column))?;
+            Some((channel.query.channel, value))
+        });
+    if let Some((channel, value)) = channel {
+        text += &format!("  channel {channel} {value:.4}");
     }
     text
 }
 
 /// The best matches of every heat map that is shown.
 fn best_text(state: &State) -> String {
-    let shown = Slot::ALL.into_iter().filter_map(|slot| state.heat_on(slot));
+    let shown = state.open_slots().filter_map(|slot| state.heat_on(slot));
     let targets = shown.map(|target| {
         let best = target
             .best
@@ -87,7 +91,9 @@ fn best_text(state: &State) -> String {
 
 /// Which model file, t, seed, format and device made what is shown, and how long it took.
 fn provenance_text(state: &State) -> String {
-    let Some(capture) = state.slots.iter().find_map(|slot| slot.capture.as_ref()) else {
+    let focused = state.slot(state.focused_slot()).capture.as_ref();
+    let any = || state.open_slots().find_map(|slot| state.slot(slot).capture.as_ref());
+    let Some(capture) = focused.or_else(any) else {
         return state
             .model
             .info
@@ -97,8 +103,9 @@ fn provenance_text(state: &State) -> String {
     const MIB: f64 = (1 << 20) as f64;
     let (ran, settings) = (&capture.ran, &capture.settings);
     let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
+    let layer = state.layer().map_or(String::new(), |id| id.to_string());
     format!(
-        "{model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}  {:.2} s  {:.0} MiB kept",
+        "{layer}  of {model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}  {:.2} s  {:.0} MiB kept",
         ran.weights,
         ran.t_ran,
         100.0 * ran.noise_fraction,

@@ -1,16 +1,27 @@
 //! Opening the window, and what is said where there is none.
 
-use std::env;
+use std::{
+    env,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use egui::ViewportBuilder;
+use egui_wgpu::{RenderState, wgpu};
 
-use super::App;
+use super::{App, Document, Level, Memory, icon::icon};
 use crate::{
     cli::WindowArguments,
     engine::recovered,
     error::{Error, Result},
 };
 
+/// The name under which the desktop and the file system know the program.
+const NAME: &str = "featscope";
+/// The name of what is remembered from one start to the next.
+pub const MEMORY_KEY: &str = "memory";
+/// How often the window is opened again after the graphics device was lost.
+const MOST_REOPENED: usize = 3;
 /// Size of a fresh window, in points.
 const FIRST_SIZE: [f32; 2] = [1360.0, 860.0];
 const LEAST_SIZE: [f32; 2] = [720.0, 480.0];
@@ -20,6 +31,58 @@ const PACKAGES: &str =
 const HEADLESS: &str = "without a window: featscope extract --model demo --image PICTURE --t 100 --activations b11 --out maps.safetensors && \
     featscope pca maps.safetensors --id b11 --out pca.png";
 
+/// The folder in which the program keeps what it remembers.
+pub fn data_folder() -> Option<PathBuf> {
+    eframe::storage_dir(NAME)
+}
+
+/// What was looked at when the graphics device was lost: the window is opened again with it.
+#[derive(Clone, Default)]
+pub struct LostDevice(Arc<Mutex<Lost>>);
+
+#[derive(Default)]
+struct Lost {
+    why: Option<String>,
+    document: Option<Box<Document>>,
+}
+
+impl LostDevice {
+    /// Hears of the device's end and of errors nobody else hears of, which would otherwise end the program.
+    fn listen(&self, render_state: &RenderState) {
+        let heard = self.clone();
+        render_state.device.set_device_lost_callback(move |reason, message| {
+            tracing::error!(?reason, message, "graphics device lost");
+            // A device that is given back at the end is not lost.
+            if reason != wgpu::DeviceLostReason::Destroyed || cfg!(test) {
+                heard.lock().why = Some(message);
+            }
+        });
+        let heard = self.clone();
+        render_state
+            .device
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+                tracing::error!(%error, "graphics");
+                if let wgpu::Error::OutOfMemory { .. } = error {
+                    heard.lock().why = Some("its memory is full".to_owned());
+                }
+            }));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lost> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the device is gone; keeps what was looked at.
+    pub fn take_leave(&self, document: &Document) -> bool {
+        let mut lost = self.lock();
+        if lost.why.is_none() {
+            return false;
+        }
+        lost.document.get_or_insert_with(|| Box::new(document.clone()));
+        true
+    }
+}
+
 /// Opens the window and stays until it is closed.
 pub fn open(arguments: &WindowArguments) -> Result<()> {
     if let Some(missing) = missing_display() {
@@ -27,24 +90,58 @@ pub fn open(arguments: &WindowArguments) -> Result<()> {
             "there is no display to open a window on ({missing}); {HEADLESS}"
         )));
     }
+    let mut kept: Option<(String, Box<Document>)> = None;
+    for _ in 0..MOST_REOPENED {
+        let lost = LostDevice::default();
+        open_once(arguments, &lost, kept.take())?;
+        let mut lost = lost.lock();
+        match (lost.why.take(), lost.document.take()) {
+            (Some(why), Some(document)) => kept = Some((why, document)),
+            _ => return Ok(()),
+        }
+    }
+    Err(Error::failed(format!(
+        "the graphics device was lost {MOST_REOPENED} times; WGPU_BACKEND=gl or a newer driver may help"
+    )))
+}
+
+fn open_once(arguments: &WindowArguments, lost: &LostDevice, kept: Option<(String, Box<Document>)>) -> Result<()> {
+    let mut viewport = ViewportBuilder::default()
+        .with_app_id(NAME)
+        .with_title(NAME)
+        .with_inner_size(FIRST_SIZE)
+        .with_min_inner_size(LEAST_SIZE)
+        .with_drag_and_drop(true);
+    if let Some(icon) = icon() {
+        viewport = viewport.with_icon(icon);
+    }
     let options = eframe::NativeOptions {
-        viewport: ViewportBuilder::default()
-            .with_app_id("featscope")
-            .with_title("featscope")
-            .with_inner_size(FIRST_SIZE)
-            .with_min_inner_size(LEAST_SIZE)
-            .with_drag_and_drop(true),
+        viewport,
         ..Default::default()
     };
-    let arguments = arguments.clone();
+    let (arguments, lost) = (arguments.clone(), lost.clone());
     // A system library that is missing is met as an error or, in one place, as a panic.
     let ended = recovered(|| {
         eframe::run_native(
-            "featscope",
+            NAME,
             options,
-            Box::new(move |context| {
-                context.egui_ctx.set_theme(egui::Theme::Dark);
-                Ok(Box::new(App::new(context, &arguments)?))
+            Box::new(move |creation| {
+                let render_state = creation.wgpu_render_state.as_ref();
+                if let Some(render_state) = render_state {
+                    lost.listen(render_state);
+                }
+                let memory = creation
+                    .storage
+                    .and_then(|storage| eframe::get_value::<Memory>(storage, MEMORY_KEY))
+                    .unwrap_or_default();
+                let mut app = App::new(&creation.egui_ctx, render_state, memory, &arguments)?;
+                if let Some((why, document)) = kept {
+                    app.reopen(*document);
+                    let words = format!("The graphics device was lost ({why}): the window was opened again.");
+                    app.state.messages.tell(Level::Warning, words);
+                }
+                app.lost_device = lost;
+                Ok(Box::new(app))
             }),
         )
     });

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 use egui_tiles::{Tile, TileId};
 
 use super::{
-    document::{Document, Pane},
+    document::{Document, Pane, PictureRef},
     memory::Memory,
     messages::Messages,
 };
@@ -77,7 +77,7 @@ pub struct State {
     /// The workspace file that was opened or saved last.
     pub workspace_path: Option<PathBuf>,
     /// Pictures of a workspace that are not where it says: asked for.
-    pub missing: Vec<(Slot, PathBuf)>,
+    pub missing: Vec<(Slot, PictureRef)>,
 }
 
 /// The model, being read or there.

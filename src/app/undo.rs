@@ -65,11 +65,6 @@ impl History {
         };
     }
 
-    /// What the workers answered is no step of its own: it belongs to the one that asked.
-    pub fn absorb(&mut self, change: impl Fn(&mut Document)) {
-        self.settled.iter_mut().for_each(change);
-    }
-
     /// Whether there is something to go back to.
     pub fn can_undo(&self) -> bool {
         !self.before.is_empty()

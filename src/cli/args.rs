@@ -26,9 +26,9 @@ pub struct Arguments {
 /// What the window opens with.
 #[derive(Debug, Clone, Default, Args)]
 pub struct WindowArguments {
-    /// Pictures to open: the first becomes A, the second B
-    #[arg(value_name = "PICTURE")]
-    pub pictures: Vec<PathBuf>,
+    /// Pictures to open, the first as A, the next as B and so on; or a workspace (.featscope.json)
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Model: a zoo key, a folder or a file
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
@@ -45,6 +45,10 @@ pub enum Command {
     Pca(PcaArguments),
     /// Find in target pictures what corresponds to points of a source picture
     Match(MatchArguments),
+    /// Draw the window without a display, as a PNG
+    Shot(ShotArguments),
+    /// Write every pane of a workspace as it is shown, and what made it, into a folder
+    Export(ExportArguments),
     /// Say which models there are
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -194,6 +198,63 @@ pub struct MatchArguments {
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
     /// Folder for matches.json and a heat map per target and point
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What `shot` and `export` share.
+#[derive(Debug, Args)]
+pub struct DrawArguments {
+    /// A workspace (.featscope.json); without it the pictures given, or what a fresh window shows
+    #[arg(long, value_name = "FILE")]
+    pub workspace: Option<PathBuf>,
+    /// Pictures, where no workspace is given: the first becomes A, the next B and so on
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
+    pub image: Vec<PathBuf>,
+    /// Model, where the workspace does not name one
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+    /// Size of the window, W x H points
+    #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
+    pub size: ExactSize,
+    /// Pixels per point
+    #[arg(long, value_name = "S", default_value_t = 1.0, allow_hyphen_values = true)]
+    pub scale: f32,
+    /// Dark or light
+    #[arg(long, value_name = "THEME", default_value = "dark")]
+    pub theme: ThemeChoice,
+    /// Do something by its name in the menus first, such as "Keys"; may be given several times
+    #[arg(long = "do", value_name = "NAME")]
+    pub actions: Vec<String>,
+}
+
+/// Dark or light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThemeChoice {
+    /// For dark rooms.
+    Dark,
+    /// For bright rooms.
+    Light,
+}
+
+/// `featscope shot`.
+#[derive(Debug, Args)]
+pub struct ShotArguments {
+    /// What is drawn.
+    #[command(flatten)]
+    pub draw: DrawArguments,
+    /// The picture
+    #[arg(long, value_name = "PNG")]
+    pub out: PathBuf,
+}
+
+/// `featscope export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// What is drawn.
+    #[command(flatten)]
+    pub draw: DrawArguments,
+    /// Folder for a PNG per pane and panes.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }

@@ -5,6 +5,7 @@ mod extract;
 mod layers;
 mod matching;
 mod pca;
+mod shot;
 mod terminal;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Extract(arguments) => extract::extract(arguments),
         Command::Pca(arguments) => pca::pca(arguments),
         Command::Match(arguments) => matching::find(arguments),
+        Command::Shot(arguments) => shot::shot(arguments),
+        Command::Export(arguments) => shot::export(arguments),
         Command::Models(command) => layers::models(command),
     }
 }

@@ -1,0 +1,196 @@
+//! Keys, drops and pastes: what reaches the window as a whole and no widget of it.
+
+use std::path::{Path, PathBuf};
+
+use egui::{Context, Event, Key, Modifiers, Popup};
+
+use super::{
+    Action, App, Command, Hold,
+    action::is_pressed,
+    later::{Later, background},
+    start,
+};
+use crate::{
+    engine::{PictureSource, Slot},
+    error::{Error, Result},
+    extract::output::{replace_file, write_png},
+};
+
+/// Keys that a focused button, slider or list needs for itself.
+const WIDGET_KEYS: [Key; 7] = [
+    Key::Enter,
+    Key::Space,
+    Key::Escape,
+    Key::ArrowLeft,
+    Key::ArrowRight,
+    Key::ArrowUp,
+    Key::ArrowDown,
+];
+
+impl App {
+    pub(super) fn take_input(&mut self, context: &Context) {
+        let events = context.input(|input| input.events.clone());
+        let typing = context.text_edit_focused();
+        for event in events {
+            match event {
+                Event::Key {
+                    key,
+                    pressed: true,
+                    modifiers,
+                    repeat,
+                    ..
+                } => self.take_key(key, modifiers, repeat, context),
+                Event::Paste(text) if !typing => self.paste_text(&text, context),
+                Event::PasteImage(image) if !typing => self.paste_picture(image, context),
+                _ => {}
+            }
+        }
+        self.follow_held_keys(context);
+        self.take_dropped(context);
+    }
+
+    /// The action of a key, unless it belongs to what has the keyboard.
+    fn take_key(&mut self, key: Key, modifiers: Modifiers, repeat: bool, context: &Context) {
+        let Some(action) = action_of(key, modifiers) else { return };
+        let function_key = matches!(key.name().strip_prefix('F'), Some(number) if !number.is_empty());
+        let plain = !modifiers.command && !function_key;
+        let dialog = self.state.path_box.purpose.is_some() || self.state.overlays.palette.is_some();
+        if plain && (context.text_edit_focused() || dialog || Popup::is_any_open(context)) {
+            return;
+        }
+        let focused = context.memory(|memory| memory.focused().is_some());
+        if plain && focused && WIDGET_KEYS.contains(&key) {
+            return;
+        }
+        // Held actions follow the key itself; a toggle that repeats would flicker.
+        if action.is_held() || (repeat && self.state.is_on(action).is_some()) || !self.state.can(action) {
+            return;
+        }
+        self.apply(Command::Act(action), context);
+    }
+
+    /// What is shown as long as a key is down.
+    fn follow_held_keys(&mut self, context: &Context) {
+        let typing = context.text_edit_focused();
+        let down = |action: Action| {
+            let keys = action.entry().shortcuts;
+            !typing
+                && context.input(|input| {
+                    let plain = input.modifiers.is_none();
+                    plain && keys.iter().any(|shortcut| input.key_down(shortcut.logical_key))
+                })
+        };
+        let held = if down(Action::HoldLayer) && self.state.can(Action::HoldLayer) {
+            Some(Hold::Layer)
+        } else if down(Action::HoldSlot) && self.state.can(Action::HoldSlot) {
+            Some(Hold::Slot)
+        } else {
+            None
+        };
+        if held.is_some() || self.held_by_key {
+            self.held_by_key = held.is_some();
+            if self.state.hold != held {
+                self.apply(Command::Hold(held), context);
+            }
+        }
+    }
+
+    /// Files dropped on a pane open in its slot, the others where there is room.
+    fn take_dropped(&mut self, context: &Context) {
+        let (files, pointer) = context.input(|input| {
+            let paths: Vec<PathBuf> = input
+                .raw
+                .dropped_files
+                .iter()
+                .map(|file| file.path().to_path_buf())
+                .collect();
+            (paths, input.pointer.latest_pos())
+        });
+        let Some((first, others)) = files.split_first() else { return };
+        let under = pointer.and_then(|pos| self.canvases.slot_at(pos));
+        match under {
+            Some(slot) if !super::workspace::is_workspace(first) => {
+                let source = PictureSource::File(first.clone());
+                self.apply(Command::OpenPicture(slot, source), context);
+                self.open_beside(others, slot, context);
+            }
+            _ => self.apply(Command::OpenFiles(files), context),
+        }
+    }
+
+    /// Opens pictures in free places; the one of `taken` is about to be.
+    fn open_beside(&mut self, paths: &[PathBuf], taken: Slot, context: &Context) {
+        let document = &self.state.document;
+        let free: Vec<Slot> = Slot::all()
+            .filter(|slot| *slot != taken && !document.pictures.contains_key(slot))
+            .collect();
+        for (path, slot) in paths.iter().zip(free) {
+            let source = PictureSource::File(path.clone());
+            self.apply(Command::OpenPicture(slot, source), context);
+        }
+    }
+
+    fn paste_text(&mut self, text: &str, context: &Context) {
+        let paths = paths_in(text);
+        if !paths.is_empty() {
+            self.apply(Command::OpenFiles(paths), context);
+        }
+    }
+
+    /// A picture from the clipboard becomes a file, so that a workspace can name it.
+    fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
+        background(&self.answer, context, move || Later::Pasted(keep_pasted(&image)));
+    }
+}
+
+/// The action of a key press.
+pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
+    Action::ALL.iter().copied().find(|action| {
+        let mut shortcuts = action.entry().shortcuts.iter();
+        shortcuts.any(|shortcut| is_pressed(shortcut, key, modifiers))
+    })
+}
+
+/// The lines of a text that look like absolute paths or file addresses.
+fn paths_in(text: &str) -> Vec<PathBuf> {
+    const MOST_LINES: usize = Slot::MOST;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let unquoted = lines.map(|line| line.trim_matches(['"', '\'']));
+    let paths = unquoted.map(|line| PathBuf::from(line.strip_prefix("file://").unwrap_or(line)));
+    let absolute = paths.take_while(|path| path.is_absolute());
+    absolute.take(MOST_LINES).collect()
+}
+
+/// Writes a picture beside what the program remembers, under a name that says when.
+fn keep_pasted(image: &egui::ColorImage) -> Result<PathBuf> {
+    let folder = start::data_folder()
+        .ok_or_else(|| Error::failed("there is no folder to keep the pasted picture in: save it as a file and open that"))?
+        .join("pasted");
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
+    let path = unused(&folder);
+    let rgb: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    replace_file(&path, |temporary| write_png(temporary, image.size, &rgb))?;
+    Ok(path)
+}
+
+fn unused(folder: &Path) -> PathBuf {
+    let name = |number: u32| folder.join(format!("pasted-{number}.png"));
+    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pasted_paths_are_told_from_other_text() {
+        assert_eq!(paths_in("/tmp/a.png\n"), [PathBuf::from("/tmp/a.png")]);
+        assert_eq!(
+            paths_in("file:///tmp/a.png\n'/tmp/b c.jpg'"),
+            [PathBuf::from("/tmp/a.png"), PathBuf::from("/tmp/b c.jpg")]
+        );
+        assert!(paths_in("a photo of a cat").is_empty());
+        assert!(paths_in("").is_empty());
+    }
+}

@@ -1,0 +1,243 @@
+//! Menus and toolbar, from the one table of actions; what they share with other panels.
+
+use egui::{Button, ComboBox, MenuBar, Response, ScrollArea, Ui, WidgetInfo, accesskit::Role};
+
+use super::{Action, Command, Menu, Notice, PathBox, PathPurpose, State};
+use crate::{
+    engine::{PictureSource, Slot},
+    weights::{ZOO, embedded::SAMPLES},
+};
+
+/// Actions that have a button of their own.
+const BUTTONS: [Action; 12] = [
+    Action::Undo,
+    Action::Redo,
+    Action::SwapPictures,
+    Action::Fit,
+    Action::OneToOne,
+    Action::Link,
+    Action::Brush,
+    Action::Normalise,
+    Action::LockRange,
+    Action::Smooth,
+    Action::Grid,
+    Action::Loupe,
+];
+
+/// The menu bar.
+pub fn menus_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    MenuBar::new().ui(ui, |ui| {
+        for menu in Menu::ALL {
+            ui.menu_button(menu.title(), |ui| {
+                ScrollArea::vertical().show(ui, |ui| {
+                    if menu == Menu::File {
+                        recent_ui(ui, state, commands);
+                    }
+                    for action in Action::of_menu(menu) {
+                        action_ui(ui, state, action, commands);
+                    }
+                });
+            });
+        }
+    });
+}
+
+/// What was opened lately.
+fn recent_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let memory = &state.memory;
+    let paths = memory.workspaces.iter().chain(&memory.pictures);
+    let mut recent = paths.peekable();
+    let any = recent.peek().is_some();
+    ui.add_enabled_ui(any, |ui| {
+        ui.menu_button("Recent", |ui| {
+            for path in recent {
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                let button = ui.button(short(&name)).on_hover_text(path.display().to_string());
+                if button.clicked() {
+                    commands.push(Command::OpenFiles(vec![path.clone()]));
+                    ui.close();
+                }
+            }
+        });
+    });
+    ui.separator();
+}
+
+/// An action as a line of a menu.
+pub fn action_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Command>) {
+    let button = match state.is_on(action) {
+        Some(on) => Button::selectable(on, action.name()),
+        None => Button::new(action.name()),
+    };
+    let button = button.shortcut_text(action.key_text(ui.ctx()));
+    let response = ui.add_enabled(state.can(action), button).on_hover_text(action.entry().hint);
+    if response.clicked() {
+        commands.push(Command::Act(action));
+        ui.close();
+    }
+}
+
+/// An action as a button of its own, with its key in the tooltip.
+pub fn action_button_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Command>) -> Response {
+    let name = action.name().trim_end_matches('…');
+    let button = match state.is_on(action) {
+        Some(on) => Button::selectable(on, name),
+        None => Button::new(name),
+    };
+    let tooltip = action.tooltip(ui.ctx());
+    let response = ui.add_enabled(state.can(action), button);
+    let response = response.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip);
+    if response.clicked() {
+        commands.push(Command::Act(action));
+    }
+    response
+}
+
+/// Model, pictures, and what is done most.
+pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    ui.horizontal_wrapped(|ui| {
+        model_ui(ui, state, commands);
+        ui.separator();
+        for slot in state.open_slots() {
+            picture_menu_ui(ui, state, slot, commands);
+        }
+        if let Some(slot) = state.document.free_slot() {
+            picture_menu_ui(ui, state, slot, commands);
+        }
+        ui.separator();
+        for action in BUTTONS {
+            action_button_ui(ui, state, action, commands);
+        }
+    });
+    if let Some(error) = &state.model.error {
+        error_ui(ui, error, Notice::Model, commands);
+    }
+    if let Some(message) = &state.recovered {
+        let words = format!(
+            "A bug in the worker was caught ({message}). The model may have to be loaded again: choose it above."
+        );
+        error_ui(ui, &words, Notice::Recovered, commands);
+    }
+}
+
+fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let wanted = state.model.wanted.as_str();
+    let shown = state.model.info.as_ref().map_or(wanted, |info| info.name.as_str());
+    let combo = ComboBox::from_label("Model")
+        .selected_text(short(shown))
+        .height(400.0)
+        .show_ui(ui, |ui| {
+            for entry in ZOO {
+                let button = ui.selectable_label(shown == entry.key, entry.key);
+                if button.on_hover_text(entry.title).clicked() {
+                    commands.push(Command::LoadModel(entry.key.to_owned()));
+                }
+            }
+            let in_zoo = |name: &str| ZOO.iter().any(|entry| entry.key == name);
+            let recent = state.memory.models.iter().filter(|name| !in_zoo(name));
+            for name in recent {
+                if ui.selectable_label(shown == name, short(name)).on_hover_text(name).clicked() {
+                    commands.push(Command::LoadModel(name.clone()));
+                }
+            }
+            ui.separator();
+            if ui.button("Open a folder…").clicked() {
+                commands.push(Command::AskPath(PathPurpose::Model));
+            }
+            let hint = "A folder of the hub's layout, or a file of ADM's";
+            if ui.button("Type a path…").on_hover_text(hint).clicked() {
+                commands.push(type_path(PathPurpose::Model));
+            }
+        });
+    let weights = state.model.info.as_ref().map_or("", |info| info.weights.as_str());
+    combo.response.on_hover_text(format!(
+        "{weights}  {}",
+        Action::OpenModel.tooltip(ui.ctx())
+    ));
+}
+
+/// The end of a long path: what tells it from others.
+pub fn short(name: &str) -> String {
+    const SHOWN: usize = 24;
+    let count = name.chars().count();
+    if count <= SHOWN {
+        return name.to_owned();
+    }
+    format!("…{}", name.chars().skip(count - SHOWN).collect::<String>())
+}
+
+/// Opens the box for a path.
+pub fn type_path(purpose: PathPurpose) -> Command {
+    Command::PathBox(PathBox {
+        purpose: Some(purpose),
+        text: String::new(),
+    })
+}
+
+fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Command>) {
+    let picture = state.slot(slot).picture.as_ref();
+    let title = match picture {
+        Some(picture) => format!("{}: {}", slot.name(), short(&picture.source.name())),
+        None => format!("+ {}", slot.name()),
+    };
+    let open = |source| Command::OpenPicture(slot, source);
+    let menu = ui.menu_button(title, |ui| {
+        if ui.button("Open…").clicked() {
+            commands.push(Command::AskPath(PathPurpose::Picture(slot)));
+        }
+        if ui.button("Type a path…").clicked() {
+            commands.push(type_path(PathPurpose::Picture(slot)));
+        }
+        ui.menu_button("Samples", |ui| {
+            ScrollArea::vertical().show(ui, |ui| {
+                for sample in SAMPLES {
+                    let mut button = ui.button(sample.name);
+                    if sample.name.starts_with("photo") {
+                        button = button.on_hover_text("A photograph: outside of the embedded model's training");
+                    }
+                    if button.clicked() {
+                        commands.push(open(PictureSource::Sample(sample.name.to_owned())));
+                        ui.close();
+                    }
+                }
+            });
+        });
+        ui.add_enabled_ui(!state.memory.pictures.is_empty(), |ui| {
+            ui.menu_button("Recent", |ui| {
+                for path in &state.memory.pictures {
+                    let source = PictureSource::File(path.clone());
+                    let button = ui.button(short(&source.name()));
+                    if button.on_hover_text(path.display().to_string()).clicked() {
+                        commands.push(open(source));
+                        ui.close();
+                    }
+                }
+            });
+        });
+        if ui.add_enabled(picture.is_some(), Button::new("Close")).clicked() {
+            commands.push(Command::ClosePicture(slot));
+        }
+    });
+    let hint = match picture {
+        Some(_) => format!("Picture {}: open another, or drop a file on its pane", slot.name()),
+        None => format!("Open one more picture, as {}", slot.name()),
+    };
+    menu.response.on_hover_text(hint);
+}
+
+/// An error, where it belongs, until it is taken away.
+pub fn error_ui(ui: &mut Ui, error: &str, notice: Notice, commands: &mut Vec<Command>) {
+    ui.horizontal_wrapped(|ui| {
+        if dismiss_button_ui(ui) {
+            commands.push(Command::Dismiss(notice));
+        }
+        ui.colored_label(ui.visuals().error_fg_color, error);
+    });
+}
+
+/// A small button that takes a message away.
+pub fn dismiss_button_ui(ui: &mut Ui) -> bool {
+    let button = ui.small_button("×").on_hover_text("Dismiss");
+    button.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Dismiss"));
+    button.clicked()
+}

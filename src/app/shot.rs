@@ -1,0 +1,147 @@
+//! The window drawn without a display: a picture of all of it, or of every pane.
+
+use std::{
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use egui::{ColorImage, Theme, ThemePreference};
+
+use super::{Action, App, Command, Memory, Offscreen};
+use crate::{
+    cli::WindowArguments,
+    engine::Slot,
+    error::{Error, Result},
+    extract::output::{replace_file, write_png},
+};
+
+/// What is drawn, and how large.
+#[derive(Debug, Clone)]
+pub struct ShotOptions {
+    /// A workspace, or pictures; none: what a fresh window shows.
+    pub files: Vec<PathBuf>,
+    /// The model, where no workspace names one.
+    pub model: Option<String>,
+    /// Width and height in points.
+    pub size: [f32; 2],
+    /// Pixels per point.
+    pub scale: f32,
+    /// Dark or light.
+    pub theme: Theme,
+    /// What is done first.
+    pub actions: Vec<Action>,
+}
+
+/// Between looks at workers that compute.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Frames in which panels find their places and folds open: as many for every picture, so that the same workspace
+/// gives the same bytes.
+const SETTLING_FRAMES: usize = 40;
+/// A window that has told nothing new for so long will not be up to date any more.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Draws the whole window as a PNG.
+pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
+    let (mut offscreen, mut app) = opened(options)?;
+    draw(&mut offscreen, &mut app, options, watch)?;
+    let picture = offscreen.picture()?;
+    let rgb: Vec<u8> = picture.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let size = [picture.width() as usize, picture.height() as usize];
+    replace_file(out, |file| write_png(file, size, &rgb))
+}
+
+/// Writes every pane as it is shown, and what made it, into a folder.
+pub fn export(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
+    let (mut offscreen, mut app) = opened(options)?;
+    draw(&mut offscreen, &mut app, options, watch)?;
+    let picture = offscreen.picture()?;
+    let size = [picture.width() as usize, picture.height() as usize];
+    let image = ColorImage::from_rgba_unmultiplied(size, picture.as_raw());
+    app.write_panes(&image, options.scale, out)
+}
+
+fn opened(options: &ShotOptions) -> Result<(Offscreen, App)> {
+    let offscreen = Offscreen::new(options.size, options.scale)?;
+    let memory = Memory {
+        theme: ThemePreference::from(options.theme),
+        ..Memory::default()
+    };
+    let arguments = WindowArguments {
+        files: options.files.clone(),
+        model: options.model.clone(),
+    };
+    let app = App::new(offscreen.context(), Some(offscreen.render_state()), memory, &arguments)?;
+    Ok((offscreen, app))
+}
+
+/// Everything that was asked for, and what was to be done then.
+fn draw(
+    offscreen: &mut Offscreen,
+    app: &mut App,
+    options: &ShotOptions,
+    watch: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<()> {
+    settle(offscreen, app, watch)?;
+    let context = offscreen.context().clone();
+    for action in &options.actions {
+        app.apply(Command::Act(*action), &context);
+        settle(offscreen, app, watch)?;
+    }
+    Ok(())
+}
+
+/// Goes on until everything that was asked for is there, or cannot be.
+fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
+    let context = offscreen.context().clone();
+    let mut last_progress = (Instant::now(), 0.0);
+    while !app.is_settled() {
+        watch_errors(app)?;
+        let progress = app.state.model.loading.unwrap_or(0.0) + app.state.run.running.unwrap_or(0.0);
+        watch(app.state.run.running.unwrap_or(0.0))?;
+        if progress != last_progress.1 {
+            last_progress = (Instant::now(), progress);
+        }
+        if last_progress.0.elapsed() > SILENCE {
+            return Err(Error::failed(format!(
+                "the window was not up to date after {} s without progress",
+                SILENCE.as_secs()
+            )));
+        }
+        // Whoever asks for a picture of an expensive run wants it run.
+        if app.state.needs_run() && app.state.run.running.is_none() && !app.state.run_is_cheap() {
+            app.apply(Command::Act(Action::Run), &context);
+        }
+        app.update(&context);
+        offscreen.frame(Vec::new(), |ui| app.paint(ui));
+        sleep(PAUSE);
+    }
+    watch_errors(app)?;
+    for _ in 0..SETTLING_FRAMES {
+        app.update(&context);
+        offscreen.frame(Vec::new(), |ui| app.paint(ui));
+    }
+    Ok(())
+}
+
+/// What a person would see in the window and act upon.
+fn watch_errors(app: &App) -> Result<()> {
+    let state = &app.state;
+    let of_pictures = Slot::all().find_map(|slot| state.slot(slot).error.clone());
+    let first = of_pictures
+        .or_else(|| state.model.error.clone())
+        .or_else(|| state.run.error.clone())
+        .or_else(|| state.view_error.clone())
+        .or_else(|| state.recovered.clone())
+        .or_else(|| {
+            let errors = state.messages.toasts.iter();
+            errors
+                .filter(|toast| toast.level == super::Level::Error)
+                .map(|toast| toast.text.clone())
+                .next()
+        });
+    match first {
+        Some(error) => Err(Error::failed(error)),
+        None => Ok(()),
+    }
+}

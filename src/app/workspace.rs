@@ -1,0 +1,274 @@
+//! Workspace files: everything that is looked at, as JSON, so that it opens to the same picture, on another machine too.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{State, document::Document};
+use crate::{
+    engine::{BasisChoice, PictureSource},
+    error::{Error, Result},
+    extract::output::{replace_file, write_error},
+};
+
+/// What the names of workspace files end in.
+pub const EXTENSION: &str = ".featscope.json";
+/// The format written; older ones are read.
+const VERSION: u64 = 1;
+/// What tells a workspace from other JSON.
+const KIND: &str = "featscope-workspace";
+/// A file larger than this is no workspace.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// What a workspace file holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkspaceFile {
+    kind: String,
+    version: u64,
+    /// The program that wrote it.
+    program: String,
+    /// Everything that is looked at; paths relative to the file where they can be.
+    document: Document,
+}
+
+/// A workspace that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenedWorkspace {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is to be looked at, with absolute paths.
+    pub document: Document,
+}
+
+/// Whether a file is named as workspaces are.
+pub fn is_workspace(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.to_ascii_lowercase().ends_with(EXTENSION)
+}
+
+impl WorkspaceFile {
+    /// What is looked at now.
+    pub fn of(state: &State) -> Self {
+        Self::holding(state.document.clone())
+    }
+
+    fn holding(document: Document) -> Self {
+        Self {
+            kind: KIND.to_owned(),
+            version: VERSION,
+            program: format!("featscope {}", env!("CARGO_PKG_VERSION")),
+            document,
+        }
+    }
+
+    /// Writes the file whole or not at all; gives its path, with the ending that workspaces have.
+    pub fn write(mut self, path: &Path) -> Result<PathBuf> {
+        let path = with_extension(path);
+        let folder = absolute(&path)?;
+        let folder = folder.parent().unwrap_or(Path::new("")).to_owned();
+        change_paths(&mut self.document, |path| {
+            *path = relative_to(&folder, path).unwrap_or_else(|| path.clone());
+        });
+        let json = serde_json::to_vec_pretty(&self)
+            .map_err(|error| Error::failed(format!("the workspace cannot be written as JSON: {error}")))?;
+        replace_file(&path, |temporary| temporary.write_all(&json).map_err(write_error))?;
+        Ok(path)
+    }
+
+    /// Reads a file. What it names is looked for when it is opened.
+    pub fn read(path: &Path) -> Result<OpenedWorkspace> {
+        let asked = path.display();
+        let failed = |why: String| Error::failed(format!("cannot open the workspace {asked}: {why}"));
+        let length = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+        if length > MOST_BYTES {
+            return Err(failed(format!("it has {length} bytes, which no workspace has")));
+        }
+        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| failed(format!("it is not valid JSON: {error}")))?;
+        if value.get("kind").and_then(Value::as_str) != Some(KIND) {
+            return Err(failed(format!("it is JSON, but its \"kind\" is not \"{KIND}\"")));
+        }
+        let version = value.get("version").and_then(Value::as_u64);
+        if version.is_none_or(|version| version > VERSION) {
+            return Err(failed(format!(
+                "it has format {}, this program reads formats up to {VERSION}: get a newer featscope",
+                version.map_or("unknown".to_owned(), |version| version.to_string())
+            )));
+        }
+        let file: Self = serde_json::from_value(value)
+            .map_err(|error| failed(format!("something in it is missing or wrong: {error}")))?;
+        let mut document = file.document;
+        check(&document).map_err(failed)?;
+        let path = absolute(path)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        change_paths(&mut document, |path| {
+            if path.is_relative() {
+                *path = plain(&folder.join(&*path));
+            }
+        });
+        Ok(OpenedWorkspace { path, document })
+    }
+}
+
+/// Numbers that a person may have typed into the file.
+fn check(document: &Document) -> std::result::Result<(), String> {
+    let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite());
+    let display = &document.display;
+    let view = &document.view;
+    let sound = finite(&view.centre)
+        && finite(&[view.zoom, display.gamma, display.opacity, document.mask.threshold])
+        && view.zoom > 0.0
+        && display.gamma > 0.0;
+    if !sound {
+        return Err("a zoom, gamma, opacity or threshold in it is no usable number".to_owned());
+    }
+    if let Some(number) = document.selected_pin.filter(|number| document.pin(*number).is_none()) {
+        return Err(format!("pin {number} is selected in it, but there is no such pin"));
+    }
+    Ok(())
+}
+
+/// Applies a change to every path of a document.
+fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
+    for picture in document.pictures.values_mut() {
+        if let PictureSource::File(path) = &mut picture.source {
+            change(path);
+        }
+    }
+    if let BasisChoice::Saved(path) = &mut document.pca.basis {
+        change(path);
+    }
+    // A model is a short name or a path; only what is there as a path is one.
+    if let Some(model) = &mut document.model {
+        let mut path = PathBuf::from(&*model);
+        let looks_like_a_path = path.is_absolute() || model.starts_with('.');
+        if looks_like_a_path {
+            change(&mut path);
+            let text = path.display().to_string();
+            *model = if path.is_relative() && !text.starts_with('.') {
+                format!("./{text}")
+            } else {
+                text
+            };
+        }
+    }
+}
+
+fn with_extension(path: &Path) -> PathBuf {
+    if is_workspace(path) {
+        return path.to_owned();
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(EXTENSION);
+    path.with_file_name(name)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::failed(format!("cannot find {}: {error}", path.display())))
+}
+
+/// A path as seen from a folder, if it lies in the folder or in one next to it: further away it is no more likely to
+/// be there on another machine than the absolute path.
+fn relative_to(folder: &Path, path: &Path) -> Option<PathBuf> {
+    if let Ok(inside) = path.strip_prefix(folder) {
+        return Some(inside.to_owned());
+    }
+    let beside = path.strip_prefix(folder.parent()?).ok()?;
+    // Everything lies below the root of a disk.
+    folder.parent()?.parent()?;
+    Some(Path::new("..").join(beside))
+}
+
+/// Without `.` and `..`, by name alone.
+fn plain(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, component| {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+        plain
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::document::PictureRef, *};
+    use crate::engine::Slot;
+
+    fn document(picture: &Path, model: &str) -> Document {
+        let mut document = Document {
+            model: Some(model.to_owned()),
+            ..Document::default()
+        };
+        let source = PictureSource::File(picture.to_owned());
+        let fingerprint = Some(7);
+        document.pictures.insert(Slot::A, PictureRef { source, fingerprint });
+        document
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let written = document(&folder.path().join("pictures/cat.png"), "demo");
+        let path = WorkspaceFile::holding(written.clone()).write(&folder.path().join("mine"))?;
+        assert_eq!(path, folder.path().join("mine.featscope.json"));
+        assert_eq!(WorkspaceFile::read(&path)?.document, written);
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_that_moved_takes_its_pictures_along() -> Result<()> {
+        let here = tempfile::tempdir().expect("a folder for tests");
+        let there = tempfile::tempdir().expect("a folder for tests");
+        let work = here.path().join("work");
+        fs::create_dir(&work).expect("a folder");
+        let written = document(&here.path().join("pictures/cat.png"), &work.join("model").display().to_string());
+        let path = WorkspaceFile::holding(written).write(&work.join("mine"))?;
+        let moved = there.path().join("work");
+        fs::rename(&work, &moved).expect("it can be moved");
+        let text = fs::read_to_string(moved.join("mine.featscope.json")).expect("it is there");
+        assert!(text.contains("\"../pictures/cat.png\""), "{text}");
+        let read = WorkspaceFile::read(&moved.join(path.file_name().expect("it has a name")))?.document;
+        let expected = document(
+            &there.path().join("pictures/cat.png"),
+            &moved.join("model").display().to_string(),
+        );
+        assert_eq!(read, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_workspace_is_refused_with_a_reason() {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let path = folder.path().join("x.featscope.json");
+        let sound = serde_json::to_value(WorkspaceFile::holding(Document::default())).expect("JSON");
+        let with = |pointer: &str, value: Value| {
+            let mut changed = sound.clone();
+            *changed.pointer_mut(pointer).expect("it is there") = value;
+            changed.to_string()
+        };
+        for (text, reason) in [
+            ("no JSON".to_owned(), "not valid JSON"),
+            ("{}".to_owned(), "\"kind\""),
+            (with("/version", 99.into()), "newer featscope"),
+            (with("/version", Value::Null), "unknown"),
+            (with("/document", Value::Null), "missing or wrong"),
+            (with("/document/view/zoom", 0.into()), "no usable number"),
+            (with("/document/selected_pin", 4.into()), "no such pin"),
+        ] {
+            fs::write(&path, &text).expect("it can be written");
+            let error = WorkspaceFile::read(&path).expect_err(&text).to_string();
+            assert!(error.contains(reason) && error.contains("x.featscope.json"), "{error}");
+        }
+        assert!(WorkspaceFile::read(folder.path()).is_err());
+        assert!(WorkspaceFile::read(&folder.path().join("none.featscope.json")).is_err());
+    }
+}

@@ -1,0 +1,66 @@
+//! `featscope shot` and `featscope export`.
+
+use egui::Theme;
+
+use super::{
+    args::{DrawArguments, ExportArguments, ShotArguments, ThemeChoice},
+    terminal,
+};
+use crate::{
+    app::{self, Action, ShotOptions},
+    error::{Error, Result},
+    extract::output::{check_file, check_folder},
+};
+
+/// Draws the window.
+pub fn shot(arguments: &ShotArguments) -> Result<()> {
+    check_file(&arguments.out)?;
+    let options = options(&arguments.draw)?;
+    let bar = terminal::progress("drawing");
+    app::shot(&options, &arguments.out, &mut terminal::watch(&bar))
+}
+
+/// Writes every pane.
+pub fn export(arguments: &ExportArguments) -> Result<()> {
+    check_folder(&arguments.out)?;
+    let options = options(&arguments.draw)?;
+    let bar = terminal::progress("drawing");
+    app::export_workspace(&options, &arguments.out, &mut terminal::watch(&bar))
+}
+
+fn options(draw: &DrawArguments) -> Result<ShotOptions> {
+    let actions = draw.actions.iter().map(|name| named(name));
+    let size = [draw.size.width as f32, draw.size.height as f32];
+    if !(draw.scale.is_finite() && draw.scale > 0.0) {
+        return Err(Error::usage(format!(
+            "pixels per point are a number above 0, found {}",
+            draw.scale
+        )));
+    }
+    Ok(ShotOptions {
+        files: draw.workspace.iter().chain(&draw.image).cloned().collect(),
+        model: draw.model.clone(),
+        size,
+        scale: draw.scale,
+        theme: match draw.theme {
+            ThemeChoice::Dark => Theme::Dark,
+            ThemeChoice::Light => Theme::Light,
+        },
+        actions: actions.collect::<Result<_>>()?,
+    })
+}
+
+/// The action of a name, whatever its case.
+fn named(name: &str) -> Result<Action> {
+    let wanted = name.trim_end_matches('…');
+    let same = |action: &&Action| action.name().trim_end_matches('…').eq_ignore_ascii_case(wanted);
+    Action::ALL.iter().find(same).copied().ok_or_else(|| {
+        let nearest = Action::ALL
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a.name(), name).total_cmp(&strsim::jaro_winkler(b.name(), name)));
+        let nearest = nearest.map_or("", |action| action.name());
+        Error::usage(format!(
+            "nothing in the menus is called \"{name}\"; the nearest name is \"{nearest}\""
+        ))
+    })
+}
