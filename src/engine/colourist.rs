@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     basis::SavedBasis,
-    desk::{Desk, Unseen, check_extension, saved},
+    desk::{Desk, Overtaken, Unseen, check_extension, saved},
     message::{BasisChoice, Event, PassId, PcaQuery, PcaView, Slot, ViewRequest},
 };
 use crate::{
@@ -64,14 +64,14 @@ impl Colourist {
     }
 
     /// Tells the answer to a request.
-    pub(super) fn answer(&mut self, request: &ViewRequest) -> Result<(), Unseen> {
+    pub(super) fn answer(&mut self, request: &ViewRequest, overtaken: &mut Overtaken<'_>) -> Result<(), Unseen> {
         match request {
             ViewRequest::Pca(query) => {
                 let desk = self.desk.clone();
-                self.views(query, &mut |view| desk.tell(Event::Pca(view.clone())))?;
+                self.views(query, overtaken, &mut |view| desk.tell(Event::Pca(view.clone())))?;
             }
             ViewRequest::SavePca { query, pass, path } => {
-                self.save_picture(query, *pass, path)?;
+                self.save_picture(query, *pass, path, overtaken)?;
                 self.desk.tell(saved(path));
             }
             ViewRequest::SaveBasis { query, path } => {
@@ -90,13 +90,21 @@ impl Colourist {
     }
 
     /// The views of all pictures, each told as soon as it is there.
-    fn views(&mut self, query: &PcaQuery, tell: &mut dyn FnMut(&PcaView)) -> Result<Arc<[PcaView]>, Unseen> {
+    fn views(
+        &mut self,
+        query: &PcaQuery,
+        overtaken: &mut Overtaken<'_>,
+        tell: &mut dyn FnMut(&PcaView),
+    ) -> Result<Arc<[PcaView]>, Unseen> {
         if let Some(known) = self.finished.get(query) {
             known.iter().for_each(tell);
             return Ok(known);
         }
         let mut views = Vec::with_capacity(query.passes.len());
         for group in groups(query)? {
+            if overtaken() {
+                return Err(Unseen::Overtaken);
+            }
             let basis = self.basis(query, &group)?;
             let of_group = self.coloured(query, &group, &basis)?;
             of_group.iter().for_each(&mut *tell);
@@ -193,9 +201,15 @@ impl Colourist {
             .collect())
     }
 
-    fn save_picture(&mut self, query: &PcaQuery, pass: PassId, path: &Path) -> Result<(), Unseen> {
+    fn save_picture(
+        &mut self,
+        query: &PcaQuery,
+        pass: PassId,
+        path: &Path,
+        overtaken: &mut Overtaken<'_>,
+    ) -> Result<(), Unseen> {
         check_extension(path, &["png"])?;
-        let views = self.views(query, &mut |_| ())?;
+        let views = self.views(query, overtaken, &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
         let picture = Picture {
