@@ -95,7 +95,9 @@ impl Analyst {
     fn attention(&self, query: &Query, sources: [Id; 2]) -> Result<HeatView, Unseen> {
         let info = self.desk.info(query.source, query.id)?;
         let heads = info.heads(query.id);
-        let [queries, keys] = sources.map(|source| self.desk.map(query.source, source));
+        // Running the attention map brings both of its sources.
+        let missing = |_| Unseen::Missing(query.id, query.source);
+        let [queries, keys] = sources.map(|source| self.desk.map(query.source, source).map_err(missing));
         let (queries, keys) = (queries?, keys?);
         let cells = cells_at(&query.at, &info.framing, queries.grid()).ok_or_else(|| unseen(&query.at))?;
         let scores = mean_row(&queries, &keys, heads, &positions_of(&cells, queries.grid()))?;

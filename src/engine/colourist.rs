@@ -26,8 +26,8 @@ use crate::{
 const SAVED_WIDTH: usize = 512;
 /// Bytes of finished views remembered, so that returning to an activation answers at once.
 const REMEMBERED_BYTES: usize = 64 << 20;
-/// Bases remembered: other components or another clip of the same pictures need no new fit.
-const REMEMBERED_BASES: usize = 2 * Slot::MOST;
+/// Bytes of bases remembered: another clip, or other components, of the same pictures need no new fit.
+const REMEMBERED_BASES_BYTES: usize = 16 << 20;
 
 /// Makes PCA colours; see the [module's words](super).
 pub struct Colourist {
@@ -59,7 +59,7 @@ impl Colourist {
         Self {
             desk,
             finished: Recent::new(REMEMBERED_BYTES),
-            bases: Recent::new(REMEMBERED_BASES),
+            bases: Recent::new(REMEMBERED_BASES_BYTES),
         }
     }
 
@@ -71,7 +71,7 @@ impl Colourist {
                 self.views(query, overtaken, &mut |view| desk.tell(Event::Pca(view.clone())))?;
             }
             ViewRequest::SavePca { query, pass, path } => {
-                self.save_picture(query, *pass, path, overtaken)?;
+                self.save_picture(query, *pass, path)?;
                 self.desk.tell(saved(path));
             }
             ViewRequest::SaveBasis { query, path } => {
@@ -113,7 +113,7 @@ impl Colourist {
         let views: Arc<[PcaView]> = views.into();
         // Another basis may be in the file the next time.
         if !matches!(query.settings.basis, BasisChoice::Saved(_)) {
-            let bytes = views.iter().map(bytes_of).sum();
+            let bytes = views.iter().map(bytes_of_view).sum();
             self.finished.put(query.clone(), Arc::clone(&views), bytes);
         }
         Ok(views)
@@ -131,7 +131,7 @@ impl Colourist {
             .map(|pass| self.desk.map(*pass, query.id))
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = maps.first() else {
-            return Err(Error::usage("principal components of no picture: open one").into());
+            return Err(Error::failed("a basis was to be fitted on no map").into());
         };
         let options = PcaOptions {
             components: components(query, first.channels()),
@@ -167,7 +167,7 @@ impl Colourist {
             settings: settings.clone(),
         };
         let basis = Arc::new(basis);
-        self.bases.put(key, Arc::clone(&basis), 1);
+        self.bases.put(key, Arc::clone(&basis), bytes_of_basis(&basis.basis));
         Ok(basis)
     }
 
@@ -201,15 +201,9 @@ impl Colourist {
             .collect())
     }
 
-    fn save_picture(
-        &mut self,
-        query: &PcaQuery,
-        pass: PassId,
-        path: &Path,
-        overtaken: &mut Overtaken<'_>,
-    ) -> Result<(), Unseen> {
+    fn save_picture(&mut self, query: &PcaQuery, pass: PassId, path: &Path) -> Result<(), Unseen> {
         check_extension(path, &["png"])?;
-        let views = self.views(query, overtaken, &mut |_| ())?;
+        let views = self.views(query, &mut || false, &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
         let picture = Picture {
@@ -245,6 +239,9 @@ fn groups(query: &PcaQuery) -> Result<Vec<Group>> {
             "{} is an attention map: it has no PCA, click for its rows",
             query.id
         )));
+    }
+    if query.passes.is_empty() {
+        return Err(Error::usage("principal components of no picture: open one"));
     }
     let shown = query.passes.clone();
     let fitted_on = match &query.settings.basis {
@@ -298,7 +295,12 @@ fn dropped(basis: &PcaBasis, shown: &[usize]) -> Vec<usize> {
     all
 }
 
+/// Bytes a basis keeps in memory, its small parts aside.
+fn bytes_of_basis(basis: &PcaBasis) -> usize {
+    (basis.mean.len() + basis.components.len()) * size_of::<f32>()
+}
+
 /// Bytes a view keeps in memory, its small parts aside.
-fn bytes_of(view: &PcaView) -> usize {
+fn bytes_of_view(view: &PcaView) -> usize {
     size_of::<PcaView>() + view.rgb.len() + view.first.len() * size_of::<f32>()
 }

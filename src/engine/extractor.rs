@@ -299,7 +299,11 @@ impl Extractor {
             };
             let result = self.run_picture(&mut loaded, [index, pictures.len()], *slot, open, settings, id);
             self.model = Some(loaded);
-            if let Some(taken) = result? {
+            let named = |error: Error| match pictures.len() {
+                1 => error,
+                _ => error.context(format_args!("picture {}", slot.name())),
+            };
+            if let Some(taken) = result.map_err(named)? {
                 seconds = Some(seconds.unwrap_or(0.0) + taken);
             }
         }

@@ -370,6 +370,38 @@ fn what_has_no_principal_components_is_refused() {
     };
     let error = refusal(ask(&hand.engine, ViewRequest::Pca(attention)));
     assert!(error.contains("attention map"), "{error}");
-    let nothing = query(&hand, &[], PcaSettings::default());
-    assert!(refusal(ask(&hand.engine, ViewRequest::Pca(nothing))).contains("no picture"));
+    for choice in [BasisChoice::Together, BasisChoice::Each, BasisChoice::Of(Slot::A)] {
+        let nothing = query(&hand, &[], basis(choice));
+        assert!(refusal(ask(&hand.engine, ViewRequest::Pca(nothing))).contains("no picture"));
+    }
+}
+
+#[test]
+fn a_newer_request_ends_the_one_under_way_between_two_fits() {
+    let (sender, told) = channel();
+    let events = Events {
+        sender,
+        waker: Arc::new(|| {}),
+    };
+    let cache = SharedCache::new(1 << 20);
+    let host = ExtractorHost::new(events.clone(), cache.clone());
+    for (number, (slot, map)) in AB.into_iter().zip(pictures()).enumerate() {
+        hand::keep(&host, number as u64, Pass::whole(slot, vec![(id("b1"), map)])).expect("it fits");
+    }
+    let mut colourist = Colourist::new(Desk::new(events, cache));
+    let request = ViewRequest::Pca(PcaQuery {
+        id: id("b1"),
+        passes: vec![(Slot::A, PassId(1)), (Slot::B, PassId(2))],
+        settings: basis(BasisChoice::Each),
+    });
+    let mut asked = 0;
+    let mut newer_after_the_first = || {
+        asked += 1;
+        asked > 1
+    };
+    let answer = colourist.answer(&request, &mut newer_after_the_first);
+    assert!(matches!(answer, Err(desk::Unseen::Overtaken)));
+    let views = told.try_iter().filter(|event| matches!(event, Event::Pca(_))).count();
+    assert_eq!(views, 1);
+    assert!(colourist.answer(&request, &mut || false).is_ok());
 }

@@ -402,6 +402,13 @@ fn what_is_not_kept_is_missing() {
     let missing = Event::Missing { id: id("b2"), pass };
     assert_eq!(ask(&hand.engine, ViewRequest::Query(other)), missing);
     assert_eq!(ask(&hand.engine, ViewRequest::Channels { id: id("b2"), pass }), missing);
+    // Running the attention map brings the queries and keys that it needs.
+    let attention = query(&hand, "b1-attn-map", QueryAt::Point([1.0, 1.0]), &[Slot::A]);
+    let missing = Event::Missing {
+        id: id("b1-attn-map"),
+        pass,
+    };
+    assert_eq!(ask(&hand.engine, ViewRequest::Query(attention)), missing);
     let gone = PassId(1000);
     let unknown = Query {
         source: gone,
