@@ -1,10 +1,15 @@
 //! One row of an attention map from stored queries and keys: what a position attends to, without the map.
 
+use rayon::prelude::*;
+
 use super::similarity::dot;
 use crate::{
     activation::FeatureMap,
     error::{Error, Result},
 };
+
+/// Rows held at a time where the mean of many is formed.
+const ROW_BLOCK: usize = 64;
 
 /// softmax(q_p·Kᵀ/√d) of every head for position `p`: (heads, positions of `keys`), each row sums to 1. `queries` and
 /// `keys` are the activations before the head split, C = heads·d channels.
@@ -43,6 +48,32 @@ pub fn mean_over_heads(rows: &[f32], heads: usize) -> Vec<f32> {
         }
     }
     mean
+}
+
+/// The mean of the attention rows of some positions over heads and positions: (positions of `keys`), sums to 1 as each
+/// row does. No positions are an error.
+pub fn mean_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions: &[usize]) -> Result<Vec<f32>> {
+    if positions.is_empty() {
+        return Err(Error::failed("the mean attention of no positions was asked for"));
+    }
+    let mut sums = vec![0.0_f64; keys.grid().positions()];
+    for block in positions.chunks(ROW_BLOCK) {
+        let rows = block
+            .par_iter()
+            .map(|&position| {
+                let row = attention_row(queries, keys, heads, position)?;
+                Ok(mean_over_heads(&row, heads))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // In the order of the positions: the same sums on any number of threads.
+        for row in rows {
+            sums.iter_mut()
+                .zip(row)
+                .for_each(|(sum, weight)| *sum += f64::from(weight));
+        }
+    }
+    let count = positions.len() as f64;
+    Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
 }
 
 fn softmax(scores: &mut [f32]) {

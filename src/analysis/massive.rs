@@ -28,19 +28,9 @@ pub struct ChannelFigures {
 
 /// Figures of every channel (C).
 pub fn channel_figures(map: &FeatureMap) -> Vec<ChannelFigures> {
-    let positions = map.grid().positions() as f64;
-    let mean_over_positions = |term: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
-        let mut sums = vec![0.0_f64; map.channels()];
-        for vector in map.vectors().chunks_exact(map.channels()) {
-            for (channel, (sum, &x)) in sums.iter_mut().zip(vector).enumerate() {
-                *sum += term(channel, f64::from(x));
-            }
-        }
-        sums.into_iter().map(|sum| sum / positions).collect()
-    };
-    let means = mean_over_positions(&|_, x| x);
-    let magnitudes = mean_over_positions(&|_, x| x.abs());
-    let variances = mean_over_positions(&|channel, x| (x - means[channel]) * (x - means[channel]));
+    let means = mean_over_positions(map, |_, x| x);
+    let magnitudes = mean_over_positions(map, |_, x| x.abs());
+    let variances = mean_over_positions(map, |channel, x| (x - means[channel]) * (x - means[channel]));
     let typical = median(&magnitudes);
     let ratio = |magnitude: f64| if typical > 0.0 { magnitude / typical } else { 0.0 };
     means
@@ -55,6 +45,18 @@ pub fn channel_figures(map: &FeatureMap) -> Vec<ChannelFigures> {
             massive: ratio(mean_abs) > MASSIVE_RATIO,
         })
         .collect()
+}
+
+/// Mean of a term (of channel and value) per channel.
+fn mean_over_positions(map: &FeatureMap, term: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+    let mut sums = vec![0.0_f64; map.channels()];
+    for vector in map.vectors().chunks_exact(map.channels()) {
+        for (channel, (sum, &x)) in sums.iter_mut().zip(vector).enumerate() {
+            *sum += term(channel, f64::from(x));
+        }
+    }
+    let positions = map.grid().positions() as f64;
+    sums.into_iter().map(|sum| sum / positions).collect()
 }
 
 /// The channels that are massive, counted from 0, ascending. They are never all of them.

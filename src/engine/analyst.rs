@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{
-    desk::{Desk, Unseen, check_extension, saved},
+    desk::{Desk, Overtaken, Unseen, check_extension, saved},
     extractor::attention_sources,
     message::{
         ChannelQuery, ChannelView, ChannelsView, Event, HeatView, Match, MatchesQuery, MatchesView, PassId, PinMatches,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     activation::{FeatureMap, Grid, Id},
     analysis::{
-        attention::{attention_row, mean_over_heads},
+        attention::mean_row,
         correspondence::way_back,
         massive::{channel_figures, massive_channels, mean_cosine},
         similarity::{Peak, cosine_to_all, mean_unit_vector, top_k},
@@ -51,10 +51,10 @@ impl Analyst {
     }
 
     /// Tells the answer to a request.
-    pub(super) fn answer(&mut self, request: &ViewRequest) -> Result<(), Unseen> {
+    pub(super) fn answer(&mut self, request: &ViewRequest, overtaken: &mut Overtaken<'_>) -> Result<(), Unseen> {
         let told = match request {
             ViewRequest::Query(query) => Event::Heat(self.heat(query)?),
-            ViewRequest::Matches(query) => Event::Matches(self.matches(query)?),
+            ViewRequest::Matches(query) => Event::Matches(self.matches(query, overtaken)?),
             ViewRequest::Channels { id, pass } => Event::Channels(self.channels(*id, *pass)?),
             ViewRequest::Channel(query) => Event::Channel(self.channel(query)?),
             ViewRequest::SaveMap { id, pass, path } => self.save_map(*id, *pass, path)?,
@@ -95,18 +95,12 @@ impl Analyst {
     fn attention(&self, query: &Query, sources: [Id; 2]) -> Result<HeatView, Unseen> {
         let info = self.desk.info(query.source, query.id)?;
         let heads = info.heads(query.id);
-        let [queries, keys] = sources.map(|source| self.desk.map(query.source, source));
+        // Running the attention map brings both of its sources.
+        let missing = |_| Unseen::Missing(query.id, query.source);
+        let [queries, keys] = sources.map(|source| self.desk.map(query.source, source).map_err(missing));
         let (queries, keys) = (queries?, keys?);
         let cells = cells_at(&query.at, &info.framing, queries.grid()).ok_or_else(|| unseen(&query.at))?;
-        let rows = positions_of(&cells, queries.grid())
-            .into_par_iter()
-            .map(|position| {
-                let row = attention_row(&queries, &keys, heads, position)?;
-                Ok(mean_over_heads(&row, heads))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        // All rows one after the other are what the mean over heads takes, too.
-        let scores = mean_over_heads(&rows.concat(), rows.len());
+        let scores = mean_row(&queries, &keys, heads, &positions_of(&cells, queries.grid()))?;
         // Self-attention knows one picture: its own.
         let own = query.targets.iter().filter(|(_, pass)| *pass == query.source);
         let targets = own
@@ -121,9 +115,12 @@ impl Analyst {
     }
 
     /// Attention maps have no matches: their weights stay within one picture.
-    fn matches(&mut self, query: &MatchesQuery) -> Result<MatchesView, Unseen> {
+    fn matches(&mut self, query: &MatchesQuery, overtaken: &mut Overtaken<'_>) -> Result<MatchesView, Unseen> {
         let mut pins = Vec::new();
         for pin in query.pins.iter().filter(|_| !query.id.is_map()) {
+            if overtaken() {
+                return Err(Unseen::Overtaken);
+            }
             pins.extend(self.pin_matches(query, pin)?);
         }
         Ok(MatchesView {

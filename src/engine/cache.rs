@@ -32,7 +32,7 @@ pub struct PassInfo {
     /// The picture's place in the working picture.
     pub framing: Framing,
     /// Every activation of the model with its shape at this working size.
-    pub layers: Arc<[Layer]>,
+    pub layers: Vec<Layer>,
     /// What ran.
     pub ran: Provenance,
 }
@@ -56,7 +56,7 @@ pub struct Cache {
     clock: u64,
     maps: HashMap<(PassId, Id), Kept>,
     ids: HashMap<PassKey, PassId>,
-    infos: HashMap<PassId, PassInfo>,
+    infos: HashMap<PassId, Arc<PassInfo>>,
 }
 
 struct Kept {
@@ -101,8 +101,8 @@ impl Cache {
     }
 
     /// What is known of a pass.
-    pub fn info(&self, pass: PassId) -> Option<&PassInfo> {
-        self.infos.get(&pass)
+    pub fn info(&self, pass: PassId) -> Option<Arc<PassInfo>> {
+        self.infos.get(&pass).cloned()
     }
 
     /// Keeps the maps of a pass and what is known of it, in place of those kept before; maps not looked at for longest
@@ -112,7 +112,7 @@ impl Cache {
             self.put_map(pass, id, map);
         }
         if self.maps.keys().any(|(kept, _)| *kept == pass) {
-            self.infos.insert(pass, info);
+            self.infos.insert(pass, Arc::new(info));
         }
     }
 
@@ -153,6 +153,14 @@ impl Cache {
         let kept = self.maps.get_mut(&(pass, id))?;
         kept.used = self.clock;
         Some(Arc::clone(&kept.map))
+    }
+
+    /// Counts all maps of a pass as looked at, so that what runs beside it does not drive them out.
+    pub fn touch(&mut self, pass: PassId) {
+        self.clock += 1;
+        for (_, kept) in self.maps.iter_mut().filter(|((of, _), _)| *of == pass) {
+            kept.used = self.clock;
+        }
     }
 
     /// Whether a map is kept.

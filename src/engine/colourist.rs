@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     basis::SavedBasis,
-    desk::{Desk, Unseen, check_extension, saved},
+    desk::{Desk, Overtaken, Unseen, check_extension, saved},
     message::{BasisChoice, Event, PassId, PcaQuery, PcaView, Slot, ViewRequest},
 };
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
 const SAVED_WIDTH: usize = 512;
 /// Bytes of finished views remembered, so that returning to an activation answers at once.
 const REMEMBERED_BYTES: usize = 64 << 20;
-/// Bases remembered: other components or another clip of the same pictures need no new fit.
-const REMEMBERED_BASES: usize = 2 * Slot::MOST;
+/// Bytes of bases remembered: another clip, or other components, of the same pictures need no new fit.
+const REMEMBERED_BASES_BYTES: usize = 16 << 20;
 
 /// Makes PCA colours; see the [module's words](super).
 pub struct Colourist {
@@ -59,16 +59,16 @@ impl Colourist {
         Self {
             desk,
             finished: Recent::new(REMEMBERED_BYTES),
-            bases: Recent::new(REMEMBERED_BASES),
+            bases: Recent::new(REMEMBERED_BASES_BYTES),
         }
     }
 
     /// Tells the answer to a request.
-    pub(super) fn answer(&mut self, request: &ViewRequest) -> Result<(), Unseen> {
+    pub(super) fn answer(&mut self, request: &ViewRequest, overtaken: &mut Overtaken<'_>) -> Result<(), Unseen> {
         match request {
             ViewRequest::Pca(query) => {
                 let desk = self.desk.clone();
-                self.views(query, &mut |view| desk.tell(Event::Pca(view.clone())))?;
+                self.views(query, overtaken, &mut |view| desk.tell(Event::Pca(view.clone())))?;
             }
             ViewRequest::SavePca { query, pass, path } => {
                 self.save_picture(query, *pass, path)?;
@@ -90,13 +90,21 @@ impl Colourist {
     }
 
     /// The views of all pictures, each told as soon as it is there.
-    fn views(&mut self, query: &PcaQuery, tell: &mut dyn FnMut(&PcaView)) -> Result<Arc<[PcaView]>, Unseen> {
+    fn views(
+        &mut self,
+        query: &PcaQuery,
+        overtaken: &mut Overtaken<'_>,
+        tell: &mut dyn FnMut(&PcaView),
+    ) -> Result<Arc<[PcaView]>, Unseen> {
         if let Some(known) = self.finished.get(query) {
             known.iter().for_each(tell);
             return Ok(known);
         }
         let mut views = Vec::with_capacity(query.passes.len());
         for group in groups(query)? {
+            if overtaken() {
+                return Err(Unseen::Overtaken);
+            }
             let basis = self.basis(query, &group)?;
             let of_group = self.coloured(query, &group, &basis)?;
             of_group.iter().for_each(&mut *tell);
@@ -105,7 +113,7 @@ impl Colourist {
         let views: Arc<[PcaView]> = views.into();
         // Another basis may be in the file the next time.
         if !matches!(query.settings.basis, BasisChoice::Saved(_)) {
-            let bytes = views.iter().map(bytes_of).sum();
+            let bytes = views.iter().map(bytes_of_view).sum();
             self.finished.put(query.clone(), Arc::clone(&views), bytes);
         }
         Ok(views)
@@ -123,7 +131,7 @@ impl Colourist {
             .map(|pass| self.desk.map(*pass, query.id))
             .collect::<Result<Vec<_>, _>>()?;
         let Some(first) = maps.first() else {
-            return Err(Error::usage("principal components of no picture: open one").into());
+            return Err(Error::failed("a basis was to be fitted on no map").into());
         };
         let options = PcaOptions {
             components: components(query, first.channels()),
@@ -159,7 +167,7 @@ impl Colourist {
             settings: settings.clone(),
         };
         let basis = Arc::new(basis);
-        self.bases.put(key, Arc::clone(&basis), 1);
+        self.bases.put(key, Arc::clone(&basis), bytes_of_basis(&basis.basis));
         Ok(basis)
     }
 
@@ -195,7 +203,7 @@ impl Colourist {
 
     fn save_picture(&mut self, query: &PcaQuery, pass: PassId, path: &Path) -> Result<(), Unseen> {
         check_extension(path, &["png"])?;
-        let views = self.views(query, &mut |_| ())?;
+        let views = self.views(query, &mut || false, &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
         let picture = Picture {
@@ -231,6 +239,9 @@ fn groups(query: &PcaQuery) -> Result<Vec<Group>> {
             "{} is an attention map: it has no PCA, click for its rows",
             query.id
         )));
+    }
+    if query.passes.is_empty() {
+        return Err(Error::usage("principal components of no picture: open one"));
     }
     let shown = query.passes.clone();
     let fitted_on = match &query.settings.basis {
@@ -284,7 +295,12 @@ fn dropped(basis: &PcaBasis, shown: &[usize]) -> Vec<usize> {
     all
 }
 
+/// Bytes a basis keeps in memory, its small parts aside.
+fn bytes_of_basis(basis: &PcaBasis) -> usize {
+    (basis.mean.len() + basis.components.len()) * size_of::<f32>()
+}
+
 /// Bytes a view keeps in memory, its small parts aside.
-fn bytes_of(view: &PcaView) -> usize {
+fn bytes_of_view(view: &PcaView) -> usize {
     size_of::<PcaView>() + view.rgb.len() + view.first.len() * size_of::<f32>()
 }

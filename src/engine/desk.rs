@@ -2,10 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc,
-        mpsc::{Receiver, TryRecvError},
-    },
+    sync::{Arc, mpsc::Receiver},
 };
 
 use super::{
@@ -19,6 +16,9 @@ use crate::{
     error::{Error, Result},
 };
 
+/// Asks whether something newer of the same kind waits, between the parts of a long answer.
+pub type Overtaken<'a> = dyn FnMut() -> bool + 'a;
+
 /// Where such a worker works.
 #[derive(Clone)]
 pub struct Desk {
@@ -30,6 +30,8 @@ pub struct Desk {
 pub enum Unseen {
     /// The map is not kept (any more).
     Missing(Id, PassId),
+    /// Something newer of its kind waits, which tells how it fares.
+    Overtaken,
     /// Anything else.
     Failed(Error),
 }
@@ -54,9 +56,9 @@ impl Desk {
     /// A feature map that is kept.
     pub fn map(&self, pass: PassId, id: Id) -> Result<Arc<FeatureMap>, Unseen> {
         if id.is_map() {
-            // Running again would not make it: of attention, queries and keys are kept.
+            // Running again would not bring it.
             return Err(Error::usage(format!(
-                "{id} is an attention map, not a feature map: click for its rows, or take the query or key beside it"
+                "{id} is an attention map, of which only queries and keys are kept: choose a feature map"
             ))
             .into());
         }
@@ -64,16 +66,20 @@ impl Desk {
     }
 
     /// What is known of a pass; `id` is what it is asked for.
-    pub fn info(&self, pass: PassId, id: Id) -> Result<PassInfo, Unseen> {
-        self.cache.lock().info(pass).cloned().ok_or(Unseen::Missing(id, pass))
+    pub fn info(&self, pass: PassId, id: Id) -> Result<Arc<PassInfo>, Unseen> {
+        self.cache.lock().info(pass).ok_or(Unseen::Missing(id, pass))
     }
 
     /// Answers requests until the engine is dropped; what goes wrong becomes an event.
-    pub fn serve(&self, inbox: &Receiver<ViewRequest>, mut answer: impl FnMut(&ViewRequest) -> Result<(), Unseen>) {
-        let mut waiting = Waiting::default();
-        while let Some(request) = waiting.next_from(inbox) {
-            match recovered(|| answer(&request)) {
-                Ok(Ok(())) => {}
+    pub fn serve(
+        &self,
+        inbox: Receiver<ViewRequest>,
+        mut answer: impl FnMut(&ViewRequest, &mut Overtaken<'_>) -> Result<(), Unseen>,
+    ) {
+        let mut waiting = Waiting::new(inbox);
+        while let Some(request) = waiting.next() {
+            match recovered(|| answer(&request, &mut || waiting.overtakes(&request))) {
+                Ok(Ok(()) | Err(Unseen::Overtaken)) => {}
                 Ok(Err(Unseen::Missing(id, pass))) => self.tell(Event::Missing { id, pass }),
                 Ok(Err(Unseen::Failed(error))) => self.tell(Event::Failed {
                     work: request.work(),
@@ -86,9 +92,8 @@ impl Desk {
 }
 
 /// Requests of which only the latest counts, but for saves.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq)]
 enum Kind {
-    /// First in line: it follows the pointer.
     Query,
     Matches,
     Pca,
@@ -115,35 +120,53 @@ impl Kind {
 }
 
 /// Requests that wait, in the order they came.
-#[derive(Default)]
-struct Waiting(Vec<ViewRequest>);
+struct Waiting {
+    inbox: Receiver<ViewRequest>,
+    requests: Vec<ViewRequest>,
+}
 
 impl Waiting {
-    /// The next request, as soon as there is one; none when no more can come.
-    fn next_from(&mut self, inbox: &Receiver<ViewRequest>) -> Option<ViewRequest> {
-        loop {
-            match inbox.try_recv() {
-                Ok(request) => self.push(request),
-                Err(TryRecvError::Empty) if self.0.is_empty() => self.push(inbox.recv().ok()?),
-                Err(_) => return self.take(),
-            }
+    fn new(inbox: Receiver<ViewRequest>) -> Self {
+        Self {
+            inbox,
+            requests: Vec::new(),
         }
     }
 
-    /// Takes the place of an earlier request of its kind.
+    /// The next request, as soon as there is one: a query before all others, which go in the order they came. None when
+    /// no more can come.
+    fn next(&mut self) -> Option<ViewRequest> {
+        self.take_mail();
+        if self.requests.is_empty() {
+            let first = self.inbox.recv().ok()?;
+            self.push(first);
+            self.take_mail();
+        }
+        let is_query = |request: &ViewRequest| Kind::of(request) == Kind::Query;
+        let next = self.requests.iter().position(is_query).unwrap_or(0);
+        Some(self.requests.remove(next))
+    }
+
+    /// Whether a request waits that takes the place of `current`.
+    fn overtakes(&mut self, current: &ViewRequest) -> bool {
+        self.take_mail();
+        let kind = Kind::of(current);
+        kind != Kind::Save && self.requests.iter().any(|request| Kind::of(request) == kind)
+    }
+
+    fn take_mail(&mut self) {
+        while let Ok(request) = self.inbox.try_recv() {
+            self.push(request);
+        }
+    }
+
+    /// A request takes the place of an earlier one of its kind.
     fn push(&mut self, request: ViewRequest) {
         let kind = Kind::of(&request);
         if kind != Kind::Save {
-            self.0.retain(|earlier| Kind::of(earlier) != kind);
+            self.requests.retain(|earlier| Kind::of(earlier) != kind);
         }
-        self.0.push(request);
-    }
-
-    /// A query goes first, then what came first.
-    fn take(&mut self) -> Option<ViewRequest> {
-        let query = self.0.iter().position(|request| Kind::of(request) == Kind::Query);
-        let next = query.unwrap_or(0);
-        (next < self.0.len()).then(|| self.0.remove(next))
+        self.requests.push(request);
     }
 }
 
@@ -166,4 +189,113 @@ pub fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
         path.display(),
         known.join(" or .")
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::PathBuf,
+        sync::mpsc::{Sender, channel},
+    };
+
+    use super::*;
+    use crate::engine::{ChannelQuery, Query, QueryAt};
+
+    fn id() -> Id {
+        "b1".parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn query(source: u64) -> ViewRequest {
+        ViewRequest::Query(Query {
+            id: id(),
+            source: PassId(source),
+            at: QueryAt::Point([0.0, 0.0]),
+            targets: Vec::new(),
+            drop_massive: false,
+        })
+    }
+
+    fn channel_of(channel: usize) -> ViewRequest {
+        ViewRequest::Channel(ChannelQuery {
+            id: id(),
+            channel,
+            passes: Vec::new(),
+        })
+    }
+
+    fn channels() -> ViewRequest {
+        ViewRequest::Channels {
+            id: id(),
+            pass: PassId(1),
+        }
+    }
+
+    fn save(name: &str) -> ViewRequest {
+        ViewRequest::SaveMap {
+            id: id(),
+            pass: PassId(1),
+            path: PathBuf::from(name),
+        }
+    }
+
+    fn waiting() -> (Sender<ViewRequest>, Waiting) {
+        let (sender, inbox) = channel();
+        (sender, Waiting::new(inbox))
+    }
+
+    #[test]
+    fn the_latest_of_each_kind_counts_queries_go_first_and_every_save_is_done() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let (sender, mut waiting) = waiting();
+        for request in [
+            save("a"),
+            channel_of(1),
+            query(1),
+            channels(),
+            save("b"),
+            channel_of(2),
+            query(2),
+        ] {
+            sender.send(request)?;
+        }
+        drop(sender);
+        let order: Vec<_> = std::iter::from_fn(|| waiting.next()).collect();
+        assert_eq!(order, [query(2), save("a"), channels(), save("b"), channel_of(2)]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_newer_request_of_its_kind_overtakes_but_never_a_save() -> Result<(), Box<dyn std::error::Error>> {
+        let (sender, mut waiting) = waiting();
+        sender.send(query(1))?;
+        sender.send(save("a"))?;
+        assert!(!waiting.overtakes(&channel_of(1)));
+        assert!(!waiting.overtakes(&save("b")));
+        sender.send(channel_of(2))?;
+        assert!(waiting.overtakes(&channel_of(1)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_panic_is_told_and_the_next_request_is_answered() -> Result<(), Box<dyn std::error::Error>> {
+        let (sender, told) = channel();
+        let events = Events {
+            sender,
+            waker: Arc::new(|| {}),
+        };
+        let (requests, inbox) = channel();
+        requests.send(save("a"))?;
+        requests.send(save("b"))?;
+        drop(requests);
+        let mut answered = 0;
+        Desk::new(events, SharedCache::new(0)).serve(inbox, |_, _| {
+            answered += 1;
+            assert!(answered > 1, "on purpose");
+            Err(Error::Cancelled.into())
+        });
+        let message = "on purpose".to_owned();
+        assert_eq!(told.recv()?, Event::Recovered { message });
+        assert!(matches!(told.recv()?, Event::Failed { work: Work::Save, .. }));
+        Ok(())
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     extract::{
         framing::{Plan, Prepared},
         image::{Picture, Size, WHITE},
-        job,
+        job, memory,
         model::{DeviceChoice, Model, Place, Precision, fingerprint},
         output::check_writable,
         pass::{Averager, Noise, PassSettings, run_pass},
@@ -299,7 +299,11 @@ impl Extractor {
             };
             let result = self.run_picture(&mut loaded, [index, pictures.len()], *slot, open, settings, id);
             self.model = Some(loaded);
-            if let Some(taken) = result? {
+            let named = |error: Error| match pictures.len() {
+                1 => error,
+                _ => error.context(format_args!("picture {}", slot.name())),
+            };
+            if let Some(taken) = result.map_err(named)? {
                 seconds = Some(seconds.unwrap_or(0.0) + taken);
             }
         }
@@ -335,7 +339,7 @@ impl Extractor {
         }
         let selection = self
             .selection(&list, needed, open_count)
-            .map_err(|error| error.context(format_args!("{id} at {working} pixels")))?;
+            .map_err(|error| error.context(format_args!("{id} at {working} pixels is not run")))?;
         let started = Instant::now();
         let prepared = [Prepared {
             picture: plan.apply(&open.picture)?,
@@ -394,20 +398,25 @@ impl Extractor {
         Ok(Some(seconds))
     }
 
-    /// What is recorded: all features where every open picture's fit into the cache, otherwise only what is needed.
+    /// What is recorded: all features where those of every open picture can be kept, otherwise only what is needed.
     fn selection(&self, list: &Catalogue, needed: Selection, open_count: usize) -> Result<Selection> {
+        const MIB: usize = 1 << 20;
         let limit = self.host.limit_bytes();
-        let bytes = kept_bytes(list, &needed);
+        let bytes_of_all = |selection: &Selection| kept_bytes(list, selection).saturating_mul(open_count);
+        let enough_memory = |bytes| memory::check(bytes, "its maps", "choose a smaller size or close pictures");
+        let bytes = bytes_of_all(&needed);
         if bytes > limit {
-            const MIB: usize = 1 << 20;
             return Err(Error::failed(format!(
-                "takes {} MiB, more than the {} MiB of maps that are kept: choose a smaller size",
-                bytes / MIB,
+                "its maps of {open_count} picture(s) take {} MiB, more than the {} MiB that are kept: choose a smaller \
+                 size or close pictures",
+                bytes.div_ceil(MIB),
                 limit / MIB
             )));
         }
+        enough_memory(bytes)?;
         let everything = Selection::features(list);
-        let fits = kept_bytes(list, &everything).saturating_mul(open_count) <= limit;
+        let bytes = bytes_of_all(&everything);
+        let fits = bytes <= limit && enough_memory(bytes).is_ok();
         Ok(if fits { everything } else { needed })
     }
 

@@ -82,7 +82,7 @@ impl ExtractorHost {
             settings,
             picture,
             framing,
-            layers: layers.into(),
+            layers,
             ran,
         };
         self.cache.lock().put(pass, info, maps);
@@ -96,16 +96,18 @@ impl ExtractorHost {
         )))
     }
 
-    /// Tells that the maps of a pass are there, if any are kept: what a run does that has nothing to compute.
+    /// Tells that the maps of a pass are there, if any are kept: what a run does that has nothing to compute. They count as
+    /// looked at.
     pub fn tell_kept(&self, slot: Slot, pass: PassId) -> bool {
-        let cache = self.cache.lock();
+        let mut cache = self.cache.lock();
+        cache.touch(pass);
         let Some(info) = cache.info(pass) else { return false };
         let capture = Capture {
             pass,
             settings: info.settings.clone(),
             kept_bytes: cache.bytes(),
             framing: info.framing,
-            layers: info.layers.to_vec(),
+            layers: info.layers.clone(),
             ids: cache.ids(pass),
             ran: info.ran.clone(),
         };

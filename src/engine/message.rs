@@ -174,7 +174,7 @@ pub enum Request {
         /// The job.
         job: u64,
     },
-    /// Asked of the analyst, which answers while the model runs.
+    /// Asked of the workers that look at captured maps; they answer while the model runs.
     View(ViewRequest),
     /// A panic on purpose: what a bug in a worker would do.
     #[cfg(test)]

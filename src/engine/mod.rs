@@ -110,11 +110,13 @@ impl Engine {
         let desk = Desk::new(told.clone(), cache);
         let (analyst, views) = channel();
         let (at, mut worker) = (desk.clone(), Analyst::new(desk.clone()));
-        spawn("analyst", move || at.serve(&views, |request| worker.answer(request)))?;
+        spawn("analyst", move || {
+            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
+        })?;
         let (colourist, views) = channel();
         let mut worker = Colourist::new(desk.clone());
         spawn("colourist", move || {
-            desk.serve(&views, |request| worker.answer(request))
+            desk.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         Ok(Self {
             extractor,

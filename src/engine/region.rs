@@ -11,7 +11,7 @@ pub fn cells_at(at: &QueryAt, framing: &Framing, grid: Grid) -> Option<Vec<(usiz
         QueryAt::Region { path, radius } => {
             let covered: Vec<_> = (0..grid.positions())
                 .map(|position| grid.row_column(position))
-                .filter(|cell| distance_to_path(framing.original_from_cell(*cell, grid), path) <= *radius)
+                .filter(|cell| is_near(framing.original_from_cell(*cell, grid), path, *radius))
                 .collect();
             if covered.is_empty() {
                 under(*path.first()?)
@@ -37,24 +37,29 @@ pub fn unseen(at: &QueryAt) -> Error {
     }
 }
 
-/// Distance of a point from points joined by straight lines; infinite from none.
-fn distance_to_path(point: [f64; 2], path: &[[f64; 2]]) -> f64 {
-    let alone = path.iter().map(|end| distance(point, *end));
-    let between = path.windows(2).map(|line| distance_to_line(point, line[0], line[1]));
-    alone.chain(between).fold(f64::INFINITY, f64::min)
+/// Whether a point is within `radius` of points joined by straight lines.
+fn is_near(point: [f64; 2], path: &[[f64; 2]], radius: f64) -> bool {
+    let near =
+        |from: [f64; 2], to: [f64; 2]| squared_distance(point, nearest_on_line(point, from, to)) <= radius * radius;
+    radius >= 0.0
+        && match path {
+            [alone] => near(*alone, *alone),
+            _ => path.windows(2).any(|line| near(line[0], line[1])),
+        }
 }
 
-/// Distance of a point from the line between two points.
-fn distance_to_line([x, y]: [f64; 2], from: [f64; 2], to: [f64; 2]) -> f64 {
-    let along = [to[0] - from[0], to[1] - from[1]];
-    let square = along[0] * along[0] + along[1] * along[1];
+/// The point nearest to another on the line between two.
+fn nearest_on_line([x, y]: [f64; 2], from: [f64; 2], to: [f64; 2]) -> [f64; 2] {
+    let [along_x, along_y] = [to[0] - from[0], to[1] - from[1]];
+    let square = along_x * along_x + along_y * along_y;
     if square <= 0.0 {
-        return distance([x, y], from);
+        return from;
     }
-    let share = (((x - from[0]) * along[0] + (y - from[1]) * along[1]) / square).clamp(0.0, 1.0);
-    distance([x, y], [from[0] + share * along[0], from[1] + share * along[1]])
+    let share = (((x - from[0]) * along_x + (y - from[1]) * along_y) / square).clamp(0.0, 1.0);
+    [from[0] + share * along_x, from[1] + share * along_y]
 }
 
-fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
-    (a[0] - b[0]).hypot(a[1] - b[1])
+fn squared_distance(a: [f64; 2], b: [f64; 2]) -> f64 {
+    let [x, y] = [a[0] - b[0], a[1] - b[1]];
+    x * x + y * y
 }
