@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use egui::{
-    Color32, Context, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle, Theme,
-    ThemePreference, Ui, Visuals,
+    Color32, Context, CornerRadius, FontDefinitions, FontFamily, FontId, Margin, Shadow, Stroke, Style, TextStyle,
+    Theme, Ui, Visuals,
     style::{HandleShape, NumericColorSpace, ScrollStyle, Selection, WidgetVisuals, Widgets},
     vec2,
 };
@@ -57,6 +57,8 @@ const BUTTON_PADDING_Y: f32 = 3.0;
 const INDENT: f32 = 14.0;
 /// Width of a slider that is given none, in points.
 const SLIDER_WIDTH: f32 = 120.0;
+/// Width of the handle of a slider as a share of its height.
+const HANDLE_ASPECT: f32 = 0.5;
 /// Side of a checkbox and of the mark in it, in points.
 const ICON_WIDTH: f32 = 15.0;
 const ICON_INNER_WIDTH: f32 = 9.0;
@@ -183,7 +185,7 @@ pub static DARK: Tokens = Tokens {
     text_weak: rgb(0x94_99a1),
     accent: rgb(0x7f_a7ff),
     on_accent: rgb(0x0c_1424),
-    selection: rgb(0x2f_4374),
+    selection: rgb(0x3a_5db5),
     error: rgb(0xff_7a70),
     warning: rgb(0xf0_b44c),
     success: rgb(0x6c_cf97),
@@ -209,13 +211,13 @@ pub static LIGHT: Tokens = Tokens {
     button: rgb(0xe2_e3e6),
     button_hovered: rgb(0xd5_d7db),
     button_pressed: rgb(0xc8_cacf),
-    control: rgb(0xc6_c8ce),
+    control: rgb(0xd0_d2d7),
     text_strong: rgb(0x0e_1013),
     text: rgb(0x2d_3036),
     text_weak: rgb(0x5b_5f67),
     accent: rgb(0x2a_56c6),
     on_accent: rgb(0xff_ffff),
-    selection: rgb(0xc6_d6fb),
+    selection: rgb(0xa9_c3fa),
     error: rgb(0xb4_2318),
     warning: rgb(0x80_5100),
     success: rgb(0x1b_6b41),
@@ -261,12 +263,13 @@ pub fn tokens_of(visuals: &Visuals) -> &'static Tokens {
     Tokens::of(Theme::from_dark_mode(visuals.dark_mode))
 }
 
-/// Gives a window this look, dark or light as the desktop is.
+/// Gives a window this look, dark and light. Which of both is shown stays as it is: egui's default is the desktop's
+/// choice, and what the user chose last time is remembered.
 pub fn install(ctx: &Context) {
+    ctx.set_fonts(fonts());
     for theme in [Theme::Dark, Theme::Light] {
         ctx.set_style_of(theme, style(theme));
     }
-    ctx.set_theme(ThemePreference::System);
 }
 
 fn style(theme: Theme) -> Style {
@@ -297,6 +300,19 @@ fn style(theme: Theme) -> Style {
     // A label that can be selected takes the drag of what it lies on.
     style.interaction.selectable_labels = false;
     style
+}
+
+/// egui's fonts; arrows and geometric shapes, which its font for text lacks, are taken from the one for code.
+fn fonts() -> FontDefinitions {
+    let mut fonts = FontDefinitions::default();
+    let code = fonts.families.get(&FontFamily::Monospace).cloned().unwrap_or_default();
+    let text = fonts.families.entry(FontFamily::Proportional).or_default();
+    for name in code {
+        if !text.contains(&name) {
+            text.push(name);
+        }
+    }
+    fonts
 }
 
 fn text_styles() -> BTreeMap<TextStyle, FontId> {
@@ -347,7 +363,9 @@ fn visuals(theme: Theme) -> Visuals {
             ..plain.text_cursor.clone()
         },
         slider_trailing_fill: true,
-        handle_shape: HandleShape::Circle,
+        handle_shape: HandleShape::Rect {
+            aspect_ratio: HANDLE_ASPECT,
+        },
         numeric_color_space: NumericColorSpace::GammaByte,
         disabled_alpha: DISABLED_OPACITY,
         ..plain
@@ -378,6 +396,8 @@ fn widgets(tokens: &Tokens) -> Widgets {
 
 #[cfg(test)]
 mod tests {
+    use egui::ThemePreference;
+
     use super::*;
     use crate::paint::{contrast, readable_on};
 
