@@ -1,0 +1,12 @@
+//! Parts of panels that egui does not have. In: numbers and what is chosen. Out: what the user changed. They hold no
+//! state of the program and take their colours from [`theme`](super::theme).
+
+mod glyph;
+mod histogram;
+mod parts;
+mod variance;
+
+pub use glyph::{Glyph, glyph_button_ui, glyph_toggle_ui, paint_glyph};
+pub use histogram::{Histogram, HistogramChange, bins, histogram_ui};
+pub use parts::{empty_ui, key_cap_ui, row_ui, section_ui, swatch_ui};
+pub use variance::variance_bars_ui;
