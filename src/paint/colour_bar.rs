@@ -5,6 +5,7 @@ use egui::{emath::GuiRounding as _, pos2, vec2};
 
 use super::{
     colour_map::{ColourMap, TABLE_LEN},
+    number::score_text,
     score_map::ScoreStyle,
 };
 
@@ -12,8 +13,6 @@ use super::{
 const BAR_HEIGHT_SHARE: f32 = 0.75;
 /// Between the bar and its numbers, points.
 const GAP_POINTS: f32 = 2.0;
-/// Digits that tell scores apart in the numbers.
-const SIGNIFICANT_DIGITS: i32 = 3;
 
 /// Fills `rect` (points) with the colours of a map, the lowest score on the left, or at the bottom of a rectangle that
 /// is taller than wide. Each place has the colour of its share of the range, bent by `gamma`.
@@ -67,45 +66,5 @@ pub fn colour_bar_ui(ui: &mut Ui, style: &ScoreStyle) -> Response {
             response.on_hover_text_at_pointer(score_text(low + share * (high - low)))
         }
         None => response,
-    }
-}
-
-/// A score with as many digits as tell scores apart, without zeros at the end.
-fn score_text(score: f32) -> String {
-    if score == 0.0 || !score.is_finite() {
-        return score.to_string();
-    }
-    let magnitude = score.abs().log10().floor() as i32;
-    if (-SIGNIFICANT_DIGITS..=SIGNIFICANT_DIGITS).contains(&magnitude) {
-        let decimals = (SIGNIFICANT_DIGITS - 1 - magnitude).max(0) as usize;
-        let text = format!("{score:.decimals$}");
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text
-        }
-    } else {
-        format!("{score:.0$e}", SIGNIFICANT_DIGITS as usize - 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::score_text;
-
-    #[test]
-    fn numbers_are_short_and_tell_scores_apart() {
-        for (score, text) in [
-            (0.0, "0"),
-            (1.0, "1"),
-            (-0.25, "-0.25"),
-            (0.123_456, "0.123"),
-            (12.345, "12.3"),
-            (1234.0, "1234"),
-            (0.000_012_34, "1.23e-5"),
-            (5.0e7, "5.00e7"),
-        ] {
-            assert_eq!(score_text(score), text);
-        }
     }
 }
