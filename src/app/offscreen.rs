@@ -107,7 +107,8 @@ impl Offscreen {
 
     /// Whether the last frame asked for another one at once: something moves, or was laid out for the first time.
     pub fn wants_another_frame(&self) -> bool {
-        self.context.has_requested_repaint()
+        let delay = |output: &FullOutput| Some(output.viewport_output.get(&ViewportId::ROOT)?.repaint_delay);
+        self.last.as_ref().and_then(delay) == Some(Duration::ZERO)
     }
 
     /// Draws the last frame. Opaque: where nothing was drawn it has the colour behind everything.

@@ -160,7 +160,10 @@ struct Axis {
 impl Axis {
     /// Over all finite `scores`; where they are equal, with some room on both sides.
     fn over(scores: impl IntoIterator<Item = f32>, x: Rangef) -> Self {
+        /// Farther out not even the length of the axis would be a number.
+        const FARTHEST: f32 = f32::MAX / 4.0;
         let finite = scores.into_iter().filter(|score| score.is_finite());
+        let finite = finite.map(|score| score.clamp(-FARTHEST, FARTHEST));
         let ends = finite.fold(None, |ends, score| {
             let [low, high] = ends.unwrap_or([score, score]);
             Some([low.min(score), high.max(score)])
@@ -180,8 +183,9 @@ impl Axis {
     }
 
     fn x_of(&self, score: f32) -> f32 {
-        let share = ((score - self.scores[0]) / self.span()).clamp(0.0, 1.0);
-        self.x.min + share * self.x.span()
+        let share = (score - self.scores[0]) / self.span();
+        // Unlike `clamp` this has a place for what is no number, too.
+        self.x.min + share.max(0.0).min(1.0) * self.x.span()
     }
 
     fn score_at(&self, x: f32) -> f32 {
