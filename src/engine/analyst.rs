@@ -8,12 +8,13 @@ use rayon::prelude::*;
 use super::{
     desk::{Desk, Overtaken, Unseen, check_extension, saved},
     extractor::attention_sources,
-    message::{
-        ChannelQuery, ChannelView, ChannelsView, Event, HeatView, Match, MatchesQuery, MatchesView, PassId, PinMatches,
-        PinQuery, Query, RankedMatch, Slot, TargetHeat, TargetMatches, ViewRequest,
-    },
+    message::{Event, PassId, Slot},
     reduced::Reduced,
     region::{cells_at, positions_of, unseen},
+    view::{
+        ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PinMatches, PinQuery,
+        Query, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+    },
 };
 use crate::{
     activation::{FeatureMap, Grid, Id},

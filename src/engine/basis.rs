@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::PcaSettings;
+use super::view::PcaSettings;
 use crate::{
     activation::{FeatureMap, Id},
     analysis::pca::{PcaBasis, Scores},

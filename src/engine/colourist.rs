@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use super::{
     basis::SavedBasis,
     desk::{Desk, Overtaken, Unseen, check_extension, saved},
-    message::{BasisChoice, Event, PassId, PcaQuery, PcaView, Slot, ViewRequest},
+    message::{Event, PassId, Slot},
+    view::{BasisChoice, PcaQuery, PcaView, ViewRequest},
 };
 use crate::{
     activation::Id,

@@ -8,8 +8,9 @@ use std::{
 use super::{
     Events,
     cache::{PassInfo, SharedCache},
-    message::{Event, PassId, ViewRequest, Work},
+    message::{Event, PassId, Work},
     recover::recovered,
+    view::ViewRequest,
 };
 use crate::{
     activation::{FeatureMap, Id},

@@ -22,6 +22,7 @@ mod reduced;
 mod region;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::{
     sync::{
@@ -35,9 +36,11 @@ pub use basis::SavedBasis;
 pub use cache::PassKey;
 pub use host::{ExtractorHost, FinishedPass};
 pub use message::{
-    BasisChoice, Capture, ChannelQuery, ChannelView, ChannelsView, Event, HeatView, Layer, Match, MatchesQuery,
-    MatchesView, ModelInfo, OpenedPicture, PassId, PcaQuery, PcaSettings, PcaView, PictureSource, PinMatches, PinQuery,
-    Query, QueryAt, RankedMatch, Request, RunSettings, Slot, TargetHeat, TargetMatches, ViewRequest, Work,
+    Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, PictureSource, Request, RunSettings, Slot, Work,
+};
+pub use view::{
+    BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
+    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
 use crate::error::{Error, Result};

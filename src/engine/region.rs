@@ -1,6 +1,6 @@
 //! Which cells of a grid a point or a brush covers.
 
-use super::message::QueryAt;
+use super::view::QueryAt;
 use crate::{activation::Grid, error::Error, extract::framing::Framing};
 
 /// (row, column) of the cells compared, row by row; none where the model does not see that part of the picture.

@@ -420,3 +420,52 @@ fn what_is_not_kept_is_missing() {
     };
     assert_eq!(ask(&hand.engine, ViewRequest::Query(unknown)), missing);
 }
+
+#[test]
+fn views_are_plain_data() -> TestResult {
+    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 6, 3, 4))])]);
+    let region = QueryAt::Region {
+        path: vec![[9.5, 9.5], [30.0, 12.0]],
+        radius: 12.5,
+    };
+    let source = hand.passes[&Slot::A];
+    let requests = [
+        ViewRequest::Query(query(&hand, "b1", region.clone(), &[Slot::A])),
+        ViewRequest::Matches(MatchesQuery {
+            id: id("b1"),
+            pins: vec![PinQuery {
+                pin: 3,
+                source,
+                at: region,
+            }],
+            targets: hand.shown(&[Slot::A]),
+            top_k: 2,
+            drop_massive: true,
+        }),
+        ViewRequest::Pca(PcaQuery {
+            id: id("b1"),
+            passes: hand.shown(&[Slot::A]),
+            settings: PcaSettings {
+                basis: BasisChoice::Of(Slot::A),
+                ..PcaSettings::default()
+            },
+        }),
+        ViewRequest::Channels {
+            id: id("b1"),
+            pass: source,
+        },
+        ViewRequest::Channel(ChannelQuery {
+            id: id("b1"),
+            channel: 5,
+            passes: hand.shown(&[Slot::A]),
+        }),
+    ];
+    for request in requests {
+        let copy: ViewRequest = serde_json::from_str(&serde_json::to_string(&request)?)?;
+        assert_eq!(copy, request);
+        let answer = ask(&hand.engine, request);
+        assert!(!matches!(answer, Event::Failed { .. }), "{answer:?}");
+        assert_eq!(serde_json::from_str::<Event>(&serde_json::to_string(&answer)?)?, answer);
+    }
+    Ok(())
+}
