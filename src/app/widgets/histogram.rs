@@ -184,8 +184,9 @@ impl Axis {
 
     fn x_of(&self, score: f32) -> f32 {
         let share = (score - self.scores[0]) / self.span();
-        // Unlike `clamp` this has a place for what is no number, too.
-        self.x.min + share.max(0.0).min(1.0) * self.x.span()
+        // What is no number has to have a place, too.
+        let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+        self.x.min + share * self.x.span()
     }
 
     fn score_at(&self, x: f32) -> f32 {
