@@ -211,7 +211,10 @@ impl Action {
 
     /// The actions of a menu, in order.
     pub fn of_menu(menu: Menu) -> impl Iterator<Item = Self> {
-        Self::ALL.iter().copied().filter(move |action| action.entry().menu == menu)
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(move |action| action.entry().menu == menu)
     }
 
     /// Its first key in words, such as `Ctrl+P`; nothing where it has none.

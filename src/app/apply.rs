@@ -80,7 +80,9 @@ impl App {
             Command::View(tile, view) => set_view(&mut state.document, tile, view),
             Command::FocusPane(tile) => state.focused = Some(tile),
             Command::AddPane(pane) => {
-                let added = arrange::add_pane(&mut state.document.layout, state.focused, pane);
+                let layout = &mut state.document.layout;
+                let beside = state.focused.or_else(|| arrange::last_of(layout, pane.slot));
+                let added = arrange::add_pane(layout, beside, pane);
                 state.focused = Some(added);
             }
             Command::ChangePane(tile, pane) => arrange::change_pane(&mut state.document.layout, tile, pane),
@@ -343,7 +345,10 @@ impl App {
 
     fn act_on_panes(&mut self, action: Action, context: &Context) {
         let focused = self.state.focused_slot();
-        let tile = self.state.focused.or_else(|| arrange::first_pane(&self.state.document.layout));
+        let tile = self
+            .state
+            .focused
+            .or_else(|| arrange::first_pane(&self.state.document.layout));
         let new = match action {
             Action::AddPicturePane => Some(PaneKind::Picture),
             Action::AddPcaPane => Some(PaneKind::Pca),
@@ -528,7 +533,11 @@ impl App {
         let slots: Vec<Slot> = Slot::all().collect();
         for slot in slots {
             let (there, wanted) = (
-                self.state.slot(slot).picture.as_ref().map(|picture| picture.source.clone()),
+                self.state
+                    .slot(slot)
+                    .picture
+                    .as_ref()
+                    .map(|picture| picture.source.clone()),
                 document.pictures.get(&slot).map(|picture| picture.source.clone()),
             );
             match wanted {
@@ -571,10 +580,10 @@ impl App {
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {
         match export::save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
-            None => self
-                .state
-                .messages
-                .tell(Level::Error, "There is nothing to save yet: nothing has run, or nothing is pointed at."),
+            None => self.state.messages.tell(
+                Level::Error,
+                "There is nothing to save yet: nothing has run, or nothing is pointed at.",
+            ),
         }
     }
 
@@ -588,7 +597,11 @@ impl App {
         };
         self.state.jobs_begun += 1;
         let number = self.state.jobs_begun;
-        let title = out.file_name().unwrap_or(out.as_os_str()).to_string_lossy().into_owned();
+        let title = out
+            .file_name()
+            .unwrap_or(out.as_os_str())
+            .to_string_lossy()
+            .into_owned();
         self.state.jobs.push_back(Job {
             number,
             title,
@@ -639,7 +652,9 @@ impl State {
             Action::ClosePicture => self.open_slots().next().is_some(),
             Action::SwapPictures => self.open_slots().count() > 1,
             Action::DeletePin | Action::Unpin | Action::PinLeft | Action::PinRight => document.active_pin().is_some(),
-            Action::NextPin | Action::ClearPins | Action::CopyMatches | Action::SaveMatches => !document.pins.is_empty(),
+            Action::NextPin | Action::ClearPins | Action::CopyMatches | Action::SaveMatches => {
+                !document.pins.is_empty()
+            }
             Action::AddPin => self.slot(self.focused_slot()).picture.is_some(),
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),

@@ -24,6 +24,16 @@ pub fn first_pane(layout: &Layout) -> Option<TileId> {
     panes(layout).first().map(|(id, _)| *id)
 }
 
+/// The pane of a picture that was made last.
+pub fn last_of(layout: &Layout, slot: Slot) -> Option<TileId> {
+    let panes = panes(layout);
+    panes
+        .iter()
+        .rev()
+        .find(|(_, pane)| pane.slot == slot)
+        .map(|(id, _)| *id)
+}
+
 /// The pane after one, around the end.
 pub fn next_pane(layout: &Layout, tile: TileId) -> Option<TileId> {
     let panes = panes(layout);
@@ -184,7 +194,11 @@ mod tests {
         let heat = add_pane(&mut layout, first, Pane::new(PaneKind::Heat, Slot::B));
         assert_eq!(titles(&layout).len(), 5);
         assert!(is_whole(&layout));
-        for (tile, _) in panes(&layout).into_iter().map(|(id, pane)| (id, pane.clone())).collect::<Vec<_>>() {
+        for (tile, _) in panes(&layout)
+            .into_iter()
+            .map(|(id, pane)| (id, pane.clone()))
+            .collect::<Vec<_>>()
+        {
             close_pane(&mut layout, tile);
             assert!(is_whole(&layout));
         }

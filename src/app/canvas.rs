@@ -56,7 +56,13 @@ pub struct CanvasContext<'a> {
 }
 
 /// One canvas; gives the point of its picture under the pointer.
-pub fn canvas_ui(ui: &mut Ui, canvas: Rect, tile: TileId, pane: &Pane, context: &mut CanvasContext<'_>) -> Option<PointAt> {
+pub fn canvas_ui(
+    ui: &mut Ui,
+    canvas: Rect,
+    tile: TileId,
+    pane: &Pane,
+    context: &mut CanvasContext<'_>,
+) -> Option<PointAt> {
     let state = context.state;
     let slot = state.shown_slot(pane.slot);
     let response = ui.interact(canvas, ui.scope_id().with("canvas"), Sense::click_and_drag());
@@ -64,7 +70,14 @@ pub fn canvas_ui(ui: &mut Ui, canvas: Rect, tile: TileId, pane: &Pane, context: 
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
     let picture = state.slot(slot).picture.as_ref();
     let size = picture.map(|picture| picture.size);
-    context.canvases.set(tile, Painted { rect: canvas, slot, size });
+    context.canvases.set(
+        tile,
+        Painted {
+            rect: canvas,
+            slot,
+            size,
+        },
+    );
     let tokens = theme::tokens(ui);
     ui.painter().rect_filled(canvas, 0.0, tokens.canvas);
     if response.clicked() || response.drag_started() || response.secondary_clicked() {
@@ -239,7 +252,13 @@ fn paint_content(
         painter.rect_stroke(seen, 0.0, stroke, StrokeKind::Outside);
     }
     if let (true, Some(grid)) = (state.document.display.grid, state.shown_grid(slot)) {
-        cell_grid(painter, seen, WHOLE, grid, Stroke::new(theme::STROKE_HAIR, tokens.grid_line));
+        cell_grid(
+            painter,
+            seen,
+            WHOLE,
+            grid,
+            Stroke::new(theme::STROKE_HAIR, tokens.grid_line),
+        );
     }
     if let (Some((scores, style)), true) = (&scores, state.document.display.numbers) {
         cell_numbers(painter, seen, WHOLE, scores, style);
@@ -444,14 +463,7 @@ fn interact(
 }
 
 /// The place under the pointer stays where it is.
-fn zoom_by_wheel(
-    ui: &Ui,
-    response: &Response,
-    tile: TileId,
-    place: &Placed,
-    view: View,
-    commands: &mut Vec<Command>,
-) {
+fn zoom_by_wheel(ui: &Ui, response: &Response, tile: TileId, place: &Placed, view: View, commands: &mut Vec<Command>) {
     let Some(pos) = response.hover_pos() else { return };
     let (wheel, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
     let factor = pinch * (wheel / WHEEL_POINTS_PER_DOUBLING).exp2();

@@ -219,7 +219,10 @@ pub fn standard_layout(slots: &[Slot]) -> Layout {
         let row = panes.map(|pane| tiles.insert_tab_tile(vec![pane]));
         rows.push(tiles.insert_horizontal_tile(row.to_vec()));
     }
-    let root = tiles.insert_new(Tile::Container(Container::Linear(Linear::new(LinearDir::Vertical, rows))));
+    let root = tiles.insert_new(Tile::Container(Container::Linear(Linear::new(
+        LinearDir::Vertical,
+        rows,
+    ))));
     Tree::new(egui::Id::unique("panes"), root, tiles)
 }
 

@@ -18,7 +18,7 @@ use super::{
     wanted::{wanted_pca, wanted_query},
 };
 use crate::{
-    engine::{PictureSource, Query, QueryAt, Slot, ViewRequest},
+    engine::{Query, QueryAt, Slot, ViewRequest},
     error::{Error, Result},
     extract::{
         model::{DeviceChoice, Precision},
@@ -153,13 +153,34 @@ fn match_rows(state: &State) -> Vec<MatchRow> {
 /// All pins and matches as a table with a line of titles; coordinates are pixels of the pictures as they are on disk.
 pub fn matches_csv(state: &State, separator: char) -> String {
     let titles = [
-        "layer", "pin", "source", "x", "y", "target", "rank", "match_x", "match_y", "score", "mutual", "cycle_cells",
+        "layer",
+        "pin",
+        "source",
+        "x",
+        "y",
+        "target",
+        "rank",
+        "match_x",
+        "match_y",
+        "score",
+        "mutual",
+        "cycle_cells",
     ];
     let mut table = titles.join(&separator.to_string()) + "\n";
     let layer = state.layer().map_or(String::new(), |id| id.to_string());
-    let number = |number: f64| if number.is_finite() { format!("{number:.2}") } else { String::new() };
+    let number = |number: f64| {
+        if number.is_finite() {
+            format!("{number:.2}")
+        } else {
+            String::new()
+        }
+    };
     for row in match_rows(state) {
-        let score = if row.score.is_finite() { format!("{:.5}", row.score) } else { String::new() };
+        let score = if row.score.is_finite() {
+            format!("{:.5}", row.score)
+        } else {
+            String::new()
+        };
         let cells = [
             layer.clone(),
             row.pin.to_string(),
@@ -255,7 +276,11 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Channel => "channel",
             };
             let several = state.open_slots().count() > 1;
-            let pca = state.slot(pane.slot).pca.as_ref().filter(|_| pane.kind == PaneKind::Pca);
+            let pca = state
+                .slot(pane.slot)
+                .pca
+                .as_ref()
+                .filter(|_| pane.kind == PaneKind::Pca);
             PaneToWrite {
                 name: format!("{:02}-{kind}-{}.png", index + 1, pane.slot.name()),
                 rect,
@@ -330,7 +355,9 @@ impl App {
 
     /// Writes pins and matches: as a table, or as JSON with what made them.
     pub(super) fn save_matches(&mut self, path: PathBuf) {
-        let json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+        let json = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         let text = if json {
             format!("{:#}\n", matches_json(&self.state))
         } else {
@@ -338,19 +365,11 @@ impl App {
         };
         let context = self.textures.context().clone();
         background(&self.answer, &context, move || {
-            let written = replace_file(&path, |temporary| temporary.write_all(text.as_bytes()).map_err(write_error));
+            let written = replace_file(&path, |temporary| {
+                temporary.write_all(text.as_bytes()).map_err(write_error)
+            });
             Later::Written(written.map(|()| path))
         });
-    }
-}
-
-impl PictureSource {
-    /// A path that `extract` takes: a file, or `sample:` and the name of a sample.
-    pub fn path(&self) -> PathBuf {
-        match self {
-            Self::File(path) => path.clone(),
-            Self::Sample(name) => PathBuf::from(format!("sample:{name}")),
-        }
     }
 }
 

@@ -51,7 +51,9 @@ impl App {
 
     /// The action of a key, unless it belongs to what has the keyboard.
     fn take_key(&mut self, key: Key, modifiers: Modifiers, repeat: bool, context: &Context) {
-        let Some(action) = action_of(key, modifiers) else { return };
+        let Some(action) = action_of(key, modifiers) else {
+            return;
+        };
         let function_key = matches!(key.name().strip_prefix('F'), Some(number) if !number.is_empty());
         let plain = !modifiers.command && !function_key;
         let dialog = self.state.path_box.purpose.is_some() || self.state.overlays.palette.is_some();
@@ -106,7 +108,9 @@ impl App {
                 .collect();
             (paths, input.pointer.latest_pos())
         });
-        let Some((first, others)) = files.split_first() else { return };
+        let Some((first, others)) = files.split_first() else {
+            return;
+        };
         let under = pointer.and_then(|pos| self.canvases.slot_at(pos));
         match under {
             Some(slot) if !super::workspace::is_workspace(first) => {
@@ -164,12 +168,18 @@ fn paths_in(text: &str) -> Vec<PathBuf> {
 /// Writes a picture beside what the program remembers, under a name that says when.
 fn keep_pasted(image: &egui::ColorImage) -> Result<PathBuf> {
     let folder = start::data_folder()
-        .ok_or_else(|| Error::failed("there is no folder to keep the pasted picture in: save it as a file and open that"))?
+        .ok_or_else(|| {
+            Error::failed("there is no folder to keep the pasted picture in: save it as a file and open that")
+        })?
         .join("pasted");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
     let path = unused(&folder);
-    let rgb: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    let rgb: Vec<u8> = image
+        .pixels
+        .iter()
+        .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
+        .collect();
     replace_file(&path, |temporary| write_png(temporary, image.size, &rgb))?;
     Ok(path)
 }

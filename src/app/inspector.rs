@@ -1,6 +1,6 @@
 //! The right side: how scores and components become colours, channels, pins and matches.
 
-use egui::{CollapsingHeader, ComboBox, DragValue, Rangef, ScrollArea, Slider, Ui};
+use egui::{ComboBox, DragValue, Rangef, ScrollArea, Slider, Ui};
 
 use super::{
     Action, Command, PathPurpose, State,
@@ -10,7 +10,7 @@ use super::{
     matches::matches_ui,
     menus::action_button_ui,
     textures::Textures,
-    widgets::{Histogram, HistogramChange, bins, histogram_ui, variance_bars_ui},
+    widgets::{Histogram, HistogramChange, bins, histogram_ui, section_ui, variance_bars_ui},
 };
 use crate::{
     analysis::{colour::RangeRule, pca::SignRule},
@@ -33,16 +33,10 @@ const FIRST_CLIP: [f64; 2] = [1.0, 99.0];
 /// All of the right side.
 pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<Command>) {
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        CollapsingHeader::new("Pins and matches")
-            .default_open(true)
-            .show(ui, |ui| matches_ui(ui, state, commands));
-        CollapsingHeader::new("Heat maps")
-            .default_open(true)
-            .show(ui, |ui| heat_ui(ui, state, textures, commands));
-        CollapsingHeader::new("PCA colours")
-            .default_open(true)
-            .show(ui, |ui| pca_ui(ui, state, commands));
-        CollapsingHeader::new("Channels").show(ui, |ui| channels_ui(ui, state, commands));
+        section_ui(ui, "Pins and matches", |ui| matches_ui(ui, state, commands));
+        section_ui(ui, "Heat maps", |ui| heat_ui(ui, state, textures, commands));
+        section_ui(ui, "PCA colours", |ui| pca_ui(ui, state, commands));
+        section_ui(ui, "Channels", |ui| channels_ui(ui, state, commands));
     });
 }
 
@@ -132,10 +126,19 @@ fn pca_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
         ui.label("sign by");
         for (rule, name, hint) in [
-            (SignRule::Score, "score", "The score of largest magnitude is positive (scikit-learn 1.0)"),
-            (SignRule::Loading, "loading", "The loading of largest magnitude is positive (scikit-learn 1.5)"),
+            (
+                SignRule::Score,
+                "score",
+                "The score of largest magnitude is positive (scikit-learn 1.0)",
+            ),
+            (
+                SignRule::Loading,
+                "loading",
+                "The loading of largest magnitude is positive (scikit-learn 1.5)",
+            ),
         ] {
-            ui.radio_value(&mut settings.options.sign, rule, name).on_hover_text(hint);
+            ui.radio_value(&mut settings.options.sign, rule, name)
+                .on_hover_text(hint);
         }
     });
     clip_ui(ui, &mut settings.clip);
@@ -156,7 +159,9 @@ fn basis_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings, commands: &m
         BasisChoice::Together => "all pictures".to_owned(),
         BasisChoice::Each => "each picture alone".to_owned(),
         BasisChoice::Of(slot) => format!("picture {}", slot.name()),
-        BasisChoice::Saved(path) => super::menus::short(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()),
+        BasisChoice::Saved(path) => {
+            super::menus::short(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
+        }
     };
     let combo = ComboBox::from_label("Basis of")
         .selected_text(name(&settings.basis))
@@ -170,9 +175,7 @@ fn basis_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings, commands: &m
                 commands.push(Command::AskPath(PathPurpose::OpenBasis));
             }
         });
-    combo
-        .response
-        .on_hover_text(Action::JointBasis.tooltip(ui.ctx()));
+    combo.response.on_hover_text(Action::JointBasis.tooltip(ui.ctx()));
 }
 
 fn clip_ui(ui: &mut Ui, clip: &mut RangeRule) {
@@ -207,7 +210,8 @@ fn components_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings) {
         for (shown, colour) in settings.shown.iter_mut().zip(["red", "green", "blue"]) {
             let mut number = *shown + 1;
             let drag = DragValue::new(&mut number).range(1..=MOST_COMPONENTS).speed(0.05);
-            ui.add(drag).on_hover_text(format!("The component that becomes {colour}"));
+            ui.add(drag)
+                .on_hover_text(format!("The component that becomes {colour}"));
             *shown = number - 1;
         }
     });

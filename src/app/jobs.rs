@@ -42,7 +42,9 @@ fn job_ui(ui: &mut Ui, title: &str, fraction: Option<f32>, item: Option<[usize; 
         (Some(done), _) => format!("{:.0} %", 100.0 * done),
     };
     ui.label(title);
-    let bar = ProgressBar::new(fraction.unwrap_or(0.0)).desired_width(BAR_WIDTH).text(text);
+    let bar = ProgressBar::new(fraction.unwrap_or(0.0))
+        .desired_width(BAR_WIDTH)
+        .text(text);
     ui.add(bar);
     let ended = ui
         .small_button("Cancel")

@@ -1,10 +1,6 @@
 //! Answers of threads that live for one piece of work: dialogs, files, the clipboard.
 
-use std::{
-    path::PathBuf,
-    sync::mpsc::Sender,
-    thread,
-};
+use std::{path::PathBuf, sync::mpsc::Sender, thread};
 
 use egui::Context;
 
@@ -13,10 +9,7 @@ use super::{
     messages::Level,
     workspace::{OpenedWorkspace, WorkspaceFile},
 };
-use crate::{
-    engine::PictureSource,
-    error::Result,
-};
+use crate::{engine::PictureSource, error::Result};
 
 /// What came of it.
 pub enum Later {
@@ -103,8 +96,6 @@ impl App {
     pub(super) fn save_workspace(&mut self, path: PathBuf) {
         let file = WorkspaceFile::of(&self.state);
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || {
-            Later::WorkspaceSaved(file.write(&path))
-        });
+        background(&self.answer, &context, move || Later::WorkspaceSaved(file.write(&path)));
     }
 }

@@ -63,7 +63,10 @@ impl LayerTree {
         }
         if response.has_focus() {
             // The arrows walk through what is found while the search is typed.
-            for (key, action) in [(Key::ArrowDown, Action::NextLayer), (Key::ArrowUp, Action::PreviousLayer)] {
+            for (key, action) in [
+                (Key::ArrowDown, Action::NextLayer),
+                (Key::ArrowUp, Action::PreviousLayer),
+            ] {
                 if ui.input(|input| input.key_pressed(key)) {
                     commands.push(Command::Act(action));
                 }

@@ -10,12 +10,18 @@ const MOST_TOLD: usize = 20;
 /// Every pin with its matches in every picture.
 pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
-        for action in [Action::AddPin, Action::ClearPins, Action::CopyMatches, Action::SaveMatches] {
+        for action in [
+            Action::AddPin,
+            Action::ClearPins,
+            Action::CopyMatches,
+            Action::SaveMatches,
+        ] {
             action_button_ui(ui, state, action, commands);
         }
         let mut count = state.document.top_k;
         let drag = DragValue::new(&mut count).prefix("best ").range(1..=MOST_TOLD);
-        ui.add(drag).on_hover_text("How many matches of each pin in each picture");
+        ui.add(drag)
+            .on_hover_text("How many matches of each pin in each picture");
         if count != state.document.top_k {
             commands.push(Command::TopK(count));
         }
@@ -34,11 +40,15 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
     let selected = state.document.selected_pin == Some(pin.number);
     ui.horizontal(|ui| {
         let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(theme::SPACE_L), egui::Sense::hover());
-        ui.painter().circle_filled(rect.center(), theme::SPACE_S, tokens.pin(pin.number));
+        ui.painter()
+            .circle_filled(rect.center(), theme::SPACE_S, tokens.pin(pin.number));
         let text = format!("{}  {} {}", pin.number, pin.slot.name(), query_text(&pin.at));
         let name = theme::pin_name(pin.number);
         let button = ui.add(Button::selectable(selected, text));
-        if button.on_hover_text(format!("Pin {} ({name}): show its similarities", pin.number)).clicked() {
+        if button
+            .on_hover_text(format!("Pin {} ({name}): show its similarities", pin.number))
+            .clicked()
+        {
             commands.push(Command::SelectPin((!selected).then_some(pin.number)));
         }
         let delete = ui.small_button("×").on_hover_text("Delete this pin");
@@ -56,7 +66,11 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
         return;
     };
     Grid::new(("matches", pin.number)).num_columns(5).show(ui, |ui| {
-        for target in found.targets.iter().filter(|target| target.slot != pin.slot || found.targets.len() == 1) {
+        for target in found
+            .targets
+            .iter()
+            .filter(|target| target.slot != pin.slot || found.targets.len() == 1)
+        {
             for best in &target.best {
                 let [x, y] = best.found.at;
                 let small = |text: String| RichText::new(text).size(theme::FONT_SMALL);

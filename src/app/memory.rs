@@ -122,7 +122,10 @@ mod tests {
         let written = serde_json::to_string(&memory)?;
         assert_eq!(serde_json::from_str::<Memory>(&written)?, memory);
         // A program of another age wrote less, or more.
-        assert_eq!(serde_json::from_str::<Memory>("{\"of tomorrow\": 1}")?, Memory::default());
+        assert_eq!(
+            serde_json::from_str::<Memory>("{\"of tomorrow\": 1}")?,
+            Memory::default()
+        );
         Ok(())
     }
 }

@@ -2,26 +2,36 @@
 
 use egui::{Button, ComboBox, MenuBar, Response, ScrollArea, Ui, WidgetInfo, accesskit::Role};
 
-use super::{Action, Command, Menu, Notice, PathBox, PathPurpose, State};
+use super::{
+    Action, Command, Menu, Notice, PathBox, PathPurpose, State,
+    widgets::{Glyph, glyph_button_ui, glyph_toggle_ui},
+};
 use crate::{
     engine::{PictureSource, Slot},
     weights::{ZOO, embedded::SAMPLES},
 };
 
-/// Actions that have a button of their own.
-const BUTTONS: [Action; 12] = [
-    Action::Undo,
-    Action::Redo,
-    Action::SwapPictures,
-    Action::Fit,
+/// Actions that have an icon in the toolbar.
+const ICONS: [(Action, Glyph); 11] = [
+    (Action::OpenPicture, Glyph::Open),
+    (Action::SaveWorkspace, Glyph::Save),
+    (Action::Undo, Glyph::Undo),
+    (Action::Redo, Glyph::Redo),
+    (Action::SwapPictures, Glyph::Swap),
+    (Action::AddPin, Glyph::Pin),
+    (Action::Fit, Glyph::Fit),
+    (Action::Link, Glyph::Link),
+    (Action::Grid, Glyph::Cells),
+    (Action::Loupe, Glyph::Search),
+    (Action::Overlay, Glyph::Eye),
+];
+/// Actions that have a button with their name in the toolbar.
+const BUTTONS: [Action; 5] = [
     Action::OneToOne,
-    Action::Link,
     Action::Brush,
     Action::Normalise,
     Action::LockRange,
     Action::Smooth,
-    Action::Grid,
-    Action::Loupe,
 ];
 
 /// The menu bar.
@@ -70,7 +80,9 @@ pub fn action_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<
         None => Button::new(action.name()),
     };
     let button = button.shortcut_text(action.key_text(ui.ctx()));
-    let response = ui.add_enabled(state.can(action), button).on_hover_text(action.entry().hint);
+    let response = ui
+        .add_enabled(state.can(action), button)
+        .on_hover_text(action.entry().hint);
     if response.clicked() {
         commands.push(Command::Act(action));
         ui.close();
@@ -93,6 +105,22 @@ pub fn action_button_ui(ui: &mut Ui, state: &State, action: Action, commands: &m
     response
 }
 
+/// An action as an icon, with its name and key in the tooltip.
+fn action_icon_ui(ui: &mut Ui, state: &State, action: Action, glyph: Glyph, commands: &mut Vec<Command>) {
+    ui.add_enabled_ui(state.can(action), |ui| {
+        let name = action.name().trim_end_matches('…');
+        let response = match state.is_on(action) {
+            Some(mut on) => glyph_toggle_ui(ui, glyph, &mut on, name),
+            None => glyph_button_ui(ui, glyph, name),
+        };
+        let tooltip = action.tooltip(ui.ctx());
+        let response = response.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip);
+        if response.clicked() {
+            commands.push(Command::Act(action));
+        }
+    });
+}
+
 /// Model, pictures, and what is done most.
 pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
@@ -105,6 +133,9 @@ pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             picture_menu_ui(ui, state, slot, commands);
         }
         ui.separator();
+        for (action, glyph) in ICONS {
+            action_icon_ui(ui, state, action, glyph, commands);
+        }
         for action in BUTTONS {
             action_button_ui(ui, state, action, commands);
         }
@@ -136,7 +167,11 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             let in_zoo = |name: &str| ZOO.iter().any(|entry| entry.key == name);
             let recent = state.memory.models.iter().filter(|name| !in_zoo(name));
             for name in recent {
-                if ui.selectable_label(shown == name, short(name)).on_hover_text(name).clicked() {
+                if ui
+                    .selectable_label(shown == name, short(name))
+                    .on_hover_text(name)
+                    .clicked()
+                {
                     commands.push(Command::LoadModel(name.clone()));
                 }
             }
@@ -150,10 +185,9 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             }
         });
     let weights = state.model.info.as_ref().map_or("", |info| info.weights.as_str());
-    combo.response.on_hover_text(format!(
-        "{weights}  {}",
-        Action::OpenModel.tooltip(ui.ctx())
-    ));
+    combo
+        .response
+        .on_hover_text(format!("{weights}  {}", Action::OpenModel.tooltip(ui.ctx())));
 }
 
 /// The end of a long path: what tells it from others.

@@ -240,7 +240,9 @@ impl App {
                 .resizable(true)
                 .default_size(inspector::WIDTH)
                 .size_range(inspector::WIDTHS)
-                .show(ui, |ui| inspector::inspector_ui(ui, state, &self.textures, &mut commands));
+                .show(ui, |ui| {
+                    inspector::inspector_ui(ui, state, &self.textures, &mut commands)
+                });
         }
         let frame = egui::Frame::central_panel(ui.style()).inner_margin(0.0);
         let layout = CentralPanel::default().frame(frame).show(ui, |ui| {

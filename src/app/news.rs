@@ -35,7 +35,9 @@ impl App {
                 state.run.asked = false;
                 state.run.error = None;
                 if let Some(seconds) = seconds {
-                    state.messages.note(Level::Info, format!("Run finished in {seconds:.2} s."));
+                    state
+                        .messages
+                        .note(Level::Info, format!("Run finished in {seconds:.2} s."));
                 }
             }
             Event::Pca(view) => {
@@ -95,7 +97,10 @@ impl App {
         state.memory.add_model(&info.name);
         state.messages.note(
             Level::Info,
-            format!("Model {} is there ({}, {} on {}).", info.name, info.weights, info.dtype, info.device),
+            format!(
+                "Model {} is there ({}, {} on {}).",
+                info.name, info.weights, info.dtype, info.device
+            ),
         );
         state.model.info = Some(info);
         state.model.loading = None;

@@ -10,6 +10,7 @@ use super::{
     menus::dismiss_button_ui,
     messages::Level,
     palette, theme,
+    widgets::key_cap_ui,
 };
 
 /// Distance of toasts from the corner, and their width, in points.
@@ -28,9 +29,16 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     let overlays = &state.overlays;
     window_ui(ui, "Keys", overlays.keys, Action::Keys, commands, keys_ui);
     window_ui(ui, "Log", overlays.log, Action::Log, commands, |ui| log_ui(ui, state));
-    window_ui(ui, "Frame times", overlays.frame_times, Action::FrameTimes, commands, |ui| {
-        frame_times_ui(ui, frames);
-    });
+    window_ui(
+        ui,
+        "Frame times",
+        overlays.frame_times,
+        Action::FrameTimes,
+        commands,
+        |ui| {
+            frame_times_ui(ui, frames);
+        },
+    );
     window_ui(ui, "About", overlays.about, Action::About, commands, about::about_ui);
     toasts_ui(ui, state, commands);
 }
@@ -51,7 +59,8 @@ fn window_ui(
     let shown = Window::new(title)
         .open(&mut stays)
         .collapsible(false)
-        .default_pos(ui.ctx().content_rect().center() - vec2(260.0, 220.0))
+        .pivot(Align2::CENTER_CENTER)
+        .default_pos(ui.ctx().content_rect().center())
         .constrain(true)
         .show(ui.ctx(), content);
     let on_top = shown.is_some_and(|shown| ui.ctx().top_layer_id() == Some(shown.response.layer_id));
@@ -73,8 +82,12 @@ fn keys_ui(ui: &mut Ui) {
                     if shortcuts.is_empty() {
                         continue;
                     }
-                    let keys: Vec<String> = shortcuts.iter().map(|key| ui.ctx().format_shortcut(key)).collect();
-                    ui.monospace(keys.join("  or  "));
+                    ui.horizontal(|ui| {
+                        for shortcut in shortcuts {
+                            let keys = ui.ctx().format_shortcut(shortcut);
+                            key_cap_ui(ui, &keys);
+                        }
+                    });
                     ui.label(action.name());
                     ui.weak(action.entry().hint);
                     ui.end_row();

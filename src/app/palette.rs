@@ -75,7 +75,13 @@ pub fn palette_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 });
             });
         });
-    let pressed = context.input(|input| input.pointer.any_pressed().then(|| input.pointer.interact_pos()).flatten());
+    let pressed = context.input(|input| {
+        input
+            .pointer
+            .any_pressed()
+            .then(|| input.pointer.interact_pos())
+            .flatten()
+    });
     if let Some(pos) = pressed {
         outside = !area.response.rect.contains(pos);
     }
@@ -100,7 +106,9 @@ fn found(ui: &Ui, state: &State, text: &str) -> Vec<Choice> {
         let all = format!("{name} {kind}").to_lowercase();
         words.iter().all(|word| all.contains(word.as_str()))
     };
-    let actions = Action::ALL.iter().filter(|action| **action != Action::Palette && state.can(**action));
+    let actions = Action::ALL
+        .iter()
+        .filter(|action| **action != Action::Palette && state.can(**action));
     let mut choices: Vec<Choice> = actions
         .filter(|action| fits(action.name(), action.entry().menu.title()))
         .map(|action| Choice {

@@ -1,6 +1,8 @@
 //! The panes as tiles that can be moved, split and put into tabs.
 
-use egui::{Align, Button, Label, Layout as UiLayout, Rect, RichText, Stroke, StrokeKind, Ui, UiBuilder, WidgetText, pos2, vec2};
+use egui::{
+    Align, Button, Label, Layout as UiLayout, Rect, RichText, Stroke, StrokeKind, Ui, UiBuilder, WidgetText, pos2, vec2,
+};
 use egui_tiles::{Behavior, EditAction, SimplificationOptions, TileId, Tiles, UiResponse};
 
 use super::{
@@ -22,6 +24,8 @@ use crate::{
 const FOOTER_HEIGHT: f32 = 30.0;
 /// Letters of a footer, in points.
 const FOOTER_SIZE: f32 = 10.0;
+/// A footer narrower than this has no room for all words: they are cut, and whole in the tooltip.
+const LEAST_WITH_TWO_LINES: f32 = 330.0;
 /// A pane that is narrower or lower than this shows no footer.
 const LEAST_WITH_FOOTER: f32 = 110.0;
 
@@ -93,7 +97,9 @@ impl Behavior<Pane> for Painting<'_> {
         if state.slot(slot).picture.is_none() {
             no_picture_ui(ui, canvas, slot, pane.kind, self.context.commands);
         } else if footer_height > 0.0 {
-            let strip = UiBuilder::new().max_rect(footer.shrink2(vec2(6.0, 2.0))).id_salt("footer");
+            let strip = UiBuilder::new()
+                .max_rect(footer.shrink2(vec2(6.0, 2.0)))
+                .id_salt("footer");
             ui.scope_builder(strip, |ui| self.footer_ui(ui, pane.kind, slot));
         }
         if pane.kind == PaneKind::Picture {
@@ -131,12 +137,7 @@ impl Behavior<Pane> for Painting<'_> {
         false
     }
 
-    fn on_tab_button(
-        &mut self,
-        tiles: &mut Tiles<Pane>,
-        tile: TileId,
-        response: egui::Response,
-    ) -> egui::Response {
+    fn on_tab_button(&mut self, tiles: &mut Tiles<Pane>, tile: TileId, response: egui::Response) -> egui::Response {
         let Some(pane) = tiles.get_pane(&tile).cloned() else {
             return response;
         };
@@ -210,9 +211,18 @@ impl Painting<'_> {
             }
             _ => String::new(),
         };
+        if words.is_empty() {
+            return;
+        }
         let layout = UiLayout::left_to_right(Align::Center);
         ui.with_layout(layout, |ui| {
-            ui.add(Label::new(RichText::new(words).size(FOOTER_SIZE).weak()).wrap())
+            let label = Label::new(RichText::new(&words).size(FOOTER_SIZE).weak());
+            let label = if ui.available_width() < LEAST_WITH_TWO_LINES {
+                label.truncate()
+            } else {
+                label.wrap()
+            };
+            ui.add(label).on_hover_text(&words);
         });
     }
 }

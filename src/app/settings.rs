@@ -1,8 +1,8 @@
 //! What a pass runs with, and the pass itself.
 
-use egui::{Button, CollapsingHeader, DragValue, Rangef, RichText, Slider, TextEdit, Ui};
+use egui::{Button, DragValue, Rangef, RichText, Slider, TextEdit, Ui};
 
-use super::{Action, Command, Notice, State, menus::error_ui};
+use super::{Action, Command, Notice, State, menus::error_ui, widgets::section_ui};
 use crate::{
     engine::ModelInfo,
     extract::{framing::WorkingSize, pass::VaeMode},
@@ -30,7 +30,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
         return;
     };
-    CollapsingHeader::new("Run settings").default_open(true).show(ui, |ui| {
+    section_ui(ui, "Run settings", |ui| {
         let mut settings = state.document.settings.clone();
         if info.reads_prompt {
             prompt_ui(ui, &mut settings.prompt);
@@ -49,8 +49,9 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.horizontal_wrapped(|ui| size_ui(ui, &mut settings.size, side, multiple));
         if info.reads_prompt {
             let mut sample = settings.vae == VaeMode::Sample;
-            ui.checkbox(&mut sample, "sample the latent")
-                .on_hover_text("Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do");
+            ui.checkbox(&mut sample, "sample the latent").on_hover_text(
+                "Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do",
+            );
             settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
         }
         if settings != state.document.settings {

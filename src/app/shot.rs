@@ -46,7 +46,10 @@ pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Res
     let (mut offscreen, mut app) = opened(options)?;
     draw(&mut offscreen, &mut app, options, watch)?;
     let picture = offscreen.picture()?;
-    let rgb: Vec<u8> = picture.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let rgb: Vec<u8> = picture
+        .pixels()
+        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
+        .collect();
     let size = [picture.width() as usize, picture.height() as usize];
     replace_file(out, |file| write_png(file, size, &rgb))
 }

@@ -93,7 +93,9 @@ impl Textures {
         let mut failed = Vec::new();
         for ready in self.finished.try_iter() {
             let place = numbers.iter().position(|number| *number == ready.number);
-            let Some(slot) = place.and_then(Slot::nth) else { continue };
+            let Some(slot) = place.and_then(Slot::nth) else {
+                continue;
+            };
             match ready.picture {
                 Ok(picture) => self.slots[slot.index()].picture.set(&self.context, picture),
                 Err(error) => failed.push((slot, error.to_string())),

@@ -33,8 +33,10 @@ impl App {
         self.ask_for_runs();
         let state = &self.state;
         let views = [
-            new(&mut self.sent.query, wanted_query(state), |before, now| same_query(state, before, now))
-                .map(ViewRequest::Query),
+            new(&mut self.sent.query, wanted_query(state), |before, now| {
+                same_query(state, before, now)
+            })
+            .map(ViewRequest::Query),
             new(&mut self.sent.matches, wanted_matches(state), PartialEq::eq).map(ViewRequest::Matches),
             new(&mut self.sent.pca, wanted_pca(state), PartialEq::eq).map(ViewRequest::Pca),
             new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
@@ -80,8 +82,12 @@ impl App {
             let shown = |slot| state.slot(slot).pca.as_ref().is_some_and(|view| view.query == query);
             !query.passes.iter().all(|(slot, _)| shown(*slot))
         });
-        let heat = wanted_query(state)
-            .is_some_and(|query| state.heat.as_ref().is_none_or(|heat| !same_query(state, &heat.query, &query)));
+        let heat = wanted_query(state).is_some_and(|query| {
+            state
+                .heat
+                .as_ref()
+                .is_none_or(|heat| !same_query(state, &heat.query, &query))
+        });
         let matches = wanted_matches(state)
             .is_some_and(|query| state.matches.as_ref().is_none_or(|matches| matches.query != query));
         let channel = wanted_channel(state)

@@ -230,7 +230,10 @@ mod tests {
         let there = tempfile::tempdir().expect("a folder for tests");
         let work = here.path().join("work");
         fs::create_dir(&work).expect("a folder");
-        let written = document(&here.path().join("pictures/cat.png"), &work.join("model").display().to_string());
+        let written = document(
+            &here.path().join("pictures/cat.png"),
+            &work.join("model").display().to_string(),
+        );
         let path = WorkspaceFile::holding(written).write(&work.join("mine"))?;
         let moved = there.path().join("work");
         fs::rename(&work, &moved).expect("it can be moved");

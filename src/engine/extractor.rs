@@ -11,7 +11,7 @@ use std::{
 use super::{
     cache::PassKey,
     host::{ExtractorHost, FinishedPass},
-    message::{Event, Layer, ModelInfo, OpenedPicture, PictureSource, Request, RunSettings, Slot, Work},
+    message::{Event, Layer, ModelInfo, OpenedPicture, Request, RunSettings, Slot, Work},
     recover::recovered,
 };
 use crate::{
@@ -19,15 +19,15 @@ use crate::{
     error::{Error, Result},
     extract::{
         framing::{Plan, Prepared},
-        image::{Picture, Size, WHITE},
+        image::{Picture, Size},
         job, memory,
         model::{DeviceChoice, Model, Place, Precision, fingerprint},
         output::check_writable,
         pass::{Averager, Noise, PassSettings, run_pass},
         request::{ExtractRequest, FramedPicture, Provenance},
+        source::PictureSource,
         spec::ModelSpec,
     },
-    weights::embedded,
 };
 
 /// Owns the model; see the [module's words](super).
@@ -252,14 +252,7 @@ impl Extractor {
     }
 
     fn open_picture(&mut self, slot: Slot, source: &PictureSource) -> Result<()> {
-        let picture = match source {
-            PictureSource::File(path) => Picture::read(path, WHITE)?,
-            PictureSource::Sample(name) => {
-                let sample = embedded::sample(name)
-                    .ok_or_else(|| Error::usage(format!("there is no sample picture \"{name}\"")))?;
-                Picture::decode(sample.bytes, WHITE, name)?
-            }
-        };
+        let picture = source.read()?;
         let fingerprint = fingerprint(&picture);
         let opened = OpenedPicture {
             source: source.clone(),
@@ -521,10 +514,7 @@ fn provenance(
     settings: &RunSettings,
     seconds: f64,
 ) -> Result<Provenance> {
-    let path = match &open.source {
-        PictureSource::File(path) => path.clone(),
-        PictureSource::Sample(name) => PathBuf::from(format!("sample:{name}")),
-    };
+    let path = open.source.path();
     let pictures = vec![FramedPicture {
         path,
         framing: prepared.framing,

@@ -14,6 +14,7 @@ use crate::{
         model::{DeviceChoice, Precision},
         pass::VaeMode,
         request::{ExtractRequest, Provenance},
+        source::PictureSource,
         spec::Family,
     },
 };
@@ -68,29 +69,6 @@ impl TryFrom<String> for Slot {
 impl From<Slot> for String {
     fn from(slot: Slot) -> Self {
         slot.name().to_owned()
-    }
-}
-
-/// Where a picture comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum PictureSource {
-    /// A sample embedded in the program, by name.
-    Sample(String),
-    /// A file.
-    File(PathBuf),
-}
-
-impl PictureSource {
-    /// A short name for titles and file names.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Sample(name) => name.clone(),
-            Self::File(path) => path
-                .file_name()
-                .unwrap_or(path.as_os_str())
-                .to_string_lossy()
-                .into_owned(),
-        }
     }
 }
 

@@ -35,15 +35,14 @@ use std::{
 pub use basis::SavedBasis;
 pub use cache::PassKey;
 pub use host::{ExtractorHost, FinishedPass};
-pub use message::{
-    Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, PictureSource, Request, RunSettings, Slot, Work,
-};
+pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
 pub use view::{
     BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
     PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
 use crate::error::{Error, Result};
+pub use crate::extract::source::PictureSource;
 use analyst::Analyst;
 use cache::SharedCache;
 use colourist::Colourist;

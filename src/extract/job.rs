@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     array::Array,
     framing::{Plan, Prepared, WorkingSize},
-    image::{Picture, Size, WHITE},
+    image::Size,
     memory,
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
@@ -20,6 +20,7 @@ use super::{
     },
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
+    source::PictureSource,
     spec::ModelSpec,
 };
 use crate::{
@@ -104,7 +105,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         .pictures
         .iter()
         .map(|path| {
-            let picture = Picture::read(path, WHITE)?;
+            let picture = PictureSource::of(path).read()?;
             let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
             Ok((
                 path.clone(),

@@ -17,4 +17,5 @@ pub(crate) mod recent;
 pub mod request;
 pub mod resize;
 pub mod saved;
+pub mod source;
 pub mod spec;
