@@ -23,25 +23,24 @@ const LINE: Stroke = Stroke {
 
 /// The shapes that are painted on a screen of 400 x 400 points.
 fn shapes(mut paint: impl FnMut(&Painter)) -> Vec<Shape> {
-    let context = Context::default();
-    let run = |context: &Context, paint: &mut dyn FnMut(&Painter)| {
-        let input = RawInput {
-            screen_rect: Some(PLACE),
-            ..RawInput::default()
-        };
-        let mut output = context.run_ui(input, |ui| paint(ui.painter()));
-        output.textures_delta.clear();
-        output.shapes.into_iter().map(|clipped| clipped.shape).collect()
+    let input = RawInput {
+        screen_rect: Some(PLACE),
+        ..RawInput::default()
     };
-    run(&context, &mut paint)
+    let mut output = Context::default().run_ui(input, |ui| paint(ui.painter()));
+    // Nothing is drawn on a device here.
+    output.textures_delta.clear();
+    output.shapes.into_iter().map(|clipped| clipped.shape).collect()
 }
 
 fn texts(shapes: &[Shape]) -> Vec<&TextShape> {
-    let text = |shape| match shape {
-        &Shape::Text(ref text) => Some(text),
-        _ => None,
-    };
-    shapes.iter().filter_map(text).collect()
+    let mut texts = Vec::new();
+    for shape in shapes {
+        if let Shape::Text(text) = shape {
+            texts.push(text);
+        }
+    }
+    texts
 }
 
 fn map(height: usize, width: usize) -> Result<ScoreMap> {

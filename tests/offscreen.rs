@@ -137,6 +137,19 @@ fn events_reach_the_interface_and_a_picture_can_be_taken_between_frames() -> Res
 }
 
 #[test]
+fn it_says_whether_something_still_moves() -> Result<()> {
+    let mut screen = Offscreen::new(SIZE, 1.0)?;
+    assert!(!screen.wants_another_frame(), "no frame yet");
+    screen.frame(Vec::new(), |ui| ui.ctx().request_repaint());
+    assert!(screen.wants_another_frame());
+    for _ in 0..5 {
+        screen.frame(Vec::new(), |_| ());
+    }
+    assert!(!screen.wants_another_frame());
+    Ok(())
+}
+
+#[test]
 fn textures_come_and_go() -> Result<()> {
     let mut screen = Offscreen::new(SIZE, 1.0)?;
     for level in [40, 90, 200] {

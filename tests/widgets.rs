@@ -237,10 +237,13 @@ fn a_click_moves_nothing() {
     assert_eq!((window.state().range, window.state().changes), (Some([-0.5, 0.5]), 0));
 }
 
+/// Counts, extent, range and threshold.
+type Case = (&'static [u32], [f32; 2], Option<[f32; 2]>, Option<f32>);
+
 #[test]
 fn histograms_of_hardly_anything_are_drawn() {
     let nan = f32::NAN;
-    let cases: [(&[u32], [f32; 2], Option<[f32; 2]>, Option<f32>); 7] = [
+    let cases: [Case; 7] = [
         (&[], EXTENT, Some(EXTENT), None),
         (&[0, 0, 0], EXTENT, Some(EXTENT), Some(0.0)),
         (&[7], [0.5, 0.5], Some([0.5, 0.5]), Some(0.5)),

@@ -47,7 +47,7 @@ pub const STROKE_MARK: f32 = 2.0;
 pub const STROKE_HALO: f32 = 1.25;
 
 /// Height of a row with buttons, in points.
-pub const ROW_HEIGHT: f32 = 22.0;
+pub const ROW_HEIGHT: f32 = 20.0;
 /// Height of a pane's title bar, in points.
 pub const TITLE_HEIGHT: f32 = 24.0;
 
@@ -97,6 +97,9 @@ pub const PINS: [PinColour; 8] = [
     pin("blue", 0x00_72b2),
     pin("white", 0xff_ffff),
 ];
+
+/// Red, green and blue for what is shown in these channels: no purer than is needed to tell them apart.
+pub const CHANNELS: [Color32; 3] = [rgb(0xe0_6a60), rgb(0x58_b36e), rgb(0x5e_8fe8)];
 
 const fn pin(name: &'static str, hex: u32) -> PinColour {
     PinColour { name, colour: rgb(hex) }

@@ -399,14 +399,12 @@ impl Histogram<'_> {
             painter.rect_filled(rect, 0.0, Color32::from_rgb(red, green, blue));
         }
         let between = part(from, to);
-        if between.is_positive() {
-            // As wide as it is high or narrower, a bar of colours would run upwards.
-            let upright = between.width() < between.height();
-            if upright {
-                painter.rect_filled(between, 0.0, Color32::from_rgb(last[0], last[1], last[2]));
-            } else {
-                colour_bar(painter, between, self.map, self.gamma);
-            }
+        // A bar of colours that is higher than wide would run upwards.
+        if between.width() >= between.height() {
+            colour_bar(painter, between, self.map, self.gamma);
+        } else if between.is_positive() {
+            let [red, green, blue] = *last;
+            painter.rect_filled(between, 0.0, Color32::from_rgb(red, green, blue));
         }
     }
 

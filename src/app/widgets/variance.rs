@@ -1,8 +1,8 @@
 //! How much of a map's variance each principal component explains.
 
-use egui::{Color32, Rect, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::{Rect, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
-use crate::app::theme::{self, tokens};
+use crate::app::theme::{self, CHANNELS, tokens};
 
 /// Height of the highest bar, in points.
 const HEIGHT: f32 = 40.0;
@@ -12,17 +12,12 @@ const MOST_PITCH: f32 = 18.0;
 const BAR_SHARE: f32 = 0.75;
 /// The lowest bar: a component that explains next to nothing is still there to be pointed at, in points.
 const LEAST_HEIGHT: f32 = 1.0;
-/// The colours of the components shown as red, green and blue: no purer than is needed to tell them apart.
-const CHANNEL_COLOURS: [Color32; 3] = [
-    Color32::from_rgb(0xe0, 0x6a, 0x60),
-    Color32::from_rgb(0x58, 0xb3, 0x6e),
-    Color32::from_rgb(0x5e, 0x8f, 0xe8),
-];
-const CHANNEL_NAMES: [&str; CHANNEL_COLOURS.len()] = ["red", "green", "blue"];
+/// What the three components shown are shown in.
+const CHANNEL_NAMES: [&str; CHANNELS.len()] = ["red", "green", "blue"];
 
 /// A bar for each share of the variance (0 to 1), the highest first as PCA gives them. Those at the indices `shown` have
 /// the colour of the channel they are shown in. Gives the component that was clicked.
-pub fn variance_bars_ui(ui: &mut Ui, explained: &[f64], shown: [usize; CHANNEL_COLOURS.len()]) -> Option<usize> {
+pub fn variance_bars_ui(ui: &mut Ui, explained: &[f64], shown: [usize; CHANNELS.len()]) -> Option<usize> {
     let text_height = ui.text_style_height(&TextStyle::Small);
     let size = vec2(ui.available_width(), HEIGHT + theme::SPACE_XS + text_height);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
@@ -45,7 +40,7 @@ pub fn variance_bars_ui(ui: &mut Ui, explained: &[f64], shown: [usize; CHANNEL_C
     for (index, share) in explained.iter().enumerate() {
         let channel = shown.iter().position(|component| *component == index);
         let colour = match channel {
-            Some(channel) => CHANNEL_COLOURS[channel],
+            Some(channel) => CHANNELS[channel],
             None if under_pointer == Some(index) => tokens.text,
             None => tokens.bar_outside,
         };
@@ -68,7 +63,7 @@ pub fn variance_bars_ui(ui: &mut Ui, explained: &[f64], shown: [usize; CHANNEL_C
 }
 
 /// What the shown components explain together.
-fn caption_ui(ui: &Ui, rect: Rect, explained: &[f64], shown: [usize; CHANNEL_COLOURS.len()]) {
+fn caption_ui(ui: &Ui, rect: Rect, explained: &[f64], shown: [usize; CHANNELS.len()]) {
     let together: f64 = shown.iter().filter_map(|index| explained.get(*index)).sum();
     let font = TextStyle::Small.resolve(ui.style());
     ui.painter().with_clip_rect(rect.intersect(ui.clip_rect())).text(
@@ -80,7 +75,7 @@ fn caption_ui(ui: &Ui, rect: Rect, explained: &[f64], shown: [usize; CHANNEL_COL
     );
 }
 
-fn tooltip(explained: &[f64], index: usize, shown: [usize; CHANNEL_COLOURS.len()]) -> String {
+fn tooltip(explained: &[f64], index: usize, shown: [usize; CHANNELS.len()]) -> String {
     let up_to_here: f64 = explained.iter().take(index + 1).sum();
     let share = explained.get(index).copied().unwrap_or_default();
     let mut text = format!(
