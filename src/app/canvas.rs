@@ -408,7 +408,7 @@ fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: 
         (drawn, seen)
     });
     let tokens = theme::tokens_in(painter.ctx());
-    let border = Stroke::new(theme::STROKE_MARK, tokens.pane_border_active);
+    let border = Stroke::new(theme::STROKE_MARK, tokens.text_strong);
     let picture = matches!(kind, PaneKind::Picture | PaneKind::Pca).then_some((texture, rect, WHOLE));
     let scores = scores.as_ref().map(|(drawn, seen)| (drawn, *seen, WHOLE));
     loupe.paint(painter, tokens.canvas, border, picture, scores);

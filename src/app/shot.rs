@@ -8,7 +8,7 @@ use std::{
 
 use egui::{ColorImage, Theme, ThemePreference};
 
-use super::{Action, App, Command, Memory, Offscreen};
+use super::{Action, App, Command, Memory, offscreen::Offscreen};
 use crate::{
     cli::WindowArguments,
     engine::Slot,
