@@ -221,9 +221,6 @@ impl App {
         Panel::top("menus").show(ui, |ui| menus::menus_ui(ui, state, &mut commands));
         Panel::top("toolbar").show(ui, |ui| menus::toolbar_ui(ui, state, &mut commands));
         Panel::bottom("status").show(ui, |ui| readout::status_ui(ui, state, &mut commands));
-        if jobs::are_there(state) {
-            Panel::bottom("jobs").show(ui, |ui| jobs::jobs_ui(ui, state, &mut commands));
-        }
         if state.memory.settings_shown {
             Panel::left("settings")
                 .resizable(true)

@@ -7,6 +7,7 @@ use egui::{Align2, Area, Grid, Id, Key, Order, ScrollArea, TextEdit, Ui, WidgetI
 use super::{
     Action, Command, Menu, PathBox, State, about,
     frames::{FrameTimes, frame_times_ui},
+    jobs,
     menus::dismiss_button_ui,
     messages::Level,
     palette, theme,
@@ -41,6 +42,7 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     );
     window_ui(ui, "About", overlays.about, Action::About, commands, about::about_ui);
     toasts_ui(ui, state, commands);
+    jobs::jobs_ui(ui, state, commands);
 }
 
 /// A window that its action opens and closes; Esc closes it too.
@@ -216,6 +218,7 @@ fn path_box_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
         .open(&mut open)
         .collapsible(false)
         .resizable(false)
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
         .show(ui.ctx(), |ui| {
             let response = ui.add(
                 TextEdit::singleline(&mut text)
