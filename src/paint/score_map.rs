@@ -1,14 +1,16 @@
 //! A map of scores, how it is to look, and its pixels computed on the CPU: the reference of the shader, the texture
 //! path and the export.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use egui::{Pos2, Rect};
 use image::{Rgba, RgbaImage};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,6 +28,10 @@ pub struct ScoreMap {
     version: u64,
     grid: Grid,
     scores: Arc<[f32]>,
+    /// Whether every cell has a score.
+    finite: bool,
+    /// The lowest and the highest score.
+    extent: Option<[f32; 2]>,
 }
 
 impl ScoreMap {
@@ -41,10 +47,17 @@ impl ScoreMap {
                 scores.len()
             )));
         }
+        let finite = scores.iter().filter(|score| score.is_finite());
+        let extent = finite.clone().fold(None, |extent, &score| {
+            let [low, high] = extent.unwrap_or([score, score]);
+            Some([low.min(score), high.max(score)])
+        });
         Ok(Self {
             version: NEXT_VERSION.fetch_add(1, Ordering::Relaxed),
             grid,
+            finite: finite.count() == scores.len(),
             scores,
+            extent,
         })
     }
 
@@ -60,13 +73,7 @@ impl ScoreMap {
 
     /// The lowest and the highest finite score; `None` where there is none.
     pub fn extent(&self) -> Option<[f32; 2]> {
-        self.scores
-            .iter()
-            .filter(|score| score.is_finite())
-            .fold(None, |extent, &score| {
-                let [low, high] = extent.unwrap_or([score, score]);
-                Some([low.min(score), high.max(score)])
-            })
+        self.extent
     }
 
     /// The score shown at a place of the map; `None` outside it and where the score of the cell is not finite.
@@ -176,22 +183,97 @@ pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, uv: Rect, size_px: [u32
 }
 
 /// The colours of a block of pixels (columns, rows), row by row; `None` where nothing is to be drawn.
+///
+/// On the calling thread alone: the interface's thread must not wait for a pool that a model computes on.
 pub(super) fn pixel_colours(
     map: &ScoreMap,
     style: &ScoreStyle,
     placement: &Placement,
-    [columns, rows]: [std::ops::Range<i32>; 2],
+    [columns, rows]: [Range<i32>; 2],
 ) -> Vec<Option<[u8; 3]>> {
     let scale = Scale::new(style.range, style.gamma);
     let table = style.map.table();
-    rows.into_par_iter()
-        .flat_map_iter(|row| {
-            columns.clone().map(move |column| {
-                let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation)?;
-                Some(table[scale.index(score)])
-            })
+    // Cells without a score need a look at each neighbour of each pixel.
+    if map.finite {
+        let blend = Blend::new(map, style.interpolation, placement, columns);
+        let mut line = Vec::new();
+        let mut colours = Vec::with_capacity(rows.len() * blend.columns.len());
+        for row in rows {
+            blend.line(map, placement, row, &mut line);
+            colours.extend(line.iter().map(|score| score.map(|score| table[scale.index(score)])));
+        }
+        return colours;
+    }
+    rows.flat_map(|row| {
+        columns.clone().map(move |column| {
+            let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation)?;
+            Some(table[scale.index(score)])
         })
-        .collect()
+    })
+    .collect()
+}
+
+/// Two neighbouring cells along an axis and the share of the second; none outside of the map.
+type Between = Option<(usize, usize, f32)>;
+
+/// What every line of a block of pixels needs of its columns: the same for all lines.
+struct Blend {
+    interpolation: Interpolation,
+    first_column: i32,
+    columns: Vec<Between>,
+}
+
+impl Blend {
+    fn new(map: &ScoreMap, interpolation: Interpolation, placement: &Placement, columns: Range<i32>) -> Self {
+        let first_column = columns.start;
+        let along = |column| between(placement.uv_of_pixel(column, 0).x, map.grid.width, interpolation);
+        Self {
+            interpolation,
+            first_column,
+            columns: columns.map(along).collect(),
+        }
+    }
+
+    /// The scores of a line of pixels.
+    fn line(&self, map: &ScoreMap, placement: &Placement, row: i32, line: &mut Vec<Option<f32>>) {
+        line.clear();
+        let v = placement.uv_of_pixel(self.first_column, row).y;
+        let Some((top, bottom, share)) = between(v, map.grid.height, self.interpolation) else {
+            line.resize(self.columns.len(), None);
+            return;
+        };
+        let cells = |row: usize| {
+            let start = map.grid.index(row, 0);
+            &map.scores[start..start + map.grid.width]
+        };
+        let (upper, lower) = (cells(top), cells(bottom));
+        let at = |column: usize| (1.0 - share) * upper[column] + share * lower[column];
+        line.extend(self.columns.iter().map(|between| {
+            let (left, right, share) = (*between)?;
+            Some(if self.interpolation == Interpolation::Nearest {
+                upper[left]
+            } else {
+                (1.0 - share) * at(left) + share * at(right)
+            })
+        }));
+    }
+}
+
+/// The cells around a place along an axis of `count` cells; the edges repeat.
+fn between(place: f32, count: usize, interpolation: Interpolation) -> Between {
+    if !(0.0..1.0).contains(&place) {
+        return None;
+    }
+    let place = place * count as f32;
+    let last = count - 1;
+    if interpolation == Interpolation::Nearest {
+        let cell = (place as usize).min(last);
+        return Some((cell, cell, 0.0));
+    }
+    let low = (place - 0.5).floor();
+    // A conversion from float ends at 0.
+    let cell = |index: f32| (index as usize).min(last);
+    Some((cell(low), cell(low + 1.0), place - 0.5 - low))
 }
 
 #[cfg(test)]
@@ -235,6 +317,33 @@ mod tests {
         }
         assert_eq!(holed.extent(), Some([2.0, 4.0]));
         assert_eq!(map(1, 1, &[f32::NAN]).extent(), None);
+    }
+
+    #[test]
+    fn lines_have_the_scores_of_single_places() {
+        let ramp = map(3, 4, &[0.0, 1.0, 5.0, 2.0, 3.0, -2.0, 0.5, 0.25, 9.0, 4.0, -7.0, 6.0]);
+        for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
+            let part = Rect::from_min_max(pos2(-0.1, 0.05), pos2(1.2, 0.9));
+            let placement = Placement::of_image([53, 37], part);
+            #[allow(clippy::expect_used)]
+            let placement = placement.expect("there is something to draw");
+            let style = ScoreStyle {
+                range: [-7.0, 9.0],
+                interpolation,
+                ..ScoreStyle::default()
+            };
+            let colours = pixel_colours(&ramp, &style, &placement, [0..53, 0..37]);
+            for (index, colour) in colours.into_iter().enumerate() {
+                let uv = placement.uv_of_pixel((index % 53) as i32, (index / 53) as i32);
+                let score = ramp.score_at(uv, interpolation);
+                let expected = score.and_then(|score| style.map.colour(score, style.range, style.gamma));
+                let near = |a: u8, b: u8| a.abs_diff(b) <= 2;
+                match (colour, expected) {
+                    (Some(a), Some(b)) => assert!(a.into_iter().zip(b).all(|(a, b)| near(a, b)), "{a:?} {b:?}"),
+                    (a, b) => assert_eq!(a, b),
+                }
+            }
+        }
     }
 
     #[test]
