@@ -172,55 +172,70 @@ pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, uv: Rect, size_px: [u32
     let Some(placement) = Placement::of_image([width as usize, height as usize], uv) else {
         return RgbaImage::new(width, height);
     };
-    let colours = pixel_colours(map, style, &placement, [0..width as i32, 0..height as i32]);
+    let block = [0..width as i32, 0..height as i32];
+    let opaque = |[red, green, blue]: [u8; 3]| Rgba([red, green, blue, alpha]);
+    let colours = pixel_colours(map, style, &placement, block, Rgba([0; 4]), opaque);
     let mut image = RgbaImage::new(width, height);
     for (pixel, colour) in image.pixels_mut().zip(colours) {
-        if let Some([red, green, blue]) = colour {
-            *pixel = Rgba([red, green, blue, alpha]);
-        }
+        *pixel = colour;
     }
     image
 }
 
-/// The colours of a block of pixels (columns, rows), row by row; `None` where nothing is to be drawn.
+/// The colours of a block of pixels (columns, rows), row by row: `colour` of those of the table, `empty` where nothing
+/// is to be drawn.
 ///
 /// On the calling thread alone: the interface's thread must not wait for a pool that a model computes on.
-pub(super) fn pixel_colours(
+pub(super) fn pixel_colours<T: Copy>(
     map: &ScoreMap,
     style: &ScoreStyle,
     placement: &Placement,
     [columns, rows]: [Range<i32>; 2],
-) -> Vec<Option<[u8; 3]>> {
+    empty: T,
+    colour: impl Fn([u8; 3]) -> T,
+) -> Vec<T> {
     let scale = Scale::new(style.range, style.gamma);
-    let table = style.map.table();
+    let table = style.map.table().map(colour);
+    let coloured = |score: f32| {
+        if score.is_nan() {
+            empty
+        } else {
+            table[scale.index(score)]
+        }
+    };
     // Cells without a score need a look at each neighbour of each pixel.
     if map.finite {
-        let blend = Blend::new(map, style.interpolation, placement, columns);
-        let mut line = Vec::new();
+        let mut blend = Blend::new(map, style.interpolation, placement, columns);
         let mut colours = Vec::with_capacity(rows.len() * blend.columns.len());
         for row in rows {
-            blend.line(map, placement, row, &mut line);
-            colours.extend(line.iter().map(|score| score.map(|score| table[scale.index(score)])));
+            if blend.begin_line(map, placement, row) {
+                colours.extend(blend.columns.iter().map(|between| coloured(blend.score(between))));
+            } else {
+                colours.resize(colours.len() + blend.columns.len(), empty);
+            }
         }
         return colours;
     }
     rows.flat_map(|row| {
         columns.clone().map(move |column| {
-            let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation)?;
-            Some(table[scale.index(score)])
+            let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation);
+            score.unwrap_or(f32::NAN)
         })
     })
+    .map(coloured)
     .collect()
 }
 
 /// Two neighbouring cells along an axis and the share of the second; none outside of the map.
 type Between = Option<(usize, usize, f32)>;
 
-/// What every line of a block of pixels needs of its columns: the same for all lines.
+/// What every line of a block of pixels needs of its columns, the same for all lines, and the cells of one line.
 struct Blend {
     interpolation: Interpolation,
     first_column: i32,
     columns: Vec<Between>,
+    /// The scores of a row of cells, between two rows where the line is.
+    cells: Vec<f32>,
 }
 
 impl Blend {
@@ -231,31 +246,32 @@ impl Blend {
             interpolation,
             first_column,
             columns: columns.map(along).collect(),
+            cells: Vec::with_capacity(map.grid.width),
         }
     }
 
-    /// The scores of a line of pixels.
-    fn line(&self, map: &ScoreMap, placement: &Placement, row: i32, line: &mut Vec<Option<f32>>) {
-        line.clear();
+    /// Goes to a line of pixels; whether it lies inside of the map.
+    fn begin_line(&mut self, map: &ScoreMap, placement: &Placement, row: i32) -> bool {
         let v = placement.uv_of_pixel(self.first_column, row).y;
         let Some((top, bottom, share)) = between(v, map.grid.height, self.interpolation) else {
-            line.resize(self.columns.len(), None);
-            return;
+            return false;
         };
         let cells = |row: usize| {
             let start = map.grid.index(row, 0);
             &map.scores[start..start + map.grid.width]
         };
-        let (upper, lower) = (cells(top), cells(bottom));
-        let at = |column: usize| (1.0 - share) * upper[column] + share * lower[column];
-        line.extend(self.columns.iter().map(|between| {
-            let (left, right, share) = (*between)?;
-            Some(if self.interpolation == Interpolation::Nearest {
-                upper[left]
-            } else {
-                (1.0 - share) * at(left) + share * at(right)
-            })
-        }));
+        self.cells.clear();
+        let pairs = cells(top).iter().zip(cells(bottom));
+        self.cells
+            .extend(pairs.map(|(upper, lower)| (1.0 - share) * upper + share * lower));
+        true
+    }
+
+    /// The score of a pixel of the line; NaN outside of the map.
+    fn score(&self, between: &Between) -> f32 {
+        between.map_or(f32::NAN, |(left, right, share)| {
+            (1.0 - share) * self.cells[left] + share * self.cells[right]
+        })
     }
 }
 
@@ -332,7 +348,7 @@ mod tests {
                 interpolation,
                 ..ScoreStyle::default()
             };
-            let colours = pixel_colours(&ramp, &style, &placement, [0..53, 0..37]);
+            let colours = pixel_colours(&ramp, &style, &placement, [0..53, 0..37], None, Some);
             for (index, colour) in colours.into_iter().enumerate() {
                 let uv = placement.uv_of_pixel((index % 53) as i32, (index / 53) as i32);
                 let score = ramp.score_at(uv, interpolation);

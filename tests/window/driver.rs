@@ -9,9 +9,7 @@ use std::{
 
 use egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Rect, Theme, TouchPhase, Vec2,
-    ViewportId,
-    emath::GuiRounding as _,
-    pos2, vec2,
+    ViewportId, emath::GuiRounding as _, pos2, vec2,
 };
 use egui_kittest::{Harness, kittest::Queryable as _};
 use egui_tiles::{Tile, TileId};
