@@ -206,13 +206,14 @@ pub(super) fn pixel_colours<T: Copy>(
     // Cells without a score need a look at each neighbour of each pixel.
     if map.finite {
         let mut blend = Blend::new(map, style.interpolation, placement, columns);
-        let mut colours = Vec::with_capacity(rows.len() * blend.columns.len());
+        let mut colours = Vec::with_capacity(rows.len() * blend.width);
         for row in rows {
+            let end = colours.len() + blend.width;
             if blend.begin_line(map, placement, row) {
-                colours.extend(blend.columns.iter().map(|between| coloured(blend.score(between))));
-            } else {
-                colours.resize(colours.len() + blend.columns.len(), empty);
+                colours.resize(colours.len() + blend.before, empty);
+                colours.extend(blend.scores().map(|score| table[scale.index(score)]));
             }
+            colours.resize(end, empty);
         }
         return colours;
     }
@@ -226,13 +227,23 @@ pub(super) fn pixel_colours<T: Copy>(
     .collect()
 }
 
-/// Two neighbouring cells along an axis and the share of the second; none outside of the map.
-type Between = Option<(usize, usize, f32)>;
+/// Two neighbouring cells along an axis, and the share of the second.
+#[derive(Clone, Copy)]
+struct Between {
+    low: usize,
+    high: usize,
+    share: f32,
+}
 
 /// What every line of a block of pixels needs of its columns, the same for all lines, and the cells of one line.
 struct Blend {
     interpolation: Interpolation,
     first_column: i32,
+    /// Pixels of a line.
+    width: usize,
+    /// Those before the first one inside of the map.
+    before: usize,
+    /// The cells around each pixel inside of the map.
     columns: Vec<Between>,
     /// The scores of a row of cells, between two rows where the line is.
     cells: Vec<f32>,
@@ -240,12 +251,13 @@ struct Blend {
 
 impl Blend {
     fn new(map: &ScoreMap, interpolation: Interpolation, placement: &Placement, columns: Range<i32>) -> Self {
-        let first_column = columns.start;
         let along = |column| between(placement.uv_of_pixel(column, 0).x, map.grid.width, interpolation);
         Self {
             interpolation,
-            first_column,
-            columns: columns.map(along).collect(),
+            first_column: columns.start,
+            width: columns.len(),
+            before: columns.clone().take_while(|column| along(*column).is_none()).count(),
+            columns: columns.filter_map(along).collect(),
             cells: Vec::with_capacity(map.grid.width),
         }
     }
@@ -253,7 +265,7 @@ impl Blend {
     /// Goes to a line of pixels; whether it lies inside of the map.
     fn begin_line(&mut self, map: &ScoreMap, placement: &Placement, row: i32) -> bool {
         let v = placement.uv_of_pixel(self.first_column, row).y;
-        let Some((top, bottom, share)) = between(v, map.grid.height, self.interpolation) else {
+        let Some(Between { low, high, share }) = between(v, map.grid.height, self.interpolation) else {
             return false;
         };
         let cells = |row: usize| {
@@ -261,35 +273,38 @@ impl Blend {
             &map.scores[start..start + map.grid.width]
         };
         self.cells.clear();
-        let pairs = cells(top).iter().zip(cells(bottom));
+        let pairs = cells(low).iter().zip(cells(high));
         self.cells
             .extend(pairs.map(|(upper, lower)| (1.0 - share) * upper + share * lower));
         true
     }
 
-    /// The score of a pixel of the line; NaN outside of the map.
-    fn score(&self, between: &Between) -> f32 {
-        between.map_or(f32::NAN, |(left, right, share)| {
-            (1.0 - share) * self.cells[left] + share * self.cells[right]
-        })
+    /// The scores of the pixels of the line that lie inside of the map.
+    fn scores(&self) -> impl Iterator<Item = f32> + '_ {
+        self.columns
+            .iter()
+            .map(|Between { low, high, share }| (1.0 - share) * self.cells[*low] + share * self.cells[*high])
     }
 }
 
-/// The cells around a place along an axis of `count` cells; the edges repeat.
-fn between(place: f32, count: usize, interpolation: Interpolation) -> Between {
+/// The cells around a place along an axis of `count` cells, whose ends repeat; none outside of the map.
+fn between(place: f32, count: usize, interpolation: Interpolation) -> Option<Between> {
     if !(0.0..1.0).contains(&place) {
         return None;
     }
     let place = place * count as f32;
-    let last = count - 1;
-    if interpolation == Interpolation::Nearest {
-        let cell = (place as usize).min(last);
-        return Some((cell, cell, 0.0));
-    }
-    let low = (place - 0.5).floor();
     // A conversion from float ends at 0.
-    let cell = |index: f32| (index as usize).min(last);
-    Some((cell(low), cell(low + 1.0), place - 0.5 - low))
+    let cell = |index: f32| (index as usize).min(count - 1);
+    if interpolation == Interpolation::Nearest {
+        let (low, high) = (cell(place), cell(place));
+        return Some(Between { low, high, share: 0.0 });
+    }
+    let first = (place - 0.5).floor();
+    Some(Between {
+        low: cell(first),
+        high: cell(first + 1.0),
+        share: place - 0.5 - first,
+    })
 }
 
 #[cfg(test)]
