@@ -70,6 +70,10 @@ impl App {
                     *pin = moved;
                 }
             }
+            Command::Pins(pins, selected) => {
+                state.document.pins = pins;
+                state.document.selected_pin = selected;
+            }
             Command::SelectPin(number) => {
                 state.document.selected_pin = number.filter(|number| state.document.pin(*number).is_some());
             }
@@ -88,9 +92,16 @@ impl App {
                 state.focused = Some(added);
             }
             Command::ChangePane(tile, pane) => arrange::change_pane(&mut state.document.layout, tile, pane),
-            Command::ClosePane(tile) => arrange::close_pane(&mut state.document.layout, tile),
+            Command::ClosePane(tile) => {
+                arrange::close_pane(&mut state.document.layout, tile);
+                state.focused = state.focused.filter(|focused| *focused != tile);
+            }
             Command::PaletteText(text) => state.overlays.palette = Some(text),
             Command::Hold(hold) => state.hold = hold,
+            Command::AskPath(purpose) if self.kept_in.is_some() => {
+                state.path_box.purpose = Some(purpose);
+                state.path_box.text.clear();
+            }
             Command::AskPath(purpose) => dialog::ask(purpose, self.answer.clone(), context),
             Command::PathBox(path_box) => state.path_box = path_box,
             Command::UsePath(purpose, path) => {
@@ -638,10 +649,7 @@ fn lasting_name(name: String) -> String {
 }
 
 fn delete_pin(document: &mut Document, number: u32) {
-    document.pins.retain(|pin| pin.number != number);
-    if document.selected_pin == Some(number) {
-        document.selected_pin = None;
-    }
+    document.delete_pins(|pin| pin.number == number);
 }
 
 /// Shows another part: in all panes where they move together, else in one.

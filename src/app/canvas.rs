@@ -440,6 +440,9 @@ fn interact(
     drag(ui, response, tile, slot, place, view, context, &near);
     if response.double_clicked() {
         context.commands.push(Command::View(tile, View::default()));
+        if let Some((pins, selected)) = context.canvases.before_click.take() {
+            context.commands.push(Command::Pins(pins, selected));
+        }
         return;
     }
     let Some(pos) = response.interact_pointer_pos().filter(|_| response.clicked()) else {
@@ -448,6 +451,7 @@ fn interact(
     if !place.rect.contains(pos) {
         return;
     }
+    context.canvases.before_click = Some((state.document.pins.clone(), state.document.selected_pin));
     let at = QueryAt::Point(place.pixel_at(pos));
     let another = ui.input(|input| input.modifiers.shift);
     let command = match (near(pos), state.document.active_pin()) {

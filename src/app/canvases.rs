@@ -7,7 +7,7 @@ use egui_tiles::TileId;
 
 use super::{
     arrange::panes,
-    document::{Layout, PaneKind},
+    document::{Layout, PaneKind, Pin},
 };
 use crate::{engine::Slot, extract::image::Size};
 
@@ -17,6 +17,8 @@ pub struct Canvases {
     painted: HashMap<TileId, Painted>,
     /// What is being dragged, from press to release.
     pub drag: Option<Drag>,
+    /// The pins before the last click, and the selected one: a second click that follows takes back what the first did.
+    pub before_click: Option<(Vec<Pin>, Option<u32>)>,
 }
 
 /// A canvas as it was painted.

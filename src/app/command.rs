@@ -42,6 +42,8 @@ pub enum Command {
     AddPin(Slot, QueryAt),
     /// Move the pin of a number.
     MovePin(Pin),
+    /// Have these pins, and the one of a number selected.
+    Pins(Vec<Pin>, Option<u32>),
     /// Show the similarities of a pin, or of the point under the pointer.
     SelectPin(Option<u32>),
     /// Take a pin away.

@@ -284,6 +284,12 @@ impl Document {
         self.pin(self.selected_pin?)
     }
 
+    /// Takes some pins away; none of them is selected any more.
+    pub fn delete_pins(&mut self, which: impl Fn(&Pin) -> bool) {
+        self.pins.retain(|pin| !which(pin));
+        self.selected_pin = self.selected_pin.filter(|number| self.pin(*number).is_some());
+    }
+
     /// The smallest number no pin has.
     pub fn next_pin_number(&self) -> u32 {
         (1..).find(|number| self.pin(*number).is_none()).unwrap_or(1)

@@ -27,6 +27,9 @@ const WIDGET_KEYS: [Key; 7] = [
     Key::ArrowDown,
 ];
 
+/// Keys that with Ctrl change the text that is typed.
+const TEXT_KEYS: [Key; 3] = [Key::Z, Key::Y, Key::W];
+
 impl App {
     pub(super) fn take_input(&mut self, context: &Context) {
         let events = context.input(|input| input.events.clone());
@@ -57,7 +60,12 @@ impl App {
         let function_key = matches!(key.name().strip_prefix('F'), Some(number) if !number.is_empty());
         let plain = !modifiers.command && !function_key;
         let dialog = self.state.path_box.purpose.is_some() || self.state.overlays.palette.is_some();
-        if plain && (context.text_edit_focused() || dialog || Popup::is_any_open(context)) {
+        let typing = context.text_edit_focused();
+        if plain && (typing || dialog || Popup::is_any_open(context)) || typing && TEXT_KEYS.contains(&key) {
+            return;
+        }
+        if key == Key::Escape && self.state.overlays.windows_are_open() {
+            // It closes the one on top.
             return;
         }
         let focused = context.memory(|memory| memory.focused().is_some());
@@ -143,7 +151,10 @@ impl App {
 
     /// A picture from the clipboard becomes a file, so that a workspace can name it.
     fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
-        background(&self.answer, context, move || Later::Pasted(keep_pasted(&image)));
+        let folder = self.kept_in.clone().or_else(start::data_folder);
+        background(&self.answer, context, move || {
+            Later::Pasted(keep_pasted(&image, folder))
+        });
     }
 }
 
@@ -166,8 +177,8 @@ fn paths_in(text: &str) -> Vec<PathBuf> {
 }
 
 /// Writes a picture beside what the program remembers, under a name that says when.
-fn keep_pasted(image: &egui::ColorImage) -> Result<PathBuf> {
-    let folder = start::data_folder()
+fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<PathBuf> {
+    let folder = folder
         .ok_or_else(|| {
             Error::failed("there is no folder to keep the pasted picture in: save it as a file and open that")
         })?

@@ -42,6 +42,7 @@ pub mod widgets;
 mod workspace;
 
 use std::{
+    path::PathBuf,
     sync::mpsc::{Receiver, Sender, channel},
     time::Instant,
 };
@@ -101,6 +102,8 @@ pub struct App {
     held_by_key: bool,
     /// Whether the graphics device is still there.
     lost_device: start::LostDevice,
+    /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
+    kept_in: Option<PathBuf>,
 }
 
 impl App {
@@ -149,10 +152,17 @@ impl App {
             touched: false,
             held_by_key: false,
             lost_device: start::LostDevice::default(),
+            kept_in: None,
         };
         app.begin(arguments, context);
         app.touched = false;
         app
+    }
+
+    /// Leaves the desktop alone, as tests must: paths are typed instead of picked in its dialogs, and what is pasted is
+    /// kept in `folder`.
+    pub fn keep_to(&mut self, folder: PathBuf) {
+        self.kept_in = Some(folder);
     }
 
     /// What the arguments name, or the embedded model and samples.
@@ -250,6 +260,9 @@ impl App {
         let layout = CentralPanel::default().frame(frame).show(ui, |ui| {
             panes::panes_ui(ui, state, &self.textures, &mut self.canvases, &mut commands)
         });
+        // Panes that are dragged are no command, and yet something the user does.
+        let pressed = |input: &egui::InputState| input.pointer.any_down() || input.pointer.any_released();
+        self.touched |= layout.inner != self.state.document.layout && context.input(pressed);
         self.state.document.layout = layout.inner;
         overlays::overlays_ui(ui, &self.state, &self.frames, &mut commands);
         for command in commands {

@@ -7,6 +7,7 @@ use super::{
     document::PictureRef,
     messages::Level,
     state::{OpenPicture, RunState, SlotState, State, feature_bytes},
+    wanted::pca_is_awaited,
 };
 use crate::{
     engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
@@ -49,7 +50,10 @@ impl App {
                 }
             }
             Event::Heat(view) => {
-                state.view_error = None;
+                // What is wrong with colours is still wrong.
+                if !pca_is_awaited(state) {
+                    state.view_error = None;
+                }
                 self.textures.clear_heat();
                 for target in &view.targets {
                     self.textures.prepare_heat(target);
@@ -146,7 +150,7 @@ impl App {
         );
         if expected.is_none() {
             // A pin is in pixels of the picture that was there.
-            state.document.pins.retain(|pin| pin.slot != slot);
+            state.document.delete_pins(|pin| pin.slot == slot);
             arrange::show_slot(&mut state.document.layout, slot);
         }
         *state.slot_mut(slot) = SlotState {
@@ -205,7 +209,7 @@ impl App {
     /// Takes a picture and everything known of it away.
     pub(super) fn empty_slot(&mut self, slot: Slot) {
         *self.state.slot_mut(slot) = SlotState::default();
-        self.state.document.pins.retain(|pin| pin.slot != slot);
+        self.state.document.delete_pins(|pin| pin.slot == slot);
         self.textures.clear_slot(slot);
         self.forget_views();
     }

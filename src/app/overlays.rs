@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::UNIX_EPOCH};
 
-use egui::{Align2, Area, Grid, Id, Key, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window, accesskit::Role, vec2};
+use egui::{
+    Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window, accesskit::Role, vec2,
+};
 
 use super::{
     Action, Command, Menu, PathBox, State, about,
@@ -27,34 +29,41 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     path_box_ui(ui, state, commands);
     missing_ui(ui, state, commands);
     let overlays = &state.overlays;
-    window_ui(ui, "Keys", overlays.keys, Action::Keys, commands, keys_ui);
-    window_ui(ui, "Log", overlays.log, Action::Log, commands, |ui| log_ui(ui, state));
-    window_ui(
-        ui,
-        "Frame times",
-        overlays.frame_times,
-        Action::FrameTimes,
-        commands,
-        |ui| {
-            frame_times_ui(ui, frames);
-        },
-    );
-    window_ui(ui, "About", overlays.about, Action::About, commands, about::about_ui);
+    let mut open = Vec::new();
+    if overlays.keys {
+        open.extend(window_ui(ui, "Keys", Action::Keys, commands, keys_ui));
+    }
+    if overlays.log {
+        open.extend(window_ui(ui, "Log", Action::Log, commands, |ui| log_ui(ui, state)));
+    }
+    if overlays.frame_times {
+        let times = |ui: &mut Ui| frame_times_ui(ui, frames);
+        open.extend(window_ui(ui, "Frame times", Action::FrameTimes, commands, times));
+    }
+    if overlays.about {
+        open.extend(window_ui(ui, "About", Action::About, commands, about::about_ui));
+    }
+    let typed = state.overlays.palette.is_some() || state.path_box.purpose.is_some();
+    if !typed && ui.input(|input| input.key_pressed(Key::Escape)) {
+        let layers: Vec<LayerId> = ui.memory(|memory| memory.layer_ids().collect());
+        let height = |(_, layer): &(Action, LayerId)| layers.iter().position(|other| other == layer);
+        commands.extend(
+            open.into_iter()
+                .max_by_key(height)
+                .map(|(action, _)| Command::Act(action)),
+        );
+    }
     toasts_ui(ui, state, commands);
 }
 
-/// A window that its action opens and closes; Esc closes it too.
+/// A window that its action opens and closes; gives the action and where the window is, if it stays.
 fn window_ui(
     ui: &Ui,
     title: &str,
-    open: bool,
     action: Action,
     commands: &mut Vec<Command>,
     content: impl FnOnce(&mut Ui),
-) {
-    if !open {
-        return;
-    }
+) -> Option<(Action, LayerId)> {
     let mut stays = true;
     let shown = Window::new(title)
         .open(&mut stays)
@@ -63,11 +72,10 @@ fn window_ui(
         .default_pos(ui.ctx().content_rect().center())
         .constrain(true)
         .show(ui.ctx(), content);
-    let on_top = shown.is_some_and(|shown| ui.ctx().top_layer_id() == Some(shown.response.layer_id));
-    let escaped = on_top && ui.input(|input| input.key_pressed(Key::Escape));
-    if !stays || escaped {
+    if !stays {
         commands.push(Command::Act(action));
     }
+    shown.filter(|_| stays).map(|shown| (action, shown.response.layer_id))
 }
 
 /// All keys, by menu.

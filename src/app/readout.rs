@@ -1,6 +1,6 @@
 //! The status bar: values under the pointer, matches, provenance.
 
-use egui::{Label, RichText, Ui};
+use egui::{Align, Label, Layout, RichText, TextStyle, Ui, vec2};
 
 use super::{Command, PointAt, State, state::representative};
 
@@ -33,9 +33,13 @@ pub fn status_ui(ui: &mut Ui, state: &State, _commands: &mut Vec<Command>) {
     line_ui(ui, RichText::new(provenance_text(state)).weak());
 }
 
-/// One line, as much of it as there is room for.
+/// One line, as much of it as there is room for; as high for every kind of letters.
 fn line_ui(ui: &mut Ui, words: RichText) {
-    ui.add(Label::new(words).truncate());
+    let size = vec2(ui.available_width(), ui.text_style_height(&TextStyle::Body));
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+        ui.set_min_size(size);
+        ui.add(Label::new(words).truncate());
+    });
 }
 
 /// Pixel, cell, and the cosine with the query.

@@ -184,6 +184,13 @@ pub struct Overlays {
     pub about: bool,
 }
 
+impl Overlays {
+    /// Whether a window is open that Esc closes.
+    pub fn windows_are_open(&self) -> bool {
+        self.keys || self.log || self.frame_times || self.about
+    }
+}
+
 /// What is typed into the box for paths, and what for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PathBox {

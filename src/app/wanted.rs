@@ -78,10 +78,6 @@ impl App {
         if state.view_error.is_some() {
             return false;
         }
-        let pca = wanted_pca(state).is_some_and(|query| {
-            let shown = |slot| state.slot(slot).pca.as_ref().is_some_and(|view| view.query == query);
-            !query.passes.iter().all(|(slot, _)| shown(*slot))
-        });
         let heat = wanted_query(state).is_some_and(|query| {
             state
                 .heat
@@ -92,8 +88,22 @@ impl App {
             .is_some_and(|query| state.matches.as_ref().is_none_or(|matches| matches.query != query));
         let channel = wanted_channel(state)
             .is_some_and(|query| state.channel.as_ref().is_none_or(|channel| channel.query != query));
-        pca || heat || matches || channel
+        let channels = wanted_channels(state).is_some_and(|wanted| {
+            state
+                .channels
+                .as_ref()
+                .is_none_or(|view| (view.id, view.pass) != wanted)
+        });
+        pca_is_awaited(state) || heat || matches || channel || channels
     }
+}
+
+/// Whether PCA colours of what is looked at are still to come.
+pub fn pca_is_awaited(state: &State) -> bool {
+    wanted_pca(state).is_some_and(|query| {
+        let shown = |slot| state.slot(slot).pca.as_ref().is_some_and(|view| view.query == query);
+        !query.passes.iter().all(|(slot, _)| shown(*slot))
+    })
 }
 
 /// What is to be sent: what is wanted, if it is not what was sent.

@@ -1,0 +1,379 @@
+//! An extractor without a model: what it calls activations are colours of the picture, so that a test knows what is
+//! similar to what, and it does nothing until it is told to where its name says that it is slow.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs, mem,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, TryRecvError, channel},
+    },
+};
+
+use featscope::{
+    engine::{
+        Engine, Event, ExtractorHost, FinishedPass, OpenedPicture, PassKey, PictureSource, Request, RunSettings, Slot,
+        Waker, Work,
+    },
+    error::{Error, Result},
+    extract::{framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
+};
+
+use super::model::{FakeModel, attention_sources_of};
+
+/// Enough for all maps of these tests.
+const CACHE_BYTES: usize = 64 << 20;
+/// Steps of which a slow piece of work consists; of a run, for each picture.
+pub const STEPS: usize = 2;
+
+/// What goes wrong with the next run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The device has no memory left.
+    OutOfMemory,
+    /// A bug, caught as the real extractor does: the model is dropped.
+    Bug,
+    /// A bug that ends the extractor's thread.
+    Death,
+}
+
+/// The words of a bug.
+pub const BUG: &str = "index out of bounds, on purpose";
+
+/// A test's end of a fake extractor.
+pub struct Fake {
+    /// None where everything slow may go on.
+    steps: Option<Sender<()>>,
+    faults: Sender<Fault>,
+}
+
+impl Fake {
+    /// Starts the workers: the analyst and the colourist are the real ones.
+    pub fn start(waker: Waker) -> Result<(Engine, Self)> {
+        let (steps, allowed) = channel();
+        let (faults, to_come) = channel();
+        let engine = Engine::with_extractor(waker, CACHE_BYTES, move |inbox, host| {
+            Worker::new(inbox, host, allowed, to_come).work();
+        })?;
+        let steps = Some(steps);
+        Ok((engine, Self { steps, faults }))
+    }
+
+    /// Lets slow work take some steps.
+    pub fn go(&self, steps: usize) {
+        for _ in 0..steps {
+            if let Some(sender) = &self.steps {
+                sender.send(()).expect("an extractor that is there");
+            }
+        }
+    }
+
+    /// From now on nothing waits.
+    pub fn go_on(&mut self) {
+        self.steps = None;
+    }
+
+    /// What happens to the next run.
+    pub fn expect_fault(&self, fault: Fault) {
+        self.faults.send(fault).expect("an extractor that is there");
+    }
+}
+
+struct Worker {
+    inbox: Receiver<Request>,
+    host: ExtractorHost,
+    allowed: Receiver<()>,
+    faults: Receiver<Fault>,
+    waiting: VecDeque<Request>,
+    closed: bool,
+    loadings: u64,
+    model: Option<FakeModel>,
+    pictures: BTreeMap<Slot, Open>,
+}
+
+#[derive(Clone)]
+struct Open {
+    source: PictureSource,
+    picture: Arc<Picture>,
+    fingerprint: u64,
+}
+
+/// Why a piece of work did not come to its end.
+enum Ended {
+    Failed(Error),
+    /// Something newer takes its place.
+    Overtaken,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Worker {
+    fn new(inbox: Receiver<Request>, host: ExtractorHost, allowed: Receiver<()>, faults: Receiver<Fault>) -> Self {
+        Self {
+            inbox,
+            host,
+            allowed,
+            faults,
+            waiting: VecDeque::new(),
+            closed: false,
+            loadings: 0,
+            model: None,
+            pictures: BTreeMap::new(),
+        }
+    }
+
+    fn work(mut self) {
+        while let Some(request) = self.next() {
+            self.handle(request);
+        }
+    }
+
+    /// Extractions wait for everything else, and of several runs the latest counts.
+    fn next(&mut self) -> Option<Request> {
+        loop {
+            self.take_mail();
+            let quick = |request: &Request| !matches!(request, Request::Extract { .. });
+            let place = self.waiting.iter().position(quick).unwrap_or(0);
+            if let Some(request) = self.waiting.remove(place) {
+                let is_run = |request: &Request| matches!(request, Request::Run { .. });
+                if is_run(&request) && self.waiting.iter().any(is_run) {
+                    continue;
+                }
+                return Some(request);
+            }
+            if self.closed {
+                return None;
+            }
+            match self.inbox.recv() {
+                Ok(request) => self.waiting.push_back(request),
+                Err(_) => self.closed = true,
+            }
+        }
+    }
+
+    fn take_mail(&mut self) {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(request) => self.waiting.push_back(request),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.closed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, request: Request) {
+        let work = request.work();
+        let ended = match request {
+            Request::LoadModel { name, .. } => self.load(name),
+            Request::OpenPicture { slot, source } => self.open(slot, source),
+            Request::ClosePicture { slot } => {
+                self.pictures.remove(&slot);
+                self.host.tell(Event::PictureClosed { slot });
+                Ok(())
+            }
+            Request::SwapPictures { a, b } => {
+                self.swap(a, b);
+                Ok(())
+            }
+            Request::Run { settings, id } => match self.run(&settings, id) {
+                Err(Ended::Overtaken) => {
+                    // It goes on after what made it wait, unless that brings another run.
+                    self.waiting.push_back(Request::Run { settings, id });
+                    Ok(())
+                }
+                other => other,
+            },
+            Request::Extract { job, request, out } => self.extract(job, &request, &out),
+            Request::CancelExtract { job } => self.drop_job(job),
+            Request::Cancel | Request::View(_) => Ok(()),
+        };
+        if let Err(Ended::Failed(error)) = ended {
+            self.host.tell(Event::Failed { work, error });
+        }
+    }
+
+    /// Tells how far the work is and waits until it may go on; ends it where it is cancelled or overtaken.
+    fn step(&mut self, work: Work, fraction: f32, item: Option<[usize; 2]>, slow: bool) -> Result<(), Ended> {
+        self.host.tell(Event::Progress { work, fraction, item });
+        if slow {
+            // Once the test is over, nothing waits.
+            let _ = self.allowed.recv();
+        }
+        self.take_mail();
+        let is_end = |waiting: &Request| match work {
+            Work::Extract { job } => matches!(waiting, Request::CancelExtract { job: other } if *other == job),
+            _ => *waiting == Request::Cancel,
+        };
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| !is_end(waiting));
+        if self.waiting.len() < before || self.closed {
+            return Err(Error::Cancelled.into());
+        }
+        let overtakes = |waiting: &Request| match work {
+            Work::Model => matches!(waiting, Request::LoadModel { .. }),
+            Work::Run => matches!(waiting.work(), Work::Model | Work::Run | Work::Picture(_)),
+            _ => false,
+        };
+        if self.waiting.iter().any(overtakes) {
+            return Err(Ended::Overtaken);
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, name: String) -> Result<(), Ended> {
+        let model = FakeModel::find(&name, self.loadings + 1)?;
+        for step in 0..STEPS {
+            self.step(Work::Model, step as f32 / STEPS as f32, None, model.is_slow())?;
+        }
+        self.loadings += 1;
+        self.host.tell(Event::ModelLoaded(Box::new(model.info())));
+        self.model = Some(model);
+        Ok(())
+    }
+
+    fn open(&mut self, slot: Slot, source: PictureSource) -> Result<(), Ended> {
+        let picture = source.read()?;
+        let fingerprint = fingerprint(&picture);
+        let opened = OpenedPicture {
+            source: source.clone(),
+            size: picture.size(),
+            rgb: picture.rgb().to_vec(),
+            fingerprint,
+        };
+        let picture = Arc::new(picture);
+        self.pictures.insert(
+            slot,
+            Open {
+                source,
+                picture,
+                fingerprint,
+            },
+        );
+        self.host.tell(Event::PictureOpened { slot, picture: opened });
+        Ok(())
+    }
+
+    fn swap(&mut self, a: Slot, b: Slot) {
+        let pictures = mem::take(&mut self.pictures);
+        let other = |slot| match slot {
+            slot if slot == a => b,
+            slot if slot == b => a,
+            slot => slot,
+        };
+        self.pictures = pictures.into_iter().map(|(slot, open)| (other(slot), open)).collect();
+        self.host.tell(Event::PicturesSwapped { a, b });
+    }
+
+    fn run(&mut self, settings: &RunSettings, id: featscope::activation::Id) -> Result<(), Ended> {
+        match self.faults.try_recv() {
+            Ok(Fault::OutOfMemory) => {
+                let error = Error::failed("the device has no memory left for 3000 MiB: choose a smaller size");
+                return Err(error.into());
+            }
+            Ok(Fault::Bug) => {
+                self.model = None;
+                self.host.tell(Event::Recovered {
+                    message: BUG.to_owned(),
+                });
+                return Ok(());
+            }
+            Ok(Fault::Death) => panic!("{BUG}"),
+            Err(_) => {}
+        }
+        let open: Vec<(Slot, Open)> = self.pictures.clone().into_iter().collect();
+        let mut seconds = None;
+        for (index, (slot, open_picture)) in open.iter().enumerate() {
+            let Some(model) = self.model.clone() else {
+                return Err(Error::usage("no model is loaded").into());
+            };
+            if let Some(taken) = self.run_picture(&model, [index, open.len()], *slot, open_picture, settings, id)? {
+                seconds = Some(seconds.unwrap_or(0.0) + taken);
+            }
+        }
+        self.host.tell(Event::RunFinished { seconds });
+        Ok(())
+    }
+
+    fn run_picture(
+        &mut self,
+        model: &FakeModel,
+        [index, count]: [usize; 2],
+        slot: Slot,
+        open: &Open,
+        settings: &RunSettings,
+        id: featscope::activation::Id,
+    ) -> Result<Option<f64>, Ended> {
+        let plan = Plan::new(open.picture.size(), &settings.size, FakeModel::SIZE_RULE)?;
+        let framing = *plan.framing();
+        let layers = model.layers(framing.working);
+        let needed = attention_sources_of(id);
+        if let Some(unknown) = needed.iter().find(|id| layers.iter().all(|layer| layer.id != **id)) {
+            return Err(Error::usage(format!("this model has no activation \"{unknown}\"")).into());
+        }
+        let pass = self.host.pass(&PassKey {
+            model: model.loading,
+            picture: open.fingerprint,
+            settings: settings.clone(),
+        });
+        if needed.iter().all(|id| self.host.has(pass, *id)) && self.host.tell_kept(slot, pass) {
+            return Ok(None);
+        }
+        let item = (count > 1).then_some([index + 1, count]);
+        for step in 0..STEPS {
+            let done = step as f32 / STEPS as f32;
+            let fraction = (index as f32 + done) / count as f32;
+            self.step(Work::Run, fraction, item, model.is_slow())?;
+        }
+        let working = plan.apply(&open.picture)?;
+        self.host.keep(
+            slot,
+            FinishedPass {
+                pass,
+                settings: settings.clone(),
+                picture: Arc::clone(&open.picture),
+                framing,
+                ran: model.provenance(settings, open.source.path(), framing),
+                maps: model.maps(&layers, &working, settings)?,
+                layers,
+            },
+        )?;
+        Ok(Some(model.seconds()))
+    }
+
+    /// Writes what was asked for as JSON: enough to see that it was done.
+    fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<(), Ended> {
+        let work = Work::Extract { job };
+        let slow = FakeModel::find(&request.model, 0)?.is_slow();
+        let count = request.pictures.len();
+        for picture in 0..count {
+            for step in 0..STEPS {
+                let fraction = (picture * STEPS + step) as f32 / (count * STEPS) as f32;
+                self.step(work, fraction, Some([picture + 1, count]), slow)?;
+            }
+        }
+        let json = serde_json::to_vec(request).map_err(|error| Error::failed(error.to_string()))?;
+        fs::write(out, json).map_err(|error| Error::io("write", out, &error))?;
+        let path = out.to_owned();
+        self.host.tell(Event::Saved { work, path });
+        Ok(())
+    }
+
+    /// Takes a job that waits out of the queue.
+    fn drop_job(&mut self, job: u64) -> Result<(), Ended> {
+        let before = self.waiting.len();
+        self.waiting
+            .retain(|waiting| !matches!(waiting, Request::Extract { job: other, .. } if *other == job));
+        if self.waiting.len() < before {
+            return Err(Error::Cancelled.into());
+        }
+        Ok(())
+    }
+}

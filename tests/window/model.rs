@@ -1,0 +1,261 @@
+//! The invented model of the fake extractor: thirteen activations on two grids, made of colours.
+
+use std::{f32::consts::TAU, path::PathBuf};
+
+use featscope::{
+    activation::{FeatureMap, Grid, Id, Shape},
+    engine::{Layer, ModelInfo, RunSettings, attention_sources},
+    error::{Error, Result},
+    extract::{
+        framing::{Framing, SizeRule},
+        image::{Picture, Size},
+        request::{FramedPicture, Provenance},
+        spec::Family,
+    },
+};
+
+/// Side of the pictures it was made for.
+const NATIVE_SIDE: usize = 128;
+/// Pixels of a cell of the two grids.
+const FINE: usize = 8;
+const COARSE: usize = 16;
+/// Timesteps.
+const STEPS: u32 = 1000;
+const HEADS: usize = 2;
+const TOKENS: usize = 77;
+/// How much larger the massive channel is than the others.
+const MASSIVE: f32 = 1000.0;
+/// How strong the noise is at the last timestep.
+const NOISE: f32 = 0.2;
+/// Seconds that a pass says it took: one picture of the model's own size.
+const QUICK_SECS: f64 = 0.02;
+const SLOW_SECS: f64 = 60.0;
+
+/// What kind of activation a layer is.
+enum Kind {
+    Features { channels: usize, cell: usize },
+    SelfMap,
+    TextMap,
+}
+
+const fn fine(channels: usize) -> Kind {
+    Kind::Features { channels, cell: FINE }
+}
+
+const fn coarse(channels: usize) -> Kind {
+    Kind::Features { channels, cell: COARSE }
+}
+
+/// The layers in the order of execution.
+const LAYERS: [(&str, Kind); 13] = [
+    ("unet-in", fine(4)),
+    ("down-level0-repeat0-res-out", fine(8)),
+    ("down-level0-repeat0-vit-block0-self-q", fine(8)),
+    ("down-level0-repeat0-vit-block0-self-k", fine(8)),
+    ("down-level0-repeat0-vit-block0-self-v", fine(8)),
+    ("down-level0-repeat0-vit-block0-self-map", Kind::SelfMap),
+    ("down-level0-repeat0-vit-block0-cross-q", fine(8)),
+    ("down-level0-repeat0-vit-block0-cross-map", Kind::TextMap),
+    ("down-level1-repeat0-res-out", coarse(16)),
+    (MASSIVE_LAYER, coarse(24)),
+    (FIRST_LAYER, fine(12)),
+    ("up-level1-repeat1-res-out", fine(12)),
+    ("unet-out", fine(2)),
+];
+/// The one that a fresh window shows.
+pub const FIRST_LAYER: &str = "up-level1-repeat1-vit-block0-cross-q";
+/// The one that has a massive channel, and the channel.
+pub const MASSIVE_LAYER: &str = "mid-repeat0-res-out";
+pub const MASSIVE_CHANNEL: usize = 5;
+/// An attention map that has a grid of its own, and one that has none.
+pub const SELF_MAP: &str = "down-level0-repeat0-vit-block0-self-map";
+pub const TEXT_MAP: &str = "down-level0-repeat0-vit-block0-cross-map";
+/// Layers of a model named as a small one.
+const LAYERS_OF_SMALL: usize = 9;
+
+/// An id by its name.
+pub fn id(name: &str) -> Id {
+    name.parse().expect("an id of the vocabulary")
+}
+
+/// What has to be kept to look at an activation.
+pub fn attention_sources_of(id: Id) -> Vec<Id> {
+    attention_sources(id).map_or(vec![id], |sources| sources.to_vec())
+}
+
+/// A model that computes nothing.
+#[derive(Debug, Clone)]
+pub struct FakeModel {
+    name: String,
+    /// Which loading it was.
+    pub loading: u64,
+}
+
+impl FakeModel {
+    /// Sizes it takes.
+    pub const SIZE_RULE: SizeRule = SizeRule::Latent { multiple: COARSE };
+
+    /// Names that begin with "fake" are models; others are not to be found.
+    pub fn find(name: &str, loading: u64) -> Result<Self> {
+        if !name.starts_with("fake") {
+            return Err(Error::failed(format!(
+                "there is no model \"{name}\": it is no short name, no folder and no file"
+            )));
+        }
+        let name = name.to_owned();
+        Ok(Self { name, loading })
+    }
+
+    /// Whether everything it does waits for the test.
+    pub fn is_slow(&self) -> bool {
+        self.name.contains("slow")
+    }
+
+    /// Seconds that a pass says it took.
+    pub fn seconds(&self) -> f64 {
+        if self.is_slow() { SLOW_SECS } else { QUICK_SECS }
+    }
+
+    /// What the window needs to know of it.
+    pub fn info(&self) -> ModelInfo {
+        let mixture = |t: u32| {
+            let share = f64::from(t) / f64::from(STEPS);
+            [(1.0 - share).sqrt(), share.sqrt()]
+        };
+        ModelInfo {
+            name: self.name.clone(),
+            weights: format!("{} weights", self.name),
+            family: Family::StableDiffusion,
+            reads_prompt: true,
+            native_side: NATIVE_SIDE,
+            default_t: 100,
+            size_rule: Self::SIZE_RULE,
+            mixtures: (0..STEPS).map(mixture).collect(),
+            layers: self.layers(Size::new(NATIVE_SIDE, NATIVE_SIDE)),
+            device: "paper".to_owned(),
+            dtype: "f32".to_owned(),
+        }
+    }
+
+    /// Every activation at a working size.
+    pub fn layers(&self, working: Size) -> Vec<Layer> {
+        let grid = |cell: usize| Grid::new(working.height / cell, working.width / cell);
+        let queries = grid(FINE).positions();
+        let count = if self.name.contains("small") {
+            LAYERS_OF_SMALL
+        } else {
+            LAYERS.len()
+        };
+        let shape = |kind: &Kind| match kind {
+            Kind::Features { channels, cell } => Shape::Features {
+                channels: *channels,
+                grid: grid(*cell),
+            },
+            Kind::SelfMap => Shape::Attention {
+                heads: HEADS,
+                queries,
+                keys: queries,
+            },
+            Kind::TextMap => Shape::Attention {
+                heads: HEADS,
+                queries,
+                keys: TOKENS,
+            },
+        };
+        let layers = LAYERS.iter().take(count);
+        layers
+            .map(|(name, kind)| Layer {
+                id: id(name),
+                shape: shape(kind),
+            })
+            .collect()
+    }
+
+    /// All feature maps of a working picture.
+    pub fn maps(&self, layers: &[Layer], working: &Picture, settings: &RunSettings) -> Result<Vec<(Id, FeatureMap)>> {
+        let mut maps = Vec::new();
+        for (number, layer) in layers.iter().enumerate() {
+            if let Shape::Features { channels, grid } = layer.shape {
+                let massive = (layer.id == id(MASSIVE_LAYER)).then_some(MASSIVE_CHANNEL);
+                let vectors = features(number as u64, channels, grid, massive, working, settings);
+                maps.push((layer.id, FeatureMap::from_positions(channels, grid, vectors)?));
+            }
+        }
+        Ok(maps)
+    }
+
+    /// What ran.
+    pub fn provenance(&self, settings: &RunSettings, path: PathBuf, framing: Framing) -> Provenance {
+        let share = f64::from(settings.t) / f64::from(STEPS);
+        Provenance {
+            featscope: "of the tests".to_owned(),
+            weights: format!("{} weights", self.name),
+            t_ran: settings.t,
+            signal: (1.0 - share).sqrt(),
+            noise: share.sqrt(),
+            noise_fraction: share,
+            device: "paper".to_owned(),
+            dtype: "f32".to_owned(),
+            pictures: vec![FramedPicture { path, framing }],
+            ids: Vec::new(),
+            seconds: self.seconds(),
+        }
+    }
+}
+
+/// Waves of a cell's mean colour: cells of the same colour have the same vector, wherever they are, but for the noise.
+fn features(
+    layer: u64,
+    channels: usize,
+    grid: Grid,
+    massive: Option<usize>,
+    working: &Picture,
+    settings: &RunSettings,
+) -> Vec<f32> {
+    let prompt = settings.prompt.bytes().map(u64::from).sum::<u64>();
+    let noise = NOISE * settings.t as f32 / STEPS as f32 / (settings.ensemble as f32).sqrt();
+    let mut vectors = Vec::with_capacity(channels * grid.positions());
+    for position in 0..grid.positions() {
+        let colour = mean_colour(working, grid, grid.row_column(position));
+        for channel in 0..channels {
+            let number = |part: u64| unit(&[layer, channel as u64, part, prompt]);
+            let wave: f32 = (0..3)
+                .map(|part| 6.0 * (number(part as u64) - 0.5) * colour[part])
+                .sum();
+            let noise = noise * (unit(&[settings.seed, position as u64, channel as u64, layer]) - 0.5);
+            let value = (wave + TAU * number(3)).cos() + 0.3 + noise;
+            vectors.push(if massive == Some(channel) {
+                MASSIVE * (1.0 + 0.01 * value)
+            } else {
+                value
+            });
+        }
+    }
+    vectors
+}
+
+/// Mean of red, green and blue over a cell, 0 to 1 each.
+fn mean_colour(picture: &Picture, grid: Grid, (row, column): (usize, usize)) -> [f32; 3] {
+    let (height, width) = (picture.height() / grid.height, picture.width() / grid.width);
+    let mut sums = [0.0; 3];
+    for y in row * height..(row + 1) * height {
+        for x in column * width..(column + 1) * width {
+            let pixel = 3 * (y * picture.width() + x);
+            for (sum, level) in sums.iter_mut().zip(&picture.rgb()[pixel..]) {
+                *sum += f32::from(*level) / 255.0;
+            }
+        }
+    }
+    sums.map(|sum| sum / (height * width) as f32)
+}
+
+/// A number from 0 to 1 that is always the same for the same words (splitmix64 over an FNV hash).
+fn unit(words: &[u64]) -> f32 {
+    let hash = words.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, word| {
+        (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut mixed = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ (mixed >> 31)) >> 40) as f32 / (1 << 24) as f32
+}
