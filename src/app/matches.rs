@@ -5,7 +5,7 @@ use egui::{Button, DragValue, Grid, RichText, ScrollArea, Ui};
 use super::{Action, Command, State, document::Pin, export::query_text, menus::action_button_ui, theme};
 
 /// The most matches of a pin in a picture that are told.
-const MOST_TOLD: usize = 20;
+pub const MOST_TOLD: usize = 20;
 
 /// Height of the list, in points.
 const LIST_HEIGHT: f32 = 260.0;

@@ -31,6 +31,7 @@ mod panes;
 mod readout;
 mod settings;
 mod shot;
+mod soundness;
 mod start;
 mod state;
 mod textures;
@@ -58,6 +59,7 @@ pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
 pub use textures::waker;
+pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
 
 use crate::{
     cli::WindowArguments,
@@ -124,6 +126,7 @@ impl App {
         memory: Memory,
         arguments: &WindowArguments,
     ) -> Self {
+        let memory = memory.sound();
         theme::install(context);
         context.set_theme(memory.theme);
         context.set_zoom_factor(memory.zoom);
@@ -165,7 +168,7 @@ impl App {
     /// What the arguments name, or the embedded model and samples.
     fn begin(&mut self, arguments: &WindowArguments, context: &Context) {
         let files = &arguments.files;
-        let names_workspace = files.iter().any(|path| workspace::is_workspace(path));
+        let names_workspace = files.iter().any(|path| is_workspace(path));
         if files.is_empty() {
             for (slot, sample) in Slot::all().zip(FIRST_SAMPLES) {
                 let source = PictureSource::Sample(sample.to_owned());

@@ -78,6 +78,8 @@ pub struct State {
     pub workspace_path: Option<PathBuf>,
     /// Pictures of a workspace that are not where it says: asked for.
     pub missing: Vec<(Slot, PictureRef)>,
+    /// Whether how long a run took is left out: then the same document gives the same picture of the window.
+    pub timeless: bool,
 }
 
 /// The model, being read or there.
@@ -278,6 +280,7 @@ impl State {
             memory,
             workspace_path: None,
             missing: Vec::new(),
+            timeless: false,
         }
     }
 
