@@ -184,12 +184,6 @@ impl App {
         }
     }
 
-    /// Shows what was looked at before, in place of what a fresh window begins with.
-    fn reopen(&mut self, document: Document) {
-        self.restore(document);
-        self.touched = false;
-    }
-
     /// Whether everything that was asked for is there: nothing is loading, running or being drawn.
     pub fn is_settled(&self) -> bool {
         let state = &self.state;
@@ -215,7 +209,7 @@ impl App {
         while let Ok(later) = self.later.try_recv() {
             self.take_later(later, context);
         }
-        if self.lost_device.take_leave(&self.state.document) {
+        if self.lost_device.is_gone() {
             context.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.take_input(context);
@@ -273,6 +267,7 @@ impl App {
     /// Undo points come where the user is not in the middle of something.
     fn keep_history(&mut self, context: &Context) {
         let document = &self.state.document;
+        self.lost_device.keep(document);
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);
             return;

@@ -56,7 +56,7 @@ impl WorkspaceFile {
         Self::holding(state.document.clone())
     }
 
-    fn holding(document: Document) -> Self {
+    pub fn holding(document: Document) -> Self {
         Self {
             kind: KIND.to_owned(),
             version: VERSION,
