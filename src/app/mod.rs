@@ -13,6 +13,7 @@ mod dialog;
 mod document;
 mod export;
 mod frames;
+mod gestures;
 pub mod icon;
 mod input;
 mod inspector;

@@ -182,6 +182,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::{super::document::PictureRef, *};
     use crate::engine::Slot;
