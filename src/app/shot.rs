@@ -117,7 +117,9 @@ fn frames(offscreen: &mut Offscreen, app: &mut App, count: usize) {
 fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
     let context = offscreen.context().clone();
     let mut last_progress = (Instant::now(), 0.0);
-    while !app.is_settled() {
+    // Whoever asks for a picture of an expensive run wants it run.
+    let waits = |app: &App| app.state.needs_run() && app.state.run.running.is_none() && app.state.run.error.is_none();
+    while !app.is_settled() || waits(app) {
         watch_errors(app)?;
         let progress = app.state.model.loading.unwrap_or(0.0) + app.state.run.running.unwrap_or(0.0);
         watch(app.state.run.running.unwrap_or(0.0))?;
@@ -130,8 +132,7 @@ fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -
                 SILENCE.as_secs()
             )));
         }
-        // Whoever asks for a picture of an expensive run wants it run.
-        if app.state.needs_run() && app.state.run.running.is_none() && !app.state.run_is_cheap() {
+        if waits(app) && !app.state.run_is_cheap() {
             app.apply(Command::Act(Action::Run), &context);
         }
         frames(offscreen, app, 1);

@@ -21,7 +21,7 @@ use crate::{
 /// Passes that are expected to take less than this begin by themselves.
 const CHEAP_SECS: f64 = 3.0;
 /// Bytes of activations below which a pass is taken for cheap as long as none has been timed on this model.
-const CHEAP_BYTES: f64 = (64 << 20) as f64;
+const CHEAP_BYTES: f64 = (192 << 20) as f64;
 /// A working size of the embedded model that shows more than its own, and is still quick.
 const DEMO_SIDE: usize = 128;
 
