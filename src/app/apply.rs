@@ -188,9 +188,9 @@ impl App {
                 self.state.memory.settings_shown = true;
                 self.tree.focus_search();
             }
-            // They last as long as their key is down: see the window's keys.
-            Action::HoldLayer => self.state.hold = Some(Hold::Layer),
-            Action::HoldSlot => self.state.hold = Some(Hold::Slot),
+            // By key they last as long as it is down: see the window's keys. By name, until they are done again.
+            Action::HoldLayer => self.toggle_hold(Hold::Layer),
+            Action::HoldSlot => self.toggle_hold(Hold::Slot),
             Action::LaterTimestep => self.step_t(true),
             Action::EarlierTimestep => self.step_t(false),
             Action::Brush
@@ -236,6 +236,10 @@ impl App {
             }
             _ => self.toggle(action),
         }
+    }
+
+    fn toggle_hold(&mut self, hold: Hold) {
+        self.state.hold = Some(hold).filter(|hold| self.state.hold != Some(*hold));
     }
 
     /// What is on or off, or one of several.
@@ -702,6 +706,8 @@ impl State {
         let (document, display) = (&self.document, &self.document.display);
         Some(match action {
             Action::Brush => self.brush,
+            Action::HoldLayer => self.hold == Some(Hold::Layer),
+            Action::HoldSlot => self.hold == Some(Hold::Slot),
             Action::Link => document.linked,
             Action::Grid => display.grid,
             Action::Numbers => display.numbers,

@@ -64,8 +64,8 @@ impl App {
         if plain && (typing || dialog || Popup::is_any_open(context)) || typing && TEXT_KEYS.contains(&key) {
             return;
         }
-        if key == Key::Escape && self.state.overlays.windows_are_open() {
-            // It closes the one on top.
+        if key == Key::Escape && (self.had_keyboard || self.state.overlays.windows_are_open()) {
+            // It lets go of the keyboard, or closes the window on top.
             return;
         }
         let focused = context.memory(|memory| memory.focused().is_some());

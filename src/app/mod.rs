@@ -48,7 +48,7 @@ use std::{
     time::Instant,
 };
 
-use egui::{CentralPanel, Context, Panel, Ui};
+use egui::{CentralPanel, Context, Id, Panel, Ui, UiBuilder};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 pub use action::{Action, Menu};
@@ -101,6 +101,8 @@ pub struct App {
     touched: bool,
     /// Whether what is shown instead is shown because a key is down.
     held_by_key: bool,
+    /// Whether a part of the window had the keyboard when it was painted last: Esc takes it away before anybody is asked.
+    had_keyboard: bool,
     /// Whether the graphics device is still there.
     lost_device: start::LostDevice,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
@@ -152,6 +154,7 @@ impl App {
             answers_awaited: 0,
             touched: false,
             held_by_key: false,
+            had_keyboard: false,
             lost_device: start::LostDevice::default(),
             kept_in: None,
         };
@@ -229,6 +232,8 @@ impl App {
         Panel::top("menus").show(ui, |ui| menus::menus_ui(ui, state, &mut commands));
         Panel::top("toolbar").show(ui, |ui| menus::toolbar_ui(ui, state, &mut commands));
         Panel::bottom("status").show(ui, |ui| readout::status_ui(ui, state, &mut commands));
+        // A part that is not shown keeps its place in the order of parts: the names of those after it come from that order,
+        // and with its name a text field would lose the keyboard, and a slider the pointer.
         if state.memory.settings_shown {
             Panel::left("settings")
                 .resizable(true)
@@ -236,8 +241,11 @@ impl App {
                 .size_range(settings::WIDTHS)
                 .show(ui, |ui| {
                     settings::settings_ui(ui, state, &mut commands);
-                    self.tree.ui(ui, state, &mut commands);
+                    let of_its_own = UiBuilder::new().scope_id(Id::unique("layers"));
+                    ui.scope_builder(of_its_own, |ui| self.tree.ui(ui, state, &mut commands));
                 });
+        } else {
+            ui.skip_ahead_auto_ids(1);
         }
         if state.memory.inspector_shown {
             Panel::right("inspector")
@@ -247,6 +255,8 @@ impl App {
                 .show(ui, |ui| {
                     inspector::inspector_ui(ui, state, &self.textures, &mut commands)
                 });
+        } else {
+            ui.skip_ahead_auto_ids(1);
         }
         let frame = egui::Frame::central_panel(ui.style()).inner_margin(0.0);
         let layout = CentralPanel::default().frame(frame).show(ui, |ui| {
@@ -262,6 +272,7 @@ impl App {
         }
         self.ask_for_what_is_wanted();
         self.keep_history(&context);
+        self.had_keyboard = context.memory(|memory| memory.focused().is_some());
         self.frames.add(began.elapsed());
     }
 

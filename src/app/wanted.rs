@@ -44,6 +44,10 @@ impl App {
             new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
         ];
         for view in views.into_iter().flatten() {
+            if let ViewRequest::Pca(_) = view {
+                // What was wrong with other colours is not wrong with these.
+                self.state.view_error = None;
+            }
             self.engine.send(Request::View(view));
         }
         if self.state.document.pins.is_empty() {

@@ -11,7 +11,10 @@ use egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Rect, Theme, TouchPhase, Vec2,
     ViewportId, emath::GuiRounding as _, pos2, vec2,
 };
-use egui_kittest::{Harness, kittest::Queryable as _};
+use egui_kittest::{
+    Harness, Node,
+    kittest::{NodeT as _, Queryable as _},
+};
 use egui_tiles::{Tile, TileId};
 use featscope::{
     activation::Id,
@@ -212,7 +215,10 @@ impl Window {
             let told = self.bell.wait(deadline);
             assert!(
                 told,
-                "{what} was awaited for too long; the log: {:#?}",
+                "{what} was awaited for too long; run {:?}, needed: {}, loading {:?}, log: {:#?}",
+                self.state().run,
+                self.state().needs_run(),
+                self.state().model.loading,
                 self.state().messages.log
             );
             self.step();
@@ -283,7 +289,6 @@ impl Window {
 
     /// Every text and name in the window.
     pub fn words(&self) -> Vec<String> {
-        use egui_kittest::kittest::NodeT as _;
         let nodes = self.harness.root().children_recursive();
         nodes
             .flat_map(|node| {
@@ -317,6 +322,24 @@ impl Window {
         self.words().iter().filter(|text| text.contains(words)).count()
     }
 
+    /// Everything of a name, in the order of painting.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Node<'a>> + 'a {
+        let nodes = self.harness.root().children_recursive();
+        nodes.filter(move |node| node.accesskit_node().label().as_deref() == Some(name))
+    }
+
+    /// Clicks what has a name, wherever it is scrolled to.
+    #[track_caller]
+    pub fn choose(&mut self, name: &str) {
+        let found = self.named(name).next();
+        found
+            .unwrap_or_else(|| panic!("nothing is called \"{name}\""))
+            .click_accesskit();
+        self.step();
+        self.pass(PAUSE_SECS);
+        self.settle();
+    }
+
     /// Clicks what has a name.
     pub fn press_button(&mut self, name: &str) {
         self.harness.get_by_label(name).click();
@@ -328,7 +351,6 @@ impl Window {
     pub fn canvas(&self, kind: PaneKind, slot: Slot) -> Rect {
         let rect = self.app().canvas_rect(kind, slot);
         rect.unwrap_or_else(|| panic!("no pane shows {kind:?} of {}", slot.name()))
-            .round_ui()
     }
 
     /// A place in a pane, in shares of its width and height.
@@ -372,8 +394,7 @@ impl Window {
     /// The tab of a pane, by the beginning of what it says.
     #[track_caller]
     pub fn tab(&self, title: &str) -> Rect {
-        use egui_kittest::kittest::NodeT as _;
-        let is_tab = |node: &egui_kittest::Node<'_>| {
+        let is_tab = |node: &Node<'_>| {
             let node = node.accesskit_node();
             let named = node.label().is_some_and(|label| label.starts_with(title));
             named && node.role() == egui::accesskit::Role::Button

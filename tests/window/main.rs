@@ -3,9 +3,16 @@
 //! device (Mesa's lavapipe, package mesa-vulkan-drivers) serves.
 #![allow(clippy::expect_used, missing_docs)]
 
+mod calm;
+mod channels;
+mod commands;
+mod display;
 mod driver;
 mod fake;
 mod model;
 mod panes;
+mod pca;
+mod queries;
+mod undo;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
