@@ -153,6 +153,20 @@ pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         );
         error_ui(ui, &words, Notice::Recovered, commands);
     }
+    if !state.memory.settings_shown {
+        // They belong to the left side, which is not there.
+        work_errors_ui(ui, state, commands);
+    }
+}
+
+/// Why the last run failed, and why something cannot be shown.
+pub fn work_errors_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    if let Some(error) = &state.run.error {
+        error_ui(ui, error, Notice::Run, commands);
+    }
+    if let Some(error) = &state.view_error {
+        error_ui(ui, error, Notice::View, commands);
+    }
 }
 
 fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {

@@ -83,7 +83,14 @@ impl App {
                 end_job(state, work);
                 state.messages.tell(Level::Info, format!("Saved {}", path.display()));
             }
-            Event::Failed { work, error } => take_failure(state, work, &error),
+            Event::Failed { work, error } => {
+                take_failure(state, work, &error);
+                let document = &state.document;
+                self.history.correct(|settled| {
+                    settled.pictures.clone_from(&document.pictures);
+                    settled.model.clone_from(&document.model);
+                });
+            }
             Event::Recovered { message } => {
                 state.run.running = None;
                 state.model.loading = None;
@@ -265,8 +272,12 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
         Work::Model => {
             state.model.loading = None;
             state.model.error = words;
-            // Undo may have named a model that is gone.
-            state.document.model = state.model.info.as_ref().map(|info| info.name.clone());
+            // Undo may have named a model that is gone, and one of its layers.
+            let info = state.model.info.clone();
+            state.document.model = info.as_ref().map(|info| info.name.clone());
+            if let Some(info) = info {
+                state.begin_with(&info);
+            }
         }
         Work::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {

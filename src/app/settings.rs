@@ -2,7 +2,7 @@
 
 use egui::{Button, DragValue, Rangef, RichText, Slider, TextEdit, Ui};
 
-use super::{Action, Command, Notice, State, menus::error_ui, widgets::section_ui};
+use super::{Action, Command, State, menus::work_errors_ui, widgets::section_ui};
 use crate::{
     engine::ModelInfo,
     extract::{framing::WorkingSize, pass::VaeMode},
@@ -135,10 +135,5 @@ fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             _ => ui.weak(if wanted { "" } else { "up to date" }),
         };
     });
-    if let Some(error) = &state.run.error {
-        error_ui(ui, error, Notice::Run, commands);
-    }
-    if let Some(error) = &state.view_error {
-        error_ui(ui, error, Notice::View, commands);
-    }
+    work_errors_ui(ui, state, commands);
 }

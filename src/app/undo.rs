@@ -65,6 +65,13 @@ impl History {
         };
     }
 
+    /// Corrects the document as of the last step: what it names is not to be had, and no later step brings it back.
+    pub fn correct(&mut self, correct: impl FnOnce(&mut Document)) {
+        if let Some(settled) = &mut self.settled {
+            correct(settled);
+        }
+    }
+
     /// Whether there is something to go back to.
     pub fn can_undo(&self) -> bool {
         !self.before.is_empty()
@@ -171,6 +178,19 @@ mod tests {
         }
         assert_eq!(history.undo(), Some(with_channel(2)));
         assert_eq!(history.undo(), Some(with_channel(1)));
+    }
+
+    #[test]
+    fn what_cannot_be_gone_back_to_is_passed_over() {
+        let mut history = History::default();
+        for channel in 0..3 {
+            history.watch(&with_channel(channel), 0.0, false);
+        }
+        assert_eq!(history.undo(), Some(with_channel(1)));
+        // It turns out that what is shown stays.
+        history.correct(|document| document.channel = 2);
+        history.watch(&with_channel(2), 1.0, false);
+        assert_eq!(history.undo(), Some(with_channel(0)));
     }
 
     #[test]

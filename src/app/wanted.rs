@@ -57,8 +57,8 @@ impl App {
 
     fn ask_for_runs(&mut self) {
         let state = &mut self.state;
-        // What a held key shows is there or is not.
-        if state.hold.is_some() {
+        // What a held key shows is there or is not, and another model is asked when it is there.
+        if state.hold.is_some() || state.model.loading.is_some() {
             return;
         }
         let (true, Some(id)) = (state.needs_run(), state.layer()) else {

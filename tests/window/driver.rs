@@ -197,6 +197,11 @@ impl Window {
         self.folder.path()
     }
 
+    /// Its folder, for another window.
+    pub fn into_folder(self) -> TempDir {
+        self.folder
+    }
+
     /// A file in its folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -14,5 +14,6 @@ mod panes;
 mod pca;
 mod queries;
 mod undo;
+mod workspace;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
