@@ -26,19 +26,24 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(150);
 /// The window should see one event before the next.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(200);
-/// The title of a pane.
-const NOWHERE: [u32; 2] = [700, 45];
+/// The status bar.
+const NOWHERE: [u32; 2] = [600, 792];
 
 /// The canvases of the panes, well inside: [left, top, right, bottom] in pixels of the screen.
-const PICTURE_A: [u32; 4] = [330, 90, 720, 330];
+const PICTURE_A: [u32; 4] = [290, 110, 550, 365];
 /// The whole of pane A.
-const PANE_A: [u32; 4] = [310, 35, 745, 380];
-const PCA_A: [u32; 4] = [780, 90, 1170, 330];
-const PICTURE_B: [u32; 4] = [330, 440, 720, 660];
-/// Colour of the query point's cross.
-const POINT: [u8; 3] = [255, 80, 220];
+const PANE_A: [u32; 4] = [252, 76, 588, 400];
+const PCA_A: [u32; 4] = [630, 110, 890, 365];
+const PICTURE_B: [u32; 4] = [290, 445, 550, 700];
+/// The middle of the window: where palette and key sheet lie.
+const MIDDLE: [u32; 4] = [340, 60, 860, 440];
+/// Colours of the first and of the second pin.
+const PIN: [u8; 3] = [0xe6, 0x9f, 0x00];
+const SECOND_PIN: [u8; 3] = [0x56, 0xb4, 0xe9];
+/// Colour of the title of a window over the window.
+const BOX_TITLE: [u8; 3] = [0xf4, 0xf5, 0xf6];
 /// Colour of errors.
-const ERROR: [u8; 3] = [255, 0, 0];
+const ERROR: [u8; 3] = [0xff, 0x7a, 0x70];
 
 /// A display and the program on it; both end with it.
 struct Screen {
@@ -140,7 +145,7 @@ impl Screen {
         let near = [at[0] - 4, at[1] - 4, at[0] + 5, at[1] + 5];
         until("a cross on picture A", || {
             self.click(at);
-            let shown = || count(&pixels(&self.shot(), near), POINT) > 5;
+            let shown = || count(&pixels(&self.shot(), near), PIN) > 5;
             (0..8)
                 .any(|_| {
                     sleep(PAUSE);
@@ -238,19 +243,72 @@ fn a_click_shows_a_heat_map_another_one_changes_it_and_a_key_switches_the_layer(
     let pca = screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
     let plain = screen.await_part("picture B", PICTURE_B, |pixels| colours(pixels) > 20);
 
-    let [left, top, right, bottom] = PICTURE_A;
-    let middle = [(left + right) / 2, (top + bottom) / 2];
-    screen.pin(middle);
+    // Two places that are white: nothing there has the colour of a pin.
+    let [left, top, ..] = PICTURE_A;
+    screen.pin([left + 12, top + 12]);
     let first = screen.await_part("a heat map on picture B", PICTURE_B, |pixels| {
         changed(&plain, pixels) > 0.2
     });
-    screen.pin([middle[0] - 95, middle[1] - 95]);
+    // The ear: the selected pin moves there.
+    screen.click([345, 190]);
     screen.await_part("another heat map", PICTURE_B, |pixels| changed(&first, pixels) > 0.1);
 
-    screen.xdotool(&["key", "Up"]);
+    screen.xdotool(&["key", "period"]);
     screen.await_part("another layer's PCA", PCA_A, |pixels| {
         changed(&pca, pixels) > 0.1 && colours(pixels) > 50
     });
+    Ok(())
+}
+
+#[test]
+fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
+    let screen = Screen::open(&[])?;
+    screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
+    let [left, top, ..] = PICTURE_A;
+    screen.pin([left + 12, top + 12]);
+    screen.xdotool(&["keydown", "shift"]);
+    screen.click([left + 12, top + 200]);
+    screen.xdotool(&["keyup", "shift"]);
+    let near = [left, top + 188, left + 25, top + 213];
+    screen.await_part("a second pin", near, |pixels| count(pixels, SECOND_PIN) > 5);
+
+    let before = pixels(&screen.shot(), MIDDLE);
+    screen.xdotool(&["key", "question"]);
+    screen.await_part("the key sheet", MIDDLE, |pixels| changed(&before, pixels) > 0.3);
+    screen.xdotool(&["key", "question"]);
+    screen.await_part("no key sheet", MIDDLE, |pixels| changed(&before, pixels) < 0.05);
+    let pca = pixels(&screen.shot(), PCA_A);
+    screen.xdotool(&["key", "ctrl+p"]);
+    screen.await_part("the palette", MIDDLE, |pixels| changed(&before, pixels) > 0.2);
+    screen.xdotool(&["type", "b7-attn-q"]);
+    sleep(BETWEEN_EVENTS);
+    screen.xdotool(&["key", "Return"]);
+    screen.await_part("another layer's PCA", PCA_A, |pixels| {
+        changed(&pca, pixels) > 0.2 && colours(pixels) > 20
+    });
+    screen.xdotool(&["key", "ctrl+z"]);
+    screen.await_part("the PCA of before", PCA_A, |pixels| changed(&pca, pixels) < 0.02);
+
+    // There is no desktop to show a dialog: the box for the path opens by itself.
+    let workspace = screen.folder.path().join("mine.featscope.json");
+    screen.xdotool(&["key", "ctrl+s"]);
+    screen.await_part("the box for a path", [500, 340, 700, 460], |pixels| {
+        count(pixels, BOX_TITLE) > 20
+    });
+    screen.xdotool(&["type", &workspace.display().to_string()]);
+    sleep(BETWEEN_EVENTS);
+    screen.xdotool(&["key", "Return"]);
+    until("the workspace", || workspace.exists().then_some(()));
+    let kept = fs::read(&workspace)?;
+    let shown = screen.await_part("the PCA of before", PCA_A, |pixels| changed(&pca, pixels) < 0.02);
+    drop(screen);
+
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("mine.featscope.json");
+    fs::write(&copy, kept)?;
+    let screen = Screen::open(&[&copy.display().to_string()])?;
+    screen.await_part("the same PCA", PCA_A, |pixels| changed(&shown, pixels) < 0.02);
+    screen.await_part("the same pin", near, |pixels| count(pixels, SECOND_PIN) > 5);
     Ok(())
 }
 
