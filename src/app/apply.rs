@@ -436,7 +436,7 @@ impl App {
                 continue;
             };
             taken.push(slot);
-            self.open_picture(slot, PictureSource::File(path));
+            self.open_picture(slot, PictureSource::of(&path));
         }
     }
 
@@ -576,7 +576,7 @@ impl App {
 
     fn use_path(&mut self, purpose: PathPurpose, path: PathBuf, context: &Context) {
         match purpose {
-            PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::File(path)),
+            PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
             PathPurpose::Model => self.load_model(path.display().to_string()),
             PathPurpose::OpenWorkspace => self.open_workspace(path),
             PathPurpose::SaveWorkspace => self.save_workspace(path),
