@@ -1,9 +1,8 @@
 //! Which position of one map corresponds to a vector or to the positions of another map.
 //!
-//! Two methods. Grid: a cell against the cells of the target ([`cosine_to_all`](super::similarity::cosine_to_all), then
-//! [`arg_max`](super::similarity::arg_max)). DIFT: features are enlarged bilinearly to image resolution, and only then
-//! normalised and compared; interpolating the cosines is not the same. Pixels of the original picture are the caller's
-//! business.
+//! Two methods. Grid: a cell against the cells of the target ([`cosine_to_all`], then [`arg_max`]). DIFT: features are
+//! enlarged bilinearly to image resolution, and only then normalised and compared; interpolating the cosines is not the
+//! same. Pixels of the original picture are the caller's business.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -162,7 +162,7 @@ actions! {
         AddChannelPane "New channel pane" [] "Open a pane with a single channel of the picture worked with.";
         ClosePane "Close pane" [command(Key::W)] "Close the pane worked in.";
         NextPane "Next pane" [plain(Key::F6)] "Work in the next pane.";
-        ResetLayout "Standard layout" [] "A row of picture and PCA for each picture.";
+        ResetLayout "Standard layout" [] "Picture and PCA for each picture, in rows.";
         Settings "Settings and layers" [plain(Key::F7)] "Show or hide the left side.";
         Inspector "Inspector" [plain(Key::F8)] "Show or hide the right side.";
         Theme "Dark or light" [plain(Key::F9)] "The other theme than the one that is shown.";

@@ -1,6 +1,6 @@
 //! What commands do: the only place where the user's wishes change the state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use egui::{Context, Theme, ThemePreference, ViewportCommand};
 use egui_tiles::TileId;
@@ -22,6 +22,7 @@ use crate::{
         model::{DeviceChoice, Precision},
     },
     paint::{ColourMap, Interpolation},
+    weights::zoo_entry,
 };
 
 /// How much a step of zoom is.
@@ -34,9 +35,10 @@ const OPACITY_STEP: f32 = 0.1;
 const T_STEPS: u32 = 50;
 /// How many layers page up and page down walk.
 const PAGE: isize = 10;
-/// How much a step of the interface's size is, and its bounds.
+/// How much a step of the interface's size is.
 const INTERFACE_STEP: f32 = 1.1;
-const INTERFACE_RANGE: [f32; 2] = [0.5, 4.0];
+/// The least and the greatest size of the interface, as shares of the standard.
+pub const INTERFACE_RANGE: [f32; 2] = [0.5, 4.0];
 
 impl App {
     /// Carries one command out.
@@ -403,6 +405,7 @@ impl App {
     }
 
     fn load_model(&mut self, name: String) {
+        let name = lasting_name(name);
         let model = &mut self.state.model;
         model.wanted.clone_from(&name);
         model.error = None;
@@ -412,6 +415,10 @@ impl App {
     }
 
     fn open_picture(&mut self, slot: Slot, source: PictureSource) {
+        let source = match source {
+            PictureSource::File(path) => PictureSource::File(lasting(path)),
+            sample @ PictureSource::Sample(_) => sample,
+        };
         self.state.slot_mut(slot).error = None;
         self.engine.send(Request::OpenPicture { slot, source });
     }
@@ -579,8 +586,8 @@ impl App {
             PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
             PathPurpose::Model => self.load_model(path.display().to_string()),
             PathPurpose::OpenWorkspace => self.open_workspace(path),
-            PathPurpose::SaveWorkspace => self.save_workspace(path),
-            PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(path),
+            PathPurpose::SaveWorkspace => self.save_workspace(lasting(path)),
+            PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(lasting(path)),
             PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveMatches => self.save_matches(path),
             PathPurpose::Extract => self.extract(path),
@@ -629,6 +636,20 @@ impl App {
             out,
         });
     }
+}
+
+/// A path that means the same when the program is started elsewhere.
+fn lasting(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// The same of a model, where its name is a path.
+fn lasting_name(name: String) -> String {
+    let path = Path::new(&name);
+    if zoo_entry(&name).is_some() || !path.exists() {
+        return name;
+    }
+    lasting(path.to_owned()).display().to_string()
 }
 
 fn delete_pin(document: &mut Document, number: u32) {

@@ -168,6 +168,7 @@ pub fn show_slot(layout: &mut Layout, slot: Slot) {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::{super::document::standard_layout, *};
 

@@ -210,14 +210,25 @@ impl Pane {
     }
 }
 
-/// A row of picture and PCA for each of some slots.
+/// Pictures side by side where more than two would be too flat below each other.
+const PICTURES_IN_A_ROW: usize = 2;
+
+/// Picture and PCA for each of some slots: a row for each, or for two where there are many.
 pub fn standard_layout(slots: &[Slot]) -> Layout {
     let mut tiles = Tiles::default();
     let mut rows = Vec::new();
-    for slot in slots {
-        let panes = [PaneKind::Picture, PaneKind::Pca].map(|kind| tiles.insert_pane(Pane::new(kind, *slot)));
-        let row = panes.map(|pane| tiles.insert_tab_tile(vec![pane]));
-        rows.push(tiles.insert_horizontal_tile(row.to_vec()));
+    let in_a_row = if slots.len() > PICTURES_IN_A_ROW {
+        PICTURES_IN_A_ROW
+    } else {
+        1
+    };
+    for slots in slots.chunks(in_a_row) {
+        let mut row = Vec::new();
+        for slot in slots {
+            let panes = [PaneKind::Picture, PaneKind::Pca].map(|kind| tiles.insert_pane(Pane::new(kind, *slot)));
+            row.extend(panes.map(|pane| tiles.insert_tab_tile(vec![pane])));
+        }
+        rows.push(tiles.insert_horizontal_tile(row));
     }
     let root = tiles.insert_new(Tile::Container(Container::Linear(Linear::new(
         LinearDir::Vertical,

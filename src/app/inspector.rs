@@ -26,7 +26,7 @@ const BINS: usize = 48;
 /// Bounds of gamma.
 const GAMMA: std::ops::RangeInclusive<f32> = 0.1..=10.0;
 /// The most components that are computed.
-const MOST_COMPONENTS: usize = 16;
+pub const MOST_COMPONENTS: usize = 16;
 /// Where a percentile clip begins when it is switched on.
 const FIRST_CLIP: [f64; 2] = [1.0, 99.0];
 

@@ -1,11 +1,14 @@
 //! Pins and their matches, as a list.
 
-use egui::{Button, DragValue, Grid, RichText, Ui};
+use egui::{Button, DragValue, Grid, RichText, ScrollArea, Ui};
 
 use super::{Action, Command, State, document::Pin, export::query_text, menus::action_button_ui, theme};
 
 /// The most matches of a pin in a picture that are told.
-const MOST_TOLD: usize = 20;
+pub const MOST_TOLD: usize = 20;
+
+/// Height of the list, in points.
+const LIST_HEIGHT: f32 = 260.0;
 
 /// Every pin with its matches in every picture.
 pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -30,9 +33,15 @@ pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.weak("Click a picture to fix a point. Shift click fixes one more, Ctrl drag marks a region.");
         return;
     }
-    for pin in &state.document.pins {
-        pin_ui(ui, state, pin, commands);
-    }
+    ScrollArea::vertical()
+        .id_salt("pins")
+        .max_height(LIST_HEIGHT)
+        .auto_shrink([false, true])
+        .show(ui, |ui| {
+            for pin in &state.document.pins {
+                pin_ui(ui, state, pin, commands);
+            }
+        });
 }
 
 fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {

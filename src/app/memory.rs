@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use egui::ThemePreference;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Display, Document, Layout};
+use super::{
+    apply::INTERFACE_RANGE,
+    document::{Display, Document, Layout},
+    soundness::{check_display, check_pca, sound_layout},
+};
 use crate::engine::PcaSettings;
 
 /// Recent files of a kind that are remembered.
@@ -58,6 +62,23 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// What is remembered, but as in a fresh window where nothing could be shown with it: the file may have been damaged.
+    pub fn sound(mut self) -> Self {
+        let fresh = Self::default();
+        let [least, most] = INTERFACE_RANGE;
+        if !(least..=most).contains(&self.zoom) {
+            self.zoom = fresh.zoom;
+        }
+        if check_display(&self.display).is_err() {
+            self.display = fresh.display;
+        }
+        if check_pca(&self.pca).is_err() {
+            self.pca = fresh.pca;
+        }
+        self.layout = self.layout.and_then(|layout| sound_layout(layout).ok());
+        self
+    }
+
     /// A fresh document, arranged as the last one was.
     pub fn furnish(&self, document: &mut Document) {
         document.display = self.display.clone();
@@ -113,6 +134,23 @@ mod tests {
             memory.add_picture(Path::new(&number.to_string()));
         }
         assert_eq!(memory.pictures.len(), MOST_RECENT);
+    }
+
+    #[test]
+    fn what_nothing_can_be_shown_with_is_forgotten() {
+        let mut memory = Memory::default();
+        memory.add_model("demo");
+        memory.take_arrangement(&Document::default());
+        assert_eq!(memory.clone().sound(), memory);
+        let mut damaged = memory.clone();
+        damaged.zoom = f32::NAN;
+        damaged.display.gamma = -1.0;
+        damaged.pca.shown = [usize::MAX; 3];
+        if let Some(layout) = &mut damaged.layout {
+            layout.root = Some(egui_tiles::TileId(99));
+        }
+        memory.layout = None;
+        assert_eq!(damaged.sound(), memory);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Menus and toolbar, from the one table of actions; what they share with other panels.
 
-use egui::{Button, ComboBox, MenuBar, Response, ScrollArea, Ui, WidgetInfo, accesskit::Role};
+use egui::{Button, Checkbox, ComboBox, MenuBar, Response, ScrollArea, Ui, WidgetInfo, accesskit::Role};
 
 use super::{
     Action, Command, Menu, Notice, PathBox, PathPurpose, State,
@@ -75,15 +75,20 @@ fn recent_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 /// An action as a line of a menu.
 pub fn action_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Command>) {
-    let button = match state.is_on(action) {
-        Some(on) => Button::selectable(on, action.name()),
-        None => Button::new(action.name()),
-    };
-    let button = button.shortcut_text(action.key_text(ui.ctx()));
-    let response = ui
-        .add_enabled(state.can(action), button)
-        .on_hover_text(action.entry().hint);
-    if response.clicked() {
+    let key = action.key_text(ui.ctx());
+    let line = ui.add_enabled_ui(state.can(action), |ui| match state.is_on(action) {
+        Some(mut on) => {
+            let line = ui.horizontal(|ui| {
+                let response = ui.checkbox(&mut on, action.name());
+                let right = egui::Layout::right_to_left(egui::Align::Center);
+                ui.with_layout(right, |ui| ui.weak(key));
+                response
+            });
+            line.inner
+        }
+        None => ui.add(Button::new(action.name()).shortcut_text(key)),
+    });
+    if line.inner.on_hover_text(action.entry().hint).clicked() {
         commands.push(Command::Act(action));
         ui.close();
     }
@@ -92,12 +97,11 @@ pub fn action_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<
 /// An action as a button of its own, with its key in the tooltip.
 pub fn action_button_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Command>) -> Response {
     let name = action.name().trim_end_matches('…');
-    let button = match state.is_on(action) {
-        Some(on) => Button::selectable(on, name),
-        None => Button::new(name),
-    };
     let tooltip = action.tooltip(ui.ctx());
-    let response = ui.add_enabled(state.can(action), button);
+    let response = match state.is_on(action) {
+        Some(mut on) => ui.add_enabled(state.can(action), Checkbox::new(&mut on, name)),
+        None => ui.add_enabled(state.can(action), Button::new(name)),
+    };
     let response = response.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip);
     if response.clicked() {
         commands.push(Command::Act(action));

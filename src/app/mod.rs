@@ -13,6 +13,7 @@ mod dialog;
 mod document;
 mod export;
 mod frames;
+mod gestures;
 pub mod icon;
 mod input;
 mod inspector;
@@ -31,6 +32,7 @@ mod panes;
 mod readout;
 mod settings;
 mod shot;
+mod soundness;
 mod start;
 mod state;
 mod textures;
@@ -58,6 +60,7 @@ pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
 pub use textures::waker;
+pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
 
 use crate::{
     cli::WindowArguments,
@@ -126,6 +129,7 @@ impl App {
         memory: Memory,
         arguments: &WindowArguments,
     ) -> Self {
+        let memory = memory.sound();
         theme::install(context);
         context.set_theme(memory.theme);
         context.set_zoom_factor(memory.zoom);
@@ -168,7 +172,7 @@ impl App {
     /// What the arguments name, or the embedded model and samples.
     fn begin(&mut self, arguments: &WindowArguments, context: &Context) {
         let files = &arguments.files;
-        let names_workspace = files.iter().any(|path| workspace::is_workspace(path));
+        let names_workspace = files.iter().any(|path| is_workspace(path));
         if files.is_empty() {
             for (slot, sample) in Slot::all().zip(FIRST_SAMPLES) {
                 let source = PictureSource::Sample(sample.to_owned());
@@ -182,12 +186,6 @@ impl App {
             let model = arguments.model.clone().unwrap_or_else(|| FIRST_MODEL.to_owned());
             self.apply(Command::LoadModel(model), context);
         }
-    }
-
-    /// Shows what was looked at before, in place of what a fresh window begins with.
-    fn reopen(&mut self, document: Document) {
-        self.restore(document);
-        self.touched = false;
     }
 
     /// Whether everything that was asked for is there: nothing is loading, running or being drawn.
@@ -215,7 +213,7 @@ impl App {
         while let Ok(later) = self.later.try_recv() {
             self.take_later(later, context);
         }
-        if self.lost_device.take_leave(&self.state.document) {
+        if self.lost_device.is_gone() {
             context.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.take_input(context);
@@ -236,11 +234,6 @@ impl App {
         Panel::bottom("status").show(ui, |ui| readout::status_ui(ui, state, &mut commands));
         // A part that is not shown keeps its place in the order of parts: the names of those after it come from that order,
         // and with its name a text field would lose the keyboard, and a slider the pointer.
-        if jobs::are_there(state) {
-            Panel::bottom("jobs").show(ui, |ui| jobs::jobs_ui(ui, state, &mut commands));
-        } else {
-            ui.skip_ahead_auto_ids(1);
-        }
         if state.memory.settings_shown {
             Panel::left("settings")
                 .resizable(true)
@@ -286,6 +279,7 @@ impl App {
     /// Undo points come where the user is not in the middle of something.
     fn keep_history(&mut self, context: &Context) {
         let document = &self.state.document;
+        self.lost_device.keep(document);
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);
             return;

@@ -27,6 +27,8 @@ pub struct Offscreen {
     size_points: [f32; 2],
     size_px: [u32; 2],
     pixels_per_point: f32,
+    /// The longest side of a texture that the interface may use.
+    max_side_px: usize,
     frames: u64,
     /// The last frame; its changes of textures are on the device already.
     last: Option<FullOutput>,
@@ -50,6 +52,7 @@ impl Offscreen {
         }
         Ok(Self {
             context: Context::default(),
+            max_side_px: render_state.device.limits().max_texture_dimension_2d as usize,
             render_state,
             size_points,
             size_px: size_px.map(|side| side as u32),
@@ -74,7 +77,7 @@ impl Offscreen {
     pub fn frame(&mut self, events: Vec<Event>, run: impl FnMut(&mut Ui)) {
         let mut input = RawInput {
             screen_rect: Some(Rect::from_min_size(Pos2::ZERO, self.size_points.into())),
-            max_texture_side: Some(self.render_state.device.limits().max_texture_dimension_2d as usize),
+            max_texture_side: Some(self.max_side_px),
             time: Some(self.frames as f64 * f64::from(FRAME_SECS)),
             predicted_dt: FRAME_SECS,
             events,
@@ -103,6 +106,13 @@ impl Offscreen {
         }
         self.to_free.extend(output.textures_delta.free.drain());
         self.last = Some(output);
+    }
+
+    /// Lets the next frame draw all letters anew. They share one texture, in the order in which they were needed first,
+    /// and the pixels at their edges depend on their place in it: without this, a picture would tell what was shown before.
+    pub fn forget_letters(&mut self) {
+        // Another limit makes egui begin another texture.
+        self.max_side_px -= 1;
     }
 
     /// Whether the last frame asked for another one at once: something moves, or was laid out for the first time.

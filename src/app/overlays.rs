@@ -9,6 +9,7 @@ use egui::{
 use super::{
     Action, Command, Menu, PathBox, State, about,
     frames::{FrameTimes, frame_times_ui},
+    jobs,
     menus::dismiss_button_ui,
     messages::Level,
     palette, theme,
@@ -54,6 +55,7 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
         );
     }
     toasts_ui(ui, state, commands);
+    jobs::jobs_ui(ui, state, commands);
 }
 
 /// A window that its action opens and closes; gives the action and where the window is, if it stays.
@@ -224,6 +226,7 @@ fn path_box_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
         .open(&mut open)
         .collapsible(false)
         .resizable(false)
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
         .show(ui.ctx(), |ui| {
             let response = ui.add(
                 TextEdit::singleline(&mut text)

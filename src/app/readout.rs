@@ -108,8 +108,13 @@ fn provenance_text(state: &State) -> String {
     let (ran, settings) = (&capture.ran, &capture.settings);
     let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
     let layer = state.layer().map_or(String::new(), |id| id.to_string());
+    let took = if state.timeless {
+        String::new()
+    } else {
+        format!("  {:.2} s", ran.seconds)
+    };
     format!(
-        "{layer}  of {model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}  {:.2} s  {:.0} MiB kept",
+        "{layer}  of {model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}{took}  {:.0} MiB kept",
         ran.weights,
         ran.t_ran,
         100.0 * ran.noise_fraction,
@@ -118,7 +123,6 @@ fn provenance_text(state: &State) -> String {
         capture.framing.working,
         ran.dtype,
         ran.device,
-        ran.seconds,
         capture.kept_bytes as f64 / MIB,
     )
 }

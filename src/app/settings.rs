@@ -12,9 +12,9 @@ use crate::{
 pub const WIDTH: f32 = 250.0;
 pub const WIDTHS: Rangef = Rangef { min: 180.0, max: 560.0 };
 /// The most noises averaged that the window offers.
-const MAX_ENSEMBLE: usize = 64;
+pub const MAX_ENSEMBLE: usize = 64;
 /// The longest short side that the window offers.
-const MAX_SIDE: usize = 2048;
+pub const MAX_SIDE: usize = 2048;
 /// Points beside the slider of t that its number and label need.
 const BESIDE_SLIDER: f32 = 100.0;
 /// The narrowest useful slider, in points.

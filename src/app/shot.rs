@@ -8,7 +8,7 @@ use std::{
 
 use egui::{ColorImage, Theme, ThemePreference};
 
-use super::{Action, App, Command, Memory, offscreen::Offscreen};
+use super::{Action, App, Command, Level, Memory, offscreen::Offscreen};
 use crate::{
     cli::WindowArguments,
     engine::Slot,
@@ -38,30 +38,34 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Frames in which panels find their places and folds open: as many for every picture, so that the same workspace
 /// gives the same bytes.
 const SETTLING_FRAMES: usize = 40;
+/// Frames after letters were drawn anew.
+const LAST_FRAMES: usize = 2;
 /// A window that has told nothing new for so long will not be up to date any more.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// Draws the whole window as a PNG.
-pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
+/// Draws the whole window as a PNG; gives what is not as a workspace says.
+pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<Vec<String>> {
     let (mut offscreen, mut app) = opened(options)?;
-    draw(&mut offscreen, &mut app, options, watch)?;
+    let warnings = draw(&mut offscreen, &mut app, options, watch)?;
     let picture = offscreen.picture()?;
     let rgb: Vec<u8> = picture
         .pixels()
         .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
         .collect();
     let size = [picture.width() as usize, picture.height() as usize];
-    replace_file(out, |file| write_png(file, size, &rgb))
+    replace_file(out, |file| write_png(file, size, &rgb))?;
+    Ok(warnings)
 }
 
-/// Writes every pane as it is shown, and what made it, into a folder.
-pub fn export(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
+/// Writes every pane as it is shown, and what made it, into a folder; gives what is not as a workspace says.
+pub fn export(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<Vec<String>> {
     let (mut offscreen, mut app) = opened(options)?;
-    draw(&mut offscreen, &mut app, options, watch)?;
+    let warnings = draw(&mut offscreen, &mut app, options, watch)?;
     let picture = offscreen.picture()?;
     let size = [picture.width() as usize, picture.height() as usize];
     let image = ColorImage::from_rgba_unmultiplied(size, picture.as_raw());
-    app.write_panes(&image, options.scale, out)
+    app.write_panes(&image, options.scale, out)?;
+    Ok(warnings)
 }
 
 fn opened(options: &ShotOptions) -> Result<(Offscreen, App)> {
@@ -74,31 +78,48 @@ fn opened(options: &ShotOptions) -> Result<(Offscreen, App)> {
         files: options.files.clone(),
         model: options.model.clone(),
     };
-    let app = App::new(offscreen.context(), Some(offscreen.render_state()), memory, &arguments)?;
+    let mut app = App::new(offscreen.context(), Some(offscreen.render_state()), memory, &arguments)?;
+    app.state.timeless = true;
     Ok((offscreen, app))
 }
 
-/// Everything that was asked for, and what was to be done then.
+/// Everything that was asked for, and what was to be done then; gives the warnings that came up on the way.
 fn draw(
     offscreen: &mut Offscreen,
     app: &mut App,
     options: &ShotOptions,
     watch: &mut dyn FnMut(f32) -> Result<()>,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     settle(offscreen, app, watch)?;
+    // How long a message stands depends on how long the work takes: it is told, not drawn.
+    let toasts = app.state.messages.toasts.drain(..);
+    let warnings = toasts.filter(|toast| toast.level == Level::Warning);
+    let warnings = warnings.map(|toast| toast.text).collect();
     let context = offscreen.context().clone();
     for action in &options.actions {
         app.apply(Command::Act(*action), &context);
         settle(offscreen, app, watch)?;
     }
-    Ok(())
+    offscreen.forget_letters();
+    frames(offscreen, app, LAST_FRAMES);
+    Ok(warnings)
+}
+
+fn frames(offscreen: &mut Offscreen, app: &mut App, count: usize) {
+    let context = offscreen.context().clone();
+    for _ in 0..count {
+        app.update(&context);
+        offscreen.frame(Vec::new(), |ui| app.paint(ui));
+    }
 }
 
 /// Goes on until everything that was asked for is there, or cannot be.
 fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<()> {
     let context = offscreen.context().clone();
     let mut last_progress = (Instant::now(), 0.0);
-    while !app.is_settled() {
+    // Whoever asks for a picture of an expensive run wants it run.
+    let waits = |app: &App| app.state.needs_run() && app.state.run.running.is_none() && app.state.run.error.is_none();
+    while !app.is_settled() || waits(app) {
         watch_errors(app)?;
         let progress = app.state.model.loading.unwrap_or(0.0) + app.state.run.running.unwrap_or(0.0);
         watch(app.state.run.running.unwrap_or(0.0))?;
@@ -111,19 +132,14 @@ fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -
                 SILENCE.as_secs()
             )));
         }
-        // Whoever asks for a picture of an expensive run wants it run.
-        if app.state.needs_run() && app.state.run.running.is_none() && !app.state.run_is_cheap() {
+        if waits(app) && !app.state.run_is_cheap() {
             app.apply(Command::Act(Action::Run), &context);
         }
-        app.update(&context);
-        offscreen.frame(Vec::new(), |ui| app.paint(ui));
+        frames(offscreen, app, 1);
         sleep(PAUSE);
     }
     watch_errors(app)?;
-    for _ in 0..SETTLING_FRAMES {
-        app.update(&context);
-        offscreen.frame(Vec::new(), |ui| app.paint(ui));
-    }
+    frames(offscreen, app, SETTLING_FRAMES);
     Ok(())
 }
 
@@ -139,7 +155,7 @@ fn watch_errors(app: &App) -> Result<()> {
         .or_else(|| {
             let errors = state.messages.toasts.iter();
             errors
-                .filter(|toast| toast.level == super::Level::Error)
+                .filter(|toast| toast.level == Level::Error)
                 .map(|toast| toast.text.clone())
                 .next()
         });

@@ -1,15 +1,16 @@
 //! Opening the window, and what is said where there is none.
 
 use std::{
-    env,
+    env, io,
     path::PathBuf,
+    process::Command as Process,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use egui::ViewportBuilder;
 use egui_wgpu::{RenderState, wgpu};
 
-use super::{App, Document, Level, Memory, icon::icon};
+use super::{App, Document, Level, Memory, icon::icon, workspace::WorkspaceFile};
 use crate::{
     cli::WindowArguments,
     engine::recovered,
@@ -20,6 +21,9 @@ use crate::{
 const NAME: &str = "featscope";
 /// The name of what is remembered from one start to the next.
 pub const MEMORY_KEY: &str = "memory";
+/// What a window is told that is opened again: why, and how often that was.
+const REOPENED_BECAUSE: &str = "FEATSCOPE_REOPENED_BECAUSE";
+const REOPENED_TIMES: &str = "FEATSCOPE_REOPENED_TIMES";
 /// How often the window is opened again after the graphics device was lost.
 const MOST_REOPENED: usize = 3;
 /// Size of a fresh window, in points.
@@ -53,7 +57,7 @@ impl LostDevice {
         render_state.device.set_device_lost_callback(move |reason, message| {
             tracing::error!(?reason, message, "graphics device lost");
             // A device that is given back at the end is not lost.
-            if reason != wgpu::DeviceLostReason::Destroyed || cfg!(test) {
+            if reason != wgpu::DeviceLostReason::Destroyed {
                 heard.lock().why = Some(message);
             }
         });
@@ -72,14 +76,22 @@ impl LostDevice {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the device is gone; keeps what was looked at.
-    pub fn take_leave(&self, document: &Document) -> bool {
+    /// Keeps what is looked at: what draws the window may panic at once when the device goes.
+    pub fn keep(&self, document: &Document) {
         let mut lost = self.lock();
-        if lost.why.is_none() {
-            return false;
+        if lost.why.is_none() && lost.document.as_deref() != Some(document) {
+            lost.document = Some(Box::new(document.clone()));
         }
-        lost.document.get_or_insert_with(|| Box::new(document.clone()));
-        true
+    }
+
+    /// Whether a window has been painted.
+    fn has_document(&self) -> bool {
+        self.lock().document.is_some()
+    }
+
+    /// Whether the device is gone.
+    pub fn is_gone(&self) -> bool {
+        self.lock().why.is_some()
     }
 }
 
@@ -90,22 +102,69 @@ pub fn open(arguments: &WindowArguments) -> Result<()> {
             "there is no display to open a window on ({missing}); {HEADLESS}"
         )));
     }
-    let mut kept: Option<(String, Box<Document>)> = None;
-    for _ in 0..MOST_REOPENED {
-        let lost = LostDevice::default();
-        open_once(arguments, &lost, kept.take())?;
+    let lost = LostDevice::default();
+    let ended = open_once(arguments, &lost);
+    let (why, document) = {
         let mut lost = lost.lock();
-        match (lost.why.take(), lost.document.take()) {
-            (Some(why), Some(document)) => kept = Some((why, document)),
-            _ => return Ok(()),
-        }
+        (lost.why.take(), lost.document.take())
+    };
+    // A device that goes makes what draws the window panic, often before anybody is told why.
+    let why = why.or(ended.as_ref().err().map(ToString::to_string));
+    match (why, document) {
+        (Some(why), Some(document)) => open_again(&why, *document),
+        _ => ended,
     }
-    Err(Error::failed(format!(
-        "the graphics device was lost {MOST_REOPENED} times; WGPU_BACKEND=gl or a newer driver may help"
-    )))
 }
 
-fn open_once(arguments: &WindowArguments, lost: &LostDevice, kept: Option<(String, Box<Document>)>) -> Result<()> {
+/// Opens the window again in a process of its own, with what was looked at: after a panic of what draws it, this one
+/// cannot.
+fn open_again(why: &str, document: Document) -> Result<()> {
+    let times: usize = env::var(REOPENED_TIMES)
+        .ok()
+        .and_then(|times| times.parse().ok())
+        .unwrap_or(0);
+    let failed = |what: String| {
+        Error::failed(format!(
+            "the graphics device was lost ({why}); {what}; WGPU_BACKEND=gl or a newer driver may help"
+        ))
+    };
+    if times >= MOST_REOPENED {
+        return Err(failed(format!("it was lost {times} times before")));
+    }
+    let folder = data_folder().unwrap_or_else(env::temp_dir);
+    std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
+    let workspace = WorkspaceFile::holding(document).write(&folder.join("recovered"))?;
+    let again = env::current_exe().and_then(|program| {
+        let mut again = Process::new(program);
+        again
+            .arg(&workspace)
+            .env(REOPENED_BECAUSE, why)
+            .env(REOPENED_TIMES, (times + 1).to_string());
+        replace_by(again)
+    });
+    match again {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed(format!(
+            "it cannot be opened again ({error}): what was looked at is in {}",
+            workspace.display()
+        ))),
+    }
+}
+
+/// Starts a program in the place of this one: the window that nothing draws any more goes with it.
+#[cfg(unix)]
+fn replace_by(mut program: Process) -> io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    Err(program.exec())
+}
+
+/// Starts a program before this one ends.
+#[cfg(not(unix))]
+fn replace_by(mut program: Process) -> io::Result<()> {
+    program.spawn().map(drop)
+}
+
+fn open_once(arguments: &WindowArguments, lost: &LostDevice) -> Result<()> {
     let mut viewport = ViewportBuilder::default()
         .with_app_id(NAME)
         .with_title(NAME)
@@ -119,7 +178,7 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice, kept: Option<(Strin
         viewport,
         ..Default::default()
     };
-    let (arguments, lost) = (arguments.clone(), lost.clone());
+    let (arguments, told) = (arguments.clone(), lost.clone());
     // A system library that is missing is met as an error or, in one place, as a panic.
     let ended = recovered(|| {
         eframe::run_native(
@@ -128,19 +187,18 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice, kept: Option<(Strin
             Box::new(move |creation| {
                 let render_state = creation.wgpu_render_state.as_ref();
                 if let Some(render_state) = render_state {
-                    lost.listen(render_state);
+                    told.listen(render_state);
                 }
                 let memory = creation
                     .storage
                     .and_then(|storage| eframe::get_value::<Memory>(storage, MEMORY_KEY))
                     .unwrap_or_default();
                 let mut app = App::new(&creation.egui_ctx, render_state, memory, &arguments)?;
-                if let Some((why, document)) = kept {
-                    app.reopen(*document);
+                if let Ok(why) = env::var(REOPENED_BECAUSE) {
                     let words = format!("The graphics device was lost ({why}): the window was opened again.");
                     app.state.messages.tell(Level::Warning, words);
                 }
-                app.lost_device = lost;
+                app.lost_device = told;
                 Ok(Box::new(app))
             }),
         )
@@ -148,6 +206,7 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice, kept: Option<(Strin
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Error::failed(format!("{}: {error}", no_window()))),
+        Err(panic) if lost.has_document() => Err(Error::failed(panic)),
         Err(_) => Err(Error::failed(no_window())),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{State, document::Document};
+use super::{State, document::Document, soundness::sound_document};
 use crate::{
     engine::{BasisChoice, PictureSource},
     error::{Error, Result},
@@ -56,7 +56,7 @@ impl WorkspaceFile {
         Self::holding(state.document.clone())
     }
 
-    fn holding(document: Document) -> Self {
+    pub fn holding(document: Document) -> Self {
         Self {
             kind: KIND.to_owned(),
             version: VERSION,
@@ -102,35 +102,18 @@ impl WorkspaceFile {
         }
         let file: Self = serde_json::from_value(value)
             .map_err(|error| failed(format!("something in it is missing or wrong: {error}")))?;
-        let mut document = file.document;
-        check(&document).map_err(failed)?;
+        let mut document = sound_document(file.document).map_err(failed)?;
         let path = absolute(path)?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         change_paths(&mut document, |path| {
-            if path.is_relative() {
-                *path = plain(&folder.join(&*path));
-            }
+            *path = if path.is_relative() {
+                plain(&folder.join(&*path))
+            } else {
+                std::path::absolute(&*path).unwrap_or_else(|_| path.clone())
+            };
         });
         Ok(OpenedWorkspace { path, document })
     }
-}
-
-/// Numbers that a person may have typed into the file.
-fn check(document: &Document) -> std::result::Result<(), String> {
-    let finite = |numbers: &[f32]| numbers.iter().all(|number| number.is_finite());
-    let display = &document.display;
-    let view = &document.view;
-    let sound = finite(&view.centre)
-        && finite(&[view.zoom, display.gamma, display.opacity, document.mask.threshold])
-        && view.zoom > 0.0
-        && display.gamma > 0.0;
-    if !sound {
-        return Err("a zoom, gamma, opacity or threshold in it is no usable number".to_owned());
-    }
-    if let Some(number) = document.selected_pin.filter(|number| document.pin(*number).is_none()) {
-        return Err(format!("pin {number} is selected in it, but there is no such pin"));
-    }
-    Ok(())
 }
 
 /// Applies a change to every path of a document.
@@ -199,6 +182,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::{super::document::PictureRef, *};
     use crate::engine::Slot;
@@ -266,6 +250,7 @@ mod tests {
             (with("/document", Value::Null), "missing or wrong"),
             (with("/document/view/zoom", 0.into()), "no usable number"),
             (with("/document/selected_pin", 4.into()), "no such pin"),
+            (with("/document/layout/root", 99.into()), "no such tile"),
         ] {
             fs::write(&path, &text).expect("it can be written");
             let error = WorkspaceFile::read(&path).expect_err(&text).to_string();

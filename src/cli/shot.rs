@@ -7,7 +7,7 @@ use super::{
     terminal,
 };
 use crate::{
-    app::{self, Action, ShotOptions},
+    app::{self, Action, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
     error::{Error, Result},
     extract::output::{check_file, check_folder},
 };
@@ -17,7 +17,9 @@ pub fn shot(arguments: &ShotArguments) -> Result<()> {
     check_file(&arguments.out)?;
     let options = options(&arguments.draw)?;
     let bar = terminal::progress("drawing");
-    app::shot(&options, &arguments.out, &mut terminal::watch(&bar))
+    let warnings = app::shot(&options, &arguments.out, &mut terminal::watch(&bar))?;
+    bar.suspend(|| tell(&warnings));
+    Ok(())
 }
 
 /// Writes every pane.
@@ -25,7 +27,13 @@ pub fn export(arguments: &ExportArguments) -> Result<()> {
     check_folder(&arguments.out)?;
     let options = options(&arguments.draw)?;
     let bar = terminal::progress("drawing");
-    app::export_workspace(&options, &arguments.out, &mut terminal::watch(&bar))
+    let warnings = app::export_workspace(&options, &arguments.out, &mut terminal::watch(&bar))?;
+    bar.suspend(|| tell(&warnings));
+    Ok(())
+}
+
+fn tell(warnings: &[String]) {
+    warnings.iter().for_each(|warning| terminal::note(warning));
 }
 
 fn options(draw: &DrawArguments) -> Result<ShotOptions> {
@@ -35,6 +43,12 @@ fn options(draw: &DrawArguments) -> Result<ShotOptions> {
         return Err(Error::usage(format!(
             "pixels per point are a number above 0, found {}",
             draw.scale
+        )));
+    }
+    if let Some(path) = draw.workspace.as_ref().filter(|path| !is_workspace(path)) {
+        return Err(Error::usage(format!(
+            "the name of a workspace ends in {WORKSPACE_EXTENSION}, found {}: rename it, or give a picture as --image",
+            path.display()
         )));
     }
     Ok(ShotOptions {

@@ -1,14 +1,16 @@
 //! A map of scores, how it is to look, and its pixels computed on the CPU: the reference of the shader, the texture
 //! path and the export.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use egui::{Pos2, Rect};
 use image::{Rgba, RgbaImage};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,6 +28,10 @@ pub struct ScoreMap {
     version: u64,
     grid: Grid,
     scores: Arc<[f32]>,
+    /// Whether every cell has a score.
+    finite: bool,
+    /// The lowest and the highest score.
+    extent: Option<[f32; 2]>,
 }
 
 impl ScoreMap {
@@ -41,10 +47,17 @@ impl ScoreMap {
                 scores.len()
             )));
         }
+        let finite = scores.iter().filter(|score| score.is_finite());
+        let extent = finite.clone().fold(None, |extent, &score| {
+            let [low, high] = extent.unwrap_or([score, score]);
+            Some([low.min(score), high.max(score)])
+        });
         Ok(Self {
             version: NEXT_VERSION.fetch_add(1, Ordering::Relaxed),
             grid,
+            finite: finite.count() == scores.len(),
             scores,
+            extent,
         })
     }
 
@@ -60,13 +73,7 @@ impl ScoreMap {
 
     /// The lowest and the highest finite score; `None` where there is none.
     pub fn extent(&self) -> Option<[f32; 2]> {
-        self.scores
-            .iter()
-            .filter(|score| score.is_finite())
-            .fold(None, |extent, &score| {
-                let [low, high] = extent.unwrap_or([score, score]);
-                Some([low.min(score), high.max(score)])
-            })
+        self.extent
     }
 
     /// The score shown at a place of the map; `None` outside it and where the score of the cell is not finite.
@@ -165,33 +172,139 @@ pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, uv: Rect, size_px: [u32
     let Some(placement) = Placement::of_image([width as usize, height as usize], uv) else {
         return RgbaImage::new(width, height);
     };
-    let colours = pixel_colours(map, style, &placement, [0..width as i32, 0..height as i32]);
+    let block = [0..width as i32, 0..height as i32];
+    let opaque = |[red, green, blue]: [u8; 3]| Rgba([red, green, blue, alpha]);
+    let colours = pixel_colours(map, style, &placement, block, Rgba([0; 4]), opaque);
     let mut image = RgbaImage::new(width, height);
     for (pixel, colour) in image.pixels_mut().zip(colours) {
-        if let Some([red, green, blue]) = colour {
-            *pixel = Rgba([red, green, blue, alpha]);
-        }
+        *pixel = colour;
     }
     image
 }
 
-/// The colours of a block of pixels (columns, rows), row by row; `None` where nothing is to be drawn.
-pub(super) fn pixel_colours(
+/// The colours of a block of pixels (columns, rows), row by row: `colour` of those of the table, `empty` where nothing
+/// is to be drawn.
+///
+/// On the calling thread alone: the interface's thread must not wait for a pool that a model computes on.
+pub(super) fn pixel_colours<T: Copy>(
     map: &ScoreMap,
     style: &ScoreStyle,
     placement: &Placement,
-    [columns, rows]: [std::ops::Range<i32>; 2],
-) -> Vec<Option<[u8; 3]>> {
+    [columns, rows]: [Range<i32>; 2],
+    empty: T,
+    colour: impl Fn([u8; 3]) -> T,
+) -> Vec<T> {
     let scale = Scale::new(style.range, style.gamma);
-    let table = style.map.table();
-    rows.into_par_iter()
-        .flat_map_iter(|row| {
-            columns.clone().map(move |column| {
-                let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation)?;
-                Some(table[scale.index(score)])
-            })
+    let table = style.map.table().map(colour);
+    let coloured = |score: f32| {
+        if score.is_nan() {
+            empty
+        } else {
+            table[scale.index(score)]
+        }
+    };
+    // Cells without a score need a look at each neighbour of each pixel.
+    if map.finite {
+        let mut blend = Blend::new(map, style.interpolation, placement, columns);
+        let mut colours = Vec::with_capacity(rows.len() * blend.width);
+        for row in rows {
+            let end = colours.len() + blend.width;
+            if blend.begin_line(map, placement, row) {
+                colours.resize(colours.len() + blend.before, empty);
+                colours.extend(blend.scores().map(|score| table[scale.index(score)]));
+            }
+            colours.resize(end, empty);
+        }
+        return colours;
+    }
+    rows.flat_map(|row| {
+        columns.clone().map(move |column| {
+            let score = map.score_at(placement.uv_of_pixel(column, row), style.interpolation);
+            score.unwrap_or(f32::NAN)
         })
-        .collect()
+    })
+    .map(coloured)
+    .collect()
+}
+
+/// Two neighbouring cells along an axis, and the share of the second.
+#[derive(Clone, Copy)]
+struct Between {
+    low: usize,
+    high: usize,
+    share: f32,
+}
+
+/// What every line of a block of pixels needs of its columns, the same for all lines, and the cells of one line.
+struct Blend {
+    interpolation: Interpolation,
+    first_column: i32,
+    /// Pixels of a line.
+    width: usize,
+    /// Those before the first one inside of the map.
+    before: usize,
+    /// The cells around each pixel inside of the map.
+    columns: Vec<Between>,
+    /// The scores of a row of cells, between two rows where the line is.
+    cells: Vec<f32>,
+}
+
+impl Blend {
+    fn new(map: &ScoreMap, interpolation: Interpolation, placement: &Placement, columns: Range<i32>) -> Self {
+        let along = |column| between(placement.uv_of_pixel(column, 0).x, map.grid.width, interpolation);
+        Self {
+            interpolation,
+            first_column: columns.start,
+            width: columns.len(),
+            before: columns.clone().take_while(|column| along(*column).is_none()).count(),
+            columns: columns.filter_map(along).collect(),
+            cells: Vec::with_capacity(map.grid.width),
+        }
+    }
+
+    /// Goes to a line of pixels; whether it lies inside of the map.
+    fn begin_line(&mut self, map: &ScoreMap, placement: &Placement, row: i32) -> bool {
+        let v = placement.uv_of_pixel(self.first_column, row).y;
+        let Some(Between { low, high, share }) = between(v, map.grid.height, self.interpolation) else {
+            return false;
+        };
+        let cells = |row: usize| {
+            let start = map.grid.index(row, 0);
+            &map.scores[start..start + map.grid.width]
+        };
+        self.cells.clear();
+        let pairs = cells(low).iter().zip(cells(high));
+        self.cells
+            .extend(pairs.map(|(upper, lower)| (1.0 - share) * upper + share * lower));
+        true
+    }
+
+    /// The scores of the pixels of the line that lie inside of the map.
+    fn scores(&self) -> impl Iterator<Item = f32> + '_ {
+        self.columns
+            .iter()
+            .map(|Between { low, high, share }| (1.0 - share) * self.cells[*low] + share * self.cells[*high])
+    }
+}
+
+/// The cells around a place along an axis of `count` cells, whose ends repeat; none outside of the map.
+fn between(place: f32, count: usize, interpolation: Interpolation) -> Option<Between> {
+    if !(0.0..1.0).contains(&place) {
+        return None;
+    }
+    let place = place * count as f32;
+    // A conversion from float ends at 0.
+    let cell = |index: f32| (index as usize).min(count - 1);
+    if interpolation == Interpolation::Nearest {
+        let (low, high) = (cell(place), cell(place));
+        return Some(Between { low, high, share: 0.0 });
+    }
+    let first = (place - 0.5).floor();
+    Some(Between {
+        low: cell(first),
+        high: cell(first + 1.0),
+        share: place - 0.5 - first,
+    })
 }
 
 #[cfg(test)]
@@ -235,6 +348,33 @@ mod tests {
         }
         assert_eq!(holed.extent(), Some([2.0, 4.0]));
         assert_eq!(map(1, 1, &[f32::NAN]).extent(), None);
+    }
+
+    #[test]
+    fn lines_have_the_scores_of_single_places() {
+        let ramp = map(3, 4, &[0.0, 1.0, 5.0, 2.0, 3.0, -2.0, 0.5, 0.25, 9.0, 4.0, -7.0, 6.0]);
+        for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
+            let part = Rect::from_min_max(pos2(-0.1, 0.05), pos2(1.2, 0.9));
+            let placement = Placement::of_image([53, 37], part);
+            #[allow(clippy::expect_used)]
+            let placement = placement.expect("there is something to draw");
+            let style = ScoreStyle {
+                range: [-7.0, 9.0],
+                interpolation,
+                ..ScoreStyle::default()
+            };
+            let colours = pixel_colours(&ramp, &style, &placement, [0..53, 0..37], None, Some);
+            for (index, colour) in colours.into_iter().enumerate() {
+                let uv = placement.uv_of_pixel((index % 53) as i32, (index / 53) as i32);
+                let score = ramp.score_at(uv, interpolation);
+                let expected = score.and_then(|score| style.map.colour(score, style.range, style.gamma));
+                let near = |a: u8, b: u8| a.abs_diff(b) <= 2;
+                match (colour, expected) {
+                    (Some(a), Some(b)) => assert!(a.into_iter().zip(b).all(|(a, b)| near(a, b)), "{a:?} {b:?}"),
+                    (a, b) => assert_eq!(a, b),
+                }
+            }
+        }
     }
 
     #[test]

@@ -254,15 +254,9 @@ fn paint_texture(
 
 impl TexturePixels {
     fn render(&self, map: &ScoreMap) -> ColorImage {
-        let colours = pixel_colours(map, &self.style, &self.placement, self.visible_px.clone());
-        let pixels = colours
-            .into_iter()
-            .map(|colour| {
-                colour.map_or(Color32::TRANSPARENT, |[red, green, blue]| {
-                    Color32::from_rgb(red, green, blue)
-                })
-            })
-            .collect();
+        let opaque = |[red, green, blue]: [u8; 3]| Color32::from_rgb(red, green, blue);
+        let block = self.visible_px.clone();
+        let pixels = pixel_colours(map, &self.style, &self.placement, block, Color32::TRANSPARENT, opaque);
         ColorImage::new(self.visible_px.clone().map(|pixels| pixels.len()), pixels)
     }
 }

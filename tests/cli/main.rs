@@ -8,4 +8,5 @@ mod extract;
 mod layers;
 mod matching;
 mod pca;
+mod shot;
 mod tensors;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     ffi::OsStr,
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
@@ -31,6 +32,8 @@ pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_featscope"));
     command
         .env("HF_HUB_CACHE", "/nonexistent/no-models-here")
+        // Without it, Mesa says so on standard error.
+        .env("XDG_RUNTIME_DIR", env::temp_dir())
         .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null());
     command

@@ -9,7 +9,7 @@ use std::{
 
 use egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Rect, Theme, TouchPhase, Vec2,
-    ViewportId, pos2, vec2,
+    ViewportId, emath::GuiRounding as _, pos2, vec2,
 };
 use egui_kittest::{
     Harness, Node,

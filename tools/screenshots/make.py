@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Draws every view of the window into assets/screenshots/, without a display.
+
+    cargo build --release && tools/screenshots/make.py
+
+Each view is a workspace made from the one in base.featscope.json, a size, a theme and what is done by name.
+"""
+
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+OUT = ROOT / "assets" / "screenshots"
+PROGRAM = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "target" / "release" / "featscope"
+BASE = json.loads((HERE / "base.featscope.json").read_text())
+
+
+def workspace(**changes):
+    made = copy.deepcopy(BASE)
+    made["document"].update(changes)
+    return made
+
+
+def pin(number, slot, x, y):
+    return {"number": number, "slot": slot, "at": {"point": [x, y]}}
+
+
+def pictures(**names):
+    return {slot: {"source": {"Sample": name}, "fingerprint": None} for slot, name in names.items()}
+
+
+EAR = pin(1, "A", 62, 62)
+EYE = pin(2, "A", 78, 128)
+NOSE = pin(3, "A", 128, 150)
+MANY = pictures(A="noto-cat-face", B="fluent-dog-face", C="noto-fox", D="noto-tiger-face")
+ZOOMED = {"centre": [0.3, 0.5], "zoom": 14.0}
+
+VIEWS = {
+    "start": (workspace(pins=[EAR], selected_pin=1), []),
+    "light": (workspace(pins=[EAR], selected_pin=1), ["--theme", "light"]),
+    "pins": (workspace(pins=[EAR, EYE, NOSE], selected_pin=2), []),
+    "targets": (
+        workspace(pictures=MANY, pins=[EAR, NOSE], selected_pin=1),
+        ["--do", "Standard layout"],
+    ),
+    "cells": (
+        workspace(pins=[EYE], selected_pin=2, view=ZOOMED),
+        ["--do", "Cell grid", "--do", "New heat map pane"],
+    ),
+    "channels": (workspace(), ["--do", "New channel pane", "--do", "Settings and layers"]),
+    "mask": (workspace(), ["--do", "Foreground mask", "--theme", "light"]),
+    "palette": (workspace(), ["--do", "Command palette"]),
+    "keys": (workspace(), ["--do", "Keys"]),
+    "log": (workspace(), ["--do", "Log"]),
+    "frame-times": (workspace(), ["--do", "Frame times"]),
+    "small": (workspace(pins=[EAR], selected_pin=1), ["--size", "900x600"]),
+    "large": (workspace(pins=[EAR], selected_pin=1), ["--size", "1920x1080", "--scale", "2"]),
+    "empty": (workspace(pictures={}, pins=[]), ["--do", "Standard layout"]),
+}
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (made, options) in VIEWS.items():
+            path = Path(folder) / f"{name}.featscope.json"
+            path.write_text(json.dumps(made))
+            command = [PROGRAM, "shot", "--workspace", path, *options, "--out", OUT / f"{name}.png"]
+            subprocess.run(command, check=True)
+            print(OUT / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
