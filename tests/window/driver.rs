@@ -126,7 +126,7 @@ impl Opening {
             theme,
             folder,
         } = self;
-        let pasted = folder.path().join("pasted");
+        let own = folder.path().to_owned();
         let bell = Arc::new(Bell::default());
         let (rung, mut fake) = (Arc::clone(&bell), None);
         let harness = Harness::builder()
@@ -147,7 +147,7 @@ impl Opening {
                 fake = Some(started);
                 let render_state = creation.wgpu_render_state.as_ref();
                 let mut app = App::with_engine(context, render_state, engine, memory, &arguments);
-                app.keep_to(pasted);
+                app.keep_to(own);
                 app
             });
         Window {

@@ -3,6 +3,8 @@
 //! device (Mesa's lavapipe, package mesa-vulkan-drivers) serves.
 #![allow(clippy::expect_used, missing_docs)]
 
+mod access;
+mod arrival;
 mod calm;
 mod channels;
 mod commands;
@@ -12,6 +14,7 @@ mod fake;
 mod model;
 mod panes;
 mod pca;
+mod pictures;
 mod queries;
 mod undo;
 mod workspace;

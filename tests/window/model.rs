@@ -193,7 +193,7 @@ impl FakeModel {
             t_ran: settings.t,
             signal: (1.0 - share).sqrt(),
             noise: share.sqrt(),
-            noise_fraction: share,
+            noise_fraction: share.sqrt() / ((1.0 - share).sqrt() + share.sqrt()),
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
             pictures: vec![FramedPicture { path, framing }],

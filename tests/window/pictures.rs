@@ -1,0 +1,50 @@
+//! Pictures of the whole window, compared with those of before. `UPDATE_SNAPSHOTS=1` writes them anew.
+
+use egui::{Theme, Vec2, vec2};
+use featscope::{
+    app::{Action, Command, Memory},
+    engine::{QueryAt, Slot},
+};
+
+use super::driver::Opening;
+
+const SMALL: Vec2 = vec2(900.0, 600.0);
+const LARGE: Vec2 = vec2(1400.0, 900.0);
+
+/// The settled window with a pin.
+fn compare(name: &str, size: Vec2, theme: Theme) {
+    let opening = Opening {
+        size,
+        theme,
+        memory: Memory {
+            theme: theme.into(),
+            ..Memory::default()
+        },
+        ..Opening::of_columns(2)
+    };
+    let mut window = opening.settled();
+    window.apply(Command::AddPin(Slot::A, QueryAt::Point([44.0, 60.0])));
+    window.settle();
+    assert!(window.state().can(Action::CopyMatches));
+    window.harness.snapshot(name);
+}
+
+#[test]
+fn small_and_dark() {
+    compare("window-small-dark", SMALL, Theme::Dark);
+}
+
+#[test]
+fn small_and_light() {
+    compare("window-small-light", SMALL, Theme::Light);
+}
+
+#[test]
+fn large_and_dark() {
+    compare("window-large-dark", LARGE, Theme::Dark);
+}
+
+#[test]
+fn large_and_light() {
+    compare("window-large-light", LARGE, Theme::Light);
+}
