@@ -236,14 +236,19 @@ impl Action {
     }
 }
 
+/// Whether many keyboards need Shift to type a key. Its release is often told as that of the key without Shift, so
+/// that it seems to be held and the next press to be a repetition.
+pub fn is_typed_with_shift(key: Key) -> bool {
+    matches!(key, Key::Questionmark | Key::Plus)
+}
+
 /// Whether a key press is a shortcut. Keys that themselves need Shift on many keyboards are taken with or without it.
 pub fn is_pressed(shortcut: &KeyboardShortcut, key: Key, modifiers: Modifiers) -> bool {
-    let typed_with_shift = matches!(key, Key::Questionmark | Key::Plus);
     let wanted = shortcut.modifiers;
     key == shortcut.logical_key
         && wanted.command == modifiers.command
         && wanted.alt == modifiers.alt
-        && (typed_with_shift || wanted.shift == modifiers.shift)
+        && (is_typed_with_shift(key) || wanted.shift == modifiers.shift)
         // On a Mac, Ctrl is another key than ⌘.
         && (modifiers.command || !modifiers.ctrl)
 }

@@ -6,7 +6,7 @@ use egui::{Context, Event, Key, Modifiers, Popup};
 
 use super::{
     Action, App, Command, Hold,
-    action::is_pressed,
+    action::{is_pressed, is_typed_with_shift},
     later::{Later, background},
     start,
 };
@@ -73,6 +73,7 @@ impl App {
             return;
         }
         // Held actions follow the key itself; a toggle that repeats would flicker.
+        let repeat = repeat && !is_typed_with_shift(key);
         if action.is_held() || (repeat && self.state.is_on(action).is_some()) || !self.state.can(action) {
             return;
         }

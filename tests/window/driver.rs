@@ -9,7 +9,7 @@ use std::{
 
 use egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Rect, Theme, TouchPhase, Vec2,
-    ViewportId, emath::GuiRounding as _, pos2, vec2,
+    ViewportId, pos2, vec2,
 };
 use egui_kittest::{
     Harness, Node,
@@ -190,11 +190,6 @@ impl Window {
 
     pub fn document(&self) -> &Document {
         &self.state().document
-    }
-
-    /// A folder of its own.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Its folder, for another window.
@@ -556,12 +551,6 @@ impl Window {
     /// A picture of the window as it is.
     pub fn render(&mut self) -> RgbaImage {
         self.harness.render().expect("a device that draws")
-    }
-
-    /// Writes a picture of the window as it is, for whoever wants to look at it.
-    pub fn keep_picture(&mut self, name: &str) {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("window-{name}.png"));
-        self.render().save(path).expect("a folder for pictures");
     }
 
     /// The pixels of a pane.

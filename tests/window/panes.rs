@@ -18,7 +18,7 @@ use super::{
 const C: usize = 2;
 
 /// What holds a pane.
-fn container<'a>(window: &'a Window, kind: PaneKind, slot: Slot) -> &'a Container {
+fn container(window: &Window, kind: PaneKind, slot: Slot) -> &Container {
     let tiles = &window.document().layout.tiles;
     let parent = tiles.parent_of(window.tile(kind, slot)).expect("panes stand in tabs");
     match tiles.get(parent) {

@@ -22,12 +22,14 @@ fn view(window: &Window, slot: Slot) -> PcaView {
     (**view).clone()
 }
 
+type Change = fn(&mut PcaSettings);
+
 #[test]
 fn every_setting_is_asked_for_and_seen() {
     let mut window = Window::settled();
     let plain = window.document().pca.clone();
     let mut seen = vec![(view(&window, Slot::B).rgb, window.pixels(PaneKind::Pca, Slot::B))];
-    let changes: [(&str, fn(&mut PcaSettings)); 9] = [
+    let changes: [(&str, Change); 9] = [
         ("each alone", |pca| pca.basis = BasisChoice::Each),
         ("of A", |pca| pca.basis = BasisChoice::Of(Slot::A)),
         ("not centred", |pca| pca.options.centre = false),

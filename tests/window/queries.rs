@@ -330,11 +330,11 @@ fn matches_are_copied_and_saved_with_their_pixels() -> TestResult {
     let found = best(&window, 1, Slot::B);
     window.act(Action::CopyMatches);
     let copied = window.harness.output().platform_output.commands.iter();
-    let copied = copied.filter_map(|command| match command {
+    let mut copied = copied.filter_map(|command| match command {
         OutputCommand::CopyText(text) => Some(text.clone()),
         _ => None,
     });
-    let table = copied.last().ok_or("a table was copied")?;
+    let table = copied.next_back().ok_or("a table was copied")?;
     window.settle();
     window.assert_says("Pins and matches copied");
 

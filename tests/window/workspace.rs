@@ -365,7 +365,7 @@ fn recent_files_theme_and_arrangement_are_remembered() -> TestResult {
     eframe::App::save(window.harness.state_mut(), &mut storage);
     let memory: Memory = eframe::get_value(&storage, "memory").ok_or("it is remembered")?;
     assert_eq!(memory.models, ["fake-small", "fake"]);
-    assert_eq!(memory.workspaces, [workspace.clone()]);
+    assert_eq!(memory.workspaces, std::slice::from_ref(&workspace));
     let mut pictures = memory.pictures.clone();
     pictures.sort();
     assert_eq!(pictures, [window.path("columns-a.png"), window.path("columns-b.png")]);
