@@ -80,6 +80,8 @@ pub fn action_ui(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<
         Some(mut on) => {
             let line = ui.horizontal(|ui| {
                 let response = ui.checkbox(&mut on, action.name());
+                let name = format!("{} {key}", action.name());
+                response.widget_info(|| WidgetInfo::selected(Role::CheckBox, ui.is_enabled(), on, &name));
                 let right = egui::Layout::right_to_left(egui::Align::Center);
                 ui.with_layout(right, |ui| ui.weak(key));
                 response
