@@ -98,13 +98,18 @@ class Sampler:
         animals = [number for number, entry in enumerate(index) if entry["category"] == "animals"]
         self.animals = torch.tensor(animals, device=pictures.device)
 
-    def batch(self, n):
-        """(n, 3, SIDE, SIDE) in [-1, 1]. The last SCENES of it are scenes of two animals."""
+    def batch(self, n, points=0):
+        """(n, 3, SIDE, SIDE) in [-1, 1]. The last SCENES of it are scenes of two animals.
+
+        With `points`, the first 2m pictures are two views of m drawings, first all first views, and (2, m, points, 2)
+        tells where that many places of each drawing lie in both, in [-1, 1] where they are inside."""
         device = self.pictures.device
         # A fraction of a scene is one by chance, so that small batches have their share.
         scenes = min(n, int(n * SCENES + torch.rand(()).item()))
         single = n - scenes
-        chosen = torch.multinomial(self.weights, single, replacement=True)
+        twice = single // 2 if points else 0
+        chosen = torch.multinomial(self.weights, single - twice, replacement=True)
+        chosen = torch.cat([chosen[:twice], chosen])
         pairs = self.animals[torch.randint(len(self.animals), (2 * scenes,), device=device)]
         chosen = torch.cat([chosen, pairs])
         total = len(chosen)
@@ -116,15 +121,29 @@ class Sampler:
             angle = uniform(0, 2 * math.pi, scenes, device=device)
             apart = torch.stack([angle.cos(), angle.sin()], -1) * uniform(0.42, 0.55, scenes, 1, device=device)
             shift[single:] = 0.5 * shift[single:] + torch.cat([apart, -apart])
+        flip = torch.where(torch.rand(total, device=device) < 0.5, 1.0, -1.0)
+        # Left stays left between two views.
+        flip[:twice] = flip[twice : 2 * twice]
         theta = affine(
             uniform(-math.pi / 12, math.pi / 12, total, device=device),
             scale,
             uniform(-0.12, 0.12, total, device=device),
-            torch.where(torch.rand(total, device=device) < 0.5, 1.0, -1.0),
+            flip,
             shift,
         )
-        layers = jitter(draw(self.pictures[chosen], theta))
+        drawings = self.pictures[chosen]
+        layers = jitter(draw(drawings, theta))
         canvas = backgrounds(self.pictures, n)
         canvas = torch.cat([canvas[:single], over(layers[single : single + scenes], canvas[single:])])
         out = over(torch.cat([layers[:single], layers[single + scenes :]]), canvas)
-        return out.clamp(0, 1) * 2 - 1
+        out = out.clamp(0, 1) * 2 - 1
+        if not points:
+            return out
+        # Places on the drawing, by its alpha.
+        cells = F.avg_pool2d(drawings[:twice, 3:].float(), 4)[:, 0]
+        side = cells.shape[-1]
+        cell = torch.multinomial(cells.flatten(1) + 1e-3, points, replacement=True)
+        places = torch.stack([cell % side, cell // side], -1) + torch.rand(twice, points, 2, device=device)
+        places = places / side * 2 - 1
+        both = theta[: 2 * twice].reshape(2, twice, 2, 3)
+        return out, torch.linalg.solve(both[..., :2], (places - both[:, :, None, :, 2]).mT).mT

@@ -30,6 +30,10 @@ WARMUP_STEPS = 200
 EMA_POWER = 10
 # Loss weight min(1/noise², this).
 HEAVIEST = 6.0
+# Of --agree: places per drawing, the softmax's temperature, and how wide the right answer is, in halves of a side.
+POINTS = 32
+TEMPERATURE = 0.07
+WIDTH = 0.06
 STOP = False
 
 
@@ -48,6 +52,8 @@ def arguments():
     parser.add_argument("--rate", type=float, help="learning rate")
     parser.add_argument("--batch", type=int, help="pictures per step, over all processes")
     parser.add_argument("--processes", type=int, help="on the CPU, of one thread each")
+    parser.add_argument("--agree", type=float, default=0.0, help="weight of the agreement of two views (see README.md)")
+    parser.add_argument("--agree-block", type=int, default=11, help="the block b1, b2, … whose output shall agree")
     parser.add_argument("--log-every", type=float, default=60)
     return parser.parse_args()
 
@@ -60,11 +66,39 @@ def open_pictures(folder, device):
     return Sampler(torch.from_numpy(pictures).to(device), [index[number] for number in chosen])
 
 
-def step_loss(net, x, t, abar):
+def denoising_loss(net, x, t, abar, tap=None):
     signal_share, noise_share = abar[t].sqrt()[:, None, None, None], (1 - abar[t]).sqrt()[:, None, None, None]
-    predicted = net(signal_share * x + noise_share * torch.randn_like(x), t)
+    predicted = net(signal_share * x + noise_share * torch.randn_like(x), t, tap)
     error = (predicted.float() - x).square().mean((1, 2, 3))
     return (error * (1 / (1 - abar[t])).clamp(max=HEAVIEST)).mean(), error.detach()
+
+
+def tapped(net, x, t, abar, wanted):
+    """The loss, and the output of block `wanted`."""
+    found = []
+    loss = denoising_loss(net, x, t, abar, lambda number, activation: found.append(activation) if number == wanted else None)
+    return loss, found[0]
+
+
+def agreement_loss(maps, places, weight):
+    """How badly each place of a first view (m, C, h, w) is found in the second among all positions, and the other way.
+
+    `maps` holds first the m first views and then the m second ones; `weight`: of each picture."""
+    m = places.shape[1]
+    maps = F.normalize(maps[: 2 * m].float(), dim=1)
+    height, width = maps.shape[-2:]
+    x = (torch.arange(width, device=maps.device) + 0.5) / width * 2 - 1
+    y = (torch.arange(height, device=maps.device) + 0.5) / height * 2 - 1
+    positions = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1).reshape(-1, 2)
+    places = places.flatten(0, 1)
+    other = places.roll(m, 0)
+    wanted = F.normalize(F.grid_sample(maps, places[:, None], align_corners=False)[:, :, 0], dim=1)
+    likeness = wanted.mT @ maps.roll(m, 0).flatten(2) / TEMPERATURE
+    right = (-torch.cdist(other, positions).square() / (2 * WIDTH**2)).softmax(-1)
+    missed = -(right * likeness.log_softmax(-1)).sum(-1)
+    visible = ((places.abs() < 1) & (other.abs() < 1)).all(-1)
+    weight = visible * (weight[: 2 * m] * weight[: 2 * m].roll(m, 0))[:, None]
+    return (missed * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
 def save(path, state):
@@ -180,21 +214,26 @@ def train(rank, world, args):
         millions = sum(parameter.numel() for parameter in net.parameters()) / 1e6
         say(f"{device}, {world} processes, {millions:.2f} M parameters, {pictures} pictures seen so far")
     saved = logged = time.monotonic()
-    logged_pictures, losses, bands = pictures, [], []
+    logged_pictures, losses, bands, aparts = pictures, [], [], []
     while not agreed(STOP or spent() >= 1, world):
         now = spent()
         warm = min(1.0, (steps - first_step + 1) / WARMUP_STEPS)
         fall = min(1.0, (1 - now) / args.decay) if args.decay else 1.0
         for group in optimizer.param_groups:
             group["lr"] = rate * warm * fall
-        x = sampler.batch(share)
+        x, places = sampler.batch(share, POINTS) if args.agree else (sampler.batch(share), None)
         if cuda:
             x = x.contiguous(memory_format=torch.channels_last)
         # One t in each of as many equal parts of the range as there are pictures.
         part = torch.randperm(share, device=device) * world + rank
         t = ((part + torch.rand(share, device=device)) / (share * world) * len(abar)).long()
         with cast:
-            loss, error = step_loss(run, x, t, abar)
+            if args.agree:
+                (loss, error), maps = tapped(run, x, t, abar, args.agree_block)
+                apart = agreement_loss(maps, places, abar[t])
+                loss = loss + args.agree * apart
+            else:
+                loss, error = denoising_loss(run, x, t, abar)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if world > 1:
@@ -209,15 +248,18 @@ def train(rank, world, args):
             torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - max(0.0, keep))
         if rank == 0:
             losses.append(loss.detach())
+            if args.agree:
+                aparts.append(apart.detach())
             bands.append(torch.stack([error[(t >= low) & (t < low + 250)].mean() for low in range(0, 1000, 250)]))
             if time.monotonic() - logged >= args.log_every:
                 pace = (pictures - logged_pictures) / (time.monotonic() - logged)
+                views = f"agreement {torch.stack(aparts).mean().item():.3f}, " if aparts else ""
                 by_band = " ".join(f"{value:.4f}" for value in torch.stack(bands).nanmean(0).tolist())
                 say(
                     f"{elapsed() / 60:.1f} min, {pictures} pictures, {pace:.1f}/s, loss {torch.stack(losses).mean().item():.4f}, "
-                    f"error by quarter of t {by_band}, rate {optimizer.param_groups[0]['lr']:.2e}"
+                    f"{views}error by quarter of t {by_band}, rate {optimizer.param_groups[0]['lr']:.2e}"
                 )
-                logged, logged_pictures, losses, bands = time.monotonic(), pictures, [], []
+                logged, logged_pictures, losses, bands, aparts = time.monotonic(), pictures, [], [], []
             if time.monotonic() - saved >= CHECKPOINT_SECONDS:
                 checkpoint()
                 saved = time.monotonic()
