@@ -168,20 +168,17 @@ class Network:
 
     @torch.no_grad()
     def __call__(self, pictures):
-        sums = {}
-
-        def tap(number, activation):
-            if number in self.blocks:
-                sums[number] = sums.get(number, 0) + activation.float()
-
+        sums = [0] * len(self.blocks)
         pictures = pictures.to(self.device)
         steps = torch.full((len(pictures),), self.t, device=self.device)
         # The same noises for every picture, and for every t and network.
         generator = torch.Generator().manual_seed(0)
         for _ in range(self.noises):
             noise = torch.randn(1, *pictures.shape[1:], generator=generator).to(self.device)
-            self.net(self.abar**0.5 * pictures + (1 - self.abar) ** 0.5 * noise, steps, tap)
-        return {number: total.cpu() for number, total in sums.items()}
+            noisy = self.abar**0.5 * pictures + (1 - self.abar) ** 0.5 * noise
+            found = self.net(noisy, steps, self.blocks)[1]
+            sums = [total + activation.float().cpu() for total, activation in zip(sums, found)]
+        return dict(zip(self.blocks, sums))
 
 
 def score(features, pairs, chunk=32):
@@ -263,7 +260,7 @@ def main():
     def network(name, net):
         net = net.to(device)
         first = len(net.input_blocks) - 1
-        blocks = list(range(first, len(net.blocks()) + 1))
+        blocks = tuple(range(first, len(net.blocks()) + 1))
         grid = {}
         for t in args.t:
             features = Network(net, t, args.dev_noises, blocks, device)
@@ -272,7 +269,7 @@ def main():
             best = max(blocks, key=lambda block: grid[block, t][0])
             print(f"… {name}, development, t {t}: b{best} {grid[best, t][0]:.3f}", flush=True)
         block, t = max(grid, key=lambda key: grid[key][0])
-        measure(name, Network(net, t, args.noises, [block], device), block)
+        measure(name, Network(net, t, args.noises, (block,), device), block)
         results[name].update(
             block=block, t=t, development={f"b{b} t{t}": round(entry[0], 4) for (b, t), entry in grid.items()}
         )

@@ -141,24 +141,24 @@ class Adm(nn.Module):
         """b1, b2, … in the program's numbering."""
         return [*self.input_blocks, self.middle_block, *self.output_blocks]
 
-    def forward(self, x_t, t, tap=None):
-        """Predicts the clean picture. `tap(b, activation)` is called with every block's output."""
+    def forward(self, x_t, t, wanted=()):
+        """Predicts the clean picture, and lists the outputs of the `wanted` blocks b1, b2, …"""
         half = self.config["num_channels"] // 2
         rates = torch.exp(-math.log(10000) * torch.arange(half, device=t.device) / half)
         angles = t.float()[:, None] * rates
         # Every resnet begins with a SiLU of its own.
         time = self.time_embed(torch.cat([angles.cos(), angles.sin()], 1))
         h = F.pixel_unshuffle(x_t, self.patch)
-        kept = []
+        kept, found = [], []
         for number, block in enumerate(self.blocks(), 1):
             if number > len(self.input_blocks) + 1:
                 h = torch.cat([h, kept.pop()], 1)
             h = block(h, time)
             if number <= len(self.input_blocks):
                 kept.append(h)
-            if tap:
-                tap(number, h)
-        return F.pixel_shuffle(self.out(h), self.patch)
+            if number in wanted:
+                found.append(h)
+        return F.pixel_shuffle(self.out(h), self.patch), found
 
 
 def abar_table(steps=1000):

@@ -66,18 +66,12 @@ def open_pictures(folder, device):
     return Sampler(torch.from_numpy(pictures).to(device), [index[number] for number in chosen])
 
 
-def denoising_loss(net, x, t, abar, tap=None):
+def denoising_loss(net, x, t, abar, wanted=()):
+    """The loss, the error of each picture, and the outputs of the `wanted` blocks."""
     signal_share, noise_share = abar[t].sqrt()[:, None, None, None], (1 - abar[t]).sqrt()[:, None, None, None]
-    predicted = net(signal_share * x + noise_share * torch.randn_like(x), t, tap)
+    predicted, found = net(signal_share * x + noise_share * torch.randn_like(x), t, wanted)
     error = (predicted.float() - x).square().mean((1, 2, 3))
-    return (error * (1 / (1 - abar[t])).clamp(max=HEAVIEST)).mean(), error.detach()
-
-
-def tapped(net, x, t, abar, wanted):
-    """The loss, and the output of block `wanted`."""
-    found = []
-    loss = denoising_loss(net, x, t, abar, lambda number, activation: found.append(activation) if number == wanted else None)
-    return loss, found[0]
+    return (error * (1 / (1 - abar[t])).clamp(max=HEAVIEST)).mean(), error.detach(), found
 
 
 def agreement_loss(maps, places, weight):
@@ -228,12 +222,10 @@ def train(rank, world, args):
         part = torch.randperm(share, device=device) * world + rank
         t = ((part + torch.rand(share, device=device)) / (share * world) * len(abar)).long()
         with cast:
-            if args.agree:
-                (loss, error), maps = tapped(run, x, t, abar, args.agree_block)
-                apart = agreement_loss(maps, places, abar[t])
-                loss = loss + args.agree * apart
-            else:
-                loss, error = denoising_loss(run, x, t, abar)
+            loss, error, found = denoising_loss(run, x, t, abar, (args.agree_block,) if args.agree else ())
+        if args.agree:
+            apart = agreement_loss(found[0], places, abar[t])
+            loss = loss + args.agree * apart
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if world > 1:
@@ -250,7 +242,8 @@ def train(rank, world, args):
             losses.append(loss.detach())
             if args.agree:
                 aparts.append(apart.detach())
-            bands.append(torch.stack([error[(t >= low) & (t < low + 250)].mean() for low in range(0, 1000, 250)]))
+            quarters = F.one_hot(t // 250, 4)
+            bands.append((error[:, None] * quarters).sum(0) / quarters.sum(0))
             if time.monotonic() - logged >= args.log_every:
                 pace = (pictures - logged_pictures) / (time.monotonic() - logged)
                 views = f"agreement {torch.stack(aparts).mean().item():.3f}, " if aparts else ""
