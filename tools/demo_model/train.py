@@ -10,10 +10,13 @@ Writes `checkpoint.pt` every minute, whole or not at all, and a line of `train.l
 import argparse
 import contextlib
 import copy
+import datetime
 import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -55,6 +58,8 @@ def arguments():
     parser.add_argument("--agree", type=float, default=0.0, help="weight of the agreement of two views (see README.md)")
     parser.add_argument("--agree-block", type=int, default=11, help="the block b1, b2, … whose output shall agree")
     parser.add_argument("--log-every", type=float, default=60)
+    parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--meeting", type=pathlib.Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -130,7 +135,10 @@ def train(rank, world, args):
         torch.set_num_threads(1)
     if world > 1:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        dist.init_process_group("gloo", init_method=f"file://{args.meeting}", rank=rank, world_size=world)
+        # A process that is paused for hours is not lost.
+        patience = datetime.timedelta(days=1)
+        meeting = f"file://{args.meeting.resolve()}"
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=patience)
     signal.signal(signal.SIGTERM, stop_soon)
     signal.signal(signal.SIGINT, stop_soon)
     size = args.size or ("large" if cuda else "small")
@@ -272,13 +280,20 @@ def main():
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     world = 1 if torch.cuda.is_available() else (args.processes or min(2, os.cpu_count() or 1))
-    if world == 1:
-        train(0, 1, args)
+    if args.rank:
+        train(args.rank, world, args)
         return
     args.meeting = args.out / f"meeting-{os.getpid()}"
+    # The others are this command with a rank.
+    more = [sys.executable, *sys.argv, "--meeting", args.meeting, "--rank"]
+    others = [subprocess.Popen([*more, str(rank)]) for rank in range(1, world)]
     try:
-        torch.multiprocessing.spawn(train, (world, args), nprocs=world)
+        train(0, world, args)
+        for other in others:
+            other.wait()
     finally:
+        for other in others:
+            other.kill()
         args.meeting.unlink(missing_ok=True)
 
 
