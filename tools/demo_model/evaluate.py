@@ -210,6 +210,21 @@ def value(scores, block):
     return sum(scores[test][block][f"pck@{CHOSEN_BY[test]:.2f}"] for test in TESTS) / len(TESTS)
 
 
+HEADER = """| features | block, t | warp @.10 | @.15 | cross same @.10 | @.15 | swap | cross other @.10 | @.15 | swap |
+|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def line_of(name, row):
+    """A line of the table."""
+    cells = [f"b{row['block']}, t {row['t']}" if "block" in row else ""]
+    for test in TESTS:
+        scores = row[test]
+        cells += [f"{scores['pck@0.10']:.2f}", f"{scores['pck@0.15']:.2f}"]
+        if test != "warp":
+            cells.append(f"{scores['swap']:.2f}")
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
 def randomised(config, seed=0):
     """The same network before training, its last convolutions not zero."""
     torch.manual_seed(seed)
@@ -253,9 +268,12 @@ def main():
     dev, test = pairs_of("dev"), pairs_of("test")
     results = {}
 
-    def measure(name, features, block=0):
-        print(f"… {name}", flush=True)
+    def measure(name, features, block=0, **chosen):
         results[name] = {test_name: score(features, pairs)[block] for test_name, pairs in test.items()}
+        results[name].update(chosen)
+        print(line_of(name, results[name]), flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(results, indent=1))
 
     def network(name, net):
         net = net.to(device)
@@ -269,10 +287,8 @@ def main():
             best = max(blocks, key=lambda block: grid[block, t][0])
             print(f"… {name}, development, t {t}: b{best} {grid[best, t][0]:.3f}", flush=True)
         block, t = max(grid, key=lambda key: grid[key][0])
-        measure(name, Network(net, t, args.noises, (block,), device), block)
-        results[name].update(
-            block=block, t=t, development={f"b{b} t{t}": round(entry[0], 4) for (b, t), entry in grid.items()}
-        )
+        development = {f"b{b} t{t}": round(entry[0], 4) for (b, t), entry in grid.items()}
+        measure(name, Network(net, t, args.noises, (block,), device), block, block=block, t=t, development=development)
 
     for folder in args.model:
         network(str(folder), model.load(folder))
@@ -281,20 +297,11 @@ def main():
         measure(f"RGB patch {PATCH}x{PATCH}", rgb_patch)
         measure("same place", same_place)
 
-    print("\n| features | block, t | warp @.10 | @.15 | cross same @.10 | @.15 | swap | cross other @.10 | @.15 | swap |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("\n" + HEADER)
     for name, row in results.items():
-        cells = [f"b{row['block']}, t {row['t']}" if "block" in row else ""]
-        for test_name in TESTS:
-            scores = row[test_name]
-            cells += [f"{scores['pck@0.10']:.2f}", f"{scores['pck@0.15']:.2f}"]
-            if test_name != "warp":
-                cells.append(f"{scores['swap']:.2f}")
-        print(f"| {name} | " + " | ".join(cells) + " |")
+        print(line_of(name, row))
     counts = ", ".join(f"{test_name} {len(test[test_name])}" for test_name in TESTS)
     print(f"\nPairs of the report: {counts}.")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
