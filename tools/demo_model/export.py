@@ -33,6 +33,7 @@ def main():
     args.to.mkdir(parents=True, exist_ok=True)
     weights = args.to / "model.safetensors"
     save_file(tensors, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)
     (args.to / "config.json").write_text(json.dumps(state["config"], indent=1) + "\n")
     model.load(args.to)
     if args.like:
