@@ -215,8 +215,6 @@ fn components_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings) {
             *shown = number - 1;
         }
     });
-    let wanted = settings.shown.iter().max().map_or(0, |most| most + 1);
-    settings.options.components = settings.options.components.max(wanted);
     if let Some(view) = state.open_slots().find_map(|slot| state.slot(slot).pca.as_ref()) {
         // A click makes a component the first colour.
         if let Some(component) = variance_bars_ui(ui, &view.explained, settings.shown) {

@@ -65,6 +65,14 @@ impl History {
         };
     }
 
+    /// A change that nobody made, such as a picture that cannot be opened any more: it belongs to the last step. As a step
+    /// of its own, it would come again whenever it is undone.
+    pub fn amend(&mut self, change: impl FnOnce(&mut Document)) {
+        if let Some(settled) = &mut self.settled {
+            change(settled);
+        }
+    }
+
     /// Whether there is something to go back to.
     pub fn can_undo(&self) -> bool {
         !self.before.is_empty()
@@ -171,6 +179,20 @@ mod tests {
         }
         assert_eq!(history.undo(), Some(with_channel(2)));
         assert_eq!(history.undo(), Some(with_channel(1)));
+    }
+
+    #[test]
+    fn what_nobody_did_is_no_step() {
+        let mut history = History::default();
+        history.watch(&with_channel(1), 0.0, false);
+        history.watch(&with_channel(9), 1.0, false);
+        // The layer has five channels.
+        history.amend(|document| document.channel = 4);
+        history.watch(&with_channel(4), 2.0, false);
+        assert_eq!(history.undo(), Some(with_channel(1)));
+        history.amend(|document| document.channel = 0);
+        history.watch(&with_channel(0), 3.0, false);
+        assert!(history.can_redo() && !history.can_undo());
     }
 
     #[test]

@@ -9,9 +9,7 @@ use std::{
 
 use egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Rect, Theme, TouchPhase, Vec2,
-    ViewportId,
-    emath::GuiRounding as _,
-    pos2, vec2,
+    ViewportId, emath::GuiRounding as _, pos2, vec2,
 };
 use egui_kittest::{Harness, kittest::Queryable as _};
 use egui_tiles::{Tile, TileId};
@@ -27,7 +25,7 @@ use tempfile::TempDir;
 use super::fake::Fake;
 
 /// Anything that takes longer hangs.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(20);
 /// Seconds from one frame to the next.
 const FRAME_SECS: f32 = 1.0 / 60.0;
 /// Frames after which nothing moves any more.

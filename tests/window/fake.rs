@@ -112,6 +112,10 @@ impl From<Error> for Ended {
     }
 }
 
+fn is_run(request: &Request) -> bool {
+    matches!(request, Request::Run { .. })
+}
+
 impl Worker {
     fn new(inbox: Receiver<Request>, host: ExtractorHost, allowed: Receiver<()>, faults: Receiver<Fault>) -> Self {
         Self {
@@ -140,7 +144,6 @@ impl Worker {
             let quick = |request: &Request| !matches!(request, Request::Extract { .. });
             let place = self.waiting.iter().position(quick).unwrap_or(0);
             if let Some(request) = self.waiting.remove(place) {
-                let is_run = |request: &Request| matches!(request, Request::Run { .. });
                 if is_run(&request) && self.waiting.iter().any(is_run) {
                     continue;
                 }
@@ -185,8 +188,10 @@ impl Worker {
             }
             Request::Run { settings, id } => match self.run(&settings, id) {
                 Err(Ended::Overtaken) => {
-                    // It goes on after what made it wait, unless that brings another run.
-                    self.waiting.push_back(Request::Run { settings, id });
+                    // It goes on after what made it wait, unless that is another run.
+                    if !self.waiting.iter().any(is_run) {
+                        self.waiting.push_back(Request::Run { settings, id });
+                    }
                     Ok(())
                 }
                 other => other,
