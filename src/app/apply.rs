@@ -8,7 +8,9 @@ use egui_tiles::TileId;
 use super::{
     App, Command, Notice, PathBox, PathPurpose,
     action::Action,
-    arrange, dialog,
+    arrange,
+    asked::By,
+    dialog,
     document::{Document, Mask, Pane, PaneKind, Pin, RangeMode, View, standard_layout},
     export,
     messages::Level,
@@ -419,8 +421,20 @@ impl App {
             PictureSource::File(path) => PictureSource::File(lasting(path)),
             sample @ PictureSource::Sample(_) => sample,
         };
+        self.ask_for_picture(slot, source, By::User);
+    }
+
+    fn ask_for_picture(&mut self, slot: Slot, source: PictureSource, by: By) {
         self.state.slot_mut(slot).error = None;
+        self.asked.ask(slot, by);
         self.engine.send(Request::OpenPicture { slot, source });
+    }
+
+    /// Empties a slot that the document says is empty.
+    fn let_go_of_picture(&mut self, slot: Slot) {
+        self.empty_slot(slot);
+        self.asked.ask(slot, By::Document);
+        self.engine.send(Request::ClosePicture { slot });
     }
 
     /// Pictures where there is room, the first in the pane worked in; a workspace in place of everything.
@@ -450,8 +464,7 @@ impl App {
     fn close_picture(&mut self, slot: Slot) {
         self.state.document.pictures.remove(&slot);
         self.state.missing.retain(|(missing, _)| *missing != slot);
-        self.empty_slot(slot);
-        self.engine.send(Request::ClosePicture { slot });
+        self.let_go_of_picture(slot);
     }
 
     fn swap_pictures(&mut self, a: Slot, b: Slot) {
@@ -562,12 +575,13 @@ impl App {
                     .map(|picture| picture.source.clone()),
                 document.pictures.get(&slot).map(|picture| picture.source.clone()),
             );
+            // What is still to come may be something else than what is there.
+            let changes = self.asked.is_open(slot);
             match wanted {
-                Some(source) if there.as_ref() != Some(&source) => self.open_picture(slot, source),
-                None if there.is_some() => {
-                    self.empty_slot(slot);
-                    self.engine.send(Request::ClosePicture { slot });
+                Some(source) if changes || there.as_ref() != Some(&source) => {
+                    self.ask_for_picture(slot, source, By::Document)
                 }
+                None if changes || there.is_some() => self.let_go_of_picture(slot),
                 _ => {}
             }
         }
@@ -693,8 +707,8 @@ impl State {
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
             Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),
             Action::SaveHeat => self.heat_on(self.focused_slot()).is_some(),
-            Action::HoldLayer => self.layer_before.is_some(),
-            Action::HoldSlot => self.open_slots().count() > 1,
+            Action::HoldLayer => self.layer_before.is_some() || self.hold == Some(Hold::Layer),
+            Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(Hold::Slot),
             Action::AddPicture => document.free_slot().is_some(),
             Action::ClosePane => !document.layout.is_empty(),
             _ => true,

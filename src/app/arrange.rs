@@ -1,5 +1,7 @@
 //! Changes to the layout of panes.
 
+use std::collections::HashSet;
+
 use egui_tiles::{Container, LinearDir, SimplificationOptions, Tile, TileId};
 
 use super::document::{Document, Layout, Pane, PaneKind, View};
@@ -91,7 +93,7 @@ pub fn add_pane(layout: &mut Layout, beside: Option<TileId>, pane: Pane) -> Tile
             layout.root = Some(row);
         }
     }
-    layout.simplify(&RULES);
+    tidy(layout);
     added
 }
 
@@ -122,6 +124,63 @@ pub const RULES: SimplificationOptions = SimplificationOptions {
     flatten_tabs_in_tabs: true,
 };
 
+/// Brings a layout into the form that painting it would bring it into. Otherwise it would change by itself some frames
+/// later, as a step that nobody made and that comes again whenever it is undone.
+pub fn tidy(layout: &mut Layout) {
+    // Each pass may leave something for the next one, but less.
+    const MOST_PASSES: usize = 16;
+    for _ in 0..MOST_PASSES {
+        let before = layout.clone();
+        layout.simplify(&RULES);
+        drop_what_hangs_nowhere(layout);
+        for tile in layout.tiles.tile_ids().collect::<Vec<_>>() {
+            tidy_container(layout, tile);
+        }
+        if *layout == before {
+            return;
+        }
+    }
+}
+
+fn drop_what_hangs_nowhere(layout: &mut Layout) {
+    let mut hanging = HashSet::new();
+    let mut next: Vec<TileId> = layout.root.into_iter().collect();
+    while let Some(tile) = next.pop() {
+        if let (true, Some(Tile::Container(container))) = (hanging.insert(tile), layout.tiles.get(tile)) {
+            next.extend(container.children());
+        }
+    }
+    for tile in layout.tiles.tile_ids().collect::<Vec<_>>() {
+        if !hanging.contains(&tile) {
+            layout.tiles.remove(tile);
+        }
+    }
+}
+
+/// A tab that is there is open, and only what is there has a share.
+fn tidy_container(layout: &mut Layout, tile: TileId) {
+    let active = match layout.tiles.get(tile) {
+        Some(Tile::Container(Container::Tabs(tabs))) => tabs.next_active(&layout.tiles),
+        _ => None,
+    };
+    match layout.tiles.get_mut(tile) {
+        Some(Tile::Container(Container::Tabs(tabs))) => tabs.active = active,
+        Some(Tile::Container(Container::Linear(linear))) => {
+            let children = linear.children.clone();
+            linear.shares.retain(|child| children.contains(&child));
+            // Where there is no room, dragging an edge divides by nothing.
+            let unusable = linear
+                .shares
+                .iter()
+                .filter(|(_, share)| !(share.is_finite() && **share > 0.0));
+            for child in unusable.map(|(child, _)| *child).collect::<Vec<_>>() {
+                linear.shares.set_share(child, 1.0);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Shows something else in a pane.
 pub fn change_pane(layout: &mut Layout, tile: TileId, pane: Pane) {
     if let Some(there) = pane_mut(layout, tile) {
@@ -129,21 +188,15 @@ pub fn change_pane(layout: &mut Layout, tile: TileId, pane: Pane) {
     }
 }
 
-/// Closes a pane, and what held it alone.
+/// Closes a pane, or all panes in a tile, and what held it alone.
 pub fn close_pane(layout: &mut Layout, tile: TileId) {
-    if layout.root == Some(tile) {
-        layout.root = None;
+    layout.remove_recursively(tile);
+    if first_pane(layout).is_none()
+        && let Some(root) = layout.root.take()
+    {
+        layout.remove_recursively(root);
     }
-    layout.tiles.remove(tile);
-    for other in layout.tiles.tile_ids().collect::<Vec<_>>() {
-        if let Some(Tile::Container(container)) = layout.tiles.get_mut(other) {
-            container.remove_child(tile);
-        }
-    }
-    if first_pane(layout).is_none() {
-        layout.root = None;
-    }
-    layout.simplify(&RULES);
+    tidy(layout);
 }
 
 /// Puts a row of picture and PCA below the others for a picture that no pane shows.
@@ -164,7 +217,7 @@ pub fn show_slot(layout: &mut Layout, slot: Slot) {
         }
         _ => layout.root = Some(layout.tiles.insert_vertical_tile(vec![root, row])),
     }
-    layout.simplify(&RULES);
+    tidy(layout);
 }
 
 #[cfg(test)]
@@ -203,12 +256,44 @@ mod tests {
             close_pane(&mut layout, tile);
             assert!(is_whole(&layout));
         }
-        assert_eq!(layout.root, None);
+        assert!(layout.root.is_none() && layout.tiles.is_empty());
         assert_eq!(next_pane(&layout, heat), None);
         add_pane(&mut layout, None, Pane::new(PaneKind::Pca, Slot::A));
         add_pane(&mut layout, None, Pane::new(PaneKind::Heat, Slot::A));
         assert_eq!(titles(&layout), ["PCA of A", "Heat map of A"]);
         assert!(is_whole(&layout));
+    }
+
+    #[test]
+    fn what_holds_panes_is_closed_with_them() {
+        let mut layout = standard_layout(&[Slot::A, Slot::B]);
+        let first = first_pane(&layout).expect("there are panes");
+        let tabs = layout.tiles.parent_of(first).expect("panes stand in tabs");
+        let row = layout.tiles.parent_of(tabs).expect("tabs stand in a row");
+        close_pane(&mut layout, row);
+        assert_eq!(titles(&layout), ["Picture B", "PCA of B"]);
+        assert!(is_whole(&layout));
+        let root = layout.root.expect("it is not empty");
+        close_pane(&mut layout, root);
+        assert!(layout.tiles.is_empty() && layout.is_empty());
+    }
+
+    #[test]
+    fn a_tidy_layout_stays_as_it_is_whatever_is_closed() {
+        for closed in 0..9 {
+            let slots: Vec<Slot> = Slot::all().take(3).collect();
+            let mut layout = standard_layout(&slots);
+            let all: Vec<TileId> = panes(&layout).into_iter().map(|(tile, _)| tile).collect();
+            // Panes that others are dragged to stand in tabs with them.
+            layout.move_tile_to_container(all[closed % 6], all[(closed + 2) % 6], 0, false);
+            layout.move_tile_to_container(all[(closed + 1) % 6], all[(closed + 4) % 6], 0, false);
+            tidy(&mut layout);
+            close_pane(&mut layout, all[(closed * closed) % 6]);
+            assert!(is_whole(&layout));
+            let mut again = layout.clone();
+            tidy(&mut again);
+            assert_eq!(layout, again);
+        }
     }
 
     #[test]

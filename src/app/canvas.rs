@@ -83,7 +83,8 @@ pub fn canvas_ui(
     } else {
         pane.view
     };
-    let place = Placed::new(canvas, size, view);
+    // There may be no room for it.
+    let place = Placed::new(canvas, size, view)?;
     let painter = ui.painter().with_clip_rect(canvas.intersect(ui.clip_rect()));
     paint_content(&painter, tile, pane.kind, slot, &place, context);
     paint_marks(&painter, slot, &place, state);
@@ -108,14 +109,13 @@ pub struct Placed {
 }
 
 impl Placed {
-    fn new(canvas: Rect, size: Size, view: View) -> Self {
+    /// Nothing where the canvas has no room.
+    fn new(canvas: Rect, size: Size, view: View) -> Option<Self> {
         let scale = fitting_scale(canvas, size) * view.zoom;
         let extent = vec2(size.width as f32, size.height as f32) * scale;
         let middle = vec2(view.centre[0] - 0.5, view.centre[1] - 0.5) * extent;
-        Self {
-            size,
-            rect: Rect::from_center_size(canvas.center() - middle, extent),
-        }
+        let rect = Rect::from_center_size(canvas.center() - middle, extent);
+        rect.is_positive().then_some(Self { size, rect })
     }
 
     /// Pixel coordinates, with pixel centres at whole numbers.
@@ -412,6 +412,7 @@ fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: 
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
@@ -427,14 +428,16 @@ mod tests {
                 centre: [0.3, 0.8],
                 zoom,
             };
-            let place = Placed::new(canvas(), size, view);
+            let place = Placed::new(canvas(), size, view).expect("there is room");
             let [x, y] = place.pixel_at(place.on_screen([10.25, 20.5]));
             assert!((x - 10.25).abs() < 1e-2 && (y - 20.5).abs() < 1e-2, "{x} {y}");
             // The centre of the view is in the middle of the canvas.
             let middle = place.pixel_at(canvas().center());
             assert!((middle[0] + 0.5 - 0.3 * 64.0).abs() < 1e-2, "{middle:?}");
         }
-        let fitted = Placed::new(canvas(), size, View::default());
+        let fitted = Placed::new(canvas(), size, View::default()).expect("there is room");
         assert_eq!(fitted.rect, canvas());
+        let no_room = Rect::from_min_size(pos2(100.0, 50.0), vec2(400.0, 0.0));
+        assert!(Placed::new(no_room, size, View::default()).is_none());
     }
 }

@@ -5,6 +5,7 @@ mod about;
 mod action;
 mod apply;
 mod arrange;
+mod asked;
 mod canvas;
 mod canvases;
 mod channels;
@@ -68,6 +69,7 @@ use crate::{
     error::Result,
     paint::ScorePainter,
 };
+use asked::Asked;
 use canvases::Canvases;
 use frames::FrameTimes;
 use later::Later;
@@ -93,6 +95,7 @@ pub struct App {
     frames: FrameTimes,
     commands: Vec<Command>,
     sent: Sent,
+    asked: Asked,
     later: Receiver<Later>,
     answer: Sender<Later>,
     /// Files that are being read for the window.
@@ -149,6 +152,7 @@ impl App {
             frames: FrameTimes::default(),
             commands: Vec::new(),
             sent: Sent::default(),
+            asked: Asked::default(),
             later,
             answer,
             answers_awaited: 0,
@@ -196,7 +200,8 @@ impl App {
             let there = state.slot(*slot).picture.as_ref();
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
-        let run_awaited = state.needs_run() && (state.run.asked || state.run_is_cheap()) && state.run.error.is_none();
+        let may_run = state.hold.is_none() && (state.run.asked || state.run_is_cheap());
+        let run_awaited = state.needs_run() && may_run && state.run.error.is_none();
         let awaited = self.answers_awaited > 0;
         !(loading || picture_awaited || run_awaited || awaited || self.views_are_awaited())
     }
@@ -265,7 +270,11 @@ impl App {
         // Panes that are dragged are no command, and yet something the user does.
         let pressed = |input: &egui::InputState| input.pointer.any_down() || input.pointer.any_released();
         self.touched |= layout.inner != self.state.document.layout && context.input(pressed);
-        self.state.document.layout = layout.inner;
+        if layout.inner != self.state.document.layout {
+            let mut layout = layout.inner;
+            arrange::tidy(&mut layout);
+            self.state.document.layout = layout;
+        }
         overlays::overlays_ui(ui, &self.state, &self.frames, &mut commands);
         for command in commands {
             self.apply(command, &context);

@@ -22,8 +22,13 @@ impl App {
         match event {
             Event::Progress { work, fraction, item } => take_progress(state, work, fraction, item),
             Event::ModelLoaded(info) => self.take_model(*info),
-            Event::PictureOpened { slot, picture } => self.take_picture(slot, picture),
+            Event::PictureOpened { slot, picture } => {
+                if self.asked.answer(slot) {
+                    self.take_picture(slot, picture);
+                }
+            }
             Event::PictureClosed { slot } => {
+                self.asked.answer(slot);
                 // One that was asked for after it was closed is still to come.
                 if !state.document.pictures.contains_key(&slot) {
                     self.empty_slot(slot);
@@ -63,8 +68,11 @@ impl App {
             Event::Matches(view) => state.matches = Some(view),
             Event::Channels(view) => {
                 let last = view.channels.len().saturating_sub(1);
-                state.document.channel = state.document.channel.min(last);
+                let channel = state.document.channel.min(last);
+                state.document.channel = channel;
                 state.channels = Some(view);
+                self.history
+                    .amend(|settled| settled.channel = settled.channel.min(last));
             }
             Event::Channel(view) => {
                 self.textures.prepare_channel(&view);
@@ -83,12 +91,21 @@ impl App {
                 end_job(state, work);
                 state.messages.tell(Level::Info, format!("Saved {}", path.display()));
             }
+            Event::Failed {
+                work: Work::Picture(slot),
+                error,
+            } if !self.asked.answer(slot) => state.messages.note(Level::Error, error.to_string()),
             Event::Failed { work, error } => {
                 take_failure(state, work, &error);
-                let document = &state.document;
-                self.history.correct(|settled| {
-                    settled.pictures.clone_from(&document.pictures);
-                    settled.model.clone_from(&document.model);
+                let there = &self.state.document;
+                self.history.amend(|settled| match work {
+                    Work::Model => {
+                        settled.model.clone_from(&there.model);
+                        settled.settings.clone_from(&there.settings);
+                        settled.layer = there.layer;
+                    }
+                    Work::Picture(_) => settled.pictures.clone_from(&there.pictures),
+                    _ => {}
                 });
             }
             Event::Recovered { message } => {
@@ -98,13 +115,18 @@ impl App {
                     .messages
                     .note(Level::Error, format!("A bug in the worker was caught: {message}"));
                 state.recovered = Some(message);
+                self.asked.forget();
             }
         }
     }
 
     fn take_model(&mut self, info: ModelInfo) {
         let state = &mut self.state;
-        state.begin_with(&info);
+        // One that was overtaken by another changes nothing of what is wanted of that.
+        let wanted = state.model.wanted == info.name;
+        if wanted {
+            state.begin_with(&info);
+        }
         state.memory.add_model(&info.name);
         state.messages.note(
             Level::Info,
@@ -114,7 +136,7 @@ impl App {
             ),
         );
         state.model.info = Some(info);
-        state.model.loading = None;
+        state.model.loading = state.model.loading.filter(|_| !wanted);
         state.model.error = None;
         state.model.generation += 1;
         state.run = RunState::default();
@@ -272,11 +294,10 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
         Work::Model => {
             state.model.loading = None;
             state.model.error = words;
-            // Undo may have named a model that is gone, and one of its layers.
-            let info = state.model.info.clone();
-            state.document.model = info.as_ref().map(|info| info.name.clone());
-            if let Some(info) = info {
-                state.begin_with(&info);
+            // Undo may have named a model that is gone: the one that is there is looked at.
+            match state.model.info.clone() {
+                Some(info) => state.begin_with(&info),
+                None => state.document.model = None,
             }
         }
         Work::Picture(slot) => {

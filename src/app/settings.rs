@@ -93,12 +93,18 @@ fn size_ui(ui: &mut Ui, size: &mut WorkingSize, side: usize, multiple: usize) {
         .prefix("size ")
         .suffix(" px")
         .range(multiple..=MAX_SIDE)
+        .clamp_existing_to_range(false)
         .speed(multiple as f64 / 8.0);
-    ui.add(drag).on_hover_text(format!(
+    let changed = ui.add(drag).on_hover_text(format!(
         "Short side of the picture the model sees; a multiple of {multiple}"
     ));
-    ui.checkbox(&mut square, "square")
+    let checked = ui
+        .checkbox(&mut square, "square")
         .on_hover_text("A square, as in the papers; without it the aspect ratio is kept");
+    // What a file says stays as it is until somebody changes it.
+    if !(changed.changed() || checked.changed()) {
+        return;
+    }
     let side = (side + multiple / 2) / multiple * multiple;
     *size = if square {
         WorkingSize::Exact {

@@ -65,10 +65,11 @@ impl History {
         };
     }
 
-    /// Corrects the document as of the last step: what it names is not to be had, and no later step brings it back.
-    pub fn correct(&mut self, correct: impl FnOnce(&mut Document)) {
+    /// A change that nobody made, such as a picture that cannot be opened any more: it belongs to the last step. As a step
+    /// of its own, it would come again whenever it is undone.
+    pub fn amend(&mut self, change: impl FnOnce(&mut Document)) {
         if let Some(settled) = &mut self.settled {
-            correct(settled);
+            change(settled);
         }
     }
 
@@ -181,16 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_gone_back_to_is_passed_over() {
+    fn what_nobody_did_is_no_step() {
         let mut history = History::default();
-        for channel in 0..3 {
-            history.watch(&with_channel(channel), 0.0, false);
-        }
+        history.watch(&with_channel(1), 0.0, false);
+        history.watch(&with_channel(9), 1.0, false);
+        // The layer has five channels.
+        history.amend(|document| document.channel = 4);
+        history.watch(&with_channel(4), 2.0, false);
         assert_eq!(history.undo(), Some(with_channel(1)));
-        // It turns out that what is shown stays.
-        history.correct(|document| document.channel = 2);
-        history.watch(&with_channel(2), 1.0, false);
-        assert_eq!(history.undo(), Some(with_channel(0)));
+        history.amend(|document| document.channel = 0);
+        history.watch(&with_channel(0), 3.0, false);
+        assert!(history.can_redo() && !history.can_undo());
     }
 
     #[test]

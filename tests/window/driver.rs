@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use super::fake::Fake;
 
 /// Anything that takes longer hangs.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(20);
 /// Seconds from one frame to the next.
 const FRAME_SECS: f32 = 1.0 / 60.0;
 /// Frames after which nothing moves any more.

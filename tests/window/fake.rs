@@ -92,10 +92,6 @@ struct Worker {
     pictures: BTreeMap<Slot, Open>,
 }
 
-fn is_run(request: &Request) -> bool {
-    matches!(request, Request::Run { .. })
-}
-
 #[derive(Clone)]
 struct Open {
     source: PictureSource,
@@ -114,6 +110,10 @@ impl From<Error> for Ended {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
+}
+
+fn is_run(request: &Request) -> bool {
+    matches!(request, Request::Run { .. })
 }
 
 impl Worker {
@@ -188,7 +188,7 @@ impl Worker {
             }
             Request::Run { settings, id } => match self.run(&settings, id) {
                 Err(Ended::Overtaken) => {
-                    // It goes on after what made it wait, unless there is another run.
+                    // It goes on after what made it wait, unless that is another run.
                     if !self.waiting.iter().any(is_run) {
                         self.waiting.push_back(Request::Run { settings, id });
                     }
