@@ -380,7 +380,7 @@ impl Monkey {
             let shortcut = self.chance.one_of(&with_keys);
             (key, modifiers) = (shortcut.logical_key, shortcut.modifiers);
             if modifiers.command {
-                modifiers = modifiers | CTRL;
+                modifiers |= CTRL;
             }
         }
         let hold = self.chance.once_in(10);

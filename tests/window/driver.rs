@@ -192,6 +192,12 @@ impl Window {
         &self.state().document
     }
 
+    /// A folder of its own.
+    #[allow(dead_code, reason = "not every target that shares this file needs it")]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its folder, for another window.
     pub fn into_folder(self) -> TempDir {
         self.folder
