@@ -110,9 +110,13 @@ pub fn pca_is_awaited(state: &State) -> bool {
     })
 }
 
-/// What is to be sent: what is wanted, if it is not what was sent.
+/// What is to be sent: what is wanted, if it is not what was sent. Where nothing is wanted, the answer is let go of, and
+/// the same is asked for again when it is wanted again.
 fn new<T: Clone>(sent: &mut Option<T>, wanted: Option<T>, same: impl Fn(&T, &T) -> bool) -> Option<T> {
-    let wanted = wanted?;
+    let Some(wanted) = wanted else {
+        *sent = None;
+        return None;
+    };
     if sent.as_ref().is_some_and(|sent| same(sent, &wanted)) {
         return None;
     }

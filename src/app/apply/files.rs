@@ -89,7 +89,12 @@ impl App {
                 _ => {}
             }
         }
-        let there = self.state.model.info.as_ref().map(|info| info.name.clone());
+        let model = &self.state.model;
+        // What is still being read will be there.
+        let there = match (model.loading, &model.info) {
+            (Some(_), _) => Some(model.wanted.clone()),
+            (None, info) => info.as_ref().map(|info| info.name.clone()),
+        };
         if let Some(name) = document.model.clone().filter(|name| there.as_ref() != Some(name)) {
             self.load_model(name);
         }
