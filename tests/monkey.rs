@@ -755,7 +755,6 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 #[test]
-#[ignore = "it still finds faults: run it with --ignored"]
 fn whatever_is_done_the_window_stays_whole() {
     let seed = asked("MONKEY_SEED").unwrap_or(SEED);
     let steps = asked("MONKEY_STEPS").map_or(STEPS, |steps| steps as usize);

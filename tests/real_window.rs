@@ -261,7 +261,6 @@ fn a_click_shows_a_heat_map_another_one_changes_it_and_a_key_switches_the_layer(
 }
 
 #[test]
-#[ignore = "its later steps have not been seen to pass yet: run it with --ignored"]
 fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
     let screen = Screen::open(&[])?;
     screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);

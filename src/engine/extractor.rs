@@ -218,9 +218,12 @@ impl Extractor {
                     self.paused = Some(request);
                 }
             }
-            Err(error) => self.host.tell(Event::Failed {
-                work: request.work(),
-                error,
+            Err(error) => self.host.tell(match request {
+                Request::LoadModel { name, .. } => Event::ModelFailed { name, error },
+                request => Event::Failed {
+                    work: request.work(),
+                    error,
+                },
             }),
         }
     }

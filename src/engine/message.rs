@@ -240,7 +240,14 @@ pub enum Event {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Something was not done.
+    /// A model could not be read.
+    ModelFailed {
+        /// How it was asked for: something else may be wanted by now.
+        name: String,
+        /// Why.
+        error: Error,
+    },
+    /// Anything else could not be done.
     Failed {
         /// What.
         work: Work,

@@ -109,7 +109,7 @@ impl App {
                 Notice::Picture(slot) => state.slot_mut(slot).error = None,
                 Notice::Model => state.model.error = None,
                 Notice::Run => state.run.error = None,
-                Notice::View => state.view_error = None,
+                Notice::View => self.sent.failure_read |= state.view_error.take().is_some(),
             },
             Command::DismissToast(number) => state.messages.toasts.retain(|toast| toast.number != number),
         }
