@@ -56,7 +56,7 @@ const MOST_TEXTURE_SIDE: usize = 16_384;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// Refusals of what makes no sense at that moment.
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 9] = [
     "There is nothing to save yet",
     "There is nothing to extract",
     "the colours are to be fitted on picture",
@@ -64,6 +64,7 @@ const REFUSALS: [&str; 8] = [
     "there is no model \"demo\"",
     "the PCA basis was fitted on",
     "its contents are not a picture",
+    "the name has to end in",
     "is too large: each side may have up to",
 ];
 const SAMPLES: [&str; 4] = ["noto-cat-face", "fluent-dog-face", "photo-cat", "no-such-sample-bad"];
