@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::framing::SizeRule;
-use super::image::Size;
+use super::{
+    framing::SizeRule,
+    image::Size,
+    parts::{Files, Parts},
+};
 use crate::{
-    activation::{Catalogue, Grid},
+    activation::{Catalogue, Grid, Id, Shape},
     error::{Error, Result},
     model::{
         adm::{self, AdmConfig},
-        schedule::Schedule,
+        schedule::{Mixture, Schedule},
         text::CONTEXT_LENGTH,
         unet::{self, UnetConfig},
         vae::VaeConfig,
@@ -20,7 +23,9 @@ use crate::{
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
-const LATENT_STRIDE: usize = 8;
+pub(super) const LATENT_STRIDE: usize = 8;
+/// Channels of a picture.
+const COLOURS: usize = 3;
 const ADM_DEFAULT_T: u32 = 90;
 const LATENT_DEFAULT_T: u32 = 50;
 
@@ -47,6 +52,10 @@ pub struct ModelSpec {
     pub native_side: usize,
     /// The timestep that runs when the user gives none.
     pub default_t: u32,
+    /// Whether noise is mixed with the picture; CleanDIFT's networks are given the picture as it is, and t.
+    pub adds_noise: bool,
+    /// What is special about it, for people and for provenance.
+    pub notes: Vec<String>,
     pub(super) network: NetworkSpec,
 }
 
@@ -56,7 +65,7 @@ pub(super) enum NetworkSpec {
     StableDiffusion {
         unet: UnetConfig,
         /// None where the model is not on this machine.
-        vae: Option<VaeConfig>,
+        files: Option<Files>,
     },
     Adm {
         config: AdmConfig,
@@ -119,9 +128,11 @@ impl ModelSpec {
                     schedule: Schedule::stable_diffusion(),
                     native_side: entry.side,
                     default_t: entry.default_t,
+                    adds_noise: true,
+                    notes: Vec::new(),
                     network: NetworkSpec::StableDiffusion {
                         unet: UnetConfig::from_json(&embedded_json(entry.key, unet_config)?)?,
-                        vae: None,
+                        files: None,
                     },
                 },
             },
@@ -146,15 +157,7 @@ impl ModelSpec {
         let unet = UnetConfig::from_json(&unet).map_err(|error| error.context(unet_path.display()))?;
         let (vae, vae_path) = json("vae/config.json")?;
         let vae = VaeConfig::from_json(&vae).map_err(|error| error.context(vae_path.display()))?;
-        if vae.stride() != LATENT_STRIDE || vae.latent_channels != unet.in_channels {
-            return Err(Error::failed(format!(
-                "{}: the autoencoder gives {} channels at 1/{} of the size, the U-Net takes {} at 1/{LATENT_STRIDE}",
-                folder.display(),
-                vae.latent_channels,
-                vae.stride(),
-                unet.in_channels
-            )));
-        }
+        check_latent(&unet, &vae).map_err(|error| error.context(folder.display()))?;
         let (scheduler, scheduler_path) = json("scheduler/scheduler_config.json")?;
         let schedule = Schedule::from_json(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
         Ok(Self {
@@ -163,7 +166,18 @@ impl ModelSpec {
             schedule,
             native_side: unet.sample_size * LATENT_STRIDE,
             default_t: LATENT_DEFAULT_T,
-            network: NetworkSpec::StableDiffusion { unet, vae: Some(vae) },
+            adds_noise: true,
+            notes: inpainting_note(&unet),
+            network: NetworkSpec::StableDiffusion {
+                unet,
+                files: Some(Files {
+                    vae,
+                    parts: Parts::Folder {
+                        folder: folder.to_owned(),
+                        unet: None,
+                    },
+                }),
+            },
         })
     }
 
@@ -175,6 +189,8 @@ impl ModelSpec {
             default_t: ADM_DEFAULT_T.min(schedule.steps().saturating_sub(1) as u32),
             schedule,
             native_side: config.image_size,
+            adds_noise: true,
+            notes: Vec::new(),
             network: NetworkSpec::Adm { config, store },
         }
     }
@@ -206,6 +222,23 @@ impl ModelSpec {
             .map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
     }
 
+    /// The shares of picture and noise at timestep `t`, or an error that names the schedule's range.
+    pub fn mixture(&self, t: u32) -> Result<Mixture> {
+        let mixture = self.schedule.at(t)?;
+        Ok(if self.adds_noise { mixture } else { Mixture::CLEAN })
+    }
+
+    /// The files of a Stable Diffusion that is on this machine.
+    pub(super) fn files(&self) -> Result<&Files> {
+        match &self.network {
+            NetworkSpec::StableDiffusion { files: Some(files), .. } => Ok(files),
+            _ => Err(Error::failed(format!(
+                "{} has no autoencoder on this machine",
+                self.name
+            ))),
+        }
+    }
+
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.family() == Family::StableDiffusion
@@ -214,7 +247,9 @@ impl ModelSpec {
     /// Whether the weights are on this machine.
     pub fn is_here(&self) -> bool {
         match &self.network {
-            NetworkSpec::StableDiffusion { vae, .. } => vae.is_some(),
+            NetworkSpec::StableDiffusion { unet, files } => {
+                files.as_ref().is_some_and(|files| files.parts.are_here(unet))
+            }
             NetworkSpec::Adm { store, .. } => store.is_some(),
         }
     }
@@ -223,7 +258,7 @@ impl ModelSpec {
     pub fn noised_shape(&self, working: Size) -> [usize; 3] {
         match &self.network {
             NetworkSpec::StableDiffusion { unet, .. } => [
-                unet.in_channels,
+                unet.latent_channels(),
                 working.height / LATENT_STRIDE,
                 working.width / LATENT_STRIDE,
             ],
@@ -236,7 +271,16 @@ impl ModelSpec {
         let [_, height, width] = self.noised_shape(working);
         let grid = Grid::new(height, width);
         match &self.network {
-            NetworkSpec::StableDiffusion { unet, .. } => unet::catalogue(unet, grid, tokens),
+            NetworkSpec::StableDiffusion { unet, .. } => {
+                let mut list = unet::catalogue(unet, grid, tokens);
+                // The picture after one step needs noise to take away.
+                if self.adds_noise {
+                    let grid = Grid::new(working.height, working.width);
+                    let channels = COLOURS;
+                    list.push_derived(Id::VAE_OUT, Shape::Features { channels, grid });
+                }
+                list
+            }
             NetworkSpec::Adm { config, .. } => adm::catalogue(config, grid),
         }
     }
@@ -245,6 +289,26 @@ impl ModelSpec {
     pub fn plain_catalogue(&self, working: Size) -> Catalogue {
         self.catalogue(working, CONTEXT_LENGTH)
     }
+}
+
+/// Refuses an autoencoder whose latents are not what the U-Net denoises.
+fn check_latent(unet: &UnetConfig, vae: &VaeConfig) -> Result<()> {
+    if vae.stride() == LATENT_STRIDE && vae.latent_channels == unet.latent_channels() {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "the autoencoder gives {} channels at 1/{} of the size, the U-Net denoises {} at 1/{LATENT_STRIDE}",
+        vae.latent_channels,
+        vae.stride(),
+        unet.latent_channels()
+    )))
+}
+
+/// What a network for inpainting is given instead of a mask that somebody drew.
+fn inpainting_note(unet: &UnetConfig) -> Vec<String> {
+    let note = "the U-Net is one for inpainting: its mask is empty (nothing to paint) and its masked picture is the \
+                picture itself";
+    unet.inpaints().then(|| note.to_owned()).into_iter().collect()
 }
 
 fn embedded_json(key: &str, text: &str) -> Result<serde_json::Value> {

@@ -42,7 +42,7 @@ pub fn find_weights(folder: &Path, stem: &str) -> Result<Vec<PathBuf>> {
 pub fn open_weights(folder: &Path, stem: &str) -> Result<Store> {
     let files = find_weights(folder, stem)?;
     match files.as_slice() {
-        [file] if file.extension() == Some(OsStr::new(PICKLE_EXTENSION)) => Store::open_pickle(file),
+        [file] => Store::open(file),
         files => Store::open_safetensors(files),
     }
 }

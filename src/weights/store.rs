@@ -17,6 +17,9 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use super::pickle::TorchFile;
 use crate::error::{Error, Result};
 
+const SAFETENSORS_EXTENSION: &str = "safetensors";
+const PICKLE_EXTENSIONS: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
+
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
 pub struct Store {
@@ -43,6 +46,20 @@ impl Store {
             .map(|(name, view)| (name, view.shape().to_vec()))
             .collect();
         Self::new(Source::Mapped(mapped), shapes, label)
+    }
+
+    /// Opens one file by its ending: safetensors, or PyTorch's own format.
+    pub fn open(file: &Path) -> Result<Self> {
+        let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some(SAFETENSORS_EXTENSION) => Self::open_safetensors(&[file.to_owned()]),
+            Some(pickle) if PICKLE_EXTENSIONS.contains(&pickle) => Self::open_pickle(file),
+            _ => Err(Error::failed(format!(
+                "{} is no file of weights: a name that ends in .{SAFETENSORS_EXTENSION}, .{} is expected, or a folder",
+                file.display(),
+                PICKLE_EXTENSIONS.join(", .")
+            ))),
+        }
     }
 
     /// Tensors in the bytes of a safetensors file.
