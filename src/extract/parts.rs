@@ -8,7 +8,8 @@ use crate::{
     activation::Watch,
     error::Result,
     model::{
-        text::{ClipTextModel, TEXT_WEIGHTS_STEM, Tokenizer},
+        original::Original,
+        text::{ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         unet::UnetConfig,
         vae::VaeConfig,
     },
@@ -27,30 +28,19 @@ pub(super) struct Files {
 
 /// Where each network lies.
 #[derive(Clone)]
-pub(super) enum Parts {
+pub(super) struct Parts {
+    pub(super) source: Source,
+    /// A file with other weights for the same U-Net.
+    pub(super) drop_in: Option<PathBuf>,
+}
+
+/// Where all networks of one model lie.
+#[derive(Clone)]
+pub(super) enum Source {
     /// A folder of the hub's layout.
-    Folder {
-        folder: PathBuf,
-        /// A file with other weights for the same U-Net.
-        unet: Option<PathBuf>,
-    },
-}
-
-/// One of the text encoders, in the order of their states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TextPart {
-    First,
-    Second,
-}
-
-impl TextPart {
-    /// The folders of encoder and tokenizer in the hub's layout.
-    fn folders(self) -> [&'static str; 2] {
-        match self {
-            Self::First => ["text_encoder", "tokenizer"],
-            Self::Second => ["text_encoder_2", "tokenizer_2"],
-        }
-    }
+    Folder(PathBuf),
+    /// One file.
+    File(Box<Original>),
 }
 
 /// What a denoiser reads of a prompt.
@@ -63,44 +53,49 @@ pub struct PromptStates {
 }
 
 impl Parts {
+    /// The U-Net's tensors under diffusers' names.
     pub(super) fn unet(&self) -> Result<Store> {
-        match self {
-            Self::Folder { unet: Some(file), .. } => Store::open(file),
-            Self::Folder { folder, unet: None } => open_weights(&folder.join("unet"), WEIGHTS_STEM),
+        match (&self.drop_in, &self.source) {
+            (Some(file), _) => Store::open(file),
+            (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), WEIGHTS_STEM),
+            (None, Source::File(file)) => file.unet_store(),
         }
     }
 
+    /// The autoencoder's tensors under diffusers' names.
     pub(super) fn vae(&self) -> Result<Store> {
-        match self {
-            Self::Folder { folder, .. } => open_weights(&folder.join("vae"), WEIGHTS_STEM),
+        match &self.source {
+            Source::Folder(folder) => open_weights(&folder.join("vae"), WEIGHTS_STEM),
+            Source::File(file) => file.vae_store(),
         }
     }
 
-    /// Whether there are weights for every network that a U-Net of this kind needs.
+    /// Whether there are weights for every network that goes with a U-Net of this kind.
     pub(super) fn are_here(&self, unet: &UnetConfig) -> bool {
-        match self {
-            Self::Folder { folder, unet: drop_in } => {
-                let weights = |name: &str, stem| find_weights(&folder.join(name), stem).is_ok();
-                let text = |part: TextPart| weights(part.folders()[0], TEXT_WEIGHTS_STEM);
-                (drop_in.is_some() || weights("unet", WEIGHTS_STEM))
-                    && weights("vae", WEIGHTS_STEM)
-                    && text(TextPart::First)
-                    && (unet.added.is_none() || text(TextPart::Second))
-            }
-        }
+        let Source::Folder(folder) = &self.source else {
+            return true;
+        };
+        let weights = |name: &str, stem| find_weights(&folder.join(name), stem).is_ok();
+        let text = |part: TextPart| weights(part.encoder_folder(), TEXT_WEIGHTS_STEM);
+        (self.drop_in.is_some() || weights("unet", WEIGHTS_STEM))
+            && weights("vae", WEIGHTS_STEM)
+            && text(TextPart::First)
+            && (unet.added.is_none() || text(TextPart::Second))
     }
 
     fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
-        match self {
-            Self::Folder { folder, .. } => Tokenizer::from_folder(&folder.join(part.folders()[1])),
+        match &self.source {
+            Source::Folder(folder) => Tokenizer::from_folder(&folder.join(part.tokenizer_folder())),
+            Source::File(file) => file.tokenizer(part),
         }
     }
 
     fn text_model(&self, part: TextPart, device: &Device) -> Result<ClipTextModel> {
-        match self {
-            Self::Folder { folder, .. } => {
-                ClipTextModel::from_folder(&folder.join(part.folders()[0]), device, DType::F32)
+        match &self.source {
+            Source::Folder(folder) => {
+                ClipTextModel::from_folder(&folder.join(part.encoder_folder()), device, DType::F32)
             }
+            Source::File(file) => file.text_model(part, device),
         }
     }
 

@@ -7,23 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::{
     framing::SizeRule,
     image::Size,
-    parts::{Files, Parts},
+    parts::{Files, Parts, Source},
 };
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
     error::{Error, Result},
     model::{
         adm::{self, AdmConfig},
+        original::{self, Original},
         schedule::{Mixture, Schedule},
         text::CONTEXT_LENGTH,
         unet::{self, UnetConfig},
         vae::VaeConfig,
     },
-    weights::{Store, ZOO, ZooEntry, ZooKind, hub_folder, read_json, zoo_entry},
+    weights::{Store, ZOO, ZooEntry, ZooKind, hub_file, hub_folder, read_json, zoo_entry},
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
 pub(super) const LATENT_STRIDE: usize = 8;
+/// What stands between a model and the file with another U-Net for it.
+const DROP_IN: char = '+';
+/// How the names of CleanDIFT's files begin.
+const CLEANDIFT: &str = "cleandift";
 /// Channels of a picture.
 const COLOURS: usize = 3;
 const ADM_DEFAULT_T: u32 = 90;
@@ -75,7 +80,8 @@ pub(super) enum NetworkSpec {
 }
 
 impl ModelSpec {
-    /// Finds a model by zoo key, folder or file and reads its configuration.
+    /// Finds a model by zoo key, folder or file and reads its configuration; `MODEL+FILE` is a model with the U-Net of
+    /// another file.
     pub fn find(name: &str) -> Result<Self> {
         if let Some(entry) = zoo_entry(name) {
             return Self::from_zoo(entry);
@@ -102,8 +108,17 @@ impl ModelSpec {
             )));
         }
         if path.is_file() {
+            let store = Store::open(path)?;
+            if original::recognises(&store) {
+                return Self::from_file(name, path, store);
+            }
             let (config, store) = adm::open(path)?;
             return Ok(Self::from_adm(name, Some(path), config, Some(store)));
+        }
+        if let Some((base, file)) = name.rsplit_once(DROP_IN)
+            && Path::new(file).is_file()
+        {
+            return Self::find(base)?.with_unet(name, Path::new(file));
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
         let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
@@ -122,20 +137,24 @@ impl ModelSpec {
             }
             ZooKind::StableDiffusion { unet_config } => match hub_folder(entry.source) {
                 Some(folder) => Self::from_hub_folder(entry.key, &folder)?,
-                None => Self {
-                    name: entry.key.to_owned(),
-                    path: None,
-                    schedule: Schedule::stable_diffusion(),
-                    native_side: entry.side,
-                    default_t: entry.default_t,
-                    adds_noise: true,
-                    notes: Vec::new(),
-                    network: NetworkSpec::StableDiffusion {
-                        unet: UnetConfig::from_json(&embedded_json(entry.key, unet_config)?)?,
-                        files: None,
-                    },
-                },
+                None => Self::from_unet_config(entry, unet_config)?,
             },
+            ZooKind::DropIn {
+                bases,
+                file,
+                unet_config,
+            } => {
+                let mut folders = bases.iter().filter_map(|key| hub_folder(zoo_entry(key)?.source));
+                match (folders.next(), hub_file(entry.source, file)) {
+                    (Some(folder), Some(file)) => {
+                        Self::from_hub_folder(entry.key, &folder)?.with_unet(entry.key, &file)?
+                    }
+                    _ => Self {
+                        adds_noise: false,
+                        ..Self::from_unet_config(entry, unet_config)?
+                    },
+                }
+            }
             ZooKind::Adm { config } => {
                 let config = AdmConfig::from_json(&embedded_json(entry.key, config)?)?;
                 Self::from_adm(entry.key, None, config, None)
@@ -145,6 +164,23 @@ impl ModelSpec {
             native_side: entry.side,
             default_t: entry.default_t,
             ..spec
+        })
+    }
+
+    /// A model that is not on this machine: enough to list its activations.
+    fn from_unet_config(entry: &ZooEntry, unet_config: &str) -> Result<Self> {
+        Ok(Self {
+            name: entry.key.to_owned(),
+            path: None,
+            schedule: Schedule::stable_diffusion(),
+            native_side: entry.side,
+            default_t: entry.default_t,
+            adds_noise: true,
+            notes: Vec::new(),
+            network: NetworkSpec::StableDiffusion {
+                unet: UnetConfig::from_json(&embedded_json(entry.key, unet_config)?)?,
+                files: None,
+            },
         })
     }
 
@@ -172,12 +208,72 @@ impl ModelSpec {
                 unet,
                 files: Some(Files {
                     vae,
-                    parts: Parts::Folder {
-                        folder: folder.to_owned(),
-                        unet: None,
+                    parts: Parts {
+                        source: Source::Folder(folder.to_owned()),
+                        drop_in: None,
                     },
                 }),
             },
+        })
+    }
+
+    fn from_file(name: &str, path: &Path, store: Store) -> Result<Self> {
+        let original = Original::open(path, store)?;
+        check_latent(&original.unet, &original.vae).map_err(|error| error.context(path.display()))?;
+        let unet = original.unet.clone();
+        let mut notes = original.notes.clone();
+        notes.extend(inpainting_note(&unet));
+        Ok(Self {
+            name: name.to_owned(),
+            path: Some(path.to_owned()),
+            schedule: original.schedule.clone(),
+            native_side: original.native_side,
+            default_t: LATENT_DEFAULT_T,
+            adds_noise: true,
+            notes,
+            network: NetworkSpec::StableDiffusion {
+                unet,
+                files: Some(Files {
+                    vae: original.vae.clone(),
+                    parts: Parts {
+                        source: Source::File(Box::new(original)),
+                        drop_in: None,
+                    },
+                }),
+            },
+        })
+    }
+
+    /// The same model with the U-Net of a file in diffusers' names, called `name`. CleanDIFT's are known by the file's
+    /// name, since nothing inside tells: they are given the picture without noise.
+    fn with_unet(self, name: &str, file: &Path) -> Result<Self> {
+        let NetworkSpec::StableDiffusion {
+            unet,
+            files: Some(mut files),
+        } = self.network
+        else {
+            return Err(Error::usage(format!(
+                "{} can take no other U-Net: that needs a Stable Diffusion that is on this machine",
+                self.name
+            )));
+        };
+        files.parts.drop_in = Some(file.to_owned());
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+        let clean = stem.is_some_and(|stem| stem.starts_with(CLEANDIFT));
+        let mut notes = self.notes;
+        notes.push(format!("the U-Net is that of {}", file.display()));
+        if clean {
+            notes.push("no noise was added (CleanDIFT): the U-Net was given the picture's latent as it is".to_owned());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            adds_noise: !clean,
+            notes,
+            network: NetworkSpec::StableDiffusion {
+                unet,
+                files: Some(files),
+            },
+            ..self
         })
     }
 

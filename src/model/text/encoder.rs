@@ -14,6 +14,33 @@ use crate::{
 /// Name of the weights of transformers' models.
 pub const TEXT_WEIGHTS_STEM: &str = "model";
 
+/// One of a model's text encoders, in the order of their states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextPart {
+    /// The one that every Stable Diffusion has.
+    First,
+    /// SDXL's second.
+    Second,
+}
+
+impl TextPart {
+    /// The encoder's folder in the hub's layout.
+    pub fn encoder_folder(self) -> &'static str {
+        match self {
+            Self::First => "text_encoder",
+            Self::Second => "text_encoder_2",
+        }
+    }
+
+    /// The tokenizer's folder in the hub's layout.
+    pub fn tokenizer_folder(self) -> &'static str {
+        match self {
+            Self::First => "tokenizer",
+            Self::Second => "tokenizer_2",
+        }
+    }
+}
+
 /// A CLIP text encoder with the tokenizer it was trained with.
 pub struct TextEncoder {
     /// Prompts → ids.
