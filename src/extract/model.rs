@@ -17,6 +17,7 @@ use crate::{
         unet::{AddedConditions, Conditions, MASK_CHANNELS, TIME_IDS, Unet},
         vae::{Posterior, VaeDecoder, VaeEncoder},
     },
+    weights::{ZooKind, zoo_entry},
 };
 
 /// Encoded pictures kept: a latent is small, encoding one costs as much as a pass.
@@ -139,9 +140,10 @@ impl Model {
                 path.display()
             )),
             None => Error::failed(format!(
-                "the weights of {} are not on this machine: put them into the hub's cache (with Python: \
+                "the weights of {} are not on this machine: put {} into the hub's cache (with Python: \
                  `huggingface-cli download`), or give a folder or a file as the model",
-                spec.name
+                spec.name,
+                needed_of(&spec.name)
             )),
         };
         let network = match &spec.network {
@@ -292,6 +294,18 @@ impl Model {
         let files = self.spec.files()?;
         let store = files.parts.vae()?;
         VaeDecoder::new(files.vae.clone(), store.var_builder(DType::F32, &self.place.device))
+    }
+}
+
+/// What a model of the zoo is made of, for who has to fetch it.
+fn needed_of(key: &str) -> String {
+    let source = |key: &str| zoo_entry(key).map_or_else(|| key.to_owned(), |entry| entry.source.to_owned());
+    match zoo_entry(key).map(|entry| entry.kind) {
+        Some(ZooKind::DropIn { bases, file, .. }) => {
+            let bases: Vec<String> = bases.iter().map(|base| source(base)).collect();
+            format!("{file} of {} and the folders of {}", source(key), bases.join(" or "))
+        }
+        _ => source(key),
     }
 }
 

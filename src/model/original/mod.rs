@@ -79,7 +79,7 @@ impl Original {
         };
         let vae = match config("vae/config.json")? {
             Some((json, file)) => VaeConfig::from_json(&json).map_err(|error| error.context(file.display()))?,
-            None => VaeConfig::from_json(&vae::config(&store, text)?)?,
+            None => VaeConfig::from_json(&vae::config(&store, text)?).map_err(taken_as_published)?,
         };
         let (unet, native_side) = match config("unet/config.json")? {
             Some((json, file)) => {
@@ -88,9 +88,7 @@ impl Original {
                 (unet, side)
             }
             None => {
-                let unet = UnetConfig::from_json(&outline.config()).map_err(|error| {
-                    error.context("what its tensors do not tell was taken as in the published models, but then")
-                })?;
+                let unet = UnetConfig::from_json(&outline.config()).map_err(taken_as_published)?;
                 (unet, text.native_side())
             }
         };
@@ -156,6 +154,10 @@ impl Original {
             .map(|file| read_json(&file))
             .transpose()
     }
+}
+
+fn taken_as_published(error: Error) -> Error {
+    error.context("what the tensors do not tell was taken as in the published models, but then")
 }
 
 /// The folder whose configurations are those of the file.
