@@ -15,7 +15,12 @@ use featscope::model::schedule::Schedule;
 type Tensors = HashMap<String, Tensor>;
 
 /// What the reference keeps for itself: the empty prompt it does not use, and the steps it does not run.
-const NOT_OURS: [&str; 3] = ["mid.negative_prompt_embeds", "mid.all_timesteps", "mid.first_unet_in"];
+const NOT_OURS: [&str; 4] = [
+    "mid.negative_prompt_embeds",
+    "mid.negative_pooled_prompt_embeds",
+    "mid.all_timesteps",
+    "mid.first_unet_in",
+];
 
 /// How a case is run.
 struct Run<'a> {
@@ -227,6 +232,33 @@ fn dift_is_the_mean_of_its_members() -> TestResult {
         compare(id, mean, &of_members)?;
     }
     Ok(())
+}
+
+#[test]
+fn sdxl_every_id() -> TestResult {
+    let case = Run::of_case("sdxl-all-64", "50", "64");
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
+fn sdxl_higher_than_wide() -> TestResult {
+    let case = Run {
+        more: &["--vae", "sample"],
+        ..Run::of_case("sdxl-practical-128x64", "300", "64x128")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
+fn sd15_decoded_after_one_step() -> TestResult {
+    let case = Run {
+        activations: "vae-out,unet-out",
+        ..Run::of_case("sd15-vae-out", "51", "64")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
 }
 
 /// `feat.blockN` of the case is the id `bN`.

@@ -44,7 +44,11 @@ fn posteriors_and_latents() -> TestResult {
             Some(noise) => (&posterior.mean + (&posterior.std * noise)?)?,
             None => posterior.mean,
         };
-        compare("latents", &reference["mid.latents_clean"], &vae.scale(&sample)?)?;
+        compare(
+            "latents",
+            &reference["mid.latents_clean"],
+            &vae.config().scale(&sample)?,
+        )?;
     }
     Ok(())
 }
@@ -120,6 +124,80 @@ fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
         }
     }
     assert!(compared >= 30, "{compared}");
+    Ok(())
+}
+
+/// What hub folders have; of all of them the betas count.
+#[test]
+fn only_the_betas_of_known_schedulers_count() -> TestResult {
+    let of_class = |class: &str| {
+        Schedule::from_json(&serde_json::json!({
+            "_class_name": class,
+            "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "timestep_spacing": "trailing",
+            "use_karras_sigmas": true,
+            "final_sigmas_type": "zero",
+            "sigma_max": null,
+            "trained_betas": null,
+        }))
+    };
+    for class in [
+        "DDIMScheduler",
+        "PNDMScheduler",
+        "EulerDiscreteScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "DPMSolverMultistepScheduler",
+        "LCMScheduler",
+        "UniPCMultistepScheduler",
+    ] {
+        let schedule = of_class(class)?;
+        assert_eq!(schedule.alphas_cumprod(), Schedule::stable_diffusion().alphas_cumprod());
+        assert_eq!(schedule.scales_input, class.starts_with("Euler"), "{class}");
+    }
+    for class in [
+        "EDMDPMSolverMultistepScheduler",
+        "EDMEulerScheduler",
+        "FlowMatchEulerDiscreteScheduler",
+        "ScoreSdeVeScheduler",
+    ] {
+        let error = of_class(class).expect_err("another mixture").to_string();
+        assert!(error.contains(class) && error.contains("betas"), "{error}");
+    }
+    Ok(())
+}
+
+/// Whatever a network predicts of one mixture, the mixture a step before is the same.
+#[test]
+fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
+    let reference = expected("schedulers");
+    let (picture, noise) = (&reference["in.x"], &reference["in.noise"]);
+    let mix = |schedule: &Schedule, t: u32| -> Result<Tensor, Box<dyn std::error::Error>> {
+        let shares = schedule.at(t)?;
+        Ok(((picture * shares.signal)? + (noise * shares.noise)?)?)
+    };
+    for t in [1, 51, 261, 999] {
+        let schedule = Schedule::stable_diffusion();
+        let shares = schedule.at(t)?;
+        let v = ((noise * shares.signal)? - (picture * shares.noise)?)?;
+        for (prediction, output) in [
+            (Prediction::Epsilon, noise),
+            (Prediction::V, &v),
+            (Prediction::Sample, picture),
+        ] {
+            let schedule = schedule.clone().with_prediction(prediction);
+            let found = schedule.ddim_step(&mix(&schedule, t)?, output, t)?;
+            compare(&format!("{prediction:?} at {t}"), &mix(&schedule, t - 1)?, &found)?;
+            assert!(compare("another t", &mix(&schedule, t)?, &found).is_err(), "{t}");
+        }
+    }
+    let schedule = Schedule::stable_diffusion();
+    compare(
+        "the last step",
+        picture,
+        &schedule.ddim_step(&mix(&schedule, 0)?, noise, 0)?,
+    )?;
     Ok(())
 }
 

@@ -70,6 +70,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     entries: Vec<Entry>,
+    /// What can be asked for beside the network's own activations, by taps after theirs.
+    derived: Vec<Entry>,
     taps: HashMap<Id, Tap>,
 }
 
@@ -79,6 +81,16 @@ impl Catalogue {
         let tap = Tap(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
         if self.taps.insert(id, tap).is_none() {
             self.entries.push(Entry { id, shape });
+        }
+    }
+
+    /// Adds what is computed from the network's output: it has a tap after all activations, and is found by its id, but
+    /// it is neither listed nor counted among them. Called when all of them are there.
+    pub fn push_derived(&mut self, id: Id, shape: Shape) {
+        let index = self.entries.len() + self.derived.len();
+        let tap = Tap(u32::try_from(index).unwrap_or(u32::MAX));
+        if self.taps.insert(id, tap).is_none() {
+            self.derived.push(Entry { id, shape });
         }
     }
 
@@ -92,7 +104,7 @@ impl Catalogue {
         self.push(id, Shape::Attention { heads, queries, keys });
     }
 
-    /// The activations in execution order.
+    /// The network's activations in execution order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -107,9 +119,9 @@ impl Catalogue {
         self.entries.is_empty()
     }
 
-    /// The activation met at `tap`.
+    /// The activation met at `tap`, or what is derived there.
     pub fn entry(&self, tap: Tap) -> Option<&Entry> {
-        self.entries.get(tap.index())
+        self.entries.iter().chain(&self.derived).nth(tap.index())
     }
 
     /// The tap of an id, if the model has it.

@@ -38,6 +38,8 @@ pub enum Place {
     Stack,
     /// A block of ADM, counted from 1 over input blocks, middle and output blocks.
     Block(u16),
+    /// The autoencoder's decoder, after the network (`vae-out`).
+    Decoder,
 }
 
 /// Which tensor at its place an activation is.
@@ -158,6 +160,9 @@ pub struct Id {
 }
 
 impl Id {
+    /// The decoded picture of one step: not an activation of the denoiser, so no list of its activations has it.
+    pub const VAE_OUT: Self = Self::new(Place::Decoder, Leaf::Out);
+
     /// An id from its two halves.
     pub const fn new(place: Place, leaf: Leaf) -> Self {
         Self { place, leaf }
@@ -215,6 +220,7 @@ impl fmt::Display for Place {
             Self::Up { level, repeat } => write!(f, "up-level{level}{}", repeat_suffix(repeat)),
             Self::Stack => Ok(()),
             Self::Block(n) => write!(f, "b{n}"),
+            Self::Decoder => f.write_str("vae"),
         }
     }
 }
@@ -266,6 +272,7 @@ fn parse_id(text: &str) -> Option<Id> {
         "unet-in" => Some(Leaf::In),
         "unet-after-conv-in" => Some(Leaf::AfterConvIn),
         "unet-out" => Some(Leaf::Out),
+        "vae-out" => return Some(Id::VAE_OUT),
         _ => None,
     };
     if let Some(leaf) = in_network {

@@ -162,7 +162,7 @@ fn insert(nodes: &mut Vec<Node>, titles: &[String], index: usize) {
 
 fn group_titles(id: Id) -> Vec<String> {
     let mut titles = match id.place {
-        Place::Network | Place::Stack => Vec::new(),
+        Place::Network | Place::Stack | Place::Decoder => Vec::new(),
         Place::Block(_) if id.leaf == Leaf::Out => Vec::new(),
         Place::Block(number) => vec![format!("inside b{number}")],
         Place::Mid { .. } => vec!["mid".to_owned()],
@@ -188,7 +188,7 @@ fn group_titles(id: Id) -> Vec<String> {
 fn short_name(id: Id) -> String {
     match (id.place, id.leaf) {
         (_, Leaf::Vit { part, .. }) => part.name().to_owned(),
-        (Place::Network | Place::Stack, _) | (Place::Block(_), Leaf::Out) => id.to_string(),
+        (Place::Network | Place::Stack | Place::Decoder, _) | (Place::Block(_), Leaf::Out) => id.to_string(),
         (Place::Mid { repeat: Some(repeat) }, _) => format!("repeat {repeat} {}", id.leaf_name()),
         _ => id.leaf_name(),
     }

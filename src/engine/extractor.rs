@@ -493,7 +493,7 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
 
 fn model_info(model: &Model) -> ModelInfo {
     let spec = &model.spec;
-    let mixtures = (0..spec.schedule.steps() as u32).filter_map(|t| spec.schedule.at(t).ok());
+    let mixtures = (0..spec.schedule.steps() as u32).filter_map(|t| spec.mixture(t).ok());
     let native = Size::new(spec.native_side, spec.native_side);
     ModelInfo {
         name: spec.name.clone(),

@@ -12,6 +12,7 @@ pub mod model;
 pub mod noise;
 pub mod npy;
 pub mod output;
+mod parts;
 pub mod pass;
 pub(crate) mod recent;
 pub mod request;

@@ -5,27 +5,25 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     image::{Picture, Size},
+    parts::PromptStates,
     recent::Recent,
-    spec::{ModelSpec, NetworkSpec},
+    spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
 };
 use crate::{
     activation::{Halt, Probe, Watch},
     error::{Error, Result},
     model::{
         adm::AdmUnet,
-        text::TextEncoder,
-        unet::Unet,
-        vae::{Posterior, VaeEncoder},
+        unet::{AddedConditions, Conditions, MASK_CHANNELS, TIME_IDS, Unet},
+        vae::{Posterior, VaeDecoder, VaeEncoder},
     },
-    weights::open_weights,
+    weights::{ZooKind, zoo_entry},
 };
 
 /// Encoded pictures kept: a latent is small, encoding one costs as much as a pass.
 const KEPT_PICTURES: usize = 32;
 /// Encoded prompts kept.
 const KEPT_PROMPTS: usize = 32;
-/// Name of the weights of diffusers' networks.
-const WEIGHTS_STEM: &str = "diffusion_pytorch_model";
 
 /// The number format a model computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -118,7 +116,7 @@ enum Network {
         unet: Box<Unet>,
         vae: Box<VaeEncoder>,
         pictures: Recent<u64, Posterior>,
-        prompts: Recent<String, Tensor>,
+        prompts: Recent<String, PromptStates>,
     },
     Adm(Box<AdmUnet>),
 }
@@ -142,22 +140,21 @@ impl Model {
                 path.display()
             )),
             None => Error::failed(format!(
-                "the weights of {} are not on this machine: put them into the hub's cache (with Python: \
+                "the weights of {} are not on this machine: put {} into the hub's cache (with Python: \
                  `huggingface-cli download`), or give a folder or a file as the model",
-                spec.name
+                spec.name,
+                needed_of(&spec.name)
             )),
         };
         let network = match &spec.network {
-            NetworkSpec::StableDiffusion { unet, vae } => {
+            NetworkSpec::StableDiffusion { unet, files } => {
                 unet.check_runnable()?;
-                let (Some(folder), Some(vae)) = (&spec.path, vae) else {
-                    return Err(missing());
-                };
+                let files = files.as_ref().ok_or_else(missing)?;
                 // The autoencoder of SDXL overflows in f16; all of them are small enough for f32.
-                let store = open_weights(&folder.join("vae"), WEIGHTS_STEM)?;
-                let vae = VaeEncoder::new(vae.clone(), store.var_builder(DType::F32, &place.device))?;
+                let store = files.parts.vae()?;
+                let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &place.device))?;
                 watch(AFTER_VAE)?;
-                let store = open_weights(&folder.join("unet"), WEIGHTS_STEM)?;
+                let store = files.parts.unet()?;
                 Network::StableDiffusion {
                     unet: Box::new(Unet::new(unet.clone(), store.var_builder(place.dtype, &place.device))?),
                     vae: Box::new(vae),
@@ -204,45 +201,80 @@ impl Model {
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
         match &self.network {
             Network::Adm(_) => Ok(sample.clone()),
-            Network::StableDiffusion { vae, .. } => vae.scale(sample),
+            Network::StableDiffusion { vae, .. } => vae.config().scale(sample),
         }
     }
 
-    /// The text states (1, T, D) of a prompt, if the model reads one. The text encoder is large: it is read, used and
-    /// let go; known prompts are not encoded again.
-    pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<Tensor>> {
-        let Network::StableDiffusion { prompts, .. } = &mut self.network else {
+    /// What the model reads of a prompt, if it reads one. The text encoders are large: they are read, used and let go;
+    /// known prompts are not encoded again.
+    pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<PromptStates>> {
+        let Network::StableDiffusion { prompts, unet, .. } = &mut self.network else {
             return Ok(None);
         };
         if let Some(known) = prompts.get(prompt) {
             return Ok(Some(known));
         }
-        let folder = self
+        let states = self
             .spec
-            .path
-            .as_deref()
-            .ok_or_else(|| Error::failed("a model with text has a folder"))?;
-        let encoder = TextEncoder::open(folder, "text_encoder", "tokenizer", &self.place.device, DType::F32)?;
-        let states = encoder.encode(prompt, watch)?.last;
+            .files()?
+            .parts
+            .encode_prompt(unet.config(), prompt, &self.place.device, watch)?;
         prompts.put(prompt.to_owned(), states.clone(), 1);
         Ok(Some(states))
     }
 
-    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with text states (1, T, D) for all rows.
-    /// Gives the network's output unless the probe ends the pass before.
-    pub fn denoise(&self, x: &Tensor, t: u32, text: Option<&Tensor>, probe: &mut Probe<'_>) -> Result<Option<Tensor>> {
+    /// What the denoiser takes for noisy latents and clean ones, (B, C, h, w) each. A network for inpainting takes a mask
+    /// and the latent of the picture under it as well: here nothing is to be painted, so the mask is empty and that
+    /// latent is the picture's own.
+    pub fn denoiser_input(&self, noisy: &Tensor, clean: &Tensor) -> Result<Tensor> {
+        match &self.network {
+            Network::StableDiffusion { unet, .. } if unet.config().inpaints() => {
+                let (rows, _, height, width) = noisy.dims4()?;
+                let mask = Tensor::zeros((rows, MASK_CHANNELS, height, width), noisy.dtype(), noisy.device())?;
+                Ok(Tensor::cat(&[noisy, &mask, clean], 1)?)
+            }
+            _ => Ok(noisy.clone()),
+        }
+    }
+
+    /// What SDXL is told besides text states of rows (B, C, h, w); none for other models.
+    pub fn added_conditions(&self, rows: &Tensor, prompt: &PromptStates) -> Result<Option<AddedConditions>> {
+        let Some(pooled) = &prompt.pooled else {
+            return Ok(None);
+        };
+        let (batch, _, height, width) = rows.dims4()?;
+        let [height, width] = [height, width].map(|side| (side * LATENT_STRIDE) as f32);
+        // Original size, no crop, wanted size: the working picture is all there is.
+        let ids = [height, width, 0.0, 0.0, height, width];
+        let ids = Tensor::new(&ids, rows.device())?.reshape((1, TIME_IDS))?;
+        Ok(Some(AddedConditions {
+            pooled: pooled.repeat((batch, 1))?,
+            time_ids: ids.repeat((batch, 1))?,
+        }))
+    }
+
+    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with one prompt for all rows. Gives the network's
+    /// output unless the probe ends the pass before.
+    pub fn denoise(
+        &self,
+        x: &Tensor,
+        t: u32,
+        prompt: Option<&PromptStates>,
+        probe: &mut Probe<'_>,
+    ) -> Result<Option<Tensor>> {
         let rows = x.dim(0)?;
         let timesteps = vec![t as f32; rows];
         let x = x.to_dtype(self.place.dtype)?;
-        let ended = match (&self.network, text) {
+        let ended = match (&self.network, prompt) {
             (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),
-            (Network::StableDiffusion { unet, .. }, Some(text)) => {
-                let (_, tokens, width) = text.dims3()?;
-                let text = text
-                    .broadcast_as((rows, tokens, width))?
-                    .contiguous()?
-                    .to_dtype(self.place.dtype)?;
-                unet.forward(&x, &timesteps, &text, probe)
+            (Network::StableDiffusion { unet, .. }, Some(prompt)) => {
+                let text = prompt.states.repeat((rows, 1, 1))?.to_dtype(self.place.dtype)?;
+                let added = self.added_conditions(&x, prompt)?;
+                let conditions = Conditions {
+                    text: &text,
+                    added: added.as_ref(),
+                };
+                unet.forward(&x, &timesteps, &conditions, probe)
             }
             (Network::StableDiffusion { .. }, None) => {
                 return Err(Error::failed("a U-Net that attends to text was run without text"));
@@ -253,6 +285,27 @@ impl Model {
             Err(Halt::Complete) => Ok(None),
             Err(Halt::Error(error)) => Err(error),
         }
+    }
+}
+
+impl Model {
+    /// The decoder of the model's autoencoder, in f32; whoever asked for it lets it go.
+    pub fn open_decoder(&self) -> Result<VaeDecoder> {
+        let files = self.spec.files()?;
+        let store = files.parts.vae()?;
+        VaeDecoder::new(files.vae.clone(), store.var_builder(DType::F32, &self.place.device))
+    }
+}
+
+/// What a model of the zoo is made of, for who has to fetch it.
+fn needed_of(key: &str) -> String {
+    let source = |key: &str| zoo_entry(key).map_or_else(|| key.to_owned(), |entry| entry.source.to_owned());
+    match zoo_entry(key).map(|entry| entry.kind) {
+        Some(ZooKind::DropIn { bases, file, .. }) => {
+            let bases: Vec<String> = bases.iter().map(|base| source(base)).collect();
+            format!("{file} of {} and the folders of {}", source(key), bases.join(" or "))
+        }
+        _ => source(key),
     }
 }
 

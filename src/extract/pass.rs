@@ -12,12 +12,13 @@ use super::{
     memory,
     model::{Encoded, Model},
     noise::TorchGenerator,
+    parts::PromptStates,
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Catalogue, Probe, Selection, Tap, Watch},
+    activation::{Catalogue, Id, Probe, Selection, Tap, Watch},
     error::{Error, Result},
-    model::schedule::Mixture,
+    model::{schedule::Mixture, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -103,9 +104,11 @@ pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
 
 /// The noisy input of a pass, ready to run.
 struct Input {
-    /// What the denoiser sees, (B·K, C, h, w).
+    /// Picture and noise mixed, (B·K, C, h, w).
+    noisy: Tensor,
+    /// What the denoiser sees, (B·K, C or more, h, w).
     rows: Tensor,
-    text: Option<Tensor>,
+    prompt: Option<PromptStates>,
     mixture: Mixture,
 }
 
@@ -120,13 +123,18 @@ pub fn run_pass(
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     let input = prepare_input(model, pictures, settings, intermediates.as_deref_mut(), watch)?;
-    let list = match &input.text {
-        Some(text) => model.spec.catalogue(pictures[0].framing.working, text.dim(1)?),
+    let list = match &input.prompt {
+        Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
         None => model.spec.plain_catalogue(pictures[0].framing.working),
     };
     let rows = input.rows.dim(0)?;
     let positions = input.rows.dim(2)? * input.rows.dim(3)?;
     let batch = (BATCH_POSITIONS / positions.max(1)).clamp(1, rows);
+    let decoded = list.tap(Id::VAE_OUT).filter(|tap| selection.contains(*tap));
+    let decoder = match decoded {
+        Some(tap) => Some((tap, model.open_decoder()?)),
+        None => None,
+    };
     let mut outputs = Vec::new();
     for start in (0..rows).step_by(batch) {
         let range = start..(start + batch).min(rows);
@@ -138,10 +146,21 @@ pub fn run_pass(
             probe = probe.to_the_end();
         }
         let x = input.rows.narrow(0, range.start, range.len())?;
-        outputs.extend(model.denoise(&x, settings.t, input.text.as_ref(), &mut probe)?);
+        let output = model.denoise(&x, settings.t, input.prompt.as_ref(), &mut probe)?;
+        if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
+            let noisy = input.noisy.narrow(0, range.start, range.len())?;
+            let earlier = model
+                .spec
+                .schedule
+                .ddim_step(&noisy, &output.to_dtype(DType::F32)?, settings.t)?;
+            record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
+        }
+        if intermediates.is_some() {
+            outputs.extend(output);
+        }
     }
     if let Some(kept) = intermediates {
-        let name = if input.text.is_some() {
+        let name = if input.prompt.is_some() {
             "mid.unet_out"
         } else {
             "mid.model_out"
@@ -151,6 +170,16 @@ pub fn run_pass(
     watch(1.0)
 }
 
+/// Latents (B, C, h, w) as pictures (B, 3, H, W), one by one: a decoder needs much more memory than a denoiser.
+fn decode(decoder: &VaeDecoder, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
+    let rows = latents.dim(0)?;
+    let pictures = (0..rows).map(|row| {
+        // The pass itself is done: all that is left to hear of is a cancellation.
+        decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| watch(1.0))
+    });
+    Ok(Tensor::cat(&pictures.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
 fn prepare_input(
     model: &mut Model,
     pictures: &[Prepared],
@@ -158,7 +187,7 @@ fn prepare_input(
     intermediates: Option<&mut Intermediates>,
     watch: &mut Watch<'_>,
 ) -> Result<Input> {
-    let mixture = model.spec.schedule.at(settings.t)?;
+    let mixture = model.spec.mixture(settings.t)?;
     let members = settings.ensemble;
     let Some(first) = pictures.first() else {
         return Err(Error::usage("no picture was given"));
@@ -182,7 +211,7 @@ fn prepare_input(
         let mut part = |done: f32| watch(PICTURES_DONE * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_picture(&picture.picture, &mut part)?);
     }
-    let text = model.encode_prompt(&settings.prompt, &mut |done| {
+    let prompt = model.encode_prompt(&settings.prompt, &mut |done| {
         watch(PICTURES_DONE + (PROMPT_DONE - PICTURES_DONE) * done)
     })?;
 
@@ -202,21 +231,18 @@ fn prepare_input(
     }
     let clean = model.scale(&Tensor::cat(&samples, 0)?)?;
     let noise = on_device(&noise)?;
-    let mixed = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
+    let noisy = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
+    let input = Input {
+        rows: model.denoiser_input(&noisy, &clean)?,
+        noisy,
+        prompt,
+        mixture,
+    };
     if let Some(kept) = intermediates {
-        let input = Input {
-            rows: mixed.clone(),
-            text: text.clone(),
-            mixture,
-        };
         keep_intermediates(kept, model, pictures, &encoded, &clean, &noise, &input, settings)?;
         kept.extend(vae_noise.map(|noise| ("in.vae_noise".to_owned(), noise)));
     }
-    Ok(Input {
-        rows: mixed,
-        text,
-        mixture,
-    })
+    Ok(input)
 }
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
@@ -341,16 +367,18 @@ fn keep_intermediates(
     } else {
         1.0
     };
-    keep("mid.latents_noisy", &(&input.rows * before_scaling)?)?;
+    keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
     keep("mid.unet_in", &input.rows)?;
     keep("mid.unet_timestep", &timestep)?;
-    if let Some(text) = &input.text {
-        let (_, tokens, width) = text.dims3()?;
-        keep("mid.prompt_embeds", text)?;
-        keep(
-            "mid.encoder_hidden_states",
-            &text.broadcast_as((input.rows.dim(0)?, tokens, width))?.contiguous()?,
-        )?;
+    if let Some(prompt) = &input.prompt {
+        let rows = input.rows.dim(0)?;
+        keep("mid.prompt_embeds", &prompt.states)?;
+        keep("mid.encoder_hidden_states", &prompt.states.repeat((rows, 1, 1))?)?;
+        if let (Some(pooled), Some(added)) = (&prompt.pooled, model.added_conditions(&input.rows, prompt)?) {
+            keep("mid.pooled_prompt_embeds", pooled)?;
+            keep("mid.text_embeds", &added.pooled)?;
+            keep("mid.time_ids", &added.time_ids)?;
+        }
     }
     Ok(())
 }

@@ -65,6 +65,9 @@ pub struct Provenance {
     pub featscope: String,
     /// The folder or file the weights came from.
     pub weights: String,
+    /// What is special about the model and is in neither its weights nor the request; files of older versions have none.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The timestep that ran.
     pub t_ran: u32,
     /// √ā at that timestep: the picture's share of the mixture.
@@ -88,10 +91,11 @@ pub struct Provenance {
 impl Provenance {
     /// What is known after a pass of `model` at timestep `t` over `pictures`.
     pub fn of(model: &Model, t: u32, pictures: Vec<FramedPicture>, ids: Vec<String>, seconds: f64) -> Result<Self> {
-        let mixture = model.spec.schedule.at(t)?;
+        let mixture = model.spec.mixture(t)?;
         Ok(Self {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
             weights: model.spec.weights_label(),
+            notes: model.spec.notes.clone(),
             t_ran: t,
             signal: mixture.signal,
             noise: mixture.noise,

@@ -4,23 +4,33 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::framing::SizeRule;
-use super::image::Size;
+use super::{
+    framing::SizeRule,
+    image::Size,
+    parts::{Files, Parts, Source},
+};
 use crate::{
-    activation::{Catalogue, Grid},
+    activation::{Catalogue, Grid, Id, Shape},
     error::{Error, Result},
     model::{
         adm::{self, AdmConfig},
-        schedule::Schedule,
+        original::{self, Original},
+        schedule::{Mixture, Schedule},
         text::CONTEXT_LENGTH,
         unet::{self, UnetConfig},
         vae::VaeConfig,
     },
-    weights::{Store, ZOO, ZooEntry, ZooKind, hub_folder, read_json, zoo_entry},
+    weights::{Store, ZOO, ZooEntry, ZooKind, hub_file, hub_folder, read_json, zoo_entry},
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
-const LATENT_STRIDE: usize = 8;
+pub(super) const LATENT_STRIDE: usize = 8;
+/// What stands between a model and the file with another U-Net for it.
+const DROP_IN: char = '+';
+/// How the names of CleanDIFT's files begin.
+const CLEANDIFT: &str = "cleandift";
+/// Channels of a picture.
+const COLOURS: usize = 3;
 const ADM_DEFAULT_T: u32 = 90;
 const LATENT_DEFAULT_T: u32 = 50;
 
@@ -47,6 +57,10 @@ pub struct ModelSpec {
     pub native_side: usize,
     /// The timestep that runs when the user gives none.
     pub default_t: u32,
+    /// Whether noise is mixed with the picture; CleanDIFT's networks are given the picture as it is, and t.
+    pub adds_noise: bool,
+    /// What is special about it, for people and for provenance.
+    pub notes: Vec<String>,
     pub(super) network: NetworkSpec,
 }
 
@@ -56,7 +70,7 @@ pub(super) enum NetworkSpec {
     StableDiffusion {
         unet: UnetConfig,
         /// None where the model is not on this machine.
-        vae: Option<VaeConfig>,
+        files: Option<Files>,
     },
     Adm {
         config: AdmConfig,
@@ -66,7 +80,8 @@ pub(super) enum NetworkSpec {
 }
 
 impl ModelSpec {
-    /// Finds a model by zoo key, folder or file and reads its configuration.
+    /// Finds a model by zoo key, folder or file and reads its configuration; `MODEL+FILE` is a model with the U-Net of
+    /// another file.
     pub fn find(name: &str) -> Result<Self> {
         if let Some(entry) = zoo_entry(name) {
             return Self::from_zoo(entry);
@@ -93,8 +108,17 @@ impl ModelSpec {
             )));
         }
         if path.is_file() {
+            let store = Store::open(path)?;
+            if original::recognises(&store) {
+                return Self::from_file(name, path, store);
+            }
             let (config, store) = adm::open(path)?;
             return Ok(Self::from_adm(name, Some(path), config, Some(store)));
+        }
+        if let Some((base, file)) = name.rsplit_once(DROP_IN)
+            && Path::new(file).is_file()
+        {
+            return Self::find(base)?.with_unet(name, Path::new(file));
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
         let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
@@ -113,18 +137,24 @@ impl ModelSpec {
             }
             ZooKind::StableDiffusion { unet_config } => match hub_folder(entry.source) {
                 Some(folder) => Self::from_hub_folder(entry.key, &folder)?,
-                None => Self {
-                    name: entry.key.to_owned(),
-                    path: None,
-                    schedule: Schedule::stable_diffusion(),
-                    native_side: entry.side,
-                    default_t: entry.default_t,
-                    network: NetworkSpec::StableDiffusion {
-                        unet: UnetConfig::from_json(&embedded_json(entry.key, unet_config)?)?,
-                        vae: None,
-                    },
-                },
+                None => Self::from_unet_config(entry, unet_config)?,
             },
+            ZooKind::DropIn {
+                bases,
+                file,
+                unet_config,
+            } => {
+                let mut folders = bases.iter().filter_map(|key| hub_folder(zoo_entry(key)?.source));
+                match (folders.next(), hub_file(entry.source, file)) {
+                    (Some(folder), Some(file)) => {
+                        Self::from_hub_folder(entry.key, &folder)?.with_unet(entry.key, &file)?
+                    }
+                    _ => Self {
+                        adds_noise: false,
+                        ..Self::from_unet_config(entry, unet_config)?
+                    },
+                }
+            }
             ZooKind::Adm { config } => {
                 let config = AdmConfig::from_json(&embedded_json(entry.key, config)?)?;
                 Self::from_adm(entry.key, None, config, None)
@@ -137,6 +167,23 @@ impl ModelSpec {
         })
     }
 
+    /// A model that is not on this machine: enough to list its activations.
+    fn from_unet_config(entry: &ZooEntry, unet_config: &str) -> Result<Self> {
+        Ok(Self {
+            name: entry.key.to_owned(),
+            path: None,
+            schedule: Schedule::stable_diffusion(),
+            native_side: entry.side,
+            default_t: entry.default_t,
+            adds_noise: true,
+            notes: Vec::new(),
+            network: NetworkSpec::StableDiffusion {
+                unet: UnetConfig::from_json(&embedded_json(entry.key, unet_config)?)?,
+                files: None,
+            },
+        })
+    }
+
     fn from_hub_folder(name: &str, folder: &Path) -> Result<Self> {
         let json = |file: &str| {
             let path = folder.join(file);
@@ -146,15 +193,7 @@ impl ModelSpec {
         let unet = UnetConfig::from_json(&unet).map_err(|error| error.context(unet_path.display()))?;
         let (vae, vae_path) = json("vae/config.json")?;
         let vae = VaeConfig::from_json(&vae).map_err(|error| error.context(vae_path.display()))?;
-        if vae.stride() != LATENT_STRIDE || vae.latent_channels != unet.in_channels {
-            return Err(Error::failed(format!(
-                "{}: the autoencoder gives {} channels at 1/{} of the size, the U-Net takes {} at 1/{LATENT_STRIDE}",
-                folder.display(),
-                vae.latent_channels,
-                vae.stride(),
-                unet.in_channels
-            )));
-        }
+        check_latent(&unet, &vae).map_err(|error| error.context(folder.display()))?;
         let (scheduler, scheduler_path) = json("scheduler/scheduler_config.json")?;
         let schedule = Schedule::from_json(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
         Ok(Self {
@@ -163,7 +202,78 @@ impl ModelSpec {
             schedule,
             native_side: unet.sample_size * LATENT_STRIDE,
             default_t: LATENT_DEFAULT_T,
-            network: NetworkSpec::StableDiffusion { unet, vae: Some(vae) },
+            adds_noise: true,
+            notes: inpainting_note(&unet),
+            network: NetworkSpec::StableDiffusion {
+                unet,
+                files: Some(Files {
+                    vae,
+                    parts: Parts {
+                        source: Source::Folder(folder.to_owned()),
+                        drop_in: None,
+                    },
+                }),
+            },
+        })
+    }
+
+    fn from_file(name: &str, path: &Path, store: Store) -> Result<Self> {
+        let original = Original::open(path, store)?;
+        check_latent(&original.unet, &original.vae).map_err(|error| error.context(path.display()))?;
+        let unet = original.unet.clone();
+        let mut notes = original.notes.clone();
+        notes.extend(inpainting_note(&unet));
+        Ok(Self {
+            name: name.to_owned(),
+            path: Some(path.to_owned()),
+            schedule: original.schedule.clone(),
+            native_side: original.native_side,
+            default_t: LATENT_DEFAULT_T,
+            adds_noise: true,
+            notes,
+            network: NetworkSpec::StableDiffusion {
+                unet,
+                files: Some(Files {
+                    vae: original.vae.clone(),
+                    parts: Parts {
+                        source: Source::File(Box::new(original)),
+                        drop_in: None,
+                    },
+                }),
+            },
+        })
+    }
+
+    /// The same model with the U-Net of a file in diffusers' names, called `name`. CleanDIFT's are known by the file's
+    /// name, since nothing inside tells: they are given the picture without noise.
+    fn with_unet(self, name: &str, file: &Path) -> Result<Self> {
+        let NetworkSpec::StableDiffusion {
+            unet,
+            files: Some(mut files),
+        } = self.network
+        else {
+            return Err(Error::usage(format!(
+                "{} can take no other U-Net: that needs a Stable Diffusion that is on this machine",
+                self.name
+            )));
+        };
+        files.parts.drop_in = Some(file.to_owned());
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+        let clean = stem.is_some_and(|stem| stem.starts_with(CLEANDIFT));
+        let mut notes = self.notes;
+        notes.push(format!("the U-Net is that of {}", file.display()));
+        if clean {
+            notes.push("no noise was added (CleanDIFT): the U-Net was given the picture's latent as it is".to_owned());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            adds_noise: !clean,
+            notes,
+            network: NetworkSpec::StableDiffusion {
+                unet,
+                files: Some(files),
+            },
+            ..self
         })
     }
 
@@ -175,6 +285,8 @@ impl ModelSpec {
             default_t: ADM_DEFAULT_T.min(schedule.steps().saturating_sub(1) as u32),
             schedule,
             native_side: config.image_size,
+            adds_noise: true,
+            notes: Vec::new(),
             network: NetworkSpec::Adm { config, store },
         }
     }
@@ -206,6 +318,23 @@ impl ModelSpec {
             .map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
     }
 
+    /// The shares of picture and noise at timestep `t`, or an error that names the schedule's range.
+    pub fn mixture(&self, t: u32) -> Result<Mixture> {
+        let mixture = self.schedule.at(t)?;
+        Ok(if self.adds_noise { mixture } else { Mixture::CLEAN })
+    }
+
+    /// The files of a Stable Diffusion that is on this machine.
+    pub(super) fn files(&self) -> Result<&Files> {
+        match &self.network {
+            NetworkSpec::StableDiffusion { files: Some(files), .. } => Ok(files),
+            _ => Err(Error::failed(format!(
+                "{} has no autoencoder on this machine",
+                self.name
+            ))),
+        }
+    }
+
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.family() == Family::StableDiffusion
@@ -214,7 +343,9 @@ impl ModelSpec {
     /// Whether the weights are on this machine.
     pub fn is_here(&self) -> bool {
         match &self.network {
-            NetworkSpec::StableDiffusion { vae, .. } => vae.is_some(),
+            NetworkSpec::StableDiffusion { unet, files } => {
+                files.as_ref().is_some_and(|files| files.parts.are_here(unet))
+            }
             NetworkSpec::Adm { store, .. } => store.is_some(),
         }
     }
@@ -223,7 +354,7 @@ impl ModelSpec {
     pub fn noised_shape(&self, working: Size) -> [usize; 3] {
         match &self.network {
             NetworkSpec::StableDiffusion { unet, .. } => [
-                unet.in_channels,
+                unet.latent_channels(),
                 working.height / LATENT_STRIDE,
                 working.width / LATENT_STRIDE,
             ],
@@ -236,7 +367,16 @@ impl ModelSpec {
         let [_, height, width] = self.noised_shape(working);
         let grid = Grid::new(height, width);
         match &self.network {
-            NetworkSpec::StableDiffusion { unet, .. } => unet::catalogue(unet, grid, tokens),
+            NetworkSpec::StableDiffusion { unet, .. } => {
+                let mut list = unet::catalogue(unet, grid, tokens);
+                // The picture after one step needs noise to take away.
+                if self.adds_noise {
+                    let grid = Grid::new(working.height, working.width);
+                    let channels = COLOURS;
+                    list.push_derived(Id::VAE_OUT, Shape::Features { channels, grid });
+                }
+                list
+            }
             NetworkSpec::Adm { config, .. } => adm::catalogue(config, grid),
         }
     }
@@ -245,6 +385,26 @@ impl ModelSpec {
     pub fn plain_catalogue(&self, working: Size) -> Catalogue {
         self.catalogue(working, CONTEXT_LENGTH)
     }
+}
+
+/// Refuses an autoencoder whose latents are not what the U-Net denoises.
+fn check_latent(unet: &UnetConfig, vae: &VaeConfig) -> Result<()> {
+    if vae.stride() == LATENT_STRIDE && vae.latent_channels == unet.latent_channels() {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "the autoencoder gives {} channels at 1/{} of the size, the U-Net denoises {} at 1/{LATENT_STRIDE}",
+        vae.latent_channels,
+        vae.stride(),
+        unet.latent_channels()
+    )))
+}
+
+/// What a network for inpainting is given instead of a mask that somebody drew.
+fn inpainting_note(unet: &UnetConfig) -> Vec<String> {
+    let note = "the U-Net is one for inpainting: its mask is empty (nothing to paint) and its masked picture is the \
+                picture itself";
+    unet.inpaints().then(|| note.to_owned()).into_iter().collect()
 }
 
 fn embedded_json(key: &str, text: &str) -> Result<serde_json::Value> {

@@ -5,6 +5,7 @@
 pub mod adm;
 pub mod attention;
 pub mod config;
+pub mod original;
 pub mod resnet;
 pub mod schedule;
 pub mod text;

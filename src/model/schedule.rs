@@ -1,5 +1,6 @@
 //! Diffusion schedules: how much picture and how much noise a timestep means.
 
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,6 +19,24 @@ const LINEAR_BETA_START: f64 = 1e-4;
 const LINEAR_BETA_END: f64 = 0.02;
 /// Number of steps these two are for.
 const LINEAR_BETA_STEPS: f64 = 1000.0;
+
+/// How the names of schedulers begin whose mixture of picture and noise is that of their betas. Others (EDM, flow
+/// matching) mix in another way, and a network trained with them sees something else.
+const KNOWN_SCHEDULERS: [&str; 13] = [
+    "DDIM",
+    "DDPM",
+    "DEIS",
+    "DPMSolver",
+    "Euler",
+    "Heun",
+    "IPNDM",
+    "KDPM2",
+    "LCM",
+    "LMS",
+    "PNDM",
+    "TCD",
+    "UniPC",
+];
 
 /// What the network's output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +99,25 @@ impl Mixture {
 }
 
 impl Schedule {
+    /// The latent one deterministic step of DDIM earlier, at t − 1 (at t = 0: the picture), from the latent at `t` and
+    /// the network's prediction there; all three have one shape.
+    pub fn ddim_step(&self, latent: &Tensor, prediction: &Tensor, t: u32) -> Result<Tensor> {
+        let Mixture { signal, noise } = self.at(t)?;
+        let earlier = match t.checked_sub(1) {
+            Some(t) => self.at(t)?,
+            None => Mixture::CLEAN,
+        };
+        let (clean, epsilon) = match self.prediction {
+            Prediction::Epsilon => (((latent - (prediction * noise)?)? / signal)?, prediction.clone()),
+            Prediction::V => (
+                ((latent * signal)? - (prediction * noise)?)?,
+                ((prediction * signal)? + (latent * noise)?)?,
+            ),
+            Prediction::Sample => (prediction.clone(), ((latent - (prediction * signal)?)? / noise)?),
+        };
+        Ok(((clean * earlier.signal)? + (epsilon * earlier.noise)?)?)
+    }
+
     /// The schedule that ADM and PixArt were trained on: linear betas from 1e-4 to 0.02 for 1000 steps, in f64. Fewer
     /// steps are proportionally larger, as guided-diffusion has it.
     pub fn linear(steps: usize) -> Self {
@@ -138,7 +176,17 @@ impl Schedule {
             "v_prediction" => Prediction::V,
             _ => Prediction::Sample,
         };
-        let scales_input = config.text("_class_name", "")?.contains("Euler");
+        let class = config.text("_class_name", "")?;
+        if !(class.is_empty() || KNOWN_SCHEDULERS.iter().any(|known| class.starts_with(known))) {
+            return Err(config.refuse(
+                "_class_name",
+                &format!(
+                    "a scheduler whose noise follows from its betas, with a name that begins with {}",
+                    KNOWN_SCHEDULERS.join(", ")
+                ),
+            ));
+        }
+        let scales_input = class.contains("Euler");
         Ok(Self {
             scales_input,
             prediction,

@@ -42,7 +42,7 @@ pub fn find_weights(folder: &Path, stem: &str) -> Result<Vec<PathBuf>> {
 pub fn open_weights(folder: &Path, stem: &str) -> Result<Store> {
     let files = find_weights(folder, stem)?;
     match files.as_slice() {
-        [file] if file.extension() == Some(OsStr::new(PICKLE_EXTENSION)) => Store::open_pickle(file),
+        [file] => Store::open(file),
         files => Store::open_safetensors(files),
     }
 }
@@ -57,7 +57,10 @@ fn candidates(stem: &str) -> Vec<String> {
         format!("{stem}.safetensors"),
         format!("{stem}.safetensors.index.json"),
         format!("{stem}.{VARIANT}.safetensors"),
+        // Versions of the libraries differ in where they put the variant.
         format!("{stem}.safetensors.index.{VARIANT}.json"),
+        format!("{stem}.safetensors.{VARIANT}.index.json"),
+        format!("{stem}.{VARIANT}.safetensors.index.json"),
         format!("{pickle_stem}.{PICKLE_EXTENSION}"),
         format!("{pickle_stem}.{VARIANT}.{PICKLE_EXTENSION}"),
     ]
@@ -167,7 +170,12 @@ mod tests {
     fn every_shard_of_an_index_is_found_once() {
         let index =
             r#"{"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#;
-        for name in ["model.safetensors.index.json", "model.safetensors.index.fp16.json"] {
+        for name in [
+            "model.safetensors.index.json",
+            "model.safetensors.index.fp16.json",
+            "model.safetensors.fp16.index.json",
+            "model.fp16.safetensors.index.json",
+        ] {
             let folder = folder_with(&[(name, index), ("model-1.safetensors", ""), ("model-2.safetensors", "")]);
             assert_eq!(
                 found(&folder, "model"),

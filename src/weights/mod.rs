@@ -6,11 +6,13 @@ mod folder;
 mod hub;
 mod json;
 mod pickle;
+mod renamed;
 mod store;
 mod zoo;
 
 pub use folder::{find_weights, open_weights};
-pub use hub::{hub_cache, hub_folder};
+pub use hub::{hub_cache, hub_file, hub_folder};
 pub use json::{read_json, read_text};
+pub use renamed::{Rename, Take};
 pub use store::{Store, map_safetensors};
 pub use zoo::{ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};

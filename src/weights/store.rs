@@ -14,8 +14,14 @@ use candle_core::{
 };
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 
-use super::pickle::TorchFile;
+use super::{
+    pickle::TorchFile,
+    renamed::{Rename, RenamedStore},
+};
 use crate::error::{Error, Result};
+
+const SAFETENSORS_EXTENSION: &str = "safetensors";
+const PICKLE_EXTENSIONS: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
@@ -30,6 +36,7 @@ enum Source {
     Mapped(MmapedSafetensors),
     Embedded(SliceSafetensors<'static>),
     Pickle(TorchFile),
+    Renamed(RenamedStore),
 }
 
 impl Store {
@@ -43,6 +50,20 @@ impl Store {
             .map(|(name, view)| (name, view.shape().to_vec()))
             .collect();
         Self::new(Source::Mapped(mapped), shapes, label)
+    }
+
+    /// Opens one file by its ending: safetensors, or PyTorch's own format.
+    pub fn open(file: &Path) -> Result<Self> {
+        let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some(SAFETENSORS_EXTENSION) => Self::open_safetensors(&[file.to_owned()]),
+            Some(pickle) if PICKLE_EXTENSIONS.contains(&pickle) => Self::open_pickle(file),
+            _ => Err(Error::failed(format!(
+                "{} is no file of weights: a name that ends in .{SAFETENSORS_EXTENSION}, .{} is expected, or a folder",
+                file.display(),
+                PICKLE_EXTENSIONS.join(", .")
+            ))),
+        }
     }
 
     /// Tensors in the bytes of a safetensors file.
@@ -75,6 +96,13 @@ impl Store {
         })
     }
 
+    /// The same tensors under other names; those that no rule names are left out. Nothing is read or copied.
+    pub fn renamed(&self, rules: Vec<Rename>) -> Result<Self> {
+        let label = self.label().to_owned();
+        let (renamed, shapes) = RenamedStore::new(self.clone(), rules);
+        Self::new(Source::Renamed(renamed), shapes, label)
+    }
+
     /// What the tensors are read from.
     pub fn label(&self) -> &str {
         &self.label
@@ -95,7 +123,8 @@ impl Store {
         VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
     }
 
-    fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+    /// A tensor as it is in the file, on the CPU.
+    pub(super) fn raw(&self, name: &str) -> candle_core::Result<Tensor> {
         let raw = match &*self.source {
             Source::Mapped(files) => files.load(name, &Device::Cpu)?,
             Source::Embedded(bytes) => bytes.load(name, &Device::Cpu)?,
@@ -104,7 +133,21 @@ impl Store {
                 Ok(None) => bail!("{} lacks the tensor {name}", self.label),
                 Err(error) => bail!("{}: {error}", self.label),
             },
+            Source::Renamed(renamed) => renamed.raw(name)?,
         };
+        Ok(raw)
+    }
+
+    /// A tensor's name, with the one it has in the file if that is another.
+    fn in_file(&self, name: &str) -> String {
+        match &*self.source {
+            Source::Renamed(renamed) => renamed.in_file(name),
+            _ => name.to_owned(),
+        }
+    }
+
+    fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let raw = self.raw(name)?;
         // A number that is not finite makes the sum so too, so one pass over what was just read settles it; a NaN found
         // later would have no name.
         let wide = raw.to_dtype(DType::F32)?;
@@ -188,10 +231,16 @@ fn safetensors_error(label: &str, error: candle_core::Error) -> Error {
 impl SimpleBackend for Store {
     fn get(&self, expected: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         match self.shape(name) {
-            None => bail!("{} lacks the tensor {name} of shape {:?}", self.label, expected.dims()),
-            Some(found) if found != expected.dims() => bail!(
-                "{}: the tensor {name} has shape {found:?}, the configuration expects {:?}",
+            None => bail!(
+                "{} lacks the tensor {} of shape {:?}",
                 self.label,
+                self.in_file(name),
+                expected.dims()
+            ),
+            Some(found) if found != expected.dims() => bail!(
+                "{}: the tensor {} has shape {found:?}, the configuration expects {:?}",
+                self.label,
+                self.in_file(name),
                 expected.dims()
             ),
             Some(_) => self.load(name, dtype, device),
@@ -200,7 +249,7 @@ impl SimpleBackend for Store {
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         if !self.contains_tensor(name) {
-            bail!("{} lacks the tensor {name}", self.label);
+            bail!("{} lacks the tensor {}", self.label, self.in_file(name));
         }
         self.load(name, dtype, device)
     }

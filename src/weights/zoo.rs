@@ -10,6 +10,15 @@ pub enum ZooKind {
         /// `unet/config.json`.
         unet_config: &'static str,
     },
+    /// Another U-Net for a Stable Diffusion that has a short name of its own.
+    DropIn {
+        /// Short names of models that it can be put into; the first one on this machine is used.
+        bases: &'static [&'static str],
+        /// The file with the U-Net in the repository.
+        file: &'static str,
+        /// `unet/config.json`.
+        unet_config: &'static str,
+    },
     /// ADM as a file, with the configuration its activations follow from.
     Adm {
         /// guided-diffusion's keys.
@@ -95,9 +104,49 @@ pub const ZOO: &[ZooEntry] = &[
         kind: ZooKind::StableDiffusion { unet_config: SD21_UNET },
     },
     ZooEntry {
+        key: "cleandift-sd21",
+        title: "CleanDIFT for Stable Diffusion 2.1: no noise is added",
+        source: "CompVis/cleandift",
+        side: 768,
+        default_t: 261,
+        kind: ZooKind::DropIn {
+            bases: &["sd21", "sd21-base"],
+            file: "cleandift_sd21_unet.safetensors",
+            unet_config: SD21_UNET,
+        },
+    },
+    ZooEntry {
+        key: "cleandift-sd15",
+        title: "CleanDIFT for Stable Diffusion 1.5: no noise is added",
+        source: "CompVis/cleandift",
+        side: 512,
+        default_t: 261,
+        kind: ZooKind::DropIn {
+            bases: &["sd15", "sd14"],
+            file: "cleandift_sd15_unet.safetensors",
+            unet_config: SD15_UNET,
+        },
+    },
+    ZooEntry {
         key: "sdxl",
-        title: "Stable Diffusion XL 1.0 (its activations can be listed, not yet extracted)",
+        title: "Stable Diffusion XL 1.0",
         source: "stabilityai/stable-diffusion-xl-base-1.0",
+        side: 1024,
+        default_t: 50,
+        kind: ZooKind::StableDiffusion { unet_config: SDXL_UNET },
+    },
+    ZooEntry {
+        key: "sdxl-turbo",
+        title: "SDXL Turbo",
+        source: "stabilityai/sdxl-turbo",
+        side: 512,
+        default_t: 50,
+        kind: ZooKind::StableDiffusion { unet_config: SDXL_UNET },
+    },
+    ZooEntry {
+        key: "pgv2",
+        title: "Playground 2 (the graph of SDXL)",
+        source: "playgroundai/playground-v2-1024px-aesthetic",
         side: 1024,
         default_t: 50,
         kind: ZooKind::StableDiffusion { unet_config: SDXL_UNET },
@@ -121,7 +170,7 @@ pub fn zoo_entry(key: &str) -> Option<&'static ZooEntry> {
 pub fn zoo_config(key: &str) -> Option<&'static str> {
     match zoo_entry(key)?.kind {
         ZooKind::Embedded => None,
-        ZooKind::StableDiffusion { unet_config } => Some(unet_config),
+        ZooKind::StableDiffusion { unet_config } | ZooKind::DropIn { unet_config, .. } => Some(unet_config),
         ZooKind::Adm { config } => Some(config),
     }
 }

@@ -410,7 +410,6 @@ fn models_that_are_none() -> TestResult {
         (&output, vec!["guided-diffusion", "missing"]),
         ("sd15", vec!["not on this machine"]),
         ("adm256", vec!["not on this machine"]),
-        (&model("tiny-sdxl").display().to_string(), vec!["SDXL", "listed"]),
     ] {
         let mut request = Request::of_adm(&place);
         request

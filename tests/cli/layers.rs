@@ -147,7 +147,20 @@ fn models_list_begins_each_line_with_the_key() {
         .collect();
     assert_eq!(
         keys,
-        ["demo", "sd15", "sd14", "sd20", "sd21-base", "sd21", "sdxl", "adm256"]
+        [
+            "demo",
+            "sd15",
+            "sd14",
+            "sd20",
+            "sd21-base",
+            "sd21",
+            "cleandift-sd21",
+            "cleandift-sd15",
+            "sdxl",
+            "sdxl-turbo",
+            "pgv2",
+            "adm256"
+        ]
     );
     for key in keys {
         run(["layers", "--model", key]).good();

@@ -190,6 +190,7 @@ impl FakeModel {
         Provenance {
             featscope: "of the tests".to_owned(),
             weights: format!("{} weights", self.name),
+            notes: Vec::new(),
             t_ran: settings.t,
             signal: (1.0 - share).sqrt(),
             noise: share.sqrt(),

@@ -102,6 +102,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
             ran: Provenance {
                 featscope: "by hand".into(),
                 weights: "none".into(),
+                notes: Vec::new(),
                 t_ran: 100,
                 signal: 1.0,
                 noise: 0.0,

@@ -13,9 +13,6 @@ const CONFIG: &str = "config.json";
 /// Weights of a folder, the preferred one first.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "model.pt"];
 
-const PICKLE_EXTENSIONS: [&str; 3] = ["pt", "pth", "ckpt"];
-const SAFETENSORS_EXTENSION: &str = "safetensors";
-
 /// Opens an ADM: a folder with `config.json` beside `model.safetensors` or `model.pt`, or one such file under any
 /// name. Without a `config.json` beside the weights the architecture is read from the tensors.
 pub fn open(path: &Path) -> Result<(AdmConfig, Store)> {
@@ -30,7 +27,7 @@ pub fn open(path: &Path) -> Result<(AdmConfig, Store)> {
     // The configuration comes first: it is cheap to read, and what it refuses needs no tensors.
     let config_path = weights.with_file_name(CONFIG);
     let config = config_path.is_file().then(|| read_config(&config_path)).transpose()?;
-    let store = open_weights(&weights)?;
+    let store = Store::open(&weights)?;
     let config = config.map_or_else(|| AdmConfig::from_tensors(&store), Ok)?;
     Ok((config, store))
 }
@@ -66,17 +63,4 @@ fn weights_in(folder: &Path) -> Result<PathBuf> {
                 WEIGHTS.join(" or ")
             ))
         })
-}
-
-fn open_weights(file: &Path) -> Result<Store> {
-    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-    match extension.as_deref() {
-        Some(SAFETENSORS_EXTENSION) => Store::open_safetensors(&[file.to_owned()]),
-        Some(pickle) if PICKLE_EXTENSIONS.contains(&pickle) => Store::open_pickle(file),
-        _ => Err(Error::failed(format!(
-            "{} is no file of weights: a name that ends in .{SAFETENSORS_EXTENSION}, .{} is expected, or a folder",
-            file.display(),
-            PICKLE_EXTENSIONS.join(", .")
-        ))),
-    }
 }

@@ -196,6 +196,19 @@ impl ClipTextModel {
         })
     }
 
+    /// Encodes the chunks of one prompt, each of one length; `last` and `penultimate` are those of all chunks one after
+    /// another, (1, L·chunks, D), `pooled` is that of the first, (1, P).
+    pub fn encode_chunks(&self, chunks: &[Vec<u32>], watch: &mut Watch<'_>) -> Result<TextStates> {
+        let states = self.forward(chunks, watch)?;
+        let (count, length, width) = states.last.dims3()?;
+        let joined = (1, count * length, width);
+        Ok(TextStates {
+            last: states.last.reshape(joined)?,
+            penultimate: states.penultimate.reshape(joined)?,
+            pooled: states.pooled.narrow(0, 0, 1)?,
+        })
+    }
+
     /// The common length of the sequences.
     fn check_ids(&self, ids: &[Vec<u32>]) -> Result<usize> {
         let length = ids.first().map_or(0, Vec::len);

@@ -12,7 +12,34 @@ use crate::{
 };
 
 /// Name of the weights of transformers' models.
-const WEIGHTS_STEM: &str = "model";
+pub const TEXT_WEIGHTS_STEM: &str = "model";
+
+/// One of a model's text encoders, in the order of their states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextPart {
+    /// The one that every Stable Diffusion has.
+    First,
+    /// SDXL's second.
+    Second,
+}
+
+impl TextPart {
+    /// The encoder's folder in the hub's layout.
+    pub fn encoder_folder(self) -> &'static str {
+        match self {
+            Self::First => "text_encoder",
+            Self::Second => "text_encoder_2",
+        }
+    }
+
+    /// The tokenizer's folder in the hub's layout.
+    pub fn tokenizer_folder(self) -> &'static str {
+        match self {
+            Self::First => "tokenizer",
+            Self::Second => "tokenizer_2",
+        }
+    }
+}
 
 /// A CLIP text encoder with the tokenizer it was trained with.
 pub struct TextEncoder {
@@ -20,6 +47,16 @@ pub struct TextEncoder {
     pub tokenizer: Tokenizer,
     /// Ids → states.
     pub model: ClipTextModel,
+}
+
+impl ClipTextModel {
+    /// Opens the encoder in a folder of the hub's layout, with configuration and weights.
+    pub fn from_folder(folder: &Path, device: &Device, dtype: DType) -> Result<Self> {
+        let config = ClipConfig::from_json(&read_json(&folder.join("config.json"))?)
+            .map_err(|error| error.context(folder.display()))?;
+        let weights = open_weights(folder, TEXT_WEIGHTS_STEM)?;
+        Self::new(config, weights.var_builder(dtype, device))
+    }
 }
 
 impl TextEncoder {
@@ -32,26 +69,16 @@ impl TextEncoder {
         device: &Device,
         dtype: DType,
     ) -> Result<Self> {
-        let tokenizer = Tokenizer::from_folder(&model_folder.join(tokenizer_subfolder))?;
-        let folder = model_folder.join(encoder_subfolder);
-        let config = ClipConfig::from_json(&read_json(&folder.join("config.json"))?)
-            .map_err(|error| error.context(folder.display()))?;
-        let weights = open_weights(&folder, WEIGHTS_STEM)?;
-        let model = ClipTextModel::new(config, weights.var_builder(dtype, device))?;
-        Ok(Self { tokenizer, model })
+        Ok(Self {
+            tokenizer: Tokenizer::from_folder(&model_folder.join(tokenizer_subfolder))?,
+            model: ClipTextModel::from_folder(&model_folder.join(encoder_subfolder), device, dtype)?,
+        })
     }
 
     /// Encodes one prompt; `last` and `penultimate` are (1, 77·chunks, D), `pooled` is that of the first chunk, (1, P).
     ///
     /// A prompt that does not fit into one chunk is split into several, each with its own start and end.
     pub fn encode(&self, prompt: &str, watch: &mut Watch<'_>) -> Result<TextStates> {
-        let states = self.model.forward(&self.tokenizer.chunks(prompt)?, watch)?;
-        let (chunks, length, width) = states.last.dims3()?;
-        let joined = (1, chunks * length, width);
-        Ok(TextStates {
-            last: states.last.reshape(joined)?,
-            penultimate: states.penultimate.reshape(joined)?,
-            pooled: states.pooled.narrow(0, 0, 1)?,
-        })
+        self.model.encode_chunks(&self.tokenizer.chunks(prompt)?, watch)
     }
 }

@@ -6,7 +6,7 @@ use tokenizers::{Model, utils::SysRegex};
 use unicode_general_category::{GeneralCategory, get_general_category};
 use unicode_normalization::UnicodeNormalization;
 
-use super::vocabulary::{END_OF_TEXT, START_OF_TEXT, Vocabulary};
+use super::vocabulary::{END_OF_TEXT, START_OF_TEXT, Vocabulary, byte_chars};
 use crate::error::{Error, Result};
 
 /// Tokens of one encoded prompt, start and end included: what CLIP's text encoders are trained on.
@@ -18,9 +18,6 @@ pub const MAX_PROMPT_TOKENS: usize = CONTEXT_LENGTH - 2;
 /// What one piece is: special tokens, English contractions, letters, single digits, everything else but space.
 const PIECE_PATTERN: &str =
     r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
-
-/// Number of byte values.
-const BYTE_VALUES: usize = 256;
 
 /// A prompt as [`CONTEXT_LENGTH`] tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +32,44 @@ pub struct Encoded {
     pub dropped: usize,
 }
 
+/// What fills a prompt up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// The token that ends a prompt (OpenAI's CLIP).
+    EndOfText,
+    /// The token 0 (OpenCLIP).
+    Zero,
+}
+
+/// The token 0 of CLIP's vocabulary.
+const FIRST_TOKEN: &str = "!";
+
 /// Turns prompts into token ids.
 pub struct Tokenizer {
     vocabulary: Vocabulary,
     pieces: SysRegex,
     /// The printable character that stands for each byte in the vocabulary.
-    byte_chars: [char; BYTE_VALUES],
+    byte_chars: [char; 256],
 }
 
 impl Tokenizer {
     /// Reads a tokenizer from `vocab.json` and `merges.txt`, or from `tokenizer.json` where these are not there, with
     /// the special tokens of `tokenizer_config.json` and `special_tokens_map.json`.
     pub fn from_folder(folder: &Path) -> Result<Self> {
+        Self::new(Vocabulary::from_folder(folder)?)
+    }
+
+    /// CLIP's own vocabulary, which is inside the program.
+    pub fn embedded(padding: Padding) -> Result<Self> {
+        Self::new(Vocabulary::embedded(match padding {
+            Padding::EndOfText => END_OF_TEXT,
+            Padding::Zero => FIRST_TOKEN,
+        })?)
+    }
+
+    fn new(vocabulary: Vocabulary) -> Result<Self> {
         Ok(Self {
-            vocabulary: Vocabulary::from_folder(folder)?,
+            vocabulary,
             pieces: SysRegex::new(PIECE_PATTERN)
                 .map_err(|error| Error::failed(format!("the pattern of CLIP's tokenizer is broken: {error}")))?,
             byte_chars: byte_chars(),
@@ -200,14 +221,4 @@ fn is_ideograph(c: char) -> bool {
         | '\u{2B740}'..='\u{2B81F}'
         | '\u{2B820}'..='\u{2CEAF}'
         | '\u{2F800}'..='\u{2FA1F}')
-}
-
-/// The byte-level alphabet: printable bytes of Latin-1 stand for themselves, the others, in order, for the characters
-/// after Latin-1.
-fn byte_chars() -> [char; BYTE_VALUES] {
-    let mut others = '\u{100}'..;
-    std::array::from_fn(|value| match u8::try_from(value) {
-        Ok(byte @ (b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)) => char::from(byte),
-        _ => others.next().unwrap_or(char::REPLACEMENT_CHARACTER),
-    })
 }

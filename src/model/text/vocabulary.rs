@@ -8,7 +8,7 @@ use tokenizers::models::bpe::{BPE, Merges, Vocab};
 
 use crate::{
     error::{Error, Result},
-    weights::{read_json, read_text},
+    weights::{embedded, read_json, read_text},
 };
 
 /// What ends a word in CLIP's vocabulary.
@@ -21,6 +21,12 @@ const MERGES_HEADER: &str = "#version";
 pub(super) const START_OF_TEXT: &str = "<|startoftext|>";
 /// See [`START_OF_TEXT`].
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Number of byte values.
+const BYTE_VALUES: usize = 256;
+
+/// The first of the characters that stand for bytes which cannot be printed: the one after Latin-1.
+const FIRST_STAND_IN: char = '\u{100}';
 
 /// Everything the files of a tokenizer say.
 pub(super) struct Vocabulary {
@@ -39,8 +45,22 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json`, and the special tokens of the JSON files beside them.
     pub(super) fn from_folder(folder: &Path) -> Result<Self> {
-        let words = Words::from_folder(folder)?;
-        let names = SpecialNames::from_folder(folder)?;
+        Self::new(Words::from_folder(folder)?, SpecialNames::from_folder(folder)?)
+    }
+
+    /// CLIP's own vocabulary, which is inside the program, with `pad` as the padding token.
+    pub(super) fn embedded(pad: &str) -> Result<Self> {
+        let names = SpecialNames {
+            bos: START_OF_TEXT.to_owned(),
+            eos: END_OF_TEXT.to_owned(),
+            pad: pad.to_owned(),
+            unknown: END_OF_TEXT.to_owned(),
+            added: HashMap::new(),
+        };
+        Self::new(Words::embedded()?, names)
+    }
+
+    fn new(words: Words, names: SpecialNames) -> Result<Self> {
         let Words {
             source,
             mut vocab,
@@ -156,23 +176,33 @@ impl Words {
                 vocab_file.display()
             ))
         })?;
-        let merges = read_text(merges_file)?
-            .lines()
-            .enumerate()
-            .filter(|(number, line)| !(line.trim().is_empty() || *number == 0 && line.starts_with(MERGES_HEADER)))
-            .map(|(number, line)| {
-                parse_merge(line).ok_or_else(|| {
-                    Error::failed(format!(
-                        "{}: line {} is not a merge of two tokens: {line:?}",
-                        merges_file.display(),
-                        number + 1
-                    ))
-                })
-            })
-            .collect::<Result<_>>()?;
+        let merges = parse_merges(&read_text(merges_file)?).map_err(|error| error.context(merges_file.display()))?;
         Ok(Self {
             source: format!("{} with {}", vocab_file.display(), merges_file.display()),
             vocab,
+            merges,
+            added: HashMap::new(),
+        })
+    }
+
+    /// The vocabulary follows from the merges: every byte, every byte at the end of a word, every merge, then the two
+    /// special tokens.
+    fn embedded() -> Result<Self> {
+        let merges = parse_merges(&embedded::clip_merges()?)?;
+        let alphabet: Vec<char> = {
+            let mut bytes: Vec<(bool, char)> = byte_chars().into_iter().map(|c| (c >= FIRST_STAND_IN, c)).collect();
+            // Characters that stand for themselves come first.
+            bytes.sort_unstable();
+            bytes.into_iter().map(|(_, c)| c).collect()
+        };
+        let single = alphabet.iter().map(char::to_string);
+        let ending = alphabet.iter().map(|c| format!("{c}{END_OF_WORD}"));
+        let merged = merges.iter().map(|(left, right)| format!("{left}{right}"));
+        let special = [START_OF_TEXT, END_OF_TEXT].map(str::to_owned);
+        let tokens = single.chain(ending).chain(merged).chain(special);
+        Ok(Self {
+            source: "CLIP's vocabulary inside the program".to_owned(),
+            vocab: tokens.zip(0..).collect(),
             merges,
             added: HashMap::new(),
         })
@@ -211,6 +241,18 @@ impl Words {
                 .collect(),
         })
     }
+}
+
+/// The lines of a `merges.txt`.
+fn parse_merges(text: &str) -> Result<Merges> {
+    text.lines()
+        .enumerate()
+        .filter(|(number, line)| !(line.trim().is_empty() || *number == 0 && line.starts_with(MERGES_HEADER)))
+        .map(|(number, line)| {
+            parse_merge(line)
+                .ok_or_else(|| Error::failed(format!("line {} is not a merge of two tokens: {line:?}", number + 1)))
+        })
+        .collect()
 }
 
 fn parse_merge(line: &str) -> Option<(String, String)> {
@@ -282,4 +324,14 @@ fn read_if_there(file: &Path) -> Result<Value> {
     } else {
         Ok(Value::Null)
     }
+}
+
+/// The byte-level alphabet: printable bytes of Latin-1 stand for themselves, the others, in order, for the characters
+/// after Latin-1.
+pub(super) fn byte_chars() -> [char; BYTE_VALUES] {
+    let mut others = FIRST_STAND_IN..;
+    std::array::from_fn(|value| match u8::try_from(value) {
+        Ok(byte @ (b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)) => char::from(byte),
+        _ => others.next().unwrap_or(char::REPLACEMENT_CHARACTER),
+    })
 }

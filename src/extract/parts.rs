@@ -1,0 +1,147 @@
+//! Where the networks of a Stable Diffusion are read from.
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::{
+    activation::Watch,
+    error::Result,
+    model::{
+        original::Original,
+        text::{ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
+        unet::UnetConfig,
+        vae::VaeConfig,
+    },
+    weights::{Store, find_weights, open_weights},
+};
+
+/// Name of the weights of diffusers' networks.
+const WEIGHTS_STEM: &str = "diffusion_pytorch_model";
+
+/// The files of a model, and what its autoencoder is.
+#[derive(Clone)]
+pub(super) struct Files {
+    pub(super) vae: VaeConfig,
+    pub(super) parts: Parts,
+}
+
+/// Where each network lies.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) source: Source,
+    /// A file with other weights for the same U-Net.
+    pub(super) drop_in: Option<PathBuf>,
+}
+
+/// Where all networks of one model lie.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// A folder of the hub's layout.
+    Folder(PathBuf),
+    /// One file.
+    File(Box<Original>),
+}
+
+/// What a denoiser reads of a prompt.
+#[derive(Debug, Clone)]
+pub struct PromptStates {
+    /// The states that cross-attention reads, (1, T, D).
+    pub states: Tensor,
+    /// The pooled text that SDXL adds to the timestep embedding, (1, P).
+    pub pooled: Option<Tensor>,
+}
+
+impl Parts {
+    /// The U-Net's tensors under diffusers' names.
+    pub(super) fn unet(&self) -> Result<Store> {
+        match (&self.drop_in, &self.source) {
+            (Some(file), _) => Store::open(file),
+            (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), WEIGHTS_STEM),
+            (None, Source::File(file)) => file.unet_store(),
+        }
+    }
+
+    /// The autoencoder's tensors under diffusers' names.
+    pub(super) fn vae(&self) -> Result<Store> {
+        match &self.source {
+            Source::Folder(folder) => open_weights(&folder.join("vae"), WEIGHTS_STEM),
+            Source::File(file) => file.vae_store(),
+        }
+    }
+
+    /// Whether there are weights for every network that goes with a U-Net of this kind.
+    pub(super) fn are_here(&self, unet: &UnetConfig) -> bool {
+        let Source::Folder(folder) = &self.source else {
+            return true;
+        };
+        let weights = |name: &str, stem| find_weights(&folder.join(name), stem).is_ok();
+        let text = |part: TextPart| weights(part.encoder_folder(), TEXT_WEIGHTS_STEM);
+        (self.drop_in.is_some() || weights("unet", WEIGHTS_STEM))
+            && weights("vae", WEIGHTS_STEM)
+            && text(TextPart::First)
+            && (unet.added.is_none() || text(TextPart::Second))
+    }
+
+    fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
+        match &self.source {
+            Source::Folder(folder) => Tokenizer::from_folder(&folder.join(part.tokenizer_folder())),
+            Source::File(file) => file.tokenizer(part),
+        }
+    }
+
+    fn text_model(&self, part: TextPart, device: &Device) -> Result<ClipTextModel> {
+        match &self.source {
+            Source::Folder(folder) => {
+                ClipTextModel::from_folder(&folder.join(part.encoder_folder()), device, DType::F32)
+            }
+            Source::File(file) => file.text_model(part, device),
+        }
+    }
+
+    /// The states of a prompt for `unet`. Text encoders are large: each is read, used and let go before the next.
+    pub(super) fn encode_prompt(
+        &self,
+        unet: &UnetConfig,
+        prompt: &str,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<PromptStates> {
+        if unet.added.is_none() {
+            let chunks = self.tokenizer(TextPart::First)?.chunks(prompt)?;
+            let states = self
+                .text_model(TextPart::First, device)?
+                .encode_chunks(&chunks, watch)?;
+            return Ok(PromptStates {
+                states: states.last,
+                pooled: None,
+            });
+        }
+        // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
+        let [first, second] = self.chunks_of_equal_number(prompt)?;
+        let left = self
+            .text_model(TextPart::First, device)?
+            .encode_chunks(&first, &mut |done| watch(done / 2.0))?
+            .penultimate;
+        let right = self
+            .text_model(TextPart::Second, device)?
+            .encode_chunks(&second, &mut |done| watch((1.0 + done) / 2.0))?;
+        Ok(PromptStates {
+            states: Tensor::cat(&[&left, &right.penultimate], 2)?,
+            pooled: Some(right.pooled),
+        })
+    }
+
+    /// The chunks of a prompt for both encoders. Their tokenizers have other special tokens, so one of them may need
+    /// more chunks for a long prompt: the other gets empty ones, and the states fit side by side.
+    fn chunks_of_equal_number(&self, prompt: &str) -> Result<[Vec<Vec<u32>>; 2]> {
+        let tokenizers = [self.tokenizer(TextPart::First)?, self.tokenizer(TextPart::Second)?];
+        let mut chunks = [tokenizers[0].chunks(prompt)?, tokenizers[1].chunks(prompt)?];
+        let most = chunks.iter().map(Vec::len).max().unwrap_or(0);
+        for (chunks, tokenizer) in chunks.iter_mut().zip(&tokenizers) {
+            let empty = tokenizer.chunks("")?;
+            chunks.extend(empty.into_iter().cycle().take(most - chunks.len()));
+        }
+        Ok(chunks)
+    }
+}

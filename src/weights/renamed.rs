@@ -1,0 +1,123 @@
+//! The tensors of a file under other names, so that one network is built from several layouts of files.
+
+use std::collections::HashMap;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::Store;
+
+/// Every tensor whose name begins with `from` is found under the name in which `to` stands instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// Beginning of the names in the file.
+    pub from: String,
+    /// What the network has in its place.
+    pub to: String,
+    /// What of the tensor the network gets.
+    pub take: Take,
+}
+
+impl Rename {
+    /// The whole tensor under another name.
+    pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
+        Self {
+            from: from.into(),
+            to: to.into(),
+            take: Take::Whole,
+        }
+    }
+
+    /// The same for a part of the tensor.
+    pub fn taking(self, take: Take) -> Self {
+        Self { take, ..self }
+    }
+}
+
+/// What of a tensor in the file a network gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// All of it.
+    Whole,
+    /// The weights of a 1x1 convolution, (out, in, 1, 1), as those of a linear layer, (out, in).
+    Linear,
+    /// One of the three thirds of the rows.
+    Third(usize),
+    /// The transposed matrix.
+    Transposed,
+}
+
+const THIRDS: usize = 3;
+
+impl Take {
+    /// The shape of what is taken of a tensor of shape `from`; none where the tensor has no such part.
+    fn shape(self, from: &[usize]) -> Option<Vec<usize>> {
+        match (self, from) {
+            (Self::Linear, [rows, columns, 1, 1]) => Some(vec![*rows, *columns]),
+            (Self::Whole | Self::Linear, any) => Some(any.to_vec()),
+            (Self::Third(_), [rows, rest @ ..]) if rows.is_multiple_of(THIRDS) => {
+                Some([&[*rows / THIRDS], rest].concat())
+            }
+            (Self::Transposed, [rows, columns]) => Some(vec![*columns, *rows]),
+            _ => None,
+        }
+    }
+
+    fn of(self, tensor: &Tensor) -> Result<Tensor> {
+        let Some(shape) = self.shape(tensor.dims()) else {
+            bail!("a tensor of shape {:?} has no part {self:?}", tensor.dims())
+        };
+        match self {
+            Self::Whole | Self::Linear => tensor.reshape(shape),
+            Self::Third(index) => tensor.narrow(0, index * shape[0], shape[0])?.contiguous(),
+            Self::Transposed => tensor.t()?.contiguous(),
+        }
+    }
+}
+
+/// A store whose tensors have other names.
+pub(super) struct RenamedStore {
+    inner: Store,
+    rules: Vec<Rename>,
+    /// By the new name: the name in the file, and what is taken.
+    pieces: HashMap<String, (String, Take)>,
+}
+
+impl RenamedStore {
+    /// The renamed tensors, and their shapes.
+    pub(super) fn new(inner: Store, rules: Vec<Rename>) -> (Self, HashMap<String, Vec<usize>>) {
+        let (mut pieces, mut shapes) = (HashMap::new(), HashMap::new());
+        for name in inner.names() {
+            for rule in &rules {
+                let Some(rest) = name.strip_prefix(&rule.from) else {
+                    continue;
+                };
+                let Some(shape) = inner.shape(name).and_then(|shape| rule.take.shape(shape)) else {
+                    continue;
+                };
+                let renamed = format!("{}{rest}", rule.to);
+                shapes.insert(renamed.clone(), shape);
+                pieces.insert(renamed, (name.to_owned(), rule.take));
+            }
+        }
+        (Self { inner, rules, pieces }, shapes)
+    }
+
+    pub(super) fn raw(&self, name: &str) -> Result<Tensor> {
+        match self.pieces.get(name) {
+            Some((original, take)) => take.of(&self.inner.raw(original)?),
+            None => bail!("{} lacks the tensor {}", self.inner.label(), self.in_file(name)),
+        }
+    }
+
+    /// A new name and the one in the file, also of a tensor that is not there.
+    pub(super) fn in_file(&self, name: &str) -> String {
+        let original = self
+            .rules
+            .iter()
+            .find_map(|rule| Some(format!("{}{}", rule.from, name.strip_prefix(&rule.to)?)));
+        match original {
+            Some(original) => format!("{original} ({name})"),
+            None => name.to_owned(),
+        }
+    }
+}

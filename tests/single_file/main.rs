@@ -1,0 +1,10 @@
+//! Stable Diffusion in one file with its authors' names: the same activations as from a folder of the hub's layout.
+#![allow(clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod names;
+mod parity;
+mod recognised;
+mod torch_zip;
+mod vocabulary;

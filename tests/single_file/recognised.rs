@@ -1,0 +1,215 @@
+//! The published models by the names and shapes of their tensors alone.
+
+use std::{fs::File, io::Write, path::Path, sync::Arc, sync::Mutex};
+
+use candle_core::{DType, Device, Shape, Tensor};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use featscope::{
+    model::{
+        original::Original,
+        schedule::Prediction,
+        text::{ClipConfig, ClipTextModel},
+        unet::{Unet, UnetConfig},
+        vae::{VaeConfig, VaeDecoder, VaeEncoder},
+    },
+    weights::{Store, zoo_config},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    common::{
+        TestResult,
+        program::{Place, run},
+    },
+    names::{self, Tensors},
+};
+
+/// Gives a network tensors of every shape it asks for, of one number each, and remembers their names.
+struct Recorder(Arc<Mutex<Tensors>>);
+
+impl SimpleBackend for Recorder {
+    fn get(&self, shape: Shape, name: &str, _: Init, _: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let tensor = Tensor::zeros(1, DType::U8, device)?.broadcast_as(shape)?;
+        self.0
+            .lock()
+            .expect("one thread")
+            .insert(name.to_owned(), tensor.clone());
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name} has no shape")
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        name == "text_projection.weight"
+    }
+}
+
+fn recorded(build: impl Fn(VarBuilder<'static>) -> featscope::Result<()>) -> featscope::Result<Tensors> {
+    let tensors = Arc::new(Mutex::new(Tensors::new()));
+    build(VarBuilder::from_backend(
+        Box::new(Recorder(tensors.clone())),
+        DType::U8,
+        Device::Cpu,
+    ))?;
+    let found = tensors.lock().expect("one thread").clone();
+    Ok(found)
+}
+
+fn unet(config: &Value) -> featscope::Result<Tensors> {
+    let config = UnetConfig::from_json(config)?;
+    let tensors = recorded(|vb| Unet::new(config.clone(), vb).map(|_| ()))?;
+    Ok(names::unet(&tensors))
+}
+
+fn vae() -> Result<Tensors, Box<dyn std::error::Error>> {
+    let config = VaeConfig::from_json(&json!({"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2}))?;
+    let tensors = recorded(|vb| {
+        VaeEncoder::new(config.clone(), vb.clone())?;
+        VaeDecoder::new(config.clone(), vb).map(|_| ())
+    })?;
+    Ok(names::vae(&tensors, 4)?)
+}
+
+fn text(width: usize, layers: usize) -> featscope::Result<Tensors> {
+    let config = ClipConfig::from_json(&json!({
+        "hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers,
+        "num_attention_heads": width / 64, "projection_dim": width,
+    }))?;
+    recorded(|vb| ClipTextModel::new(config.clone(), vb).map(|_| ()))
+}
+
+/// A file of the right names and shapes that takes no room: its numbers are a hole.
+fn save_shapes(tensors: &Tensors, path: &Path) -> TestResult {
+    let (mut header, mut end) = (serde_json::Map::new(), 0);
+    for (name, tensor) in tensors {
+        let start = end;
+        end += tensor.elem_count();
+        let entry = json!({"dtype": "U8", "shape": tensor.dims(), "data_offsets": [start, end]});
+        header.insert(name.clone(), entry);
+    }
+    let header = Value::Object(header).to_string();
+    let mut file = File::create(path)?;
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    file.set_len((8 + header.len() + end) as u64)?;
+    Ok(())
+}
+
+fn zoo(key: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(zoo_config(key).expect("a model of the zoo"))
+}
+
+/// A published model: its U-Net by short name, its text encoders.
+fn published(key: &str) -> Result<Tensors, Box<dyn std::error::Error>> {
+    let mut all = unet(&zoo(key)?)?;
+    all.extend(vae()?);
+    let open_clip = |width, layers, prefix: &str| -> Result<Tensors, Box<dyn std::error::Error>> {
+        Ok(names::open_clip(&text(width, layers)?, prefix)?)
+    };
+    match key {
+        "sd15" => all.extend(names::clip(&text(768, 12)?, "cond_stage_model.transformer.")),
+        "sd21" => all.extend(open_clip(1024, 24, "cond_stage_model.model.")?),
+        _ => {
+            all.extend(names::clip(&text(768, 12)?, "conditioner.embedders.0.transformer."));
+            all.extend(open_clip(1280, 32, "conditioner.embedders.1.model.")?);
+        }
+    }
+    Ok(all)
+}
+
+#[test]
+fn the_published_models_are_told_by_their_shapes() -> TestResult {
+    let place = Place::new();
+    for (key, name, side, prediction) in [
+        ("sd15", "Stable Diffusion 1", 512, Prediction::Epsilon),
+        ("sd21", "Stable Diffusion 2", 768, Prediction::V),
+        ("sdxl", "Stable Diffusion XL", 1024, Prediction::Epsilon),
+    ] {
+        let path = place.path(&format!("{key}-pruned.safetensors"));
+        save_shapes(&published(key)?, &path)?;
+        let found = Original::open(&path, Store::open(&path)?)?;
+        let published = UnetConfig::from_json(&zoo(key)?)?;
+        let expected = UnetConfig {
+            sample_size: found.unet.sample_size,
+            ..published
+        };
+        assert_eq!(found.unet, expected, "{key}");
+        assert_eq!(
+            (found.native_side, found.schedule.prediction),
+            (side, prediction),
+            "{key}"
+        );
+        assert_eq!(found.vae.block_out_channels, [128, 256, 512, 512]);
+        let scaling = if key == "sdxl" { 0.13025 } else { 0.18215 };
+        assert!((found.vae.scaling_factor - scaling).abs() < 1e-9);
+        assert!(found.notes[0].ends_with(name), "{:?}", found.notes);
+        let list = |model: &str| run(["layers", "--model", model]).good().stdout;
+        assert_eq!(list(&path.display().to_string()), list(key));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_network_for_inpainting_is_told_by_its_input() -> TestResult {
+    let place = Place::new();
+    let mut config = zoo("sd15")?;
+    config["in_channels"] = json!(9);
+    let mut all = published("sd15")?;
+    all.extend(unet(&config)?);
+    let path = place.path("inpainting.safetensors");
+    save_shapes(&all, &path)?;
+    let found = Original::open(&path, Store::open(&path)?)?;
+    assert!(found.unet.inpaints());
+    let listed = run(["layers", "--model", &path.display().to_string()]).good().stdout;
+    assert!(
+        listed.lines().next().is_some_and(|line| line.contains("9 x 64 x 64")),
+        "{listed}"
+    );
+    Ok(())
+}
+
+#[test]
+fn other_models_in_one_file_are_refused_with_the_reason() -> TestResult {
+    let place = Place::new();
+    let path = place.path("model.safetensors");
+    let refused = |tensors: &Tensors, words: &[&str]| -> TestResult {
+        save_shapes(tensors, &path)?;
+        run(["layers", "--model", &path.display().to_string()]).refused(1, words);
+        Ok(())
+    };
+    let scalar = Tensor::zeros(1, DType::U8, &Device::Cpu)?;
+    let sdxl = published("sdxl")?;
+    for (tensor, word) in [("edm_mean", "Playground 2.5"), ("ztsnr", "zero terminal SNR")] {
+        let mut other = sdxl.clone();
+        other.insert(tensor.into(), scalar.clone());
+        refused(&other, &[tensor, word])?;
+    }
+    let mut v = sdxl.clone();
+    v.insert("v_pred".into(), scalar.clone());
+    save_shapes(&v, &path)?;
+    assert_eq!(
+        Original::open(&path, Store::open(&path)?)?.schedule.prediction,
+        Prediction::V
+    );
+
+    // The refiner's only encoder is the base model's second.
+    let mut refiner: Tensors = sdxl
+        .iter()
+        .filter(|(name, _)| !name.starts_with("conditioner"))
+        .map(|(name, tensor)| (name.clone(), tensor.clone()))
+        .collect();
+    refused(&refiner, &["text encoders", "cond_stage_model"])?;
+    refiner.extend(names::open_clip(&text(1280, 32)?, "conditioner.embedders.0.model.")?);
+    refused(&refiner, &["refiner"])?;
+
+    // A distilled network with fewer blocks on the way up.
+    let mut distilled = sdxl.clone();
+    distilled.retain(|name, _| !name.contains("output_blocks.1.1.transformer_blocks.9."));
+    refused(&distilled, &["output_blocks.1", "as many transformer blocks"])?;
+
+    let mut blind = published("sd15")?;
+    blind.retain(|name, _| !name.starts_with("first_stage_model"));
+    refused(&blind, &["no autoencoder", "first_stage_model"])
+}

