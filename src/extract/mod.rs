@@ -3,6 +3,7 @@
 //! windows.
 
 pub mod array;
+pub mod canny;
 pub mod framing;
 pub mod image;
 pub mod job;
