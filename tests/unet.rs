@@ -10,7 +10,7 @@ use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
     activation::{Catalogue, FeatureMap, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
     analysis::attention::attention_row,
-    model::unet::{Unet, UnetConfig, catalogue},
+    model::unet::{Conditions, Unet, UnetConfig, catalogue},
     weights::{Store, read_json},
 };
 
@@ -48,7 +48,7 @@ fn pass(unet: &Unet, x: &Tensor, t: f32, text: &Tensor, select: impl Fn(&Catalog
     };
     let mut watch = watch_nothing;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
-    let output = match unet.forward(x, &vec![t; batch], text, &mut probe) {
+    let output = match unet.forward(x, &vec![t; batch], &Conditions::of_text(text), &mut probe) {
         Ok(output) => Some(output),
         Err(Halt::Complete) => None,
         Err(Halt::Error(error)) => panic!("{error}"),
@@ -151,7 +151,7 @@ fn a_cancelled_pass_ends_at_the_next_activation() -> TestResult {
     let ended = unet.forward(
         &reference["mid.unet_in"],
         &[51.0],
-        &reference["mid.encoder_hidden_states"],
+        &Conditions::of_text(&reference["mid.encoder_hidden_states"]),
         &mut probe,
     );
     assert!(matches!(ended, Err(Halt::Error(featscope::Error::Cancelled))));

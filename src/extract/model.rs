@@ -14,7 +14,7 @@ use crate::{
     model::{
         adm::AdmUnet,
         text::TextEncoder,
-        unet::Unet,
+        unet::{Conditions, Unet},
         vae::{Posterior, VaeEncoder},
     },
     weights::open_weights,
@@ -242,7 +242,7 @@ impl Model {
                     .broadcast_as((rows, tokens, width))?
                     .contiguous()?
                     .to_dtype(self.place.dtype)?;
-                unet.forward(&x, &timesteps, &text, probe)
+                unet.forward(&x, &timesteps, &Conditions::of_text(&text), probe)
             }
             (Network::StableDiffusion { .. }, None) => {
                 return Err(Error::failed("a U-Net that attends to text was run without text"));

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::conditions::TIME_IDS;
 use crate::{
     activation::Grid,
     error::{Error, Result},
@@ -50,8 +51,24 @@ pub struct UnetConfig {
     pub center_input_sample: bool,
     /// Side of the latents it was trained on.
     pub sample_size: usize,
-    /// Whether the network is also conditioned on a pooled text and on sizes (SDXL).
-    pub text_time: bool,
+    /// How the network is also conditioned on a pooled text and on sizes (SDXL).
+    pub added: Option<AddedEmbedding>,
+}
+
+/// Widths of SDXL's second way of conditioning: a pooled text and six numbers about the picture's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddedEmbedding {
+    /// Width P of the pooled text.
+    pub pooled: usize,
+    /// Width of the sinusoidal embedding of each number.
+    pub time_ids: usize,
+}
+
+impl AddedEmbedding {
+    /// Width of pooled text and embedded numbers side by side.
+    pub fn input_width(self) -> usize {
+        self.pooled + TIME_IDS * self.time_ids
+    }
 }
 
 const NAME: &str = "the U-Net's config.json";
@@ -121,7 +138,7 @@ impl UnetConfig {
             freq_shift: config.number("freq_shift", 0.0)?,
             center_input_sample: config.flag("center_input_sample", false)?,
             sample_size: config.count("sample_size", Some(DEFAULT_SAMPLE_SIZE), 1, MAX_SAMPLE_SIZE)?,
-            text_time: config.choice("addition_embed_type", "", &["", "text_time"])? == "text_time",
+            added: added_embedding(&config)?,
         };
         read.check(&config)?;
         Ok(read)
@@ -167,22 +184,54 @@ impl UnetConfig {
             .collect()
     }
 
+    /// Channels of the latent: what the noise is mixed with, and what the network predicts.
+    pub fn latent_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    /// Whether the network also takes a mask and the latent of the picture under it, beside the noisy latent.
+    pub fn inpaints(&self) -> bool {
+        self.in_channels == 2 * self.latent_channels() + MASK_CHANNELS
+    }
+
     /// Why this program cannot run the network, if it can only list it.
     pub fn check_runnable(&self) -> Result<()> {
-        if self.text_time {
-            return Err(Error::failed(
-                "this U-Net is conditioned on a second text encoder and on sizes (SDXL): its activations can be listed, \
-                 but this version cannot run it",
-            ));
-        }
-        if self.in_channels != self.out_channels {
+        if self.in_channels != self.latent_channels() && !self.inpaints() {
+            let latent = self.latent_channels();
             return Err(Error::failed(format!(
-                "this U-Net takes {} channels and gives {}: networks for inpainting need a mask and are not supported",
-                self.in_channels, self.out_channels
+                "this U-Net takes {} channels and gives {latent}: it needs another input than a noisy latent of {latent} \
+                 channels, which for inpainting has a mask and a second latent beside it ({} channels), and cannot be run",
+                self.in_channels,
+                2 * latent + MASK_CHANNELS
             )));
         }
         Ok(())
     }
+}
+
+/// Channels of an inpainting network's mask.
+pub const MASK_CHANNELS: usize = 1;
+
+fn added_embedding(config: &ConfigReader<'_>) -> Result<Option<AddedEmbedding>> {
+    if config.choice("addition_embed_type", "", &["", "text_time"])?.is_empty() {
+        return Ok(None);
+    }
+    const WIDTH_KEY: &str = "projection_class_embeddings_input_dim";
+    let time_ids = config.count("addition_time_embed_dim", None, 2, MAX_WIDTH)?;
+    let width = config.count(WIDTH_KEY, None, 1, MAX_WIDTH)?;
+    let pooled = width
+        .checked_sub(TIME_IDS * time_ids)
+        .filter(|pooled| *pooled > 0)
+        .ok_or_else(|| {
+            config.refuse(
+                WIDTH_KEY,
+                &format!(
+                    "more than {}, {TIME_IDS} times addition_time_embed_dim",
+                    TIME_IDS * time_ids
+                ),
+            )
+        })?;
+    Ok(Some(AddedEmbedding { pooled, time_ids }))
 }
 
 /// Refuses what would compute something else than the configuration says.

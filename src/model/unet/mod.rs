@@ -1,12 +1,14 @@
 //! The U-Net of Stable Diffusion (diffusers' UNet2DConditionModel), with every activation of the vocabulary.
 
 mod catalogue;
+mod conditions;
 mod config;
 mod network;
 mod transformer;
 
 pub use catalogue::catalogue;
-pub use config::{Level, UnetConfig};
+pub use conditions::{AddedConditions, Conditions, TIME_IDS};
+pub use config::{AddedEmbedding, Level, UnetConfig};
 pub use network::Unet;
 
 /// Width of a feed-forward's inside over the width of its block.

@@ -1,11 +1,12 @@
 //! The U-Net itself: down levels, middle, up levels with skips.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Linear, Module, VarBuilder, conv2d, group_norm, linear, ops::silu};
 
 use super::{
     catalogue::catalogue,
-    config::{Level, UnetConfig},
+    conditions::{AddedConditions, Conditions, TIME_IDS},
+    config::{AddedEmbedding, Level, UnetConfig},
     transformer::Transformer,
 };
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 pub struct Unet {
     config: UnetConfig,
     time_embedding: [Linear; 2],
+    add_embedding: Option<(AddedEmbedding, [Linear; 2])>,
     conv_in: Conv2d,
     down: Vec<Stage>,
     mid_in: TappedResnet,
@@ -188,11 +190,18 @@ impl Unet {
             width = level.channels;
         }
         let network_tap = |leaf| list.expect(Id::new(Place::Network, leaf));
+        let embedding = |width: usize, vb: VarBuilder<'_>| -> Result<[Linear; 2]> {
+            Ok([
+                linear(width, time_dim, vb.pp("linear_1"))?,
+                linear(time_dim, time_dim, vb.pp("linear_2"))?,
+            ])
+        };
         Ok(Self {
-            time_embedding: [
-                linear(first, time_dim, vb.pp("time_embedding.linear_1"))?,
-                linear(time_dim, time_dim, vb.pp("time_embedding.linear_2"))?,
-            ],
+            time_embedding: embedding(first, vb.pp("time_embedding"))?,
+            add_embedding: match config.added {
+                Some(added) => Some((added, embedding(added.input_width(), vb.pp("add_embedding"))?)),
+                None => None,
+            },
             conv_in: conv3x3(config.in_channels, first, vb.pp("conv_in"))?,
             down,
             mid_in,
@@ -215,17 +224,24 @@ impl Unet {
         &self.config
     }
 
-    /// One pass: `x` (B, in, h, w) is the noisy latent after input scaling, `t` one timestep per row, `text`
-    /// (B, T, D). Gives the prediction (B, out, h, w) unless the probe ends the pass before.
-    pub fn forward(&self, x: &Tensor, t: &[f32], text: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
-        self.check_input(x, t, text)?;
+    /// One pass: `x` (B, in, h, w) is the noisy latent after input scaling, `t` one timestep per row. Gives the
+    /// prediction (B, out, h, w) unless the probe ends the pass before.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        t: &[f32],
+        conditions: &Conditions<'_>,
+        probe: &mut Probe<'_>,
+    ) -> Result<Tensor, Halt> {
+        self.check_input(x, t, conditions)?;
+        let text = conditions.text;
         let x = if self.config.center_input_sample {
             x.affine(2.0, -1.0)?
         } else {
             x.clone()
         };
         probe.visit(self.taps.input, &x)?;
-        let time = self.time(t, x.device())?.to_dtype(x.dtype())?;
+        let time = self.time(t, conditions.added, x.device())?.to_dtype(x.dtype())?;
         let mut h = self.conv_in.forward(&x)?;
         probe.visit(self.taps.after_conv_in, &h)?;
         let mut skips = vec![h.clone()];
@@ -266,19 +282,26 @@ impl Unet {
         Ok(out)
     }
 
-    /// SiLU of the timestep embedding, (B, 4·C0): every resnet begins with it.
-    fn time(&self, t: &[f32], device: &Device) -> Result<Tensor> {
+    /// SiLU of the timestep embedding with what is added to it, (B, 4·C0): every resnet begins with it.
+    fn time(&self, t: &[f32], added: Option<&AddedConditions>, device: &Device) -> Result<Tensor> {
         let config = &self.config;
         let dim = config.down[0].channels;
         let sinusoid = timestep_embedding(t, dim, config.flip_sin_to_cos, config.freq_shift, device)?;
-        let [first, second] = &self.time_embedding;
-        let sinusoid = sinusoid.to_dtype(first.weight().dtype())?;
-        Ok(silu(&second.forward(&silu(&first.forward(&sinusoid)?)?)?)?)
+        let mut time = embed(&self.time_embedding, &sinusoid)?;
+        if let (Some((widths, layers)), Some(added)) = (&self.add_embedding, added) {
+            let ids = added.time_ids.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            let sinusoids =
+                timestep_embedding(&ids, widths.time_ids, config.flip_sin_to_cos, config.freq_shift, device)?;
+            let sinusoids = sinusoids.reshape((t.len(), TIME_IDS * widths.time_ids))?;
+            let pooled = added.pooled.to_dtype(DType::F32)?;
+            time = (time + embed(layers, &Tensor::cat(&[&pooled, &sinusoids], 1)?)?)?;
+        }
+        Ok(silu(&time)?)
     }
 
-    fn check_input(&self, x: &Tensor, t: &[f32], text: &Tensor) -> Result<()> {
+    fn check_input(&self, x: &Tensor, t: &[f32], conditions: &Conditions<'_>) -> Result<()> {
         let (batch, channels, _, _) = x.dims4()?;
-        let (text_batch, _, text_width) = text.dims3()?;
+        let (text_batch, _, text_width) = conditions.text.dims3()?;
         if channels != self.config.in_channels || batch != t.len() || batch != text_batch {
             return Err(Error::failed(format!(
                 "the U-Net takes (B, {}, h, w), B timesteps and B prompts; found {:?}, {} timesteps, {text_batch} prompts",
@@ -294,8 +317,28 @@ impl Unet {
                 self.config.cross_attention_dim
             )));
         }
-        Ok(())
+        let found = conditions
+            .added
+            .map(|added| (added.pooled.dims(), added.time_ids.dims()));
+        let wanted = self
+            .config
+            .added
+            .map(|widths| ([batch, widths.pooled], [batch, TIME_IDS]));
+        match (wanted, found) {
+            (None, None) => Ok(()),
+            (Some((pooled, ids)), Some(found)) if found == (&pooled, &ids) => Ok(()),
+            _ => Err(Error::failed(format!(
+                "beside text states the U-Net takes a pooled text and time ids of the shapes {wanted:?}, found {found:?}: \
+                 U-Net and text encoders are not of the same model"
+            ))),
+        }
     }
+}
+
+/// Linear, SiLU, Linear, of (B, width) in f32.
+fn embed([first, second]: &[Linear; 2], x: &Tensor) -> Result<Tensor> {
+    let x = x.to_dtype(first.weight().dtype())?;
+    Ok(second.forward(&silu(&first.forward(&x)?)?)?)
 }
 
 impl TappedResnet {
