@@ -1,20 +1,26 @@
 //! A model with its weights on a device, and what it remembers between passes: encoded pictures and prompts.
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapted::Adapted,
+    adapters::{Adapters, Applied, ControlUse, LoraUse},
+    control::{ControlInput, control_images},
     image::{Picture, Size},
     recent::Recent,
     spec::{ModelSpec, NetworkSpec},
 };
 use crate::{
-    activation::{Halt, Probe, Watch},
+    activation::{Halt, Probe, Selection, Watch},
     error::{Error, Result},
     model::{
         adm::AdmUnet,
+        controlnet::ControlNet,
         text::TextEncoder,
-        unet::{Conditions, Unet},
+        unet::{Conditions, ControlResiduals, Unet},
         vae::{Posterior, VaeEncoder},
     },
     weights::open_weights,
@@ -118,9 +124,17 @@ enum Network {
         unet: Box<Unet>,
         vae: Box<VaeEncoder>,
         pictures: Recent<u64, Posterior>,
-        prompts: Recent<String, Tensor>,
+        prompts: Recent<PromptKey, Tensor>,
+        adapted: Adapted,
     },
     Adm(Box<AdmUnet>),
+}
+
+/// What the states of a prompt depend on.
+#[derive(Debug, Clone, PartialEq)]
+struct PromptKey {
+    prompt: String,
+    loras: Vec<LoraUse>,
 }
 
 /// What the denoiser's input is made from: pixels, or what the autoencoder says of the picture.
@@ -163,6 +177,7 @@ impl Model {
                     vae: Box::new(vae),
                     pictures: Recent::new(KEPT_PICTURES),
                     prompts: Recent::new(KEPT_PROMPTS),
+                    adapted: Adapted::default(),
                 }
             }
             NetworkSpec::Adm { config, store } => {
@@ -211,10 +226,14 @@ impl Model {
     /// The text states (1, T, D) of a prompt, if the model reads one. The text encoder is large: it is read, used and
     /// let go; known prompts are not encoded again.
     pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<Tensor>> {
-        let Network::StableDiffusion { prompts, .. } = &mut self.network else {
+        let Network::StableDiffusion { prompts, adapted, .. } = &mut self.network else {
             return Ok(None);
         };
-        if let Some(known) = prompts.get(prompt) {
+        let key = PromptKey {
+            prompt: prompt.to_owned(),
+            loras: adapted.loras(),
+        };
+        if let Some(known) = prompts.get(&key) {
             return Ok(Some(known));
         }
         let folder = self
@@ -222,27 +241,122 @@ impl Model {
             .path
             .as_deref()
             .ok_or_else(|| Error::failed("a model with text has a folder"))?;
-        let encoder = TextEncoder::open(folder, "text_encoder", "tokenizer", &self.place.device, DType::F32)?;
+        let mut encoder = TextEncoder::open(folder, "text_encoder", "tokenizer", &self.place.device, DType::F32)?;
+        adapted.put_on_text(0, &mut encoder.model, &self.place)?;
         let states = encoder.encode(prompt, watch)?.last;
-        prompts.put(prompt.to_owned(), states.clone(), 1);
+        prompts.put(key, states.clone(), 1);
         Ok(Some(states))
     }
 
-    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with text states (1, T, D) for all rows.
-    /// Gives the network's output unless the probe ends the pass before.
-    pub fn denoise(&self, x: &Tensor, t: u32, text: Option<&Tensor>, probe: &mut Probe<'_>) -> Result<Option<Tensor>> {
+    /// Puts LoRAs and ControlNets on the model in the place of those before, without reading the model again. On an error
+    /// the model is as it was.
+    pub fn adapt(&mut self, adapters: &Adapters) -> Result<()> {
+        match &mut self.network {
+            Network::StableDiffusion { unet, adapted, .. } => {
+                let folder = self.spec.path.as_deref().unwrap_or_else(|| Path::new(""));
+                adapted.put(adapters, folder, unet, &self.place)
+            }
+            Network::Adm(_) => self.spec.check_adapters(adapters),
+        }
+    }
+
+    /// The LoRAs and ControlNets that act now.
+    pub fn applied(&self) -> Applied {
+        match &self.network {
+            Network::StableDiffusion { adapted, .. } => adapted.applied().clone(),
+            Network::Adm(_) => Applied::default(),
+        }
+    }
+
+    /// What the ControlNets that act see of working pictures of one size.
+    pub fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>> {
+        let Network::StableDiffusion { adapted, .. } = &self.network else {
+            return Ok(Vec::new());
+        };
+        let Place { dtype, device } = &self.place;
+        let input = |(net, (used, network)): (usize, (&ControlUse, &ControlNet))| {
+            let image = control_images(pictures, used, device)?;
+            Ok(ControlInput {
+                net,
+                embedded: network.embed(&image.to_dtype(*dtype)?)?,
+                image,
+                scale: used.scale.into(),
+            })
+        };
+        adapted.nets().enumerate().map(input).collect()
+    }
+
+    /// What the ControlNets say to rows (B, C, h, w) at timestep `t`, summed; `pictures` has the picture of each row.
+    pub fn control(
+        &self,
+        x: &Tensor,
+        t: u32,
+        text: Option<&Tensor>,
+        inputs: &[ControlInput],
+        pictures: &[u32],
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<ControlResiduals>> {
+        let (Network::StableDiffusion { adapted, .. }, Some(text)) = (&self.network, text) else {
+            return Ok(None);
+        };
+        let rows = x.dim(0)?;
+        let x = x.to_dtype(self.place.dtype)?;
+        let text = self.text_rows(text, rows)?;
+        let of_rows = Tensor::new(pictures, &self.place.device)?;
+        let mut sum: Option<ControlResiduals> = None;
+        for (done, input) in inputs.iter().enumerate() {
+            let Some((_, net)) = adapted.nets().nth(input.net) else {
+                continue;
+            };
+            let nothing = Selection::default();
+            let mut record = |_, _: &Tensor| Ok(());
+            let mut watch = |part: f32| watch((done as f32 + part) / inputs.len() as f32);
+            let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut watch);
+            let embedded = input.embedded.index_select(&of_rows, 0)?;
+            let conditions = Conditions::of_text(&text);
+            let residuals = match net.forward(&x, &vec![t as f32; rows], &conditions, &embedded, &mut probe) {
+                Ok(residuals) => residuals.scaled(input.scale)?,
+                Err(Halt::Error(error)) => return Err(error),
+                // Nothing was asked of the probe, so nothing ends early.
+                Err(Halt::Complete) => continue,
+            };
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&residuals)?,
+                None => residuals,
+            });
+        }
+        Ok(sum)
+    }
+
+    /// Text states (1, T, D) for every row, in the format computed in.
+    fn text_rows(&self, text: &Tensor, rows: usize) -> Result<Tensor> {
+        let (_, tokens, width) = text.dims3()?;
+        let text = text.broadcast_as((rows, tokens, width))?.contiguous()?;
+        Ok(text.to_dtype(self.place.dtype)?)
+    }
+
+    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with text states (1, T, D) for all rows and what
+    /// ControlNets say. Gives the network's output unless the probe ends the pass before.
+    pub fn denoise(
+        &self,
+        x: &Tensor,
+        t: u32,
+        text: Option<&Tensor>,
+        control: Option<&ControlResiduals>,
+        probe: &mut Probe<'_>,
+    ) -> Result<Option<Tensor>> {
         let rows = x.dim(0)?;
         let timesteps = vec![t as f32; rows];
         let x = x.to_dtype(self.place.dtype)?;
         let ended = match (&self.network, text) {
             (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),
             (Network::StableDiffusion { unet, .. }, Some(text)) => {
-                let (_, tokens, width) = text.dims3()?;
-                let text = text
-                    .broadcast_as((rows, tokens, width))?
-                    .contiguous()?
-                    .to_dtype(self.place.dtype)?;
-                unet.forward(&x, &timesteps, &Conditions::of_text(&text), probe)
+                let text = self.text_rows(text, rows)?;
+                let conditions = Conditions {
+                    control,
+                    ..Conditions::of_text(&text)
+                };
+                unet.forward(&x, &timesteps, &conditions, probe)
             }
             (Network::StableDiffusion { .. }, None) => {
                 return Err(Error::failed("a U-Net that attends to text was run without text"));

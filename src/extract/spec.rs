@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::framing::SizeRule;
-use super::image::Size;
+use super::{adapters::Adapters, control, framing::SizeRule, image::Size};
 use crate::{
     activation::{Catalogue, Grid},
     error::{Error, Result},
     model::{
         adm::{self, AdmConfig},
+        lora::LoraFile,
         schedule::Schedule,
         text::CONTEXT_LENGTH,
         unet::{self, UnetConfig},
@@ -209,6 +209,27 @@ impl ModelSpec {
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.family() == Family::StableDiffusion
+    }
+
+    /// Refuses LoRAs and ControlNets that can be seen not to fit before any weight is read.
+    pub fn check_adapters(&self, adapters: &Adapters) -> Result<()> {
+        let acting = adapters.acting();
+        match &self.network {
+            NetworkSpec::StableDiffusion { unet, .. } => {
+                for lora in &acting.loras {
+                    LoraFile::open(&lora.file)?;
+                }
+                for used in &acting.controls {
+                    control::read_config(&used.net, unet)?;
+                }
+                Ok(())
+            }
+            NetworkSpec::Adm { .. } if acting.is_empty() => Ok(()),
+            NetworkSpec::Adm { .. } => Err(Error::usage(format!(
+                "{} takes neither LoRA nor ControlNet: both are for Stable Diffusion",
+                self.name
+            ))),
+        }
     }
 
     /// Whether the weights are on this machine.

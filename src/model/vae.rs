@@ -1,12 +1,13 @@
 //! The encoder half of Stable Diffusion's autoencoder (diffusers' AutoencoderKL): picture → latent.
 
 use candle_core::{D, Result as CandleResult, Tensor};
-use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Linear, Module, VarBuilder, conv2d, group_norm, ops::silu};
+use candle_nn::{Conv2dConfig, GroupNorm, Linear, Module, VarBuilder, group_norm, ops::silu};
 use serde_json::{Value, json};
 
 use super::{
     attention::attend,
     config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
+    layers::{Conv2d, conv2d},
     resnet::{Norms, Resnet, conv1x1, conv3x3},
 };
 use crate::{activation::Watch, error::Result};
