@@ -252,10 +252,57 @@ fn sdxl_higher_than_wide() -> TestResult {
 }
 
 #[test]
+fn sd15_with_a_controlnet_of_edges() -> TestResult {
+    let control = format!("{}=canny", model("tiny-controlnet").display());
+    let case = Run {
+        activations: "all",
+        more: &["--control", &control],
+        ..Run::of_case("sd15-controlnet-canny", "51", "128")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
 fn sd15_decoded_after_one_step() -> TestResult {
     let case = Run {
         activations: "vae-out,unet-out",
         ..Run::of_case("sd15-vae-out", "51", "64")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+/// Every naming of the same kind of file; the cases differ from each other and from the model without a LoRA.
+#[test]
+fn sd15_with_loras_of_every_naming() -> TestResult {
+    for naming in ["kohya", "peft", "diffusers_old"] {
+        let name = format!("sd15-lora-{naming}");
+        let file = model("tiny-sd15-lora").join(format!("lora_{naming}.safetensors"));
+        let case = Run {
+            activations: "all",
+            more: &["--lora", &file.display().to_string()],
+            ..Run::of_case(&name, "51", "64")
+        };
+        case.passes().map_err(|error| format!("{naming}: {error}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sd15_attention_aggregated() -> TestResult {
+    let json = case_json("sd15-attn-aggregate");
+    let categories: Vec<&str> = json["options"]["attention"]
+        .as_array()
+        .expect("categories")
+        .iter()
+        .filter_map(|category| category.as_str())
+        .collect();
+    let categories = categories.join(",");
+    let case = Run {
+        activations: "unet-out",
+        more: &["--attention", &categories],
+        ..Run::of_case("sd15-attn-aggregate", "51", "128")
     };
     case.passes()?;
     case.passes_from_its_seed()

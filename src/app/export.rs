@@ -85,6 +85,8 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
         noise_file: None,
         vae: settings.vae,
         ensemble: settings.ensemble,
+        adapters: settings.adapters.clone(),
+        attention: Vec::new(),
         activations: state.layer()?.to_string(),
         dtype: Precision::F32,
         device: DeviceChoice::Auto,

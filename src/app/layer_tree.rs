@@ -246,7 +246,8 @@ impl Rows<'_> {
             ui.allocate_space(row.size());
             return;
         }
-        let kept = |capture: &Capture| capture.settings == state.document.settings && capture.ids.contains(&layer.id);
+        let kept =
+            |capture: &Capture| capture.settings.same_pass(&state.document.settings) && capture.ids.contains(&layer.id);
         let mut captures = state.open_slots().filter_map(|slot| state.slot(slot).capture.as_ref());
         let captured = captures.any(kept);
         ui.horizontal(|ui| {

@@ -5,6 +5,8 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::extract::{
+    adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
+    attention::AttentionCategory,
     framing::WorkingSize,
     model::{DeviceChoice, Precision},
     pass::VaeMode,
@@ -110,6 +112,13 @@ pub struct RunArguments {
     /// Average the features of this many noises
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub ensemble: usize,
+    /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
+    #[arg(long, value_name = "FILE[:SCALE]")]
+    pub lora: Vec<LoraArgument>,
+    /// Put a ControlNet beside the model: its folder, and `canny` (edges of the picture) or a picture it looks at; may be
+    /// given several times
+    #[arg(long, value_name = "DIR=canny|IMAGE[:SCALE]")]
+    pub control: Vec<ControlArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     pub dtype: Precision,
@@ -128,8 +137,11 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., required = true)]
+    #[arg(long, value_name = "IDS", num_args = 1.., required_unless_present = "attention")]
     pub activations: Vec<String>,
+    /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
+    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
+    pub attention: Vec<AttentionCategory>,
     /// Adaptive average pooling to (h/R, w/R)
     #[arg(long, value_name = "R", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub pool: Option<usize>,
@@ -331,6 +343,63 @@ impl FromStr for Point {
     }
 }
 
+/// A LoRA: `FILE` or `FILE:SCALE`.
+#[derive(Debug, Clone)]
+pub struct LoraArgument(LoraUse);
+
+impl FromStr for LoraArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (file, scale) = split_scale(text)?;
+        if file.is_empty() {
+            return Err("a LoRA is FILE or FILE:SCALE".to_owned());
+        }
+        Ok(Self(LoraUse {
+            file: file.into(),
+            scale,
+            on: true,
+        }))
+    }
+}
+
+/// A ControlNet: `DIR=canny` or `DIR=IMAGE`, each with `:SCALE` or without.
+#[derive(Debug, Clone)]
+pub struct ControlArgument(ControlUse);
+
+impl FromStr for ControlArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const CANNY: &str = "canny";
+        let (net, shown) = text.rsplit_once('=').unwrap_or_default();
+        let (image, scale) = split_scale(shown)?;
+        if net.is_empty() || image.is_empty() {
+            return Err("a ControlNet is DIR=canny or DIR=IMAGE, with :SCALE behind it if it is not 1".to_owned());
+        }
+        Ok(Self(ControlUse {
+            net: net.into(),
+            image: match image {
+                CANNY => ControlImage::Canny,
+                path => ControlImage::Picture(path.into()),
+            },
+            scale,
+            on: true,
+        }))
+    }
+}
+
+/// A text and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`).
+fn split_scale(text: &str) -> Result<(&str, Scale), String> {
+    match text
+        .rsplit_once(':')
+        .map(|(before, scale)| (before, scale.parse::<f64>()))
+    {
+        Some((before, Ok(scale))) => Ok((before, Scale::try_from(scale)?)),
+        _ => Ok((text, Scale::ONE)),
+    }
+}
+
 impl RunArguments {
     /// The request these arguments are, for some pictures and activations.
     pub fn request(&self, pictures: Vec<PathBuf>, activations: String) -> ExtractRequest {
@@ -347,7 +416,12 @@ impl RunArguments {
             noise_file: self.noise.clone(),
             vae: self.vae.unwrap_or_default(),
             ensemble: self.ensemble,
+            adapters: Adapters {
+                loras: self.lora.iter().map(|lora| lora.0.clone()).collect(),
+                controls: self.control.iter().map(|control| control.0.clone()).collect(),
+            },
             activations,
+            attention: Vec::new(),
             dtype: self.dtype,
             device: self.device,
             pool: None,

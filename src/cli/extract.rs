@@ -25,12 +25,18 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         pool: arguments.pool,
         store: arguments.store,
         intermediates: arguments.intermediates,
+        attention: arguments.attention.clone(),
         ..arguments
             .run
             .request(arguments.image.clone(), arguments.activations.join(","))
     };
     let planned = job::plan(&request)?;
     say_what_is_not_used(&arguments.run, &planned.spec);
+    for category in planned.empty_attention() {
+        terminal::note(&format!(
+            "--attention {category} adds nothing: none of its layers has from (S/32)² to (S/16)² positions, S the longer side"
+        ));
+    }
     let bytes = planned.estimated_bytes();
     if bytes > ANNOUNCED_BYTES {
         terminal::note(&format!(
@@ -43,9 +49,20 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let mut watch = terminal::watch(&bar);
     let mut model = job::load(&planned.spec, &request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
+    model.adapt(&request.adapters)?;
+    bar.suspend(|| say_what_of_loras_is_not_used(&model));
     planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
     })
+}
+
+/// One line for each LoRA of which the model does not use everything.
+pub fn say_what_of_loras_is_not_used(model: &Model) {
+    for lora in model.applied().loras {
+        if let Some(unused) = lora.unused {
+            terminal::note(&format!("{}: {unused}", lora.file.display()));
+        }
+    }
 }
 
 /// One line for each option that the model does not use.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{MatchArguments, MatchMethod, Point},
-    extract::{say_what_computes, say_what_is_not_used},
+    extract::{say_what_computes, say_what_is_not_used, say_what_of_loras_is_not_used},
     terminal,
 };
 use crate::{
@@ -60,6 +60,8 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let mut watch = terminal::watch(&bar);
     let mut model = job::load(&planned.spec, &request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
+    model.adapt(&request.adapters)?;
+    bar.suspend(|| say_what_of_loras_is_not_used(&model));
     // Each picture runs alone, all with the same noise: what is found in one target does not depend on the others.
     let parts = planned.split();
     let total = parts.len() as f32;

@@ -325,7 +325,8 @@ impl Extractor {
         let pass = self.host.pass(&PassKey {
             model: loaded.loading,
             picture: open.fingerprint,
-            settings: settings.clone(),
+            // A LoRA that is switched off leaves what was kept without it.
+            settings: settings.acting(),
         });
         let all_kept = needed
             .iter()
@@ -350,6 +351,7 @@ impl Extractor {
             },
             vae: settings.vae,
             ensemble: settings.ensemble,
+            adapters: settings.adapters.clone(),
         };
         let mut averager = Averager::new(1, settings.ensemble, |_, array| Ok(array));
         let item = (open_count > 1).then_some([index + 1, open_count]);
@@ -383,7 +385,7 @@ impl Extractor {
             slot,
             FinishedPass {
                 pass,
-                settings: settings.clone(),
+                settings: settings.acting(),
                 picture: Arc::clone(&open.picture),
                 framing: prepared[0].framing,
                 layers: list.entries().iter().map(Layer::from).collect(),

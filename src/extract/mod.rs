@@ -2,7 +2,12 @@
 //! a record of what was asked and what ran. The command line and the worker call it; it knows neither threads nor
 //! windows.
 
+pub(crate) mod adapted;
+pub mod adapters;
 pub mod array;
+pub mod attention;
+pub mod canny;
+pub mod control;
 pub mod framing;
 pub mod image;
 pub mod job;

@@ -6,9 +6,11 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapters::Adapters,
     array::Array,
+    control::ControlInput,
     framing::Prepared,
-    image::Size,
+    image::{Picture, Size},
     memory,
     model::{Encoded, Model},
     noise::TorchGenerator,
@@ -16,13 +18,17 @@ use super::{
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Catalogue, Id, Probe, Selection, Tap, Watch},
+    activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch},
     error::{Error, Result},
-    model::{schedule::Mixture, vae::VaeDecoder},
+    model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
 const BATCH_POSITIONS: usize = 64 * 64;
+/// Bytes of one selected tensor that a batch may make: attention maps of many rows are made in smaller batches.
+const BATCH_TENSOR_BYTES: usize = 256 << 20;
+/// The share of a batch's work that ControlNets are.
+const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
 /// Shares of the watched work: the pictures' encoding, the prompt's, then the passes.
@@ -81,6 +87,8 @@ pub struct PassSettings {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+    /// LoRAs and ControlNets.
+    pub adapters: Adapters,
 }
 
 impl PassSettings {
@@ -128,25 +136,45 @@ pub fn run_pass(
         None => model.spec.plain_catalogue(pictures[0].framing.working),
     };
     let rows = input.rows.dim(0)?;
-    let positions = input.rows.dim(2)? * input.rows.dim(3)?;
-    let batch = (BATCH_POSITIONS / positions.max(1)).clamp(1, rows);
+    let batch = batch_rows(&list, selection, input.rows.dims());
+    // ControlNets add to the skips and the middle: what lies before the up stage never meets them.
+    let control = if intermediates.is_some() || meets_control(&list, selection) {
+        let working: Vec<&Picture> = pictures.iter().map(|picture| &picture.picture).collect();
+        model.control_inputs(&working)?
+    } else {
+        Vec::new()
+    };
     let decoded = list.tap(Id::VAE_OUT).filter(|tap| selection.contains(*tap));
     let decoder = match decoded {
         Some(tap) => Some((tap, model.open_decoder()?)),
         None => None,
     };
     let mut outputs = Vec::new();
+    let mut residuals = Vec::new();
     for start in (0..rows).step_by(batch) {
         let range = start..(start + batch).min(rows);
+        let x = input.rows.narrow(0, range.start, range.len())?;
         let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
         let (from, share) = (start as f32 / rows as f32, range.len() as f32 / rows as f32);
         let mut watch = |done: f32| watch(PROMPT_DONE + (1.0 - PROMPT_DONE) * (from + share * done));
+        let mut before = 0.0;
+        let mut said = None;
+        if !control.is_empty() {
+            let of_rows: Vec<u32> = range.clone().map(|row| (row / settings.ensemble) as u32).collect();
+            // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
+            let noisy = input.noisy.narrow(0, range.start, range.len())?;
+            let prompt = input.prompt.as_ref();
+            said = model.control(&noisy, settings.t, prompt, &control, &of_rows, &mut |done| {
+                watch(CONTROL_SHARE * done)
+            })?;
+            before = CONTROL_SHARE;
+        }
+        let mut watch = |done: f32| watch(before + (1.0 - before) * done);
         let mut probe = Probe::new(selection, list.len(), &mut record, &mut watch);
         if intermediates.is_some() {
             probe = probe.to_the_end();
         }
-        let x = input.rows.narrow(0, range.start, range.len())?;
-        let output = model.denoise(&x, settings.t, input.prompt.as_ref(), &mut probe)?;
+        let output = model.denoise(&x, settings.t, input.prompt.as_ref(), said.as_ref(), &mut probe)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
             let noisy = input.noisy.narrow(0, range.start, range.len())?;
             let earlier = model
@@ -157,9 +185,11 @@ pub fn run_pass(
         }
         if intermediates.is_some() {
             outputs.extend(output);
+            residuals.extend(said);
         }
     }
     if let Some(kept) = intermediates {
+        keep_control(kept, &control, &residuals)?;
         let name = if input.prompt.is_some() {
             "mid.unet_out"
         } else {
@@ -178,6 +208,42 @@ fn decode(decoder: &VaeDecoder, latents: &Tensor, watch: &mut Watch<'_>) -> Resu
         decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| watch(1.0))
     });
     Ok(Tensor::cat(&pictures.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// How many rows run at a time, for an input of the shape (rows, C, h, w).
+fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize {
+    let [rows, _, height, width] = *input else { return 1 };
+    let entries = selection.iter().filter_map(|tap| list.entry(tap));
+    let largest = entries.map(|entry| entry.shape.bytes()).max().unwrap_or(0);
+    let of_positions = BATCH_POSITIONS / (height * width).max(1);
+    let of_bytes = BATCH_TENSOR_BYTES / largest.max(1);
+    of_positions.min(of_bytes).clamp(1, rows.max(1))
+}
+
+/// Whether what is asked for lies behind the places where ControlNets are added.
+fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
+    let last = selection.last().and_then(|tap| list.entry(tap));
+    last.is_some_and(|entry| matches!((entry.id.place, entry.id.leaf), (Place::Up { .. }, _) | (_, Leaf::Out)))
+}
+
+/// Control images (P, 3, H, W) and what the nets said, rows as they ran.
+fn keep_control(kept: &mut Intermediates, control: &[ControlInput], residuals: &[ControlResiduals]) -> Result<()> {
+    for (index, input) in control.iter().enumerate() {
+        let name = match index {
+            0 => "mid.control_image".to_owned(),
+            _ => format!("mid.control_image.{index}"),
+        };
+        kept.insert(name, Array::from_tensor(&input.image)?);
+    }
+    let Some(first) = residuals.first() else { return Ok(()) };
+    let joined = |tensors: Vec<&Tensor>| Array::from_tensor(&Tensor::cat(&tensors, 0)?);
+    for index in 0..first.down.len() {
+        let of_batches = residuals.iter().filter_map(|batch| batch.down.get(index)).collect();
+        kept.insert(format!("mid.control_down.{index}"), joined(of_batches)?);
+    }
+    let mid = residuals.iter().map(|batch| &batch.mid).collect();
+    kept.insert("mid.control_mid".to_owned(), joined(mid)?);
+    Ok(())
 }
 
 fn prepare_input(
@@ -205,6 +271,7 @@ fn prepare_input(
         VaeMode::Mean
     };
     let (noise, vae_noise) = draw(&settings.noise, shape, vae)?;
+    model.adapt(&settings.adapters)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
@@ -405,26 +472,28 @@ impl<'a> Averager<'a> {
 
     /// Takes the rows `range` of one activation.
     pub fn add(&mut self, tap: Tap, range: Range<usize>, tensor: &Tensor) -> Result<()> {
-        let rows = (self.reduce)(tap, Array::from_tensor(tensor)?)?;
         // The common case costs no second copy: everything at once, nothing to average.
         if self.members == 1 && range == (0..self.pictures) {
+            let rows = (self.reduce)(tap, Array::from_tensor(tensor)?)?;
             self.kept.insert(tap, rows);
             return Ok(());
         }
-        let length = rows.data.len() / range.len().max(1);
-        let sum = self.kept.entry(tap).or_insert_with(|| {
-            let mut shape = rows.shape.clone();
-            shape[0] = self.pictures;
-            Array {
-                shape,
-                data: vec![0.0; self.pictures * length],
-            }
-        });
         let weight = 1.0 / self.members as f32;
-        for (row, numbers) in range.zip(rows.data.chunks_exact(length.max(1))) {
+        for (index, row) in range.enumerate() {
+            // One row at a time: attention maps are large, and those of a whole batch are not copied.
+            let numbers = (self.reduce)(tap, Array::from_tensor(&tensor.narrow(0, index, 1)?)?)?;
+            let length = numbers.data.len();
+            let sum = self.kept.entry(tap).or_insert_with(|| {
+                let mut shape = numbers.shape.clone();
+                shape[0] = self.pictures;
+                Array {
+                    shape,
+                    data: vec![0.0; self.pictures * length],
+                }
+            });
             let picture = row / self.members;
             let target = &mut sum.data[picture * length..(picture + 1) * length];
-            for (total, number) in target.iter_mut().zip(numbers) {
+            for (total, number) in target.iter_mut().zip(&numbers.data) {
                 *total += weight * number;
             }
         }

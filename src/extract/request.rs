@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapters::{Adapters, Applied},
+    attention::AttentionCategory,
     framing::{Framing, WorkingSize},
     model::{DeviceChoice, Model, Precision},
     pass::VaeMode,
@@ -44,8 +46,14 @@ pub struct ExtractRequest {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+    /// LoRAs and ControlNets.
+    #[serde(default)]
+    pub adapters: Adapters,
     /// `all`, `all-maps`, or ids separated by commas.
     pub activations: String,
+    /// Categories of attention maps that are aggregated into `attn`, in this order.
+    #[serde(default)]
+    pub attention: Vec<AttentionCategory>,
     /// Format computed in.
     pub dtype: Precision,
     /// Device computed on.
@@ -80,6 +88,9 @@ pub struct Provenance {
     pub device: String,
     /// Format computed in.
     pub dtype: String,
+    /// The LoRAs and ControlNets that acted.
+    #[serde(default)]
+    pub adapters: Applied,
     /// The pictures with their sizes and how they were framed.
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
@@ -102,6 +113,7 @@ impl Provenance {
             noise_fraction: mixture.noise_fraction(),
             device: model.place.device_name().to_owned(),
             dtype: model.place.dtype_name().to_owned(),
+            adapters: model.applied(),
             pictures,
             ids,
             seconds,

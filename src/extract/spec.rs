@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapters::Adapters,
+    control,
     framing::SizeRule,
     image::Size,
     parts::{Files, Parts, Source},
@@ -14,6 +16,7 @@ use crate::{
     error::{Error, Result},
     model::{
         adm::{self, AdmConfig},
+        lora::LoraFile,
         original::{self, Original},
         schedule::{Mixture, Schedule},
         text::CONTEXT_LENGTH,
@@ -338,6 +341,27 @@ impl ModelSpec {
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.family() == Family::StableDiffusion
+    }
+
+    /// Refuses LoRAs and ControlNets that can be seen not to fit before any weight is read.
+    pub fn check_adapters(&self, adapters: &Adapters) -> Result<()> {
+        let acting = adapters.acting();
+        match &self.network {
+            NetworkSpec::StableDiffusion { unet, .. } => {
+                for lora in &acting.loras {
+                    LoraFile::open(&lora.file)?;
+                }
+                for used in &acting.controls {
+                    control::read_config(&used.net, unet)?;
+                }
+                Ok(())
+            }
+            NetworkSpec::Adm { .. } if acting.is_empty() => Ok(()),
+            NetworkSpec::Adm { .. } => Err(Error::usage(format!(
+                "{} takes neither LoRA nor ControlNet: both are for Stable Diffusion",
+                self.name
+            ))),
+        }
     }
 
     /// Whether the weights are on this machine.

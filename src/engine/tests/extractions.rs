@@ -23,6 +23,8 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
         noise_file: None,
         vae: VaeMode::Mean,
         ensemble: 30,
+        adapters: Adapters::default(),
+        attention: Vec::new(),
         activations: "b11".into(),
         dtype: Precision::F32,
         device: DeviceChoice::Cpu,

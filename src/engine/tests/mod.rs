@@ -18,6 +18,7 @@ use crate::{
     activation::{FeatureMap, Grid, Id},
     error::Error,
     extract::{
+        adapters::Adapters,
         framing::{Framing, WorkingSize},
         image::Size,
         model::{DeviceChoice, Precision},
@@ -85,6 +86,7 @@ fn settings(t: u32) -> RunSettings {
         ensemble: 1,
         vae: VaeMode::Mean,
         size: WorkingSize::ShortSide(64),
+        adapters: Adapters::default(),
     }
 }
 
