@@ -308,6 +308,29 @@ fn sd15_attention_aggregated() -> TestResult {
     case.passes_from_its_seed()
 }
 
+/// What another program makes of the t that is asked of it, of a prompt of many words, and of an inversion.
+#[test]
+fn sd15_as_generic_diffusion_feature_has_it() -> TestResult {
+    let case = |name, more| Run {
+        activations: "all-maps",
+        more,
+        ..Run::of_case(name, if name == "sd15-long-prompt" { "50" } else { "101" }, "64")
+    };
+    case("sd15-long-prompt", &["--compat", "gdf"]).passes()?;
+    case("sd15-ddim-inversion", &["--compat", "gdf", "--inversion", "ddim"]).passes()?;
+    // This program's own ways give other numbers.
+    let place = Place::new();
+    let own = Run::of_case("sd15-ddim-inversion", "102", "64");
+    let own = Run {
+        more: &["--inversion", "ddim"],
+        ..own
+    };
+    let found = own.extract_with_its_noise(&place);
+    let reference = expected("sd15-ddim-inversion");
+    assert!(compare_all(&reference, "feat.", &found).is_err());
+    Ok(())
+}
+
 /// `feat.blockN` of the case is the id `bN`.
 #[test]
 fn adm_from_folder_safetensors_and_pickle() -> TestResult {

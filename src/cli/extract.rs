@@ -21,16 +21,20 @@ const ANNOUNCED_BYTES: usize = 4 << 30;
 /// Extracts activations into a file or a folder.
 pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     check_writable(&arguments.out)?;
+    let asked = arguments
+        .run
+        .request(arguments.image.clone(), arguments.activations.join(","))?;
     let request = ExtractRequest {
         pool: arguments.pool,
         store: arguments.store,
         intermediates: arguments.intermediates,
         attention: arguments.attention.clone(),
-        ..arguments
-            .run
-            .request(arguments.image.clone(), arguments.activations.join(","))
+        ..asked
     };
     let planned = job::plan(&request)?;
+    if let Some(preset) = arguments.run.preset()? {
+        terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
+    }
     say_what_is_not_used(&arguments.run, &planned.spec);
     for category in planned.empty_attention() {
         terminal::note(&format!(

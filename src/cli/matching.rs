@@ -51,7 +51,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .chain(&arguments.target)
         .cloned()
         .collect();
-    let request = arguments.run.request(pictures, arguments.activations.clone());
+    let request = arguments.run.request(pictures, arguments.activations.clone())?;
     let planned = job::plan(&request)?;
     say_what_is_not_used(&arguments.run, &planned.spec);
     check_activation(&planned)?;

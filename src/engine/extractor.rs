@@ -344,6 +344,8 @@ impl Extractor {
         }];
         let pass_settings = PassSettings {
             t: settings.t,
+            inversion: crate::extract::inversion::Inversion::None,
+            compat: None,
             prompt: settings.prompt.clone(),
             noise: Noise {
                 seed: settings.seed,

@@ -105,7 +105,10 @@ pub struct Planned {
 /// Checks a request and prepares its pictures.
 pub fn plan(request: &ExtractRequest) -> Result<Planned> {
     let spec = ModelSpec::find(&request.model)?;
-    spec.schedule.at(request.t)?;
+    let t = request
+        .compat
+        .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
+    spec.schedule.at(t)?;
     spec.check_adapters(&request.adapters)?;
     let native = Size::new(spec.native_side, spec.native_side);
     // Aggregated attention may be all that is wanted.
@@ -113,7 +116,10 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         "" if !request.attention.is_empty() => Selection::default(),
         activations => select(activations, &spec, native)?,
     };
-    let size = request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side));
+    let size = match request.compat {
+        Some(compat) => compat.size(&spec, request.size)?,
+        None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
+    };
     let pictures = request
         .pictures
         .iter()
@@ -131,7 +137,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         .collect::<Result<Vec<_>>>()?;
     let given = request.noise_file.as_deref().map(read_noise).transpose()?;
     let settings = PassSettings {
-        t: request.t,
+        t,
         prompt: request.prompt.clone(),
         noise: Noise {
             seed: request.seed,
@@ -139,6 +145,8 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         },
         vae: request.vae,
         ensemble: request.ensemble,
+        inversion: request.inversion,
+        compat: request.compat,
         adapters: request.adapters.clone(),
     };
     let planned = Planned {
@@ -422,7 +430,7 @@ impl Planned {
         });
         let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let ran = Provenance::of(model, request.t, pictures.collect(), ids, seconds)?;
+        let ran = Provenance::of(model, self.settings.t, pictures.collect(), ids, seconds)?;
         Ok(Extracted {
             activations,
             attention,

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     adapted::Adapted,
     adapters::{Adapters, Applied, ControlUse, LoraUse},
+    compat::Compat,
     control::{ControlInput, control_images},
     image::{Picture, Size},
+    inversion::PUBLISHED_SCALING,
     parts::PromptStates,
     recent::Recent,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
@@ -131,6 +133,7 @@ enum Network {
 struct PromptKey {
     prompt: String,
     loras: Vec<LoraUse>,
+    compat: Option<Compat>,
 }
 
 /// What the denoiser's input is made from: pixels, or what the autoencoder says of the picture.
@@ -210,6 +213,14 @@ impl Model {
         }
     }
 
+    /// A scaled latent as generic-diffusion-feature's DDIM inversion scales it.
+    pub fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
+        match &self.network {
+            Network::Adm(_) => Ok(scaled.clone()),
+            Network::StableDiffusion { vae, .. } => Ok((scaled * (PUBLISHED_SCALING / vae.config().scaling_factor))?),
+        }
+    }
+
     /// The latent (B, C, h, w) the noise is mixed with, from samples of the posterior; pixels stay what they are.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
         match &self.network {
@@ -220,7 +231,12 @@ impl Model {
 
     /// What the model reads of a prompt, if it reads one. The text encoders are large: they are read, used and let go;
     /// known prompts are not encoded again.
-    pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<PromptStates>> {
+    pub fn encode_prompt(
+        &mut self,
+        prompt: &str,
+        compat: Option<Compat>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<PromptStates>> {
         let Network::StableDiffusion {
             prompts, unet, adapted, ..
         } = &mut self.network
@@ -230,15 +246,16 @@ impl Model {
         let key = PromptKey {
             prompt: prompt.to_owned(),
             loras: adapted.loras(),
+            compat,
         };
         if let Some(known) = prompts.get(&key) {
             return Ok(Some(known));
         }
-        let states = self
-            .spec
-            .files()?
-            .parts
-            .encode_prompt(unet.config(), prompt, adapted, &self.place, watch)?;
+        let states =
+            self.spec
+                .files()?
+                .parts
+                .encode_prompt(unet.config(), (prompt, compat), adapted, &self.place, watch)?;
         prompts.put(key, states.clone(), 1);
         Ok(Some(states))
     }

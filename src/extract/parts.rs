@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Tensor};
 
-use super::{adapted::Adapted, model::Place};
+use super::{
+    adapted::Adapted,
+    compat::{Compat, LONG_PROMPT_PIECES},
+    model::Place,
+};
 use crate::{
     activation::Watch,
     error::Result,
     model::{
         lora::{Layer, Part},
         original::Original,
-        text::{ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
+        text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         unet::UnetConfig,
         vae::VaeConfig,
     },
@@ -134,23 +138,33 @@ impl Parts {
     pub(super) fn encode_prompt(
         &self,
         unet: &UnetConfig,
-        prompt: &str,
+        (prompt, compat): (&str, Option<Compat>),
         adapted: &Adapted,
         place: &Place,
         watch: &mut Watch<'_>,
     ) -> Result<PromptStates> {
         if unet.added.is_none() {
-            let chunks = self.tokenizer(TextPart::First)?.chunks(prompt)?;
-            let states = self
-                .text_model(TextPart::First, adapted, place)?
-                .encode_chunks(&chunks, watch)?;
-            return Ok(PromptStates {
-                states: states.last,
-                pooled: None,
-            });
+            let tokenizer = self.tokenizer(TextPart::First)?;
+            let model = self.text_model(TextPart::First, adapted, place)?;
+            let long = prompt.split(' ').count() > LONG_PROMPT_PIECES;
+            let states = match compat {
+                None => model.encode_chunks(&tokenizer.chunks(prompt)?, watch)?.last,
+                Some(Compat::Gdf) if long => {
+                    // One start and one end for all; every run of ids is encoded from position 0, the last is short.
+                    let ids = tokenizer.encode_whole(prompt)?;
+                    let runs = ids.chunks(CONTEXT_LENGTH);
+                    let of_runs = runs.map(|run| Ok(model.encode_chunks(&[run.to_vec()], watch)?.last));
+                    Tensor::cat(&of_runs.collect::<Result<Vec<_>>>()?, 1)?
+                }
+                Some(Compat::Gdf) => model.encode_chunks(&cut(tokenizer.chunks(prompt)?), watch)?.last,
+            };
+            return Ok(PromptStates { states, pooled: None });
         }
         // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
-        let [first, second] = self.chunks_of_equal_number(prompt)?;
+        let [mut first, mut second] = self.chunks_of_equal_number(prompt)?;
+        if compat == Some(Compat::Gdf) {
+            [first, second] = [cut(first), cut(second)];
+        }
         let left = self
             .text_model(TextPart::First, adapted, place)?
             .encode_chunks(&first, &mut |done| watch(done / 2.0))?
@@ -176,4 +190,10 @@ impl Parts {
         }
         Ok(chunks)
     }
+}
+
+/// The first chunk: what diffusers leaves of a prompt.
+fn cut(mut chunks: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    chunks.truncate(1);
+    chunks
 }

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     adapters::Adapters,
     array::Array,
+    compat::Compat,
     control::ControlInput,
     framing::Prepared,
     image::{Picture, Size},
+    inversion::{self, Inversion},
     memory,
     model::{Encoded, Model},
     noise::TorchGenerator,
@@ -87,6 +89,10 @@ pub struct PassSettings {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+    /// Where the latent that is looked at comes from.
+    pub inversion: Inversion,
+    /// A program whose numbers are wanted.
+    pub compat: Option<Compat>,
     /// LoRAs and ControlNets.
     pub adapters: Adapters,
 }
@@ -110,14 +116,115 @@ pub type Intermediates = BTreeMap<String, Array>;
 /// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
 pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
 
-/// The noisy input of a pass, ready to run.
+/// The input of a pass, ready to run.
 struct Input {
-    /// Picture and noise mixed, (B·K, C, h, w).
+    /// What the noise is mixed with, (B·K, C, h, w).
+    clean: Tensor,
+    noise: Tensor,
+    vae_noise: Option<Array>,
+    /// What each picture was encoded as.
+    encoded: Vec<Encoded>,
+    /// The latent that is looked at, (B·K, C, h, w).
     noisy: Tensor,
-    /// What the denoiser sees, (B·K, C or more, h, w).
-    rows: Tensor,
     prompt: Option<PromptStates>,
     mixture: Mixture,
+}
+
+impl Input {
+    fn rows_in(&self, range: &Range<usize>) -> Result<[Tensor; 2]> {
+        let part = |tensor: &Tensor| tensor.narrow(0, range.start, range.len());
+        Ok([part(&self.noisy)?, part(&self.clean)?])
+    }
+}
+
+/// A model with all that its predictions depend on, but for the latent.
+struct Denoiser<'a> {
+    model: &'a Model,
+    prompt: Option<&'a PromptStates>,
+    control: &'a [ControlInput],
+    /// Rows of a picture.
+    members: usize,
+    /// Activations of the network.
+    length: usize,
+}
+
+/// What one evaluation records, and whether it goes on to the end when everything is recorded.
+struct Wanted<'a> {
+    selection: &'a Selection,
+    record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
+    to_the_end: bool,
+}
+
+impl Denoiser<'_> {
+    /// The network's output for the rows `range`, unless it ended before, and what ControlNets said. `latents` are those
+    /// rows, noisy and clean.
+    fn predict(
+        &self,
+        [noisy, clean]: [&Tensor; 2],
+        range: &Range<usize>,
+        t: u32,
+        wanted: Wanted<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Option<Tensor>, Option<ControlResiduals>)> {
+        let mut before = 0.0;
+        let mut said = None;
+        if !self.control.is_empty() {
+            let pictures: Vec<u32> = range.clone().map(|row| (row / self.members) as u32).collect();
+            let mut watch = |done: f32| watch(CONTROL_SHARE * done);
+            // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
+            said = self
+                .model
+                .control(noisy, t, self.prompt, self.control, &pictures, &mut watch)?;
+            before = CONTROL_SHARE;
+        }
+        let mut watch = |done: f32| watch(before + (1.0 - before) * done);
+        let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
+        if wanted.to_the_end {
+            probe = probe.to_the_end();
+        }
+        let rows = self.model.denoiser_input(noisy, clean)?;
+        let output = self.model.denoise(&rows, t, self.prompt, said.as_ref(), &mut probe)?;
+        Ok((output, said))
+    }
+
+    /// The latent of the rows `range` at `t` by DDIM inversion.
+    fn invert(
+        &self,
+        clean: &Tensor,
+        range: &Range<usize>,
+        settings: &PassSettings,
+        watch: &mut Watch<'_>,
+    ) -> Result<Tensor> {
+        let nothing = Selection::default();
+        let channels = clean.dim(1)?;
+        let (t, published) = (settings.t, settings.compat == Some(Compat::Gdf));
+        let evaluations = match published {
+            true => inversion::published_timesteps(t).len(),
+            false => inversion::timesteps(t).len(),
+        };
+        let mut done = 0.0;
+        let mut predict = |latent: &Tensor, t| {
+            let wanted = Wanted {
+                selection: &nothing,
+                record: &mut |_, _| Ok(()),
+                to_the_end: true,
+            };
+            let mut watch = |part: f32| watch((done + part) / evaluations as f32);
+            let (output, _) = self.predict([latent, clean], range, t, wanted, &mut watch)?;
+            done += 1.0;
+            let output = output.ok_or_else(|| Error::failed("a pass that was to go to its end did not"))?;
+            // Networks that also predict a variance (ADM) give it behind the noise.
+            Ok(output.narrow(1, 0, channels)?.to_dtype(DType::F32)?)
+        };
+        let schedule = &self.model.spec.schedule;
+        match published {
+            true => {
+                let published = self.model.published_latent(clean)?;
+                inversion::invert_as_published(schedule, &published, t, &mut predict)
+            }
+            false => inversion::invert(schedule, clean, t, &mut predict),
+        }
+    }
 }
 
 /// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
@@ -130,20 +237,48 @@ pub fn run_pass(
     mut intermediates: Option<&mut Intermediates>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
-    let input = prepare_input(model, pictures, settings, intermediates.as_deref_mut(), watch)?;
+    let mut input = prepare_input(model, pictures, settings, watch)?;
     let list = match &input.prompt {
         Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
         None => model.spec.plain_catalogue(pictures[0].framing.working),
     };
-    let rows = input.rows.dim(0)?;
-    let batch = batch_rows(&list, selection, input.rows.dims());
-    // ControlNets add to the skips and the middle: what lies before the up stage never meets them.
-    let control = if intermediates.is_some() || meets_control(&list, selection) {
+    let rows = input.noisy.dim(0)?;
+    let batch = batch_rows(&list, selection, input.noisy.dims());
+    let batches = || (0..rows).step_by(batch).map(|start| start..(start + batch).min(rows));
+    // ControlNets add to the skips and the middle: what lies before the up stage never meets them, predictions do.
+    let inverts = settings.inversion == Inversion::Ddim;
+    let control = if inverts || intermediates.is_some() || meets_control(&list, selection) {
         let working: Vec<&Picture> = pictures.iter().map(|picture| &picture.picture).collect();
         model.control_inputs(&working)?
     } else {
         Vec::new()
     };
+    let model = &*model;
+    let prompt = input.prompt.clone();
+    let denoiser = Denoiser {
+        model,
+        prompt: prompt.as_ref(),
+        control: &control,
+        members: settings.ensemble,
+        length: list.len(),
+    };
+    let mut begun = PROMPT_DONE;
+    if inverts {
+        let evaluations = inversion::timesteps(settings.t).len() as f32;
+        let share = (1.0 - PROMPT_DONE) * evaluations / (evaluations + 1.0);
+        let mut inverted = Vec::new();
+        for range in batches() {
+            let [_, clean] = input.rows_in(&range)?;
+            let (from, part) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
+            let mut watch = |done: f32| watch(PROMPT_DONE + share * (from + part * done));
+            inverted.push(denoiser.invert(&clean, &range, settings, &mut watch)?);
+        }
+        input.noisy = Tensor::cat(&inverted, 0)?;
+        begun += share;
+    }
+    if let Some(kept) = intermediates.as_deref_mut() {
+        keep_intermediates(kept, model, pictures, &input, settings)?;
+    }
     let decoded = list.tap(Id::VAE_OUT).filter(|tap| selection.contains(*tap));
     let decoder = match decoded {
         Some(tap) => Some((tap, model.open_decoder()?)),
@@ -151,36 +286,20 @@ pub fn run_pass(
     };
     let mut outputs = Vec::new();
     let mut residuals = Vec::new();
-    for start in (0..rows).step_by(batch) {
-        let range = start..(start + batch).min(rows);
-        let x = input.rows.narrow(0, range.start, range.len())?;
+    for range in batches() {
+        let [noisy, clean] = input.rows_in(&range)?;
         let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
-        let (from, share) = (start as f32 / rows as f32, range.len() as f32 / rows as f32);
-        let mut watch = |done: f32| watch(PROMPT_DONE + (1.0 - PROMPT_DONE) * (from + share * done));
-        let mut before = 0.0;
-        let mut said = None;
-        if !control.is_empty() {
-            let of_rows: Vec<u32> = range.clone().map(|row| (row / settings.ensemble) as u32).collect();
-            // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
-            let noisy = input.noisy.narrow(0, range.start, range.len())?;
-            let prompt = input.prompt.as_ref();
-            said = model.control(&noisy, settings.t, prompt, &control, &of_rows, &mut |done| {
-                watch(CONTROL_SHARE * done)
-            })?;
-            before = CONTROL_SHARE;
-        }
-        let mut watch = |done: f32| watch(before + (1.0 - before) * done);
-        let mut probe = Probe::new(selection, list.len(), &mut record, &mut watch);
-        if intermediates.is_some() {
-            probe = probe.to_the_end();
-        }
-        let output = model.denoise(&x, settings.t, input.prompt.as_ref(), said.as_ref(), &mut probe)?;
+        let (from, share) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
+        let mut watch = |done: f32| watch(begun + (1.0 - begun) * (from + share * done));
+        let wanted = Wanted {
+            selection,
+            record: &mut record,
+            to_the_end: intermediates.is_some(),
+        };
+        let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut watch)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
-            let noisy = input.noisy.narrow(0, range.start, range.len())?;
-            let earlier = model
-                .spec
-                .schedule
-                .ddim_step(&noisy, &output.to_dtype(DType::F32)?, settings.t)?;
+            let output = output.to_dtype(DType::F32)?;
+            let earlier = model.spec.schedule.ddim_step(&noisy, &output, settings.t)?;
             record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
         }
         if intermediates.is_some() {
@@ -250,7 +369,6 @@ fn prepare_input(
     model: &mut Model,
     pictures: &[Prepared],
     settings: &PassSettings,
-    intermediates: Option<&mut Intermediates>,
     watch: &mut Watch<'_>,
 ) -> Result<Input> {
     let mixture = model.spec.mixture(settings.t)?;
@@ -278,7 +396,7 @@ fn prepare_input(
         let mut part = |done: f32| watch(PICTURES_DONE * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_picture(&picture.picture, &mut part)?);
     }
-    let prompt = model.encode_prompt(&settings.prompt, &mut |done| {
+    let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
         watch(PICTURES_DONE + (PROMPT_DONE - PICTURES_DONE) * done)
     })?;
 
@@ -299,17 +417,15 @@ fn prepare_input(
     let clean = model.scale(&Tensor::cat(&samples, 0)?)?;
     let noise = on_device(&noise)?;
     let noisy = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
-    let input = Input {
-        rows: model.denoiser_input(&noisy, &clean)?,
+    Ok(Input {
+        clean,
+        noise,
+        vae_noise,
+        encoded,
         noisy,
         prompt,
         mixture,
-    };
-    if let Some(kept) = intermediates {
-        keep_intermediates(kept, model, pictures, &encoded, &clean, &noise, &input, settings)?;
-        kept.extend(vae_noise.map(|noise| ("in.vae_noise".to_owned(), noise)));
-    }
-    Ok(input)
+    })
 }
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
@@ -320,6 +436,12 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
     if rows == 0 || rows > MAX_ROWS {
         return Err(Error::usage(format!(
             "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made"
+        )));
+    }
+    if settings.inversion == Inversion::Ddim && members > 1 && settings.vae == VaeMode::Mean {
+        return Err(Error::usage(format!(
+            "DDIM inversion uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
+             --ensemble out, or sample the latent with --vae sample"
         )));
     }
     let [channels, height, width] = spec.noised_shape(working);
@@ -370,17 +492,21 @@ fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option
     Ok((first, second))
 }
 
-#[allow(clippy::too_many_arguments)]
 fn keep_intermediates(
     kept: &mut Intermediates,
     model: &Model,
     pictures: &[Prepared],
-    encoded: &[Encoded],
-    clean: &Tensor,
-    noise: &Tensor,
     input: &Input,
     settings: &PassSettings,
 ) -> Result<()> {
+    let Input { clean, encoded, .. } = input;
+    kept.extend(
+        input
+            .vae_noise
+            .as_ref()
+            .map(|noise| ("in.vae_noise".to_owned(), noise.clone())),
+    );
+    let rows = model.denoiser_input(&input.noisy, clean)?;
     let members = settings.ensemble;
     let mut keep = |name: &str, tensor: &Tensor| -> Result<()> {
         kept.insert(name.to_owned(), Array::from_tensor(tensor)?);
@@ -401,7 +527,7 @@ fn keep_intermediates(
         )?)
     });
     keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
-    keep("in.noise", noise)?;
+    keep("in.noise", &input.noise)?;
     let timestep = Tensor::new(&[settings.t as f32], clean.device())?;
     let posteriors: Vec<_> = encoded
         .iter()
@@ -411,7 +537,7 @@ fn keep_intermediates(
         })
         .collect();
     if posteriors.is_empty() {
-        keep("mid.x_t", &input.rows)?;
+        keep("mid.x_t", &rows)?;
         return keep("mid.timesteps", &timestep);
     }
     keep(
@@ -435,13 +561,13 @@ fn keep_intermediates(
         1.0
     };
     keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
-    keep("mid.unet_in", &input.rows)?;
+    keep("mid.unet_in", &rows)?;
     keep("mid.unet_timestep", &timestep)?;
     if let Some(prompt) = &input.prompt {
-        let rows = input.rows.dim(0)?;
+        let batch = rows.dim(0)?;
         keep("mid.prompt_embeds", &prompt.states)?;
-        keep("mid.encoder_hidden_states", &prompt.states.repeat((rows, 1, 1))?)?;
-        if let (Some(pooled), Some(added)) = (&prompt.pooled, model.added_conditions(&input.rows, prompt)?) {
+        keep("mid.encoder_hidden_states", &prompt.states.repeat((batch, 1, 1))?)?;
+        if let (Some(pooled), Some(added)) = (&prompt.pooled, model.added_conditions(&rows, prompt)?) {
             keep("mid.pooled_prompt_embeds", pooled)?;
             keep("mid.text_embeds", &added.pooled)?;
             keep("mid.time_ids", &added.time_ids)?;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     adapters::{Adapters, Applied},
     attention::AttentionCategory,
+    compat::Compat,
     framing::{Framing, WorkingSize},
+    inversion::Inversion,
     model::{DeviceChoice, Model, Precision},
     pass::VaeMode,
 };
@@ -30,6 +32,9 @@ pub enum StoreFormat {
 pub struct ExtractRequest {
     /// Zoo key, folder or file.
     pub model: String,
+    /// The published settings it began with.
+    #[serde(default)]
+    pub preset: Option<String>,
     /// The pictures.
     pub pictures: Vec<PathBuf>,
     /// One prompt for all pictures.
@@ -46,6 +51,12 @@ pub struct ExtractRequest {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+    /// Where the latent that is looked at comes from.
+    #[serde(default)]
+    pub inversion: Inversion,
+    /// A program whose numbers are wanted; then `t` is the one that is asked of that program.
+    #[serde(default)]
+    pub compat: Option<Compat>,
     /// LoRAs and ControlNets.
     #[serde(default)]
     pub adapters: Adapters,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     adapters::Adapters,
+    compat::GdfKind,
     control,
     framing::SizeRule,
     image::Size,
@@ -335,6 +336,16 @@ impl ModelSpec {
                 "{} has no autoencoder on this machine",
                 self.name
             ))),
+        }
+    }
+
+    /// What generic-diffusion-feature would take it for; none for what it does not run.
+    pub fn gdf_kind(&self) -> Option<GdfKind> {
+        match &self.network {
+            NetworkSpec::StableDiffusion { unet, .. } if unet.added.is_some() => Some(GdfKind::Sdxl),
+            NetworkSpec::StableDiffusion { unet, .. } if unet.use_linear_projection => Some(GdfKind::Sd2),
+            NetworkSpec::StableDiffusion { .. } => Some(GdfKind::Sd1),
+            NetworkSpec::Adm { .. } => None,
         }
     }
 

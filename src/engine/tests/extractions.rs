@@ -16,6 +16,9 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
     Box::new(ExtractRequest {
         model: "demo".into(),
         pictures: vec![picture.to_owned()],
+        preset: None,
+        inversion: crate::extract::inversion::Inversion::None,
+        compat: None,
         prompt: String::new(),
         t,
         size: None,
