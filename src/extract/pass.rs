@@ -192,7 +192,7 @@ fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize
 }
 
 /// Whether what is asked for lies behind the places where ControlNets are added.
-fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
+pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
     let last = selection.last().and_then(|tap| list.entry(tap));
     last.is_some_and(|entry| matches!((entry.id.place, entry.id.leaf), (Place::Up { .. }, _) | (_, Leaf::Out)))
 }

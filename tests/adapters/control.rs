@@ -30,7 +30,10 @@ fn extract(base: &str, place: &Place, more: &[&str]) -> Ran {
     let mut arguments = vec![
         "extract", "--model", &model, "--image", &image, "--t", "51", "--size", "64",
     ];
-    arguments.extend(["--activations", "all", "--out", &out]);
+    arguments.extend(["--out", &out]);
+    if !more.contains(&"--activations") {
+        arguments.extend(["--activations", "all"]);
+    }
     arguments.extend(more);
     run(arguments)
 }
@@ -58,6 +61,15 @@ fn residuals_are_scaled_summed_and_met_by_the_up_stage_alone() -> TestResult {
         bits(&found(&place, &[net("canny:0")])),
         "at 0 nothing changes"
     );
+    let early = extract(
+        "tiny-sd15",
+        &place,
+        &["--control", &net("canny"), "--activations", "mid-vit-out"],
+    )
+    .good();
+    assert!(early.stderr.contains("--control changes nothing"), "{}", early.stderr);
+    let kept = load(&place.path("out.safetensors"));
+    assert_eq!(numbers(&kept["mid-vit-out"]), numbers(&plain["mid-vit-out"]));
     for (id, tensor) in &plain {
         let same = numbers(tensor) == numbers(&one[id]);
         let behind = id.starts_with("up-") || id == "unet-out";
@@ -73,9 +85,6 @@ fn a_ready_image_is_what_is_seen() -> TestResult {
     let size = WorkingSize::Exact { width: 64, height: 64 };
     let edges = canny(&prepare(&picture, &size, SizeRule::Latent { multiple: 8 })?.picture)?;
     let buffer = image::RgbImage::from_raw(64, 64, edges.rgb().to_vec()).ok_or("a picture")?;
-    let path = place.path("edges=of:the.png");
-    buffer.save(&path)?;
-    // Neither the picture's name nor a scale behind it is taken for something else.
     let of_edges = place.path("edges.png");
     buffer.save(&of_edges)?;
     let ready = found(&place, &[net(&format!("{}:1", of_edges.display()))]);

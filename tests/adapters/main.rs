@@ -1,9 +1,10 @@
-//! What is put on a model: LoRAs and ControlNets, alone and in ensembles.
+//! What is put on a model: LoRAs and ControlNets, alone and in ensembles; and aggregated attention.
 #![allow(clippy::expect_used)]
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attention;
 mod control;
 mod ensemble;
 mod lora;

@@ -73,7 +73,7 @@ fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
         Event::Heat(view) => view,
         other => panic!("a heat map was expected, came {other:?}"),
     };
-    let scores = heat.targets[0].scores.iter().copied().collect();
+    let scores = heat.targets[0].scores.to_vec();
     (capture, scores, computed)
 }
 
