@@ -484,3 +484,49 @@ impl RunArguments {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_is_a_number_behind_the_last_colon() {
+        let scale = |x: f64| Scale::try_from(x).expect("a scale");
+        for (text, file, wanted) in [
+            ("a.safetensors", "a.safetensors", 1.0),
+            ("a.safetensors:0.5", "a.safetensors", 0.5),
+            ("a:b:-1", "a:b", -1.0),
+            (r"C:\a.safetensors", r"C:\a.safetensors", 1.0),
+            ("a=b:2.png", "a=b:2.png", 1.0),
+        ] {
+            let LoraArgument(lora) = text.parse().expect("a LoRA");
+            assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
+        }
+        for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
+            assert!(text.parse::<LoraArgument>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_controlnet_and_its_image_stand_beside_the_last_equals_sign() {
+        for (text, net, image, scale) in [
+            ("net=canny", "net", ControlImage::Canny, 1.0),
+            ("a=b=canny:0.5", "a=b", ControlImage::Canny, 0.5),
+            ("net=depth.png", "net", ControlImage::Picture("depth.png".into()), 1.0),
+            (
+                "C:/net=C:/depth.png:2",
+                "C:/net",
+                ControlImage::Picture("C:/depth.png".into()),
+                2.0,
+            ),
+        ] {
+            let ControlArgument(control) = text.parse().expect("a ControlNet");
+            assert_eq!((control.net, control.image), (net.into(), image), "{text}");
+            assert_eq!(f64::from(control.scale), scale, "{text}");
+        }
+        for text in ["", "canny", "=canny", "net=", "net=:1", "net=canny:1e9"] {
+            assert!(text.parse::<ControlArgument>().is_err(), "{text}");
+        }
+    }
+}

@@ -36,6 +36,12 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
     }
     say_what_is_not_used(&arguments.run, &planned.spec);
+    if planned.control_changes_nothing() {
+        terminal::note(
+            "--control changes nothing here: ControlNets add to what the up stage takes in, and no activation asked for lies \
+             behind that",
+        );
+    }
     for category in planned.empty_attention() {
         terminal::note(&format!(
             "--attention {category} adds nothing: none of its layers has from (S/32)² to (S/16)² positions, S the longer side"

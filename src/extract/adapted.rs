@@ -61,8 +61,9 @@ impl Adapted {
             self.put_loras(&wanted.loras, model, unet, place)?;
         }
         self.nets.append(&mut opened);
+        // A net that is only switched off stays read: switching it on again takes no time.
         self.nets
-            .retain(|(folder, _)| wanted.controls.iter().any(|used| used.net == *folder));
+            .retain(|(folder, _)| adapters.controls.iter().any(|used| used.net == *folder));
         self.applied.controls = wanted.controls;
         Ok(())
     }

@@ -17,7 +17,8 @@ use super::{
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
     pass::{
-        Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, picture_at, run_pass,
+        Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, meets_control,
+        picture_at, run_pass,
     },
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
@@ -291,6 +292,21 @@ impl Planned {
         empty
     }
 
+    /// Whether ControlNets were asked for, and nothing that is recorded can meet them.
+    pub fn control_changes_nothing(&self) -> bool {
+        let meets = |picture: &Prepared| {
+            let list = self.spec.plain_catalogue(picture.framing.working);
+            meets_control(&list, &self.met(&self.attention_plan(picture)))
+        };
+        let any = !self.settings.adapters.acting().controls.is_empty();
+        any && !self.pictures.iter().any(|(_, picture)| meets(picture))
+    }
+
+    /// Everything that a pass has to meet: what is recorded, and the maps that are aggregated.
+    fn met(&self, attention: &AttentionPlan) -> Selection {
+        self.selection.iter().chain(attention.taps()).collect()
+    }
+
     /// The working sizes found, for a message.
     fn sizes(&self) -> String {
         let mut sizes: Vec<String> = self
@@ -398,7 +414,7 @@ impl Planned {
         });
         let attention = self.attention_plan(first);
         let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.ensemble);
-        let met = self.selection.iter().chain(attention.taps()).collect();
+        let met = self.met(&attention);
         let mut intermediates = Intermediates::new();
         run_pass(
             model,

@@ -340,7 +340,7 @@ fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize
 }
 
 /// Whether what is asked for lies behind the places where ControlNets are added.
-fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
+pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
     let last = selection.last().and_then(|tap| list.entry(tap));
     last.is_some_and(|entry| matches!((entry.id.place, entry.id.leaf), (Place::Up { .. }, _) | (_, Leaf::Out)))
 }
@@ -640,4 +640,55 @@ pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize)
         .map(|entry| entry.shape.bytes())
         .sum();
     each.saturating_mul(pictures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::{Grid, Id, VitPart};
+
+    fn list() -> Catalogue {
+        let place = Place::Up {
+            level: 0,
+            repeat: Some(0),
+        };
+        let mut list = Catalogue::default();
+        list.push_features(
+            Id::new(Place::Mid { repeat: Some(0) }, Leaf::ResOut),
+            4,
+            Grid::new(2, 2),
+        );
+        list.push_features(Id::new(place, Leaf::ResOut), 4, Grid::new(2, 2));
+        let part = VitPart::SelfMap;
+        list.push_attention(Id::new(place, Leaf::Vit { block: 0, part }), 8, 4096, 4096);
+        list.push_features(Id::new(Place::Network, Leaf::Out), 4, Grid::new(2, 2));
+        list
+    }
+
+    fn of(taps: &[u32]) -> Selection {
+        taps.iter().map(|tap| Tap(*tap)).collect()
+    }
+
+    #[test]
+    fn batches_are_bounded_by_positions_and_by_the_largest_tensor() {
+        let rows = |taps: &[u32], side: usize, rows: usize| batch_rows(&list(), &of(taps), &[rows, 4, side, side]);
+        assert_eq!(rows(&[0], 32, 100), 4);
+        assert_eq!(rows(&[0], 32, 3), 3, "no more rows than there are");
+        assert_eq!(rows(&[0], 64, 8), 1);
+        assert_eq!(rows(&[0], 4096, 8), 1, "at least one");
+        assert_eq!(rows(&[0, 2], 8, 8), 1, "maps of 512 MiB are made one by one");
+    }
+
+    #[test]
+    fn controlnets_run_only_for_what_can_meet_them() {
+        for (taps, meets) in [
+            (&[0][..], false),
+            (&[0, 1], true),
+            (&[2], true),
+            (&[3], true),
+            (&[], false),
+        ] {
+            assert_eq!(meets_control(&list(), &of(taps)), meets, "{taps:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The workers as the window meets them: requests in, events out.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod adapters;
 mod colours;
 mod extractions;
 mod hand;

@@ -227,11 +227,13 @@ impl LoraFile {
         let dims = |name: &str| self.store.shape(name).unwrap_or_default();
         let (down_shape, up_shape) = (dims(down), dims(up));
         let rank = down_shape.first().copied().unwrap_or(0);
-        let fits = |found: &[usize], rows: usize, columns: usize, kernel: &[usize]| {
-            let is_point = kernel.iter().all(|side| *side == 1);
-            found.get(..2) == Some(&[rows, columns])
-                && (found[2..] == *kernel || (is_point && found[2..].iter().all(|side| *side == 1)))
-                && (found.len() == 2 || found.len() == 4)
+        // A kernel of one position may be left out.
+        let same_kernel = |a: &[usize], b: &[usize]| a == b || a.iter().chain(b).all(|side| *side == 1);
+        let fits = |found: &[usize], rows: usize, columns: usize, kernel: &[usize]| match found {
+            [of_rows, of_columns, rest @ ..] if matches!(rest.len(), 0 | 2) => {
+                [*of_rows, *of_columns] == [rows, columns] && same_kernel(rest, kernel)
+            }
+            _ => false,
         };
         let kernel = shape.get(2..).unwrap_or_default();
         let [out, input] = [shape.first(), shape.get(1)].map(|side| side.copied().unwrap_or(0));

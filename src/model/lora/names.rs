@@ -59,7 +59,7 @@ pub struct Key {
 }
 
 /// Parts of names that stand for something else than a product of two factors, and what it is called.
-const OTHER_KINDS: [(&str, &str); 12] = [
+const OTHER_KINDS: [(&str, &str); 10] = [
     ("dora_scale", "DoRA"),
     ("lora_magnitude_vector", "DoRA"),
     ("hada_w", "LoHa"),
@@ -70,16 +70,18 @@ const OTHER_KINDS: [(&str, &str); 12] = [
     ("oft_blocks", "OFT"),
     ("oft_diag", "OFT"),
     ("on_input", "IA3"),
-    (".diff_b", "a full difference"),
-    (".diff", "a full difference"),
 ];
+
+/// Ends of names of whole differences of a weight or a bias.
+const DIFFERENCES: [&str; 2] = [".diff", ".diff_b"];
 
 /// The kind of adapter that a tensor of this name belongs to, if it is none that this program computes.
 pub fn other_kind(name: &str) -> Option<&'static str> {
-    OTHER_KINDS
-        .iter()
-        .find(|(part, _)| name.contains(part))
+    let named = OTHER_KINDS.iter().find(|(part, _)| name.contains(part));
+    let difference = DIFFERENCES.iter().any(|end| name.ends_with(end));
+    named
         .map(|(_, kind)| *kind)
+        .or(difference.then_some("a full difference"))
 }
 
 /// Endings of the two factors and of alpha.
