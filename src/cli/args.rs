@@ -37,7 +37,7 @@ pub struct WindowArguments {
     /// Pictures to open, the first as A, the next as B and so on; or a workspace (.featscope.json)
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Model: a zoo key, a folder or a file
+    /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
 }
@@ -82,7 +82,7 @@ pub enum ModelsCommand {
 /// `featscope layers`.
 #[derive(Debug, Args)]
 pub struct LayersArguments {
-    /// Model: a zoo key, a folder or a file
+    /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
     #[arg(long, value_name = "M")]
     pub model: String,
     /// Working size, W x H or one number for both; without it the size the model was made for
@@ -96,7 +96,7 @@ pub struct LayersArguments {
 /// What `extract` and `match` share.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Model: a zoo key, a folder or a file
+    /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
     #[arg(long, value_name = "M", required_unless_present = "preset")]
     pub model: Option<String>,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless

@@ -90,8 +90,11 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     }
 }
 
-/// One line if the model computes in another format than asked for.
+/// One line for each thing that is special about the model, and if it computes in another format than asked for.
 pub fn say_what_computes(model: &Model, request: &ExtractRequest) {
+    for note in &model.spec.notes {
+        terminal::note(note);
+    }
     if request.dtype != Precision::F32 && model.place.dtype_name() == "f32" {
         terminal::note("a CPU computes in f32: --dtype changes nothing here");
     }

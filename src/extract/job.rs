@@ -11,15 +11,14 @@ use serde_json::Value;
 use super::{
     array::Array,
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
+    averager::Averager,
     framing::{Plan, Prepared, WorkingSize},
     image::Size,
+    intermediates::Intermediates,
     memory,
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{
-        Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, meets_control,
-        picture_at, run_pass,
-    },
+    pass::{GivenNoise, Noise, PassSettings, check_settings, estimated_bytes, meets_control, picture_at, run_pass},
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
     source::PictureSource,

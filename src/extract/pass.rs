@@ -1,6 +1,6 @@
 //! One pass over pictures of one working size: encode, mix with noise, denoise, record.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::{
     control::ControlInput,
     framing::Prepared,
     image::{Picture, Size},
+    intermediates::{Intermediates, keep_control, keep_intermediates},
     inversion::{self, Inversion},
     memory,
     model::{Encoded, Model},
@@ -110,24 +111,21 @@ impl PassSettings {
     }
 }
 
-/// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
-pub type Intermediates = BTreeMap<String, Array>;
-
 /// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
 pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
 
 /// The input of a pass, ready to run.
-struct Input {
+pub(super) struct Input {
     /// What the noise is mixed with, (B·K, C, h, w).
-    clean: Tensor,
-    noise: Tensor,
-    vae_noise: Option<Array>,
+    pub(super) clean: Tensor,
+    pub(super) noise: Tensor,
+    pub(super) vae_noise: Option<Array>,
     /// What each picture was encoded as.
-    encoded: Vec<Encoded>,
+    pub(super) encoded: Vec<Encoded>,
     /// The latent that is looked at, (B·K, C, h, w).
-    noisy: Tensor,
-    prompt: Option<PromptStates>,
-    mixture: Mixture,
+    pub(super) noisy: Tensor,
+    pub(super) prompt: Option<PromptStates>,
+    pub(super) mixture: Mixture,
 }
 
 impl Input {
@@ -345,26 +343,6 @@ pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
     last.is_some_and(|entry| matches!((entry.id.place, entry.id.leaf), (Place::Up { .. }, _) | (_, Leaf::Out)))
 }
 
-/// Control images (P, 3, H, W) and what the nets said, rows as they ran.
-fn keep_control(kept: &mut Intermediates, control: &[ControlInput], residuals: &[ControlResiduals]) -> Result<()> {
-    for (index, input) in control.iter().enumerate() {
-        let name = match index {
-            0 => "mid.control_image".to_owned(),
-            _ => format!("mid.control_image.{index}"),
-        };
-        kept.insert(name, Array::from_tensor(&input.image)?);
-    }
-    let Some(first) = residuals.first() else { return Ok(()) };
-    let joined = |tensors: Vec<&Tensor>| Array::from_tensor(&Tensor::cat(&tensors, 0)?);
-    for index in 0..first.down.len() {
-        let of_batches = residuals.iter().filter_map(|batch| batch.down.get(index)).collect();
-        kept.insert(format!("mid.control_down.{index}"), joined(of_batches)?);
-    }
-    let mid = residuals.iter().map(|batch| &batch.mid).collect();
-    kept.insert("mid.control_mid".to_owned(), joined(mid)?);
-    Ok(())
-}
-
 fn prepare_input(
     model: &mut Model,
     pictures: &[Prepared],
@@ -490,146 +468,6 @@ fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option
         (VaeMode::Sample, None) => Some(next()?),
     };
     Ok((first, second))
-}
-
-fn keep_intermediates(
-    kept: &mut Intermediates,
-    model: &Model,
-    pictures: &[Prepared],
-    input: &Input,
-    settings: &PassSettings,
-) -> Result<()> {
-    let Input { clean, encoded, .. } = input;
-    kept.extend(
-        input
-            .vae_noise
-            .as_ref()
-            .map(|noise| ("in.vae_noise".to_owned(), noise.clone())),
-    );
-    let rows = model.denoiser_input(&input.noisy, clean)?;
-    let members = settings.ensemble;
-    let mut keep = |name: &str, tensor: &Tensor| -> Result<()> {
-        kept.insert(name.to_owned(), Array::from_tensor(tensor)?);
-        Ok(())
-    };
-    // One row per picture, where the members do not differ.
-    let per_picture = |tensor: &Tensor| -> Result<Tensor> {
-        let first_members = (0..pictures.len()).map(|index| Ok(tensor.narrow(0, index * members, 1)?));
-        Ok(Tensor::cat(&first_members.collect::<Result<Vec<_>>>()?, 0)?)
-    };
-    let range = model.spec.size_rule().pixel_range();
-    let images = pictures.iter().map(|picture| {
-        let size = picture.picture.size();
-        Ok(Tensor::from_vec(
-            picture.picture.to_chw(range),
-            (1, 3, size.height, size.width),
-            clean.device(),
-        )?)
-    });
-    keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
-    keep("in.noise", &input.noise)?;
-    let timestep = Tensor::new(&[settings.t as f32], clean.device())?;
-    let posteriors: Vec<_> = encoded
-        .iter()
-        .filter_map(|encoded| match encoded {
-            Encoded::Posterior(posterior) => Some(posterior),
-            Encoded::Pixels(_) => None,
-        })
-        .collect();
-    if posteriors.is_empty() {
-        keep("mid.x_t", &rows)?;
-        return keep("mid.timesteps", &timestep);
-    }
-    keep(
-        "mid.vae_mean",
-        &Tensor::cat(&posteriors.iter().map(|p| &p.mean).collect::<Vec<_>>(), 0)?,
-    )?;
-    keep(
-        "mid.vae_std",
-        &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
-    )?;
-    let clean_rows = if settings.vae == VaeMode::Mean {
-        per_picture(clean)?
-    } else {
-        clean.clone()
-    };
-    keep("mid.latents_clean", &clean_rows)?;
-    // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
-    let before_scaling = if model.spec.schedule.scales_input {
-        1.0 / input.mixture.signal
-    } else {
-        1.0
-    };
-    keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
-    keep("mid.unet_in", &rows)?;
-    keep("mid.unet_timestep", &timestep)?;
-    if let Some(prompt) = &input.prompt {
-        let batch = rows.dim(0)?;
-        keep("mid.prompt_embeds", &prompt.states)?;
-        keep("mid.encoder_hidden_states", &prompt.states.repeat((batch, 1, 1))?)?;
-        if let (Some(pooled), Some(added)) = (&prompt.pooled, model.added_conditions(&rows, prompt)?) {
-            keep("mid.pooled_prompt_embeds", pooled)?;
-            keep("mid.text_embeds", &added.pooled)?;
-            keep("mid.time_ids", &added.time_ids)?;
-        }
-    }
-    Ok(())
-}
-
-/// Averages the members of every picture: what a pass records, as (B, …) arrays.
-pub struct Averager<'a> {
-    pictures: usize,
-    members: usize,
-    /// What is done to each tensor (rows, …) before it is kept.
-    reduce: Box<dyn Fn(Tap, Array) -> Result<Array> + 'a>,
-    kept: BTreeMap<Tap, Array>,
-}
-
-impl<'a> Averager<'a> {
-    /// For `pictures` of `members` rows each; `reduce` maps what was recorded to what is kept, and must be linear.
-    pub fn new(pictures: usize, members: usize, reduce: impl Fn(Tap, Array) -> Result<Array> + 'a) -> Self {
-        Self {
-            pictures,
-            members,
-            reduce: Box::new(reduce),
-            kept: BTreeMap::new(),
-        }
-    }
-
-    /// Takes the rows `range` of one activation.
-    pub fn add(&mut self, tap: Tap, range: Range<usize>, tensor: &Tensor) -> Result<()> {
-        // The common case costs no second copy: everything at once, nothing to average.
-        if self.members == 1 && range == (0..self.pictures) {
-            let rows = (self.reduce)(tap, Array::from_tensor(tensor)?)?;
-            self.kept.insert(tap, rows);
-            return Ok(());
-        }
-        let weight = 1.0 / self.members as f32;
-        for (index, row) in range.enumerate() {
-            // One row at a time: attention maps are large, and those of a whole batch are not copied.
-            let numbers = (self.reduce)(tap, Array::from_tensor(&tensor.narrow(0, index, 1)?)?)?;
-            let length = numbers.data.len();
-            let sum = self.kept.entry(tap).or_insert_with(|| {
-                let mut shape = numbers.shape.clone();
-                shape[0] = self.pictures;
-                Array {
-                    shape,
-                    data: vec![0.0; self.pictures * length],
-                }
-            });
-            let picture = row / self.members;
-            let target = &mut sum.data[picture * length..(picture + 1) * length];
-            for (total, number) in target.iter_mut().zip(&numbers.data) {
-                *total += weight * number;
-            }
-        }
-        Ok(())
-    }
-
-    /// The averages in execution order.
-    pub fn finish(self) -> BTreeMap<Tap, Array> {
-        self.kept
-    }
 }
 
 /// Bytes that the selected activations of one request will take in f32.

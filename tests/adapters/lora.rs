@@ -252,8 +252,8 @@ fn known_prompts_are_those_of_the_same_loras() -> TestResult {
     let mut model = loaded("tiny-sd15")?;
     let mut states = |adapters: &Adapters| -> Result<Vec<f64>, Error> {
         model.adapt(adapters)?;
-        let states = model.encode_prompt("a cat", &mut watch_nothing)?;
-        Ok(numbers(&states.expect("the model reads prompts")))
+        let states = model.encode_prompt("a cat", None, &mut watch_nothing)?;
+        Ok(numbers(&states.expect("the model reads prompts").states))
     };
     let plain = states(&Adapters::default())?;
     let full = states(&kohya(1.0, true))?;

@@ -16,7 +16,7 @@ use crate::{
 /// Levels of every tiny autoencoder.
 const VAE_LEVELS: usize = 4;
 const CONFIGS: [&str; 5] = ["unet", "vae", "text_encoder", "text_encoder_2", "scheduler"];
-const TOKENIZERS: [&str; 2] = ["tokenizer", "tokenizer_2"];
+pub const TOKENIZERS: [&str; 2] = ["tokenizer", "tokenizer_2"];
 
 fn read(folder: &str, file: &str) -> Tensors {
     candle_core::safetensors::load(model(folder).join(file), &Device::Cpu)
@@ -57,7 +57,7 @@ fn original(name: &str) -> candle_core::Result<Tensors> {
     Ok(all)
 }
 
-fn save(tensors: &Tensors, path: &Path) -> TestResult {
+pub fn save(tensors: &Tensors, path: &Path) -> TestResult {
     if path.extension().is_some_and(|extension| extension == "safetensors") {
         let tensors = tensors
             .iter()
@@ -70,7 +70,7 @@ fn save(tensors: &Tensors, path: &Path) -> TestResult {
 }
 
 /// Copies configurations and tokenizers, and no weights.
-fn describe(name: &str, place: &Place, folder: &str, parts: &[&str]) -> TestResult {
+pub fn describe(name: &str, place: &Place, folder: &str, parts: &[&str]) -> TestResult {
     for part in parts {
         let from = model(name).join(part);
         for entry in fs::read_dir(from).into_iter().flatten() {
@@ -84,29 +84,28 @@ fn describe(name: &str, place: &Place, folder: &str, parts: &[&str]) -> TestResu
     Ok(())
 }
 
-fn extract(model: &str, place: &Place, out: &str) -> Tensors {
-    let out = place.text(out);
+/// Every activation and inner tensor, and the picture after a step, which tells what is predicted.
+pub fn extract(model: &str, place: &Place) -> Tensors {
+    let out = place.text("out.safetensors");
     let image = case_file("sd15-all-64", "image0.png").display().to_string();
     let arguments = [
         "extract", "--model", model, "--t", "120", "--size", "64", "--image", &image,
     ];
-    let more = [
-        "--activations",
-        "all-maps",
-        "--intermediates",
-        "--prompt",
-        "a red cat!! on a table",
-        "--out",
-        &out,
-    ];
-    run(arguments.iter().chain(&more)).good();
-    candle_core::safetensors::load(&out, &Device::Cpu)
-        .expect("an output")
-        .into_iter()
-        .collect()
+    let prompt = ["--prompt", "a red cat!! on a table", "--out", &out];
+    let mut all = Tensors::new();
+    for activations in [&["all-maps", "--intermediates"][..], &["vae-out"]] {
+        let command = arguments
+            .iter()
+            .chain(&prompt)
+            .chain(&["--activations"])
+            .chain(activations);
+        run(command).good();
+        all.extend(candle_core::safetensors::load(&out, &Device::Cpu).expect("an output"));
+    }
+    all
 }
 
-fn assert_same(folder: &Tensors, file: &Tensors) {
+pub fn assert_same(folder: &Tensors, file: &Tensors) {
     assert!(folder.len() > 100 && folder.keys().eq(file.keys()));
     for (name, tensor) in folder {
         assert_eq!(tensor.dims(), file[name].dims(), "{name}");
@@ -119,8 +118,8 @@ fn gives_the_same(name: &str, ending: &str) -> TestResult {
     let file = place.text(&format!("one.{ending}"));
     save(&original(name)?, Path::new(&file))?;
     describe(name, &place, "one", &[&CONFIGS[..], &TOKENIZERS[..]].concat())?;
-    let folder = extract(&model(name).display().to_string(), &place, "folder.safetensors");
-    assert_same(&folder, &extract(&file, &place, "file.safetensors"));
+    let folder = extract(&model(name).display().to_string(), &place);
+    assert_same(&folder, &extract(&file, &place));
     Ok(())
 }
 
@@ -157,8 +156,8 @@ fn configurations_around_the_file_are_used_where_they_fit() -> TestResult {
         &[&CONFIGS[..], &TOKENIZERS[..]].concat(),
     )?;
     save(&original("tiny-sd15")?, Path::new(&file))?;
-    let folder = extract(&model("tiny-sd15").display().to_string(), &place, "folder.safetensors");
-    assert_same(&folder, &extract(&file, &place, "file.safetensors"));
+    let folder = extract(&model("tiny-sd15").display().to_string(), &place);
+    assert_same(&folder, &extract(&file, &place));
 
     let other = place.text("repository/other.safetensors");
     save(&original("tiny-sd21")?, Path::new(&other))?;

@@ -46,7 +46,7 @@ impl SimpleBackend for Recorder {
     }
 }
 
-fn recorded(build: impl Fn(VarBuilder<'static>) -> featscope::Result<()>) -> featscope::Result<Tensors> {
+pub fn recorded(build: impl Fn(VarBuilder<'static>) -> featscope::Result<()>) -> featscope::Result<Tensors> {
     let tensors = Arc::new(Mutex::new(Tensors::new()));
     build(VarBuilder::from_backend(
         Box::new(Recorder(tensors.clone())),
@@ -212,4 +212,48 @@ fn other_models_in_one_file_are_refused_with_the_reason() -> TestResult {
     let mut blind = published("sd15")?;
     blind.retain(|name, _| !name.starts_with("first_stage_model"));
     refused(&blind, &["no autoencoder", "first_stage_model"])
+}
+
+/// Whatever shapes a file claims, it is refused in words, or read.
+#[test]
+fn absurd_shapes_are_refused() -> TestResult {
+    let place = Place::new();
+    let path = place.path("model.safetensors");
+    for key in ["sd15", "sdxl"] {
+        let whole = published(key)?;
+        for name in [
+            "model.diffusion_model.input_blocks.0.0.weight",
+            "model.diffusion_model.out.2.weight",
+            "model.diffusion_model.input_blocks.1.0.in_layers.2.weight",
+            "model.diffusion_model.middle_block.0.in_layers.2.weight",
+            "model.diffusion_model.middle_block.1.proj_in.weight",
+            "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight",
+            "model.diffusion_model.label_emb.0.0.weight",
+            "first_stage_model.encoder.down.0.block.0.conv1.weight",
+            "first_stage_model.encoder.down.3.block.0.conv1.weight",
+            "first_stage_model.decoder.conv_in.weight",
+        ] {
+            for shape in [
+                &[][..],
+                &[0],
+                &[0, 0],
+                &[0, 0, 0, 0],
+                &[0, 1 << 50, 1, 1],
+                &[1 << 50, 0],
+            ] {
+                let mut tensors = whole.clone();
+                let size = shape.iter().product::<usize>();
+                let tensor = Tensor::zeros(size, DType::U8, &Device::Cpu)?.reshape(shape)?;
+                tensors.insert(name.into(), tensor);
+                save_shapes(&tensors, &path)?;
+                let opened = Original::open(&path, Store::open(&path)?);
+                let unused = key == "sd15" && name.contains("label_emb") && opened.is_ok();
+                assert!(
+                    opened.is_err() || unused,
+                    "{key}: {name} of shape {shape:?} was accepted"
+                );
+            }
+        }
+    }
+    Ok(())
 }

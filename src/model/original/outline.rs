@@ -24,14 +24,22 @@ const TIME_IDS_WIDTH: usize = 256;
 pub(super) struct Outline {
     in_channels: usize,
     out_channels: usize,
-    /// Channels and transformer blocks of the levels, widest grid first; none where there is no transformer.
-    levels: Vec<(usize, Option<usize>)>,
+    /// The levels, widest grid first.
+    levels: Vec<LevelOutline>,
     mid_blocks: usize,
     layers_per_block: usize,
     text_width: usize,
     linear_projection: bool,
     /// Width of what SDXL embeds besides the timestep.
     added_width: Option<usize>,
+}
+
+/// One level, as far as its tensors tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LevelOutline {
+    channels: usize,
+    /// Transformer blocks after each resnet; none where there is no transformer.
+    blocks: Option<usize>,
 }
 
 impl Outline {
@@ -43,7 +51,10 @@ impl Outline {
             levels: config
                 .down
                 .iter()
-                .map(|level| (level.channels, blocks(level.transformer_layers)))
+                .map(|level| LevelOutline {
+                    channels: level.channels,
+                    blocks: blocks(level.transformer_layers),
+                })
                 .collect(),
             mid_blocks: config.mid.transformer_layers,
             layers_per_block: config.layers_per_block,
@@ -59,14 +70,14 @@ impl Outline {
         let [out_channels, ..] = tensors.dims::<4>("out.2.weight")?;
         let (levels, layers_per_block) = tensors.levels()?;
         let mid_blocks = tensors.blocks("middle_block.1").unwrap_or(0);
-        let Some((last, _)) = levels.last() else {
+        let (Some(widest), Some(deepest)) = (levels.first(), levels.last()) else {
             return Err(unknown("input_blocks", "at least one level"));
         };
-        if levels[0].0 != first || mid_blocks == 0 || mid_blocks > MAX_LAYERS {
+        if widest.channels != first || mid_blocks == 0 || mid_blocks > MAX_LAYERS {
             return Err(unknown("middle_block", "transformer blocks, as Stable Diffusion's"));
         }
         let [mid_channels, ..] = tensors.dims::<4>("middle_block.0.in_layers.2.weight")?;
-        if mid_channels != *last {
+        if mid_channels != deepest.channels {
             return Err(unknown("middle_block", "the channels of the last level"));
         }
         let outline = Self {
@@ -94,10 +105,10 @@ impl Outline {
     /// The way up of distilled networks (SSD-1B) has other transformers than the way down; these would be run wrongly.
     fn check_up(&self, tensors: &Tensors<'_>) -> Result<()> {
         let per_level = self.layers_per_block + 1;
-        for (index, (_, blocks)) in self.levels.iter().rev().enumerate() {
+        for (index, level) in self.levels.iter().rev().enumerate() {
             for repeat in 0..per_level {
                 let block = index * per_level + repeat;
-                if tensors.blocks(&format!("output_blocks.{block}.1")) != *blocks {
+                if tensors.blocks(&format!("output_blocks.{block}.1")) != level.blocks {
                     return Err(unknown(
                         &format!("output_blocks.{block}"),
                         "as many transformer blocks as the same level of input_blocks",
@@ -111,25 +122,25 @@ impl Outline {
     /// As `unet/config.json` says it, with the published models' values for what tensors do not tell.
     pub(super) fn config(&self) -> Value {
         let (mut down, mut up) = (Vec::new(), Vec::new());
-        for (_, blocks) in &self.levels {
-            let crosses = blocks.is_some();
+        for level in &self.levels {
+            let crosses = level.blocks.is_some();
             down.push(if crosses { "CrossAttnDownBlock2D" } else { "DownBlock2D" });
             up.insert(0, if crosses { "CrossAttnUpBlock2D" } else { "UpBlock2D" });
         }
         let last = self.levels.len() - 1;
         let blocks: Vec<usize> = (0..)
             .zip(&self.levels)
-            .map(|(index, (_, blocks))| blocks.unwrap_or(if index == last { self.mid_blocks } else { 1 }))
+            .map(|(index, level)| level.blocks.unwrap_or(if index == last { self.mid_blocks } else { 1 }))
             .collect();
         let heads: Vec<usize> = self
             .levels
             .iter()
-            .map(|(channels, _)| match self.linear_projection {
-                true => (channels / HEAD_WIDTH).max(1),
+            .map(|level| match self.linear_projection {
+                true => (level.channels / HEAD_WIDTH).max(1),
                 false => SD1_HEADS,
             })
             .collect();
-        let channels: Vec<usize> = self.levels.iter().map(|(channels, _)| *channels).collect();
+        let channels: Vec<usize> = self.levels.iter().map(|level| level.channels).collect();
         let mut config = json!({
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
@@ -179,27 +190,28 @@ impl Tensors<'_> {
         Some((0..).take_while(there).count()).filter(|blocks| *blocks > 0)
     }
 
-    /// Channels and transformer blocks of every level of the way down, and the number of resnets in each.
-    fn levels(&self) -> Result<(Vec<(usize, Option<usize>)>, usize)> {
-        let mut levels: Vec<Vec<(usize, Option<usize>)>> = vec![Vec::new()];
+    /// Every level of the way down, and the number of resnets in each.
+    fn levels(&self) -> Result<(Vec<LevelOutline>, usize)> {
+        let mut levels: Vec<Vec<LevelOutline>> = vec![Vec::new()];
         for index in 1.. {
             let block = format!("input_blocks.{index}.0");
             if self.shape(&format!("{block}.op.weight")).is_some() {
                 levels.push(Vec::new());
             } else if let Some([channels, ..]) = self.shape(&format!("{block}.in_layers.2.weight")) {
-                let transformer = self.blocks(&format!("input_blocks.{index}.1"));
-                levels
-                    .last_mut()
-                    .into_iter()
-                    .for_each(|level| level.push((*channels, transformer)));
+                let blocks = self.blocks(&format!("input_blocks.{index}.1"));
+                if let Some(level) = levels.last_mut() {
+                    level.push(LevelOutline {
+                        channels: *channels,
+                        blocks,
+                    });
+                }
             } else {
                 break;
             }
         }
         let repeats = levels[0].len();
-        let alike = |level: &Vec<(usize, Option<usize>)>| {
-            level.len() == repeats && level.iter().all(|repeat| *repeat == level[0])
-        };
+        let alike =
+            |level: &Vec<LevelOutline>| level.len() == repeats && level.iter().all(|repeat| *repeat == level[0]);
         if repeats == 0 || repeats > MAX_LAYERS || levels.len() > MAX_LEVELS || !levels.iter().all(alike) {
             return Err(unknown(
                 "input_blocks",
