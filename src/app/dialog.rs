@@ -36,10 +36,12 @@ pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
 fn show(purpose: PathPurpose) -> Option<PathBuf> {
     let dialog = FileDialog::new().set_title(purpose.title());
     match purpose {
-        PathPurpose::Picture(_) => dialog
+        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog
             .add_filter("Pictures", &["png", "jpg", "jpeg", "webp"])
             .pick_file(),
-        PathPurpose::Model | PathPurpose::ExportPanes => dialog.pick_folder(),
+        PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes => dialog.pick_folder(),
+        PathPurpose::ModelFile => dialog.add_filter("Models", &["safetensors", "ckpt", "pt"]).pick_file(),
+        PathPurpose::Lora => dialog.add_filter("LoRAs", &["safetensors", "pt", "bin"]).pick_file(),
         PathPurpose::OpenWorkspace => dialog.add_filter("Workspaces", &["featscope.json", "json"]).pick_file(),
         PathPurpose::OpenBasis => dialog.add_filter("Bases", &["json"]).pick_file(),
         PathPurpose::SaveWorkspace => dialog

@@ -81,7 +81,7 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
         prompt: settings.prompt.clone(),
         t: settings.t,
         preset: None,
-        inversion: crate::extract::inversion::Inversion::None,
+        inversion: settings.inversion,
         compat: None,
         size: Some(settings.size),
         seed: settings.seed,

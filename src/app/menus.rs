@@ -199,7 +199,11 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             if ui.button("Open a folder…").clicked() {
                 commands.push(Command::AskPath(PathPurpose::Model));
             }
-            let hint = "A folder of the hub's layout, or a file of ADM's";
+            let hint = "All of Stable Diffusion in one .safetensors or .ckpt, or ADM's weights";
+            if ui.button("Open a file…").on_hover_text(hint).clicked() {
+                commands.push(Command::AskPath(PathPurpose::ModelFile));
+            }
+            let hint = "A folder of the hub's layout, or a file";
             if ui.button("Type a path…").on_hover_text(hint).clicked() {
                 commands.push(type_path(PathPurpose::Model));
             }

@@ -10,6 +10,7 @@ mod canvas;
 mod canvases;
 mod channels;
 mod command;
+mod conditions;
 mod dialog;
 mod document;
 mod export;

@@ -1,11 +1,11 @@
 //! What a pass runs with, and the pass itself.
 
-use egui::{Button, DragValue, Rangef, RichText, Slider, TextEdit, Ui};
+use egui::{Button, DragValue, Rangef, RichText, Slider, Ui};
 
-use super::{Action, Command, State, menus::work_errors_ui, widgets::section_ui};
+use super::{Action, Command, State, conditions::conditions_ui, menus::work_errors_ui, widgets::section_ui};
 use crate::{
     engine::ModelInfo,
-    extract::{framing::WorkingSize, pass::VaeMode},
+    extract::{framing::WorkingSize, inversion::Inversion, pass::VaeMode},
 };
 
 /// Width of the left side at the start, in points, and how narrow and wide it can be made.
@@ -33,7 +33,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     section_ui(ui, "Run settings", |ui| {
         let mut settings = state.document.settings.clone();
         if info.reads_prompt {
-            prompt_ui(ui, &mut settings.prompt);
+            conditions_ui(ui, state, &mut settings, commands);
         }
         t_ui(ui, info, &mut settings.t);
         ui.horizontal_wrapped(|ui| {
@@ -54,20 +54,17 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             );
             settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
         }
+        let mut inverts = settings.inversion == Inversion::Ddim;
+        ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
+            "Off: the picture mixed with random noise. On: the picture carried to t by the model's own predictions, which \
+             takes t / 10 passes before the one that is looked at",
+        );
+        settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
         if settings != state.document.settings {
             commands.push(Command::Settings(settings));
         }
     });
     run_ui(ui, state, commands);
-}
-
-fn prompt_ui(ui: &mut Ui, prompt: &mut String) {
-    let label = ui.label("Prompt");
-    let edit = TextEdit::multiline(prompt)
-        .hint_text("a photo of a cat")
-        .desired_rows(2)
-        .desired_width(f32::INFINITY);
-    ui.add(edit).labelled_by(label.id);
 }
 
 fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut u32) {

@@ -205,8 +205,16 @@ pub struct PathBox {
 pub enum PathPurpose {
     /// A picture for a slot.
     Picture(Slot),
-    /// A folder or file with a model.
+    /// A folder with a model.
     Model,
+    /// A model in one file.
+    ModelFile,
+    /// A LoRA to put on the model.
+    Lora,
+    /// A folder with a ControlNet to put beside the model.
+    ControlNet,
+    /// The picture that a ControlNet looks at, by the net's place in the list.
+    ControlImage(usize),
     /// A workspace to open.
     OpenWorkspace,
     /// A workspace to write.
@@ -234,7 +242,11 @@ impl PathPurpose {
     pub fn title(self) -> String {
         match self {
             Self::Picture(slot) => format!("Open picture {}", slot.name()),
-            Self::Model => "Open model".to_owned(),
+            Self::Model => "Open a model's folder".to_owned(),
+            Self::ModelFile => "Open a model's file".to_owned(),
+            Self::Lora => "Add a LoRA (.safetensors)".to_owned(),
+            Self::ControlNet => "Add a ControlNet's folder".to_owned(),
+            Self::ControlImage(_) => "Open a control image".to_owned(),
             Self::OpenWorkspace => "Open workspace".to_owned(),
             Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
             Self::ExportPanes => "Export panes into a folder".to_owned(),

@@ -345,7 +345,7 @@ impl Extractor {
         }];
         let pass_settings = PassSettings {
             t: settings.t,
-            inversion: crate::extract::inversion::Inversion::None,
+            inversion: settings.inversion,
             compat: None,
             prompt: settings.prompt.clone(),
             noise: Noise {

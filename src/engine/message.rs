@@ -12,6 +12,7 @@ use crate::{
         adapters::Adapters,
         framing::{Framing, SizeRule, WorkingSize},
         image::Size,
+        inversion::Inversion,
         model::{DeviceChoice, Precision},
         pass::VaeMode,
         request::{ExtractRequest, Provenance},
@@ -88,6 +89,9 @@ pub struct RunSettings {
     pub vae: VaeMode,
     /// The working size.
     pub size: WorkingSize,
+    /// Where the latent that is looked at comes from.
+    #[serde(default)]
+    pub inversion: Inversion,
     /// LoRAs and ControlNets. A change of them reads no model again.
     #[serde(default)]
     pub adapters: Adapters,

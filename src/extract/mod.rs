@@ -30,3 +30,4 @@ pub mod resize;
 pub mod saved;
 pub mod source;
 pub mod spec;
+pub mod tokens;

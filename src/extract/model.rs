@@ -1,5 +1,7 @@
 //! A model with its weights on a device, and what it remembers between passes: encoded pictures and prompts.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,7 @@ use super::{
     parts::PromptStates,
     recent::Recent,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
+    tokens::PromptToken,
 };
 use crate::{
     activation::{Halt, Probe, Selection, Watch},
@@ -123,6 +126,8 @@ enum Network {
         vae: Box<VaeEncoder>,
         pictures: Recent<u64, Posterior>,
         prompts: Recent<PromptKey, PromptStates>,
+        /// Those of the prompt that was encoded last.
+        tokens: Arc<[PromptToken]>,
         adapted: Adapted,
     },
     Adm(Box<AdmUnet>),
@@ -175,6 +180,7 @@ impl Model {
                     vae: Box::new(vae),
                     pictures: Recent::new(KEPT_PICTURES),
                     prompts: Recent::new(KEPT_PROMPTS),
+                    tokens: Arc::default(),
                     adapted: Adapted::default(),
                 }
             }
@@ -238,7 +244,11 @@ impl Model {
         watch: &mut Watch<'_>,
     ) -> Result<Option<PromptStates>> {
         let Network::StableDiffusion {
-            prompts, unet, adapted, ..
+            prompts,
+            unet,
+            adapted,
+            tokens,
+            ..
         } = &mut self.network
         else {
             return Ok(None);
@@ -248,16 +258,25 @@ impl Model {
             loras: adapted.loras(),
             compat,
         };
-        if let Some(known) = prompts.get(&key) {
-            return Ok(Some(known));
-        }
-        let states =
-            self.spec
-                .files()?
-                .parts
-                .encode_prompt(unet.config(), (prompt, compat), adapted, &self.place, watch)?;
-        prompts.put(key, states.clone(), 1);
+        let states = match prompts.get(&key) {
+            Some(known) => known,
+            None => {
+                let parts = &self.spec.files()?.parts;
+                let states = parts.encode_prompt(unet.config(), (prompt, compat), adapted, &self.place, watch)?;
+                prompts.put(key, states.clone(), 1);
+                states
+            }
+        };
+        *tokens = Arc::clone(&states.tokens);
         Ok(Some(states))
+    }
+
+    /// The tokens of the prompt that was encoded last; none for a model without text.
+    pub fn tokens(&self) -> &[PromptToken] {
+        match &self.network {
+            Network::StableDiffusion { tokens, .. } => tokens,
+            Network::Adm(_) => &[],
+        }
     }
 
     /// What the denoiser takes for noisy latents and clean ones, (B, C, h, w) each. A network for inpainting takes a mask

@@ -1,6 +1,6 @@
 //! Where the networks of a Stable Diffusion are read from.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use candle_core::{DType, Tensor};
 
@@ -8,6 +8,7 @@ use super::{
     adapted::Adapted,
     compat::{Compat, LONG_PROMPT_PIECES},
     model::Place,
+    tokens::{PromptToken, tokens_of},
 };
 use crate::{
     activation::Watch,
@@ -56,6 +57,8 @@ pub struct PromptStates {
     pub states: Tensor,
     /// The pooled text that SDXL adds to the timestep embedding, (1, P).
     pub pooled: Option<Tensor>,
+    /// What each of the T states stands for; where there are two encoders, for the first.
+    pub tokens: Arc<[PromptToken]>,
 }
 
 impl Parts {
@@ -147,18 +150,29 @@ impl Parts {
             let tokenizer = self.tokenizer(TextPart::First)?;
             let model = self.text_model(TextPart::First, adapted, place)?;
             let long = prompt.split(' ').count() > LONG_PROMPT_PIECES;
-            let states = match compat {
-                None => model.encode_chunks(&tokenizer.chunks(prompt)?, watch)?.last,
+            let runs = match compat {
+                None => tokenizer.chunks(prompt)?,
                 Some(Compat::Gdf) if long => {
                     // One start and one end for all; every run of ids is encoded from position 0, the last is short.
                     let ids = tokenizer.encode_whole(prompt)?;
-                    let runs = ids.chunks(CONTEXT_LENGTH);
-                    let of_runs = runs.map(|run| Ok(model.encode_chunks(&[run.to_vec()], watch)?.last));
-                    Tensor::cat(&of_runs.collect::<Result<Vec<_>>>()?, 1)?
+                    ids.chunks(CONTEXT_LENGTH).map(<[u32]>::to_vec).collect()
                 }
-                Some(Compat::Gdf) => model.encode_chunks(&cut(tokenizer.chunks(prompt)?), watch)?.last,
+                Some(Compat::Gdf) => cut(tokenizer.chunks(prompt)?),
             };
-            return Ok(PromptStates { states, pooled: None });
+            let even = runs.windows(2).all(|pair| pair[0].len() == pair[1].len());
+            let states = if even {
+                model.encode_chunks(&runs, watch)?.last
+            } else {
+                let each = runs
+                    .iter()
+                    .map(|run| Ok(model.encode_chunks(std::slice::from_ref(run), watch)?.last));
+                Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 1)?
+            };
+            return Ok(PromptStates {
+                states,
+                pooled: None,
+                tokens: tokens_of(&tokenizer, &runs).into(),
+            });
         }
         // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
         let [mut first, mut second] = self.chunks_of_equal_number(prompt)?;
@@ -175,6 +189,7 @@ impl Parts {
         Ok(PromptStates {
             states: Tensor::cat(&[&left, &right.penultimate], 2)?,
             pooled: Some(right.pooled),
+            tokens: tokens_of(&self.tokenizer(TextPart::First)?, &first).into(),
         })
     }
 

@@ -13,6 +13,7 @@ use super::{
     inversion::Inversion,
     model::{DeviceChoice, Model, Precision},
     pass::VaeMode,
+    tokens::PromptToken,
 };
 use crate::error::Result;
 
@@ -102,6 +103,9 @@ pub struct Provenance {
     /// The LoRAs and ControlNets that acted.
     #[serde(default)]
     pub adapters: Applied,
+    /// What the text encoder read; files of older versions have none.
+    #[serde(default)]
+    pub tokens: Vec<PromptToken>,
     /// The pictures with their sizes and how they were framed.
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
@@ -125,6 +129,7 @@ impl Provenance {
             device: model.place.device_name().to_owned(),
             dtype: model.place.dtype_name().to_owned(),
             adapters: model.applied(),
+            tokens: model.tokens().to_vec(),
             pictures,
             ids,
             seconds,

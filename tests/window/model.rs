@@ -199,6 +199,7 @@ impl FakeModel {
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
             adapters: Applied::default(),
+            tokens: Vec::new(),
             pictures: vec![FramedPicture { path, framing }],
             ids: Vec::new(),
             seconds: self.seconds(),

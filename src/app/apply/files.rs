@@ -7,7 +7,10 @@ use egui::Context;
 use crate::{
     app::{App, PathPurpose, asked::By, document::Document, export, messages::Level, state::Job, workspace},
     engine::{BasisChoice, PictureSource, Request, Slot},
-    extract::model::{DeviceChoice, Precision},
+    extract::{
+        adapters::{ControlImage, ControlUse, LoraUse, Scale},
+        model::{DeviceChoice, Precision},
+    },
     weights::zoo_entry,
 };
 
@@ -107,7 +110,10 @@ impl App {
     pub(super) fn use_path(&mut self, purpose: PathPurpose, path: PathBuf, context: &Context) {
         match purpose {
             PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
-            PathPurpose::Model => self.load_model(path.display().to_string()),
+            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(path.display().to_string()),
+            PathPurpose::Lora | PathPurpose::ControlNet | PathPurpose::ControlImage(_) => {
+                self.put_on_model(purpose, lasting(path));
+            }
             PathPurpose::OpenWorkspace => self.open_workspace(path),
             PathPurpose::SaveWorkspace => self.save_workspace(lasting(path)),
             PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(lasting(path)),
@@ -120,6 +126,30 @@ impl App {
             PathPurpose::SaveBasis => self.save_view(purpose, None, path),
         }
         context.request_repaint();
+    }
+
+    /// A LoRA, a ControlNet, or what one looks at.
+    fn put_on_model(&mut self, purpose: PathPurpose, path: PathBuf) {
+        let adapters = &mut self.state.document.settings.adapters;
+        match purpose {
+            PathPurpose::ControlNet => adapters.controls.push(ControlUse {
+                net: path,
+                image: ControlImage::Canny,
+                scale: Scale::ONE,
+                on: true,
+            }),
+            PathPurpose::ControlImage(index) => {
+                if let Some(control) = adapters.controls.get_mut(index) {
+                    control.image = ControlImage::Picture(path);
+                }
+            }
+            _ => adapters.loras.push(LoraUse {
+                file: path,
+                scale: Scale::ONE,
+                on: true,
+            }),
+        }
+        self.state.want_another_run();
     }
 
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {

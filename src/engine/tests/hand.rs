@@ -110,6 +110,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 device: "none".into(),
                 dtype: "f32".into(),
                 adapters: Applied::default(),
+                tokens: Vec::new(),
                 pictures: Vec::new(),
                 ids: Vec::new(),
                 seconds: 0.0,

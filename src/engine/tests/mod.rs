@@ -87,6 +87,7 @@ fn settings(t: u32) -> RunSettings {
         ensemble: 1,
         vae: VaeMode::Mean,
         size: WorkingSize::ShortSide(64),
+        inversion: crate::extract::inversion::Inversion::None,
         adapters: Adapters::default(),
     }
 }

@@ -111,6 +111,16 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// The id that begins a run.
+    pub fn start(&self) -> u32 {
+        self.vocabulary.bos
+    }
+
+    /// The id that ends a run.
+    pub fn end(&self) -> u32 {
+        self.vocabulary.eos
+    }
+
     /// The vocabulary's text of an id, empty for an id it does not have.
     pub fn piece(&self, id: u32) -> String {
         let special = self.vocabulary.special.iter().find(|(_, special)| *special == id);
