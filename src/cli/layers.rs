@@ -1,13 +1,10 @@
-//! `featscope layers`, `featscope models list`.
+//! `featscope layers`.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
-use super::{
-    args::{LayersArguments, ModelsCommand},
-    terminal,
-};
+use super::{args::LayersArguments, terminal};
 use crate::{
     activation::Shape,
     error::Result,
@@ -16,7 +13,6 @@ use crate::{
         image::Size,
         spec::ModelSpec,
     },
-    weights::ZOO,
 };
 
 /// Lists a model's activations at a working size.
@@ -65,23 +61,6 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
             "{order:4}  {:width$}  {shape:24} {:>14} B",
             entry.id.to_string(),
             entry.shape.bytes()
-        );
-    }
-    terminal::print(&text)
-}
-
-/// Says which models there are.
-pub fn models(command: &ModelsCommand) -> Result<()> {
-    let ModelsCommand::List = command;
-    let mut text = String::new();
-    for entry in ZOO {
-        let here = ModelSpec::find(entry.key).is_ok_and(|spec| spec.is_here());
-        let state = if here { "here" } else { "not here" };
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:12} {state:9} {:5} px  t {:3}  {} ({})",
-            entry.key, entry.side, entry.default_t, entry.title, entry.source
         );
     }
     terminal::print(&text)

@@ -4,6 +4,7 @@ mod args;
 mod extract;
 mod layers;
 mod matching;
+mod models;
 mod pca;
 mod shot;
 mod terminal;
@@ -56,7 +57,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Match(arguments) => matching::find(arguments),
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),
-        Command::Models(command) => layers::models(command),
+        Command::Models(command) => models::models(command),
     }
 }
 
