@@ -45,7 +45,9 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     bar.suspend(|| say_what_computes(&model, &request));
     planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
-    })
+    })?;
+    say_what_is_special(&model);
+    Ok(())
 }
 
 /// One line for each option that the model does not use.
@@ -63,11 +65,15 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     }
 }
 
-/// One line for each thing that is special about the model, and if it computes in another format than asked for.
-pub fn say_what_computes(model: &Model, request: &ExtractRequest) {
+/// One line for each thing that is special about the model that ran.
+pub fn say_what_is_special(model: &Model) {
     for note in &model.spec.notes {
         terminal::note(note);
     }
+}
+
+/// One line if the model computes in another format than asked for.
+pub fn say_what_computes(model: &Model, request: &ExtractRequest) {
     if request.dtype != Precision::F32 && model.place.dtype_name() == "f32" {
         terminal::note("a CPU computes in f32: --dtype changes nothing here");
     }
