@@ -12,6 +12,7 @@ use featscope::{
         ViewRequest,
     },
     extract::{
+        adapters::Adapters,
         framing::WorkingSize,
         model::{DeviceChoice, Precision},
         pass::VaeMode,
@@ -29,6 +30,7 @@ fn settings(t: u32) -> RunSettings {
         ensemble: 1,
         vae: VaeMode::Mean,
         size,
+        adapters: Adapters::default(),
     }
 }
 

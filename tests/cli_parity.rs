@@ -252,6 +252,18 @@ fn sdxl_higher_than_wide() -> TestResult {
 }
 
 #[test]
+fn sd15_with_a_controlnet_of_edges() -> TestResult {
+    let control = format!("{}=canny", model("tiny-controlnet").display());
+    let case = Run {
+        activations: "all",
+        more: &["--control", &control],
+        ..Run::of_case("sd15-controlnet-canny", "51", "128")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+#[test]
 fn sd15_decoded_after_one_step() -> TestResult {
     let case = Run {
         activations: "vae-out,unet-out",
@@ -259,6 +271,64 @@ fn sd15_decoded_after_one_step() -> TestResult {
     };
     case.passes()?;
     case.passes_from_its_seed()
+}
+
+/// Every naming of the same kind of file; the cases differ from each other and from the model without a LoRA.
+#[test]
+fn sd15_with_loras_of_every_naming() -> TestResult {
+    for naming in ["kohya", "peft", "diffusers_old"] {
+        let name = format!("sd15-lora-{naming}");
+        let file = model("tiny-sd15-lora").join(format!("lora_{naming}.safetensors"));
+        let case = Run {
+            activations: "all",
+            more: &["--lora", &file.display().to_string()],
+            ..Run::of_case(&name, "51", "64")
+        };
+        case.passes().map_err(|error| format!("{naming}: {error}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sd15_attention_aggregated() -> TestResult {
+    let json = case_json("sd15-attn-aggregate");
+    let categories: Vec<&str> = json["options"]["attention"]
+        .as_array()
+        .expect("categories")
+        .iter()
+        .filter_map(|category| category.as_str())
+        .collect();
+    let categories = categories.join(",");
+    let case = Run {
+        activations: "unet-out",
+        more: &["--attention", &categories],
+        ..Run::of_case("sd15-attn-aggregate", "51", "128")
+    };
+    case.passes()?;
+    case.passes_from_its_seed()
+}
+
+/// What another program makes of the t that is asked of it, of a prompt of many words, and of an inversion.
+#[test]
+fn sd15_as_generic_diffusion_feature_has_it() -> TestResult {
+    let case = |name, more| Run {
+        activations: "all-maps",
+        more,
+        ..Run::of_case(name, if name == "sd15-long-prompt" { "50" } else { "101" }, "64")
+    };
+    case("sd15-long-prompt", &["--compat", "gdf"]).passes()?;
+    case("sd15-ddim-inversion", &["--compat", "gdf", "--inversion", "ddim"]).passes()?;
+    // This program's own ways give other numbers.
+    let place = Place::new();
+    let own = Run::of_case("sd15-ddim-inversion", "102", "64");
+    let own = Run {
+        more: &["--inversion", "ddim"],
+        ..own
+    };
+    let found = own.extract_with_its_noise(&place);
+    let reference = expected("sd15-ddim-inversion");
+    assert!(compare_all(&reference, "feat.", &found).is_err());
+    Ok(())
 }
 
 /// `feat.blockN` of the case is the id `bN`.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
-    extract::{framing::WorkingSize, pass::VaeMode},
+    extract::{adapters::Adapters, framing::WorkingSize, pass::VaeMode},
     paint::{ColourMap, Interpolation},
 };
 
@@ -268,6 +268,7 @@ impl Default for Document {
                 ensemble: 1,
                 vae: VaeMode::Mean,
                 size: WorkingSize::ShortSide(0),
+                adapters: Adapters::default(),
             },
             layer: None,
             pins: Vec::new(),

@@ -15,6 +15,8 @@ pub struct LayerTree {
     nodes: Vec<Node>,
     /// The selection that was shown last: another one is scrolled to.
     shown: Option<Id>,
+    /// The height it was shown in, in points: in another one it may be out of sight.
+    shown_height: f32,
     /// Whether the search is to be typed next.
     search_wanted: bool,
 }
@@ -72,10 +74,11 @@ impl LayerTree {
                 }
             }
         }
+        let height = ui.available_height();
         let mut rows = Rows {
             layers,
             state,
-            moved: self.shown != state.layer(),
+            moved: self.shown != state.layer() || (self.shown_height - height).abs() > 1.0,
             reached: false,
             commands,
         };
@@ -97,6 +100,7 @@ impl LayerTree {
         // A group that opens shows its layers in a later frame.
         if rows.reached {
             self.shown = state.layer();
+            self.shown_height = height;
         }
     }
 
@@ -242,7 +246,8 @@ impl Rows<'_> {
             ui.allocate_space(row.size());
             return;
         }
-        let kept = |capture: &Capture| capture.settings == state.document.settings && capture.ids.contains(&layer.id);
+        let kept =
+            |capture: &Capture| capture.settings.same_pass(&state.document.settings) && capture.ids.contains(&layer.id);
         let mut captures = state.open_slots().filter_map(|slot| state.slot(slot).capture.as_ref());
         let captured = captures.any(kept);
         ui.horizontal(|ui| {

@@ -10,6 +10,9 @@ const LOG_LINES: usize = 500;
 /// How long a toast stays.
 const SHOWN: Duration = Duration::from_secs(6);
 
+/// Toasts that stand at a time: more would cover what is worked on, and the log has them all.
+const MOST_TOASTS: usize = 5;
+
 /// How much a message matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -93,6 +96,8 @@ impl Messages {
         self.told += 1;
         // The same again replaces what still stands.
         self.toasts.retain(|toast| toast.text != text);
+        let most_before = MOST_TOASTS - 1;
+        self.toasts.drain(..self.toasts.len().saturating_sub(most_before));
         self.toasts.push(Toast {
             number: self.told,
             level,
@@ -131,6 +136,17 @@ mod tests {
         let left: Vec<_> = messages.toasts.iter().map(|toast| toast.text.as_str()).collect();
         assert_eq!(left, ["not saved"]);
         assert_eq!(messages.log.len(), 3);
+    }
+
+    #[test]
+    fn only_the_last_toasts_stand() {
+        let mut messages = Messages::default();
+        for number in 0..3 * MOST_TOASTS {
+            messages.tell(Level::Error, number.to_string());
+        }
+        assert_eq!(messages.toasts.len(), MOST_TOASTS);
+        assert_eq!(messages.toasts[MOST_TOASTS - 1].text, (3 * MOST_TOASTS - 1).to_string());
+        assert_eq!(messages.log.len(), 3 * MOST_TOASTS);
     }
 
     #[test]

@@ -195,15 +195,13 @@ impl App {
     /// Whether everything that was asked for is there: nothing is loading, running or being drawn.
     pub fn is_settled(&self) -> bool {
         let state = &self.state;
-        let loading = state.model.loading.is_some() || state.run.running.is_some();
+        let loading = state.model.loading.is_some() || self.run_is_awaited();
         let picture_awaited = state.document.pictures.iter().any(|(slot, wanted)| {
             let there = state.slot(*slot).picture.as_ref();
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
-        let may_run = state.hold.is_none() && (state.run.asked || state.run_is_cheap());
-        let run_awaited = state.needs_run() && may_run && state.run.error.is_none();
         let awaited = self.answers_awaited > 0;
-        !(loading || picture_awaited || run_awaited || awaited || self.views_are_awaited())
+        !(loading || picture_awaited || awaited || self.views_are_awaited())
     }
 
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.

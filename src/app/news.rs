@@ -91,6 +91,7 @@ impl App {
                 end_job(state, work);
                 state.messages.tell(Level::Info, format!("Saved {}", path.display()));
             }
+            Event::ModelFailed { name, error } => self.take_model_failure(&name, &error),
             Event::Failed {
                 work: Work::Picture(slot),
                 error,
@@ -98,15 +99,10 @@ impl App {
             Event::Failed { work, error } => {
                 take_failure(state, work, &error);
                 let there = &self.state.document;
-                self.history.amend(|settled| match work {
-                    Work::Model => {
-                        settled.model.clone_from(&there.model);
-                        settled.settings.clone_from(&there.settings);
-                        settled.layer = there.layer;
-                    }
-                    Work::Picture(_) => settled.pictures.clone_from(&there.pictures),
-                    _ => {}
-                });
+                if let Work::Picture(_) = work {
+                    self.history
+                        .amend(|settled| settled.pictures.clone_from(&there.pictures));
+                }
             }
             Event::Recovered { message } => {
                 state.run.running = None;
@@ -145,6 +141,28 @@ impl App {
             slot.pca = None;
         }
         self.forget_views();
+    }
+
+    fn take_model_failure(&mut self, name: &str, error: &Error) {
+        let state = &mut self.state;
+        let words = words_of(state, error);
+        if state.model.wanted != name {
+            // Another one is on its way.
+            return;
+        }
+        state.model.loading = None;
+        state.model.error = words;
+        // Undo may have named a model that is gone: the one that is there is looked at.
+        match state.model.info.clone() {
+            Some(info) => state.begin_with(&info),
+            None => state.document.model = None,
+        }
+        let there = &state.document;
+        self.history.amend(|settled| {
+            settled.model.clone_from(&there.model);
+            settled.settings.clone_from(&there.settings);
+            settled.layer = there.layer;
+        });
     }
 
     fn take_picture(&mut self, slot: Slot, picture: OpenedPicture) {
@@ -282,24 +300,20 @@ fn end_job(state: &mut State, work: Work) {
     }
 }
 
-/// An error is shown where it belongs, once, and noted in the log.
+/// What is told of an error, which is noted in the log; nothing of what the user ended.
+fn words_of(state: &mut State, error: &Error) -> Option<String> {
+    let words = (*error != Error::Cancelled).then(|| error.to_string())?;
+    state.messages.note(Level::Error, words.clone());
+    Some(words)
+}
+
+/// An error is shown where it belongs, once.
 fn take_failure(state: &mut State, work: Work, error: &Error) {
     end_job(state, work);
-    // What the user ended needs no explanation.
-    let words = (*error != Error::Cancelled).then(|| error.to_string());
-    if let Some(words) = &words {
-        state.messages.note(Level::Error, words.clone());
-    }
+    let words = words_of(state, error);
     match work {
-        Work::Model => {
-            state.model.loading = None;
-            state.model.error = words;
-            // Undo may have named a model that is gone: the one that is there is looked at.
-            match state.model.info.clone() {
-                Some(info) => state.begin_with(&info),
-                None => state.document.model = None,
-            }
-        }
+        // Told by an event of its own.
+        Work::Model => {}
         Work::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
                 source: picture.source.clone(),

@@ -30,7 +30,6 @@ pub fn palette_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let context = ui.ctx().clone();
     let id = Id::unique("palette");
     let mut chosen = context.data(|data| data.get_temp::<usize>(id)).unwrap_or(0);
-    let choices = found(ui, state, &text);
     let (down, up, enter, escape) = context.input_mut(|input| {
         let mut pressed = |key| input.count_and_consume_key(egui::Modifiers::NONE, key);
         (
@@ -40,8 +39,8 @@ pub fn palette_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             pressed(Key::Escape) > 0,
         )
     });
-    chosen = (chosen + down).saturating_sub(up).min(choices.len().saturating_sub(1));
-    let mut done = enter.then_some(chosen);
+    let mut choices = Vec::new();
+    let mut done = None;
     let mut outside = false;
     let area = Area::new(id)
         .anchor(Align2::CENTER_TOP, vec2(0.0, TOP))
@@ -55,6 +54,13 @@ pub fn palette_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 let response = ui.add(edit);
                 response.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Command palette"));
                 response.request_focus();
+                // Text and Enter of one frame belong together: what is chosen is of what was typed by then.
+                choices = found(ui, state, &text);
+                if text != *typed {
+                    chosen = 0;
+                }
+                chosen = (chosen + down).saturating_sub(up).min(choices.len().saturating_sub(1));
+                done = enter.then_some(chosen);
                 let height = (ui.ctx().content_rect().height() - 3.0 * TOP).max(TOP);
                 ScrollArea::vertical().max_height(height).show(ui, |ui| {
                     if choices.is_empty() {
@@ -86,7 +92,6 @@ pub fn palette_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         outside = !area.response.rect.contains(pos);
     }
     if text != *typed {
-        chosen = 0;
         commands.push(Command::PaletteText(text));
     }
     context.data_mut(|data| data.insert_temp(id, chosen));

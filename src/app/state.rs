@@ -442,7 +442,7 @@ impl State {
         let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.layer()) else {
             return false;
         };
-        capture.settings == self.document.settings && has(capture, id)
+        capture.settings.same_pass(&self.document.settings) && has(capture, id)
     }
 
     /// Whether something has to be run for what is looked at.

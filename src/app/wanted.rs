@@ -22,6 +22,8 @@ pub struct Sent {
     matches: Option<MatchesQuery>,
     channels: Option<(Id, PassId)>,
     channel: Option<ChannelQuery>,
+    /// Whether the user has read why the last of these failed: no answer is to come.
+    pub(super) failure_read: bool,
 }
 
 /// What a run depends on: settings, activation, model, and the pictures.
@@ -44,6 +46,7 @@ impl App {
             new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
         ];
         for view in views.into_iter().flatten() {
+            self.sent.failure_read = false;
             if let ViewRequest::Pca(_) = view {
                 // What was wrong with other colours is not wrong with these.
                 self.state.view_error = None;
@@ -56,30 +59,46 @@ impl App {
     }
 
     fn ask_for_runs(&mut self) {
-        let state = &mut self.state;
+        let state = &self.state;
         // What a held key shows is there or is not, and another model is asked when it is there.
         if state.hold.is_some() || state.model.loading.is_some() {
             return;
         }
-        let (true, Some(id)) = (state.needs_run(), state.layer()) else {
+        let Some((wanted, id)) = self.wanted_run() else {
             // What is wanted is there: wanted again after something else, it is asked for again.
             self.sent.run = None;
             return;
         };
-        let settings = state.document.settings.clone();
-        let wanted = RunWanted(settings.clone(), id, state.model.generation, state.numbers());
         let may_run = state.run.asked || state.run_is_cheap();
         if may_run && self.sent.run.as_ref() != Some(&wanted) {
-            state.run.running = Some(0.0);
+            let settings = wanted.0.clone();
+            self.state.run.running = Some(0.0);
             self.engine.send(Request::Run { settings, id });
             self.sent.run = Some(wanted);
         }
     }
 
+    /// The run that what is looked at needs, if it is not there.
+    fn wanted_run(&self) -> Option<(RunWanted, Id)> {
+        let state = &self.state;
+        let id = state.layer().filter(|_| state.needs_run())?;
+        let settings = state.document.settings.clone();
+        Some((RunWanted(settings, id, state.model.generation, state.numbers()), id))
+    }
+
+    /// Whether a run is to begin or to end by itself: not one that failed or that the user ended.
+    pub(super) fn run_is_awaited(&self) -> bool {
+        let state = &self.state;
+        let may_run = state.hold.is_none() && (state.run.asked || state.run_is_cheap());
+        let ended = |wanted: &RunWanted| state.run.running.is_none() && self.sent.run.as_ref() == Some(wanted);
+        state.run.running.is_some()
+            || may_run && state.run.error.is_none() && self.wanted_run().is_some_and(|(wanted, _)| !ended(&wanted))
+    }
+
     /// Whether colours, similarities or matches of what is looked at are still to come.
     pub(super) fn views_are_awaited(&self) -> bool {
         let state = &self.state;
-        if state.view_error.is_some() {
+        if state.view_error.is_some() || self.sent.failure_read {
             return false;
         }
         let heat = wanted_query(state).is_some_and(|query| {
@@ -110,9 +129,13 @@ pub fn pca_is_awaited(state: &State) -> bool {
     })
 }
 
-/// What is to be sent: what is wanted, if it is not what was sent.
+/// What is to be sent: what is wanted, if it is not what was sent. Where nothing is wanted, the answer is let go of, and
+/// the same is asked for again when it is wanted again.
 fn new<T: Clone>(sent: &mut Option<T>, wanted: Option<T>, same: impl Fn(&T, &T) -> bool) -> Option<T> {
-    let wanted = wanted?;
+    let Some(wanted) = wanted else {
+        *sent = None;
+        return None;
+    };
     if sent.as_ref().is_some_and(|sent| same(sent, &wanted)) {
         return None;
     }

@@ -4,11 +4,19 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::extract::{
-    framing::WorkingSize,
-    model::{DeviceChoice, Precision},
-    pass::VaeMode,
-    request::{ExtractRequest, StoreFormat},
+use crate::{
+    error::{Error, Result},
+    extract::{
+        adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
+        attention::AttentionCategory,
+        compat::Compat,
+        framing::WorkingSize,
+        inversion::Inversion,
+        model::{DeviceChoice, Precision},
+        pass::VaeMode,
+        preset::Preset,
+        request::{ExtractRequest, StoreFormat},
+    },
 };
 
 /// Shows what a diffusion model sees: any inner activation, live, on your own picture.
@@ -49,9 +57,19 @@ pub enum Command {
     Shot(ShotArguments),
     /// Write every pane of a workspace as it is shown, and what made it, into a folder
     Export(ExportArguments),
+    /// List published settings: what `--preset` takes
+    Presets(PresetsArguments),
     /// Say which models there are
     #[command(subcommand)]
     Models(ModelsCommand),
+}
+
+/// `featscope presets`.
+#[derive(Debug, Args)]
+pub struct PresetsArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `featscope models …`.
@@ -79,14 +97,24 @@ pub struct LayersArguments {
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
-    pub model: String,
+    #[arg(long, value_name = "M", required_unless_present = "preset")]
+    pub model: Option<String>,
+    /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
+    /// it is given
+    #[arg(long, value_name = "KEY")]
+    pub preset: Option<String>,
     /// One prompt for all pictures
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// The timestep that RUNS
-    #[arg(long, value_name = "N", value_parser = whole::<u32>, allow_hyphen_values = true)]
-    pub t: u32,
+    /// The timestep that RUNS (with --compat: the one asked of that program)
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = whole::<u32>,
+        allow_hyphen_values = true,
+        required_unless_present = "preset"
+    )]
+    pub t: Option<u32>,
     /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
     #[arg(
         long,
@@ -107,9 +135,22 @@ pub struct RunArguments {
     /// Latent: the posterior's mean, or a sample of it [default: mean]
     #[arg(long, value_name = "KIND")]
     pub vae: Option<VaeMode>,
-    /// Average the features of this many noises
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = whole::<usize>, allow_hyphen_values = true)]
-    pub ensemble: usize,
+    /// Average the features of this many noises [default: 1]
+    #[arg(long, value_name = "K", value_parser = whole::<usize>, allow_hyphen_values = true)]
+    pub ensemble: Option<usize>,
+    /// Where the latent comes from: the picture mixed with noise, or DDIM inversion
+    #[arg(long, value_name = "KIND", default_value = "none")]
+    pub inversion: Inversion,
+    /// Make the numbers of another program where this one differs on purpose
+    #[arg(long, value_name = "PROGRAM")]
+    pub compat: Option<Compat>,
+    /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
+    #[arg(long, value_name = "FILE[:SCALE]")]
+    pub lora: Vec<LoraArgument>,
+    /// Put a ControlNet beside the model: its folder, and `canny` (edges of the picture) or a picture it looks at; may be
+    /// given several times
+    #[arg(long, value_name = "DIR=canny|IMAGE[:SCALE]")]
+    pub control: Vec<ControlArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     pub dtype: Precision,
@@ -128,8 +169,11 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., required = true)]
+    #[arg(long, value_name = "IDS", num_args = 1.., required_unless_present_any = ["attention", "preset"])]
     pub activations: Vec<String>,
+    /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
+    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
+    pub attention: Vec<AttentionCategory>,
     /// Adaptive average pooling to (h/R, w/R)
     #[arg(long, value_name = "R", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub pool: Option<usize>,
@@ -260,7 +304,7 @@ pub struct ExportArguments {
 }
 
 /// A whole number that is not negative.
-fn whole<N: TryFrom<u128>>(text: &str) -> Result<N, String> {
+fn whole<N: TryFrom<u128>>(text: &str) -> std::result::Result<N, String> {
     let number = text
         .trim()
         .parse::<u128>()
@@ -293,7 +337,7 @@ impl From<ExactSize> for WorkingSize {
 impl FromStr for ExactSize {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let (width, height) = text.split_once(['x', 'X']).unwrap_or((text, text));
         let side = |text: &str| {
             let side: Option<usize> = text.trim().parse().ok().filter(|side| *side > 0);
@@ -318,7 +362,7 @@ pub struct Point {
 impl FromStr for Point {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let number = |text: &str| text.trim().parse().ok().filter(|x: &f64| x.is_finite());
         text.split_once(',')
             .and_then(|(x, y)| {
@@ -331,28 +375,158 @@ impl FromStr for Point {
     }
 }
 
+/// A LoRA: `FILE` or `FILE:SCALE`.
+#[derive(Debug, Clone)]
+pub struct LoraArgument(LoraUse);
+
+impl FromStr for LoraArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (file, scale) = split_scale(text)?;
+        if file.is_empty() {
+            return Err("a LoRA is FILE or FILE:SCALE".to_owned());
+        }
+        Ok(Self(LoraUse {
+            file: file.into(),
+            scale,
+            on: true,
+        }))
+    }
+}
+
+/// A ControlNet: `DIR=canny` or `DIR=IMAGE`, each with `:SCALE` or without.
+#[derive(Debug, Clone)]
+pub struct ControlArgument(ControlUse);
+
+impl FromStr for ControlArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        const CANNY: &str = "canny";
+        let (net, shown) = text.rsplit_once('=').unwrap_or_default();
+        let (image, scale) = split_scale(shown)?;
+        if net.is_empty() || image.is_empty() {
+            return Err("a ControlNet is DIR=canny or DIR=IMAGE, with :SCALE behind it if it is not 1".to_owned());
+        }
+        Ok(Self(ControlUse {
+            net: net.into(),
+            image: match image {
+                CANNY => ControlImage::Canny,
+                path => ControlImage::Picture(path.into()),
+            },
+            scale,
+            on: true,
+        }))
+    }
+}
+
+/// A text and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`).
+fn split_scale(text: &str) -> Result<(&str, Scale), String> {
+    match text
+        .rsplit_once(':')
+        .map(|(before, scale)| (before, scale.parse::<f64>()))
+    {
+        Some((before, Ok(scale))) => Ok((before, Scale::try_from(scale)?)),
+        _ => Ok((text, Scale::ONE)),
+    }
+}
+
 impl RunArguments {
-    /// The request these arguments are, for some pictures and activations.
-    pub fn request(&self, pictures: Vec<PathBuf>, activations: String) -> ExtractRequest {
-        ExtractRequest {
-            model: self.model.clone(),
+    /// The published settings named, if any.
+    pub fn preset(&self) -> Result<Option<&'static Preset>> {
+        self.preset.as_deref().map(Preset::find).transpose()
+    }
+
+    /// The request these arguments are, for some pictures and activations; no activations are those of the preset.
+    pub fn request(&self, pictures: Vec<PathBuf>, activations: String) -> Result<ExtractRequest> {
+        let preset = self.preset()?;
+        let missing = |what: &str| Error::usage(format!("neither {what} nor --preset is given"));
+        let size = self.size.map(WorkingSize::from);
+        let size = size.or(self.short_side.map(WorkingSize::ShortSide));
+        let prompt = self.prompt.as_deref().or(preset.map(|preset| preset.prompt));
+        let prompt = prompt.unwrap_or_default();
+        if let (None, Some(words)) = (&self.prompt, Preset::open_words(prompt)) {
+            return Err(Error::usage(format!(
+                "the prompt of this preset is \"{prompt}\": give it as --prompt, with a word in place of {words}"
+            )));
+        }
+        let nominal = self.compat.is_some();
+        let preset_t = preset.map(|preset| if nominal { preset.nominal_t } else { preset.t });
+        let preset_model = preset.map(|preset| preset.model.to_owned());
+        Ok(ExtractRequest {
+            model: self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?,
+            preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
-            prompt: self.prompt.clone().unwrap_or_default(),
-            t: self.t,
-            size: self
-                .size
-                .map(WorkingSize::from)
-                .or(self.short_side.map(WorkingSize::ShortSide)),
+            prompt: prompt.to_owned(),
+            t: self.t.or(preset_t).ok_or_else(|| missing("--t"))?,
+            size: size.or(preset.map(Preset::size)),
             seed: self.seed,
             noise_file: self.noise.clone(),
             vae: self.vae.unwrap_or_default(),
-            ensemble: self.ensemble,
-            activations,
+            ensemble: self.ensemble.or(preset.map(|preset| preset.ensemble)).unwrap_or(1),
+            inversion: self.inversion,
+            compat: self.compat,
+            adapters: Adapters {
+                loras: self.lora.iter().map(|lora| lora.0.clone()).collect(),
+                controls: self.control.iter().map(|control| control.0.clone()).collect(),
+            },
+            activations: match preset {
+                Some(preset) if activations.is_empty() => preset.activations(),
+                _ => activations,
+            },
+            attention: Vec::new(),
             dtype: self.dtype,
             device: self.device,
             pool: None,
             store: StoreFormat::default(),
             intermediates: false,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_is_a_number_behind_the_last_colon() {
+        let scale = |x: f64| Scale::try_from(x).expect("a scale");
+        for (text, file, wanted) in [
+            ("a.safetensors", "a.safetensors", 1.0),
+            ("a.safetensors:0.5", "a.safetensors", 0.5),
+            ("a:b:-1", "a:b", -1.0),
+            (r"C:\a.safetensors", r"C:\a.safetensors", 1.0),
+            ("a=b:2.png", "a=b:2.png", 1.0),
+        ] {
+            let LoraArgument(lora) = text.parse().expect("a LoRA");
+            assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
+        }
+        for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
+            assert!(text.parse::<LoraArgument>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_controlnet_and_its_image_stand_beside_the_last_equals_sign() {
+        for (text, net, image, scale) in [
+            ("net=canny", "net", ControlImage::Canny, 1.0),
+            ("a=b=canny:0.5", "a=b", ControlImage::Canny, 0.5),
+            ("net=depth.png", "net", ControlImage::Picture("depth.png".into()), 1.0),
+            (
+                "C:/net=C:/depth.png:2",
+                "C:/net",
+                ControlImage::Picture("C:/depth.png".into()),
+                2.0,
+            ),
+        ] {
+            let ControlArgument(control) = text.parse().expect("a ControlNet");
+            assert_eq!((control.net, control.image), (net.into(), image), "{text}");
+            assert_eq!(f64::from(control.scale), scale, "{text}");
+        }
+        for text in ["", "canny", "=canny", "net=", "net=:1", "net=canny:1e9"] {
+            assert!(text.parse::<ControlArgument>().is_err(), "{text}");
         }
     }
 }

@@ -21,16 +21,32 @@ const ANNOUNCED_BYTES: usize = 4 << 30;
 /// Extracts activations into a file or a folder.
 pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     check_writable(&arguments.out)?;
+    let asked = arguments
+        .run
+        .request(arguments.image.clone(), arguments.activations.join(","))?;
     let request = ExtractRequest {
         pool: arguments.pool,
         store: arguments.store,
         intermediates: arguments.intermediates,
-        ..arguments
-            .run
-            .request(arguments.image.clone(), arguments.activations.join(","))
+        attention: arguments.attention.clone(),
+        ..asked
     };
     let planned = job::plan(&request)?;
+    if let Some(preset) = arguments.run.preset()? {
+        terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
+    }
     say_what_is_not_used(&arguments.run, &planned.spec);
+    if planned.control_changes_nothing() {
+        terminal::note(
+            "--control changes nothing here: ControlNets add to what the up stage takes in, and no activation asked for lies \
+             behind that",
+        );
+    }
+    for category in planned.empty_attention() {
+        terminal::note(&format!(
+            "--attention {category} adds nothing: none of its layers has from (S/32)² to (S/16)² positions, S the longer side"
+        ));
+    }
     let bytes = planned.estimated_bytes();
     if bytes > ANNOUNCED_BYTES {
         terminal::note(&format!(
@@ -43,11 +59,22 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let mut watch = terminal::watch(&bar);
     let mut model = job::load(&planned.spec, &request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
+    model.adapt(&request.adapters)?;
+    bar.suspend(|| say_what_of_loras_is_not_used(&model));
     planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
     })?;
-    say_what_is_special(&model);
+    bar.suspend(|| say_what_is_special(&model));
     Ok(())
+}
+
+/// One line for each LoRA of which the model does not use everything.
+pub fn say_what_of_loras_is_not_used(model: &Model) {
+    for lora in model.applied().loras {
+        if let Some(unused) = lora.unused {
+            terminal::note(&format!("{}: {unused}", lora.file.display()));
+        }
+    }
 }
 
 /// One line for each option that the model does not use.

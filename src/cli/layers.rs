@@ -1,11 +1,11 @@
-//! `featscope layers`, `featscope models list`.
+//! `featscope layers`, `featscope presets`, `featscope models list`.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
 use super::{
-    args::{LayersArguments, ModelsCommand},
+    args::{LayersArguments, ModelsCommand, PresetsArguments},
     terminal,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     extract::{
         framing::{Plan, WorkingSize},
         image::Size,
+        preset::PRESETS,
         spec::ModelSpec,
     },
     weights::ZOO,
@@ -66,6 +67,23 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
             entry.id.to_string(),
             entry.shape.bytes()
         );
+    }
+    terminal::print(&text)
+}
+
+/// Lists published settings.
+pub fn presets(arguments: &PresetsArguments) -> Result<()> {
+    if arguments.json {
+        return terminal::print(&format!("{:#}\n", json!(PRESETS)));
+    }
+    let mut text = String::new();
+    for preset in PRESETS {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{:14}  {} ({})", preset.key, preset.title, preset.source);
+        let _ = writeln!(text, "{:14}  {}", "", preset.in_words());
+        if !preset.prompt.is_empty() {
+            let _ = writeln!(text, "{:14}  prompt \"{}\"", "", preset.prompt);
+        }
     }
     terminal::print(&text)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{MatchArguments, MatchMethod, Point},
-    extract::{say_what_computes, say_what_is_not_used, say_what_is_special},
+    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
     terminal,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .chain(&arguments.target)
         .cloned()
         .collect();
-    let request = arguments.run.request(pictures, arguments.activations.clone());
+    let request = arguments.run.request(pictures, arguments.activations.clone())?;
     let planned = job::plan(&request)?;
     say_what_is_not_used(&arguments.run, &planned.spec);
     check_activation(&planned)?;
@@ -60,6 +60,8 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let mut watch = terminal::watch(&bar);
     let mut model = job::load(&planned.spec, &request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
+    model.adapt(&request.adapters)?;
+    bar.suspend(|| say_what_of_loras_is_not_used(&model));
     // Each picture runs alone, all with the same noise: what is found in one target does not depend on the others.
     let parts = planned.split();
     let total = parts.len() as f32;
@@ -78,7 +80,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     write_folder(&arguments.out, |folder| {
         write_matches(folder, arguments, source, targets, &record)
     })?;
-    say_what_is_special(&model);
+    bar.suspend(|| say_what_is_special(&model));
     Ok(())
 }
 

@@ -56,6 +56,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Match(arguments) => matching::find(arguments),
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),
+        Command::Presets(arguments) => layers::presets(arguments),
         Command::Models(command) => layers::models(command),
     }
 }

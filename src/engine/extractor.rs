@@ -18,12 +18,13 @@ use crate::{
     activation::{AttnPart, Catalogue, FeatureMap, Id, Leaf, Selection, Shape, VitPart},
     error::{Error, Result},
     extract::{
+        averager::Averager,
         framing::{Plan, Prepared},
         image::{Picture, Size},
         job, memory,
         model::{DeviceChoice, Model, Place, Precision, fingerprint},
         output::check_writable,
-        pass::{Averager, Noise, PassSettings, run_pass},
+        pass::{Noise, PassSettings, run_pass},
         request::{ExtractRequest, FramedPicture, Provenance},
         source::PictureSource,
         spec::ModelSpec,
@@ -218,9 +219,12 @@ impl Extractor {
                     self.paused = Some(request);
                 }
             }
-            Err(error) => self.host.tell(Event::Failed {
-                work: request.work(),
-                error,
+            Err(error) => self.host.tell(match request {
+                Request::LoadModel { name, .. } => Event::ModelFailed { name, error },
+                request => Event::Failed {
+                    work: request.work(),
+                    error,
+                },
             }),
         }
     }
@@ -322,7 +326,8 @@ impl Extractor {
         let pass = self.host.pass(&PassKey {
             model: loaded.loading,
             picture: open.fingerprint,
-            settings: settings.clone(),
+            // A LoRA that is switched off leaves what was kept without it.
+            settings: settings.acting(),
         });
         let all_kept = needed
             .iter()
@@ -340,6 +345,8 @@ impl Extractor {
         }];
         let pass_settings = PassSettings {
             t: settings.t,
+            inversion: crate::extract::inversion::Inversion::None,
+            compat: None,
             prompt: settings.prompt.clone(),
             noise: Noise {
                 seed: settings.seed,
@@ -347,6 +354,7 @@ impl Extractor {
             },
             vae: settings.vae,
             ensemble: settings.ensemble,
+            adapters: settings.adapters.clone(),
         };
         let mut averager = Averager::new(1, settings.ensemble, |_, array| Ok(array));
         let item = (open_count > 1).then_some([index + 1, open_count]);
@@ -380,7 +388,7 @@ impl Extractor {
             slot,
             FinishedPass {
                 pass,
-                settings: settings.clone(),
+                settings: settings.acting(),
                 picture: Arc::clone(&open.picture),
                 framing: prepared[0].framing,
                 layers: list.entries().iter().map(Layer::from).collect(),

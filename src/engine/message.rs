@@ -9,6 +9,7 @@ use crate::{
     activation::{Entry, Id, Shape},
     error::Error,
     extract::{
+        adapters::Adapters,
         framing::{Framing, SizeRule, WorkingSize},
         image::Size,
         model::{DeviceChoice, Precision},
@@ -87,6 +88,24 @@ pub struct RunSettings {
     pub vae: VaeMode,
     /// The working size.
     pub size: WorkingSize,
+    /// LoRAs and ControlNets. A change of them reads no model again.
+    #[serde(default)]
+    pub adapters: Adapters,
+}
+
+impl RunSettings {
+    /// The same settings without LoRAs and ControlNets that do not act.
+    pub fn acting(&self) -> Self {
+        Self {
+            adapters: self.adapters.acting(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a pass with these settings gives the same numbers as one with others.
+    pub fn same_pass(&self, other: &Self) -> bool {
+        self.acting() == other.acting()
+    }
 }
 
 /// Number of a pass whose activations are kept: one picture, one model, one set of settings.
@@ -240,7 +259,14 @@ pub enum Event {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Something was not done.
+    /// A model could not be read.
+    ModelFailed {
+        /// How it was asked for: something else may be wanted by now.
+        name: String,
+        /// Why.
+        error: Error,
+    },
+    /// Anything else could not be done.
     Failed {
         /// What.
         work: Work,

@@ -10,14 +10,15 @@ use serde_json::Value;
 
 use super::{
     array::Array,
+    attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
+    averager::Averager,
     framing::{Plan, Prepared, WorkingSize},
     image::Size,
+    intermediates::Intermediates,
     memory,
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{
-        Averager, GivenNoise, Intermediates, Noise, PassSettings, check_settings, estimated_bytes, picture_at, run_pass,
-    },
+    pass::{GivenNoise, Noise, PassSettings, check_settings, estimated_bytes, meets_control, picture_at, run_pass},
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
     source::PictureSource,
@@ -41,6 +42,8 @@ pub type PicturesWatch<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 
 pub struct Extracted {
     /// (B, C, h, w) or (B, heads, queries, keys) per id, in execution order.
     pub activations: Vec<(Id, Array)>,
+    /// Aggregated attention maps, (B, C, h, w), if they were asked for and there are any.
+    pub attention: Option<Array>,
     /// `mid.*`, if they were asked for.
     pub intermediates: Intermediates,
     /// What was asked and what ran.
@@ -73,7 +76,11 @@ impl Extracted {
             .intermediates
             .iter()
             .map(|(name, array)| (name.clone(), array, StoreFormat::F32));
-        activations.chain(intermediates).collect()
+        let attention = self
+            .attention
+            .iter()
+            .map(|array| (ATTENTION_NAME.to_owned(), array, store));
+        activations.chain(attention).chain(intermediates).collect()
     }
 
     fn record_json(&self) -> Result<Value> {
@@ -91,16 +98,28 @@ pub struct Planned {
     /// The pictures as the model will see them.
     pub pictures: Vec<(PathBuf, Prepared)>,
     settings: PassSettings,
+    attention: Vec<AttentionCategory>,
     pool: Option<usize>,
 }
 
 /// Checks a request and prepares its pictures.
 pub fn plan(request: &ExtractRequest) -> Result<Planned> {
     let spec = ModelSpec::find(&request.model)?;
-    spec.schedule.at(request.t)?;
+    let t = request
+        .compat
+        .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
+    spec.schedule.at(t)?;
+    spec.check_adapters(&request.adapters)?;
     let native = Size::new(spec.native_side, spec.native_side);
-    let selection = select(&request.activations, &spec, native)?;
-    let size = request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side));
+    // Aggregated attention may be all that is wanted.
+    let selection = match request.activations.trim() {
+        "" if !request.attention.is_empty() => Selection::default(),
+        activations => select(activations, &spec, native)?,
+    };
+    let size = match request.compat {
+        Some(compat) => compat.size(&spec, request.size)?,
+        None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
+    };
     let pictures = request
         .pictures
         .iter()
@@ -118,7 +137,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         .collect::<Result<Vec<_>>>()?;
     let given = request.noise_file.as_deref().map(read_noise).transpose()?;
     let settings = PassSettings {
-        t: request.t,
+        t,
         prompt: request.prompt.clone(),
         noise: Noise {
             seed: request.seed,
@@ -126,16 +145,21 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         },
         vae: request.vae,
         ensemble: request.ensemble,
+        inversion: request.inversion,
+        compat: request.compat,
+        adapters: request.adapters.clone(),
     };
     let planned = Planned {
         spec,
         selection,
         pictures,
         settings,
+        attention: request.attention.clone(),
         pool: request.pool,
     };
     planned.check_settings()?;
     planned.check_pooling()?;
+    planned.check_attention()?;
     memory::check(
         planned.estimated_bytes(),
         "the activations asked for",
@@ -230,6 +254,58 @@ impl Planned {
         Ok(())
     }
 
+    /// The attention that is aggregated for a picture.
+    fn attention_plan(&self, picture: &Prepared) -> AttentionPlan {
+        let working = picture.framing.working;
+        AttentionPlan::new(&self.attention, &self.spec.plain_catalogue(working), working)
+    }
+
+    /// Refuses a request for aggregated attention alone where there is none, and one that cannot be pooled.
+    fn check_attention(&self) -> Result<()> {
+        for (path, picture) in &self.pictures {
+            let plan = self.attention_plan(picture);
+            if self.selection.is_empty() && plan.is_empty() {
+                return Err(Error::usage(format!(
+                    "no attention layer of the categories asked for has a size that is aggregated, for {} at {} pixels:                      choose other categories, or activations as well",
+                    path.display(),
+                    picture.framing.working
+                )));
+            }
+            if let Some(factor) = self.pool.filter(|_| !plan.is_empty()) {
+                pooled_grid(plan.grid(), factor).map_err(|error| error.context(ATTENTION_NAME))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The categories of aggregated attention that add nothing for some of the pictures.
+    pub fn empty_attention(&self) -> Vec<AttentionCategory> {
+        let mut empty: Vec<AttentionCategory> = Vec::new();
+        for (_, picture) in &self.pictures {
+            for category in self.attention_plan(picture).empty {
+                if !empty.contains(&category) {
+                    empty.push(category);
+                }
+            }
+        }
+        empty
+    }
+
+    /// Whether ControlNets were asked for, and nothing that is recorded can meet them.
+    pub fn control_changes_nothing(&self) -> bool {
+        let meets = |picture: &Prepared| {
+            let list = self.spec.plain_catalogue(picture.framing.working);
+            meets_control(&list, &self.met(&self.attention_plan(picture)))
+        };
+        let any = !self.settings.adapters.acting().controls.is_empty();
+        any && !self.pictures.iter().any(|(_, picture)| meets(picture))
+    }
+
+    /// Everything that a pass has to meet: what is recorded, and the maps that are aggregated.
+    fn met(&self, attention: &AttentionPlan) -> Selection {
+        self.selection.iter().chain(attention.taps()).collect()
+    }
+
     /// The working sizes found, for a message.
     fn sizes(&self) -> String {
         let mut sizes: Vec<String> = self
@@ -250,6 +326,7 @@ impl Planned {
             selection,
             pictures,
             settings,
+            attention,
             pool,
         } = self;
         let alone = |(index, picture)| Self {
@@ -257,6 +334,7 @@ impl Planned {
             selection: selection.clone(),
             pictures: vec![picture],
             settings: settings.of_picture(index),
+            attention: attention.clone(),
             pool,
         };
         pictures.into_iter().enumerate().map(alone).collect()
@@ -267,7 +345,9 @@ impl Planned {
         let factor = self.pool.unwrap_or(1);
         let each = self.pictures.iter().map(|(_, picture)| {
             let list = self.spec.plain_catalogue(picture.framing.working);
-            estimated_bytes(&list, &self.selection, 1) / factor.saturating_mul(factor)
+            let features = estimated_bytes(&list, &self.selection, 1);
+            let attention = self.attention_plan(picture).estimated_bytes();
+            features.saturating_add(attention) / factor.saturating_mul(factor)
         });
         if self.has_one_size() {
             each.fold(0, usize::saturating_add)
@@ -331,16 +411,29 @@ impl Planned {
         let mut averager = Averager::new(prepared.len(), self.settings.ensemble, |_, array| {
             pooled(array, self.pool)
         });
+        let attention = self.attention_plan(first);
+        let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.ensemble);
+        let met = self.met(&attention);
         let mut intermediates = Intermediates::new();
         run_pass(
             model,
             &prepared,
             &self.settings,
-            &self.selection,
-            &mut |tap: Tap, rows, tensor: &_| averager.add(tap, rows, tensor),
+            &met,
+            &mut |tap: Tap, rows, tensor: &_| {
+                aggregated.add(tap, rows.clone(), tensor)?;
+                match self.selection.contains(tap) {
+                    true => averager.add(tap, rows, tensor),
+                    false => Ok(()),
+                }
+            },
             request.intermediates.then_some(&mut intermediates),
             watch,
         )?;
+        let attention = match aggregated.finish()? {
+            Some(array) => Some(pooled(array, self.pool)?),
+            None => None,
+        };
         let activations: Vec<(Id, Array)> = averager
             .finish()
             .into_iter()
@@ -352,9 +445,10 @@ impl Planned {
         });
         let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let ran = Provenance::of(model, request.t, pictures.collect(), ids, seconds)?;
+        let ran = Provenance::of(model, self.settings.t, pictures.collect(), ids, seconds)?;
         Ok(Extracted {
             activations,
+            attention,
             intermediates,
             record: Record {
                 request: request.clone(),

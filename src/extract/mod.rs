@@ -2,9 +2,18 @@
 //! a record of what was asked and what ran. The command line and the worker call it; it knows neither threads nor
 //! windows.
 
+pub(crate) mod adapted;
+pub mod adapters;
 pub mod array;
+pub mod attention;
+pub mod averager;
+pub mod canny;
+pub mod compat;
+pub mod control;
 pub mod framing;
 pub mod image;
+pub mod intermediates;
+pub mod inversion;
 pub mod job;
 mod jpeg;
 pub(crate) mod memory;
@@ -14,6 +23,7 @@ pub mod npy;
 pub mod output;
 mod parts;
 pub mod pass;
+pub mod preset;
 pub(crate) mod recent;
 pub mod request;
 pub mod resize;

@@ -4,17 +4,23 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapted::Adapted,
+    adapters::{Adapters, Applied, ControlUse, LoraUse},
+    compat::Compat,
+    control::{ControlInput, control_images},
     image::{Picture, Size},
+    inversion::PUBLISHED_SCALING,
     parts::PromptStates,
     recent::Recent,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
 };
 use crate::{
-    activation::{Halt, Probe, Watch},
+    activation::{Halt, Probe, Selection, Watch},
     error::{Error, Result},
     model::{
         adm::AdmUnet,
-        unet::{AddedConditions, Conditions, MASK_CHANNELS, TIME_IDS, Unet},
+        controlnet::ControlNet,
+        unet::{AddedConditions, Conditions, ControlResiduals, MASK_CHANNELS, TIME_IDS, Unet},
         vae::{Posterior, VaeDecoder, VaeEncoder},
     },
     weights::{ZooKind, zoo_entry},
@@ -116,9 +122,18 @@ enum Network {
         unet: Box<Unet>,
         vae: Box<VaeEncoder>,
         pictures: Recent<u64, Posterior>,
-        prompts: Recent<String, PromptStates>,
+        prompts: Recent<PromptKey, PromptStates>,
+        adapted: Adapted,
     },
     Adm(Box<AdmUnet>),
+}
+
+/// What the states of a prompt depend on.
+#[derive(Debug, Clone, PartialEq)]
+struct PromptKey {
+    prompt: String,
+    loras: Vec<LoraUse>,
+    compat: Option<Compat>,
 }
 
 /// What the denoiser's input is made from: pixels, or what the autoencoder says of the picture.
@@ -160,6 +175,7 @@ impl Model {
                     vae: Box::new(vae),
                     pictures: Recent::new(KEPT_PICTURES),
                     prompts: Recent::new(KEPT_PROMPTS),
+                    adapted: Adapted::default(),
                 }
             }
             NetworkSpec::Adm { config, store } => {
@@ -197,6 +213,14 @@ impl Model {
         }
     }
 
+    /// A scaled latent as generic-diffusion-feature's DDIM inversion scales it.
+    pub fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
+        match &self.network {
+            Network::Adm(_) => Ok(scaled.clone()),
+            Network::StableDiffusion { vae, .. } => Ok((scaled * (PUBLISHED_SCALING / vae.config().scaling_factor))?),
+        }
+    }
+
     /// The latent (B, C, h, w) the noise is mixed with, from samples of the posterior; pixels stay what they are.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
         match &self.network {
@@ -207,19 +231,32 @@ impl Model {
 
     /// What the model reads of a prompt, if it reads one. The text encoders are large: they are read, used and let go;
     /// known prompts are not encoded again.
-    pub fn encode_prompt(&mut self, prompt: &str, watch: &mut Watch<'_>) -> Result<Option<PromptStates>> {
-        let Network::StableDiffusion { prompts, unet, .. } = &mut self.network else {
+    pub fn encode_prompt(
+        &mut self,
+        prompt: &str,
+        compat: Option<Compat>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<PromptStates>> {
+        let Network::StableDiffusion {
+            prompts, unet, adapted, ..
+        } = &mut self.network
+        else {
             return Ok(None);
         };
-        if let Some(known) = prompts.get(prompt) {
+        let key = PromptKey {
+            prompt: prompt.to_owned(),
+            loras: adapted.loras(),
+            compat,
+        };
+        if let Some(known) = prompts.get(&key) {
             return Ok(Some(known));
         }
-        let states = self
-            .spec
-            .files()?
-            .parts
-            .encode_prompt(unet.config(), prompt, &self.place.device, watch)?;
-        prompts.put(prompt.to_owned(), states.clone(), 1);
+        let states =
+            self.spec
+                .files()?
+                .parts
+                .encode_prompt(unet.config(), (prompt, compat), adapted, &self.place, watch)?;
+        prompts.put(key, states.clone(), 1);
         Ok(Some(states))
     }
 
@@ -253,13 +290,102 @@ impl Model {
         }))
     }
 
-    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with one prompt for all rows. Gives the network's
-    /// output unless the probe ends the pass before.
+    /// Puts LoRAs and ControlNets on the model in the place of those before, without reading the model again. On an error
+    /// the model is as it was.
+    pub fn adapt(&mut self, adapters: &Adapters) -> Result<()> {
+        match &mut self.network {
+            Network::StableDiffusion { unet, adapted, .. } => {
+                adapted.put(adapters, &self.spec.files()?.parts, unet, &self.place)
+            }
+            Network::Adm(_) => self.spec.check_adapters(adapters),
+        }
+    }
+
+    /// The LoRAs and ControlNets that act now.
+    pub fn applied(&self) -> Applied {
+        match &self.network {
+            Network::StableDiffusion { adapted, .. } => adapted.applied().clone(),
+            Network::Adm(_) => Applied::default(),
+        }
+    }
+
+    /// What the ControlNets that act see of working pictures of one size.
+    pub fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>> {
+        let Network::StableDiffusion { adapted, .. } = &self.network else {
+            return Ok(Vec::new());
+        };
+        let Place { dtype, device } = &self.place;
+        let input = |(net, (used, network)): (usize, (&ControlUse, &ControlNet))| {
+            let image = control_images(pictures, used, device)?;
+            Ok(ControlInput {
+                net,
+                embedded: network.embed(&image.to_dtype(*dtype)?)?,
+                image,
+                scale: used.scale.into(),
+            })
+        };
+        adapted.nets().enumerate().map(input).collect()
+    }
+
+    /// What the ControlNets say to rows (B, C, h, w) at timestep `t`, summed; `pictures` has the picture of each row.
+    pub fn control(
+        &self,
+        x: &Tensor,
+        t: u32,
+        prompt: Option<&PromptStates>,
+        inputs: &[ControlInput],
+        pictures: &[u32],
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<ControlResiduals>> {
+        let (Network::StableDiffusion { adapted, .. }, Some(prompt)) = (&self.network, prompt) else {
+            return Ok(None);
+        };
+        let rows = x.dim(0)?;
+        let x = x.to_dtype(self.place.dtype)?;
+        let text = self.text_rows(prompt, rows)?;
+        let added = self.added_conditions(&x, prompt)?;
+        let of_rows = Tensor::new(pictures, &self.place.device)?;
+        let mut sum: Option<ControlResiduals> = None;
+        for (done, input) in inputs.iter().enumerate() {
+            let Some((_, net)) = adapted.nets().nth(input.net) else {
+                continue;
+            };
+            let nothing = Selection::default();
+            let mut record = |_, _: &Tensor| Ok(());
+            let mut watch = |part: f32| watch((done as f32 + part) / inputs.len() as f32);
+            let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut watch);
+            let embedded = input.embedded.index_select(&of_rows, 0)?;
+            let conditions = Conditions {
+                added: added.as_ref(),
+                ..Conditions::of_text(&text)
+            };
+            let residuals = match net.forward(&x, &vec![t as f32; rows], &conditions, &embedded, &mut probe) {
+                Ok(residuals) => residuals.scaled(input.scale)?,
+                Err(Halt::Error(error)) => return Err(error),
+                // Nothing was asked of the probe, so nothing ends early.
+                Err(Halt::Complete) => continue,
+            };
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&residuals)?,
+                None => residuals,
+            });
+        }
+        Ok(sum)
+    }
+
+    /// The text states of a prompt for every row, (rows, T, D), in the format computed in.
+    fn text_rows(&self, prompt: &PromptStates, rows: usize) -> Result<Tensor> {
+        Ok(prompt.states.repeat((rows, 1, 1))?.to_dtype(self.place.dtype)?)
+    }
+
+    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with one prompt for all rows and what ControlNets
+    /// say. Gives the network's output unless the probe ends the pass before.
     pub fn denoise(
         &self,
         x: &Tensor,
         t: u32,
         prompt: Option<&PromptStates>,
+        control: Option<&ControlResiduals>,
         probe: &mut Probe<'_>,
     ) -> Result<Option<Tensor>> {
         let rows = x.dim(0)?;
@@ -268,11 +394,12 @@ impl Model {
         let ended = match (&self.network, prompt) {
             (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),
             (Network::StableDiffusion { unet, .. }, Some(prompt)) => {
-                let text = prompt.states.repeat((rows, 1, 1))?.to_dtype(self.place.dtype)?;
+                let text = self.text_rows(prompt, rows)?;
                 let added = self.added_conditions(&x, prompt)?;
                 let conditions = Conditions {
                     text: &text,
                     added: added.as_ref(),
+                    control,
                 };
                 unet.forward(&x, &timesteps, &conditions, probe)
             }

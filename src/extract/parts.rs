@@ -2,14 +2,20 @@
 
 use std::path::PathBuf;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
+use super::{
+    adapted::Adapted,
+    compat::{Compat, LONG_PROMPT_PIECES},
+    model::Place,
+};
 use crate::{
     activation::Watch,
     error::Result,
     model::{
+        lora::{Layer, Part},
         original::Original,
-        text::{ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
+        text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         unet::UnetConfig,
         vae::VaeConfig,
     },
@@ -90,41 +96,81 @@ impl Parts {
         }
     }
 
-    fn text_model(&self, part: TextPart, device: &Device) -> Result<ClipTextModel> {
-        match &self.source {
+    /// The text encoder with the LoRAs that act.
+    fn text_model(&self, part: TextPart, adapted: &Adapted, place: &Place) -> Result<ClipTextModel> {
+        let mut model = match &self.source {
             Source::Folder(folder) => {
-                ClipTextModel::from_folder(&folder.join(part.encoder_folder()), device, DType::F32)
+                ClipTextModel::from_folder(&folder.join(part.encoder_folder()), &place.device, DType::F32)?
             }
-            Source::File(file) => file.text_model(part, device),
-        }
+            Source::File(file) => file.text_model(part, &place.device)?,
+        };
+        adapted.put_on_text(part, &mut model, place)?;
+        Ok(model)
+    }
+
+    /// The layers of the text encoders that go with a U-Net, from the headers of their files.
+    pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<Layer>)>> {
+        let second = unet.added.map(|_| TextPart::Second);
+        let layers = |part: TextPart| {
+            let store = match &self.source {
+                Source::Folder(folder) => open_weights(&folder.join(part.encoder_folder()), TEXT_WEIGHTS_STEM)?,
+                Source::File(file) => file.text_store(part)?,
+            };
+            let layers = store.names().filter_map(|name| {
+                let layer = name.strip_suffix(".weight")?;
+                let shape = store.shape(name).filter(|shape| shape.len() == 2)?;
+                let is_layer = layer.contains("encoder.layers.") || layer == "text_projection";
+                is_layer.then(|| Layer {
+                    name: layer.to_owned(),
+                    shape: shape.to_vec(),
+                })
+            });
+            Ok((Part::of_text(part), layers.collect()))
+        };
+        [Some(TextPart::First), second]
+            .into_iter()
+            .flatten()
+            .map(layers)
+            .collect()
     }
 
     /// The states of a prompt for `unet`. Text encoders are large: each is read, used and let go before the next.
     pub(super) fn encode_prompt(
         &self,
         unet: &UnetConfig,
-        prompt: &str,
-        device: &Device,
+        (prompt, compat): (&str, Option<Compat>),
+        adapted: &Adapted,
+        place: &Place,
         watch: &mut Watch<'_>,
     ) -> Result<PromptStates> {
         if unet.added.is_none() {
-            let chunks = self.tokenizer(TextPart::First)?.chunks(prompt)?;
-            let states = self
-                .text_model(TextPart::First, device)?
-                .encode_chunks(&chunks, watch)?;
-            return Ok(PromptStates {
-                states: states.last,
-                pooled: None,
-            });
+            let tokenizer = self.tokenizer(TextPart::First)?;
+            let model = self.text_model(TextPart::First, adapted, place)?;
+            let long = prompt.split(' ').count() > LONG_PROMPT_PIECES;
+            let states = match compat {
+                None => model.encode_chunks(&tokenizer.chunks(prompt)?, watch)?.last,
+                Some(Compat::Gdf) if long => {
+                    // One start and one end for all; every run of ids is encoded from position 0, the last is short.
+                    let ids = tokenizer.encode_whole(prompt)?;
+                    let runs = ids.chunks(CONTEXT_LENGTH);
+                    let of_runs = runs.map(|run| Ok(model.encode_chunks(&[run.to_vec()], watch)?.last));
+                    Tensor::cat(&of_runs.collect::<Result<Vec<_>>>()?, 1)?
+                }
+                Some(Compat::Gdf) => model.encode_chunks(&cut(tokenizer.chunks(prompt)?), watch)?.last,
+            };
+            return Ok(PromptStates { states, pooled: None });
         }
         // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
-        let [first, second] = self.chunks_of_equal_number(prompt)?;
+        let [mut first, mut second] = self.chunks_of_equal_number(prompt)?;
+        if compat == Some(Compat::Gdf) {
+            [first, second] = [cut(first), cut(second)];
+        }
         let left = self
-            .text_model(TextPart::First, device)?
+            .text_model(TextPart::First, adapted, place)?
             .encode_chunks(&first, &mut |done| watch(done / 2.0))?
             .penultimate;
         let right = self
-            .text_model(TextPart::Second, device)?
+            .text_model(TextPart::Second, adapted, place)?
             .encode_chunks(&second, &mut |done| watch((1.0 + done) / 2.0))?;
         Ok(PromptStates {
             states: Tensor::cat(&[&left, &right.penultimate], 2)?,
@@ -144,4 +190,10 @@ impl Parts {
         }
         Ok(chunks)
     }
+}
+
+/// The first chunk: what diffusers leaves of a prompt.
+fn cut(mut chunks: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
+    chunks.truncate(1);
+    chunks
 }

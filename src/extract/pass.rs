@@ -1,14 +1,19 @@
 //! One pass over pictures of one working size: encode, mix with noise, denoise, record.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapters::Adapters,
     array::Array,
+    compat::Compat,
+    control::ControlInput,
     framing::Prepared,
-    image::Size,
+    image::{Picture, Size},
+    intermediates::{Intermediates, keep_control, keep_intermediates},
+    inversion::{self, Inversion},
     memory,
     model::{Encoded, Model},
     noise::TorchGenerator,
@@ -16,13 +21,17 @@ use super::{
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Catalogue, Id, Probe, Selection, Tap, Watch},
+    activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch},
     error::{Error, Result},
-    model::{schedule::Mixture, vae::VaeDecoder},
+    model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
 const BATCH_POSITIONS: usize = 64 * 64;
+/// Bytes of one selected tensor that a batch may make: attention maps of many rows are made in smaller batches.
+const BATCH_TENSOR_BYTES: usize = 256 << 20;
+/// The share of a batch's work that ControlNets are.
+const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
 /// Shares of the watched work: the pictures' encoding, the prompt's, then the passes.
@@ -81,6 +90,12 @@ pub struct PassSettings {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+    /// Where the latent that is looked at comes from.
+    pub inversion: Inversion,
+    /// A program whose numbers are wanted.
+    pub compat: Option<Compat>,
+    /// LoRAs and ControlNets.
+    pub adapters: Adapters,
 }
 
 impl PassSettings {
@@ -96,20 +111,118 @@ impl PassSettings {
     }
 }
 
-/// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
-pub type Intermediates = BTreeMap<String, Array>;
-
 /// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
 pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
 
-/// The noisy input of a pass, ready to run.
-struct Input {
-    /// Picture and noise mixed, (B·K, C, h, w).
-    noisy: Tensor,
-    /// What the denoiser sees, (B·K, C or more, h, w).
-    rows: Tensor,
-    prompt: Option<PromptStates>,
-    mixture: Mixture,
+/// The input of a pass, ready to run.
+pub(super) struct Input {
+    /// What the noise is mixed with, (B·K, C, h, w).
+    pub(super) clean: Tensor,
+    pub(super) noise: Tensor,
+    pub(super) vae_noise: Option<Array>,
+    /// What each picture was encoded as.
+    pub(super) encoded: Vec<Encoded>,
+    /// The latent that is looked at, (B·K, C, h, w).
+    pub(super) noisy: Tensor,
+    pub(super) prompt: Option<PromptStates>,
+    pub(super) mixture: Mixture,
+}
+
+impl Input {
+    fn rows_in(&self, range: &Range<usize>) -> Result<[Tensor; 2]> {
+        let part = |tensor: &Tensor| tensor.narrow(0, range.start, range.len());
+        Ok([part(&self.noisy)?, part(&self.clean)?])
+    }
+}
+
+/// A model with all that its predictions depend on, but for the latent.
+struct Denoiser<'a> {
+    model: &'a Model,
+    prompt: Option<&'a PromptStates>,
+    control: &'a [ControlInput],
+    /// Rows of a picture.
+    members: usize,
+    /// Activations of the network.
+    length: usize,
+}
+
+/// What one evaluation records, and whether it goes on to the end when everything is recorded.
+struct Wanted<'a> {
+    selection: &'a Selection,
+    record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
+    to_the_end: bool,
+}
+
+impl Denoiser<'_> {
+    /// The network's output for the rows `range`, unless it ended before, and what ControlNets said. `latents` are those
+    /// rows, noisy and clean.
+    fn predict(
+        &self,
+        [noisy, clean]: [&Tensor; 2],
+        range: &Range<usize>,
+        t: u32,
+        wanted: Wanted<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Option<Tensor>, Option<ControlResiduals>)> {
+        let mut before = 0.0;
+        let mut said = None;
+        if !self.control.is_empty() {
+            let pictures: Vec<u32> = range.clone().map(|row| (row / self.members) as u32).collect();
+            let mut watch = |done: f32| watch(CONTROL_SHARE * done);
+            // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
+            said = self
+                .model
+                .control(noisy, t, self.prompt, self.control, &pictures, &mut watch)?;
+            before = CONTROL_SHARE;
+        }
+        let mut watch = |done: f32| watch(before + (1.0 - before) * done);
+        let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
+        if wanted.to_the_end {
+            probe = probe.to_the_end();
+        }
+        let rows = self.model.denoiser_input(noisy, clean)?;
+        let output = self.model.denoise(&rows, t, self.prompt, said.as_ref(), &mut probe)?;
+        Ok((output, said))
+    }
+
+    /// The latent of the rows `range` at `t` by DDIM inversion.
+    fn invert(
+        &self,
+        clean: &Tensor,
+        range: &Range<usize>,
+        settings: &PassSettings,
+        watch: &mut Watch<'_>,
+    ) -> Result<Tensor> {
+        let nothing = Selection::default();
+        let channels = clean.dim(1)?;
+        let (t, published) = (settings.t, settings.compat == Some(Compat::Gdf));
+        let evaluations = match published {
+            true => inversion::published_timesteps(t).len(),
+            false => inversion::timesteps(t).len(),
+        };
+        let mut done = 0.0;
+        let mut predict = |latent: &Tensor, t| {
+            let wanted = Wanted {
+                selection: &nothing,
+                record: &mut |_, _| Ok(()),
+                to_the_end: true,
+            };
+            let mut watch = |part: f32| watch((done + part) / evaluations as f32);
+            let (output, _) = self.predict([latent, clean], range, t, wanted, &mut watch)?;
+            done += 1.0;
+            let output = output.ok_or_else(|| Error::failed("a pass that was to go to its end did not"))?;
+            // Networks that also predict a variance (ADM) give it behind the noise.
+            Ok(output.narrow(1, 0, channels)?.to_dtype(DType::F32)?)
+        };
+        let schedule = &self.model.spec.schedule;
+        match published {
+            true => {
+                let published = self.model.published_latent(clean)?;
+                inversion::invert_as_published(schedule, &published, t, &mut predict)
+            }
+            false => inversion::invert(schedule, clean, t, &mut predict),
+        }
+    }
 }
 
 /// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
@@ -122,44 +235,78 @@ pub fn run_pass(
     mut intermediates: Option<&mut Intermediates>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
-    let input = prepare_input(model, pictures, settings, intermediates.as_deref_mut(), watch)?;
+    let mut input = prepare_input(model, pictures, settings, watch)?;
     let list = match &input.prompt {
         Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
         None => model.spec.plain_catalogue(pictures[0].framing.working),
     };
-    let rows = input.rows.dim(0)?;
-    let positions = input.rows.dim(2)? * input.rows.dim(3)?;
-    let batch = (BATCH_POSITIONS / positions.max(1)).clamp(1, rows);
+    let rows = input.noisy.dim(0)?;
+    let batch = batch_rows(&list, selection, input.noisy.dims());
+    let batches = || (0..rows).step_by(batch).map(|start| start..(start + batch).min(rows));
+    // ControlNets add to the skips and the middle: what lies before the up stage never meets them, predictions do.
+    let inverts = settings.inversion == Inversion::Ddim;
+    let control = if inverts || intermediates.is_some() || meets_control(&list, selection) {
+        let working: Vec<&Picture> = pictures.iter().map(|picture| &picture.picture).collect();
+        model.control_inputs(&working)?
+    } else {
+        Vec::new()
+    };
+    let model = &*model;
+    let prompt = input.prompt.clone();
+    let denoiser = Denoiser {
+        model,
+        prompt: prompt.as_ref(),
+        control: &control,
+        members: settings.ensemble,
+        length: list.len(),
+    };
+    let mut begun = PROMPT_DONE;
+    if inverts {
+        let evaluations = inversion::timesteps(settings.t).len() as f32;
+        let share = (1.0 - PROMPT_DONE) * evaluations / (evaluations + 1.0);
+        let mut inverted = Vec::new();
+        for range in batches() {
+            let [_, clean] = input.rows_in(&range)?;
+            let (from, part) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
+            let mut watch = |done: f32| watch(PROMPT_DONE + share * (from + part * done));
+            inverted.push(denoiser.invert(&clean, &range, settings, &mut watch)?);
+        }
+        input.noisy = Tensor::cat(&inverted, 0)?;
+        begun += share;
+    }
+    if let Some(kept) = intermediates.as_deref_mut() {
+        keep_intermediates(kept, model, pictures, &input, settings)?;
+    }
     let decoded = list.tap(Id::VAE_OUT).filter(|tap| selection.contains(*tap));
     let decoder = match decoded {
         Some(tap) => Some((tap, model.open_decoder()?)),
         None => None,
     };
     let mut outputs = Vec::new();
-    for start in (0..rows).step_by(batch) {
-        let range = start..(start + batch).min(rows);
+    let mut residuals = Vec::new();
+    for range in batches() {
+        let [noisy, clean] = input.rows_in(&range)?;
         let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
-        let (from, share) = (start as f32 / rows as f32, range.len() as f32 / rows as f32);
-        let mut watch = |done: f32| watch(PROMPT_DONE + (1.0 - PROMPT_DONE) * (from + share * done));
-        let mut probe = Probe::new(selection, list.len(), &mut record, &mut watch);
-        if intermediates.is_some() {
-            probe = probe.to_the_end();
-        }
-        let x = input.rows.narrow(0, range.start, range.len())?;
-        let output = model.denoise(&x, settings.t, input.prompt.as_ref(), &mut probe)?;
+        let (from, share) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
+        let mut watch = |done: f32| watch(begun + (1.0 - begun) * (from + share * done));
+        let wanted = Wanted {
+            selection,
+            record: &mut record,
+            to_the_end: intermediates.is_some(),
+        };
+        let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut watch)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
-            let noisy = input.noisy.narrow(0, range.start, range.len())?;
-            let earlier = model
-                .spec
-                .schedule
-                .ddim_step(&noisy, &output.to_dtype(DType::F32)?, settings.t)?;
+            let output = output.to_dtype(DType::F32)?;
+            let earlier = model.spec.schedule.ddim_step(&noisy, &output, settings.t)?;
             record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
         }
         if intermediates.is_some() {
             outputs.extend(output);
+            residuals.extend(said);
         }
     }
     if let Some(kept) = intermediates {
+        keep_control(kept, &control, &residuals)?;
         let name = if input.prompt.is_some() {
             "mid.unet_out"
         } else {
@@ -180,11 +327,26 @@ fn decode(decoder: &VaeDecoder, latents: &Tensor, watch: &mut Watch<'_>) -> Resu
     Ok(Tensor::cat(&pictures.collect::<Result<Vec<_>>>()?, 0)?)
 }
 
+/// How many rows run at a time, for an input of the shape (rows, C, h, w).
+fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize {
+    let [rows, _, height, width] = *input else { return 1 };
+    let entries = selection.iter().filter_map(|tap| list.entry(tap));
+    let largest = entries.map(|entry| entry.shape.bytes()).max().unwrap_or(0);
+    let of_positions = BATCH_POSITIONS / (height * width).max(1);
+    let of_bytes = BATCH_TENSOR_BYTES / largest.max(1);
+    of_positions.min(of_bytes).clamp(1, rows.max(1))
+}
+
+/// Whether what is asked for lies behind the places where ControlNets are added.
+pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
+    let last = selection.last().and_then(|tap| list.entry(tap));
+    last.is_some_and(|entry| matches!((entry.id.place, entry.id.leaf), (Place::Up { .. }, _) | (_, Leaf::Out)))
+}
+
 fn prepare_input(
     model: &mut Model,
     pictures: &[Prepared],
     settings: &PassSettings,
-    intermediates: Option<&mut Intermediates>,
     watch: &mut Watch<'_>,
 ) -> Result<Input> {
     let mixture = model.spec.mixture(settings.t)?;
@@ -205,13 +367,14 @@ fn prepare_input(
         VaeMode::Mean
     };
     let (noise, vae_noise) = draw(&settings.noise, shape, vae)?;
+    model.adapt(&settings.adapters)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
         let mut part = |done: f32| watch(PICTURES_DONE * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_picture(&picture.picture, &mut part)?);
     }
-    let prompt = model.encode_prompt(&settings.prompt, &mut |done| {
+    let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
         watch(PICTURES_DONE + (PROMPT_DONE - PICTURES_DONE) * done)
     })?;
 
@@ -232,17 +395,15 @@ fn prepare_input(
     let clean = model.scale(&Tensor::cat(&samples, 0)?)?;
     let noise = on_device(&noise)?;
     let noisy = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
-    let input = Input {
-        rows: model.denoiser_input(&noisy, &clean)?,
+    Ok(Input {
+        clean,
+        noise,
+        vae_noise,
+        encoded,
         noisy,
         prompt,
         mixture,
-    };
-    if let Some(kept) = intermediates {
-        keep_intermediates(kept, model, pictures, &encoded, &clean, &noise, &input, settings)?;
-        kept.extend(vae_noise.map(|noise| ("in.vae_noise".to_owned(), noise)));
-    }
-    Ok(input)
+    })
 }
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
@@ -253,6 +414,12 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
     if rows == 0 || rows > MAX_ROWS {
         return Err(Error::usage(format!(
             "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made"
+        )));
+    }
+    if settings.inversion == Inversion::Ddim && members > 1 && settings.vae == VaeMode::Mean {
+        return Err(Error::usage(format!(
+            "DDIM inversion uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
+             --ensemble out, or sample the latent with --vae sample"
         )));
     }
     let [channels, height, width] = spec.noised_shape(working);
@@ -303,140 +470,6 @@ fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option
     Ok((first, second))
 }
 
-#[allow(clippy::too_many_arguments)]
-fn keep_intermediates(
-    kept: &mut Intermediates,
-    model: &Model,
-    pictures: &[Prepared],
-    encoded: &[Encoded],
-    clean: &Tensor,
-    noise: &Tensor,
-    input: &Input,
-    settings: &PassSettings,
-) -> Result<()> {
-    let members = settings.ensemble;
-    let mut keep = |name: &str, tensor: &Tensor| -> Result<()> {
-        kept.insert(name.to_owned(), Array::from_tensor(tensor)?);
-        Ok(())
-    };
-    // One row per picture, where the members do not differ.
-    let per_picture = |tensor: &Tensor| -> Result<Tensor> {
-        let first_members = (0..pictures.len()).map(|index| Ok(tensor.narrow(0, index * members, 1)?));
-        Ok(Tensor::cat(&first_members.collect::<Result<Vec<_>>>()?, 0)?)
-    };
-    let range = model.spec.size_rule().pixel_range();
-    let images = pictures.iter().map(|picture| {
-        let size = picture.picture.size();
-        Ok(Tensor::from_vec(
-            picture.picture.to_chw(range),
-            (1, 3, size.height, size.width),
-            clean.device(),
-        )?)
-    });
-    keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
-    keep("in.noise", noise)?;
-    let timestep = Tensor::new(&[settings.t as f32], clean.device())?;
-    let posteriors: Vec<_> = encoded
-        .iter()
-        .filter_map(|encoded| match encoded {
-            Encoded::Posterior(posterior) => Some(posterior),
-            Encoded::Pixels(_) => None,
-        })
-        .collect();
-    if posteriors.is_empty() {
-        keep("mid.x_t", &input.rows)?;
-        return keep("mid.timesteps", &timestep);
-    }
-    keep(
-        "mid.vae_mean",
-        &Tensor::cat(&posteriors.iter().map(|p| &p.mean).collect::<Vec<_>>(), 0)?,
-    )?;
-    keep(
-        "mid.vae_std",
-        &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
-    )?;
-    let clean_rows = if settings.vae == VaeMode::Mean {
-        per_picture(clean)?
-    } else {
-        clean.clone()
-    };
-    keep("mid.latents_clean", &clean_rows)?;
-    // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
-    let before_scaling = if model.spec.schedule.scales_input {
-        1.0 / input.mixture.signal
-    } else {
-        1.0
-    };
-    keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
-    keep("mid.unet_in", &input.rows)?;
-    keep("mid.unet_timestep", &timestep)?;
-    if let Some(prompt) = &input.prompt {
-        let rows = input.rows.dim(0)?;
-        keep("mid.prompt_embeds", &prompt.states)?;
-        keep("mid.encoder_hidden_states", &prompt.states.repeat((rows, 1, 1))?)?;
-        if let (Some(pooled), Some(added)) = (&prompt.pooled, model.added_conditions(&input.rows, prompt)?) {
-            keep("mid.pooled_prompt_embeds", pooled)?;
-            keep("mid.text_embeds", &added.pooled)?;
-            keep("mid.time_ids", &added.time_ids)?;
-        }
-    }
-    Ok(())
-}
-
-/// Averages the members of every picture: what a pass records, as (B, …) arrays.
-pub struct Averager<'a> {
-    pictures: usize,
-    members: usize,
-    /// What is done to each tensor (rows, …) before it is kept.
-    reduce: Box<dyn Fn(Tap, Array) -> Result<Array> + 'a>,
-    kept: BTreeMap<Tap, Array>,
-}
-
-impl<'a> Averager<'a> {
-    /// For `pictures` of `members` rows each; `reduce` maps what was recorded to what is kept, and must be linear.
-    pub fn new(pictures: usize, members: usize, reduce: impl Fn(Tap, Array) -> Result<Array> + 'a) -> Self {
-        Self {
-            pictures,
-            members,
-            reduce: Box::new(reduce),
-            kept: BTreeMap::new(),
-        }
-    }
-
-    /// Takes the rows `range` of one activation.
-    pub fn add(&mut self, tap: Tap, range: Range<usize>, tensor: &Tensor) -> Result<()> {
-        let rows = (self.reduce)(tap, Array::from_tensor(tensor)?)?;
-        // The common case costs no second copy: everything at once, nothing to average.
-        if self.members == 1 && range == (0..self.pictures) {
-            self.kept.insert(tap, rows);
-            return Ok(());
-        }
-        let length = rows.data.len() / range.len().max(1);
-        let sum = self.kept.entry(tap).or_insert_with(|| {
-            let mut shape = rows.shape.clone();
-            shape[0] = self.pictures;
-            Array {
-                shape,
-                data: vec![0.0; self.pictures * length],
-            }
-        });
-        let weight = 1.0 / self.members as f32;
-        for (row, numbers) in range.zip(rows.data.chunks_exact(length.max(1))) {
-            let picture = row / self.members;
-            let target = &mut sum.data[picture * length..(picture + 1) * length];
-            for (total, number) in target.iter_mut().zip(numbers) {
-                *total += weight * number;
-            }
-        }
-        Ok(())
-    }
-
-    /// The averages in execution order.
-    pub fn finish(self) -> BTreeMap<Tap, Array> {
-        self.kept
-    }
-}
-
 /// Bytes that the selected activations of one request will take in f32.
 pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize) -> usize {
     let each: usize = selection
@@ -445,4 +478,55 @@ pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize)
         .map(|entry| entry.shape.bytes())
         .sum();
     each.saturating_mul(pictures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::{Grid, Id, VitPart};
+
+    fn list() -> Catalogue {
+        let place = Place::Up {
+            level: 0,
+            repeat: Some(0),
+        };
+        let mut list = Catalogue::default();
+        list.push_features(
+            Id::new(Place::Mid { repeat: Some(0) }, Leaf::ResOut),
+            4,
+            Grid::new(2, 2),
+        );
+        list.push_features(Id::new(place, Leaf::ResOut), 4, Grid::new(2, 2));
+        let part = VitPart::SelfMap;
+        list.push_attention(Id::new(place, Leaf::Vit { block: 0, part }), 8, 4096, 4096);
+        list.push_features(Id::new(Place::Network, Leaf::Out), 4, Grid::new(2, 2));
+        list
+    }
+
+    fn of(taps: &[u32]) -> Selection {
+        taps.iter().map(|tap| Tap(*tap)).collect()
+    }
+
+    #[test]
+    fn batches_are_bounded_by_positions_and_by_the_largest_tensor() {
+        let rows = |taps: &[u32], side: usize, rows: usize| batch_rows(&list(), &of(taps), &[rows, 4, side, side]);
+        assert_eq!(rows(&[0], 32, 100), 4);
+        assert_eq!(rows(&[0], 32, 3), 3, "no more rows than there are");
+        assert_eq!(rows(&[0], 64, 8), 1);
+        assert_eq!(rows(&[0], 4096, 8), 1, "at least one");
+        assert_eq!(rows(&[0, 2], 8, 8), 1, "maps of 512 MiB are made one by one");
+    }
+
+    #[test]
+    fn controlnets_run_only_for_what_can_meet_them() {
+        for (taps, meets) in [
+            (&[0][..], false),
+            (&[0, 1], true),
+            (&[2], true),
+            (&[3], true),
+            (&[], false),
+        ] {
+            assert_eq!(meets_control(&list(), &of(taps)), meets, "{taps:?}");
+        }
+    }
 }

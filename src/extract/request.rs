@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapters::{Adapters, Applied},
+    attention::AttentionCategory,
+    compat::Compat,
     framing::{Framing, WorkingSize},
+    inversion::Inversion,
     model::{DeviceChoice, Model, Precision},
     pass::VaeMode,
 };
@@ -28,6 +32,9 @@ pub enum StoreFormat {
 pub struct ExtractRequest {
     /// Zoo key, folder or file.
     pub model: String,
+    /// The published settings it began with.
+    #[serde(default)]
+    pub preset: Option<String>,
     /// The pictures.
     pub pictures: Vec<PathBuf>,
     /// One prompt for all pictures.
@@ -44,8 +51,20 @@ pub struct ExtractRequest {
     pub vae: VaeMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
+    /// Where the latent that is looked at comes from.
+    #[serde(default)]
+    pub inversion: Inversion,
+    /// A program whose numbers are wanted; then `t` is the one that is asked of that program.
+    #[serde(default)]
+    pub compat: Option<Compat>,
+    /// LoRAs and ControlNets.
+    #[serde(default)]
+    pub adapters: Adapters,
     /// `all`, `all-maps`, or ids separated by commas.
     pub activations: String,
+    /// Categories of attention maps that are aggregated into `attn`, in this order.
+    #[serde(default)]
+    pub attention: Vec<AttentionCategory>,
     /// Format computed in.
     pub dtype: Precision,
     /// Device computed on.
@@ -80,6 +99,9 @@ pub struct Provenance {
     pub device: String,
     /// Format computed in.
     pub dtype: String,
+    /// The LoRAs and ControlNets that acted.
+    #[serde(default)]
+    pub adapters: Applied,
     /// The pictures with their sizes and how they were framed.
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
@@ -102,6 +124,7 @@ impl Provenance {
             noise_fraction: mixture.noise_fraction(),
             device: model.place.device_name().to_owned(),
             dtype: model.place.dtype_name().to_owned(),
+            adapters: model.applied(),
             pictures,
             ids,
             seconds,

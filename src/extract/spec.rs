@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adapters::Adapters,
+    compat::GdfKind,
+    control,
     framing::SizeRule,
     image::Size,
     parts::{Files, Parts, Source},
@@ -14,6 +17,7 @@ use crate::{
     error::{Error, Result},
     model::{
         adm::{self, AdmConfig},
+        lora::LoraFile,
         original::{self, Original},
         schedule::{Mixture, Schedule},
         text::CONTEXT_LENGTH,
@@ -335,9 +339,40 @@ impl ModelSpec {
         }
     }
 
+    /// What generic-diffusion-feature would take it for; none for what it does not run.
+    pub fn gdf_kind(&self) -> Option<GdfKind> {
+        match &self.network {
+            NetworkSpec::StableDiffusion { unet, .. } if unet.added.is_some() => Some(GdfKind::Sdxl),
+            NetworkSpec::StableDiffusion { unet, .. } if unet.use_linear_projection => Some(GdfKind::Sd2),
+            NetworkSpec::StableDiffusion { .. } => Some(GdfKind::Sd1),
+            NetworkSpec::Adm { .. } => None,
+        }
+    }
+
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.family() == Family::StableDiffusion
+    }
+
+    /// Refuses LoRAs and ControlNets that can be seen not to fit before any weight is read.
+    pub fn check_adapters(&self, adapters: &Adapters) -> Result<()> {
+        let acting = adapters.acting();
+        match &self.network {
+            NetworkSpec::StableDiffusion { unet, .. } => {
+                for lora in &acting.loras {
+                    LoraFile::open(&lora.file)?;
+                }
+                for used in &acting.controls {
+                    control::read_config(&used.net, unet)?;
+                }
+                Ok(())
+            }
+            NetworkSpec::Adm { .. } if acting.is_empty() => Ok(()),
+            NetworkSpec::Adm { .. } => Err(Error::usage(format!(
+                "{} takes neither LoRA nor ControlNet: both are for Stable Diffusion",
+                self.name
+            ))),
+        }
     }
 
     /// Whether the weights are on this machine.

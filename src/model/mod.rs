@@ -5,6 +5,9 @@
 pub mod adm;
 pub mod attention;
 pub mod config;
+pub mod controlnet;
+pub mod layers;
+pub mod lora;
 pub mod original;
 pub mod resnet;
 pub mod schedule;

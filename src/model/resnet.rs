@@ -1,7 +1,9 @@
 //! The residual block of two 3x3 convolutions that the U-Nets and the autoencoder of Stable Diffusion share.
 
 use candle_core::{D, Result, Tensor};
-use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Linear, Module, VarBuilder, conv2d, group_norm, linear, ops::silu};
+use candle_nn::{Conv2dConfig, GroupNorm, Module, VarBuilder, group_norm, ops::silu};
+
+use super::layers::{Adaptable, Conv2d, Linear, LowRank, conv2d, linear};
 
 /// A 3x3 convolution that keeps the grid.
 pub fn conv3x3(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
@@ -88,5 +90,14 @@ impl Resnet {
     /// The block's output without its inner tensors.
     pub fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
         self.add_shortcut(x, &self.increment(x, time)?)
+    }
+}
+
+impl Adaptable for Resnet {
+    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+        self.conv1.each_layer(visit);
+        self.time_emb_proj.each_layer(visit);
+        self.conv2.each_layer(visit);
+        self.conv_shortcut.each_layer(visit);
     }
 }

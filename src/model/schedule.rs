@@ -102,20 +102,25 @@ impl Schedule {
     /// The latent one deterministic step of DDIM earlier, at t − 1 (at t = 0: the picture), from the latent at `t` and
     /// the network's prediction there; all three have one shape.
     pub fn ddim_step(&self, latent: &Tensor, prediction: &Tensor, t: u32) -> Result<Tensor> {
-        let Mixture { signal, noise } = self.at(t)?;
         let earlier = match t.checked_sub(1) {
             Some(t) => self.at(t)?,
             None => Mixture::CLEAN,
         };
-        let (clean, epsilon) = match self.prediction {
+        let (clean, epsilon) = self.split(latent, prediction, t)?;
+        Ok(((clean * earlier.signal)? + (epsilon * earlier.noise)?)?)
+    }
+
+    /// The picture and the noise that a latent is made of, as the network's prediction at `t` says; all of one shape.
+    pub fn split(&self, latent: &Tensor, prediction: &Tensor, t: u32) -> Result<(Tensor, Tensor)> {
+        let Mixture { signal, noise } = self.at(t)?;
+        Ok(match self.prediction {
             Prediction::Epsilon => (((latent - (prediction * noise)?)? / signal)?, prediction.clone()),
             Prediction::V => (
                 ((latent * signal)? - (prediction * noise)?)?,
                 ((prediction * signal)? + (latent * noise)?)?,
             ),
             Prediction::Sample => (prediction.clone(), ((latent - (prediction * signal)?)? / noise)?),
-        };
-        Ok(((clean * earlier.signal)? + (epsilon * earlier.noise)?)?)
+        })
     }
 
     /// The schedule that ADM and PixArt were trained on: linear betas from 1e-4 to 0.02 for 1000 steps, in f64. Fewer

@@ -157,6 +157,27 @@ fn arrows_choose_in_the_palette() {
 }
 
 #[test]
+fn what_is_typed_and_enter_of_one_frame_choose_what_was_typed() {
+    let mut window = Window::settled();
+    window.key_with(CTRL, Key::P);
+    window.settle();
+    // The harness gives every event a frame of its own: these two come in one.
+    let enter = Event::Key {
+        key: Key::Enter,
+        physical_key: None,
+        pressed: true,
+        repeat: false,
+        modifiers: Modifiers::NONE,
+    };
+    let events = &mut window.harness.input_mut().events;
+    events.extend([Event::Text("mid res-out".to_owned()), enter]);
+    window.step();
+    window.settle();
+    assert_eq!(window.state().overlays.palette, None);
+    assert_eq!(window.layer(), id(MASSIVE_LAYER));
+}
+
+#[test]
 fn the_key_sheet_lists_every_shortcut() {
     let mut window = Window::settled();
     window.key(Key::F1);

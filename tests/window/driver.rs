@@ -76,6 +76,7 @@ pub struct Opening {
     pub arguments: WindowArguments,
     pub memory: Memory,
     pub size: Vec2,
+    pub pixels_per_point: f32,
     pub theme: Theme,
     /// Where its files are; the window takes it along.
     pub folder: TempDir,
@@ -91,6 +92,7 @@ impl Default for Opening {
             },
             memory: Memory::default(),
             size: SIZE,
+            pixels_per_point: 1.0,
             theme: Theme::Dark,
             folder: tempfile::tempdir().expect("a folder for tests"),
         }
@@ -123,6 +125,7 @@ impl Opening {
             arguments,
             memory,
             size,
+            pixels_per_point,
             theme,
             folder,
         } = self;
@@ -131,6 +134,7 @@ impl Opening {
         let (rung, mut fake) = (Arc::clone(&bell), None);
         let harness = Harness::builder()
             .with_size(size)
+            .with_pixels_per_point(pixels_per_point)
             .with_step_dt(FRAME_SECS)
             .with_max_steps(MOST_FRAMES)
             .with_render_cursor(false)

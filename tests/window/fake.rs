@@ -174,8 +174,12 @@ impl Worker {
 
     fn handle(&mut self, request: Request) {
         let work = request.work();
+        let mut model = None;
         let ended = match request {
-            Request::LoadModel { name, .. } => self.load(name),
+            Request::LoadModel { name, .. } => {
+                model = Some(name.clone());
+                self.load(name)
+            }
             Request::OpenPicture { slot, source } => self.open(slot, source),
             Request::ClosePicture { slot } => {
                 self.pictures.remove(&slot);
@@ -201,7 +205,10 @@ impl Worker {
             Request::Cancel | Request::View(_) => Ok(()),
         };
         if let Err(Ended::Failed(error)) = ended {
-            self.host.tell(Event::Failed { work, error });
+            self.host.tell(match model {
+                Some(name) => Event::ModelFailed { name, error },
+                None => Event::Failed { work, error },
+            });
         }
     }
 

@@ -16,6 +16,8 @@ mod panes;
 mod pca;
 mod pictures;
 mod queries;
+mod saving;
+mod settings;
 mod undo;
 mod workspace;
 

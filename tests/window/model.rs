@@ -7,6 +7,7 @@ use featscope::{
     engine::{Layer, ModelInfo, RunSettings, attention_sources},
     error::{Error, Result},
     extract::{
+        adapters::Applied,
         framing::{Framing, SizeRule},
         image::{Picture, Size},
         request::{FramedPicture, Provenance},
@@ -197,6 +198,7 @@ impl FakeModel {
             noise_fraction: share.sqrt() / ((1.0 - share).sqrt() + share.sqrt()),
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
+            adapters: Applied::default(),
             pictures: vec![FramedPicture { path, framing }],
             ids: Vec::new(),
             seconds: self.seconds(),

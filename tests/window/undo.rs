@@ -260,3 +260,75 @@ fn undo_to_a_model_that_is_gone_keeps_the_one_that_is_there() {
     assert_eq!(window.state().run.error, None, "the layer is one that the model has");
     window.assert_says("there is no model \"gone\"");
 }
+
+/// Does something several times before the workers can answer.
+fn at_once(window: &mut Window, actions: &[Action]) {
+    let context = window.harness.ctx.clone();
+    for action in actions {
+        window.harness.state_mut().apply(Command::Act(*action), &context);
+    }
+    window.settle();
+}
+
+#[test]
+fn undo_faster_than_pictures_and_models_come() {
+    let mut window = prepared();
+    let first = window.document().clone();
+    window.open_picture(Slot::A, sample("noto-fox"));
+    window.pause();
+    window.apply(Command::LoadModel("fake-small".to_owned()));
+    window.until("another model", |window| {
+        window.document().model.as_deref() == Some("fake-small")
+    });
+    window.settle();
+    window.pause();
+    window.open_picture(Slot::A, sample("noto-bear"));
+    window.pause();
+    let last = window.document().clone();
+    // There and back again, while everything that was asked for on the way is still to come.
+    for _ in 0..3 {
+        at_once(&mut window, &[Action::Undo, Action::Undo, Action::Undo]);
+        assert_same(&window, &first, "three steps", "undone at once");
+        at_once(&mut window, &[Action::Redo, Action::Redo, Action::Redo]);
+        assert_same(&window, &last, "three steps", "redone at once");
+        at_once(
+            &mut window,
+            &[
+                Action::Undo,
+                Action::Undo,
+                Action::Undo,
+                Action::Redo,
+                Action::Redo,
+                Action::Redo,
+            ],
+        );
+        assert_same(&window, &last, "six steps", "at once");
+    }
+    assert_eq!(window.state().run.error, None);
+}
+
+#[test]
+fn a_picture_that_is_closed_before_it_came_stays_closed() {
+    let mut window = prepared();
+    let context = window.harness.ctx.clone();
+    let third = Slot::nth(2).expect("a slot");
+    for _ in 0..2 {
+        for command in [
+            Command::OpenPicture(third, sample("noto-fox")),
+            Command::ClosePicture(third),
+            Command::OpenPicture(Slot::A, sample("noto-fox")),
+            Command::ClosePicture(Slot::A),
+            Command::OpenPicture(Slot::A, sample("noto-bear")),
+        ] {
+            window.harness.state_mut().apply(command, &context);
+        }
+        window.settle();
+        assert!(window.state().slot(third).picture.is_none());
+        assert!(!window.document().pictures.contains_key(&third));
+        assert_eq!(window.document().pictures[&Slot::A].source, sample("noto-bear"));
+        assert!(
+            window.state().slot(Slot::A).pca.is_some(),
+            "what is shown is what the worker has"
+        );
+    }
+}

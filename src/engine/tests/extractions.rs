@@ -16,6 +16,9 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
     Box::new(ExtractRequest {
         model: "demo".into(),
         pictures: vec![picture.to_owned()],
+        preset: None,
+        inversion: crate::extract::inversion::Inversion::None,
+        compat: None,
         prompt: String::new(),
         t,
         size: None,
@@ -23,6 +26,8 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
         noise_file: None,
         vae: VaeMode::Mean,
         ensemble: 30,
+        adapters: Adapters::default(),
+        attention: Vec::new(),
         activations: "b11".into(),
         dtype: Precision::F32,
         device: DeviceChoice::Cpu,

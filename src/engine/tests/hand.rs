@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     activation::Shape,
-    extract::{image::Picture, request::Provenance},
+    extract::{adapters::Applied, image::Picture, request::Provenance},
 };
 
 /// One picture: its slot, its framing, and what its pass yields.
@@ -109,6 +109,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 noise_fraction: 0.0,
                 device: "none".into(),
                 dtype: "f32".into(),
+                adapters: Applied::default(),
                 pictures: Vec::new(),
                 ids: Vec::new(),
                 seconds: 0.0,

@@ -1,6 +1,7 @@
 //! The workers as the window meets them: requests in, events out.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod adapters;
 mod colours;
 mod extractions;
 mod hand;
@@ -18,6 +19,7 @@ use crate::{
     activation::{FeatureMap, Grid, Id},
     error::Error,
     extract::{
+        adapters::Adapters,
         framing::{Framing, WorkingSize},
         image::Size,
         model::{DeviceChoice, Precision},
@@ -85,6 +87,7 @@ fn settings(t: u32) -> RunSettings {
         ensemble: 1,
         vae: VaeMode::Mean,
         size: WorkingSize::ShortSide(64),
+        adapters: Adapters::default(),
     }
 }
 

@@ -123,10 +123,7 @@ fn a_model_that_cannot_be_read_leaves_the_one_before() {
         dtype,
     });
     let error = until(&engine, |event| match event {
-        Event::Failed {
-            work: Work::Model,
-            error,
-        } => Some(error.to_string()),
+        Event::ModelFailed { name, error } if name == "/nowhere/to/be/found" => Some(error.to_string()),
         _ => None,
     });
     assert!(error.contains("/nowhere/to/be/found"), "{error}");

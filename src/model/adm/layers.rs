@@ -1,7 +1,7 @@
 //! The modules of a block; field names equal the tensor names.
 
 use candle_core::{DType, Result as CandleResult, Tensor};
-use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Linear, Module as _, VarBuilder, conv2d, group_norm, linear};
+use candle_nn::{Conv2dConfig, GroupNorm, Linear, Module as _, VarBuilder, group_norm, linear};
 
 use super::{
     catalogue::RESNET_LEAVES,
@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     model::{
         attention::{attend, attention_map, join_heads},
+        layers::{Conv2d, conv2d},
         resnet::{conv1x1, conv3x3},
     },
 };

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use candle_nn::{
-    Conv2d, GroupNorm, Linear, Module as _, VarBuilder, linear,
+    GroupNorm, Linear, Module as _, VarBuilder, linear,
     ops::{pixel_shuffle, pixel_unshuffle},
 };
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     activation::{Grid, Halt, Probe, Tap},
     error::{Error, Result},
-    model::{resnet::conv3x3, timestep::timestep_embedding},
+    model::{layers::Conv2d, resnet::conv3x3, timestep::timestep_embedding},
 };
 
 /// The U-Net of guided-diffusion, with its weights.

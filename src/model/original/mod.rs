@@ -19,7 +19,7 @@ use serde_json::Value;
 use self::{outline::Outline, text::TextKind};
 use super::{
     schedule::{Prediction, Schedule},
-    text::{ClipTextModel, Padding, TextPart, Tokenizer},
+    text::{ClipConfig, ClipTextModel, Padding, TextPart, Tokenizer},
     unet::UnetConfig,
     vae::VaeConfig,
 };
@@ -124,11 +124,20 @@ impl Original {
 
     /// A text encoder, in f32.
     pub fn text_model(&self, part: TextPart, device: &Device) -> Result<ClipTextModel> {
-        let encoder = self.text.encoder(part)?;
-        let config = self.config_beside(&format!("{}/config.json", part.encoder_folder()))?;
-        let config = encoder.config(&self.store, config.as_ref())?;
-        let store = self.store.renamed(encoder.rules(config.num_hidden_layers))?;
+        let config = self.text_config(part)?;
+        let store = self.text_store(part)?;
         ClipTextModel::new(config, store.var_builder(DType::F32, device))
+    }
+
+    /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.
+    pub fn text_store(&self, part: TextPart) -> Result<Store> {
+        let layers = self.text_config(part)?.num_hidden_layers;
+        self.store.renamed(self.text.encoder(part)?.rules(layers))
+    }
+
+    fn text_config(&self, part: TextPart) -> Result<ClipConfig> {
+        let config = self.config_beside(&format!("{}/config.json", part.encoder_folder()))?;
+        self.text.encoder(part)?.config(&self.store, config.as_ref())
     }
 
     /// The tokenizer of a text encoder: the one beside the file, else CLIP's own.

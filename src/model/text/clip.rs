@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Device, Module, Tensor};
 use candle_nn::{
-    Embedding, LayerNorm, Linear, VarBuilder, embedding, layer_norm, linear, linear_no_bias,
+    Embedding, LayerNorm, VarBuilder, embedding, layer_norm,
     ops::{sigmoid, softmax_last_dim},
 };
 use serde_json::Value;
@@ -13,6 +13,7 @@ use crate::{
     model::{
         attention::{join_heads, split_heads},
         config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
+        layers::{Adaptable, Linear, LowRank, linear, linear_no_bias},
     },
 };
 
@@ -331,6 +332,24 @@ impl Mlp {
         let inner = self.fc1.forward(x)?;
         let active = self.activation.apply(&inner.to_dtype(DType::F32)?)?;
         self.fc2.forward(&active.to_dtype(inner.dtype())?)
+    }
+}
+
+impl Adaptable for ClipTextModel {
+    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+        for EncoderLayer { self_attn, mlp, .. } in &mut self.layers {
+            for layer in [
+                &mut self_attn.q_proj,
+                &mut self_attn.k_proj,
+                &mut self_attn.v_proj,
+                &mut self_attn.out_proj,
+                &mut mlp.fc1,
+                &mut mlp.fc2,
+            ] {
+                layer.each_layer(visit);
+            }
+        }
+        self.text_projection.each_layer(visit);
     }
 }
 

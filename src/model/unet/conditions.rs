@@ -2,6 +2,9 @@
 
 use candle_core::Tensor;
 
+use super::config::UnetConfig;
+use crate::error::{Error, Result};
+
 /// What the denoiser reads of the prompt and of the request, for B rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
@@ -9,12 +12,50 @@ pub struct Conditions<'a> {
     pub text: &'a Tensor,
     /// What SDXL adds to the timestep embedding.
     pub added: Option<&'a AddedConditions>,
+    /// What ControlNets add to the skips and the middle.
+    pub control: Option<&'a ControlResiduals>,
 }
 
 impl<'a> Conditions<'a> {
     /// Text states (B, T, D) alone.
     pub fn of_text(text: &'a Tensor) -> Self {
-        Self { text, added: None }
+        Self {
+            text,
+            added: None,
+            control: None,
+        }
+    }
+
+    /// Whether a network of this configuration takes these conditions, an input `x` (B, in, h, w) and timesteps `t`;
+    /// `who` names it.
+    pub(crate) fn check(&self, config: &UnetConfig, who: &str, x: &Tensor, t: &[f32]) -> Result<()> {
+        let (batch, channels, _, _) = x.dims4()?;
+        let (text_batch, _, text_width) = self.text.dims3()?;
+        if channels != config.in_channels || batch != t.len() || batch != text_batch {
+            return Err(Error::failed(format!(
+                "{who} takes (B, {}, h, w), B timesteps and B prompts; found {:?}, {} timesteps, {text_batch} prompts",
+                config.in_channels,
+                x.dims(),
+                t.len()
+            )));
+        }
+        if text_width != config.cross_attention_dim {
+            return Err(Error::failed(format!(
+                "{who} attends to text states of width {}, the text encoder gives {text_width}: they are not of the same \
+                 model",
+                config.cross_attention_dim
+            )));
+        }
+        let found = self.added.map(|added| (added.pooled.dims(), added.time_ids.dims()));
+        let wanted = config.added.map(|widths| ([batch, widths.pooled], [batch, TIME_IDS]));
+        match (wanted, found) {
+            (None, None) => Ok(()),
+            (Some((pooled, ids)), Some(found)) if found == (&pooled, &ids) => Ok(()),
+            _ => Err(Error::failed(format!(
+                "beside text states {who} takes a pooled text and time ids of the shapes {wanted:?}, found {found:?}: \
+                 it and the text encoders are not of the same model"
+            ))),
+        }
     }
 }
 
@@ -29,3 +70,38 @@ pub struct AddedConditions {
 
 /// Numbers in one row of [`AddedConditions::time_ids`].
 pub const TIME_IDS: usize = 6;
+
+/// What ControlNets say, for B rows: scaled, and summed over the nets.
+#[derive(Debug, Clone)]
+pub struct ControlResiduals {
+    /// For every skip, in the order in which the down path makes them, (B, C, h, w).
+    pub down: Vec<Tensor>,
+    /// For the output of the middle, (B, C, h, w).
+    pub mid: Tensor,
+}
+
+impl ControlResiduals {
+    /// Every residual times `scale`.
+    pub fn scaled(&self, scale: f64) -> Result<Self> {
+        Ok(Self {
+            down: self.down.iter().map(|x| Ok((x * scale)?)).collect::<Result<_>>()?,
+            mid: (&self.mid * scale)?,
+        })
+    }
+
+    /// The sum with another net's residuals, which must have the same shapes.
+    pub fn plus(&self, other: &Self) -> Result<Self> {
+        if self.down.len() != other.down.len() {
+            return Err(Error::failed(format!(
+                "ControlNets with {} and {} residuals cannot be summed: they are not of the same family",
+                self.down.len(),
+                other.down.len()
+            )));
+        }
+        let sums = self.down.iter().zip(&other.down).map(|(a, b)| Ok((a + b)?));
+        Ok(Self {
+            down: sums.collect::<Result<_>>()?,
+            mid: (&self.mid + &other.mid)?,
+        })
+    }
+}

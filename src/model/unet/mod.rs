@@ -1,13 +1,16 @@
 //! The U-Net of Stable Diffusion (diffusers' UNet2DConditionModel), with every activation of the vocabulary.
 
+pub(crate) mod blocks;
 mod catalogue;
 mod conditions;
 mod config;
+pub(crate) mod down_path;
 mod network;
+mod time;
 mod transformer;
 
 pub use catalogue::catalogue;
-pub use conditions::{AddedConditions, Conditions, TIME_IDS};
+pub use conditions::{AddedConditions, Conditions, ControlResiduals, TIME_IDS};
 pub use config::{AddedEmbedding, Level, MASK_CHANNELS, UnetConfig};
 pub use network::Unet;
 

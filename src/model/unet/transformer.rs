@@ -1,9 +1,7 @@
 //! Transformer2D: tokens of one grid through blocks of self-attention, attention to the text, and a feed-forward.
 
 use candle_core::{Result as CandleResult, Tensor};
-use candle_nn::{
-    Conv2d, GroupNorm, LayerNorm, Linear, Module, VarBuilder, group_norm, layer_norm, linear, linear_no_bias,
-};
+use candle_nn::{GroupNorm, LayerNorm, Module, VarBuilder, group_norm, layer_norm};
 
 use super::config::{Level, UnetConfig};
 use crate::{
@@ -11,6 +9,7 @@ use crate::{
     error::Result,
     model::{
         attention::{attend, attention_map, join_heads, split_heads},
+        layers::{Adaptable, Conv2d, Linear, LowRank, linear, linear_no_bias},
         resnet::conv1x1,
     },
 };
@@ -232,5 +231,35 @@ impl Attention {
             probe.passed(map)?;
         }
         Ok(self.to_out.forward(&join_heads(&attend(&q, &k, &v, self.scale)?)?)?)
+    }
+}
+
+impl Adaptable for Transformer {
+    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+        self.proj_in.each_layer(visit);
+        for block in &mut self.blocks {
+            block.attn1.each_layer(visit);
+            block.attn2.each_layer(visit);
+            block.ff_in.each_layer(visit);
+            block.ff_out.each_layer(visit);
+        }
+        self.proj_out.each_layer(visit);
+    }
+}
+
+impl Adaptable for Projection {
+    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+        match self {
+            Self::Conv(conv) => conv.each_layer(visit),
+            Self::Linear(linear) => linear.each_layer(visit),
+        }
+    }
+}
+
+impl Adaptable for Attention {
+    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+        for layer in [&mut self.to_q, &mut self.to_k, &mut self.to_v, &mut self.to_out] {
+            layer.each_layer(visit);
+        }
     }
 }

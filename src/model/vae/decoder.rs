@@ -1,13 +1,16 @@
 //! The decoder half of the autoencoder: latent → picture.
 
 use candle_core::{D, Result as CandleResult, Tensor};
-use candle_nn::{Conv2d, GroupNorm, Module, VarBuilder, group_norm, ops::silu};
+use candle_nn::{GroupNorm, Module, VarBuilder, group_norm, ops::silu};
 
 use super::{EPS, Middle, VaeConfig};
 use crate::{
     activation::Watch,
     error::Result,
-    model::resnet::{Resnet, conv1x1, conv3x3},
+    model::{
+        layers::Conv2d,
+        resnet::{Resnet, conv1x1, conv3x3},
+    },
 };
 
 /// The decoder with its weights.

@@ -1,13 +1,16 @@
 //! The encoder half of the autoencoder: picture → latent.
 
 use candle_core::{D, Result as CandleResult, Tensor};
-use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Module, VarBuilder, conv2d, group_norm, ops::silu};
+use candle_nn::{Conv2dConfig, GroupNorm, Module, VarBuilder, group_norm, ops::silu};
 
 use super::{EPS, Middle, VaeConfig};
 use crate::{
     activation::Watch,
     error::Result,
-    model::resnet::{Resnet, conv1x1, conv3x3},
+    model::{
+        layers::{Conv2d, conv2d},
+        resnet::{Resnet, conv1x1, conv3x3},
+    },
 };
 
 /// Bounds of the posterior's log variance.

@@ -1,0 +1,86 @@
+//! What is done to panes and what they show.
+
+use egui::Context;
+use egui_tiles::TileId;
+
+use crate::{
+    app::{
+        App, Command,
+        action::Action,
+        arrange,
+        document::{Document, Pane, PaneKind, View, standard_layout},
+    },
+    engine::Slot,
+};
+
+/// How much a step of zoom is.
+const ZOOM_STEP: f32 = 1.25;
+/// The least and the greatest zoom.
+pub const ZOOM_RANGE: [f32; 2] = [0.5, 256.0];
+
+impl App {
+    pub(super) fn act_on_panes(&mut self, action: Action, context: &Context) {
+        let focused = self.state.focused_slot();
+        let tile = self
+            .state
+            .focused
+            .or_else(|| arrange::first_pane(&self.state.document.layout));
+        let new = match action {
+            Action::AddPicturePane => Some(PaneKind::Picture),
+            Action::AddPcaPane => Some(PaneKind::Pca),
+            Action::AddHeatPane => Some(PaneKind::Heat),
+            Action::AddChannelPane => Some(PaneKind::Channel),
+            _ => None,
+        };
+        if let Some(kind) = new {
+            self.apply(Command::AddPane(Pane::new(kind, focused)), context);
+            return;
+        }
+        let Some(tile) = tile.filter(|_| action != Action::ResetLayout) else {
+            let slots: Vec<Slot> = self.state.document.pictures.keys().copied().collect();
+            let slots = if slots.is_empty() { vec![Slot::A] } else { slots };
+            self.state.document.layout = standard_layout(&slots);
+            self.state.focused = None;
+            return;
+        };
+        let document = &mut self.state.document;
+        let view = arrange::view_of(document, tile);
+        match action {
+            Action::ZoomIn => set_view(document, tile, zoomed(view, ZOOM_STEP)),
+            Action::ZoomOut => set_view(document, tile, zoomed(view, 1.0 / ZOOM_STEP)),
+            Action::Fit => set_view(document, tile, View::default()),
+            Action::OneToOne => {
+                // How large a pixel is when the picture fits is known only where panes are painted.
+                if let Some(zoom) = self.canvases.one_to_one(tile, context.pixels_per_point()) {
+                    set_view(document, tile, View { zoom, ..view });
+                }
+            }
+            Action::ClosePane => {
+                arrange::close_pane(&mut document.layout, tile);
+                self.state.focused = None;
+            }
+            _ => self.state.focused = arrange::next_pane(&document.layout, tile),
+        }
+    }
+}
+
+/// Shows another part: in all panes where they move together, else in one.
+pub(super) fn set_view(document: &mut Document, tile: TileId, view: View) {
+    let [least, most] = ZOOM_RANGE;
+    let view = View {
+        centre: view.centre.map(|share| share.clamp(0.0, 1.0)),
+        zoom: view.zoom.clamp(least, most),
+    };
+    if document.linked {
+        document.view = view;
+    } else if let Some(pane) = arrange::pane_mut(&mut document.layout, tile) {
+        pane.view = view;
+    }
+}
+
+fn zoomed(view: View, by: f32) -> View {
+    View {
+        zoom: view.zoom * by,
+        ..view
+    }
+}

@@ -1,0 +1,146 @@
+//! LoRAs and ControlNets in the settings of runs.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::extract::adapters::{ControlImage, ControlUse, LoraUse, Scale};
+
+const ID: &str = "up-level1-repeat1-vit-block0-cross-q";
+
+fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/models")
+        .join(name)
+}
+
+/// A small Stable Diffusion and a picture.
+fn ready() -> Engine {
+    let engine = engine(1 << 30);
+    engine.send(Request::LoadModel {
+        name: model("tiny-sd15").display().to_string(),
+        device: DeviceChoice::Cpu,
+        dtype: Precision::F32,
+    });
+    until(&engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
+    open(&engine, Slot::A, "noto-cat-face");
+    engine
+}
+
+fn lora(scale: f64, on: bool) -> LoraUse {
+    LoraUse {
+        file: model("tiny-sd15-lora").join("lora_kohya.safetensors"),
+        scale: Scale::try_from(scale).expect("a scale"),
+        on,
+    }
+}
+
+fn control(scale: f64, on: bool) -> ControlUse {
+    ControlUse {
+        net: model("tiny-controlnet"),
+        image: ControlImage::Canny,
+        scale: Scale::try_from(scale).expect("a scale"),
+        on,
+    }
+}
+
+fn with(loras: &[LoraUse], controls: &[ControlUse]) -> RunSettings {
+    RunSettings {
+        adapters: Adapters {
+            loras: loras.to_vec(),
+            controls: controls.to_vec(),
+        },
+        ..settings(51)
+    }
+}
+
+/// Runs, and gives the pass, the scores of a point and whether anything was computed. No model may be read on the way.
+fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
+    engine.send(Request::Run { settings, id: id(ID) });
+    let no_loading = |event: &Event| assert!(!matches!(event, Event::ModelLoaded(_)), "no model is read");
+    let capture = until_seen(engine, no_loading, captured);
+    let computed = until_seen(engine, no_loading, |event| match event {
+        Event::RunFinished { seconds } => Some(seconds.is_some()),
+        _ => None,
+    });
+    let query = Query {
+        id: id(ID),
+        source: capture.pass,
+        at: QueryAt::Point([80.0, 90.0]),
+        targets: vec![(Slot::A, capture.pass)],
+        drop_massive: false,
+    };
+    let heat = match ask(engine, ViewRequest::Query(query)) {
+        Event::Heat(view) => view,
+        other => panic!("a heat map was expected, came {other:?}"),
+    };
+    let scores = heat.targets[0].scores.to_vec();
+    (capture, scores, computed)
+}
+
+#[test]
+fn a_lora_acts_without_reading_the_model_and_leaves_no_trace() {
+    let engine = ready();
+    let (plain, without, _) = look(&engine, with(&[], &[]));
+    assert!(plain.ran.adapters.loras.is_empty());
+    let (full, strong, computed) = look(&engine, with(&[lora(1.0, true)], &[]));
+    assert!(computed && full.pass != plain.pass && strong != without);
+    let applied = &full.ran.adapters.loras[0];
+    assert_eq!((applied.scale, applied.unused.as_deref()), (Scale::ONE, None));
+    assert!(applied.layers > 100, "{applied:?}");
+    let (half, weak, computed) = look(&engine, with(&[lora(0.5, true)], &[]));
+    assert!(computed && half.pass != full.pass && weak != strong && weak != without);
+    // Switched off it is as if it had never been there: what was kept answers.
+    let (off, again, computed) = look(&engine, with(&[lora(1.0, false)], &[]));
+    assert!(!computed && off.pass == plain.pass && again == without);
+    assert!(off.settings.same_pass(&with(&[lora(1.0, false)], &[])));
+    // Another timestep runs with the LoRA off.
+    let later = |settings: RunSettings| RunSettings { t: 52, ..settings };
+    let (_, fresh, _) = look(&engine, later(with(&[lora(1.0, false)], &[])));
+    let (_, same, computed) = look(&engine, later(with(&[], &[])));
+    assert!(!computed && fresh == same);
+}
+
+#[test]
+fn a_controlnet_acts_and_is_recorded() {
+    let engine = ready();
+    let (plain, without, _) = look(&engine, with(&[], &[]));
+    let (controlled, scores, computed) = look(&engine, with(&[], &[control(1.0, true)]));
+    assert!(computed && controlled.pass != plain.pass && scores != without);
+    assert_eq!(controlled.ran.adapters.controls, [control(1.0, true)]);
+    let (both, all, _) = look(&engine, with(&[lora(1.0, true)], &[control(1.0, true)]));
+    assert!(all != scores && both.ran.adapters.loras.len() == 1);
+    let (off, again, computed) = look(&engine, with(&[lora(1.0, false)], &[control(1.0, false)]));
+    assert!(!computed && off.pass == plain.pass && again == without);
+}
+
+#[test]
+fn what_does_not_fit_is_told_and_the_next_run_works() {
+    let engine = ready();
+    let mut wrong = lora(1.0, true);
+    wrong.file = model("tiny-sd15").join("unet/diffusion_pytorch_model.safetensors");
+    engine.send(Request::Run {
+        settings: with(&[wrong], &[]),
+        id: id(ID),
+    });
+    let (work, error) = until(&engine, |event| match event {
+        Event::Failed { work, error } => Some((*work, error.to_string())),
+        _ => None,
+    });
+    assert_eq!(work, Work::Run);
+    assert!(error.contains("is no LoRA"), "{error}");
+    let (capture, _, _) = look(&engine, with(&[lora(1.0, true)], &[]));
+    assert_eq!(capture.ran.adapters.loras.len(), 1);
+}
+
+#[test]
+fn settings_cross_to_another_process_and_old_ones_are_read() -> TestResult {
+    let settings = with(&[lora(0.8, false)], &[control(-1.5, true)]);
+    let text = serde_json::to_string(&settings)?;
+    assert_eq!(serde_json::from_str::<RunSettings>(&text)?, settings);
+    let mut json: serde_json::Value = serde_json::from_str(&text)?;
+    json.as_object_mut().ok_or("an object")?.remove("adapters");
+    assert!(serde_json::from_value::<RunSettings>(json)?.adapters.is_empty());
+    let hostile = text.replace("0.8", "1e300");
+    assert!(serde_json::from_str::<RunSettings>(&hostile).is_err());
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Numbers as other programs make them, where this one differs on purpose.
+
+use serde::{Deserialize, Serialize};
+
+use super::{framing::WorkingSize, spec::ModelSpec};
+use crate::error::{Error, Result};
+
+/// A program whose numbers are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// generic-diffusion-feature: t goes through its 1000-step schedulers, pictures become squares, long prompts are cut
+    /// where the ids fall, DDIM inversion is as published.
+    Gdf,
+}
+
+/// Pieces between spaces above which generic-diffusion-feature treats a prompt as long.
+pub(super) const LONG_PROMPT_PIECES: usize = 70;
+
+/// The model whose scheduler generic-diffusion-feature would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GdfKind {
+    /// PNDM, "leading" spacing with offset 1.
+    Sd1,
+    /// Euler made from PNDM's configuration, "linspace" spacing.
+    Sd2,
+    /// Euler, "leading" spacing with offset 1.
+    Sdxl,
+}
+
+impl GdfKind {
+    /// The timestep that runs when `nominal` is asked for.
+    pub fn runs(self, nominal: u32) -> Result<u32> {
+        const LAST: u32 = 999;
+        if !(1..=LAST).contains(&nominal) {
+            return Err(Error::usage(format!(
+                "--compat gdf: generic-diffusion-feature takes a t from 1 to {LAST}, {nominal} was given"
+            )));
+        }
+        Ok(match self {
+            Self::Sd1 => (nominal + 1).min(LAST),
+            Self::Sd2 => nominal - 1,
+            Self::Sdxl => nominal,
+        })
+    }
+}
+
+impl Compat {
+    /// The timestep that runs in that program when `nominal` is asked for.
+    pub fn t(self, spec: &ModelSpec, nominal: u32) -> Result<u32> {
+        let kind = spec.gdf_kind().ok_or_else(|| {
+            Error::usage(format!(
+                "--compat gdf: generic-diffusion-feature does not run {}, which is no Stable Diffusion",
+                spec.name
+            ))
+        })?;
+        kind.runs(nominal)
+    }
+
+    /// The working size in that program: always a square.
+    pub fn size(self, spec: &ModelSpec, asked: Option<WorkingSize>) -> Result<WorkingSize> {
+        match asked {
+            None => Ok(WorkingSize::Exact {
+                width: spec.native_side,
+                height: spec.native_side,
+            }),
+            Some(WorkingSize::ShortSide(side)) => Err(Error::usage(format!(
+                "--compat gdf: generic-diffusion-feature does not keep the aspect ratio; give --size {side} in place of \
+                 --short-side {side}"
+            ))),
+            Some(exact) => Ok(exact),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_what_the_table_says() -> Result<()> {
+        let rows = [
+            (GdfKind::Sd1, [(1, 2), (50, 51), (261, 262), (998, 999), (999, 999)]),
+            (GdfKind::Sd2, [(1, 0), (50, 49), (261, 260), (500, 499), (999, 998)]),
+            (GdfKind::Sdxl, [(1, 1), (50, 50), (261, 261), (500, 500), (999, 999)]),
+        ];
+        for (kind, pairs) in rows {
+            for (nominal, runs) in pairs {
+                assert_eq!(kind.runs(nominal)?, runs, "{kind:?} {nominal}");
+            }
+            assert!(kind.runs(0).is_err() && kind.runs(1000).is_err());
+        }
+        Ok(())
+    }
+}

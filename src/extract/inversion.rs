@@ -1,0 +1,107 @@
+//! DDIM inversion: a latent that the model itself would denoise to the picture, in place of the picture mixed with noise.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Result,
+    model::schedule::{Mixture, Schedule},
+};
+
+/// Timesteps that one step of an inversion goes.
+const STRIDE: u32 = 10;
+/// The timestep whose latent the clean one is taken for.
+const FIRST: u32 = 1;
+/// Scaling of the latent in generic-diffusion-feature's inversion, whatever the model.
+pub(super) const PUBLISHED_SCALING: f64 = 0.18215;
+
+/// Where the latent that is looked at comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Inversion {
+    /// The picture mixed with random noise.
+    #[default]
+    None,
+    /// The picture carried to t by the model's own predictions; no random noise is used.
+    Ddim,
+}
+
+/// Predicts at a latent and a timestep: the network's output, of the latent's shape.
+pub(super) type Predict<'a> = dyn FnMut(&Tensor, u32) -> Result<Tensor> + 'a;
+
+/// The timesteps at which an inversion to `t` asks the network.
+pub(super) fn timesteps(t: u32) -> Vec<u32> {
+    (FIRST..t).step_by(STRIDE as usize).collect()
+}
+
+/// The latent at `t` from the clean one: steps of ten from t = 1 with the noise predicted at the timestep the latent is
+/// at, the last one shorter.
+pub(super) fn invert(schedule: &Schedule, clean: &Tensor, t: u32, predict: &mut Predict<'_>) -> Result<Tensor> {
+    let mut latent = clean.clone();
+    for from in timesteps(t) {
+        let prediction = predict(&latent, from)?;
+        let to = schedule.at((from + STRIDE).min(t))?;
+        let (clean, epsilon) = schedule.split(&latent, &prediction, from)?;
+        latent = ((clean * to.signal)? + (epsilon * to.noise)?)?;
+    }
+    Ok(latent)
+}
+
+/// The timesteps at which generic-diffusion-feature's inversion to `t` asks the network.
+pub(super) fn published_timesteps(t: u32) -> Vec<u32> {
+    let first = FIRST + STRIDE;
+    let last = first + t.saturating_sub(first).div_ceil(STRIDE) * STRIDE;
+    (first..=last).step_by(STRIDE as usize).collect()
+}
+
+/// The latent as generic-diffusion-feature inverts it: the prediction, taken for the noise, is made at the timestep the
+/// latent is to reach, and the last step goes to the first multiple that is not before `t`.
+pub(super) fn invert_as_published(
+    schedule: &Schedule,
+    clean: &Tensor,
+    t: u32,
+    predict: &mut Predict<'_>,
+) -> Result<Tensor> {
+    let mut latent = clean.clone();
+    for to in published_timesteps(t) {
+        let epsilon = predict(&latent, to)?;
+        let Mixture { signal, noise } = schedule.at(to)?;
+        let from = schedule.at(to.saturating_sub(STRIDE))?;
+        let clean = (latent - (&epsilon * from.noise)?)?;
+        latent = ((clean * (signal / from.signal))? + (epsilon * noise)?)?;
+    }
+    Ok(latent)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn the_last_step_ends_at_t() {
+        assert_eq!(timesteps(1), Vec::<u32>::new());
+        assert_eq!(timesteps(11), [1]);
+        assert_eq!(timesteps(25), [1, 11, 21]);
+        assert_eq!(published_timesteps(5), [11]);
+        assert_eq!(published_timesteps(11), [11]);
+        assert_eq!(published_timesteps(102).last(), Some(&111));
+    }
+
+    /// A network that knows the noise that was mixed in leads along the mixtures of that noise.
+    #[test]
+    fn with_a_perfect_prediction_the_latent_is_the_mixture() -> Result<()> {
+        let schedule = Schedule::stable_diffusion();
+        let picture = Tensor::randn(0f32, 1.0, (1, 4, 3, 5), &Device::Cpu)?;
+        let noise = Tensor::randn(0f32, 1.0, (1, 4, 3, 5), &Device::Cpu)?;
+        let mixed = |t| -> Result<Tensor> {
+            let Mixture { signal, noise: share } = schedule.at(t)?;
+            Ok(((&picture * signal)? + (&noise * share)?)?)
+        };
+        let inverted = invert(&schedule, &mixed(FIRST)?, 437, &mut |_, _| Ok(noise.clone()))?;
+        let error = (inverted - mixed(437)?)?.abs()?.to_dtype(DType::F64)?.max_all()?;
+        assert!(error.to_scalar::<f64>()? < 1e-4);
+        Ok(())
+    }
+}

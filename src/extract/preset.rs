@@ -1,0 +1,316 @@
+//! Settings that papers publish: model, working size, timestep, noises, prompt and activations under one name.
+
+use serde::Serialize;
+
+use super::framing::WorkingSize;
+use crate::error::{Error, Result};
+
+/// The prompt that the correspondence experiments of generic-diffusion-feature use: the categories of SPair-71k.
+const CORRESPONDENCE_PROMPT: &str = "a highly realistic photo that may contain an aeroplane, a bicycle, a bird, a boat, \
+     a bottle, a bus, a car, a cat, a chair, a cow, a dog, a horse, a motorbike, a person, a plant within a pot, a sheep, \
+     a train, or a tv monitor.";
+/// The prompt of DIFT: what stands in braces is to be replaced.
+const CATEGORY_PROMPT: &str = "a photo of a {category}";
+/// Noises that DIFT averages over.
+const DIFT_ENSEMBLE: usize = 8;
+
+/// Published settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Preset {
+    /// What the user types.
+    pub key: &'static str,
+    /// What it is, in a few words.
+    pub title: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    /// Key of the model in the zoo.
+    pub model: &'static str,
+    /// Side of the square working picture, in pixels.
+    pub side: usize,
+    /// The timestep that the publication names.
+    pub nominal_t: u32,
+    /// The timestep that runs in its program when that one is asked for.
+    pub t: u32,
+    /// Noises whose features are averaged.
+    pub ensemble: usize,
+    /// The prompt; words in braces are to be replaced.
+    pub prompt: &'static str,
+    /// The activations, in execution order.
+    pub ids: &'static [&'static str],
+}
+
+/// Every preset.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        key: "sd15-practical",
+        title: "SD1.5, recommended for practice",
+        source: NOT_ALL,
+        model: "sd15",
+        side: 512,
+        nominal_t: 50,
+        t: 51,
+        ensemble: 1,
+        prompt: CORRESPONDENCE_PROMPT,
+        ids: &[
+            "up-level1-repeat1-vit-block0-cross-q",
+            "up-level1-repeat2-res-out",
+            "up-level2-repeat1-vit-block0-cross-q",
+            "up-level3-repeat0-vit-block0-self-k",
+        ],
+    },
+    Preset {
+        key: "sd15-legacy",
+        title: "SD1.5, as works before it chose",
+        source: NOT_ALL,
+        model: "sd15",
+        side: 512,
+        nominal_t: 50,
+        t: 51,
+        ensemble: 1,
+        prompt: CORRESPONDENCE_PROMPT,
+        ids: &[
+            "up-level0-upsampler-out",
+            "up-level1-upsampler-out",
+            "up-level2-upsampler-out",
+            "up-level3-repeat2-vit-out",
+        ],
+    },
+    Preset {
+        key: "sdxl-practical",
+        title: "SDXL, recommended for practice",
+        source: NOT_ALL,
+        model: "sdxl",
+        side: 1024,
+        nominal_t: 50,
+        t: 50,
+        ensemble: 1,
+        prompt: CORRESPONDENCE_PROMPT,
+        ids: &[
+            "up-level0-repeat0-vit-block5-out",
+            "up-level0-repeat0-vit-block7-out",
+            "up-level1-repeat0-vit-block0-cross-q",
+            "up-level1-repeat0-vit-block0-out",
+        ],
+    },
+    Preset {
+        key: "sdxl-legacy",
+        title: "SDXL, as works before it chose",
+        source: NOT_ALL,
+        model: "sdxl",
+        side: 1024,
+        nominal_t: 50,
+        t: 50,
+        ensemble: 1,
+        prompt: CORRESPONDENCE_PROMPT,
+        ids: &[
+            "up-level0-upsampler-out",
+            "up-level1-upsampler-out",
+            "up-level2-repeat2-res-out",
+        ],
+    },
+    Preset {
+        key: "pgv2",
+        title: "Playground v2",
+        source: NOT_ALL,
+        model: "pgv2",
+        side: 1024,
+        nominal_t: 50,
+        t: 50,
+        ensemble: 1,
+        prompt: CORRESPONDENCE_PROMPT,
+        ids: &["up-level0-repeat0-vit-block3-out"],
+    },
+    Preset {
+        key: "dift",
+        title: "DIFT on SD2.1",
+        source: DIFT,
+        model: "sd21",
+        side: 768,
+        nominal_t: 261,
+        t: 261,
+        ensemble: DIFT_ENSEMBLE,
+        prompt: CATEGORY_PROMPT,
+        ids: &["up-level1-upsampler-out"],
+    },
+    Preset {
+        key: "dift-adm",
+        title: "DIFT on ADM",
+        source: DIFT,
+        model: "adm256",
+        side: 512,
+        nominal_t: 101,
+        t: 101,
+        ensemble: DIFT_ENSEMBLE,
+        prompt: "",
+        ids: &["b24"],
+    },
+    Preset {
+        key: "cleandift",
+        title: "CleanDIFT on SD2.1: no noise is added",
+        source: "CleanDIFT: Diffusion Features without Noise",
+        model: "cleandift-sd21",
+        side: 768,
+        nominal_t: 261,
+        t: 261,
+        ensemble: 1,
+        prompt: CATEGORY_PROMPT,
+        ids: &["up-level1-upsampler-out"],
+    },
+    Preset {
+        key: "hyperfeatures",
+        title: "The twelve maps that Diffusion Hyperfeatures mixes",
+        source: "Diffusion Hyperfeatures: Searching Through Time and Space for Semantic Correspondence",
+        model: "sd15",
+        side: 512,
+        nominal_t: 50,
+        t: 51,
+        ensemble: 1,
+        prompt: "",
+        ids: &[
+            "up-level0-repeat0-res-increment",
+            "up-level0-repeat1-res-increment",
+            "up-level0-repeat2-res-increment",
+            "up-level1-repeat0-res-increment",
+            "up-level1-repeat1-res-increment",
+            "up-level1-repeat2-res-increment",
+            "up-level2-repeat0-res-increment",
+            "up-level2-repeat1-res-increment",
+            "up-level2-repeat2-res-increment",
+            "up-level3-repeat0-res-increment",
+            "up-level3-repeat1-res-increment",
+            "up-level3-repeat2-res-increment",
+        ],
+    },
+    Preset {
+        key: "tour",
+        title: "A tour through SDXL: the figure of the paper",
+        source: NOT_ALL,
+        model: "sdxl",
+        side: 1024,
+        nominal_t: 50,
+        t: 50,
+        ensemble: 1,
+        prompt: CORRESPONDENCE_PROMPT,
+        ids: &[
+            "down-level0-downsampler-out",
+            "down-level1-downsampler-out",
+            "down-level2-repeat1-vit-out",
+            "mid-vit-out",
+            "up-level0-repeat1-vit-block0-self-k",
+            "up-level0-repeat1-vit-block0-out",
+            "up-level0-repeat1-vit-block2-self-k",
+            "up-level0-repeat1-vit-block2-out",
+            "up-level0-repeat1-vit-block4-self-k",
+            "up-level0-repeat1-vit-block4-out",
+            "up-level0-repeat1-vit-block6-self-k",
+            "up-level0-repeat1-vit-block6-out",
+            "up-level0-repeat1-vit-block8-self-k",
+            "up-level0-repeat1-vit-block8-out",
+            "up-level0-upsampler-out",
+            "up-level1-upsampler-out",
+            "up-level2-repeat2-res-out",
+        ],
+    },
+];
+
+const NOT_ALL: &str = "Not All Diffusion Model Activations Have Been Evaluated as Discriminative Features";
+const DIFT: &str = "Emergent Correspondence from Image Diffusion (DIFT)";
+
+impl Preset {
+    /// The preset of a name.
+    pub fn find(key: &str) -> Result<&'static Self> {
+        PRESETS.iter().find(|preset| preset.key == key).ok_or_else(|| {
+            let keys: Vec<&str> = PRESETS.iter().map(|preset| preset.key).collect();
+            let nearest = keys.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
+            Error::usage(format!(
+                "there is no preset \"{key}\": there are {}; did you mean \"{}\"?",
+                keys.join(", "),
+                nearest.unwrap_or(&"sd15-practical")
+            ))
+        })
+    }
+
+    /// The working size: a square, as in the papers.
+    pub fn size(&self) -> WorkingSize {
+        WorkingSize::Exact {
+            width: self.side,
+            height: self.side,
+        }
+    }
+
+    /// The activations as `--activations` takes them.
+    pub fn activations(&self) -> String {
+        self.ids.join(",")
+    }
+
+    /// What of the prompt is still to be replaced, with its braces.
+    pub fn open_words(prompt: &str) -> Option<&str> {
+        let start = prompt.find('{')?;
+        let rest = prompt.get(start..)?;
+        rest.get(..=rest.find('}')?)
+    }
+
+    /// What it sets, on a line.
+    pub fn in_words(&self) -> String {
+        let several = match self.ensemble {
+            1 => String::new(),
+            count => format!(", mean of {count} noises"),
+        };
+        format!(
+            "{} at {} px, {}{several}: {}",
+            self.model,
+            self.side,
+            self.t_text(),
+            self.ids.join(", ")
+        )
+    }
+
+    /// How t is told: the one that runs, and the paper's where it is another.
+    pub fn t_text(&self) -> String {
+        if self.t == self.nominal_t {
+            format!("t {}", self.t)
+        } else {
+            format!("t {} (the paper's {})", self.t, self.nominal_t)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{extract::spec::ModelSpec, weights::zoo_entry};
+
+    #[test]
+    fn every_preset_names_activations_of_its_model_in_execution_order() -> Result<()> {
+        for preset in PRESETS {
+            assert!(zoo_entry(preset.model).is_some(), "{}", preset.model);
+            let spec = ModelSpec::find(preset.model)?;
+            let list = spec.plain_catalogue(crate::extract::image::Size::new(preset.side, preset.side));
+            let mut last = None;
+            for id in preset.ids {
+                let place = list.entries().iter().position(|entry| entry.id.to_string() == *id);
+                assert!(place.is_some(), "{} has no {id}", preset.model);
+                assert!(place > last, "{}: {id} is not in execution order", preset.key);
+                last = place;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn keys_are_unique_and_a_misspelt_one_is_guessed() {
+        let mut keys: Vec<&str> = PRESETS.iter().map(|preset| preset.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), PRESETS.len());
+        let message = Preset::find("sd15-practicle").map_err(|error| error.to_string());
+        assert!(message.is_err_and(|message| message.contains("did you mean \"sd15-practical\"")));
+    }
+
+    #[test]
+    fn words_in_braces_are_to_be_replaced() {
+        assert_eq!(Preset::open_words(CATEGORY_PROMPT), Some("{category}"));
+        assert_eq!(Preset::open_words("a photo of a cat"), None);
+        assert_eq!(Preset::open_words("}{"), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! Configuration of a ControlNet, as in its `config.json`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Error, Result},
+    model::{
+        config::{ConfigReader, MAX_WIDTH},
+        unet::UnetConfig,
+    },
+};
+
+const NAME: &str = "the ControlNet's config.json";
+const CLASS: &str = "ControlNetModel";
+/// Widths of the small network that looks at the control image, where the configuration has none.
+const DEFAULT_EMBEDDING_CHANNELS: [usize; 4] = [16, 32, 96, 256];
+/// Widths that bring the control image to the latent's 1/8 of its size: every step but the first halves it.
+const EMBEDDING_STEPS: usize = 4;
+
+/// In which order a ControlNet takes the colours of its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// A ControlNet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ControlNetConfig {
+    /// The half of the U-Net it is a copy of, as the U-Net's own configuration; its up levels mean nothing.
+    pub unet: UnetConfig,
+    /// Channels of the control image.
+    pub conditioning_channels: usize,
+    /// In which order it takes them.
+    pub channel_order: ChannelOrder,
+    /// Widths of the network that looks at the control image.
+    pub embedding_channels: Vec<usize>,
+}
+
+impl ControlNetConfig {
+    /// Reads and checks a configuration; keys that are missing have diffusers' defaults.
+    pub fn from_json(json: &Value) -> Result<Self> {
+        let config = ConfigReader::new(json, NAME)?;
+        config.only("_class_name", &json!(CLASS))?;
+        config.only("global_pool_conditions", &json!(false))?;
+        let embedding_channels = config.counts(
+            "conditioning_embedding_out_channels",
+            &DEFAULT_EMBEDDING_CHANNELS,
+            0,
+            1,
+            MAX_WIDTH,
+        )?;
+        if embedding_channels.len() != EMBEDDING_STEPS {
+            return Err(config.refuse(
+                "conditioning_embedding_out_channels",
+                &format!("{EMBEDDING_STEPS} widths, which bring the image to 1/8 of its size"),
+            ));
+        }
+        let order = config.choice("controlnet_conditioning_channel_order", "rgb", &["rgb", "bgr"])?;
+        Ok(Self {
+            unet: UnetConfig::from_json(&as_unet(json)).map_err(|error| error.context(NAME))?,
+            conditioning_channels: config.count("conditioning_channels", Some(3), 3, 3)?,
+            channel_order: if order == "bgr" {
+                ChannelOrder::Bgr
+            } else {
+                ChannelOrder::Rgb
+            },
+            embedding_channels,
+        })
+    }
+
+    /// Refuses a net that is no copy of half of this U-Net: its residuals would not fit.
+    pub fn check_fits(&self, unet: &UnetConfig) -> Result<()> {
+        let half = |config: &UnetConfig| {
+            let levels = config
+                .down
+                .iter()
+                .map(|level| (level.channels, level.transformer_layers));
+            (
+                config.latent_channels(),
+                config.layers_per_block,
+                config.cross_attention_dim,
+                levels.collect::<Vec<_>>(),
+            )
+        };
+        if half(&self.unet) == half(unet) && self.unet.added == unet.added {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the ControlNet is of another family than the model: it has {}, the model has {}",
+            widths(&self.unet),
+            widths(unet)
+        )))
+    }
+}
+
+fn widths(config: &UnetConfig) -> String {
+    let channels: Vec<usize> = config.down.iter().map(|level| level.channels).collect();
+    let layers: Vec<usize> = config.down.iter().map(|level| level.transformer_layers).collect();
+    let pooled = match config.added {
+        Some(added) => format!(", a pooled text of width {}", added.pooled),
+        None => String::new(),
+    };
+    format!(
+        "levels of {channels:?} channels with {} resnets and {layers:?} transformer blocks each, text of width {}{pooled}",
+        config.layers_per_block, config.cross_attention_dim
+    )
+}
+
+/// The configuration of the U-Net whose half this is: the shared keys are the same, the up levels mirror the down levels.
+fn as_unet(json: &Value) -> Value {
+    let mut unet = json.clone();
+    let Some(keys) = unet.as_object_mut() else { return unet };
+    keys.insert("_class_name".into(), json!("UNet2DConditionModel"));
+    if let Some(down) = json.get("down_block_types").and_then(Value::as_array) {
+        let up = down.iter().rev().map(|kind| match kind.as_str() {
+            Some(kind) => json!(kind.replace("Down", "Up")),
+            None => kind.clone(),
+        });
+        keys.insert("up_block_types".into(), up.collect());
+    }
+    let latent = json.get("in_channels").cloned().unwrap_or(Value::Null);
+    keys.insert("out_channels".into(), latent);
+    unet
+}

@@ -1,0 +1,129 @@
+//! The first half of a U-Net, which a ControlNet has too: timestep, first convolution, down levels, middle.
+
+use candle_core::{Device, Tensor};
+use candle_nn::{Module, VarBuilder};
+
+use super::{
+    blocks::{Builder, Stage, TappedResnet},
+    conditions::AddedConditions,
+    time::TimeEmbedding,
+    transformer::Transformer,
+};
+use crate::{
+    activation::{Halt, Id, Leaf, Place, Probe, Tap},
+    error::Result,
+    model::{
+        layers::{Adaptable, Conv2d, LowRank},
+        resnet::conv3x3,
+    },
+};
+
+/// Timestep embedding, `conv_in`, `down_blocks`, `mid_block`.
+#[derive(Debug)]
+pub struct DownPath {
+    time: TimeEmbedding,
+    conv_in: Conv2d,
+    after_conv_in: Tap,
+    down: Vec<Stage>,
+    mid_in: TappedResnet,
+    mid_attention: Transformer,
+    mid_out: TappedResnet,
+    skip_widths: Vec<usize>,
+}
+
+/// What the first half hands over.
+#[derive(Debug)]
+pub struct Contracted {
+    /// Outputs of `conv_in`, of every layer and of every downsampler, in the order in which they were made.
+    pub skips: Vec<Tensor>,
+    /// The output of the middle, on the deepest grid.
+    pub mid: Tensor,
+}
+
+impl DownPath {
+    /// From the tensors of a whole network.
+    pub fn new(builder: &Builder<'_>, vb: &VarBuilder<'_>) -> Result<Self> {
+        let Builder { config, list } = builder;
+        let first = config.down[0].channels;
+        let mut skip_widths = vec![first];
+        let mut width = first;
+        let mut down = Vec::with_capacity(config.down.len());
+        for (index, level) in (0u16..).zip(&config.down) {
+            let stage = builder.down_stage(index, width, &vb.pp(format!("down_blocks.{index}")))?;
+            width = level.channels;
+            skip_widths.extend(std::iter::repeat_n(
+                width,
+                stage.layers.len() + usize::from(stage.sampler.is_some()),
+            ));
+            down.push(stage);
+        }
+        let mid = |repeat, name: &str| builder.resnet(Place::Mid { repeat: Some(repeat) }, [width, width], vb.pp(name));
+        let place = Place::Mid { repeat: None };
+        Ok(Self {
+            time: TimeEmbedding::new(config, vb)?,
+            conv_in: conv3x3(config.in_channels, first, vb.pp("conv_in"))?,
+            after_conv_in: list.expect(Id::new(Place::Network, Leaf::AfterConvIn))?,
+            down,
+            mid_in: mid(0, "mid_block.resnets.0")?,
+            mid_attention: Transformer::new(config, &config.mid, place, list, vb.pp("mid_block.attentions.0"))?,
+            mid_out: mid(1, "mid_block.resnets.1")?,
+            skip_widths,
+        })
+    }
+
+    /// Channels of every skip, in the order of [`Contracted::skips`].
+    pub fn skip_widths(&self) -> &[usize] {
+        &self.skip_widths
+    }
+
+    /// What every resnet is told of the timestep, (B, 4·C0).
+    pub fn time(&self, t: &[f32], added: Option<&AddedConditions>, device: &Device) -> Result<Tensor> {
+        self.time.forward(t, added, device)
+    }
+
+    /// `x` (B, in, h, w), `text` (B, T, D); `hint` (B, C0, h, w) is added to the output of the first convolution.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        hint: Option<&Tensor>,
+        time: &Tensor,
+        text: &Tensor,
+        probe: &mut Probe<'_>,
+    ) -> Result<Contracted, Halt> {
+        let mut h = self.conv_in.forward(x)?;
+        probe.visit(self.after_conv_in, &h)?;
+        if let Some(hint) = hint {
+            h = (h + hint)?;
+        }
+        let mut skips = vec![h.clone()];
+        for stage in &self.down {
+            for (resnet, attention) in &stage.layers {
+                h = resnet.forward(&h, time, probe)?;
+                if let Some(attention) = attention {
+                    h = attention.forward(&h, text, probe)?;
+                }
+                skips.push(h.clone());
+            }
+            if let Some((conv, tap)) = &stage.sampler {
+                h = conv.forward(&h)?;
+                probe.visit(*tap, &h)?;
+                skips.push(h.clone());
+            }
+        }
+        h = self.mid_in.forward(&h, time, probe)?;
+        h = self.mid_attention.forward(&h, text, probe)?;
+        let mid = self.mid_out.forward(&h, time, probe)?;
+        Ok(Contracted { skips, mid })
+    }
+}
+
+impl Adaptable for DownPath {
+    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+        self.time.each_layer(visit);
+        self.conv_in.each_layer(visit);
+        self.down.each_layer(visit);
+        self.mid_in.each_layer(visit);
+        self.mid_attention.each_layer(visit);
+        self.mid_out.each_layer(visit);
+    }
+}

@@ -1,0 +1,414 @@
+//! LoRAs: what they compute, which names they may have, and what is refused.
+
+use super::{common::*, *};
+use featscope::{
+    Error,
+    activation::watch_nothing,
+    extract::{
+        adapters::{Adapters, LoraUse, Scale},
+        model::{DeviceChoice, Model, Place as DevicePlace, Precision},
+        spec::ModelSpec,
+    },
+    model::lora::{Fit, LoraFile, Part, layers_of, set_branches},
+};
+use program::{Place, run};
+
+const RANK: usize = 3;
+
+/// The two factors for a layer's weight, as kohya's scripts shape them, and alpha where there is one.
+struct Factors {
+    layer: &'static str,
+    alpha: Option<f64>,
+    /// Whether a convolution's factors are written without their kernel.
+    flat: bool,
+    seed: u64,
+}
+
+impl Factors {
+    fn shapes(&self, weights: &Tensors) -> (Vec<usize>, Vec<usize>) {
+        let weight = weights[&format!("{}.weight", self.layer)].dims();
+        let (kernel, point) = match self.flat {
+            true => (&[][..], &[][..]),
+            false => (&weight[2..], &[1, 1][..weight.len() - 2]),
+        };
+        (
+            [&[RANK, weight[1]], kernel].concat(),
+            [&[weight[0], RANK], point].concat(),
+        )
+    }
+
+    fn down(&self, weights: &Tensors) -> Tensor {
+        random(&self.shapes(weights).0, self.seed)
+    }
+
+    fn up(&self, weights: &Tensors) -> Tensor {
+        random(&self.shapes(weights).1, self.seed + 100)
+    }
+
+    fn kohya(&self, weights: &Tensors) -> Tensors {
+        self.named(&format!("lora_unet_{}", self.layer.replace('.', "_")), weights)
+    }
+
+    fn named(&self, stem: &str, weights: &Tensors) -> Tensors {
+        let mut file = Tensors::from([
+            (format!("{stem}.lora_down.weight"), self.down(weights)),
+            (format!("{stem}.lora_up.weight"), self.up(weights)),
+        ]);
+        if let Some(alpha) = self.alpha {
+            let alpha = Tensor::new(alpha as f32, &Device::Cpu).expect("a number");
+            file.insert(format!("{stem}.alpha"), alpha);
+        }
+        file
+    }
+
+    /// W + scale·(alpha/rank)·up·down, the product taken over channels.
+    fn merge(&self, weights: &mut Tensors, scale: f64) {
+        let (down, up) = (self.down(weights), self.up(weights));
+        let weight = weights.get_mut(&format!("{}.weight", self.layer)).expect("a weight");
+        let rows = |x: &Tensor| x.flatten_from(1).expect("a matrix");
+        let product = rows(&up).matmul(&rows(&down)).and_then(|x| x.reshape(weight.shape()));
+        let factor = scale * self.alpha.map_or(1.0, |alpha| alpha / RANK as f64);
+        *weight = product
+            .and_then(|product| &*weight + (product * factor)?)
+            .expect("a sum of weights");
+    }
+}
+
+/// Linear layers, 1x1, 3x3 and strided convolutions, with and without alpha.
+const LAYERS: [(&str, Option<f64>, bool); 9] = [
+    (
+        "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+        Some(1.5),
+        false,
+    ),
+    (
+        "down_blocks.1.attentions.1.transformer_blocks.0.attn2.to_out.0",
+        None,
+        false,
+    ),
+    (
+        "mid_block.attentions.0.transformer_blocks.0.ff.net.0.proj",
+        Some(6.0),
+        false,
+    ),
+    ("up_blocks.2.attentions.0.proj_in", Some(3.0), false),
+    ("up_blocks.2.attentions.1.proj_out", None, true),
+    ("down_blocks.0.resnets.1.conv1", Some(2.0), false),
+    ("down_blocks.1.downsamplers.0.conv", None, false),
+    ("up_blocks.1.resnets.0.time_emb_proj", Some(0.5), false),
+    ("conv_in", None, false),
+];
+
+fn factors(seed: u64) -> Vec<Factors> {
+    let of_layer = |(index, (layer, alpha, flat)): (usize, &(&'static str, Option<f64>, bool))| Factors {
+        layer,
+        alpha: *alpha,
+        flat: *flat,
+        seed: seed + index as u64,
+    };
+    LAYERS.iter().enumerate().map(of_layer).collect()
+}
+
+fn put(unet: &mut Unet, loras: &[(&LoraFile, f64)]) -> featscope::Result<()> {
+    let layers_per_block = unet.config().layers_per_block;
+    set_branches(loras, Part::Unet, layers_per_block, unet, &(DType::F32, Device::Cpu))
+}
+
+fn written(place: &Place, name: &str, tensors: &Tensors) -> LoraFile {
+    LoraFile::open(&save(tensors, &place.path(name))).expect("a LoRA")
+}
+
+#[test]
+fn branches_are_what_merged_weights_would_be() -> TestResult {
+    let place = Place::new();
+    let weights = unet_tensors("tiny-sd15");
+    let mut merged = weights.clone();
+    let mut files = Vec::new();
+    let scales = [0.3, -0.2];
+    for (number, scale) in scales.iter().enumerate() {
+        let factors = factors(1000 * (number as u64 + 1));
+        let tensors = factors.iter().flat_map(|layer| layer.kohya(&weights)).collect();
+        files.push(written(&place, &format!("{number}.safetensors"), &tensors));
+        factors.iter().for_each(|layer| layer.merge(&mut merged, *scale));
+    }
+    let mut adapted = unet("tiny-sd15", &weights);
+    let given = Given::of(adapted.config());
+    let plain = pass(&adapted, &given);
+    let layers = [(Part::Unet, layers_of(&mut adapted))];
+    for file in &files {
+        let wanted = Fit {
+            layers: LAYERS.len(),
+            unused: Vec::new(),
+        };
+        assert_eq!(file.fit(&layers, 2)?, wanted);
+    }
+    put(&mut adapted, &[(&files[0], scales[0]), (&files[1], scales[1])])?;
+    let found = pass(&adapted, &given);
+    let reference = pass(&unet("tiny-sd15", &merged), &given);
+    let compared = compare_all(&reference, "", &found)?;
+    assert!(compared > 100, "{compared} activations");
+    assert!(
+        compare("unet-out", &plain["unet-out"], &found["unet-out"]).is_err(),
+        "a LoRA that changes nothing shows nothing"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_lora_taken_off_leaves_no_trace() -> TestResult {
+    let place = Place::new();
+    let weights = unet_tensors("tiny-sd15");
+    let tensors = factors(7).iter().flat_map(|layer| layer.kohya(&weights)).collect();
+    let file = written(&place, "lora.safetensors", &tensors);
+    let mut network = unet("tiny-sd15", &weights);
+    let given = Given::of(network.config());
+    let plain = pass(&network, &given);
+    put(&mut network, &[(&file, 0.8)])?;
+    let once = pass(&network, &given);
+    assert_ne!(bits(&plain), bits(&once));
+    for none in [&[(&file, 0.0)][..], &[]] {
+        put(&mut network, none)?;
+        assert_eq!(bits(&plain), bits(&pass(&network, &given)));
+        put(&mut network, &[(&file, 0.8)])?;
+        assert_eq!(bits(&once), bits(&pass(&network, &given)));
+    }
+    Ok(())
+}
+
+#[test]
+fn sdxl_layers_by_their_original_names() -> TestResult {
+    let place = Place::new();
+    let weights = unet_tensors("tiny-sdxl");
+    // Of a network with two resnets per level, by hand.
+    let names = [
+        (
+            "input_blocks_4_1_transformer_blocks_0_attn1_to_q",
+            "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+        ),
+        (
+            "input_blocks_8_1_transformer_blocks_2_ff_net_2",
+            "down_blocks.2.attentions.1.transformer_blocks.2.ff.net.2",
+        ),
+        ("input_blocks_3_0_op", "down_blocks.0.downsamplers.0.conv"),
+        ("middle_block_1_proj_in", "mid_block.attentions.0.proj_in"),
+        ("middle_block_2_out_layers_3", "mid_block.resnets.1.conv2"),
+        ("output_blocks_2_2_conv", "up_blocks.0.upsamplers.0.conv"),
+        (
+            "output_blocks_3_0_skip_connection",
+            "up_blocks.1.resnets.0.conv_shortcut",
+        ),
+        (
+            "output_blocks_5_1_transformer_blocks_1_attn2_to_k",
+            "up_blocks.1.attentions.2.transformer_blocks.1.attn2.to_k",
+        ),
+        ("label_emb_0_0", "add_embedding.linear_1"),
+        ("time_embed_2", "time_embedding.linear_2"),
+        ("out_2", "conv_out"),
+    ];
+    let factors = |index: usize, layer| Factors {
+        layer,
+        alpha: Some(2.0),
+        flat: false,
+        seed: 50 + index as u64,
+    };
+    let mut original = Tensors::new();
+    let mut merged = weights.clone();
+    for (index, (name, layer)) in names.into_iter().enumerate() {
+        original.extend(factors(index, layer).named(&format!("lora_unet_{name}"), &weights));
+        factors(index, layer).merge(&mut merged, 0.2);
+    }
+    let mut network = unet("tiny-sdxl", &weights);
+    let file = written(&place, "original.safetensors", &original);
+    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], 2)?;
+    assert_eq!((fit.layers, fit.unused.len()), (names.len(), 0), "{fit:?}");
+    put(&mut network, &[(&file, 0.2)])?;
+    let given = Given::of(network.config());
+    let reference = pass(&unet("tiny-sdxl", &merged), &given);
+    assert!(compare_all(&reference, "", &pass(&network, &given))? > 50);
+    Ok(())
+}
+
+/// A model on the processor, with nothing on it.
+fn loaded(name: &str) -> featscope::Result<Model> {
+    let spec = ModelSpec::find(&model(name).display().to_string())?;
+    Model::load(
+        &spec,
+        DevicePlace::open(DeviceChoice::Cpu, Precision::F32)?,
+        &mut watch_nothing,
+    )
+}
+
+fn kohya(scale: f64, on: bool) -> Adapters {
+    let scale = Scale::try_from(scale).expect("a scale");
+    let file = model("tiny-sd15-lora").join("lora_kohya.safetensors");
+    Adapters {
+        loras: vec![LoraUse { file, scale, on }],
+        ..Adapters::default()
+    }
+}
+
+#[test]
+fn known_prompts_are_those_of_the_same_loras() -> TestResult {
+    let mut model = loaded("tiny-sd15")?;
+    let mut states = |adapters: &Adapters| -> Result<Vec<f64>, Error> {
+        model.adapt(adapters)?;
+        let states = model.encode_prompt("a cat", None, &mut watch_nothing)?;
+        Ok(numbers(&states.expect("the model reads prompts").states))
+    };
+    let plain = states(&Adapters::default())?;
+    let full = states(&kohya(1.0, true))?;
+    let half = states(&kohya(0.5, true))?;
+    assert!(plain != full && plain != half && full != half);
+    assert_eq!(states(&kohya(1.0, false))?, plain, "switched off");
+    assert_eq!(states(&kohya(0.0, true))?, plain, "at 0");
+    assert_eq!(states(&kohya(1.0, true))?, full, "on again");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_put_on_leaves_what_was_there() -> TestResult {
+    let mut model = loaded("tiny-sd15")?;
+    model.adapt(&kohya(0.5, true))?;
+    let before = model.applied();
+    assert_eq!(before.loras[0].unused, None);
+    assert!(before.loras[0].layers > 100);
+    let mut wrong = kohya(1.0, true);
+    wrong.loras[0].file = common::model("tiny-sd15").join("unet/diffusion_pytorch_model.safetensors");
+    let error = model.adapt(&wrong).expect_err("a U-Net is no LoRA").to_string();
+    assert!(error.contains("is no LoRA"), "{error}");
+    assert_eq!(model.applied(), before);
+    Ok(())
+}
+
+#[test]
+fn files_that_are_no_lora_of_the_model_are_refused() -> TestResult {
+    let place = Place::new();
+    let weights = unet_tensors("tiny-sd15");
+    let layer = Factors {
+        layer: LAYERS[0].0,
+        alpha: Some(1.0),
+        flat: false,
+        seed: 1,
+    };
+    let good = layer.kohya(&weights);
+    let stem = format!("lora_unet_{}", layer.layer.replace('.', "_"));
+    let with = |name: String, tensor: Tensor| {
+        let mut tensors = good.clone();
+        tensors.insert(name, tensor);
+        tensors
+    };
+    let without = |ending: &str| {
+        let mut tensors = good.clone();
+        tensors.remove(&format!("{stem}{ending}")).expect("it was there");
+        tensors
+    };
+    let number = |x: f32| Tensor::new(x, &Device::Cpu).expect("a number");
+    let cases: Vec<(Tensors, &str)> = vec![
+        (with(format!("{stem}.dora_scale"), number(1.0)), "DoRA"),
+        (with("lora_unet_x.hada_w1_a".into(), number(1.0)), "LoHa"),
+        (with("lora_unet_x.lokr_w1".into(), number(1.0)), "LoKr"),
+        (without(".lora_up.weight"), "alone"),
+        (without(".lora_down.weight"), "alone"),
+        (
+            with(format!("{stem}.lora_down.weight"), random(&[RANK, 7], 1)),
+            "another model",
+        ),
+        (
+            with(format!("{stem}.lora_up.weight"), random(&[16, RANK + 1], 1)),
+            "another model",
+        ),
+        (
+            with(format!("{stem}.lora_down.weight"), random(&[RANK * 16], 1)),
+            "another model",
+        ),
+        (with(format!("{stem}.alpha"), random(&[2], 1)), "not one number"),
+        (with(format!("{stem}.alpha"), number(f32::NAN)), "NaN or infinite"),
+        (with(format!("{stem}.alpha"), number(1e30)), "more than any LoRA has"),
+        (
+            with(format!("{stem}.lora_up.weight"), (random(&[16, RANK], 1) / 0.0)?),
+            "NaN or infinite",
+        ),
+        (
+            layer.named("lora_unet_nothing_of_this_model", &weights),
+            "fits no layer",
+        ),
+        (layer.named("lora_te2_nothing", &weights), "fits no layer"),
+        (Tensors::from([("weight".to_owned(), number(1.0))]), "is no LoRA"),
+        (
+            with(format!("unet.{}.lora_A.weight", layer.layer), layer.down(&weights)),
+            "two tensors for the same part",
+        ),
+    ];
+    let mut network = unet("tiny-sd15", &weights);
+    let layers = [(Part::Unet, layers_of(&mut network))];
+    for (index, (tensors, word)) in cases.iter().enumerate() {
+        let path = save(tensors, &place.path(&format!("{index}.safetensors")));
+        let ended = LoraFile::open(&path).and_then(|file| {
+            file.fit(&layers, 2)?;
+            put(&mut network, &[(&file, 1.0)])
+        });
+        let message = ended.expect_err(word).to_string();
+        assert!(message.contains(word), "\"{word}\" is not said in: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn files_cut_anywhere_are_refused() -> TestResult {
+    let place = Place::new();
+    let whole = std::fs::read(model("tiny-sd15-lora").join("lora_peft.safetensors"))?;
+    for length in (0..64).chain((64..whole.len()).step_by(9973)) {
+        let path = place.write("cut.safetensors", &whole[..length]);
+        assert!(LoraFile::open(Path::new(&path)).is_err(), "{length} bytes");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_used_is_said_and_what_acted_is_recorded() -> TestResult {
+    let place = Place::new();
+    let file = model("tiny-sd15-lora").join("lora_kohya.safetensors");
+    let mut tensors = load(&file);
+    for name in [
+        "lora_te2_x.lora_up.weight",
+        "lora_te2_x.lora_down.weight",
+        "what_is_this",
+    ] {
+        tensors.insert(name.to_owned(), random(&[4, 4], 1));
+    }
+    let odd = save(&tensors, &place.path("odd.safetensors"));
+    let out = place.text("out.safetensors");
+    let image = case_file("sd15-lora-kohya", "image0.png").display().to_string();
+    let base = model("tiny-sd15").display().to_string();
+    let arguments = |lora: &str| {
+        let all = [
+            "extract",
+            "--model",
+            &base,
+            "--image",
+            &image,
+            "--t",
+            "51",
+            "--size",
+            "64",
+            "--activations",
+            "unet-out",
+            "--out",
+            &out,
+            "--lora",
+            lora,
+        ];
+        run(all)
+    };
+    let ran = arguments(&format!("{}:0.25", odd.display())).good();
+    for word in ["3 of its tensors", "lora_te2_x", "odd.safetensors"] {
+        assert!(ran.stderr.contains(word), "\"{word}\" is not said in: {}", ran.stderr);
+    }
+    let record = featscope::extract::saved::SavedActivations::open(Path::new(&out))?;
+    assert!(record.names().contains(&"unet-out".to_owned()));
+    let text = String::from_utf8_lossy(&std::fs::read(&out)?).into_owned();
+    assert!(text.contains(r#"scale\":0.25"#), "the scale is recorded");
+    arguments("nothing-here.safetensors").refused(1, &["nothing-here.safetensors"]);
+    arguments(&format!("{}:1e9", odd.display())).refused(2, &["a scale is a number"]);
+    Ok(())
+}
