@@ -135,6 +135,7 @@ actions! {
         PinDown "Pin one cell down" [plain(Key::ArrowDown)] "Move the selected pin by a cell; without one, look at the next layer.";
     }
     Model {
+        Models "Models…" [command_shift(Key::M)] "Which models are on this machine; load them or download others.";
         Run "Run" [plain(Key::Enter)] "Run the model with what is set, however long it takes.";
         Cancel "Cancel" [shift(Key::Escape)] "End the run or loading under way.";
         NextLayer "Next layer" [plain(Key::Period), plain(Key::J)] "Look at the next listed layer.";

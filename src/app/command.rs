@@ -8,6 +8,7 @@ use egui_tiles::TileId;
 use super::{
     action::Action,
     document::{Display, Mask, Pane, Pin, View},
+    shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
 };
 use crate::{
@@ -78,6 +79,8 @@ pub enum Command {
     PathBox(PathBox),
     /// Use a path for what it was asked for.
     UsePath(PathPurpose, PathBuf),
+    /// Look for models, or download them.
+    Shop(ShopCommand),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
     /// Take a message away.

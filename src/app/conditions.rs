@@ -2,7 +2,7 @@
 
 use egui::{DragValue, RichText, TextEdit, Ui};
 
-use super::{Command, PathPurpose, State, menus::short};
+use super::{Action, Command, PathPurpose, State, menus::short};
 use crate::{
     engine::RunSettings,
     extract::{
@@ -11,6 +11,7 @@ use crate::{
         tokens::{PromptToken, TokenRole},
     },
     model::text::MAX_PROMPT_TOKENS,
+    weights::Shelf,
 };
 
 /// The scales that dragging reaches; others can be written into a workspace.
@@ -33,7 +34,7 @@ pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, com
         capture.map_or(&[], |capture| &capture.ran.adapters.loras),
         commands,
     );
-    controls_ui(ui, settings, commands);
+    controls_ui(ui, state, settings, commands);
 }
 
 fn prompt_ui(ui: &mut Ui, prompt: &mut String) {
@@ -122,7 +123,7 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora], co
     }
 }
 
-fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Command>) {
+fn controls_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands: &mut Vec<Command>) {
     let mut removed = None;
     for (index, control) in settings.adapters.controls.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
@@ -154,7 +155,27 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
         settings.adapters.controls.remove(index);
     }
     let hint = "A folder with config.json and weights, for the same family as this model";
-    if ui.button("Add ControlNet…").on_hover_text(hint).clicked() {
-        commands.push(Command::AskPath(PathPurpose::ControlNet));
-    }
+    let menu = ui.menu_button("Add ControlNet…", |ui| {
+        let shelf = state.shop.shelf.iter();
+        for (net, folder) in shelf.flat_map(Shelf::control_nets) {
+            if ui
+                .button(short(&net.name))
+                .on_hover_text(folder.display().to_string())
+                .clicked()
+            {
+                commands.push(Command::UsePath(PathPurpose::ControlNet, folder.to_owned()));
+            }
+        }
+        if ui.button("Open a folder…").on_hover_text(hint).clicked() {
+            commands.push(Command::AskPath(PathPurpose::ControlNet));
+        }
+        if ui
+            .button("Download…")
+            .on_hover_text(Action::Models.tooltip(ui.ctx()))
+            .clicked()
+        {
+            commands.push(Command::Act(Action::Models));
+        }
+    });
+    menu.response.on_hover_text(hint);
 }

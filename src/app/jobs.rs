@@ -2,7 +2,7 @@
 
 use egui::{Align2, Area, Frame, Id, Order, ProgressBar, Ui, vec2};
 
-use super::{Action, Command, State};
+use super::{Action, Command, OrderStage, ShopCommand, State};
 
 /// Width of a bar, in points.
 const BAR_WIDTH: f32 = 150.0;
@@ -12,7 +12,8 @@ const ABOVE_STATUS: f32 = 76.0;
 /// A bar, an item count and a way to end it for each job. It lies over the panes, so that nothing moves when it comes
 /// and goes.
 pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
-    let busy = state.model.loading.is_some() || state.run.running.is_some() || !state.jobs.is_empty();
+    let downloads = state.shop.under_way().next().is_some();
+    let busy = state.model.loading.is_some() || state.run.running.is_some() || !state.jobs.is_empty() || downloads;
     if !busy {
         return;
     }
@@ -35,6 +36,20 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                 for job in &state.jobs {
                     if job_ui(ui, &format!("Extracting {}", job.title), job.fraction, job.item) {
                         commands.push(Command::CancelJob(job.number));
+                    }
+                }
+                for order in state.shop.under_way() {
+                    let fraction = match &order.stage {
+                        OrderStage::Arriving(arriving) => Some(arriving.progress.fraction()),
+                        _ => None,
+                    };
+                    if job_ui(
+                        ui,
+                        &format!("Downloading {}", super::menus::short(&order.name)),
+                        fraction,
+                        None,
+                    ) {
+                        commands.push(Command::Shop(ShopCommand::Drop(order.name.clone())));
                     }
                 }
             });

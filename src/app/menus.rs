@@ -199,11 +199,18 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             if ui.button("Open a folder…").clicked() {
                 commands.push(Command::AskPath(PathPurpose::Model));
             }
+            if ui
+                .button("Download…")
+                .on_hover_text(Action::Models.tooltip(ui.ctx()))
+                .clicked()
+            {
+                commands.push(Command::Act(Action::Models));
+            }
             let hint = "All of Stable Diffusion in one .safetensors or .ckpt, or ADM's weights";
             if ui.button("Open a file…").on_hover_text(hint).clicked() {
                 commands.push(Command::AskPath(PathPurpose::ModelFile));
             }
-            let hint = "A folder of the hub's layout, or a file";
+            let hint = "A folder of the hub's layout, a file, or OWNER/NAME as on the hub";
             if ui.button("Type a path…").on_hover_text(hint).clicked() {
                 commands.push(type_path(PathPurpose::Model));
             }

@@ -26,6 +26,7 @@ mod matches;
 mod memory;
 mod menus;
 mod messages;
+mod models;
 mod news;
 pub mod offscreen;
 mod overlays;
@@ -33,6 +34,7 @@ mod palette;
 mod panes;
 mod readout;
 mod settings;
+mod shop;
 mod shot;
 mod soundness;
 mod start;
@@ -58,6 +60,7 @@ pub use command::{Command, Notice};
 pub use document::{Display, Document, Mask, Pane, PaneKind, Pin, RangeMode, View};
 pub use memory::Memory;
 pub use messages::{Level, Messages};
+pub use shop::{Order, OrderStage, Shop, ShopCommand};
 pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
@@ -164,6 +167,7 @@ impl App {
             kept_in: None,
         };
         app.begin(arguments, context);
+        app.look_at_models();
         app.touched = false;
         app
     }
@@ -201,7 +205,8 @@ impl App {
             let there = state.slot(*slot).picture.as_ref();
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
-        let awaited = self.answers_awaited > 0;
+        let looking = state.overlays.models && state.shop.shelf.is_none();
+        let awaited = self.answers_awaited > 0 || looking;
         !(loading || picture_awaited || awaited || self.views_are_awaited())
     }
 

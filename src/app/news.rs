@@ -12,6 +12,7 @@ use super::{
 use crate::{
     engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
     error::Error,
+    weights::Shelf,
 };
 
 impl App {
@@ -91,6 +92,11 @@ impl App {
                 end_job(state, work);
                 state.messages.tell(Level::Info, format!("Saved {}", path.display()));
             }
+            Event::Hub(event) => self.take_of_hub(event),
+            Event::Failed {
+                work: Work::Download { job },
+                error,
+            } => self.take_download_failure(job, &error),
             Event::ModelFailed { name, error } => self.take_model_failure(&name, &error),
             Event::Failed {
                 work: Work::Picture(slot),
@@ -151,6 +157,7 @@ impl App {
             return;
         }
         state.model.loading = None;
+        let failed = words.is_some();
         state.model.error = words;
         // Undo may have named a model that is gone: the one that is there is looked at.
         match state.model.info.clone() {
@@ -163,6 +170,9 @@ impl App {
             settled.settings.clone_from(&there.settings);
             settled.layer = there.layer;
         });
+        if failed {
+            self.doubt_model(name);
+        }
     }
 
     fn take_picture(&mut self, slot: Slot, picture: OpenedPicture) {
@@ -282,7 +292,7 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
                 job.item = item;
             }
         }
-        Work::Picture(_) | Work::View | Work::Save => {}
+        Work::Picture(_) | Work::View | Work::Save | Work::Shelf | Work::Download { .. } => {}
     }
 }
 
@@ -313,7 +323,9 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
     let words = words_of(state, error);
     match work {
         // Told by an event of its own.
-        Work::Model => {}
+        Work::Model | Work::Download { .. } => {}
+        // What the shelf says is asked for again with the next look at it.
+        Work::Shelf => state.shop.shelf = state.shop.shelf.take().or_else(|| Some(Shelf::default())),
         Work::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
                 source: picture.source.clone(),

@@ -12,7 +12,7 @@ use super::{
     jobs,
     menus::dismiss_button_ui,
     messages::Level,
-    palette, theme,
+    models, palette, theme,
     widgets::key_cap_ui,
 };
 
@@ -30,13 +30,19 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     path_box_ui(ui, state, commands);
     missing_ui(ui, state, commands);
     let overlays = &state.overlays;
-    let mut open = Vec::new();
+    let (mut open, mut asked) = (Vec::new(), Vec::new());
     if overlays.keys {
         open.extend(window_ui(ui, "Keys", Action::Keys, commands, keys_ui));
     }
     if overlays.log {
         open.extend(window_ui(ui, "Log", Action::Log, commands, |ui| log_ui(ui, state)));
     }
+    if overlays.models {
+        open.extend(window_ui(ui, "Models", Action::Models, commands, |ui| {
+            models::models_ui(ui, state, &mut asked);
+        }));
+    }
+    commands.extend(asked);
     if overlays.frame_times {
         let times = |ui: &mut Ui| frame_times_ui(ui, frames);
         open.extend(window_ui(ui, "Frame times", Action::FrameTimes, commands, times));

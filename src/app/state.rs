@@ -8,6 +8,7 @@ use super::{
     document::{Document, Pane, PictureRef},
     memory::Memory,
     messages::Messages,
+    shop::Shop,
 };
 use crate::{
     activation::{Grid, Id, Shape},
@@ -72,6 +73,8 @@ pub struct State {
     pub messages: Messages,
     /// Which windows over the window are open.
     pub overlays: Overlays,
+    /// Models that are here or could be downloaded.
+    pub shop: Shop,
     /// What is remembered from one start to the next.
     pub memory: Memory,
     /// The workspace file that was opened or saved last.
@@ -178,6 +181,8 @@ pub struct Overlays {
     pub keys: bool,
     /// The log.
     pub log: bool,
+    /// Models that are here or could be downloaded.
+    pub models: bool,
     /// Frame times.
     pub frame_times: bool,
     /// About this program.
@@ -187,7 +192,7 @@ pub struct Overlays {
 impl Overlays {
     /// Whether a window is open that Esc closes.
     pub fn windows_are_open(&self) -> bool {
-        self.keys || self.log || self.frame_times || self.about
+        self.keys || self.log || self.models || self.frame_times || self.about
     }
 }
 
@@ -289,6 +294,7 @@ impl State {
             path_box: PathBox::default(),
             messages: Messages::default(),
             overlays: Overlays::default(),
+            shop: Shop::default(),
             memory,
             workspace_path: None,
             missing: Vec::new(),

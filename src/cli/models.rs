@@ -10,12 +10,12 @@ use super::{
     terminal,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     extract::spec::ModelSpec,
     weights::{
-        ZOO, ZooEntry, ZooKind,
+        Needed, ZOO,
         hub::{Hub, Plan, Progress, Repo, Stage, Wanted, bytes},
-        hub_folder, zoo_entry,
+        needed,
     },
 };
 
@@ -49,45 +49,27 @@ fn list() -> Result<()> {
 
 fn get(arguments: &GetArguments) -> Result<()> {
     let hub = Hub::from_env()?;
-    let wanted = match &arguments.file {
-        Some(file) => Wanted::File(file.clone()),
-        None => Wanted::Model(arguments.variant),
-    };
-    let path = match zoo_entry(&arguments.model) {
-        Some(entry) => zoo_model(&hub, entry, arguments, &wanted)?,
-        None => fetched(&hub, &Repo::new(&arguments.model)?.at(&arguments.revision)?, &wanted)?,
-    };
-    terminal::print(&format!("{}\n", path.display()))
-}
-
-/// Downloads a model with a short name, and what it cannot run without; or one file of its repository.
-fn zoo_model(hub: &Hub, entry: &ZooEntry, arguments: &GetArguments, wanted: &Wanted) -> Result<PathBuf> {
-    let repo = || Repo::new(entry.source)?.at(&arguments.revision);
-    match (entry.kind, wanted) {
-        (ZooKind::DropIn { bases, file, .. }, Wanted::Model(_)) => {
-            let unet = fetched(hub, &repo()?, &Wanted::File(file.to_owned()))?;
-            let mut bases = bases.iter().filter_map(|key| zoo_entry(key));
-            if bases.clone().all(|base| hub_folder(base.source).is_none())
-                && let Some(base) = bases.next()
-            {
-                terminal::note(&format!(
-                    "{} is put into {}, which is not here yet",
-                    entry.key, base.title
-                ));
-                fetched(hub, &Repo::new(base.source)?, wanted)?;
-            }
-            Ok(unet)
-        }
-        (ZooKind::StableDiffusion { .. } | ZooKind::DropIn { .. }, _) => fetched(hub, &repo()?, wanted),
-        (ZooKind::Embedded, _) => Err(Error::usage(format!(
-            "{} is inside the program: nothing to download",
-            entry.key
-        ))),
-        (ZooKind::Adm { .. }, _) => Err(Error::usage(format!(
-            "{} is not on the hub: {}; give the downloaded file as the model",
-            entry.key, entry.title
-        ))),
+    let mut parts = needed(&hub, &arguments.model, &arguments.revision, arguments.variant)?;
+    if let (Some(file), Some(own)) = (&arguments.file, parts.first()) {
+        // A file is asked for by itself.
+        parts = vec![Needed {
+            wanted: Wanted::File(file.clone()),
+            ..own.clone()
+        }];
     }
+    let mut path = None;
+    for part in &parts {
+        if path.is_some() {
+            terminal::note(&format!(
+                "{} is put into {}, which is not here yet",
+                arguments.model, part.repo
+            ));
+        }
+        let fetched = fetched(&hub, &part.repo, &part.wanted)?;
+        path.get_or_insert(fetched);
+    }
+    let path = path.unwrap_or_default();
+    terminal::print(&format!("{}\n", path.display()))
 }
 
 /// Downloads what is missing, and gives the folder, or the file where one was wanted.

@@ -207,7 +207,7 @@ impl Extractor {
             // Nothing is under way that could be ended, but a run may be about to go on.
             Request::Cancel if self.paused.take().is_some() => Err(Error::Cancelled),
             // Views are for the other workers.
-            Request::Cancel | Request::CancelExtract { .. } | Request::View(_) => Ok(()),
+            Request::Cancel | Request::CancelExtract { .. } | Request::View(_) | Request::Hub(_) => Ok(()),
             #[cfg(test)]
             Request::Panic => panic!("on purpose"),
         };

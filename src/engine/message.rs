@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::download::{HubEvent, HubRequest};
 use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, ViewRequest};
 use crate::{
     activation::{Entry, Id, Shape},
@@ -172,6 +173,8 @@ pub enum Request {
     },
     /// Asked of the workers that look at captured maps; they answer while the model runs.
     View(ViewRequest),
+    /// Asked of the worker that downloads models.
+    Hub(HubRequest),
     /// A panic on purpose: what a bug in a worker would do.
     #[cfg(test)]
     Panic,
@@ -188,6 +191,7 @@ impl Request {
             Self::Run { .. } | Self::Cancel => Work::Run,
             Self::Extract { job, .. } | Self::CancelExtract { job } => Work::Extract { job: *job },
             Self::View(view) => view.work(),
+            Self::Hub(hub) => hub.work(),
             #[cfg(test)]
             Self::Panic => Work::Run,
         }
@@ -249,6 +253,8 @@ pub enum Event {
     Channels(ChannelsView),
     /// One channel.
     Channel(ChannelView),
+    /// What is on this machine, and how downloads are.
+    Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.
     Missing {
         /// The activation.
@@ -299,6 +305,13 @@ pub enum Work {
     Save,
     /// An extraction.
     Extract {
+        /// Its job.
+        job: u64,
+    },
+    /// Looking which models are on this machine.
+    Shelf,
+    /// Asking for a model on the hub, or downloading it.
+    Download {
         /// Its job.
         job: u64,
     },

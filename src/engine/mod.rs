@@ -1,10 +1,10 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Three threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
+//! Four threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
 //! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
 //! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours, which take longer: a heat map does not wait for them. All three share the cache of maps, which has a
-//! bound.
+//! PCA colours, which take longer: a heat map does not wait for them. These three share the cache of maps, which
+//! has a bound. The *downloader* says which models are on this machine and brings those that are not.
 //!
 //! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
 //! told as an event, and the worker goes on.
@@ -14,6 +14,8 @@ mod basis;
 mod cache;
 mod colourist;
 mod desk;
+mod download;
+mod downloader;
 mod extractor;
 mod host;
 mod message;
@@ -34,6 +36,8 @@ use std::{
 
 pub use basis::SavedBasis;
 pub use cache::PassKey;
+pub use download::{DownloadProgress, HubEvent, HubRequest};
+pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
 pub use view::{
@@ -41,12 +45,16 @@ pub use view::{
     PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
-use crate::error::{Error, Result};
 pub use crate::extract::source::PictureSource;
+use crate::{
+    error::{Error, Result},
+    weights::hub::HubSettings,
+};
 use analyst::Analyst;
 use cache::SharedCache;
 use colourist::Colourist;
 use desk::Desk;
+use downloader::Downloader;
 use extractor::Extractor;
 pub use extractor::attention_sources;
 pub(crate) use recover::recovered;
@@ -72,11 +80,12 @@ impl Events {
     }
 }
 
-/// The workers, as whoever asks them holds them. Dropped, they end after what they are doing.
+/// The workers, as whoever asks them holds them. Dropped, they end after what they are doing; a download ends at once.
 pub struct Engine {
     extractor: Sender<Request>,
     analyst: Sender<ViewRequest>,
     colourist: Sender<ViewRequest>,
+    downloader: Sender<HubRequest>,
     told: Events,
     events: Receiver<Event>,
 }
@@ -99,6 +108,16 @@ impl Engine {
         cache_bytes: usize,
         worker: impl FnOnce(Receiver<Request>, ExtractorHost) + Send + 'static,
     ) -> Result<Self> {
+        Self::with_hub(waker, cache_bytes, worker, Arc::new(HubSettings::from_env))
+    }
+
+    /// The same with another hub than the one that the environment names.
+    pub fn with_hub(
+        waker: Waker,
+        cache_bytes: usize,
+        worker: impl FnOnce(Receiver<Request>, ExtractorHost) + Send + 'static,
+        place: HubPlace,
+    ) -> Result<Self> {
         let (sender, events) = channel();
         let told = Events { sender, waker };
         let cache = SharedCache::new(cache_bytes);
@@ -120,10 +139,14 @@ impl Engine {
         spawn("colourist", move || {
             desk.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
+        let (downloader, requests) = channel();
+        let worker = Downloader::new(requests, told.clone(), place);
+        spawn("downloader", move || worker.run())?;
         Ok(Self {
             extractor,
             analyst,
             colourist,
+            downloader,
             told,
             events,
         })
@@ -140,6 +163,10 @@ impl Engine {
                     _ => &self.analyst,
                 };
                 worker.send(view).map_err(|refused| Request::View(refused.0))
+            }
+            Request::Hub(request) => {
+                let sent = self.downloader.send(request);
+                sent.map_err(|refused| Request::Hub(refused.0))
             }
             other => self.extractor.send(other).map_err(|refused| refused.0),
         };

@@ -72,7 +72,7 @@ pub enum ControlImage {
 /// A ControlNet, what it looks at and how strongly it acts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ControlUse {
-    /// Its folder, with `config.json` and weights.
+    /// Its folder, with `config.json` and weights, or its name on the hub.
     pub net: PathBuf,
     /// What it looks at.
     pub image: ControlImage,

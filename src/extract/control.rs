@@ -1,6 +1,6 @@
 //! Control images, and the ControlNets that look at them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -10,6 +10,7 @@ use super::{
     image::{CHANNELS, Picture},
     resize::{Filter, resize},
     source::PictureSource,
+    spec::not_downloaded,
 };
 use crate::{
     error::{Error, Result},
@@ -17,7 +18,7 @@ use crate::{
         controlnet::{ControlNet, ControlNetConfig},
         unet::UnetConfig,
     },
-    weights::{open_weights, read_json},
+    weights::{hub::Repo, hub_folder, open_weights, read_json},
 };
 
 /// Name of the weights of diffusers' networks.
@@ -35,8 +36,20 @@ pub struct ControlInput {
     pub(super) scale: f64,
 }
 
-/// Reads the configuration of a ControlNet's folder and checks that it fits the model's U-Net.
-pub fn read_config(folder: &Path, unet: &UnetConfig) -> Result<ControlNetConfig> {
+/// A ControlNet's folder: itself, or where the hub's cache holds `OWNER/NAME`.
+fn folder_of(net: &Path) -> Result<PathBuf> {
+    let name = net
+        .to_str()
+        .filter(|name| name.contains('/') && Repo::new(name).is_ok());
+    match name {
+        Some(name) if !net.exists() => hub_folder(name).ok_or_else(|| not_downloaded(name)),
+        _ => Ok(net.to_owned()),
+    }
+}
+
+/// Reads the configuration of a ControlNet, by its folder or its name on the hub, and checks that it fits the model's U-Net.
+pub fn read_config(net: &Path, unet: &UnetConfig) -> Result<ControlNetConfig> {
+    let folder = folder_of(net)?;
     let path = folder.join("config.json");
     if !path.is_file() {
         return Err(Error::failed(format!(
@@ -52,9 +65,9 @@ pub fn read_config(folder: &Path, unet: &UnetConfig) -> Result<ControlNetConfig>
 }
 
 /// Reads a ControlNet.
-pub fn open_net(folder: &Path, unet: &UnetConfig, dtype: DType, device: &Device) -> Result<ControlNet> {
-    let config = read_config(folder, unet)?;
-    let store = open_weights(folder, WEIGHTS_STEM)?;
+pub fn open_net(net: &Path, unet: &UnetConfig, dtype: DType, device: &Device) -> Result<ControlNet> {
+    let config = read_config(net, unet)?;
+    let store = open_weights(&folder_of(net)?, WEIGHTS_STEM)?;
     ControlNet::new(config, store.var_builder(dtype, device))
 }
 

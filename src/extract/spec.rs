@@ -24,7 +24,11 @@ use crate::{
         unet::{self, UnetConfig},
         vae::VaeConfig,
     },
-    weights::{Store, ZOO, ZooEntry, ZooKind, hub_file, hub_folder, read_json, zoo_entry},
+    weights::{
+        Store, ZOO, ZooEntry, ZooKind,
+        hub::{Hub, Repo},
+        hub_file, hub_folder, read_json, zoo_entry,
+    },
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
@@ -84,8 +88,8 @@ pub(super) enum NetworkSpec {
 }
 
 impl ModelSpec {
-    /// Finds a model by zoo key, folder or file and reads its configuration; `MODEL+FILE` is a model with the U-Net of
-    /// another file.
+    /// Finds a model by zoo key, folder, file or its name on the hub and reads its configuration; `MODEL+FILE` is a model
+    /// with the U-Net of another file. Nothing is downloaded.
     pub fn find(name: &str) -> Result<Self> {
         if let Some(entry) = zoo_entry(name) {
             return Self::from_zoo(entry);
@@ -124,6 +128,9 @@ impl ModelSpec {
         {
             return Self::find(base)?.with_unet(name, Path::new(file));
         }
+        if name.contains('/') && Repo::new(name).is_ok() {
+            return Self::from_hub(name);
+        }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
         let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
         Err(Error::failed(format!(
@@ -131,6 +138,18 @@ impl ModelSpec {
             keys.join(", "),
             nearest.unwrap_or(&"demo")
         )))
+    }
+
+    /// `OWNER/NAME` in the hub's cache.
+    fn from_hub(name: &str) -> Result<Self> {
+        let folder = hub_folder(name).ok_or_else(|| not_downloaded(name))?;
+        if !folder.join("unet").join("config.json").is_file() {
+            return Err(Error::failed(format!(
+                "{name} is in the hub's cache, but is no model of Stable Diffusion: it has no unet/config.json; a ControlNet \
+                 is put beside a model, as in --control {name}=canny"
+            )));
+        }
+        Self::from_hub_folder(name, &folder)
     }
 
     fn from_zoo(entry: &ZooEntry) -> Result<Self> {
@@ -420,6 +439,15 @@ impl ModelSpec {
     pub fn plain_catalogue(&self, working: Size) -> Catalogue {
         self.catalogue(working, CONTEXT_LENGTH)
     }
+}
+
+/// What is said where neither a path nor the hub's cache has `OWNER/NAME`.
+pub(super) fn not_downloaded(name: &str) -> Error {
+    let cache = Hub::from_env().map_or_else(|_| String::new(), |hub| format!(" {}", hub.settings().cache.display()));
+    Error::failed(format!(
+        "\"{name}\" is neither a folder nor a file here, and the hub's cache{cache} does not hold it: \
+         `featscope models get {name}` downloads it"
+    ))
 }
 
 /// Refuses an autoencoder whose latents are not what the U-Net denoises.

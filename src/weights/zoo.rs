@@ -161,6 +161,31 @@ pub const ZOO: &[ZooEntry] = &[
     },
 ];
 
+/// A ControlNet that the window offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ControlNetEntry {
+    /// What it looks at and what it is for, in a few words.
+    pub title: &'static str,
+    /// Its name on the hub.
+    pub source: &'static str,
+}
+
+/// The ControlNets of the papers' settings.
+pub const CONTROL_NETS: &[ControlNetEntry] = &[
+    ControlNetEntry {
+        title: "ControlNet of Canny edges, for Stable Diffusion 1.5",
+        source: "lllyasviel/sd-controlnet-canny",
+    },
+    ControlNetEntry {
+        title: "ControlNet of depth, for Stable Diffusion 1.5",
+        source: "lllyasviel/sd-controlnet-depth",
+    },
+    ControlNetEntry {
+        title: "ControlNet of Canny edges, for Stable Diffusion XL",
+        source: "diffusers/controlnet-canny-sdxl-1.0",
+    },
+];
+
 /// The entry of a short name.
 pub fn zoo_entry(key: &str) -> Option<&'static ZooEntry> {
     ZOO.iter().find(|entry| entry.key == key)

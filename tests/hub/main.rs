@@ -1,10 +1,12 @@
 //! The hub, against a server on this machine that behaves and misbehaves as real ones do.
 #![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
 
+mod by_name;
 mod choosing;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod downloads;
 mod faults;
 mod fetching;
 mod kills;

@@ -21,6 +21,7 @@ use featscope::{
     app::{Action, App, Command, Document, Memory, Pane, PaneKind, State},
     cli::WindowArguments,
     engine::{Engine, PictureSource, Slot},
+    weights::hub::HubSettings,
 };
 use image::{Rgb, RgbImage, RgbaImage};
 use tempfile::TempDir;
@@ -78,6 +79,8 @@ pub struct Opening {
     pub size: Vec2,
     pub pixels_per_point: f32,
     pub theme: Theme,
+    /// Where models are downloaded from, and where they are kept: unless a test says otherwise nowhere, and its folder.
+    pub hub: Option<HubSettings>,
     /// Where its files are; the window takes it along.
     pub folder: TempDir,
 }
@@ -94,6 +97,7 @@ impl Default for Opening {
             size: SIZE,
             pixels_per_point: 1.0,
             theme: Theme::Dark,
+            hub: None,
             folder: tempfile::tempdir().expect("a folder for tests"),
         }
     }
@@ -127,8 +131,13 @@ impl Opening {
             size,
             pixels_per_point,
             theme,
+            hub,
             folder,
         } = self;
+        let hub = hub.unwrap_or_else(|| HubSettings {
+            offline: true,
+            ..HubSettings::new(folder.path().join("hub"))
+        });
         let own = folder.path().to_owned();
         let bell = Arc::new(Bell::default());
         let (rung, mut fake) = (Arc::clone(&bell), None);
@@ -147,7 +156,7 @@ impl Opening {
                     }
                 });
                 let (engine, started): (Engine, Fake) =
-                    Fake::start(featscope::app::waker(context)).expect("workers that start");
+                    Fake::start(featscope::app::waker(context), hub).expect("workers that start");
                 fake = Some(started);
                 let render_state = creation.wgpu_render_state.as_ref();
                 let mut app = App::with_engine(context, render_state, engine, memory, &arguments);

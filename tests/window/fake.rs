@@ -1,5 +1,6 @@
 //! An extractor without a model: what it calls activations are colours of the picture, so that a test knows what is
-//! similar to what, and it does nothing until it is told to where its name says that it is slow.
+//! similar to what, and it does nothing until it is told to where its name says that it is slow. Downloads are the real
+//! ones, from whatever hub a test has; what its cache holds can be loaded as if it were a model.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,6 +19,10 @@ use featscope::{
     },
     error::{Error, Result},
     extract::{framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
+    weights::{
+        hub::{Hub, HubSettings, Repo, Variant, Wanted},
+        zoo_entry,
+    },
 };
 
 use super::model::{FakeModel, attention_sources_of};
@@ -50,12 +55,12 @@ pub struct Fake {
 
 impl Fake {
     /// Starts the workers: the analyst and the colourist are the real ones.
-    pub fn start(waker: Waker) -> Result<(Engine, Self)> {
+    pub fn start(waker: Waker, hub: HubSettings) -> Result<(Engine, Self)> {
         let (steps, allowed) = channel();
         let (faults, to_come) = channel();
-        let engine = Engine::with_extractor(waker, CACHE_BYTES, move |inbox, host| {
-            Worker::new(inbox, host, allowed, to_come).work();
-        })?;
+        let place = hub.clone();
+        let worker = move |inbox, host| Worker::new(inbox, host, allowed, to_come, Hub::new(hub)).work();
+        let engine = Engine::with_hub(waker, CACHE_BYTES, worker, Arc::new(move || Ok(place.clone())))?;
         let steps = Some(steps);
         Ok((engine, Self { steps, faults }))
     }
@@ -85,6 +90,7 @@ struct Worker {
     host: ExtractorHost,
     allowed: Receiver<()>,
     faults: Receiver<Fault>,
+    hub: Hub,
     waiting: VecDeque<Request>,
     closed: bool,
     loadings: u64,
@@ -117,12 +123,19 @@ fn is_run(request: &Request) -> bool {
 }
 
 impl Worker {
-    fn new(inbox: Receiver<Request>, host: ExtractorHost, allowed: Receiver<()>, faults: Receiver<Fault>) -> Self {
+    fn new(
+        inbox: Receiver<Request>,
+        host: ExtractorHost,
+        allowed: Receiver<()>,
+        faults: Receiver<Fault>,
+        hub: Hub,
+    ) -> Self {
         Self {
             inbox,
             host,
             allowed,
             faults,
+            hub,
             waiting: VecDeque::new(),
             closed: false,
             loadings: 0,
@@ -202,7 +215,7 @@ impl Worker {
             },
             Request::Extract { job, request, out } => self.extract(job, &request, &out),
             Request::CancelExtract { job } => self.drop_job(job),
-            Request::Cancel | Request::View(_) => Ok(()),
+            Request::Cancel | Request::View(_) | Request::Hub(_) => Ok(()),
         };
         if let Err(Ended::Failed(error)) = ended {
             self.host.tell(match model {
@@ -241,7 +254,7 @@ impl Worker {
     }
 
     fn load(&mut self, name: String) -> Result<(), Ended> {
-        let model = FakeModel::find(&name, self.loadings + 1)?;
+        let model = self.find(&name)?;
         for step in 0..STEPS {
             self.step(Work::Model, step as f32 / STEPS as f32, None, model.is_slow())?;
         }
@@ -249,6 +262,17 @@ impl Worker {
         self.host.tell(Event::ModelLoaded(Box::new(model.info())));
         self.model = Some(model);
         Ok(())
+    }
+
+    /// A model of the hub is there if the cache holds it, whatever is inside.
+    fn find(&self, name: &str) -> Result<FakeModel> {
+        let source = zoo_entry(name).map_or(name, |entry| entry.source);
+        let repo = Repo::new(source).ok().filter(|_| source.contains('/'));
+        let whole = Wanted::Model(Variant::Full);
+        match repo.and_then(|repo| self.hub.local(&repo, &whole)) {
+            Some(_) => Ok(FakeModel::called(name, self.loadings + 1)),
+            None => FakeModel::find(name, self.loadings + 1),
+        }
     }
 
     fn open(&mut self, slot: Slot, source: PictureSource) -> Result<(), Ended> {

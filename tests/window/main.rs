@@ -11,12 +11,19 @@ mod commands;
 mod display;
 mod driver;
 mod fake;
+#[path = "../hub/kit.rs"]
+#[allow(dead_code, reason = "not every target that shares this file needs it")]
+mod kit;
 mod model;
+mod models;
 mod panes;
 mod pca;
 mod pictures;
 mod queries;
 mod saving;
+#[path = "../hub/server.rs"]
+#[allow(dead_code, reason = "not every target that shares this file needs it")]
+mod server;
 mod settings;
 mod undo;
 mod workspace;

@@ -103,8 +103,13 @@ impl FakeModel {
                 "there is no model \"{name}\": it is no short name, no folder and no file"
             )));
         }
+        Ok(Self::called(name, loading))
+    }
+
+    /// A model of any name.
+    pub fn called(name: &str, loading: u64) -> Self {
         let name = name.to_owned();
-        Ok(Self { name, loading })
+        Self { name, loading }
     }
 
     /// Whether everything it does waits for the test.

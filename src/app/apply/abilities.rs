@@ -62,6 +62,7 @@ impl State {
             Action::SystemTheme => self.memory.theme == ThemePreference::System,
             Action::Keys => self.overlays.keys,
             Action::Log => self.overlays.log,
+            Action::Models => self.overlays.models,
             Action::FrameTimes => self.overlays.frame_times,
             _ => return None,
         })

@@ -192,6 +192,8 @@ impl App {
 
     pub(super) fn load_model(&mut self, name: String) {
         let name = lasting_name(name);
+        // One that was to be read when it had come is wanted no longer.
+        self.state.shop.awaited = None;
         let model = &mut self.state.model;
         model.wanted.clone_from(&name);
         model.error = None;

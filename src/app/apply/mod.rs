@@ -2,6 +2,7 @@
 
 mod abilities;
 mod files;
+mod models;
 mod panes;
 mod pins;
 
@@ -103,6 +104,7 @@ impl App {
                 state.path_box = PathBox::default();
                 self.use_path(purpose, path, context);
             }
+            Command::Shop(command) => self.shop(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
@@ -257,6 +259,12 @@ impl App {
             Action::DropMassive => flip(&mut document.pca.drop_massive),
             Action::Keys => flip(&mut overlays.keys),
             Action::Log => flip(&mut overlays.log),
+            Action::Models => {
+                flip(&mut overlays.models);
+                if overlays.models {
+                    self.look_at_models();
+                }
+            }
             Action::FrameTimes => flip(&mut overlays.frame_times),
             Action::About => flip(&mut overlays.about),
             Action::Palette => {

@@ -1,0 +1,81 @@
+//! What the downloader is asked and tells: plain data.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Work;
+use crate::weights::{Offer, Shelf, hub::Progress};
+
+/// Asked of the downloader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum HubRequest {
+    /// Which models are on this machine? Asks nothing of the network.
+    Look,
+    /// In which ways can a model be downloaded, and how much is that? Asks the hub.
+    Plan {
+        /// Chosen by the sender; events name it.
+        job: u64,
+        /// A short name, or `OWNER/NAME`.
+        name: String,
+    },
+    /// Downloads what is missing; these wait for each other.
+    Download {
+        /// Chosen by the sender; events name it.
+        job: u64,
+        /// One of those that [`HubEvent::Planned`] brought.
+        offer: Box<Offer>,
+    },
+    /// Ends a plan or a download, or takes it out of the queue. What has been downloaded stays.
+    Cancel {
+        /// The job.
+        job: u64,
+    },
+}
+
+impl HubRequest {
+    /// The kind of work this is.
+    pub fn work(&self) -> Work {
+        match self {
+            Self::Look => Work::Shelf,
+            Self::Plan { job, .. } | Self::Download { job, .. } | Self::Cancel { job } => Work::Download { job: *job },
+        }
+    }
+}
+
+/// Told by the downloader. What fails or is cancelled is told as every other work's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum HubEvent {
+    /// Which models are on this machine.
+    Shelf(Box<Shelf>),
+    /// In which ways a model can be downloaded; at least one.
+    Planned {
+        /// The job.
+        job: u64,
+        /// The ways, the full one first.
+        offers: Vec<Offer>,
+    },
+    /// How far a download is: told ten times a second at most.
+    Progress {
+        /// The job.
+        job: u64,
+        /// How far.
+        progress: Box<DownloadProgress>,
+    },
+    /// A download is complete.
+    Done {
+        /// The job.
+        job: u64,
+        /// The folder of the model's own repository.
+        folder: PathBuf,
+    },
+}
+
+/// How far a download of one or several repositories is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DownloadProgress {
+    /// Files and bytes, summed over the repositories.
+    pub progress: Progress,
+    /// Bytes that came in a second, over the last few; none as long as that cannot be said.
+    pub bytes_per_sec: Option<f64>,
+}

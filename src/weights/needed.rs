@@ -1,0 +1,121 @@
+//! What has to be downloaded for a model: of which repositories, and what of each.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    hub::{Hub, HubWatch, Plan, Repo, Variant, Wanted},
+    zoo::{ZooEntry, ZooKind, zoo_entry},
+};
+use crate::error::{Error, Result};
+
+/// Part of what a model needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// The repository.
+    pub repo: Repo,
+    /// What of it.
+    pub wanted: Wanted,
+}
+
+/// What a model by its short name or as `OWNER/NAME` has to be downloaded from: its own repository first, at `revision`,
+/// and then that of a model that it is put into, where none is on this machine.
+///
+/// # Errors
+///
+/// Where the model is inside the program or not on the hub, and where no repository or revision can have such a name.
+pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result<Vec<Needed>> {
+    let whole = Wanted::Model(variant);
+    let of_its_own = |source: &str, wanted| {
+        Ok::<_, Error>(Needed {
+            repo: Repo::new(source)?.at(revision)?,
+            wanted,
+        })
+    };
+    let Some(entry) = zoo_entry(name) else {
+        return Ok(vec![of_its_own(name, whole)?]);
+    };
+    match entry.kind {
+        ZooKind::StableDiffusion { .. } => Ok(vec![of_its_own(entry.source, whole)?]),
+        ZooKind::DropIn { bases, file, .. } => {
+            let mut all = vec![of_its_own(entry.source, Wanted::File(file.to_owned()))?];
+            if !has_base(hub, bases)
+                && let Some(base) = bases.first().and_then(|key| zoo_entry(key))
+            {
+                all.push(Needed {
+                    repo: Repo::new(base.source)?,
+                    wanted: whole,
+                });
+            }
+            Ok(all)
+        }
+        ZooKind::Embedded | ZooKind::Adm { .. } => Err(not_on_the_hub(entry)),
+    }
+}
+
+/// Whether one of the models that another U-Net can be put into is on this machine.
+pub(super) fn has_base(hub: &Hub, bases: &[&str]) -> bool {
+    let whole = Wanted::Model(Variant::Full);
+    let mut sources = bases.iter().filter_map(|key| Repo::new(zoo_entry(key)?.source).ok());
+    sources.any(|repo| hub.local(&repo, &whole).is_some())
+}
+
+fn not_on_the_hub(entry: &ZooEntry) -> Error {
+    Error::usage(match entry.kind {
+        ZooKind::Embedded => format!("{} is inside the program: nothing to download", entry.key),
+        _ => format!(
+            "{} is not on the hub: {}; give the downloaded file as the model",
+            entry.key, entry.title
+        ),
+    })
+}
+
+/// One way to download a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// In which format of numbers.
+    pub variant: Variant,
+    /// What is downloaded, repository by repository: the model's own first.
+    pub plans: Vec<Plan>,
+}
+
+impl Offer {
+    /// Bytes of all files.
+    pub fn bytes_total(&self) -> u64 {
+        sum(&self.plans, |plan| plan.bytes_total)
+    }
+
+    /// Bytes that are still to come over the network.
+    pub fn bytes_missing(&self) -> u64 {
+        sum(&self.plans, |plan| plan.bytes_missing)
+    }
+
+    /// How many files it has.
+    pub fn files(&self) -> usize {
+        self.plans.iter().map(|plan| plan.files.len()).sum()
+    }
+}
+
+fn sum(plans: &[Plan], bytes: impl Fn(&Plan) -> u64) -> u64 {
+    // Plans may come from elsewhere, with any numbers.
+    plans.iter().map(bytes).fold(0, u64::saturating_add)
+}
+
+/// Asks the hub in which ways a model can be downloaded: in full, and, where that makes a difference, in half precision.
+///
+/// # Errors
+///
+/// As [`needed`] and [`Hub::plan`].
+pub fn offers(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<Offer>> {
+    let mut offers: Vec<Offer> = Vec::new();
+    for variant in [Variant::Full, Variant::Fp16] {
+        let mut plans = Vec::new();
+        for Needed { repo, wanted } in needed(hub, name, super::hub::MAIN, variant)? {
+            plans.push(hub.plan(&repo, &wanted, watch)?);
+        }
+        // A repository that lacks a variant gives what it has.
+        if offers.iter().all(|offer| offer.plans != plans) {
+            offers.push(Offer { variant, plans });
+        }
+    }
+    Ok(offers)
+}

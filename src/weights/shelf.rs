@@ -1,0 +1,162 @@
+//! Which models are on this machine: the short names, the ControlNets that are offered, and whatever else the hub's cache
+//! holds that this program can read.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    hub::{Hub, HubSettings, Repo, Variant, Wanted},
+    json::read_json,
+    needed::has_base,
+    zoo::{CONTROL_NETS, ZOO, ZooEntry, ZooKind, zoo_entry},
+};
+use crate::error::Result;
+
+/// How diffusers calls a ControlNet in its configuration.
+const CONTROL_NET_CLASS: &str = "ControlNetModel";
+
+/// What something on the shelf is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StockKind {
+    /// A model.
+    Model,
+    /// A ControlNet, to be put beside a model.
+    ControlNet,
+}
+
+/// Something that is on this machine, or could be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stock {
+    /// Its short name, or `OWNER/NAME`.
+    pub name: String,
+    /// What it is.
+    pub kind: StockKind,
+    /// Whether it is complete.
+    pub here: bool,
+    /// Where it lies, if it is here and not inside the program: its folder, or for another U-Net the file.
+    pub path: Option<PathBuf>,
+    /// Bytes of its repository on the disk, what was begun included.
+    pub bytes: u64,
+}
+
+impl Stock {
+    /// Whether the hub has it.
+    pub fn is_on_the_hub(&self) -> bool {
+        zoo_entry(&self.name)
+            .is_none_or(|entry| matches!(entry.kind, ZooKind::StableDiffusion { .. } | ZooKind::DropIn { .. }))
+    }
+}
+
+/// What is on this machine. Plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Shelf {
+    /// The hub's cache; none where the environment names none that makes sense.
+    pub folder: Option<PathBuf>,
+    /// Why nothing can be downloaded, if so.
+    pub closed: Option<String>,
+    /// Every short name, every ControlNet that is offered, and then what else is here, by name.
+    pub stock: Vec<Stock>,
+}
+
+impl Shelf {
+    /// Looks what there is. Reads folders; asks nothing of the network.
+    pub fn look(settings: Result<HubSettings>) -> Self {
+        let (hub, closed) = match settings {
+            Ok(settings) if settings.offline => (
+                Some(Hub::new(settings)),
+                Some("HF_HUB_OFFLINE is set: nothing is downloaded. Unset it and start anew to allow it.".to_owned()),
+            ),
+            Ok(settings) => (Some(Hub::new(settings)), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let mut stock: Vec<Stock> = ZOO.iter().map(|entry| of_zoo(hub.as_ref(), entry)).collect();
+        let nets = CONTROL_NETS
+            .iter()
+            .map(|net| of_repository(hub.as_ref(), net.source, net.source, StockKind::ControlNet));
+        stock.extend(nets);
+        if let Some(hub) = &hub {
+            stock.extend(others(hub));
+        }
+        Self {
+            folder: hub.map(|hub| hub.settings().cache.clone()),
+            closed,
+            stock,
+        }
+    }
+
+    /// What has a name: a short one, or `OWNER/NAME`.
+    pub fn find(&self, name: &str) -> Option<&Stock> {
+        self.stock.iter().find(|stock| stock.name == name)
+    }
+
+    /// The ControlNets that are here.
+    pub fn control_nets(&self) -> impl Iterator<Item = (&Stock, &Path)> {
+        let nets = self.stock.iter().filter(|stock| stock.kind == StockKind::ControlNet);
+        nets.filter_map(|net| Some((net, net.path.as_deref()?)))
+    }
+}
+
+fn of_zoo(hub: Option<&Hub>, entry: &ZooEntry) -> Stock {
+    let ZooKind::DropIn { bases, file, .. } = entry.kind else {
+        let whole = of_repository(hub, entry.key, entry.source, StockKind::Model);
+        return Stock {
+            here: whole.here || entry.kind == ZooKind::Embedded,
+            ..whole
+        };
+    };
+    let in_cache = hub.and_then(|hub| {
+        let folder = hub.local(&Repo::new(entry.source).ok()?, &Wanted::File(file.to_owned()))?;
+        has_base(hub, bases).then(|| folder.join(file))
+    });
+    Stock {
+        here: in_cache.is_some(),
+        path: in_cache,
+        ..of_repository(hub, entry.key, entry.source, StockKind::Model)
+    }
+}
+
+fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: StockKind) -> Stock {
+    let found = hub.zip(Repo::new(source).ok());
+    let path = found
+        .as_ref()
+        .and_then(|(hub, repo)| hub.local(repo, &Wanted::Model(Variant::Full)));
+    let held = found.as_ref().and_then(|(hub, repo)| hub.held(repo));
+    Stock {
+        name: name.to_owned(),
+        kind,
+        here: path.is_some(),
+        path,
+        bytes: held.map_or(0, |held| held.bytes),
+    }
+}
+
+/// What else the cache holds that this program can read: caches hold models of all kinds.
+fn others(hub: &Hub) -> Vec<Stock> {
+    let listed = |id: &str| {
+        let mut sources = ZOO.iter().map(|entry| entry.source);
+        sources.any(|source| source == id) || CONTROL_NETS.iter().any(|net| net.source == id)
+    };
+    let held = hub.held_all().into_iter().filter(|held| !listed(&held.id));
+    held.filter_map(|held| {
+        let folder = hub.local(&Repo::new(&held.id).ok()?, &Wanted::Model(Variant::Full))?;
+        Some(Stock {
+            name: held.id,
+            kind: kind_of(&folder)?,
+            here: true,
+            path: Some(folder),
+            bytes: held.bytes,
+        })
+    })
+    .collect()
+}
+
+fn kind_of(folder: &Path) -> Option<StockKind> {
+    if folder.join("unet").join("config.json").is_file() {
+        return Some(StockKind::Model);
+    }
+    let config = read_json(&folder.join("config.json")).ok()?;
+    let class = config.get("_class_name")?.as_str()?;
+    (class == CONTROL_NET_CLASS).then_some(StockKind::ControlNet)
+}
