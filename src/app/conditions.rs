@@ -2,7 +2,7 @@
 
 use egui::{DragValue, RichText, TextEdit, Ui};
 
-use super::{Action, Command, PathPurpose, State, menus::short};
+use super::{Command, PathPurpose, State, menus::short, models::download_button_ui};
 use crate::{
     engine::RunSettings,
     extract::{
@@ -169,13 +169,7 @@ fn controls_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands:
         if ui.button("Open a folder…").on_hover_text(hint).clicked() {
             commands.push(Command::AskPath(PathPurpose::ControlNet));
         }
-        if ui
-            .button("Download…")
-            .on_hover_text(Action::Models.tooltip(ui.ctx()))
-            .clicked()
-        {
-            commands.push(Command::Act(Action::Models));
-        }
+        download_button_ui(ui, state, commands);
     });
     menu.response.on_hover_text(hint);
 }

@@ -4,6 +4,7 @@ use egui::{Button, Checkbox, ComboBox, MenuBar, Response, ScrollArea, Ui, Widget
 
 use super::{
     Action, Command, Menu, Notice, PathBox, PathPurpose, State,
+    models::download_button_ui,
     widgets::{Glyph, glyph_button_ui, glyph_toggle_ui},
 };
 use crate::{
@@ -199,13 +200,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             if ui.button("Open a folder…").clicked() {
                 commands.push(Command::AskPath(PathPurpose::Model));
             }
-            if ui
-                .button("Download…")
-                .on_hover_text(Action::Models.tooltip(ui.ctx()))
-                .clicked()
-            {
-                commands.push(Command::Act(Action::Models));
-            }
+            download_button_ui(ui, state, commands);
             let hint = "All of Stable Diffusion in one .safetensors or .ckpt, or ADM's weights";
             if ui.button("Open a file…").on_hover_text(hint).clicked() {
                 commands.push(Command::AskPath(PathPurpose::ModelFile));

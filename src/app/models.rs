@@ -6,8 +6,8 @@ use egui::{
 };
 
 use super::{
-    Command, Order, OrderStage, PathPurpose, ShopCommand, State, menus::dismiss_button_ui, shop::may_be_on_the_hub,
-    theme,
+    Action, Command, Order, OrderStage, PathPurpose, ShopCommand, State, menus::dismiss_button_ui,
+    shop::may_be_on_the_hub, theme,
 };
 use crate::{
     engine::DownloadProgress,
@@ -72,6 +72,14 @@ pub fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 ui.add_space(theme::SPACE_M);
             }
         });
+}
+
+/// Leads from elsewhere to the window of models.
+pub fn download_button_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let button = ui.button("Download…").on_hover_text(Action::Models.tooltip(ui.ctx()));
+    if button.clicked() && !state.overlays.models {
+        commands.push(Command::Act(Action::Models));
+    }
 }
 
 /// Any repository of the hub, by its name.

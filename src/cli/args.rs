@@ -38,7 +38,7 @@ pub struct WindowArguments {
     /// Pictures to open, the first as A, the next as B and so on; or a workspace (.featscope.json)
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
 }
@@ -102,7 +102,7 @@ pub struct GetArguments {
 /// `featscope layers`.
 #[derive(Debug, Args)]
 pub struct LayersArguments {
-    /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
     #[arg(long, value_name = "M")]
     pub model: String,
     /// Working size, W x H or one number for both; without it the size the model was made for
@@ -116,7 +116,7 @@ pub struct LayersArguments {
 /// What `extract` and `match` share.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Model: a zoo key, a folder or a file; MODEL+FILE takes the U-Net of another file
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
     #[arg(long, value_name = "M", required_unless_present = "preset")]
     pub model: Option<String>,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
@@ -167,7 +167,7 @@ pub struct RunArguments {
     /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
     #[arg(long, value_name = "FILE[:SCALE]")]
     pub lora: Vec<LoraArgument>,
-    /// Put a ControlNet beside the model: its folder, and `canny` (edges of the picture) or a picture it looks at; may be
+    /// Put a ControlNet beside the model: its folder or OWNER/NAME in the hub's cache, and `canny` (edges of the picture) or a picture it looks at; may be
     /// given several times
     #[arg(long, value_name = "DIR=canny|IMAGE[:SCALE]")]
     pub control: Vec<ControlArgument>,
