@@ -159,7 +159,7 @@ fn controls_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands:
         let shelf = state.shop.shelf.iter();
         for (net, folder) in shelf.flat_map(Shelf::control_nets) {
             if ui
-                .button(short(&net.name))
+                .button(&net.name)
                 .on_hover_text(folder.display().to_string())
                 .clicked()
             {

@@ -12,8 +12,12 @@ const ABOVE_STATUS: f32 = 76.0;
 /// A bar, an item count and a way to end it for each job. It lies over the panes, so that nothing moves when it comes
 /// and goes.
 pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
-    let downloads = state.shop.under_way().next().is_some();
-    let busy = state.model.loading.is_some() || state.run.running.is_some() || !state.jobs.is_empty() || downloads;
+    // Their own window says more of them.
+    let downloads = || state.shop.under_way().filter(|_| !state.overlays.models);
+    let busy = state.model.loading.is_some()
+        || state.run.running.is_some()
+        || !state.jobs.is_empty()
+        || downloads().next().is_some();
     if !busy {
         return;
     }
@@ -38,7 +42,7 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                         commands.push(Command::CancelJob(job.number));
                     }
                 }
-                for order in state.shop.under_way() {
+                for order in downloads() {
                     let fraction = match &order.stage {
                         OrderStage::Arriving(arriving) => Some(arriving.progress.fraction()),
                         _ => None,

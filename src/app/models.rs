@@ -5,10 +5,7 @@ use egui::{
     accesskit::Role,
 };
 
-use super::{
-    Action, Command, Order, OrderStage, PathPurpose, ShopCommand, State, menus::dismiss_button_ui,
-    shop::may_be_on_the_hub, theme,
-};
+use super::{Action, Command, Order, OrderStage, PathPurpose, ShopCommand, State, shop::may_be_on_the_hub, theme};
 use crate::{
     engine::DownloadProgress,
     weights::{
@@ -87,7 +84,11 @@ fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let mut text = state.shop.typed.clone();
     ui.horizontal(|ui| {
         ui.label("Any model of the hub");
-        let edit = ui.add(TextEdit::singleline(&mut text).hint_text("OWNER/NAME"));
+        let edit = ui.add(
+            TextEdit::singleline(&mut text)
+                .hint_text("OWNER/NAME")
+                .background_color(theme::tokens(ui).panel),
+        );
         edit.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Name of a model on the hub"));
         let name = text.trim();
         let sound = may_be_on_the_hub(name);
@@ -304,7 +305,7 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Comman
             let mut dismissed = false;
             let mut again = false;
             ui.horizontal(|ui| {
-                dismissed = dismiss_button_ui(ui);
+                dismissed = named_button_ui(ui, "Dismiss", name, true);
                 again = named_button_ui(ui, "Try again", name, true);
             });
             let colour = ui.visuals().error_fg_color;
