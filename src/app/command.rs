@@ -38,6 +38,10 @@ pub enum Command {
     Search(String),
     /// Move the pointer's query.
     Hover(Option<PointAt>),
+    /// Point at a token of the prompt.
+    HoverWord(Option<usize>),
+    /// Show where a token of the prompt is looked for, or what is pointed at again.
+    Word(Option<usize>),
     /// Fix a point or region under a new number, and show its similarities.
     AddPin(Slot, QueryAt),
     /// Move the pin of a number.

@@ -42,6 +42,7 @@ pub mod theme;
 mod undo;
 mod wanted;
 pub mod widgets;
+mod words;
 mod workspace;
 
 use std::{
