@@ -255,7 +255,7 @@ impl Model {
         };
         let key = PromptKey {
             prompt: prompt.to_owned(),
-            loras: adapted.loras(),
+            loras: adapted.text_loras(),
             compat,
         };
         let states = match prompts.get(&key) {
