@@ -13,7 +13,10 @@ use common::{
 };
 use featscope::{
     activation::{Grid, Probe, Selection, Tap, watch_nothing},
-    model::unet::{Conditions, Unet, UnetConfig, catalogue},
+    model::{
+        text::{CONTEXT_LENGTH, Tokenizer},
+        unet::{Conditions, Unet, UnetConfig, catalogue},
+    },
     weights::{Store, read_json},
 };
 use serde_json::{Value, json};
@@ -320,5 +323,39 @@ fn a_pooled_text_of_another_width_is_refused() -> TestResult {
         &["--activations", "all", "--t", "50"],
     )
     .refused(1, &["36", "20", "not of the same model"]);
+    Ok(())
+}
+
+/// SDXL's second tokenizer splits off `!` as a special token, the first one may merge two of them: the same prompt is
+/// longer for the second.
+#[test]
+fn both_encoders_give_states_of_one_length() -> TestResult {
+    let place = Place::new();
+    let folder = place.copy(&model("tiny-sdxl"), "merging");
+    let merges = format!("{folder}/tokenizer/merges.txt");
+    fs::write(&merges, format!("{}! !</w>\n", fs::read_to_string(&merges)?))?;
+    set(&format!("{folder}/tokenizer/vocab.json"), "!!</w>", json!(600))?;
+    let chunks = |tokenizer: &str, prompt: &str| -> featscope::Result<usize> {
+        Ok(Tokenizer::from_folder(&Path::new(&folder).join(tokenizer))?
+            .chunks(prompt)?
+            .len())
+    };
+    let prompt = "wow!!! ".repeat(31);
+    let [first, second] = [chunks("tokenizer", &prompt)?, chunks("tokenizer_2", &prompt)?];
+    assert!(
+        first < second,
+        "{first} and {second}: the prompt is one that shows the difference"
+    );
+    let out = place.text("out.safetensors");
+    let image = case_file("sd15-all-64", "image0.png").display().to_string();
+    let arguments = [
+        "extract", "--model", &folder, "--size", "64", "--image", &image, "--out", &out, "--t", "50",
+    ];
+    let more = ["--activations", "unet-out", "--intermediates", "--prompt", &prompt];
+    run(arguments.iter().chain(&more)).good();
+    assert_eq!(
+        load(&out)["mid.encoder_hidden_states"].dims(),
+        [1, second * CONTEXT_LENGTH, 64]
+    );
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::{
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
+    weights::hub::{MAIN, Variant},
 };
 
 /// Shows what a diffusion model sees: any inner activation, live, on your own picture.
@@ -59,7 +60,7 @@ pub enum Command {
     Export(ExportArguments),
     /// List published settings: what `--preset` takes
     Presets(PresetsArguments),
-    /// Say which models there are
+    /// Say which models there are, and download them
     #[command(subcommand)]
     Models(ModelsCommand),
 }
@@ -77,6 +78,25 @@ pub struct PresetsArguments {
 pub enum ModelsCommand {
     /// A line per model, its key first
     List,
+    /// Download a model into the cache that Python's huggingface_hub uses, and print its folder
+    Get(GetArguments),
+}
+
+/// `featscope models get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// Model: a zoo key, or the name of a repository of the hub, as OWNER/NAME
+    #[arg(value_name = "M")]
+    pub model: String,
+    /// Which weights: full, or fp16 of half the size; where only one of them exists, that one
+    #[arg(long, default_value = "full", value_parser = <Variant as FromStr>::from_str)]
+    pub variant: Variant,
+    /// Branch, tag or commit
+    #[arg(long, value_name = "R", default_value = MAIN)]
+    pub revision: String,
+    /// This file of the repository alone, instead of a model
+    #[arg(long, value_name = "PATH", conflicts_with = "variant")]
+    pub file: Option<String>,
 }
 
 /// `featscope layers`.

@@ -63,7 +63,9 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     bar.suspend(|| say_what_of_loras_is_not_used(&model));
     planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
-    })
+    })?;
+    bar.suspend(|| say_what_is_special(&model));
+    Ok(())
 }
 
 /// One line for each LoRA of which the model does not use everything.
@@ -90,11 +92,15 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     }
 }
 
-/// One line for each thing that is special about the model, and if it computes in another format than asked for.
-pub fn say_what_computes(model: &Model, request: &ExtractRequest) {
+/// One line for each thing that is special about the model that ran.
+pub fn say_what_is_special(model: &Model) {
     for note in &model.spec.notes {
         terminal::note(note);
     }
+}
+
+/// One line if the model computes in another format than asked for.
+pub fn say_what_computes(model: &Model, request: &ExtractRequest) {
     if request.dtype != Precision::F32 && model.place.dtype_name() == "f32" {
         terminal::note("a CPU computes in f32: --dtype changes nothing here");
     }

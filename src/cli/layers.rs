@@ -1,11 +1,11 @@
-//! `featscope layers`, `featscope presets`, `featscope models list`.
+//! `featscope layers`, `featscope presets`.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
 use super::{
-    args::{LayersArguments, ModelsCommand, PresetsArguments},
+    args::{LayersArguments, PresetsArguments},
     terminal,
 };
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
         preset::PRESETS,
         spec::ModelSpec,
     },
-    weights::ZOO,
 };
 
 /// Lists a model's activations at a working size.
@@ -84,23 +83,6 @@ pub fn presets(arguments: &PresetsArguments) -> Result<()> {
         if !preset.prompt.is_empty() {
             let _ = writeln!(text, "{:14}  prompt \"{}\"", "", preset.prompt);
         }
-    }
-    terminal::print(&text)
-}
-
-/// Says which models there are.
-pub fn models(command: &ModelsCommand) -> Result<()> {
-    let ModelsCommand::List = command;
-    let mut text = String::new();
-    for entry in ZOO {
-        let here = ModelSpec::find(entry.key).is_ok_and(|spec| spec.is_here());
-        let state = if here { "here" } else { "not here" };
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:12} {state:9} {:5} px  t {:3}  {} ({})",
-            entry.key, entry.side, entry.default_t, entry.title, entry.source
-        );
     }
     terminal::print(&text)
 }

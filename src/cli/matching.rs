@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{MatchArguments, MatchMethod, Point},
-    extract::{say_what_computes, say_what_is_not_used, say_what_of_loras_is_not_used},
+    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
     terminal,
 };
 use crate::{
@@ -79,7 +79,9 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let record = json!({ "request": request, "ran": records, "method": method_name(arguments.method) });
     write_folder(&arguments.out, |folder| {
         write_matches(folder, arguments, source, targets, &record)
-    })
+    })?;
+    bar.suspend(|| say_what_is_special(&model));
+    Ok(())
 }
 
 fn method_name(method: MatchMethod) -> &'static str {

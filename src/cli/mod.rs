@@ -4,6 +4,7 @@ mod args;
 mod extract;
 mod layers;
 mod matching;
+mod models;
 mod pca;
 mod shot;
 mod terminal;
@@ -57,7 +58,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),
         Command::Presets(arguments) => layers::presets(arguments),
-        Command::Models(command) => layers::models(command),
+        Command::Models(command) => models::models(command),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 /// Steps of the bar: fine enough to move, coarse enough not to flicker.
 const STEPS: u64 = 1000;
 const BAR: &str = "{msg:12} [{bar:40}] {percent:>3} % {elapsed} (about {eta} left)";
+const DOWNLOAD_BAR: &str = "{wide_msg}\n[{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec} (about {eta} left)";
 
 /// Writes a result. A reader that has seen enough, such as `head`, is no error.
 pub fn print(text: &str) -> Result<()> {
@@ -32,16 +33,23 @@ pub fn note(text: &str) {
 
 /// A bar on a terminal, silence elsewhere; it goes away when it is dropped.
 pub fn progress(message: &'static str) -> ProgressBar {
+    bar(STEPS, BAR).with_message(message)
+}
+
+/// A bar for a download of so many bytes; its message has a line of its own.
+pub fn download(bytes: u64) -> ProgressBar {
+    bar(bytes, DOWNLOAD_BAR)
+}
+
+fn bar(length: u64, template: &str) -> ProgressBar {
     const REDRAWS_PER_SECOND: u8 = 10;
     let target = if io::stderr().is_terminal() {
         ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND)
     } else {
         ProgressDrawTarget::hidden()
     };
-    let bar = ProgressBar::with_draw_target(Some(STEPS), target)
-        .with_message(message)
-        .with_finish(ProgressFinish::AndClear);
-    if let Ok(style) = ProgressStyle::with_template(BAR) {
+    let bar = ProgressBar::with_draw_target(Some(length), target).with_finish(ProgressFinish::AndClear);
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(250));

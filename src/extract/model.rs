@@ -160,10 +160,9 @@ impl Model {
                 path.display()
             )),
             None => Error::failed(format!(
-                "the weights of {} are not on this machine: put {} into the hub's cache (with Python: \
-                 `huggingface-cli download`), or give a folder or a file as the model",
+                "the weights of {} are not on this machine: {}, or give a folder or a file as the model",
                 spec.name,
-                needed_of(&spec.name)
+                how_to_get(&spec.name)
             )),
         };
         let network = match &spec.network {
@@ -443,15 +442,20 @@ impl Model {
     }
 }
 
-/// What a model of the zoo is made of, for who has to fetch it.
-fn needed_of(key: &str) -> String {
+/// What brings a model of the zoo here.
+fn how_to_get(key: &str) -> String {
     let source = |key: &str| zoo_entry(key).map_or_else(|| key.to_owned(), |entry| entry.source.to_owned());
     match zoo_entry(key).map(|entry| entry.kind) {
         Some(ZooKind::DropIn { bases, file, .. }) => {
             let bases: Vec<String> = bases.iter().map(|base| source(base)).collect();
-            format!("{file} of {} and the folders of {}", source(key), bases.join(" or "))
+            let bases = bases.join(" or ");
+            format!(
+                "`featscope models get {key}` downloads {file} of {} and the folder of {bases}",
+                source(key)
+            )
         }
-        _ => source(key),
+        Some(ZooKind::StableDiffusion { .. }) => format!("`featscope models get {key}` downloads {}", source(key)),
+        _ => format!("get it from {}", source(key)),
     }
 }
 

@@ -3,7 +3,8 @@
 
 pub mod embedded;
 mod folder;
-mod hub;
+pub mod hub;
+mod in_cache;
 mod json;
 mod pickle;
 mod renamed;
@@ -11,7 +12,7 @@ mod store;
 mod zoo;
 
 pub use folder::{find_weights, open_weights};
-pub use hub::{hub_cache, hub_file, hub_folder};
+pub use in_cache::{hub_file, hub_folder};
 pub use json::{read_json, read_text};
 pub use renamed::{Rename, Take};
 pub use store::{Store, map_safetensors};

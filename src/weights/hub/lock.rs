@@ -1,0 +1,77 @@
+//! The lock that keeps two programs, this one or Python's, from downloading the same file at the same time.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use super::{
+    cache::write_error,
+    progress::{Reporter, Stage},
+};
+use crate::error::Result;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Held until it is dropped, or until the process ends in whatever way. The lock's file stays where it is, as Python's
+/// filelock leaves it: removing it would let others wait for a file that nobody else finds any more.
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock. `flock` on Unix is what Python's filelock uses too.
+    pub fn wait(path: &Path, reporter: &mut Reporter<'_, '_>) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| write_error(folder, &error))?;
+        }
+        loop {
+            let file = open(path).map_err(|error| write_error(path, &error))?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, path) => return Ok(Self { _file: file }),
+                // Somebody removed the file between its opening and its locking.
+                Ok(()) => reporter.tell()?,
+                Err(TryLockError::WouldBlock) => {
+                    reporter.stage(Stage::Locked)?;
+                    thread::sleep(POLL);
+                }
+                // Some network file systems have no locks. Without one the worst is that two programs write the same
+                // bytes to the same places.
+                Err(TryLockError::Error(_)) => return Ok(Self { _file: file }),
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    match opened {
+        // The file of another user of the same cache: to lock it, reading is enough.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Windows does not let anybody remove a file that is open.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
+}
