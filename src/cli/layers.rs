@@ -98,7 +98,7 @@ pub fn models(command: &ModelsCommand) -> Result<()> {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:12} {state:9} {:5} px  t {:3}  {} ({})",
+            "{:14} {state:9} {:5} px  t {:3}  {} ({})",
             entry.key, entry.side, entry.default_t, entry.title, entry.source
         );
     }
