@@ -34,6 +34,7 @@ fn pins(window: &Window) -> Vec<(u32, Slot, [f64; 2])> {
     pins.map(|pin| match &pin.at {
         QueryAt::Point(at) => (pin.number, pin.slot, at.map(f64::round)),
         QueryAt::Region { path, .. } => (pin.number, pin.slot, path[0].map(f64::round)),
+        QueryAt::Word(token) => panic!("pin {} is at token {token}", pin.number),
     })
     .collect()
 }
@@ -149,6 +150,7 @@ impl Point for QueryAt {
         match self {
             Self::Point(at) => at,
             Self::Region { path, .. } => path[0],
+            Self::Word(token) => panic!("token {token} is at no point"),
         }
     }
 }
