@@ -13,6 +13,7 @@ use super::{
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    extract::preset::Preset,
 };
 
 /// One thing the user does.
@@ -22,6 +23,8 @@ pub enum Command {
     Act(Action),
     /// Read a model: a zoo key, a folder or a file.
     LoadModel(String),
+    /// Use published settings, on the model they were published for or on the one that is loaded.
+    Preset(&'static Preset, bool),
     /// Open a picture in a slot.
     OpenPicture(Slot, PictureSource),
     /// Open pictures or a workspace, wherever there is room.

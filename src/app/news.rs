@@ -131,6 +131,7 @@ impl App {
                 info.name, info.weights, info.dtype, info.device
             ),
         );
+        let preset = self.preset_awaited.take_if(|preset| preset.model == info.name);
         state.model.info = Some(info);
         state.model.loading = state.model.loading.filter(|_| !wanted);
         state.model.error = None;
@@ -141,6 +142,9 @@ impl App {
             slot.pca = None;
         }
         self.forget_views();
+        if let Some(preset) = preset {
+            self.use_preset(preset);
+        }
     }
 
     fn take_model_failure(&mut self, name: &str, error: &Error) {
@@ -150,6 +154,7 @@ impl App {
             // Another one is on its way.
             return;
         }
+        self.preset_awaited = None;
         state.model.loading = None;
         state.model.error = words;
         // Undo may have named a model that is gone: the one that is there is looked at.

@@ -190,7 +190,7 @@ impl App {
         });
     }
 
-    pub(super) fn load_model(&mut self, name: String) {
+    pub(in crate::app) fn load_model(&mut self, name: String) {
         let name = lasting_name(name);
         let model = &mut self.state.model;
         model.wanted.clone_from(&name);

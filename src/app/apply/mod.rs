@@ -46,7 +46,11 @@ impl App {
         let state = &mut self.state;
         match command {
             Command::Act(action) => self.act(action, context),
-            Command::LoadModel(name) => self.load_model(name),
+            Command::LoadModel(name) => {
+                self.preset_awaited = None;
+                self.load_model(name);
+            }
+            Command::Preset(preset, its_model) => self.begin_preset(preset, its_model),
             Command::OpenPicture(slot, source) => self.open_picture(slot, source),
             Command::OpenFiles(paths) => self.open_files(paths),
             Command::ClosePicture(slot) => self.close_picture(slot),
