@@ -14,6 +14,7 @@ use featscope::{
     extract::{
         adapters::Adapters,
         framing::WorkingSize,
+        inversion::Inversion,
         model::{DeviceChoice, Precision},
         pass::VaeMode,
     },
@@ -30,6 +31,7 @@ fn settings(t: u32) -> RunSettings {
         ensemble: 1,
         vae: VaeMode::Mean,
         size,
+        inversion: Inversion::None,
         adapters: Adapters::default(),
     }
 }

@@ -243,6 +243,13 @@ fn cleandift_sees_the_picture_without_noise() -> TestResult {
         &["--activations", "vae-out", "--t", "261"],
     )
     .refused(2, &["vae-out"]);
+    for (more, words) in [
+        (["--inversion", "ddim"], ["without noise", "--inversion"]),
+        (["--ensemble", "4"], ["no random noise", "--ensemble"]),
+    ] {
+        let more = [&["--activations", ID, "--t", "261"][..], &more].concat();
+        ran("cleandift-sd21", &place.text("out"), Some(&hub), &more).refused(2, &words);
+    }
     Ok(())
 }
 

@@ -180,6 +180,23 @@ impl Id {
         )
     }
 
+    /// Whether this is an attention map to text (B, heads, positions, tokens).
+    pub fn is_cross_map(self) -> bool {
+        matches!(
+            self.leaf,
+            Leaf::Vit {
+                part: VitPart::CrossMap,
+                ..
+            }
+        )
+    }
+
+    /// Whether every position of the picture has a vector that can be compared: in features its channels, in attention
+    /// maps to text the weights of the tokens (the mean over heads).
+    pub fn has_vectors(self) -> bool {
+        !self.is_map() || self.is_cross_map()
+    }
+
     /// The last words of the id, as shown inside its place: `res-out`, `block0 self-q`.
     pub fn leaf_name(self) -> String {
         match self.leaf {

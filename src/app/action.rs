@@ -104,7 +104,7 @@ actions! {
     File {
         OpenPicture "Open picture…" [command(Key::O)] "Open a picture in the pane worked in.";
         AddPicture "Add picture…" [command_shift(Key::O)] "Open one more picture beside the others.";
-        OpenModel "Open model…" [command(Key::M)] "Open a folder or file with a model.";
+        OpenModel "Open model…" [command(Key::M)] "Open a folder with a model.";
         OpenWorkspace "Open workspace…" [command_shift(Key::W)] "Open a workspace file: the same picture, layer, pins and panes.";
         SaveWorkspace "Save workspace" [command(Key::S)] "Write everything that is looked at into the workspace file.";
         SaveWorkspaceAs "Save workspace as…" [command_shift(Key::S)] "Write everything that is looked at into another file.";

@@ -230,7 +230,7 @@ fn paint_content(
     }
     let Some(framing) = framing else { return };
     let seen = place.seen(&framing);
-    if kind == PaneKind::Pca && state.slot(slot).pca.is_some() && state.layer().is_some_and(|id| !id.is_map()) {
+    if kind == PaneKind::Pca && state.slot(slot).pca.is_some() && state.layer().is_some_and(|id| id.has_vectors()) {
         let tint = if pca_is_current(state, slot) {
             Color32::WHITE
         } else {
@@ -304,6 +304,7 @@ fn paint_pin(painter: &Painter, place: &Placed, pin: &Pin, selected: bool) {
     let tokens = theme::tokens_in(painter.ctx());
     let colour = tokens.pin(pin.number);
     let at = match &pin.at {
+        QueryAt::Word(_) => return,
         QueryAt::Point(at) => place.on_screen(*at),
         QueryAt::Region { path, radius } => {
             let width = 2.0 * *radius as f32 * place.points_per_pixel();

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    extract::preset::Preset,
 };
 
 /// One thing the user does.
@@ -23,6 +24,8 @@ pub enum Command {
     Act(Action),
     /// Read a model: a zoo key, a folder or a file.
     LoadModel(String),
+    /// Use published settings, on the model they were published for or on the one that is loaded.
+    Preset(&'static Preset, bool),
     /// Open a picture in a slot.
     OpenPicture(Slot, PictureSource),
     /// Open pictures or a workspace, wherever there is room.
@@ -39,6 +42,10 @@ pub enum Command {
     Search(String),
     /// Move the pointer's query.
     Hover(Option<PointAt>),
+    /// Point at a token of the prompt.
+    HoverWord(Option<usize>),
+    /// Show where a token of the prompt is looked for, or what is pointed at again.
+    Word(Option<usize>),
     /// Fix a point or region under a new number, and show its similarities.
     AddPin(Slot, QueryAt),
     /// Move the pin of a number.

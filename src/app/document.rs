@@ -43,6 +43,9 @@ pub struct Document {
     pub mask: Mask,
     /// The channel that channel panes show, counted from 0.
     pub channel: usize,
+    /// The token of the prompt that attention to text is shown of, counted from 0.
+    #[serde(default)]
+    pub word: Option<usize>,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -279,6 +282,7 @@ impl Default for Document {
             pca: PcaSettings::default(),
             mask: Mask::default(),
             channel: 0,
+            word: None,
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

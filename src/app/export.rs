@@ -381,6 +381,7 @@ impl App {
 /// Words for a query in a list.
 pub fn query_text(at: &QueryAt) -> String {
     match at {
+        QueryAt::Word(token) => format!("token {token}"),
         QueryAt::Point([x, y]) => format!("({x:.0}, {y:.0})"),
         QueryAt::Region { path, radius } => {
             let [x, y] = path.first().copied().unwrap_or_default();

@@ -11,8 +11,10 @@ use super::{
     menus::action_button_ui,
     textures::Textures,
     widgets::{Histogram, HistogramChange, bins, histogram_ui, section_ui, variance_bars_ui},
+    words::words_ui,
 };
 use crate::{
+    activation::Id,
     analysis::{colour::RangeRule, pca::SignRule},
     engine::{BasisChoice, PcaSettings, Slot},
     paint::ColourMap,
@@ -33,6 +35,9 @@ const FIRST_CLIP: [f64; 2] = [1.0, 99.0];
 /// All of the right side.
 pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<Command>) {
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        if state.layer().is_some_and(Id::is_cross_map) {
+            section_ui(ui, "Words", |ui| words_ui(ui, state, commands));
+        }
         section_ui(ui, "Pins and matches", |ui| matches_ui(ui, state, commands));
         section_ui(ui, "Heat maps", |ui| heat_ui(ui, state, textures, commands));
         section_ui(ui, "PCA colours", |ui| pca_ui(ui, state, commands));

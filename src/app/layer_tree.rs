@@ -119,7 +119,7 @@ impl LayerTree {
 
 /// Whether a layer can be looked at here: attention to text has no grid of its own.
 pub fn is_shown(id: Id) -> bool {
-    !id.is_map() || attention_sources(id).is_some()
+    id.has_vectors() || attention_sources(id).is_some()
 }
 
 /// The layers that have every word of the search, and can be looked at.

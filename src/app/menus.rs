@@ -5,6 +5,7 @@ use egui::{Button, Checkbox, ComboBox, MenuBar, Response, ScrollArea, Ui, Widget
 use super::{
     Action, Command, Menu, Notice, PathBox, PathPurpose, State,
     models::download_button_ui,
+    presets::presets_ui,
     widgets::{Glyph, glyph_button_ui, glyph_toggle_ui},
 };
 use crate::{
@@ -43,6 +44,10 @@ pub fn menus_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 ScrollArea::vertical().show(ui, |ui| {
                     if menu == Menu::File {
                         recent_ui(ui, state, commands);
+                    }
+                    if menu == Menu::Model {
+                        presets_ui(ui, state, commands);
+                        ui.separator();
                     }
                     for action in Action::of_menu(menu) {
                         action_ui(ui, state, action, commands);

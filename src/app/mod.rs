@@ -32,6 +32,7 @@ pub mod offscreen;
 mod overlays;
 mod palette;
 mod panes;
+mod presets;
 mod readout;
 mod settings;
 mod shop;
@@ -44,6 +45,7 @@ pub mod theme;
 mod undo;
 mod wanted;
 pub mod widgets;
+mod words;
 mod workspace;
 
 use std::{
@@ -71,6 +73,7 @@ use crate::{
     cli::WindowArguments,
     engine::{DEFAULT_CACHE_BYTES, Engine, PictureSource, Slot},
     error::Result,
+    extract::preset::Preset,
     paint::ScorePainter,
 };
 use asked::Asked;
@@ -112,6 +115,8 @@ pub struct App {
     had_keyboard: bool,
     /// Whether the graphics device is still there.
     lost_device: start::LostDevice,
+    /// What is set when its model is there.
+    preset_awaited: Option<&'static Preset>,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     kept_in: Option<PathBuf>,
 }
@@ -164,6 +169,7 @@ impl App {
             held_by_key: false,
             had_keyboard: false,
             lost_device: start::LostDevice::default(),
+            preset_awaited: None,
             kept_in: None,
         };
         app.begin(arguments, context);

@@ -235,38 +235,37 @@ fn button_ui(
 ) {
     let model = &state.model;
     let here = item.stock.filter(|stock| stock.here);
-    match (item.kind, here) {
-        (StockKind::Model, Some(_)) if model.loading.is_some() && model.wanted == item.name => {
+    let name = item.name;
+    let command = match (item.kind, here) {
+        (StockKind::Model, Some(_)) if model.loading.is_some() && model.wanted == name => {
             ui.weak("is being read");
+            None
         }
-        (StockKind::Model, Some(_)) if model.info.as_ref().is_some_and(|info| info.name == item.name) => {
+        (StockKind::Model, Some(_)) if model.info.as_ref().is_some_and(|info| info.name == name) => {
             ui.weak("loaded");
+            None
         }
         (StockKind::Model, Some(_)) => {
-            if named_button_ui(ui, "Load", item.name, true) {
-                commands.push(Command::LoadModel(item.name.to_owned()));
-            }
+            named_button_ui(ui, "Load", name, true).then(|| Command::LoadModel(name.to_owned()))
         }
         (StockKind::ControlNet, Some(Stock { path: Some(path), .. })) => {
             let fits = model.info.as_ref().is_some_and(|info| info.reads_prompt);
-            if named_button_ui(ui, "Add to the model", item.name, fits) {
-                commands.push(Command::UsePath(PathPurpose::ControlNet, path.clone()));
-            }
+            let add = || Command::UsePath(PathPurpose::ControlNet, path.clone());
+            named_button_ui(ui, "Add to the model", name, fits).then(add)
         }
         _ if item.stock.is_some_and(|stock| !stock.is_on_the_hub()) => {
-            let is_file = zoo_entry(item.name).is_some_and(|entry| matches!(entry.kind, ZooKind::Adm { .. }));
-            if is_file && named_button_ui(ui, "Open a file…", item.name, true) {
-                commands.push(Command::AskPath(PathPurpose::ModelFile));
-            }
+            let is_file = zoo_entry(name).is_some_and(|entry| matches!(entry.kind, ZooKind::Adm { .. }));
+            let open = || Command::AskPath(PathPurpose::ModelFile);
+            (is_file && named_button_ui(ui, "Open a file…", name, true)).then(open)
         }
         // Where nothing can be downloaded, why is said above.
-        _ if shelf.closed.is_none() && order.is_none() => {
-            if named_button_ui(ui, "Download…", item.name, true) {
-                commands.push(Command::Shop(ShopCommand::Ask(item.name.to_owned())));
-            }
+        _ if shelf.closed.is_some() || order.is_some() => None,
+        _ => {
+            let ask = || Command::Shop(ShopCommand::Ask(name.to_owned()));
+            named_button_ui(ui, "Download…", name, true).then(ask)
         }
-        _ => {}
-    }
+    };
+    commands.extend(command);
 }
 
 fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Command>) {

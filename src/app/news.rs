@@ -6,6 +6,7 @@ use super::{
     App, PointAt, Sent, arrange,
     document::PictureRef,
     messages::Level,
+    shop::may_be_on_the_hub,
     state::{OpenPicture, RunState, SlotState, State, feature_bytes},
     wanted::pca_is_awaited,
 };
@@ -137,6 +138,7 @@ impl App {
                 info.name, info.weights, info.dtype, info.device
             ),
         );
+        let preset = self.preset_awaited.take_if(|preset| preset.model == info.name);
         state.model.info = Some(info);
         state.model.loading = state.model.loading.filter(|_| !wanted);
         state.model.error = None;
@@ -147,6 +149,9 @@ impl App {
             slot.pca = None;
         }
         self.forget_views();
+        if let Some(preset) = preset {
+            self.use_preset(preset);
+        }
     }
 
     fn take_model_failure(&mut self, name: &str, error: &Error) {
@@ -170,8 +175,10 @@ impl App {
             settled.settings.clone_from(&there.settings);
             settled.layer = there.layer;
         });
-        if failed {
+        if failed && may_be_on_the_hub(name) {
             self.doubt_model(name);
+        } else {
+            self.preset_awaited = None;
         }
     }
 

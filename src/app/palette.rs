@@ -5,6 +5,7 @@ use egui::{Align2, Area, Button, Frame, Id, Key, Order, ScrollArea, TextEdit, Ui
 use super::{Action, Command, State, layer_tree::is_shown};
 use crate::{
     engine::PictureSource,
+    extract::preset::PRESETS,
     weights::{ZOO, embedded::SAMPLES},
 };
 
@@ -149,6 +150,11 @@ fn found(ui: &Ui, state: &State, text: &str) -> Vec<Choice> {
         choices.extend(models.map(|model| {
             let name = model.key.to_owned();
             entry(name.clone(), "Model", Command::LoadModel(name))
+        }));
+        let presets = PRESETS.iter().filter(|preset| fits(preset.title, "preset"));
+        choices.extend(presets.map(|preset| {
+            let name = format!("{}  ({})", preset.title, preset.model);
+            entry(name, "Preset", Command::Preset(preset, true))
         }));
         let recent = state.memory.workspaces.iter().chain(&state.memory.pictures);
         choices.extend(

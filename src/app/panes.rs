@@ -206,7 +206,7 @@ impl Painting<'_> {
             PaneKind::Heat | PaneKind::Picture if state.query_at().is_none() => {
                 "Point at a picture: what is similar lights up".to_owned()
             }
-            PaneKind::Channel if state.layer().is_some_and(|id| id.is_map()) => {
+            PaneKind::Channel if state.layer().is_some_and(|id| !id.has_vectors()) => {
                 "An attention map has no channels".to_owned()
             }
             _ => String::new(),
@@ -229,7 +229,7 @@ impl Painting<'_> {
 
 /// How the colours came about.
 fn pca_text(state: &State, slot: Slot) -> String {
-    if state.layer().is_some_and(|id| id.is_map()) {
+    if state.layer().is_some_and(|id| !id.has_vectors()) {
         return "An attention map has no PCA: point at the picture for its rows".to_owned();
     }
     match &state.slot(slot).pca {

@@ -1,8 +1,11 @@
 //! The status bar: values under the pointer, matches, provenance.
 
+use std::{borrow::Cow, path::Path};
+
 use egui::{Align, Label, Layout, RichText, TextStyle, Ui, vec2};
 
 use super::{Command, PointAt, State, state::representative};
+use crate::extract::inversion::Inversion;
 
 /// What is under the pointer, what is most similar to it, and what ran: always three lines, so that nothing jumps.
 pub fn status_ui(ui: &mut Ui, state: &State, _commands: &mut Vec<Command>) {
@@ -113,8 +116,25 @@ fn provenance_text(state: &State) -> String {
     } else {
         format!("  {:.2} s", ran.seconds)
     };
+    let mut added = String::new();
+    if settings.inversion == Inversion::Ddim {
+        added += "  DDIM inversion, no random noise";
+    }
+    for lora in &ran.adapters.loras {
+        added += &format!("  LoRA {} × {}", file_name(&lora.file), f64::from(lora.scale));
+    }
+    for control in &ran.adapters.controls {
+        added += &format!(
+            "  ControlNet {} × {}",
+            file_name(&control.net),
+            f64::from(control.scale)
+        );
+    }
+    for note in &ran.notes {
+        added += &format!("  {note}");
+    }
     format!(
-        "{layer}  of {model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}{took}  {:.0} MiB kept",
+        "{layer}  of {model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}{added}{took}  {:.0} MiB kept",
         ran.weights,
         ran.t_ran,
         100.0 * ran.noise_fraction,
@@ -125,4 +145,8 @@ fn provenance_text(state: &State) -> String {
         ran.device,
         capture.kept_bytes as f64 / MIB,
     )
+}
+
+fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }

@@ -167,12 +167,14 @@ fn check_view(view: &View) -> Sound {
 
 fn check_pin(pin: &Pin) -> Sound {
     let points = match &pin.at {
+        // A word is in no picture.
+        QueryAt::Word(_) => &[],
         QueryAt::Point(at) => std::slice::from_ref(at),
         QueryAt::Region { path, .. } => path,
     };
     let near = |number: &f64| number.abs() <= FURTHEST_PX;
     let radius = match pin.at {
-        QueryAt::Point(_) => 0.0,
+        QueryAt::Point(_) | QueryAt::Word(_) => 0.0,
         QueryAt::Region { radius, .. } => radius,
     };
     if points.is_empty() || !points.iter().flatten().all(near) || !near(&radius) || radius < 0.0 {

@@ -41,6 +41,8 @@ pub struct State {
     pub search: String,
     /// The point under the pointer.
     pub hover: Option<PointAt>,
+    /// The token of the prompt that is pointed at.
+    pub hover_word: Option<usize>,
     /// The pane worked in.
     pub focused: Option<TileId>,
     /// Whether dragging over a picture marks a region.
@@ -278,6 +280,7 @@ impl State {
             pictures_opened: 0,
             search: String::new(),
             hover: None,
+            hover_word: None,
             focused: None,
             brush: false,
             hold: None,
@@ -496,8 +499,14 @@ impl State {
         framing.cell_from_original(point.at, self.shown_grid(point.slot)?)
     }
 
-    /// What similarities are shown to: the selected pin, else the point under the pointer.
+    /// What similarities are shown to: of attention to text the word chosen, else the selected pin, else the point under
+    /// the pointer.
     pub fn query_at(&self) -> Option<(Slot, QueryAt)> {
+        let shows_words = self.layer().is_some_and(Id::is_cross_map);
+        if let Some(word) = self.hover_word.or(self.document.word).filter(|_| shows_words) {
+            let (slot, _) = *self.shown_passes().first()?;
+            return Some((slot, QueryAt::Word(word)));
+        }
         match self.document.active_pin() {
             Some(pin) => Some((pin.slot, pin.at.clone())),
             None => self.hover.map(|point| (point.slot, QueryAt::Point(point.at))),
@@ -508,13 +517,18 @@ impl State {
     /// ones until these come.
     pub fn current_heat(&self) -> Option<&HeatView> {
         let (slot, at) = self.query_at()?;
-        self.cell_at(PointAt {
-            slot,
-            at: representative(&at)?,
-        })?;
+        self.sees(slot, &at).then_some(())?;
         self.heat
             .as_ref()
             .filter(|heat| Some(heat.query.source) == self.pass(slot))
+    }
+
+    /// Whether the model sees what is asked about.
+    pub fn sees(&self, slot: Slot, at: &QueryAt) -> bool {
+        match representative(at) {
+            Some(at) => self.cell_at(PointAt { slot, at }).is_some(),
+            None => matches!(at, QueryAt::Word(_)),
+        }
     }
 
     /// Whether the similarities that are shown are those of another layer than the one looked at.
@@ -558,6 +572,7 @@ pub fn representative(at: &QueryAt) -> Option<[f64; 2]> {
     match at {
         QueryAt::Point(at) => Some(*at),
         QueryAt::Region { path, .. } => path.first().copied(),
+        QueryAt::Word(_) => None,
     }
 }
 

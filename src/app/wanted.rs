@@ -4,7 +4,7 @@ use super::{
     App, PointAt,
     arrange::panes,
     document::{Document, PaneKind},
-    state::{State, representative},
+    state::State,
 };
 use crate::{
     activation::Id,
@@ -149,7 +149,7 @@ fn shows(document: &Document, kind: PaneKind) -> bool {
 
 /// The layer, where it is one that has vectors.
 fn features(state: &State) -> Option<Id> {
-    state.layer().filter(|id| !id.is_map())
+    state.layer().filter(|id| id.has_vectors())
 }
 
 /// How the PCA colours of the pictures that are there are made.
@@ -166,10 +166,7 @@ pub fn wanted_pca(state: &State) -> Option<PcaQuery> {
 /// What is similar to the selected pin or to the point under the pointer.
 pub fn wanted_query(state: &State) -> Option<Query> {
     let (slot, at) = state.query_at()?;
-    state.cell_at(PointAt {
-        slot,
-        at: representative(&at)?,
-    })?;
+    state.sees(slot, &at).then_some(())?;
     let targets = state.shown_passes();
     let (_, source) = *targets.iter().find(|(other, _)| *other == slot)?;
     Some(Query {

@@ -12,7 +12,10 @@ use super::{State, document::Document, soundness::sound_document};
 use crate::{
     engine::{BasisChoice, PictureSource},
     error::{Error, Result},
-    extract::output::{replace_file, write_error},
+    extract::{
+        adapters::ControlImage,
+        output::{replace_file, write_error},
+    },
 };
 
 /// What the names of workspace files end in.
@@ -125,6 +128,14 @@ fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
     }
     if let BasisChoice::Saved(path) = &mut document.pca.basis {
         change(path);
+    }
+    let adapters = &mut document.settings.adapters;
+    adapters.loras.iter_mut().for_each(|lora| change(&mut lora.file));
+    for control in &mut adapters.controls {
+        change(&mut control.net);
+        if let ControlImage::Picture(path) = &mut control.image {
+            change(path);
+        }
     }
     // A model is a short name or a path; only what is there as a path is one.
     if let Some(model) = &mut document.model {

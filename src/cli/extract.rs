@@ -12,7 +12,9 @@ use crate::{
         output::check_writable,
         request::ExtractRequest,
         spec::ModelSpec,
+        tokens::TokenRole,
     },
+    model::text::MAX_PROMPT_TOKENS,
 };
 
 /// Kept activations above this are announced before the work begins.
@@ -34,6 +36,13 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let planned = job::plan(&request)?;
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
+    }
+    if let Some(compat) = request.compat {
+        let runs = compat.t(&planned.spec, request.t)?;
+        terminal::note(&format!(
+            "t {runs} runs where generic-diffusion-feature is asked for {}",
+            request.t
+        ));
     }
     say_what_is_not_used(&arguments.run, &planned.spec);
     if planned.control_changes_nothing() {
@@ -92,8 +101,15 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     }
 }
 
-/// One line for each thing that is special about the model that ran.
+/// One line for each thing that is special about the model that ran, and about how it read the prompt.
 pub fn say_what_is_special(model: &Model) {
+    let count = |role| model.tokens().iter().filter(|token| token.role == role).count();
+    let (words, runs) = (count(TokenRole::Word), count(TokenRole::Start));
+    if runs > 1 {
+        terminal::note(&format!(
+            "the prompt has {words} tokens: it was read as {runs} runs of up to {MAX_PROMPT_TOKENS}, each with its own start and end"
+        ));
+    }
     for note in &model.spec.notes {
         terminal::note(note);
     }

@@ -40,7 +40,7 @@ fn list() -> Result<()> {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:12} {state:9} {:5} px  t {:3}  {} ({}{held})",
+            "{:14} {state:9} {:5} px  t {:3}  {} ({}{held})",
             entry.key, entry.side, entry.default_t, entry.title, entry.source
         );
     }

@@ -13,7 +13,7 @@ use super::{
     region::{cells_at, positions_of, unseen},
     view::{
         ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PinMatches, PinQuery,
-        Query, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+        Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
     },
 };
 use crate::{
@@ -68,6 +68,9 @@ impl Analyst {
     }
 
     fn heat(&mut self, query: &Query) -> Result<HeatView, Unseen> {
+        if let (QueryAt::Word(token), true) = (&query.at, query.id.is_cross_map()) {
+            return self.word(query, *token);
+        }
         if let Some(sources) = attention_sources(query.id) {
             return self.attention(query, sources);
         }
@@ -83,11 +86,45 @@ impl Analyst {
             let framing = self.desk.info(*pass, query.id)?.framing;
             targets.push(target_heat(*slot, map.grid(), &framing, cosine_to_all(&vector, &map)?));
         }
+        let words = match query.id.is_cross_map() {
+            true => mean_vector(&*self.desk.map(query.source, query.id)?, &cells),
+            false => Vec::new(),
+        };
         Ok(HeatView {
             query: query.clone(),
             cells,
             targets,
             attention: false,
+            words,
+        })
+    }
+
+    /// Where pictures are looked at for a token of the prompt: its weight at every position.
+    fn word(&self, query: &Query, token: usize) -> Result<HeatView, Unseen> {
+        let mut targets = Vec::with_capacity(query.targets.len());
+        for (slot, pass) in &query.targets {
+            let map = self.desk.map(*pass, query.id)?;
+            let framing = self.desk.info(*pass, query.id)?.framing;
+            if token >= map.channels() {
+                return Err(Error::usage(format!(
+                    "the prompt has {} tokens, number {token} (from 0) was asked for",
+                    map.channels()
+                ))
+                .into());
+            }
+            let scores = map
+                .vectors()
+                .chunks_exact(map.channels())
+                .map(|vector| vector[token])
+                .collect();
+            targets.push(target_heat(*slot, map.grid(), &framing, scores));
+        }
+        Ok(HeatView {
+            query: query.clone(),
+            cells: Vec::new(),
+            targets,
+            attention: true,
+            words: Vec::new(),
         })
     }
 
@@ -112,13 +149,14 @@ impl Analyst {
             cells,
             targets,
             attention: true,
+            words: Vec::new(),
         })
     }
 
     /// Attention maps have no matches: their weights stay within one picture.
     fn matches(&mut self, query: &MatchesQuery, overtaken: &mut Overtaken<'_>) -> Result<MatchesView, Unseen> {
         let mut pins = Vec::new();
-        for pin in query.pins.iter().filter(|_| !query.id.is_map()) {
+        for pin in query.pins.iter().filter(|_| query.id.has_vectors()) {
             if overtaken() {
                 return Err(Unseen::Overtaken);
             }
@@ -253,6 +291,18 @@ impl Analyst {
         replace_file(path, |temporary| write_png(temporary, [size.width, size.height], &rgb))?;
         Ok(saved(path))
     }
+}
+
+/// The mean of the vectors of some cells.
+fn mean_vector(map: &FeatureMap, cells: &[(usize, usize)]) -> Vec<f32> {
+    let mut mean = vec![0.0; map.channels()];
+    let share = 1.0 / cells.len().max(1) as f32;
+    for position in positions_of(cells, map.grid()) {
+        for (sum, number) in mean.iter_mut().zip(map.vector(position)) {
+            *sum += share * number;
+        }
+    }
+    mean
 }
 
 fn target_heat(slot: Slot, grid: Grid, framing: &Framing, scores: Vec<f32>) -> TargetHeat {

@@ -235,7 +235,7 @@ impl Colourist {
 
 /// The pictures that share a basis, as the query says.
 fn groups(query: &PcaQuery) -> Result<Vec<Group>> {
-    if query.id.is_map() {
+    if !query.id.has_vectors() {
         return Err(Error::usage(format!(
             "{} is an attention map: it has no PCA, click for its rows",
             query.id

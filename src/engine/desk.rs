@@ -56,7 +56,7 @@ impl Desk {
 
     /// A feature map that is kept.
     pub fn map(&self, pass: PassId, id: Id) -> Result<Arc<FeatureMap>, Unseen> {
-        if id.is_map() {
+        if !id.has_vectors() {
             // Running again would not bring it.
             return Err(Error::usage(format!(
                 "{id} is an attention map, of which only queries and keys are kept: choose a feature map"

@@ -15,9 +15,10 @@ use super::{
     recover::recovered,
 };
 use crate::{
-    activation::{AttnPart, Catalogue, FeatureMap, Id, Leaf, Selection, Shape, VitPart},
+    activation::{AttnPart, Catalogue, FeatureMap, Grid, Id, Leaf, Selection, Shape, Tap, VitPart},
     error::{Error, Result},
     extract::{
+        array::Array,
         averager::Averager,
         framing::{Plan, Prepared},
         image::{Picture, Size},
@@ -356,7 +357,11 @@ impl Extractor {
             ensemble: settings.ensemble,
             adapters: settings.adapters.clone(),
         };
-        let mut averager = Averager::new(1, settings.ensemble, |_, array| Ok(array));
+        // Of attention to text the mean over heads is kept, as vectors of weights.
+        let mut averager = Averager::new(1, settings.ensemble, |tap, array| match text_grid(&list, tap) {
+            Some(grid) => token_weights(&array, grid),
+            None => Ok(array),
+        });
         let item = (open_count > 1).then_some([index + 1, open_count]);
         run_pass(
             &mut loaded.model,
@@ -418,7 +423,12 @@ impl Extractor {
         let everything = Selection::features(list);
         let bytes = bytes_of_all(&everything);
         let fits = bytes <= limit && enough_memory(bytes).is_ok();
-        Ok(if fits { everything } else { needed })
+        if !fits {
+            return Ok(needed);
+        }
+        let mut selection = everything;
+        needed.iter().for_each(|tap| selection.insert(tap));
+        Ok(selection)
     }
 
     /// An extraction into files, with a model of its own: the one looked at stays loaded.
@@ -451,7 +461,7 @@ fn is_of_pictures(request: &Request) -> bool {
 /// What has to be recorded to look at an activation: itself, or the queries and keys that its attention rows come from.
 fn needed_for(list: &Catalogue, id: Id) -> Result<Selection> {
     let ids = match id.leaf {
-        _ if !id.is_map() => vec![id],
+        _ if id.has_vectors() => vec![id],
         _ => match attention_sources(id) {
             Some(sources) => sources.to_vec(),
             None => {
@@ -482,7 +492,49 @@ pub fn attention_sources(map: Id) -> Option<[Id; 2]> {
     Some(leaves.map(|leaf| Id::new(map.place, leaf)))
 }
 
-/// Bytes that the selected features of one picture take in the cache.
+/// The grid of positions of an attention map to text; none for other activations.
+fn text_grid(list: &Catalogue, tap: Tap) -> Option<Grid> {
+    let id = list.entry(tap)?.id;
+    let Leaf::Vit {
+        block,
+        part: VitPart::CrossMap,
+    } = id.leaf
+    else {
+        return None;
+    };
+    let part = VitPart::CrossQ;
+    let queries = list.tap(Id::new(id.place, Leaf::Vit { block, part }))?;
+    match list.entry(queries)?.shape {
+        Shape::Features { grid, .. } => Some(grid),
+        Shape::Attention { .. } => None,
+    }
+}
+
+/// (B, heads, positions, tokens) → (B, tokens, h, w): the mean over heads, a channel for every token.
+fn token_weights(map: &Array, grid: Grid) -> Result<Array> {
+    let [batch, heads, positions, tokens] = *map.shape.as_slice() else {
+        return Err(Error::failed(format!(
+            "an attention map of the shape {:?} is not one of heads",
+            map.shape
+        )));
+    };
+    let mut weights = vec![0.0; batch * tokens * positions];
+    let share = 1.0 / heads.max(1) as f32;
+    for (picture, target) in weights.chunks_exact_mut((tokens * positions).max(1)).enumerate() {
+        for head in 0..heads {
+            let begin = (picture * heads + head) * positions * tokens;
+            let rows = map.data[begin..begin + positions * tokens].chunks_exact(tokens.max(1));
+            for (position, row) in rows.enumerate() {
+                for (token, weight) in row.iter().enumerate() {
+                    target[token * positions + position] += share * weight;
+                }
+            }
+        }
+    }
+    Array::new(vec![batch, tokens, grid.height, grid.width], weights)
+}
+
+/// Bytes that the selected activations of one picture take in the cache.
 fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
     let shapes = selection
         .iter()
@@ -491,7 +543,7 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
     shapes
         .map(|shape| match shape {
             Shape::Features { channels, grid } => FeatureMap::bytes_of(channels, grid),
-            Shape::Attention { .. } => 0,
+            Shape::Attention { queries, keys, .. } => queries.saturating_mul(keys).saturating_mul(size_of::<f32>()),
         })
         .fold(0, usize::saturating_add)
 }

@@ -171,9 +171,13 @@ impl Engine {
             other => self.extractor.send(other).map_err(|refused| refused.0),
         };
         if let Err(request) = refused {
-            self.told.tell(Event::Failed {
-                work: request.work(),
-                error: Error::failed("the worker that does this has ended: start the program anew"),
+            let (work, error) = (
+                request.work(),
+                Error::failed("the worker that does this has ended: start the program anew"),
+            );
+            self.told.tell(match request {
+                Request::LoadModel { name, .. } => Event::ModelFailed { name, error },
+                _ => Event::Failed { work, error },
             });
         }
     }

@@ -7,6 +7,7 @@ use crate::{activation::Grid, error::Error, extract::framing::Framing};
 pub fn cells_at(at: &QueryAt, framing: &Framing, grid: Grid) -> Option<Vec<(usize, usize)>> {
     let under = |point: [f64; 2]| framing.cell_from_original(point, grid).map(|cell| vec![cell]);
     match at {
+        QueryAt::Word(_) => None,
         QueryAt::Point(point) => under(*point),
         QueryAt::Region { path, radius } => {
             let covered: Vec<_> = (0..grid.positions())
@@ -33,6 +34,7 @@ pub fn unseen(at: &QueryAt) -> Error {
         QueryAt::Region { path, .. } if path.is_empty() => {
             Error::usage("a region needs at least one point: draw it on the picture")
         }
+        QueryAt::Word(_) => Error::usage("only attention maps to text (cross-map) know words: choose one of these"),
         _ => Error::usage("this part of the picture is not seen by the model: the square in the middle is"),
     }
 }

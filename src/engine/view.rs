@@ -93,6 +93,8 @@ pub enum QueryAt {
         /// Radius of the brush.
         radius: f64,
     },
+    /// A token of the prompt, by its place: where an attention map to text looks for it.
+    Word(usize),
 }
 
 /// A point or region of one picture, compared with other pictures or with its own.
@@ -262,6 +264,8 @@ pub struct HeatView {
     pub targets: Vec<TargetHeat>,
     /// Whether the scores are attention weights (mean over heads) and not cosines.
     pub attention: bool,
+    /// Of an attention map to text, the weight of every token at the cells compared (their mean).
+    pub words: Vec<f32>,
 }
 
 /// Matches of all pins in all targets.

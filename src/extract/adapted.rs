@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// The parts of a model that a prompt goes through.
+const TEXT_PARTS: [Part; 2] = [Part::Text(0), Part::Text(1)];
+
 /// What is on a model. Putting something else on it reads neither the U-Net nor what stays.
 #[derive(Default)]
 pub struct Adapted {
@@ -32,9 +35,13 @@ impl Adapted {
         &self.applied
     }
 
-    /// The LoRAs that act: what a prompt's states depend on beside the prompt.
-    pub fn loras(&self) -> Vec<LoraUse> {
-        self.loras.iter().map(|(used, _)| used.clone()).collect()
+    /// The LoRAs that change a text encoder: what a prompt's states depend on beside the prompt.
+    pub fn text_loras(&self) -> Vec<LoraUse> {
+        let of_text = self
+            .loras
+            .iter()
+            .filter(|(_, lora)| TEXT_PARTS.iter().any(|part| lora.has(*part)));
+        of_text.map(|(used, _)| used.clone()).collect()
     }
 
     /// The ControlNets that act, with their uses, in order.
@@ -57,7 +64,7 @@ impl Adapted {
                 opened.push((used.net.clone(), net));
             }
         }
-        if wanted.loras != self.loras() {
+        if wanted.loras.iter().ne(self.loras.iter().map(|(used, _)| used)) {
             self.put_loras(&wanted.loras, model, unet, place)?;
         }
         self.nets.append(&mut opened);

@@ -15,6 +15,7 @@ use super::{
     framing::{Plan, Prepared, WorkingSize},
     image::Size,
     intermediates::Intermediates,
+    inversion::Inversion,
     memory,
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
@@ -297,7 +298,8 @@ impl Planned {
             let list = self.spec.plain_catalogue(picture.framing.working);
             meets_control(&list, &self.met(&self.attention_plan(picture)))
         };
-        let any = !self.settings.adapters.acting().controls.is_empty();
+        // The predictions of an inversion meet them.
+        let any = !self.settings.adapters.acting().controls.is_empty() && self.settings.inversion == Inversion::None;
         any && !self.pictures.iter().any(|(_, picture)| meets(picture))
     }
 

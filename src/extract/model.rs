@@ -128,7 +128,7 @@ enum Network {
         prompts: Recent<PromptKey, PromptStates>,
         /// Those of the prompt that was encoded last.
         tokens: Arc<[PromptToken]>,
-        adapted: Adapted,
+        adapted: Box<Adapted>,
     },
     Adm(Box<AdmUnet>),
 }
@@ -180,7 +180,7 @@ impl Model {
                     pictures: Recent::new(KEPT_PICTURES),
                     prompts: Recent::new(KEPT_PROMPTS),
                     tokens: Arc::default(),
-                    adapted: Adapted::default(),
+                    adapted: Box::default(),
                 }
             }
             NetworkSpec::Adm { config, store } => {
@@ -254,7 +254,7 @@ impl Model {
         };
         let key = PromptKey {
             prompt: prompt.to_owned(),
-            loras: adapted.loras(),
+            loras: adapted.text_loras(),
             compat,
         };
         let states = match prompts.get(&key) {

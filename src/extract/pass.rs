@@ -416,9 +416,20 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made"
         )));
     }
-    if settings.inversion == Inversion::Ddim && members > 1 && settings.vae == VaeMode::Mean {
+    let inverts = settings.inversion == Inversion::Ddim;
+    if inverts && !spec.adds_noise {
         return Err(Error::usage(format!(
-            "DDIM inversion uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
+            "{} is given the picture without noise: there is nothing for a DDIM inversion to add; leave --inversion out",
+            spec.name
+        )));
+    }
+    if (inverts || !spec.adds_noise) && members > 1 && settings.vae == VaeMode::Mean {
+        let who = match inverts {
+            true => "DDIM inversion",
+            false => spec.name.as_str(),
+        };
+        return Err(Error::usage(format!(
+            "{who} uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
              --ensemble out, or sample the latent with --vae sample"
         )));
     }

@@ -117,6 +117,7 @@ fn nets_that_do_not_fit_are_refused_before_the_work() {
 
 /// A ControlNet that is half of a U-Net with nothing changed hands over what the U-Net's own down path makes.
 struct Copy {
+    json: serde_json::Value,
     config: ControlNetConfig,
     tensors: Tensors,
 }
@@ -170,7 +171,7 @@ fn copy_of(name: &str, order: &str) -> Copy {
         "controlnet_mid_block".to_owned(),
         identity(config.unet.mid.channels, 2.0),
     );
-    Copy { config, tensors }
+    Copy { json, config, tensors }
 }
 
 fn residuals(net: &ControlNet, given: &Given, embedded: &Tensor) -> ControlResiduals {
@@ -186,7 +187,7 @@ fn residuals(net: &ControlNet, given: &Given, embedded: &Tensor) -> ControlResid
 
 #[test]
 fn half_an_sdxl_hands_over_what_its_own_down_path_makes() -> TestResult {
-    let Copy { config, tensors } = copy_of("tiny-sdxl", "rgb");
+    let Copy { config, tensors, .. } = copy_of("tiny-sdxl", "rgb");
     let network = unet("tiny-sdxl", &unet_tensors("tiny-sdxl"));
     config.check_fits(network.config())?;
     assert!(config.check_fits(&unet_config("tiny-sd15")).is_err());
@@ -219,12 +220,49 @@ fn half_an_sdxl_hands_over_what_its_own_down_path_makes() -> TestResult {
     Ok(())
 }
 
+/// Through the program: the net is told of text, pooled text and sizes as the U-Net is.
+#[test]
+fn a_net_of_sdxl_is_told_what_sdxl_is_told() -> TestResult {
+    let place = Place::new();
+    let Copy { json, mut tensors, .. } = copy_of("tiny-sdxl", "rgb");
+    // It sees nothing in its image, so that it does what the U-Net does.
+    let seen = tensors
+        .get_mut("controlnet_cond_embedding.conv_out.weight")
+        .ok_or("a weight")?;
+    *seen = seen.zeros_like()?;
+    let folder = place
+        .write("net/config.json", json.to_string())
+        .replace("/config.json", "");
+    save(&tensors, &place.path("net/diffusion_pytorch_model.safetensors"));
+    let ids = "unet-after-conv-in,down-level2-repeat1-vit-out,mid-repeat1-res-out,unet-out";
+    let control = format!("{folder}=canny:0.5");
+    let more = [
+        "--intermediates",
+        "--activations",
+        ids,
+        "--prompt",
+        "a cat",
+        "--control",
+        &control,
+    ];
+    extract("tiny-sdxl", &place, &more).good();
+    let found = load(&place.path("out.safetensors"));
+    for (id, name, factor) in [
+        ("unet-after-conv-in", "mid.control_down.0", 0.5),
+        ("down-level2-repeat1-vit-out", "mid.control_down.8", 0.5),
+        ("mid-repeat1-res-out", "mid.control_mid", 1.0),
+    ] {
+        compare(name, &(&found[id] * factor)?, &found[name])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_net_that_wants_blue_first_gets_it() -> TestResult {
     let image = random(&[1, 3, 16, 24], 5);
     let flipped = image.index_select(&Tensor::new(&[2_u32, 1, 0], &Device::Cpu)?, 1)?;
     let embed = |order: &str, image: &Tensor| -> Result<Tensor, Box<dyn std::error::Error>> {
-        let Copy { config, tensors } = copy_of("tiny-sd15", order);
+        let Copy { config, tensors, .. } = copy_of("tiny-sd15", order);
         Ok(ControlNet::new(config, builder(&tensors))?.embed(image)?)
     };
     let (rgb, bgr) = (embed("rgb", &image)?, embed("bgr", &flipped)?);

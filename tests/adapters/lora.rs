@@ -265,6 +265,63 @@ fn known_prompts_are_those_of_the_same_loras() -> TestResult {
     Ok(())
 }
 
+/// SDXL's first text encoder makes the left part of the states, its second the right part and the pooled text.
+#[test]
+fn each_text_encoder_of_sdxl_has_its_own_layers() -> TestResult {
+    let place = Place::new();
+    let mut model = loaded("tiny-sdxl")?;
+    let mut encoded = |layers: &[(&str, [usize; 2])]| -> Result<_, Box<dyn std::error::Error>> {
+        let mut tensors = Tensors::new();
+        for (layer, [out, input]) in layers {
+            tensors.insert(format!("{layer}.lora_down.weight"), random(&[RANK, *input], 1));
+            tensors.insert(format!("{layer}.lora_up.weight"), random(&[*out, RANK], 2));
+        }
+        let file = save(&tensors, &place.path(&format!("{}.safetensors", layers.len())));
+        let used = LoraUse {
+            file,
+            scale: Scale::ONE,
+            on: !layers.is_empty(),
+        };
+        model.adapt(&Adapters {
+            loras: vec![used],
+            ..Adapters::default()
+        })?;
+        let applied = model.applied();
+        assert_eq!(
+            applied.loras.iter().map(|lora| lora.layers).sum::<usize>(),
+            layers.len()
+        );
+        assert!(applied.loras.iter().all(|lora| lora.unused.is_none()), "{applied:?}");
+        let prompt = model
+            .encode_prompt("a cat", None, &mut watch_nothing)?
+            .ok_or("states")?;
+        Ok((prompt.states, prompt.pooled.ok_or("a pooled text")?))
+    };
+    let layer = |encoder: usize| format!("lora_te{encoder}_text_model_encoder_layers_0_mlp_fc1");
+    let shape = |folder: &str| -> Result<[usize; 2], Box<dyn std::error::Error>> {
+        let files = find_weights(&common::model("tiny-sdxl").join(folder), "model")?;
+        let store = Store::open_safetensors(&files)?;
+        let name = "text_model.encoder.layers.0.mlp.fc1.weight";
+        Ok(store.shape(name).ok_or("a layer")?.try_into()?)
+    };
+    let (first, second) = (layer(1), layer(2));
+    let [of_first, of_second] = [shape("text_encoder")?, shape("text_encoder_2")?];
+    let (plain, plain_pooled) = encoded(&[])?;
+    let (one, one_pooled) = encoded(&[(&first, of_first)])?;
+    let (both, both_pooled) = encoded(&[(&first, of_first), (&second, of_second)])?;
+    let width = of_first[1];
+    let part = |states: &Tensor, from: usize, width: usize| states.narrow(2, from, width).map(|part| numbers(&part));
+    let left = |states: &Tensor| part(states, 0, width);
+    let right = |states: &Tensor| part(states, width, states.dim(2)? - width);
+    assert_ne!(left(&one)?, left(&plain)?);
+    assert_eq!(right(&one)?, right(&plain)?);
+    assert_eq!(numbers(&one_pooled), numbers(&plain_pooled));
+    assert_eq!(left(&both)?, left(&one)?);
+    assert_ne!(right(&both)?, right(&one)?);
+    assert_ne!(numbers(&both_pooled), numbers(&plain_pooled));
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_put_on_leaves_what_was_there() -> TestResult {
     let mut model = loaded("tiny-sd15")?;

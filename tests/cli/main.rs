@@ -8,5 +8,6 @@ mod extract;
 mod layers;
 mod matching;
 mod pca;
+mod presets;
 mod shot;
 mod tensors;

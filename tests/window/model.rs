@@ -12,6 +12,7 @@ use featscope::{
         image::{Picture, Size},
         request::{FramedPicture, Provenance},
         spec::Family,
+        tokens::{PromptToken, TokenRole},
     },
 };
 
@@ -185,6 +186,13 @@ impl FakeModel {
                 let massive = (layer.id == id(MASSIVE_LAYER)).then_some(MASSIVE_CHANNEL);
                 let vectors = features(number as u64, channels, grid, massive, working, settings);
                 maps.push((layer.id, FeatureMap::from_positions(channels, grid, vectors)?));
+            } else if layer.id.is_cross_map() {
+                let size = working.size();
+                let grid = Grid::new(size.height / FINE, size.width / FINE);
+                maps.push((
+                    layer.id,
+                    FeatureMap::from_positions(TOKENS, grid, word_weights(grid, working))?,
+                ));
             }
         }
         Ok(maps)
@@ -204,12 +212,41 @@ impl FakeModel {
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
             adapters: Applied::default(),
-            tokens: Vec::new(),
+            tokens: tokens(),
             pictures: vec![FramedPicture { path, framing }],
             ids: Vec::new(),
             seconds: self.seconds(),
         }
     }
+}
+
+/// What the prompt is read as, whatever it is.
+pub const WORDS: [&str; 3] = ["red", "green", "blue"];
+
+fn tokens() -> Vec<PromptToken> {
+    let token = |piece: &str, role| PromptToken {
+        piece: piece.to_owned(),
+        role,
+    };
+    let mut tokens = vec![token("<|startoftext|>", TokenRole::Start)];
+    tokens.extend(WORDS.map(|word| token(&format!("{word}</w>"), TokenRole::Word)));
+    tokens.push(token("<|endoftext|>", TokenRole::End));
+    tokens.resize(TOKENS, token("!", TokenRole::Padding));
+    tokens
+}
+
+/// Every cell attends to the words as far as it has their colours.
+fn word_weights(grid: Grid, working: &Picture) -> Vec<f32> {
+    let mut weights = Vec::with_capacity(TOKENS * grid.positions());
+    for position in 0..grid.positions() {
+        let colour = mean_colour(working, grid, grid.row_column(position));
+        let mut of_cell = vec![0.001; TOKENS];
+        for (weight, share) in of_cell[1..].iter_mut().zip(colour) {
+            *weight += 0.3 * share;
+        }
+        weights.extend(of_cell);
+    }
+    weights
 }
 
 /// Waves of a cell's mean colour: cells of the same colour have the same vector, wherever they are, but for the noise.

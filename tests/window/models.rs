@@ -273,7 +273,7 @@ fn controlnets_that_are_here_are_offered() {
         let controls = window.document().settings.adapters.controls.iter();
         controls.map(|control| control.net.clone()).collect()
     };
-    assert_eq!(controls(&window), [snapshot.clone()]);
+    assert_eq!(controls(&window), std::slice::from_ref(&snapshot));
     window.act(Action::Undo);
     window.settle();
     assert_eq!(controls(&window), [""; 0].map(std::path::PathBuf::from));

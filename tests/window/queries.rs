@@ -3,7 +3,7 @@
 use std::fs;
 
 use egui::{Key, Modifiers, OutputCommand, Pos2, Vec2};
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, PaneKind, PathPurpose, PointAt},
     engine::{QueryAt, RankedMatch, Slot},
@@ -34,6 +34,7 @@ fn pins(window: &Window) -> Vec<(u32, Slot, [f64; 2])> {
     pins.map(|pin| match &pin.at {
         QueryAt::Point(at) => (pin.number, pin.slot, at.map(f64::round)),
         QueryAt::Region { path, .. } => (pin.number, pin.slot, path[0].map(f64::round)),
+        QueryAt::Word(token) => panic!("pin {} is at token {token}", pin.number),
     })
     .collect()
 }
@@ -149,6 +150,7 @@ impl Point for QueryAt {
         match self {
             Self::Point(at) => at,
             Self::Region { path, .. } => path[0],
+            Self::Word(token) => panic!("token {token} is at no point"),
         }
     }
 }
@@ -413,17 +415,17 @@ fn an_attention_map_shows_the_row_of_the_point() {
 }
 
 #[test]
-fn attention_to_text_is_listed_but_cannot_be_looked_at() {
+fn attention_to_text_is_listed_beside_the_features() {
     let mut window = Window::settled();
     for group in ["down level 0", "repeat 0", "vit block 0"] {
         window.choose(group);
     }
-    let row = window.harness.get_by_label("cross-map");
-    assert!(row.accesskit_node().is_disabled());
-    let before = window.layer();
-    row.click();
-    window.step();
+    window.choose("cross-map");
     window.settle();
-    assert_eq!(window.layer(), before);
-    assert!(before != id(TEXT_MAP));
+    assert_eq!(window.layer(), id(TEXT_MAP));
+    assert_eq!(window.state().run.error, None);
+    window.assert_says("Words");
+    window.hover(at(&window, [80.0, 80.0]));
+    let heat = heat(&mut window, Slot::B);
+    assert!(!heat.is_empty(), "its vectors are compared like any others");
 }

@@ -190,7 +190,7 @@ impl App {
         });
     }
 
-    pub(super) fn load_model(&mut self, name: String) {
+    pub(in crate::app) fn load_model(&mut self, name: String) {
         let name = lasting_name(name);
         // One that was to be read when it had come is wanted no longer.
         self.state.shop.awaited = None;

@@ -40,11 +40,18 @@ impl App {
     /// Carries one command out.
     pub fn apply(&mut self, command: Command, context: &Context) {
         // Where the pointer is and where the user works changes nothing that could be undone.
-        self.touched |= !matches!(command, Command::Hover(_) | Command::FocusPane(_));
+        self.touched |= !matches!(
+            command,
+            Command::Hover(_) | Command::HoverWord(_) | Command::FocusPane(_)
+        );
         let state = &mut self.state;
         match command {
             Command::Act(action) => self.act(action, context),
-            Command::LoadModel(name) => self.load_model(name),
+            Command::LoadModel(name) => {
+                self.preset_awaited = None;
+                self.load_model(name);
+            }
+            Command::Preset(preset, its_model) => self.begin_preset(preset, its_model),
             Command::OpenPicture(slot, source) => self.open_picture(slot, source),
             Command::OpenFiles(paths) => self.open_files(paths),
             Command::ClosePicture(slot) => self.close_picture(slot),
@@ -56,6 +63,8 @@ impl App {
             Command::SelectLayer(id) => self.select_layer(id),
             Command::Search(text) => state.search = text,
             Command::Hover(point) => state.hover = point,
+            Command::HoverWord(word) => state.hover_word = word,
+            Command::Word(word) => state.document.word = word,
             Command::AddPin(slot, at) => {
                 let number = state.document.next_pin_number();
                 state.document.pins.push(Pin { number, slot, at });

@@ -4,7 +4,7 @@ use crate::{
     app::{
         App,
         messages::Level,
-        shop::{Order, OrderStage, ShopCommand, may_be_on_the_hub},
+        shop::{Order, OrderStage, ShopCommand},
     },
     engine::{HubEvent, HubRequest, Request},
     error::Error,
@@ -115,24 +115,27 @@ impl App {
     /// A model that was chosen and could not be read is offered, if it is because it is not here.
     fn take_shelf(&mut self, shelf: Shelf) {
         let state = &mut self.state;
-        let doubted = state.shop.doubted.take().filter(|name| *name == state.model.wanted);
-        if let Some(name) = doubted.filter(|name| shelf.find(name).is_none_or(|stock| !stock.here)) {
-            if shelf.find(&name).is_none() {
-                state.shop.typed.clone_from(&name);
+        if let Some(name) = state.shop.doubted.take().filter(|name| *name == state.model.wanted) {
+            let stock = shelf.find(&name);
+            if stock.is_some_and(|stock| stock.here) {
+                // It is broken, and a preset waits for it in vain.
+                self.preset_awaited = None;
+            } else {
+                if stock.is_none() {
+                    state.shop.typed.clone_from(&name);
+                }
+                state.shop.sought = Some(name.clone());
+                state.shop.awaited = Some(name);
+                state.overlays.models = true;
             }
-            state.shop.sought = Some(name.clone());
-            state.shop.awaited = Some(name);
-            state.overlays.models = true;
         }
         state.shop.shelf = Some(shelf);
     }
 
     /// A model that was chosen could not be read: maybe it is not here.
     pub(in crate::app) fn doubt_model(&mut self, name: &str) {
-        if may_be_on_the_hub(name) {
-            self.state.shop.doubted = Some(name.to_owned());
-            self.look_at_models();
-        }
+        self.state.shop.doubted = Some(name.to_owned());
+        self.look_at_models();
     }
 
     /// A download has ended before its end.

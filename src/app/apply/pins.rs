@@ -72,7 +72,7 @@ impl App {
             let column = column.saturating_add_signed(columns).min(grid.width - 1);
             let there = framing.original_from_cell((row, column), grid);
             Some(match &pin.at {
-                QueryAt::Point(_) => QueryAt::Point(there),
+                QueryAt::Point(_) | QueryAt::Word(_) => QueryAt::Point(there),
                 QueryAt::Region { path, radius } => QueryAt::Region {
                     path: path
                         .iter()
