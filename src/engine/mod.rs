@@ -144,10 +144,8 @@ impl Engine {
             other => self.extractor.send(other).map_err(|refused| refused.0),
         };
         if let Err(request) = refused {
-            self.told.tell(Event::Failed {
-                work: request.work(),
-                error: Error::failed("the worker that does this has ended: start the program anew"),
-            });
+            let error = Error::failed("the worker that does this has ended: start the program anew");
+            self.told.tell(Event::of_failure(&request, error));
         }
     }
 
