@@ -30,7 +30,7 @@ use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
     engine::{BasisChoice, PictureSource, QueryAt, Slot, attention_sources},
-    extract::{framing::WorkingSize, pass::VaeMode},
+    extract::{framing::WorkingSize, pass::VaeMode, preset::PRESETS},
     paint::ColourMap,
 };
 use image::{Rgb, RgbImage};
@@ -56,7 +56,7 @@ const MOST_TEXTURE_SIDE: usize = 16_384;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// Refusals of what makes no sense at that moment.
-const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 11] = [
     "There is nothing to save yet",
     "There is nothing to extract",
     "the colours are to be fitted on picture",
@@ -65,7 +65,16 @@ const REFUSALS: [&str; 9] = [
     "the PCA basis was fitted on",
     "its contents are not a picture",
     "the name has to end in",
+    "the prompt has 77 tokens",
+    "it is no short name, no folder and no file",
     "is too large: each side may have up to",
+];
+/// What can be put on a model.
+const PUT_ON: [PathPurpose; 4] = [
+    PathPurpose::Lora,
+    PathPurpose::ControlNet,
+    PathPurpose::ControlImage(0),
+    PathPurpose::ControlImage(7),
 ];
 const SAMPLES: [&str; 4] = ["noto-cat-face", "fluent-dog-face", "photo-cat", "no-such-sample-bad"];
 const TEXTS: [&str; 8] = [
@@ -593,6 +602,15 @@ impl Monkey {
                 let (channel, count) = (self.chance.below(40), 1 + self.chance.below(20));
                 self.command(Command::Channel(channel));
                 self.command(Command::TopK(count));
+                // A prompt has 77 tokens.
+                let word = self.chance.once_in(2).then(|| self.chance.below(80));
+                let command = match self.chance.below(4) {
+                    0 => Command::Word(word),
+                    1 => Command::HoverWord(word),
+                    2 => Command::Preset(&PRESETS[self.chance.below(PRESETS.len())], self.chance.once_in(4)),
+                    _ => Command::UsePath(self.chance.one_of(&PUT_ON), PathBuf::from("/somewhere/a-file")),
+                };
+                self.command(command);
             }
         }
     }

@@ -191,6 +191,20 @@ impl Id {
         )
     }
 
+    /// The queries that an attention map to text is made of: its positions are theirs.
+    pub fn cross_queries(self) -> Option<Self> {
+        match self.leaf {
+            Leaf::Vit {
+                block,
+                part: VitPart::CrossMap,
+            } => {
+                let part = VitPart::CrossQ;
+                Some(Self::new(self.place, Leaf::Vit { block, part }))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether every position of the picture has a vector that can be compared: in features its channels, in attention
     /// maps to text the weights of the tokens (the mean over heads).
     pub fn has_vectors(self) -> bool {

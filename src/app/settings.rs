@@ -4,7 +4,7 @@ use egui::{Button, DragValue, Rangef, RichText, Slider, Ui};
 
 use super::{Action, Command, State, conditions::conditions_ui, menus::work_errors_ui, widgets::section_ui};
 use crate::{
-    engine::ModelInfo,
+    engine::{ModelInfo, RunSettings},
     extract::{framing::WorkingSize, inversion::Inversion, pass::VaeMode},
 };
 
@@ -47,19 +47,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
         let (side, multiple) = (state.working_side(), info.size_rule.multiple());
         ui.horizontal_wrapped(|ui| size_ui(ui, &mut settings.size, side, multiple));
-        if info.reads_prompt {
-            let mut sample = settings.vae == VaeMode::Sample;
-            ui.checkbox(&mut sample, "sample the latent").on_hover_text(
-                "Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do",
-            );
-            settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
-        }
-        let mut inverts = settings.inversion == Inversion::Ddim;
-        ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
-            "Off: the picture mixed with random noise. On: the picture carried to t by the model's own predictions, which \
-             takes t / 10 passes before the one that is looked at",
-        );
-        settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
+        ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
         if settings != state.document.settings {
             commands.push(Command::Settings(settings));
         }
@@ -111,6 +99,22 @@ fn size_ui(ui: &mut Ui, size: &mut WorkingSize, side: usize, multiple: usize) {
     } else {
         WorkingSize::ShortSide(side)
     };
+}
+
+/// Where the latent that is looked at comes from.
+fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
+    if info.reads_prompt {
+        let mut sample = settings.vae == VaeMode::Sample;
+        ui.checkbox(&mut sample, "sample the latent")
+            .on_hover_text("Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do");
+        settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
+    }
+    let mut inverts = settings.inversion == Inversion::Ddim;
+    ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
+        "Off: the picture mixed with random noise. On: the picture carried to t by the model's own predictions, which \
+         takes t / 10 passes before the one that is looked at",
+    );
+    settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
 }
 
 fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {

@@ -159,6 +159,8 @@ pub struct RunState {
     pub secs_per_byte: Option<f64>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
+    /// Whether the user ended the run that was begun last.
+    pub ended: bool,
 }
 
 /// Work that writes a file, in the background.
@@ -486,7 +488,8 @@ impl State {
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.
     pub fn shown_grid(&self, slot: Slot) -> Option<Grid> {
         let id = self.layer()?;
-        let id = attention_sources(id).map_or(id, |[queries, _]| queries);
+        let of_itself = attention_sources(id).map(|[queries, _]| queries);
+        let id = of_itself.or(id.cross_queries()).unwrap_or(id);
         match self.slot(slot).layer(id)?.shape {
             Shape::Features { grid, .. } => Some(grid),
             Shape::Attention { .. } => None,

@@ -73,6 +73,7 @@ impl App {
         if may_run && self.sent.run.as_ref() != Some(&wanted) {
             let settings = wanted.0.clone();
             self.state.run.running = Some(0.0);
+            self.state.run.ended = false;
             self.engine.send(Request::Run { settings, id });
             self.sent.run = Some(wanted);
         }
@@ -90,7 +91,7 @@ impl App {
     pub(super) fn run_is_awaited(&self) -> bool {
         let state = &self.state;
         let may_run = state.hold.is_none() && (state.run.asked || state.run_is_cheap());
-        let ended = |wanted: &RunWanted| state.run.running.is_none() && self.sent.run.as_ref() == Some(wanted);
+        let ended = |wanted: &RunWanted| state.run.ended && self.sent.run.as_ref() == Some(wanted);
         state.run.running.is_some()
             || may_run && state.run.error.is_none() && self.wanted_run().is_some_and(|(wanted, _)| !ended(&wanted))
     }

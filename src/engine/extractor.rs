@@ -220,13 +220,7 @@ impl Extractor {
                     self.paused = Some(request);
                 }
             }
-            Err(error) => self.host.tell(match request {
-                Request::LoadModel { name, .. } => Event::ModelFailed { name, error },
-                request => Event::Failed {
-                    work: request.work(),
-                    error,
-                },
-            }),
+            Err(error) => self.host.tell(Event::of_failure(&request, error)),
         }
     }
 
@@ -494,17 +488,8 @@ pub fn attention_sources(map: Id) -> Option<[Id; 2]> {
 
 /// The grid of positions of an attention map to text; none for other activations.
 fn text_grid(list: &Catalogue, tap: Tap) -> Option<Grid> {
-    let id = list.entry(tap)?.id;
-    let Leaf::Vit {
-        block,
-        part: VitPart::CrossMap,
-    } = id.leaf
-    else {
-        return None;
-    };
-    let part = VitPart::CrossQ;
-    let queries = list.tap(Id::new(id.place, Leaf::Vit { block, part }))?;
-    match list.entry(queries)?.shape {
+    let queries = list.entry(tap)?.id.cross_queries()?;
+    match list.entry(list.tap(queries)?)?.shape {
         Shape::Features { grid, .. } => Some(grid),
         Shape::Attention { .. } => None,
     }

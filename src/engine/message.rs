@@ -393,3 +393,19 @@ pub struct Capture {
     /// What ran.
     pub ran: Provenance,
 }
+
+impl Event {
+    /// What is told when a request could not be done.
+    pub(super) fn of_failure(request: &Request, error: Error) -> Self {
+        match request {
+            Request::LoadModel { name, .. } => Self::ModelFailed {
+                name: name.clone(),
+                error,
+            },
+            request => Self::Failed {
+                work: request.work(),
+                error,
+            },
+        }
+    }
+}

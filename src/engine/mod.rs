@@ -171,14 +171,8 @@ impl Engine {
             other => self.extractor.send(other).map_err(|refused| refused.0),
         };
         if let Err(request) = refused {
-            let (work, error) = (
-                request.work(),
-                Error::failed("the worker that does this has ended: start the program anew"),
-            );
-            self.told.tell(match request {
-                Request::LoadModel { name, .. } => Event::ModelFailed { name, error },
-                _ => Event::Failed { work, error },
-            });
+            let error = Error::failed("the worker that does this has ended: start the program anew");
+            self.told.tell(Event::of_failure(&request, error));
         }
     }
 

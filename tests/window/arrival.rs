@@ -208,7 +208,7 @@ fn paths_are_typed_where_the_desktop_has_no_dialog() {
     window.act(Action::AddPin);
     window.key_with(CTRL, Key::M);
     window.settle();
-    window.assert_says("Open model");
+    window.assert_says("Open a model's folder");
     window.key(Key::Escape);
     window.settle();
     assert_eq!(window.state().path_box.purpose, None);

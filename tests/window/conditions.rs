@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, PaneKind, PathPurpose},
@@ -164,7 +165,7 @@ fn presets_are_in_the_menu_and_in_the_palette() {
     window.assert_says("DIFT on SD2.1  (sd21)");
     window.apply(Command::Act(Action::Palette));
     window.settle();
-    window.harness.get_by_label("Model").click();
+    window.harness.get_by_role_and_label(Role::Button, "Model").click();
     window.step();
     window.settle();
     window.choose("Presets");
