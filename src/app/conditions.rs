@@ -28,13 +28,10 @@ pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, com
     if let Some(capture) = ran {
         tokens_ui(ui, &capture.ran.tokens);
     }
-    loras_ui(
-        ui,
-        settings,
-        capture.map_or(&[], |capture| &capture.ran.adapters.loras),
-        commands,
-    );
-    controls_ui(ui, state, settings, commands);
+    let applied = capture.map_or(&[][..], |capture| &capture.ran.adapters.loras);
+    loras_ui(ui, settings, applied);
+    controls_ui(ui, settings, commands);
+    ui.horizontal_wrapped(|ui| add_ui(ui, state, commands));
 }
 
 fn prompt_ui(ui: &mut Ui, prompt: &mut String) {
@@ -98,7 +95,7 @@ fn name_of(path: &std::path::Path) -> String {
     short(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
 
-fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora], commands: &mut Vec<Command>) {
+fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
     let mut removed = None;
     for (index, lora) in settings.adapters.loras.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
@@ -117,13 +114,9 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora], co
     if let Some(index) = removed {
         settings.adapters.loras.remove(index);
     }
-    let hint = "A .safetensors file for this model: of kohya's scripts, PEFT or diffusers";
-    if ui.button("Add LoRA…").on_hover_text(hint).clicked() {
-        commands.push(Command::AskPath(PathPurpose::Lora));
-    }
 }
 
-fn controls_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands: &mut Vec<Command>) {
+fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Command>) {
     let mut removed = None;
     for (index, control) in settings.adapters.controls.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
@@ -153,6 +146,14 @@ fn controls_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands:
     }
     if let Some(index) = removed {
         settings.adapters.controls.remove(index);
+    }
+}
+
+/// What can be put on the model besides.
+fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let hint = "A .safetensors file for this model: of kohya's scripts, PEFT or diffusers";
+    if ui.button("Add LoRA…").on_hover_text(hint).clicked() {
+        commands.push(Command::AskPath(PathPurpose::Lora));
     }
     let hint = "A folder with config.json and weights, for the same family as this model";
     let menu = ui.menu_button("Add ControlNet…", |ui| {
