@@ -305,7 +305,7 @@ fn dropping_the_engine_ends_a_download() {
     .expect("workers that start");
     let offers = offers(&engine, 1);
     fetch(&engine, 2, &offers[0]);
-    until(&engine, |_| {}, |event| arriving(event));
+    until(&engine, |_| {}, arriving);
     drop(engine);
     let dropped = Instant::now();
     while Arc::strong_count(&waker) > 1 {
