@@ -54,7 +54,7 @@ use std::{
     time::Instant,
 };
 
-use egui::{CentralPanel, Context, Id, Panel, Ui, UiBuilder};
+use egui::{CentralPanel, Context, Id, Panel, ScrollArea, Ui, UiBuilder};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 pub use action::{Action, Menu};
@@ -255,7 +255,13 @@ impl App {
                 .default_size(settings::WIDTH)
                 .size_range(settings::WIDTHS)
                 .show(ui, |ui| {
-                    settings::settings_ui(ui, state, &mut commands);
+                    // Layers keep a part of the side, however much is set above them.
+                    let height = ui.available_height() * settings::MOST_OF_SIDE;
+                    ScrollArea::vertical()
+                        .id_salt("settings")
+                        .max_height(height)
+                        .auto_shrink([false, true])
+                        .show(ui, |ui| settings::settings_ui(ui, state, &mut commands));
                     let of_its_own = UiBuilder::new().scope_id(Id::unique("layers"));
                     ui.scope_builder(of_its_own, |ui| self.tree.ui(ui, state, &mut commands));
                 });

@@ -11,6 +11,8 @@ use crate::{
 /// Width of the left side at the start, in points, and how narrow and wide it can be made.
 pub const WIDTH: f32 = 250.0;
 pub const WIDTHS: Rangef = Rangef { min: 180.0, max: 560.0 };
+/// The share of the left side's height that settings take at most.
+pub const MOST_OF_SIDE: f32 = 0.6;
 /// The most noises averaged that the window offers.
 pub const MAX_ENSEMBLE: usize = 64;
 /// The longest short side that the window offers.

@@ -42,7 +42,7 @@ fn a_word_shows_where_it_is_looked_for_and_a_point_ranks_the_words() {
     let mut window = Opening::of_columns(2).settled();
     window.select(TEXT_MAP);
     window.settle();
-    window.hover(window.place(PaneKind::Picture, Slot::A, [0.1, 0.5]));
+    window.hover(window.screen(PaneKind::Picture, Slot::A, [12.0, 60.0]));
     window.settle();
     let heat = window.state().heat.clone().expect("a query at a point");
     let best = (0..heat.words.len()).max_by(|a, b| heat.words[*a].total_cmp(&heat.words[*b]));
@@ -76,11 +76,16 @@ fn words_that_are_pointed_at_are_shown_at_once() {
     window.select(TEXT_MAP);
     window.settle();
     let before = window.document().clone();
-    window.apply_and_settle(Command::HoverWord(Some(2)));
+    let green = window.named("green ").next().expect("the word is listed").rect();
+    window.hover(green.center());
+    window.settle();
     let heat = window.state().current_heat().cloned();
     assert!(heat.is_some_and(|heat| heat.query.at == QueryAt::Word(2)));
     assert_eq!(*window.document(), before, "pointing changes nothing that is kept");
-    window.apply_and_settle(Command::HoverWord(Some(1000)));
+    window.leave();
+    window.settle();
+    assert_eq!(window.state().hover_word, None);
+    window.apply_and_settle(Command::Word(Some(1000)));
     assert!(window.state().view_error.is_some(), "there is no such token");
 }
 
