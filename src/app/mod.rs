@@ -262,6 +262,7 @@ impl App {
                         .max_height(height)
                         .auto_shrink([false, true])
                         .show(ui, |ui| settings::settings_ui(ui, state, &mut commands));
+                    settings::run_ui(ui, state, &mut commands);
                     let of_its_own = UiBuilder::new().scope_id(Id::unique("layers"));
                     ui.scope_builder(of_its_own, |ui| self.tree.ui(ui, state, &mut commands));
                 });

@@ -22,7 +22,7 @@ const BESIDE_SLIDER: f32 = 100.0;
 /// The narrowest useful slider, in points.
 const LEAST_SLIDER: f32 = 60.0;
 
-/// Prompt, t, noise, size, and the run.
+/// Prompt, t, noise and size.
 pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let Some(info) = &state.model.info else {
         ui.weak(if state.model.loading.is_some() {
@@ -54,7 +54,6 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             commands.push(Command::Settings(settings));
         }
     });
-    run_ui(ui, state, commands);
 }
 
 fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut u32) {
@@ -119,7 +118,11 @@ fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
     settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
 }
 
-fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+/// The run itself: always in sight.
+pub fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    if state.model.info.is_none() {
+        return;
+    }
     ui.horizontal_wrapped(|ui| {
         if state.run.running.is_some() {
             let tooltip = Action::Cancel.tooltip(ui.ctx());

@@ -9,7 +9,7 @@ use crate::common::{
 };
 
 /// `extract` of the first picture of SD1.5's case with a small model.
-fn extract<'a>(place: &Place, of: &str, more: &[&'a str]) -> Vec<String> {
+fn extract(place: &Place, of: &str, more: &[&str]) -> Vec<String> {
     let model = model(of).display().to_string();
     let image = picture("sd15-all-64", 0);
     let out = place.text("out.safetensors");
