@@ -39,6 +39,8 @@ const PICTURE_B: [u32; 4] = [290, 445, 550, 700];
 const MIDDLE: [u32; 4] = [340, 60, 860, 440];
 /// Colours of the first and of the second pin.
 const PIN: [u8; 3] = [0xe6, 0x9f, 0x00];
+/// Between two letters: as fast as a person types.
+const TYPING_MILLIS: &str = "40";
 const SECOND_PIN: [u8; 3] = [0x56, 0xb4, 0xe9];
 /// Colour of the title of a window over the window.
 const BOX_TITLE: [u8; 3] = [0xf4, 0xf5, 0xf6];
@@ -293,7 +295,7 @@ fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
     let pca = pixels(&screen.shot(), PCA_A);
     screen.xdotool(&["key", "ctrl+p"]);
     screen.await_part("the palette", MIDDLE, |pixels| changed(&before, pixels) > 0.2);
-    screen.xdotool(&["type", "b7-attn-q"]);
+    screen.xdotool(&["type", "--delay", TYPING_MILLIS, "b7-attn-q"]);
     sleep(BETWEEN_EVENTS);
     screen.xdotool(&["key", "Return"]);
     screen.await_part("another layer's PCA", PCA_A, |pixels| {
@@ -303,12 +305,17 @@ fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
     screen.await_part("the PCA of before", PCA_A, |pixels| changed(&pca, pixels) < 0.02);
 
     // There is no desktop to show a dialog: the box for the path opens by itself.
-    let workspace = screen.folder.path().join("mine.featscope.json");
+    // Small letters alone: xdotool's Shift and the letter can be read in the wrong order.
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("featscope-tour-{}", std::process::id()))
+        .rand_bytes(0)
+        .tempdir()?;
+    let workspace = folder.path().join("mine.featscope.json");
     screen.xdotool(&["key", "ctrl+s"]);
     screen.await_part("the box for a path", [500, 340, 700, 460], |pixels| {
         count(pixels, BOX_TITLE) > 20
     });
-    screen.xdotool(&["type", &workspace.display().to_string()]);
+    screen.xdotool(&["type", "--delay", TYPING_MILLIS, &workspace.display().to_string()]);
     sleep(BETWEEN_EVENTS);
     screen.xdotool(&["key", "Return"]);
     until("the workspace", || workspace.exists().then_some(()));

@@ -44,6 +44,8 @@ impl App {
         }
         match later {
             Later::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
+            // What is being typed for the same already is not taken away.
+            Later::NoDialog(purpose) if self.state.path_box.purpose == Some(purpose) => {}
             // The path can be typed.
             Later::NoDialog(purpose) => {
                 let path_box = PathBox {
