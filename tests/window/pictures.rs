@@ -6,7 +6,7 @@ use featscope::{
     engine::{QueryAt, Slot},
 };
 
-use super::driver::Opening;
+use super::{driver::Opening, model::FIRST_LAYER};
 
 const SMALL: Vec2 = vec2(900.0, 600.0);
 const LARGE: Vec2 = vec2(1400.0, 900.0);
@@ -25,6 +25,9 @@ fn compare(name: &str, size: Vec2, theme: Theme) {
     let mut window = opening.settled();
     window.apply(Command::AddPin(Slot::A, QueryAt::Point([44.0, 60.0])));
     window.settle();
+    // From the top of the list down to the layer: where it stands does not depend on what came first.
+    window.select("unet-in");
+    window.select(FIRST_LAYER);
     assert!(window.state().can(Action::CopyMatches));
     window.harness.snapshot(name);
 }
