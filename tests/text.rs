@@ -13,8 +13,8 @@ use candle_core::{DType, Device, Tensor};
 use common::{case_json, compare, data, expected};
 use featscope::{
     Error, Result,
-    activation::watch_nothing,
-    model::text::{Activation, CONTEXT_LENGTH, ClipConfig, TextEncoder, TextStates},
+    activation::{Watch, watch_nothing},
+    model::text::{Activation, CONTEXT_LENGTH, ClipConfig, ClipTextModel, TextStates, Tokenizer},
     weights::open_weights,
 };
 use serde_json::{Value, json};
@@ -51,14 +51,24 @@ impl Case {
     }
 }
 
+/// A text encoder with its tokenizer.
+struct TextEncoder {
+    tokenizer: Tokenizer,
+    model: ClipTextModel,
+}
+
+impl TextEncoder {
+    fn encode(&self, prompt: &str, watch: &mut Watch<'_>) -> Result<TextStates> {
+        self.model.encode_chunks(&self.tokenizer.chunks(prompt)?, watch)
+    }
+}
+
 fn open(model: &Path, suffix: &str) -> Result<TextEncoder> {
-    TextEncoder::open(
-        model,
-        &format!("text_encoder{suffix}"),
-        &format!("tokenizer{suffix}"),
-        &Device::Cpu,
-        DType::F32,
-    )
+    let folder = model.join(format!("text_encoder{suffix}"));
+    Ok(TextEncoder {
+        tokenizer: Tokenizer::from_folder(&model.join(format!("tokenizer{suffix}")))?,
+        model: ClipTextModel::from_folder(&folder, &Device::Cpu, DType::F32)?,
+    })
 }
 
 #[test]

@@ -38,6 +38,11 @@ impl Asked {
         self.0.get(&slot).is_some_and(|questions| !questions.is_empty())
     }
 
+    /// Whether any answer is still to come.
+    pub fn is_any_open(&self) -> bool {
+        self.0.values().any(|questions| !questions.is_empty())
+    }
+
     /// No answer comes any more.
     pub fn forget(&mut self) {
         self.0.clear();
@@ -59,9 +64,10 @@ mod tests {
         assert_eq!(counts, [false, false, true, true]);
         assert!(asked.answer(Slot::B) && asked.answer(Slot::B));
         asked.ask(Slot::A, By::Document);
-        assert!(asked.is_open(Slot::A) && !asked.is_open(Slot::B));
+        assert!(asked.is_open(Slot::A) && !asked.is_open(Slot::B) && asked.is_any_open());
         asked.ask(Slot::A, By::Document);
         asked.forget();
+        assert!(!asked.is_any_open());
         assert!(asked.answer(Slot::A));
     }
 }

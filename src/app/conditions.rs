@@ -2,7 +2,11 @@
 
 use egui::{DragValue, RichText, TextEdit, Ui};
 
-use super::{Command, PathPurpose, State, menus::short, models::download_button_ui};
+use super::{
+    Command, PathPurpose, State,
+    menus::{file_name, short},
+    models::download_button_ui,
+};
 use crate::{
     engine::RunSettings,
     extract::{
@@ -92,7 +96,7 @@ fn scale_ui(ui: &mut Ui, scale: &mut Scale) {
 }
 
 fn name_of(path: &std::path::Path) -> String {
-    short(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
+    short(&file_name(path))
 }
 
 fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {

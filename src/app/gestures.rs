@@ -165,7 +165,7 @@ fn drag(
 }
 
 /// A point or region with its first point elsewhere.
-fn moved_to(at: &QueryAt, there: [f64; 2]) -> QueryAt {
+pub fn moved_to(at: &QueryAt, there: [f64; 2]) -> QueryAt {
     match at {
         QueryAt::Point(_) | QueryAt::Word(_) => QueryAt::Point(there),
         QueryAt::Region { path, radius } => {

@@ -8,7 +8,7 @@ use super::{
     channels::channels_ui,
     document::{Display, Mask, RangeMode},
     matches::matches_ui,
-    menus::action_button_ui,
+    menus::{action_button_ui, file_name, short},
     textures::Textures,
     widgets::{Histogram, HistogramChange, bins, histogram_ui, section_ui, variance_bars_ui},
     words::words_ui,
@@ -164,9 +164,7 @@ fn basis_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings, commands: &m
         BasisChoice::Together => "all pictures".to_owned(),
         BasisChoice::Each => "each picture alone".to_owned(),
         BasisChoice::Of(slot) => format!("picture {}", slot.name()),
-        BasisChoice::Saved(path) => {
-            super::menus::short(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
-        }
+        BasisChoice::Saved(path) => short(&file_name(path)),
     };
     let combo = ComboBox::from_label("Basis of")
         .selected_text(name(&settings.basis))

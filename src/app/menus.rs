@@ -1,5 +1,7 @@
 //! Menus and toolbar, from the one table of actions; what they share with other panels.
 
+use std::{borrow::Cow, path::Path};
+
 use egui::{Button, Checkbox, ComboBox, MenuBar, Response, ScrollArea, Ui, WidgetInfo, accesskit::Role};
 
 use super::{
@@ -67,7 +69,7 @@ fn recent_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_enabled_ui(any, |ui| {
         ui.menu_button("Recent", |ui| {
             for path in recent {
-                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                let name = file_name(path);
                 let button = ui.button(short(&name)).on_hover_text(path.display().to_string());
                 if button.clicked() {
                     commands.push(Command::OpenFiles(vec![path.clone()]));
@@ -219,6 +221,11 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     combo
         .response
         .on_hover_text(format!("{weights}  {}", Action::OpenModel.tooltip(ui.ctx())));
+}
+
+/// What a path is called in a list: its last part.
+pub fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }
 
 /// The end of a long path: what tells it from others.

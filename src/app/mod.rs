@@ -212,7 +212,8 @@ impl App {
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
         let looking = state.overlays.models && state.shop.shelf.is_none();
-        let awaited = self.answers_awaited > 0 || looking;
+        // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
+        let awaited = self.answers_awaited > 0 || self.asked.is_any_open() || looking;
         !(loading || picture_awaited || awaited || self.views_are_awaited())
     }
 

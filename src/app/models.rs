@@ -10,7 +10,7 @@ use crate::{
     engine::DownloadProgress,
     weights::{
         CONTROL_NETS, Offer, Shelf, Stock, StockKind, ZOO, ZooKind,
-        hub::{Stage, Variant, bytes},
+        hub::{Variant, bytes},
         zoo_entry,
     },
 };
@@ -294,7 +294,7 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Comman
                 ui,
                 |ui| cancelled = named_button_ui(ui, "Cancel", name, true),
                 |ui| {
-                    ui.add(Label::new(said(arriving)).truncate());
+                    ui.add(Label::new(arriving.progress.in_words()).truncate());
                 },
             );
             commands.extend(cancelled.then(drop));
@@ -362,18 +362,6 @@ fn offered_ui(ui: &mut Ui, shelf: &Shelf, name: &str, offers: &[Offer], chosen: 
             commands.push(Command::Shop(ShopCommand::Drop(name.to_owned())));
         }
     });
-}
-
-/// What is being done at the moment.
-fn said(arriving: &DownloadProgress) -> String {
-    let progress = &arriving.progress;
-    let file = &progress.file;
-    match &progress.stage {
-        Stage::Asking | Stage::Downloading => file.clone(),
-        Stage::Checking => format!("{file}: reading what an earlier download has left"),
-        Stage::Locked => format!("{file}: another program downloads it"),
-        Stage::Waiting { seconds, reason } => format!("{file}: {reason}; again in {seconds} s"),
-    }
 }
 
 /// The file in work, and everything.

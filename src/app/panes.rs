@@ -261,10 +261,7 @@ pub fn how_made(view: &PcaView, several: bool) -> String {
         BasisChoice::Together if several => "basis of all pictures".to_owned(),
         BasisChoice::Together | BasisChoice::Each => "basis of this map".to_owned(),
         BasisChoice::Of(slot) => format!("basis of {}", slot.name()),
-        BasisChoice::Saved(path) => format!(
-            "basis {}",
-            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
-        ),
+        BasisChoice::Saved(path) => format!("basis {}", super::menus::file_name(path)),
     };
     let options = &settings.options;
     let mut words = vec![basis];

@@ -1,10 +1,8 @@
 //! The status bar: values under the pointer, matches, provenance.
 
-use std::{borrow::Cow, path::Path};
-
 use egui::{Align, Label, Layout, RichText, TextStyle, Ui, vec2};
 
-use super::{Command, PointAt, State, state::representative};
+use super::{Command, PointAt, State, menus::file_name, state::representative};
 use crate::extract::inversion::Inversion;
 
 /// What is under the pointer, what is most similar to it, and what ran: always three lines, so that nothing jumps.
@@ -145,8 +143,4 @@ fn provenance_text(state: &State) -> String {
         ran.device,
         capture.kept_bytes as f64 / MIB,
     )
-}
-
-fn file_name(path: &Path) -> Cow<'_, str> {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }

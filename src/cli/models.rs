@@ -14,7 +14,7 @@ use crate::{
     extract::spec::ModelSpec,
     weights::{
         Needed, ZOO,
-        hub::{Hub, Plan, Progress, Repo, Stage, Wanted, bytes},
+        hub::{Hub, Plan, Repo, Wanted, bytes},
         needed,
     },
 };
@@ -101,7 +101,7 @@ fn downloaded(hub: &Hub, plan: &Plan) -> Result<PathBuf> {
     let mut begun = false;
     hub.fetch(plan, &mut |progress| {
         bar.set_position(progress.bytes_done);
-        bar.set_message(said(progress));
+        bar.set_message(progress.in_words());
         if progress.bytes_received > 0 && !begun {
             // What was there before has not been downloaded in no time.
             bar.reset_eta();
@@ -109,14 +109,4 @@ fn downloaded(hub: &Hub, plan: &Plan) -> Result<PathBuf> {
         }
         Ok(())
     })
-}
-
-fn said(progress: &Progress) -> String {
-    let file = &progress.file;
-    match &progress.stage {
-        Stage::Asking | Stage::Downloading => file.clone(),
-        Stage::Checking => format!("{file}: reading what an earlier download has left"),
-        Stage::Locked => format!("{file}: another program downloads it"),
-        Stage::Waiting { seconds, reason } => format!("{file}: {reason}; again in {seconds} s"),
-    }
 }

@@ -18,11 +18,8 @@ use crate::{
         controlnet::{ControlNet, ControlNetConfig},
         unet::UnetConfig,
     },
-    weights::{hub::Repo, hub_folder, open_weights, read_json},
+    weights::{DIFFUSERS_STEM, hub::Repo, hub_folder, open_weights, read_json},
 };
-
-/// Name of the weights of diffusers' networks.
-const WEIGHTS_STEM: &str = "diffusion_pytorch_model";
 
 /// What a ControlNet is shown in one pass.
 pub struct ControlInput {
@@ -67,7 +64,7 @@ pub fn read_config(net: &Path, unet: &UnetConfig) -> Result<ControlNetConfig> {
 /// Reads a ControlNet.
 pub fn open_net(net: &Path, unet: &UnetConfig, dtype: DType, device: &Device) -> Result<ControlNet> {
     let config = read_config(net, unet)?;
-    let store = open_weights(&folder_of(net)?, WEIGHTS_STEM)?;
+    let store = open_weights(&folder_of(net)?, DIFFUSERS_STEM)?;
     ControlNet::new(config, store.var_builder(dtype, device))
 }
 

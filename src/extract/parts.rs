@@ -20,11 +20,8 @@ use crate::{
         unet::UnetConfig,
         vae::VaeConfig,
     },
-    weights::{Store, find_weights, open_weights},
+    weights::{DIFFUSERS_STEM, Store, find_weights, open_weights},
 };
-
-/// Name of the weights of diffusers' networks.
-const WEIGHTS_STEM: &str = "diffusion_pytorch_model";
 
 /// The files of a model, and what its autoencoder is.
 #[derive(Clone)]
@@ -66,7 +63,7 @@ impl Parts {
     pub(super) fn unet(&self) -> Result<Store> {
         match (&self.drop_in, &self.source) {
             (Some(file), _) => Store::open(file),
-            (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), WEIGHTS_STEM),
+            (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), DIFFUSERS_STEM),
             (None, Source::File(file)) => file.unet_store(),
         }
     }
@@ -74,7 +71,7 @@ impl Parts {
     /// The autoencoder's tensors under diffusers' names.
     pub(super) fn vae(&self) -> Result<Store> {
         match &self.source {
-            Source::Folder(folder) => open_weights(&folder.join("vae"), WEIGHTS_STEM),
+            Source::Folder(folder) => open_weights(&folder.join("vae"), DIFFUSERS_STEM),
             Source::File(file) => file.vae_store(),
         }
     }
@@ -86,8 +83,8 @@ impl Parts {
         };
         let weights = |name: &str, stem| find_weights(&folder.join(name), stem).is_ok();
         let text = |part: TextPart| weights(part.encoder_folder(), TEXT_WEIGHTS_STEM);
-        (self.drop_in.is_some() || weights("unet", WEIGHTS_STEM))
-            && weights("vae", WEIGHTS_STEM)
+        (self.drop_in.is_some() || weights("unet", DIFFUSERS_STEM))
+            && weights("vae", DIFFUSERS_STEM)
             && text(TextPart::First)
             && (unet.added.is_none() || text(TextPart::Second))
     }
@@ -175,7 +172,8 @@ impl Parts {
             });
         }
         // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
-        let [mut first, mut second] = self.chunks_of_equal_number(prompt)?;
+        let tokenizers = [self.tokenizer(TextPart::First)?, self.tokenizer(TextPart::Second)?];
+        let [mut first, mut second] = chunks_of_equal_number(&tokenizers, prompt)?;
         if compat == Some(Compat::Gdf) {
             [first, second] = [cut(first), cut(second)];
         }
@@ -189,22 +187,21 @@ impl Parts {
         Ok(PromptStates {
             states: Tensor::cat(&[&left, &right.penultimate], 2)?,
             pooled: Some(right.pooled),
-            tokens: tokens_of(&self.tokenizer(TextPart::First)?, &first).into(),
+            tokens: tokens_of(&tokenizers[0], &first).into(),
         })
     }
+}
 
-    /// The chunks of a prompt for both encoders. Their tokenizers have other special tokens, so one of them may need
-    /// more chunks for a long prompt: the other gets empty ones, and the states fit side by side.
-    fn chunks_of_equal_number(&self, prompt: &str) -> Result<[Vec<Vec<u32>>; 2]> {
-        let tokenizers = [self.tokenizer(TextPart::First)?, self.tokenizer(TextPart::Second)?];
-        let mut chunks = [tokenizers[0].chunks(prompt)?, tokenizers[1].chunks(prompt)?];
-        let most = chunks.iter().map(Vec::len).max().unwrap_or(0);
-        for (chunks, tokenizer) in chunks.iter_mut().zip(&tokenizers) {
-            let empty = tokenizer.chunks("")?;
-            chunks.extend(empty.into_iter().cycle().take(most - chunks.len()));
-        }
-        Ok(chunks)
+/// The chunks of a prompt for both encoders. Their tokenizers have other special tokens, so one of them may need
+/// more chunks for a long prompt: the other gets empty ones, and the states fit side by side.
+fn chunks_of_equal_number(tokenizers: &[Tokenizer; 2], prompt: &str) -> Result<[Vec<Vec<u32>>; 2]> {
+    let mut chunks = [tokenizers[0].chunks(prompt)?, tokenizers[1].chunks(prompt)?];
+    let most = chunks.iter().map(Vec::len).max().unwrap_or(0);
+    for (chunks, tokenizer) in chunks.iter_mut().zip(tokenizers) {
+        let empty = tokenizer.chunks("")?;
+        chunks.extend(empty.into_iter().cycle().take(most - chunks.len()));
     }
+    Ok(chunks)
 }
 
 /// The first chunk: what diffusers leaves of a prompt.

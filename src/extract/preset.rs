@@ -39,86 +39,78 @@ pub struct Preset {
     pub ids: &'static [&'static str],
 }
 
+/// What the experiments on SD1.5 have in common.
+const PAPER_SD15: Preset = Preset {
+    key: "",
+    title: "",
+    source: NOT_ALL,
+    model: "sd15",
+    side: 512,
+    nominal_t: 50,
+    t: 51,
+    ensemble: 1,
+    prompt: CORRESPONDENCE_PROMPT,
+    ids: &[],
+};
+/// The same of SDXL.
+const PAPER_SDXL: Preset = Preset {
+    model: "sdxl",
+    side: 1024,
+    t: 50,
+    ..PAPER_SD15
+};
+
 /// Every preset.
 pub const PRESETS: &[Preset] = &[
     Preset {
         key: "sd15-practical",
         title: "SD1.5, recommended for practice",
-        source: NOT_ALL,
-        model: "sd15",
-        side: 512,
-        nominal_t: 50,
-        t: 51,
-        ensemble: 1,
-        prompt: CORRESPONDENCE_PROMPT,
         ids: &[
             "up-level1-repeat1-vit-block0-cross-q",
             "up-level1-repeat2-res-out",
             "up-level2-repeat1-vit-block0-cross-q",
             "up-level3-repeat0-vit-block0-self-k",
         ],
+        ..PAPER_SD15
     },
     Preset {
         key: "sd15-legacy",
         title: "SD1.5, as works before it chose",
-        source: NOT_ALL,
-        model: "sd15",
-        side: 512,
-        nominal_t: 50,
-        t: 51,
-        ensemble: 1,
-        prompt: CORRESPONDENCE_PROMPT,
         ids: &[
             "up-level0-upsampler-out",
             "up-level1-upsampler-out",
             "up-level2-upsampler-out",
             "up-level3-repeat2-vit-out",
         ],
+        ..PAPER_SD15
     },
     Preset {
         key: "sdxl-practical",
         title: "SDXL, recommended for practice",
-        source: NOT_ALL,
-        model: "sdxl",
-        side: 1024,
-        nominal_t: 50,
-        t: 50,
-        ensemble: 1,
-        prompt: CORRESPONDENCE_PROMPT,
         ids: &[
             "up-level0-repeat0-vit-block5-out",
             "up-level0-repeat0-vit-block7-out",
             "up-level1-repeat0-vit-block0-cross-q",
             "up-level1-repeat0-vit-block0-out",
         ],
+        ..PAPER_SDXL
     },
     Preset {
         key: "sdxl-legacy",
         title: "SDXL, as works before it chose",
-        source: NOT_ALL,
-        model: "sdxl",
-        side: 1024,
-        nominal_t: 50,
-        t: 50,
-        ensemble: 1,
-        prompt: CORRESPONDENCE_PROMPT,
         ids: &[
             "up-level0-upsampler-out",
             "up-level1-upsampler-out",
             "up-level2-repeat2-res-out",
         ],
+        ..PAPER_SDXL
     },
     Preset {
         key: "pgv2",
         title: "Playground v2",
-        source: NOT_ALL,
         model: "pgv2",
-        side: 1024,
-        nominal_t: 50,
-        t: 50,
-        ensemble: 1,
-        prompt: CORRESPONDENCE_PROMPT,
         ids: &["up-level0-repeat0-vit-block3-out"],
+        ..PAPER_SDXL
     },
     Preset {
         key: "dift",
@@ -184,13 +176,6 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         key: "tour",
         title: "A tour through SDXL: the figure of the paper",
-        source: NOT_ALL,
-        model: "sdxl",
-        side: 1024,
-        nominal_t: 50,
-        t: 50,
-        ensemble: 1,
-        prompt: CORRESPONDENCE_PROMPT,
         ids: &[
             "down-level0-downsampler-out",
             "down-level1-downsampler-out",
@@ -210,6 +195,7 @@ pub const PRESETS: &[Preset] = &[
             "up-level1-upsampler-out",
             "up-level2-repeat2-res-out",
         ],
+        ..PAPER_SDXL
     },
 ];
 

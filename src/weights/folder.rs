@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Half-precision variant of the hub: used where the plain file is not there.
 const VARIANT: &str = "fp16";
 
+/// Name of the weights of diffusers' networks, without variant and ending.
+pub const DIFFUSERS_STEM: &str = "diffusion_pytorch_model";
+
 /// Extension of PyTorch's own format.
 const PICKLE_EXTENSION: &str = "bin";
 

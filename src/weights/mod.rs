@@ -13,7 +13,7 @@ mod shelf;
 mod store;
 mod zoo;
 
-pub use folder::{find_weights, open_weights};
+pub use folder::{DIFFUSERS_STEM, find_weights, open_weights};
 pub use in_cache::{hub_file, hub_folder};
 pub use json::{read_json, read_text};
 pub use needed::{Needed, Offer, needed, offers};

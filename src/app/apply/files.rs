@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use egui::Context;
 
 use crate::{
-    app::{App, PathPurpose, asked::By, document::Document, export, messages::Level, state::Job, workspace},
+    app::{
+        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level, state::Job,
+        workspace,
+    },
     engine::{BasisChoice, PictureSource, Request, Slot},
     extract::{
         adapters::{ControlImage, ControlUse, LoraUse, Scale},
@@ -172,11 +175,7 @@ impl App {
         };
         self.state.jobs_begun += 1;
         let number = self.state.jobs_begun;
-        let title = out
-            .file_name()
-            .unwrap_or(out.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let title = file_name(&out).into_owned();
         self.state.jobs.push_back(Job {
             number,
             title,

@@ -5,6 +5,7 @@ use crate::{
         App,
         action::Action,
         document::{Document, Pin},
+        gestures::moved_to,
         state::{PointAt, representative},
     },
     engine::QueryAt,
@@ -71,16 +72,7 @@ impl App {
             let row = row.saturating_add_signed(rows).min(grid.height - 1);
             let column = column.saturating_add_signed(columns).min(grid.width - 1);
             let there = framing.original_from_cell((row, column), grid);
-            Some(match &pin.at {
-                QueryAt::Point(_) | QueryAt::Word(_) => QueryAt::Point(there),
-                QueryAt::Region { path, radius } => QueryAt::Region {
-                    path: path
-                        .iter()
-                        .map(|[x, y]| [x + there[0] - at[0], y + there[1] - at[1]])
-                        .collect(),
-                    radius: *radius,
-                },
-            })
+            Some(moved_to(&pin.at, there))
         };
         if let Some(at) = moved() {
             let moved = Pin { at, ..pin.clone() };

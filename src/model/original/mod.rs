@@ -7,6 +7,7 @@
 //! that has its name without the ending, or the folder that the file lies in, where its U-Net is of the same shape.
 
 mod outline;
+mod rules;
 mod text;
 mod unet;
 mod vae;

@@ -1,6 +1,6 @@
 //! The names of a U-Net's tensors: those of its authors on the left, those of diffusers on the right.
 
-use super::UNET_PREFIX;
+use super::{UNET_PREFIX, rules::Rules};
 use crate::{model::unet::UnetConfig, weights::Rename};
 
 const RESNET: [(&str, &str); 6] = [
@@ -25,7 +25,7 @@ const NETWORK: [(&str, &str); 7] = [
 /// Rules for all tensors. The authors number the blocks of all levels through, samplers of the way down included;
 /// diffusers counts levels, and repeats in them.
 pub(super) fn rules(config: &UnetConfig) -> Vec<Rename> {
-    let mut rules = Rules::default();
+    let mut rules = Rules::new(UNET_PREFIX);
     for (from, to) in NETWORK {
         rules.module(from, to);
     }
@@ -34,7 +34,11 @@ pub(super) fn rules(config: &UnetConfig) -> Vec<Rename> {
         let first = 1 + level * (repeats + 1);
         for repeat in 0..repeats {
             let (from, to) = (first + repeat, format!("down_blocks.{level}"));
-            rules.resnet(&format!("input_blocks.{from}.0"), &format!("{to}.resnets.{repeat}"));
+            rules.modules(
+                &format!("input_blocks.{from}.0"),
+                &format!("{to}.resnets.{repeat}"),
+                &RESNET,
+            );
             rules.module(&format!("input_blocks.{from}.1"), &format!("{to}.attentions.{repeat}"));
         }
         rules.module(
@@ -42,14 +46,18 @@ pub(super) fn rules(config: &UnetConfig) -> Vec<Rename> {
             &format!("down_blocks.{level}.downsamplers.0.conv"),
         );
     }
-    rules.resnet("middle_block.0", "mid_block.resnets.0");
+    rules.modules("middle_block.0", "mid_block.resnets.0", &RESNET);
     rules.module("middle_block.1", "mid_block.attentions.0");
-    rules.resnet("middle_block.2", "mid_block.resnets.1");
+    rules.modules("middle_block.2", "mid_block.resnets.1", &RESNET);
     for (index, level) in config.up.iter().enumerate() {
         let first = index * (repeats + 1);
         for repeat in 0..=repeats {
             let (from, to) = (first + repeat, format!("up_blocks.{index}"));
-            rules.resnet(&format!("output_blocks.{from}.0"), &format!("{to}.resnets.{repeat}"));
+            rules.modules(
+                &format!("output_blocks.{from}.0"),
+                &format!("{to}.resnets.{repeat}"),
+                &RESNET,
+            );
             if level.transformer_layers > 0 {
                 rules.module(&format!("output_blocks.{from}.1"), &format!("{to}.attentions.{repeat}"));
             }
@@ -61,21 +69,5 @@ pub(super) fn rules(config: &UnetConfig) -> Vec<Rename> {
             &format!("up_blocks.{index}.upsamplers.0.conv"),
         );
     }
-    rules.0
-}
-
-#[derive(Default)]
-struct Rules(Vec<Rename>);
-
-impl Rules {
-    fn module(&mut self, from: &str, to: &str) {
-        self.0
-            .push(Rename::new(format!("{UNET_PREFIX}{from}."), format!("{to}.")));
-    }
-
-    fn resnet(&mut self, from: &str, to: &str) {
-        for (theirs, ours) in RESNET {
-            self.module(&format!("{from}.{theirs}"), &format!("{to}.{ours}"));
-        }
-    }
+    rules.finish()
 }

@@ -3,15 +3,23 @@
 
 use serde_json::{Value, json};
 
-use super::{TextKind, VAE_PREFIX};
+use super::{TextKind, VAE_PREFIX, rules::Rules};
 use crate::{
     error::{Error, Result},
     model::{
         config::{MAX_LAYERS, MAX_LEVELS},
         vae::VaeConfig,
     },
-    weights::{Rename, Store, Take},
+    weights::{Rename, Store},
 };
+
+const RESNET: [(&str, &str); 5] = [
+    ("norm1", "norm1"),
+    ("conv1", "conv1"),
+    ("norm2", "norm2"),
+    ("conv2", "conv2"),
+    ("nin_shortcut", "conv_shortcut"),
+];
 
 /// What the latents of the published models are multiplied by. Tensors do not tell it.
 const SCALING: f64 = 0.182_15;
@@ -53,7 +61,7 @@ pub(super) fn config(store: &Store, text: TextKind) -> Result<Value> {
 /// Rules for all tensors. Their attention has 1x1 convolutions where diffusers has linear layers, and their levels of
 /// the decoder are counted from the widest grid.
 pub(super) fn rules(config: &VaeConfig) -> Vec<Rename> {
-    let mut rules = Rules::default();
+    let mut rules = Rules::new(VAE_PREFIX);
     for name in ["quant_conv", "post_quant_conv"] {
         rules.module(name, name);
     }
@@ -62,8 +70,8 @@ pub(super) fn rules(config: &VaeConfig) -> Vec<Rename> {
         rules.module(&format!("{half}.norm_out"), &format!("{half}.conv_norm_out"));
         rules.module(&format!("{half}.conv_out"), &format!("{half}.conv_out"));
         let (from, to) = (format!("{half}.mid"), format!("{half}.mid_block"));
-        rules.resnet(&format!("{from}.block_1"), &format!("{to}.resnets.0"));
-        rules.resnet(&format!("{from}.block_2"), &format!("{to}.resnets.1"));
+        rules.modules(&format!("{from}.block_1"), &format!("{to}.resnets.0"), &RESNET);
+        rules.modules(&format!("{from}.block_2"), &format!("{to}.resnets.1"), &RESNET);
         let (from, to) = (format!("{from}.attn_1"), format!("{to}.attentions.0"));
         rules.module(&format!("{from}.norm"), &format!("{to}.group_norm"));
         for (theirs, ours) in [("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("proj_out", "to_out.0")] {
@@ -74,7 +82,11 @@ pub(super) fn rules(config: &VaeConfig) -> Vec<Rename> {
     for level in 0..levels {
         let (from, to) = (format!("encoder.down.{level}"), format!("encoder.down_blocks.{level}"));
         for repeat in 0..config.layers_per_block {
-            rules.resnet(&format!("{from}.block.{repeat}"), &format!("{to}.resnets.{repeat}"));
+            rules.modules(
+                &format!("{from}.block.{repeat}"),
+                &format!("{to}.resnets.{repeat}"),
+                &RESNET,
+            );
         }
         rules.module(&format!("{from}.downsample.conv"), &format!("{to}.downsamplers.0.conv"));
         let (from, to) = (
@@ -82,31 +94,13 @@ pub(super) fn rules(config: &VaeConfig) -> Vec<Rename> {
             format!("decoder.up_blocks.{}", levels - 1 - level),
         );
         for repeat in 0..=config.layers_per_block {
-            rules.resnet(&format!("{from}.block.{repeat}"), &format!("{to}.resnets.{repeat}"));
+            rules.modules(
+                &format!("{from}.block.{repeat}"),
+                &format!("{to}.resnets.{repeat}"),
+                &RESNET,
+            );
         }
         rules.module(&format!("{from}.upsample.conv"), &format!("{to}.upsamplers.0.conv"));
     }
-    rules.0
-}
-
-#[derive(Default)]
-struct Rules(Vec<Rename>);
-
-impl Rules {
-    fn module(&mut self, from: &str, to: &str) {
-        self.0
-            .push(Rename::new(format!("{VAE_PREFIX}{from}."), format!("{to}.")));
-    }
-
-    fn linear(&mut self, from: &str, to: &str) {
-        self.0
-            .push(Rename::new(format!("{VAE_PREFIX}{from}."), format!("{to}.")).taking(Take::Linear));
-    }
-
-    fn resnet(&mut self, from: &str, to: &str) {
-        for name in ["norm1", "conv1", "norm2", "conv2"] {
-            self.module(&format!("{from}.{name}"), &format!("{to}.{name}"));
-        }
-        self.module(&format!("{from}.nin_shortcut"), &format!("{to}.conv_shortcut"));
-    }
+    rules.finish()
 }

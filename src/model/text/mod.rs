@@ -7,5 +7,5 @@ mod tokenizer;
 mod vocabulary;
 
 pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
-pub use encoder::{TEXT_WEIGHTS_STEM, TextEncoder, TextPart};
+pub use encoder::{TEXT_WEIGHTS_STEM, TextPart};
 pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Padding, Tokenizer};

@@ -48,6 +48,17 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// What is being done at the moment.
+    pub fn in_words(&self) -> String {
+        let file = &self.file;
+        match &self.stage {
+            Stage::Asking | Stage::Downloading => file.clone(),
+            Stage::Checking => format!("{file}: reading what an earlier download has left"),
+            Stage::Locked => format!("{file}: another program downloads it"),
+            Stage::Waiting { seconds, reason } => format!("{file}: {reason}; again in {seconds} s"),
+        }
+    }
+
     /// Part of the bytes that is on the disk, between 0 and 1.
     pub fn fraction(&self) -> f32 {
         match self.bytes_total {
