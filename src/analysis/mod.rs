@@ -9,6 +9,7 @@ mod eigen;
 mod lanczos;
 pub mod massive;
 mod matrix;
+pub mod noise;
 pub mod pairs;
 pub mod pca;
 pub mod pool;

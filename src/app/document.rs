@@ -177,11 +177,27 @@ pub enum PaneKind {
     Heat,
     /// One channel.
     Channel,
+    /// Every activation on one sheet, measured.
+    Sheet,
+    /// Figures of every activation as a plot.
+    Plot,
 }
 
 impl PaneKind {
     /// Every kind, in the order of menus.
-    pub const ALL: [Self; 4] = [Self::Picture, Self::Pca, Self::Heat, Self::Channel];
+    pub const ALL: [Self; 6] = [
+        Self::Picture,
+        Self::Pca,
+        Self::Heat,
+        Self::Channel,
+        Self::Sheet,
+        Self::Plot,
+    ];
+
+    /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
+    pub const fn is_of_picture(self) -> bool {
+        matches!(self, Self::Picture | Self::Pca | Self::Heat | Self::Channel)
+    }
 
     /// What it is called in menus and titles.
     pub const fn name(self) -> &'static str {
@@ -190,6 +206,8 @@ impl PaneKind {
             Self::Pca => "PCA",
             Self::Heat => "Heat map",
             Self::Channel => "Channel",
+            Self::Sheet => "Contact sheet",
+            Self::Plot => "Plot",
         }
     }
 }
@@ -208,6 +226,7 @@ impl Pane {
     pub fn title(&self) -> String {
         match self.kind {
             PaneKind::Picture => format!("Picture {}", self.slot.name()),
+            kind if !kind.is_of_picture() => kind.name().to_owned(),
             kind => format!("{} of {}", kind.name(), self.slot.name()),
         }
     }

@@ -279,6 +279,8 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Pca => "pca",
                 PaneKind::Heat => "heat",
                 PaneKind::Channel => "channel",
+                PaneKind::Sheet => "sheet",
+                PaneKind::Plot => "plot",
             };
             let several = state.open_slots().count() > 1;
             let pca = state

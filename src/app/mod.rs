@@ -40,6 +40,7 @@ mod shot;
 mod soundness;
 mod start;
 mod state;
+mod studies;
 mod textures;
 pub mod theme;
 mod undo;

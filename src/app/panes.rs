@@ -9,9 +9,10 @@ use super::{
     Action, Command, Notice, PointAt, State,
     arrange::RULES,
     canvas::{CanvasContext, canvas_ui, pca_is_current, scores_of_pane},
-    canvases::Canvases,
+    canvases::{Canvases, Painted},
     document::{Layout, Pane, PaneKind},
     menus::error_ui,
+    studies::study_ui,
     textures::Textures,
     theme,
 };
@@ -82,6 +83,15 @@ struct Painting<'a> {
 impl Behavior<Pane> for Painting<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, tile: TileId, pane: &mut Pane) -> UiResponse {
         let rect = ui.max_rect();
+        let tokens = theme::tokens(ui);
+        if !pane.kind.is_of_picture() {
+            ui.painter().rect_filled(rect, 0.0, tokens.panel);
+            let (slot, size) = (pane.slot, None);
+            self.context.canvases.set(tile, Painted { rect, slot, size });
+            study_ui(ui, tile, pane.kind, &mut self.context);
+            self.outline(ui, tile, rect);
+            return UiResponse::None;
+        }
         let footer_height = if rect.height().min(rect.width()) < LEAST_WITH_FOOTER {
             0.0
         } else {
@@ -89,7 +99,6 @@ impl Behavior<Pane> for Painting<'_> {
         };
         let footer = Rect::from_min_max(pos2(rect.left(), rect.bottom() - footer_height), rect.max);
         let canvas = Rect::from_min_max(rect.min, footer.right_top());
-        let tokens = theme::tokens(ui);
         ui.painter().rect_filled(rect, 0.0, tokens.canvas);
         let hover = canvas_ui(ui, canvas, tile, pane, &mut self.context);
         self.hover = hover.or(self.hover);
@@ -105,10 +114,7 @@ impl Behavior<Pane> for Painting<'_> {
         if pane.kind == PaneKind::Picture {
             picture_error_ui(ui, canvas, state, slot, self.context.commands);
         }
-        if state.focused == Some(tile) {
-            let stroke = Stroke::new(1.0, tokens.accent);
-            ui.painter().rect_stroke(rect, 0.0, stroke, StrokeKind::Inside);
-        }
+        self.outline(ui, tile, rect);
         UiResponse::None
     }
 
@@ -120,6 +126,7 @@ impl Behavior<Pane> for Painting<'_> {
             PaneKind::Picture => state.slot(slot).picture.as_ref().map(|picture| picture.source.name()),
             PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
             PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| id.to_string()),
+            PaneKind::Sheet | PaneKind::Plot => None,
         };
         let text = match about {
             Some(about) => format!("{}  {about}", shown.title()),
@@ -174,7 +181,7 @@ fn pane_menu_ui(ui: &mut Ui, state: &State, tile: TileId, pane: &Pane, commands:
         }
     }
     ui.separator();
-    for slot in state.open_slots() {
+    for slot in state.open_slots().filter(|_| pane.kind.is_of_picture()) {
         if ui.radio(pane.slot == slot, format!("of {}", slot.name())).clicked() {
             let pane = Pane { slot, ..pane.clone() };
             commands.push(Command::ChangePane(tile, pane));
@@ -194,6 +201,14 @@ fn pane_menu_ui(ui: &mut Ui, state: &State, tile: TileId, pane: &Pane, commands:
 }
 
 impl Painting<'_> {
+    /// Marks the pane worked in.
+    fn outline(&self, ui: &Ui, tile: TileId, rect: Rect) {
+        if self.context.state.focused == Some(tile) {
+            let stroke = Stroke::new(1.0, theme::tokens(ui).accent);
+            ui.painter().rect_stroke(rect, 0.0, stroke, StrokeKind::Inside);
+        }
+    }
+
     /// The colours and what they stand for, or how PCA colours came about.
     fn footer_ui(&mut self, ui: &mut Ui, kind: PaneKind, slot: Slot) {
         let (state, textures) = (self.context.state, self.context.textures);

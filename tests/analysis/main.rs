@@ -2,5 +2,6 @@
 
 mod massive;
 mod properties;
+mod rank;
 mod reference;
 mod robustness;

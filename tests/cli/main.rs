@@ -9,5 +9,6 @@ mod layers;
 mod matching;
 mod pca;
 mod presets;
+mod ranking;
 mod shot;
 mod tensors;

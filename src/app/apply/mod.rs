@@ -217,6 +217,8 @@ impl App {
             | Action::AddPcaPane
             | Action::AddHeatPane
             | Action::AddChannelPane
+            | Action::AddSheetPane
+            | Action::AddPlotPane
             | Action::ClosePane
             | Action::NextPane
             | Action::ResetLayout => self.act_on_panes(action, context),

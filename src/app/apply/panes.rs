@@ -30,6 +30,8 @@ impl App {
             Action::AddPcaPane => Some(PaneKind::Pca),
             Action::AddHeatPane => Some(PaneKind::Heat),
             Action::AddChannelPane => Some(PaneKind::Channel),
+            Action::AddSheetPane => Some(PaneKind::Sheet),
+            Action::AddPlotPane => Some(PaneKind::Plot),
             _ => None,
         };
         if let Some(kind) = new {
