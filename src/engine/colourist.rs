@@ -79,8 +79,9 @@ impl Colourist {
                 self.save_basis(query, path)?;
                 self.desk.tell(saved(path));
             }
-            // The analyst's.
+            // The analyst's, and the ranker's.
             ViewRequest::Query(_)
+            | ViewRequest::Rank(_)
             | ViewRequest::Matches(_)
             | ViewRequest::Channels { .. }
             | ViewRequest::Channel(_)

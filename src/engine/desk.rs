@@ -100,6 +100,7 @@ enum Kind {
     Pca,
     Channels,
     Channel,
+    Rank,
     /// Every save is done.
     Save,
 }
@@ -112,6 +113,7 @@ impl Kind {
             ViewRequest::Pca(_) => Self::Pca,
             ViewRequest::Channels { .. } => Self::Channels,
             ViewRequest::Channel(_) => Self::Channel,
+            ViewRequest::Rank(_) => Self::Rank,
             ViewRequest::SaveMap { .. }
             | ViewRequest::SavePca { .. }
             | ViewRequest::SaveBasis { .. }

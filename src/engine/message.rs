@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::download::{HubEvent, HubRequest};
-use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, ViewRequest};
+use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
     activation::{Entry, Id, Shape},
     error::Error,
@@ -253,6 +253,8 @@ pub enum Event {
     Channels(ChannelsView),
     /// One channel.
     Channel(ChannelView),
+    /// How well activations find marked points again, as far as it is known.
+    Rank(Box<RankView>),
     /// What is on this machine, and how downloads are.
     Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.

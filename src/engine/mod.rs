@@ -1,9 +1,10 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Four threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
+//! Five threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
 //! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
 //! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours, which take longer: a heat map does not wait for them. These three share the cache of maps, which
+//! PCA colours, which take longer: a heat map does not wait for them. The *ranker* scores every kept activation by marked
+//! points, which takes longer still. These four share the cache of maps, which
 //! has a bound. The *downloader* says which models are on this machine and brings those that are not.
 //!
 //! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
@@ -19,6 +20,7 @@ mod downloader;
 mod extractor;
 mod host;
 mod message;
+mod ranker;
 mod recover;
 mod reduced;
 mod region;
@@ -42,7 +44,7 @@ pub use host::{ExtractorHost, FinishedPass};
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
 pub use view::{
     BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
-    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses, RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
 pub use crate::extract::source::PictureSource;
@@ -57,6 +59,7 @@ use desk::Desk;
 use downloader::Downloader;
 use extractor::Extractor;
 pub use extractor::attention_sources;
+use ranker::Ranker;
 pub(crate) use recover::recovered;
 
 /// Feature maps kept by default: two pictures of an SD1.5 at 512 with all their activations.
@@ -85,6 +88,7 @@ pub struct Engine {
     extractor: Sender<Request>,
     analyst: Sender<ViewRequest>,
     colourist: Sender<ViewRequest>,
+    ranker: Sender<ViewRequest>,
     downloader: Sender<HubRequest>,
     told: Events,
     events: Receiver<Event>,
@@ -135,8 +139,13 @@ impl Engine {
             at.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         let (colourist, views) = channel();
-        let mut worker = Colourist::new(desk.clone());
+        let (at, mut worker) = (desk.clone(), Colourist::new(desk.clone()));
         spawn("colourist", move || {
+            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
+        })?;
+        let (ranker, views) = channel();
+        let worker = Ranker::new(desk.clone());
+        spawn("ranker", move || {
             desk.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         let (downloader, requests) = channel();
@@ -146,6 +155,7 @@ impl Engine {
             extractor,
             analyst,
             colourist,
+            ranker,
             downloader,
             told,
             events,
@@ -160,6 +170,7 @@ impl Engine {
                     ViewRequest::Pca(_) | ViewRequest::SavePca { .. } | ViewRequest::SaveBasis { .. } => {
                         &self.colourist
                     }
+                    ViewRequest::Rank(_) => &self.ranker,
                     _ => &self.analyst,
                 };
                 worker.send(view).map_err(|refused| Request::View(refused.0))

@@ -10,7 +10,9 @@ use crate::{
     analysis::{
         colour::RangeRule,
         massive::ChannelFigures,
+        pairs::PointPair,
         pca::{COLOUR_COMPONENTS, PcaOptions},
+        rank::{RankOptions, RankRow},
     },
     paint::ScoreStyle,
 };
@@ -33,6 +35,8 @@ pub enum ViewRequest {
     },
     /// One channel of an activation.
     Channel(ChannelQuery),
+    /// How well every kept activation finds marked points again.
+    Rank(RankQuery),
     /// Writes one map as .npy or .safetensors.
     SaveMap {
         /// The activation.
@@ -73,7 +77,12 @@ impl ViewRequest {
     /// The kind of work this is.
     pub fn work(&self) -> Work {
         match self {
-            Self::Query(_) | Self::Matches(_) | Self::Pca(_) | Self::Channels { .. } | Self::Channel(_) => Work::View,
+            Self::Query(_)
+            | Self::Matches(_)
+            | Self::Pca(_)
+            | Self::Channels { .. }
+            | Self::Channel(_)
+            | Self::Rank(_) => Work::View,
             Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
         }
     }
@@ -202,6 +211,53 @@ pub struct ChannelQuery {
     pub channel: usize,
     /// The passes, with the slot each is shown in.
     pub passes: Vec<(Slot, PassId)>,
+}
+
+/// Pairs of points of two pictures, to be found again in every kept activation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankQuery {
+    /// The pictures of the pairs, source and target.
+    pub slots: [Slot; 2],
+    /// The passes of both, a timestep each.
+    pub passes: Vec<RankPasses>,
+    /// The pairs, in pixels of the originals.
+    pub pairs: Vec<PointPair>,
+    /// How points are found.
+    pub options: RankOptions,
+}
+
+/// One timestep of a ranking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankPasses {
+    /// The timestep that ran.
+    pub t: u32,
+    /// The pass of the source picture.
+    pub source: PassId,
+    /// The pass of the target picture.
+    pub target: PassId,
+    /// The activations that are kept of both, in the order of execution.
+    pub ids: Vec<Id>,
+}
+
+/// What a ranking has found so far. It is told again as it grows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankView {
+    /// What was asked.
+    pub query: RankQuery,
+    /// A row per activation and timestep, in the order of the query.
+    pub rows: Vec<RankRow>,
+    /// Activations that were looked at.
+    pub done: usize,
+    /// Activations that there are to look at.
+    pub total: usize,
+    /// Pairs that count, and pairs that the model does not see.
+    pub pairs: [usize; 2],
+    /// Longer side of the original target picture: what PCK's shares are of.
+    pub longer_side_px: usize,
+    /// Passes that are no longer kept.
+    pub gone: Vec<PassId>,
+    /// Why there is nothing more, where something was wrong.
+    pub problem: Option<String>,
 }
 
 /// PCA colours of one picture's map.
