@@ -90,6 +90,8 @@ pub enum Command {
     Shop(ShopCommand),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
+    /// End a study.
+    CancelStudy(u64),
     /// Take a message away.
     Dismiss(Notice),
     /// Take a toast away.

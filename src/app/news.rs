@@ -48,6 +48,8 @@ impl App {
                         .note(Level::Info, format!("Run finished in {seconds:.2} s."));
                 }
             }
+            Event::Study { job, news } => self.take_study(job, news),
+            Event::StudyFinished { job } => end_job(state, Work::Study { job }),
             Event::Pca(view) => {
                 let slot = view.slot;
                 state.view_error = None;
@@ -293,8 +295,9 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
             state.run.running = Some(fraction);
             state.run.item = item;
         }
-        Work::Extract { job } => {
-            if let Some(job) = state.jobs.iter_mut().find(|other| other.number == job) {
+        Work::Extract { job } | Work::Study { job } => {
+            let mut jobs = state.jobs.iter_mut().chain(&mut state.studies);
+            if let Some(job) = jobs.find(|other| other.number == job) {
                 job.fraction = Some(fraction);
                 job.item = item;
             }
@@ -312,8 +315,9 @@ fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
 }
 
 fn end_job(state: &mut State, work: Work) {
-    if let Work::Extract { job } = work {
+    if let Work::Extract { job } | Work::Study { job } = work {
         state.jobs.retain(|other| other.number != job);
+        state.studies.retain(|other| other.number != job);
     }
 }
 
@@ -361,7 +365,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
             state.run.asked = false;
             state.run.error = words;
         }
-        Work::Save | Work::Extract { .. } => {
+        Work::Save | Work::Extract { .. } | Work::Study { .. } => {
             if let Some(words) = words {
                 state.messages.toast(Level::Error, words);
             }

@@ -65,6 +65,8 @@ pub struct State {
     pub run: RunState,
     /// Extractions and other work that writes files.
     pub jobs: VecDeque<Job>,
+    /// Studies that are under way or wait.
+    pub studies: VecDeque<Job>,
     /// How many jobs there have been.
     pub jobs_begun: u64,
     /// A bug that a worker met.
@@ -163,7 +165,7 @@ pub struct RunState {
     pub ended: bool,
 }
 
-/// Work that writes a file, in the background.
+/// Work that writes a file, or a study, in the background.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its number.
@@ -294,6 +296,7 @@ impl State {
             view_error: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
+            studies: VecDeque::new(),
             jobs_begun: 0,
             recovered: None,
             path_box: PathBox::default(),
