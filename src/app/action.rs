@@ -119,6 +119,9 @@ actions! {
         SaveMap "Save map…" [] "Write this activation of the picture worked with as .npy or .safetensors.";
         SaveBasis "Save PCA basis…" [] "Write the basis of the colours, so that other maps can be shown in it.";
         SaveMatches "Save matches…" [] "Write all pins and matches with their pixels as .csv or .json.";
+        OpenPairs "Open pairs…" [] "Read pairs of points (.json) and pin them in both pictures of the ranking, in place of their pins.";
+        SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them.";
+        SaveRanking "Save ranking…" [] "Write the listed rows of the ranking and what made them as .csv or .json.";
         Quit "Quit" [command(Key::Q)] "Close the window.";
     }
     Edit {
@@ -196,6 +199,7 @@ actions! {
     }
     Study {
         AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
+        AddRankPane "New ranking" [] "Open a pane that says which activation finds the marked points again best.";
         AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
     }
     Help {

@@ -10,6 +10,7 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
+    studies::ranking::RankChoice,
 };
 use crate::{
     activation::Id,
@@ -58,6 +59,16 @@ pub enum Command {
     DeletePin(u32),
     /// How many matches are told.
     TopK(usize),
+    /// Rank other points, in another way, or sort the table otherwise.
+    Rank(RankChoice),
+    /// Search the ranking.
+    RankSearch(String),
+    /// Type timesteps that are to be ranked as well.
+    RankSteps(String),
+    /// Run the timesteps that are typed.
+    RankRun,
+    /// Look at an activation at a timestep.
+    LookAt(Id, u32),
     /// Draw otherwise.
     Display(Display),
     /// Make PCA colours otherwise.
@@ -90,6 +101,8 @@ pub enum Command {
     Shop(ShopCommand),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
+    /// End a study.
+    CancelStudy(u64),
     /// Take a message away.
     Dismiss(Notice),
     /// Take a toast away.

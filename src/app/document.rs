@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
+use super::studies::ranking::RankChoice;
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -46,6 +47,9 @@ pub struct Document {
     /// The token of the prompt that attention to text is shown of, counted from 0.
     #[serde(default)]
     pub word: Option<usize>,
+    /// What is ranked by marked points, and how the table is sorted.
+    #[serde(default)]
+    pub rank: RankChoice,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -181,17 +185,20 @@ pub enum PaneKind {
     Sheet,
     /// Figures of every activation as a plot.
     Plot,
+    /// Every activation by how well it finds marked points again.
+    Rank,
 }
 
 impl PaneKind {
     /// Every kind, in the order of menus.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Picture,
         Self::Pca,
         Self::Heat,
         Self::Channel,
         Self::Sheet,
         Self::Plot,
+        Self::Rank,
     ];
 
     /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
@@ -208,6 +215,7 @@ impl PaneKind {
             Self::Channel => "Channel",
             Self::Sheet => "Contact sheet",
             Self::Plot => "Plot",
+            Self::Rank => "Ranking",
         }
     }
 }
@@ -302,6 +310,7 @@ impl Default for Document {
             mask: Mask::default(),
             channel: 0,
             word: None,
+            rank: RankChoice::default(),
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

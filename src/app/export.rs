@@ -12,8 +12,10 @@ use super::{
     canvases::Canvases,
     document::PaneKind,
     later::{Later, background},
+    messages::Level,
     panes::how_made,
     state::representative,
+    studies::ranking::{point_pairs, ranking_csv, ranking_json},
     textures::Textures,
     wanted::{wanted_pca, wanted_query},
 };
@@ -281,6 +283,7 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Channel => "channel",
                 PaneKind::Sheet => "sheet",
                 PaneKind::Plot => "plot",
+                PaneKind::Rank => "ranking",
             };
             let several = state.open_slots().count() > 1;
             let pca = state
@@ -362,14 +365,38 @@ impl App {
 
     /// Writes pins and matches: as a table, or as JSON with what made them.
     pub(super) fn save_matches(&mut self, path: PathBuf) {
-        let json = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-        let text = if json {
+        let text = if is_json(&path) {
             format!("{:#}\n", matches_json(&self.state))
         } else {
             matches_csv(&self.state, ',')
         };
+        self.write_text(path, text);
+    }
+
+    /// Writes the ranking as it is listed: as a table, or as JSON with every prediction and what made them.
+    pub(super) fn save_ranking(&mut self, path: PathBuf) {
+        let text = if is_json(&path) {
+            ranking_json(&self.state).map(|json| format!("{json:#}\n"))
+        } else {
+            ranking_csv(&self.state)
+        };
+        match text {
+            Some(text) => self.write_text(path, text),
+            None => self.state.messages.tell(
+                Level::Error,
+                "There is no ranking to save: mark the same places in two pictures, and run the model.",
+            ),
+        }
+    }
+
+    /// Writes the pairs of points, as they can be opened again.
+    pub(super) fn save_pairs(&mut self, path: PathBuf) {
+        let pairs = point_pairs(&self.state.document);
+        self.write_text(path, format!("{:#}\n", json!(pairs)));
+    }
+
+    /// Writes a text file, and tells when it is there.
+    pub(super) fn write_text(&self, path: PathBuf, text: String) {
         let context = self.textures.context().clone();
         background(&self.answer, &context, move || {
             let written = replace_file(&path, |temporary| {
@@ -378,6 +405,11 @@ impl App {
             Later::Written(written.map(|()| path))
         });
     }
+}
+
+fn is_json(path: &Path) -> bool {
+    let extension = path.extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
 /// Words for a query in a list.

@@ -17,6 +17,7 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
     let busy = state.model.loading.is_some()
         || state.run.running.is_some()
         || !state.jobs.is_empty()
+        || !state.studies.is_empty()
         || downloads().next().is_some();
     if !busy {
         return;
@@ -40,6 +41,11 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                 for job in &state.jobs {
                     if job_ui(ui, &format!("Extracting {}", job.title), job.fraction, job.item) {
                         commands.push(Command::CancelJob(job.number));
+                    }
+                }
+                for study in &state.studies {
+                    if job_ui(ui, &study.title, study.fraction, study.item) {
+                        commands.push(Command::CancelStudy(study.number));
                     }
                 }
                 for order in downloads() {

@@ -20,6 +20,7 @@ pub mod icon;
 mod input;
 mod inspector;
 mod jobs;
+mod kept;
 mod later;
 mod layer_tree;
 mod matches;
@@ -234,6 +235,7 @@ impl App {
             context.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.take_input(context);
+        self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
         if let Some(wait_secs) = self.state.messages.age(context.input(|input| input.time)) {
             context.request_repaint_after(std::time::Duration::from_secs_f64(wait_secs));

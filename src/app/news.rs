@@ -48,6 +48,8 @@ impl App {
                         .note(Level::Info, format!("Run finished in {seconds:.2} s."));
                 }
             }
+            Event::Study { job, news } => self.take_study(job, news),
+            Event::StudyFinished { job } => end_job(state, Work::Study { job }),
             Event::Pca(view) => {
                 let slot = view.slot;
                 state.view_error = None;
@@ -80,7 +82,13 @@ impl App {
                 self.textures.prepare_channel(&view);
                 self.state.channel = Some(view);
             }
+            Event::Rank(view) => {
+                view.gone.iter().for_each(|pass| state.kept.forget(*pass));
+                state.rank.view = Some(*view);
+                state.rank.arrange(&state.document.rank);
+            }
             Event::Missing { pass, .. } => {
+                state.kept.forget(pass);
                 // Room was made for others: the pass has to be run again before this is asked again.
                 for slot in state.slots_mut() {
                     if slot.capture.as_ref().is_some_and(|capture| capture.pass == pass) {
@@ -264,6 +272,7 @@ impl App {
         state.matches = None;
         state.channels = None;
         state.channel = None;
+        state.rank.forget();
         state.view_error = None;
         self.textures.clear_heat();
         self.textures.clear_channels();
@@ -293,8 +302,9 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
             state.run.running = Some(fraction);
             state.run.item = item;
         }
-        Work::Extract { job } => {
-            if let Some(job) = state.jobs.iter_mut().find(|other| other.number == job) {
+        Work::Extract { job } | Work::Study { job } => {
+            let mut jobs = state.jobs.iter_mut().chain(&mut state.studies);
+            if let Some(job) = jobs.find(|other| other.number == job) {
                 job.fraction = Some(fraction);
                 job.item = item;
             }
@@ -308,12 +318,14 @@ fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
     let rate = capture.ran.seconds / work;
     // The first pass also warms caches: the fastest one says what the next will take.
     state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
+    state.remember_pass(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);
 }
 
 fn end_job(state: &mut State, work: Work) {
-    if let Work::Extract { job } = work {
+    if let Work::Extract { job } | Work::Study { job } = work {
         state.jobs.retain(|other| other.number != job);
+        state.studies.retain(|other| other.number != job);
     }
 }
 
@@ -361,7 +373,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
             state.run.asked = false;
             state.run.error = words;
         }
-        Work::Save | Work::Extract { .. } => {
+        Work::Save | Work::Extract { .. } | Work::Study { .. } => {
             if let Some(words) = words {
                 state.messages.toast(Level::Error, words);
             }

@@ -6,9 +6,11 @@ use egui_tiles::{Tile, TileId};
 
 use super::{
     document::{Document, Pane, PictureRef},
+    kept::KeptPasses,
     memory::Memory,
     messages::Messages,
     shop::Shop,
+    studies::ranking::RankState,
 };
 use crate::{
     activation::{Grid, Id, Shape},
@@ -59,12 +61,18 @@ pub struct State {
     pub channels: Option<ChannelsView>,
     /// The channel that came last.
     pub channel: Option<ChannelView>,
+    /// Passes whose maps may still be kept.
+    pub kept: KeptPasses,
+    /// How well activations find marked points again.
+    pub rank: RankState,
     /// Why colours or similarities could not be computed.
     pub view_error: Option<String>,
     /// The pass under way.
     pub run: RunState,
     /// Extractions and other work that writes files.
     pub jobs: VecDeque<Job>,
+    /// Studies that are under way or wait.
+    pub studies: VecDeque<Job>,
     /// How many jobs there have been.
     pub jobs_begun: u64,
     /// A bug that a worker met.
@@ -163,7 +171,7 @@ pub struct RunState {
     pub ended: bool,
 }
 
-/// Work that writes a file, in the background.
+/// Work that writes a file, or a study, in the background.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its number.
@@ -244,6 +252,12 @@ pub enum PathPurpose {
     OpenBasis,
     /// Pins and matches as .csv or .json.
     SaveMatches,
+    /// Pairs of points that become pins.
+    OpenPairs,
+    /// Pairs of pins as .json.
+    SavePairs,
+    /// A ranking as .csv or .json.
+    SaveRanking,
 }
 
 impl PathPurpose {
@@ -266,6 +280,9 @@ impl PathPurpose {
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),
+            Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
+            Self::SavePairs => "Save pairs of points as .json".to_owned(),
+            Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),
         }
     }
 }
@@ -291,9 +308,12 @@ impl State {
             matches: None,
             channels: None,
             channel: None,
+            kept: KeptPasses::default(),
+            rank: RankState::default(),
             view_error: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
+            studies: VecDeque::new(),
             jobs_begun: 0,
             recovered: None,
             path_box: PathBox::default(),

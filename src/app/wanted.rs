@@ -5,11 +5,13 @@ use super::{
     arrange::panes,
     document::{Document, PaneKind},
     state::State,
+    studies::ranking::wanted_rank,
 };
 use crate::{
     activation::Id,
     engine::{
-        ChannelQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, Request, RunSettings, ViewRequest,
+        ChannelQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, RankQuery, Request, RunSettings,
+        ViewRequest,
     },
 };
 
@@ -22,6 +24,7 @@ pub struct Sent {
     matches: Option<MatchesQuery>,
     channels: Option<(Id, PassId)>,
     channel: Option<ChannelQuery>,
+    rank: Option<RankQuery>,
     /// Whether the user has read why the last of these failed: no answer is to come.
     pub(super) failure_read: bool,
 }
@@ -44,6 +47,7 @@ impl App {
             new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
                 .map(|(id, pass)| ViewRequest::Channels { id, pass }),
             new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
+            new(&mut self.sent.rank, wanted_ranking(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
         for view in views.into_iter().flatten() {
             self.sent.failure_read = false;
@@ -118,7 +122,11 @@ impl App {
                 .as_ref()
                 .is_none_or(|view| (view.id, view.pass) != wanted)
         });
-        pca_is_awaited(state) || heat || matches || channel || channels
+        let rank = wanted_ranking(state).is_some_and(|query| {
+            let told = state.rank.view.as_ref();
+            told.is_none_or(|view| view.query != query || view.done < view.total)
+        });
+        pca_is_awaited(state) || heat || matches || channel || channels || rank
     }
 }
 
@@ -202,6 +210,13 @@ fn wanted_matches(state: &State) -> Option<MatchesQuery> {
         top_k: state.document.top_k,
         drop_massive: state.document.pca.drop_massive,
     })
+}
+
+/// What is ranked, where a pane shows it.
+fn wanted_ranking(state: &State) -> Option<RankQuery> {
+    shows(&state.document, PaneKind::Rank)
+        .then(|| wanted_rank(state))
+        .flatten()
 }
 
 fn wanted_channels(state: &State) -> Option<(Id, PassId)> {

@@ -20,6 +20,8 @@ pub struct PassKey {
     pub picture: u64,
     /// The rest.
     pub settings: RunSettings,
+    /// Whether the latent was the picture's alone, without noise.
+    pub noiseless: bool,
 }
 
 /// What is known of a pass besides its maps.

@@ -69,6 +69,14 @@ impl ExtractorHost {
 
     /// Keeps the maps of a pass and tells that they are there ([`Event::Captured`]). An error if none of them can be kept.
     pub fn keep(&self, slot: Slot, finished: FinishedPass) -> Result<()> {
+        let pass = finished.pass;
+        self.keep_unseen(finished)?;
+        self.tell_kept(slot, pass);
+        Ok(())
+    }
+
+    /// Keeps the maps of a pass that no picture is shown from. An error if none of them can be kept.
+    pub fn keep_unseen(&self, finished: FinishedPass) -> Result<()> {
         let FinishedPass {
             pass,
             settings,
@@ -85,15 +93,23 @@ impl ExtractorHost {
             layers,
             ran,
         };
-        self.cache.lock().put(pass, info, maps);
-        if self.tell_kept(slot, pass) {
+        let mut cache = self.cache.lock();
+        cache.put(pass, info, maps);
+        if cache.info(pass).is_some() {
             return Ok(());
         }
         const MIB: usize = 1 << 20;
         Err(Error::failed(format!(
             "no map of this pass fits into the {} MiB of maps that are kept: choose a smaller size",
-            self.limit_bytes() / MIB
+            cache.limit_bytes() / MIB
         )))
+    }
+
+    /// Counts the maps of a pass as looked at; gives what ran, if any of them are kept.
+    pub fn look_at(&self, pass: PassId) -> Option<Provenance> {
+        let mut cache = self.cache.lock();
+        cache.touch(pass);
+        cache.info(pass).map(|info| info.ran.clone())
     }
 
     /// Tells that the maps of a pass are there, if any are kept: what a run does that has nothing to compute. They count as

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::download::{HubEvent, HubRequest};
+use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
     activation::{Entry, Id, Shape},
@@ -171,6 +172,19 @@ pub enum Request {
         /// The job.
         job: u64,
     },
+    /// Takes many passes with the model that is loaded, whenever nothing else is to be done. It is about the pictures that
+    /// are open when it begins.
+    Study {
+        /// Chosen by the sender; events name it.
+        job: u64,
+        /// What is done.
+        study: Box<Study>,
+    },
+    /// Ends a study, or takes it out of the queue.
+    CancelStudy {
+        /// The job.
+        job: u64,
+    },
     /// Asked of the workers that look at captured maps; they answer while the model runs.
     View(ViewRequest),
     /// Asked of the worker that downloads models.
@@ -190,6 +204,7 @@ impl Request {
             }
             Self::Run { .. } | Self::Cancel => Work::Run,
             Self::Extract { job, .. } | Self::CancelExtract { job } => Work::Extract { job: *job },
+            Self::Study { job, .. } | Self::CancelStudy { job } => Work::Study { job: *job },
             Self::View(view) => view.work(),
             Self::Hub(hub) => hub.work(),
             #[cfg(test)]
@@ -242,6 +257,18 @@ pub enum Event {
     RunFinished {
         /// Seconds the passes took; none where everything was there already.
         seconds: Option<f64>,
+    },
+    /// Something of a study is there.
+    Study {
+        /// Its job.
+        job: u64,
+        /// What.
+        news: StudyNews,
+    },
+    /// Everything of a study is there.
+    StudyFinished {
+        /// Its job.
+        job: u64,
     },
     /// PCA colours of a picture.
     Pca(PcaView),
@@ -307,6 +334,11 @@ pub enum Work {
     Save,
     /// An extraction.
     Extract {
+        /// Its job.
+        job: u64,
+    },
+    /// A study.
+    Study {
         /// Its job.
         job: u64,
     },

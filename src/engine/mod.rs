@@ -24,6 +24,7 @@ mod ranker;
 mod recover;
 mod reduced;
 mod region;
+mod study;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -42,9 +43,11 @@ pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
+pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews};
 pub use view::{
     BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
-    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses, RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses, RankQuery, RankView, RankedMatch,
+    TargetHeat, TargetMatches, ViewRequest,
 };
 
 pub use crate::extract::source::PictureSource;

@@ -31,7 +31,9 @@ impl Ranker {
     /// Tells the answer to a request, and what there is of it on the way.
     pub(super) fn answer(&self, request: &ViewRequest, overtaken: &mut Overtaken<'_>) -> Result<(), Unseen> {
         // Others have workers of their own.
-        let ViewRequest::Rank(query) = request else { return Ok(()) };
+        let ViewRequest::Rank(query) = request else {
+            return Ok(());
+        };
         let mut view = RankView {
             query: query.clone(),
             rows: Vec::new(),

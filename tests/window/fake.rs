@@ -13,9 +13,10 @@ use std::{
 };
 
 use featscope::{
+    activation::Id,
     engine::{
-        Engine, Event, ExtractorHost, FinishedPass, OpenedPicture, PassKey, PictureSource, Request, RunSettings, Slot,
-        Waker, Work,
+        Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
+        Request, RunSettings, Slot, Study, StudyNews, Waker, Work,
     },
     error::{Error, Result},
     extract::{framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
@@ -154,7 +155,7 @@ impl Worker {
     fn next(&mut self) -> Option<Request> {
         loop {
             self.take_mail();
-            let quick = |request: &Request| !matches!(request, Request::Extract { .. });
+            let quick = |request: &Request| !matches!(request, Request::Extract { .. } | Request::Study { .. });
             let place = self.waiting.iter().position(quick).unwrap_or(0);
             if let Some(request) = self.waiting.remove(place) {
                 if is_run(&request) && self.waiting.iter().any(is_run) {
@@ -213,6 +214,15 @@ impl Worker {
                 }
                 other => other,
             },
+            Request::Study { job, study } => match self.study(job, &study) {
+                Err(Ended::Overtaken) => {
+                    // What is kept of it is not done again.
+                    self.waiting.push_back(Request::Study { job, study });
+                    Ok(())
+                }
+                other => other,
+            },
+            Request::CancelStudy { job } => self.drop_job(job),
             Request::Extract { job, request, out } => self.extract(job, &request, &out),
             Request::CancelExtract { job } => self.drop_job(job),
             Request::Cancel | Request::View(_) | Request::Hub(_) => Ok(()),
@@ -235,6 +245,7 @@ impl Worker {
         self.take_mail();
         let is_end = |waiting: &Request| match work {
             Work::Extract { job } => matches!(waiting, Request::CancelExtract { job: other } if *other == job),
+            Work::Study { job } => matches!(waiting, Request::CancelStudy { job: other } if *other == job),
             _ => *waiting == Request::Cancel,
         };
         let before = self.waiting.len();
@@ -244,7 +255,7 @@ impl Worker {
         }
         let overtakes = |waiting: &Request| match work {
             Work::Model => matches!(waiting, Request::LoadModel { .. }),
-            Work::Run => matches!(waiting.work(), Work::Model | Work::Run | Work::Picture(_)),
+            Work::Run | Work::Study { .. } => matches!(waiting.work(), Work::Model | Work::Run | Work::Picture(_)),
             _ => false,
         };
         if self.waiting.iter().any(overtakes) {
@@ -308,7 +319,7 @@ impl Worker {
         self.host.tell(Event::PicturesSwapped { a, b });
     }
 
-    fn run(&mut self, settings: &RunSettings, id: featscope::activation::Id) -> Result<(), Ended> {
+    fn run(&mut self, settings: &RunSettings, id: Id) -> Result<(), Ended> {
         match self.faults.try_recv() {
             Ok(Fault::OutOfMemory) => {
                 let error = Error::failed("the device has no memory left for 3000 MiB: choose a smaller size");
@@ -345,20 +356,11 @@ impl Worker {
         slot: Slot,
         open: &Open,
         settings: &RunSettings,
-        id: featscope::activation::Id,
+        id: Id,
     ) -> Result<Option<f64>, Ended> {
-        let plan = Plan::new(open.picture.size(), &settings.size, FakeModel::SIZE_RULE)?;
-        let framing = *plan.framing();
-        let layers = model.layers(framing.working);
-        let needed = attention_sources_of(id);
-        if let Some(unknown) = needed.iter().find(|id| layers.iter().all(|layer| layer.id != **id)) {
-            return Err(Error::usage(format!("this model has no activation \"{unknown}\"")).into());
-        }
-        let pass = self.host.pass(&PassKey {
-            model: model.loading,
-            picture: open.fingerprint,
-            settings: settings.clone(),
-        });
+        let planned = Planned::new(model, open, settings, &self.host, false)?;
+        let needed = planned.needed(&[id])?;
+        let pass = planned.pass;
         if needed.iter().all(|id| self.host.has(pass, *id)) && self.host.tell_kept(slot, pass) {
             return Ok(None);
         }
@@ -368,20 +370,42 @@ impl Worker {
             let fraction = (index as f32 + done) / count as f32;
             self.step(Work::Run, fraction, item, model.is_slow())?;
         }
-        let working = plan.apply(&open.picture)?;
-        self.host.keep(
-            slot,
-            FinishedPass {
-                pass,
-                settings: settings.clone(),
-                picture: Arc::clone(&open.picture),
-                framing,
-                ran: model.provenance(settings, open.source.path(), framing),
-                maps: model.maps(&layers, &working, settings)?,
-                layers,
-            },
-        )?;
+        self.host.keep(slot, planned.finished(model, open, settings)?)?;
         Ok(Some(model.seconds()))
+    }
+
+    /// A study as the real extractor does it: what is kept already costs no step.
+    fn study(&mut self, job: u64, study: &Study) -> Result<(), Ended> {
+        let Study::Series(query) = study;
+        let work = Work::Study { job };
+        let Some(model) = self.model.clone() else {
+            return Err(Error::usage("no model is loaded").into());
+        };
+        let count = query.members.len();
+        for (index, member) in query.members.iter().enumerate() {
+            let Some(open) = self.pictures.get(&member.slot).cloned() else {
+                return Err(Error::usage("no picture is open there").into());
+            };
+            let planned = Planned::new(&model, &open, &member.settings, &self.host, member.noiseless)?;
+            let needed = planned.needed(&query.ids)?;
+            // The noise of this model grows with t alone.
+            let noiseless = RunSettings {
+                t: 0,
+                ..member.settings.clone()
+            };
+            let settings = if member.noiseless { &noiseless } else { &member.settings };
+            let finished = planned.finished(&model, &open, settings)?;
+            let (pass, ran) = (planned.pass, finished.ran.clone());
+            if !needed.iter().all(|id| self.host.has(pass, *id)) {
+                let fraction = index as f32 / count as f32;
+                self.step(work, fraction, Some([index + 1, count]), model.is_slow())?;
+                self.host.keep_unseen(finished)?;
+            }
+            let news = StudyNews::Series(MemberKept { index, pass, ran });
+            self.host.tell(Event::Study { job, news });
+        }
+        self.host.tell(Event::StudyFinished { job });
+        Ok(())
     }
 
     /// Writes what was asked for as JSON: enough to see that it was done.
@@ -406,10 +430,63 @@ impl Worker {
     fn drop_job(&mut self, job: u64) -> Result<(), Ended> {
         let before = self.waiting.len();
         self.waiting
-            .retain(|waiting| !matches!(waiting, Request::Extract { job: other, .. } if *other == job));
+            .retain(|waiting| waiting.work() != (Work::Extract { job }) && waiting.work() != (Work::Study { job }));
         if self.waiting.len() < before {
             return Err(Error::Cancelled.into());
         }
         Ok(())
+    }
+}
+
+/// A pass before it is made.
+struct Planned {
+    plan: Plan,
+    layers: Vec<Layer>,
+    pass: PassId,
+}
+
+impl Planned {
+    fn new(
+        model: &FakeModel,
+        open: &Open,
+        settings: &RunSettings,
+        host: &ExtractorHost,
+        noiseless: bool,
+    ) -> Result<Self> {
+        let plan = Plan::new(open.picture.size(), &settings.size, FakeModel::SIZE_RULE)?;
+        let pass = host.pass(&PassKey {
+            model: model.loading,
+            picture: open.fingerprint,
+            settings: settings.clone(),
+            noiseless,
+        });
+        let layers = model.layers(plan.framing().working);
+        Ok(Self { plan, layers, pass })
+    }
+
+    /// What has to be kept for some activations to be looked at.
+    fn needed(&self, ids: &[Id]) -> Result<Vec<Id>> {
+        let needed: Vec<Id> = ids.iter().flat_map(|id| attention_sources_of(*id)).collect();
+        let unknown = needed
+            .iter()
+            .find(|id| self.layers.iter().all(|layer| layer.id != **id));
+        match unknown {
+            Some(unknown) => Err(Error::usage(format!("this model has no activation \"{unknown}\""))),
+            None => Ok(needed),
+        }
+    }
+
+    fn finished(&self, model: &FakeModel, open: &Open, settings: &RunSettings) -> Result<FinishedPass> {
+        let framing = *self.plan.framing();
+        let working = self.plan.apply(&open.picture)?;
+        Ok(FinishedPass {
+            pass: self.pass,
+            settings: settings.clone(),
+            picture: Arc::clone(&open.picture),
+            framing,
+            ran: model.provenance(settings, open.source.path(), framing),
+            maps: model.maps(&self.layers, &working, settings)?,
+            layers: self.layers.clone(),
+        })
     }
 }

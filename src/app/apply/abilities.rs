@@ -7,6 +7,7 @@ use crate::{
         action::Action,
         document::RangeMode,
         state::{Hold, State},
+        studies::ranking::paired,
     },
     engine::BasisChoice,
     paint::Interpolation,
@@ -24,6 +25,8 @@ impl State {
                 !document.pins.is_empty()
             }
             Action::AddPin => self.slot(self.focused_slot()).picture.is_some(),
+            Action::SavePairs => !paired(document).is_empty(),
+            Action::SaveRanking => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
             Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),

@@ -18,9 +18,10 @@ use super::{
     export,
     messages::Level,
     state::Hold,
+    studies::ranking::series_of_steps,
 };
 use crate::{
-    engine::{BasisChoice, Request, Slot},
+    engine::{BasisChoice, Request, Slot, Study},
     paint::{ColourMap, Interpolation},
 };
 pub use panes::ZOOM_RANGE;
@@ -84,6 +85,22 @@ impl App {
             }
             Command::DeletePin(number) => delete_pin(&mut state.document, number),
             Command::TopK(count) => state.document.top_k = count,
+            Command::Rank(choice) => state.document.rank = choice,
+            Command::RankSearch(text) => state.rank.search = text,
+            Command::RankSteps(text) => state.rank.steps = text,
+            Command::RankRun => {
+                if let Some(query) = series_of_steps(state) {
+                    let job = self.begin_study("timesteps to rank".to_owned(), Study::Series(query.clone()));
+                    let under_way: Vec<u64> = self.state.studies.iter().map(|study| study.number).collect();
+                    let asked = &mut self.state.rank.asked;
+                    asked.retain(|(other, _)| under_way.contains(other));
+                    asked.push((job, query));
+                }
+            }
+            Command::LookAt(id, t) => {
+                state.document.settings.t = t;
+                self.select_layer(id);
+            }
             Command::Display(display) => state.document.display = display,
             Command::Pca(settings) => state.document.pca = settings,
             Command::Mask(mask) => self.set_mask(mask),
@@ -115,6 +132,7 @@ impl App {
             }
             Command::Shop(command) => self.shop(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
+            Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
                 Notice::Picture(slot) => state.slot_mut(slot).error = None,
@@ -152,6 +170,9 @@ impl App {
             Action::SaveMap => self.apply(ask(PathPurpose::SaveMap(focused)), context),
             Action::SaveBasis => self.apply(ask(PathPurpose::SaveBasis), context),
             Action::SaveMatches => self.apply(ask(PathPurpose::SaveMatches), context),
+            Action::OpenPairs => self.apply(ask(PathPurpose::OpenPairs), context),
+            Action::SavePairs => self.apply(ask(PathPurpose::SavePairs), context),
+            Action::SaveRanking => self.apply(ask(PathPurpose::SaveRanking), context),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
             Action::Undo => {
                 if let Some(document) = self.history.undo() {
@@ -219,6 +240,7 @@ impl App {
             | Action::AddChannelPane
             | Action::AddSheetPane
             | Action::AddPlotPane
+            | Action::AddRankPane
             | Action::ClosePane
             | Action::NextPane
             | Action::ResetLayout => self.act_on_panes(action, context),

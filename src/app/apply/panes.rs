@@ -32,6 +32,7 @@ impl App {
             Action::AddChannelPane => Some(PaneKind::Channel),
             Action::AddSheetPane => Some(PaneKind::Sheet),
             Action::AddPlotPane => Some(PaneKind::Plot),
+            Action::AddRankPane => Some(PaneKind::Rank),
             _ => None,
         };
         if let Some(kind) = new {

@@ -5,7 +5,7 @@ use egui::{
     pos2, vec2,
 };
 
-use super::ranking::{RankChoice, RankColumn, made, paired, wanted_rank};
+use super::ranking::{RankChoice, RankColumn, made, paired, series_of_steps, typed_steps, wanted_rank};
 use crate::{
     activation::Id,
     analysis::{
@@ -36,6 +36,7 @@ pub fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             action_button_ui(ui, state, action, commands);
         }
     });
+    steps_ui(ui, state, commands);
     pairs_ui(ui, state, &mut choice);
     how_ui(ui, state);
     let mut search = state.rank.search.clone();
@@ -88,6 +89,31 @@ fn method_ui(ui: &mut Ui, choice: &mut RankChoice) {
     }
     ui.checkbox(&mut choice.options.drop_massive, "without massive channels")
         .on_hover_text("Leave channels of the source out that are much larger than the others, in both pictures");
+}
+
+/// Other timesteps to be ranked as well.
+fn steps_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.label("also at t");
+        let mut steps = state.rank.steps.clone();
+        let field = TextEdit::singleline(&mut steps)
+            .hint_text("50, 100, 200")
+            .desired_width(SEARCH_WIDTH);
+        let field = ui.add(field);
+        field.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Timesteps to rank"));
+        if steps != state.rank.steps {
+            commands.push(Command::RankSteps(steps));
+        }
+        let can = series_of_steps(state).is_some();
+        let button = ui.add_enabled(can, Button::new("Run these"));
+        let hint = "Runs both pictures at these timesteps and keeps their activations, which then are ranked too";
+        if button.on_hover_text(hint).on_disabled_hover_text(hint).clicked() {
+            commands.push(Command::RankRun);
+        }
+        if let Err(words) = typed_steps(state) {
+            ui.colored_label(ui.visuals().error_fg_color, words);
+        }
+    });
 }
 
 /// Which pins belong together.
@@ -195,13 +221,16 @@ fn how_ui(ui: &mut Ui, state: &State) {
 
 /// How many rows there are, and whether there could be more.
 fn count_text(state: &State) -> String {
-    let Some(view) = &state.rank.view else { return String::new() };
+    let Some(view) = &state.rank.view else {
+        return String::new();
+    };
     let listed = state.rank.rows().len();
     let mut text = format!("{listed} of {} activations", view.rows.len());
     let all = state.layers().iter().filter(|layer| !layer.id.is_map()).count();
     let kept = view.query.passes.iter().map(|passes| passes.ids.len()).max();
     if kept.is_some_and(|kept| kept < all) {
-        text += &format!("; the model has {all}, the others did not fit into memory: featscope rank scores all of them");
+        text +=
+            &format!("; the model has {all}, the others did not fit into memory: featscope rank scores all of them");
     }
     text
 }
@@ -235,14 +264,16 @@ fn table_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let shown = (state.layer(), state.document.settings.t);
     let rows: Vec<&RankRow> = state.rank.rows().collect();
     ui.spacing_mut().item_spacing.y = 0.0;
-    ScrollArea::vertical()
-        .id_salt("ranking")
-        .auto_shrink(false)
-        .show_rows(ui, theme::ROW_HEIGHT, rows.len(), |ui, range| {
+    ScrollArea::vertical().id_salt("ranking").auto_shrink(false).show_rows(
+        ui,
+        theme::ROW_HEIGHT,
+        rows.len(),
+        |ui, range| {
             for row in rows.get(range).unwrap_or_default() {
                 row_ui(ui, row, shown, commands);
             }
-        });
+        },
+    );
 }
 
 fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, u32), commands: &mut Vec<Command>) {
@@ -280,13 +311,18 @@ fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, u32), commands: &mut V
     for (number, width) in numbers.into_iter().zip(WIDTHS) {
         right += width;
         let at = pos2(right - theme::SPACE_M, rect.center().y);
-        ui.painter().text(at, Align2::RIGHT_CENTER, number, font.clone(), colour);
+        ui.painter()
+            .text(at, Align2::RIGHT_CENTER, number, font.clone(), colour);
     }
     let rest = Rect::from_min_max(pos2(right + theme::SPACE_S, rect.top()), rect.max);
     let at = rest.left_center();
-    ui.painter()
-        .with_clip_rect(rest.intersect(ui.clip_rect()))
-        .text(at, Align2::LEFT_CENTER, row.id.to_string(), font, colour);
+    ui.painter().with_clip_rect(rest.intersect(ui.clip_rect())).text(
+        at,
+        Align2::LEFT_CENTER,
+        row.id.to_string(),
+        font,
+        colour,
+    );
     if response.clicked() {
         commands.push(Command::LookAt(row.id, row.t));
     }

@@ -17,7 +17,7 @@ use crate::{
         export::record,
         state::{State, representative},
     },
-    engine::{QueryAt, RankPasses, RankQuery, RankView, Slot},
+    engine::{QueryAt, RankPasses, RankQuery, RankView, RunSettings, SeriesMember, SeriesQuery, Slot},
 };
 
 /// The most pairs of a file that become pins: more cannot be told apart in a picture.
@@ -115,6 +115,10 @@ pub struct RankState {
     pub view: Option<RankView>,
     /// Words that the names of listed rows have.
     pub search: String,
+    /// Timesteps that are typed, to be run as well.
+    pub steps: String,
+    /// Series that were asked for here, by their jobs.
+    pub asked: Vec<(u64, SeriesQuery)>,
     /// Places of the listed rows in the view, in the order in which they are listed.
     order: Vec<usize>,
     /// What the order was made of.
@@ -136,10 +140,13 @@ impl RankState {
             self.ordered = None;
             return;
         };
-        let same = self.ordered.as_ref().is_some_and(|(column, reversed, search, query, count)| {
-            (column, reversed, search, count) == (&choice.column, &choice.reversed, &self.search, &view.rows.len())
-                && *query == view.query
-        });
+        let same = self
+            .ordered
+            .as_ref()
+            .is_some_and(|(column, reversed, search, query, count)| {
+                (column, reversed, search, count) == (&choice.column, &choice.reversed, &self.search, &view.rows.len())
+                    && *query == view.query
+            });
         if same {
             return;
         }
@@ -148,7 +155,9 @@ impl RankState {
             let name = format!("{} t{}", row.id, row.t);
             words.iter().all(|word| name.contains(word))
         };
-        self.order = (0..view.rows.len()).filter(|index| listed(&view.rows[*index])).collect();
+        self.order = (0..view.rows.len())
+            .filter(|index| listed(&view.rows[*index]))
+            .collect();
         let key = |index: usize| sort_key(choice.column, &view.query, index, &view.rows[index]);
         self.order.sort_by(|a, b| {
             let [a, b] = [key(*a), key(*b)];
@@ -195,7 +204,7 @@ fn sort_key(column: RankColumn, query: &RankQuery, index: usize, row: &RankRow) 
 pub fn paired(document: &Document) -> Vec<(&Pin, &Pin)> {
     let [source, target] = document.rank.slots;
     let of = |slot: Slot| {
-        let points = |pin: &&Pin| pin.slot == slot && !matches!(pin.at, QueryAt::Word(_));
+        let points = move |pin: &&Pin| pin.slot == slot && !matches!(pin.at, QueryAt::Word(_));
         document.pins.iter().filter(points)
     };
     if source == target {
@@ -248,8 +257,8 @@ pub fn wanted_rank(state: &State) -> Option<RankQuery> {
     let passes: Vec<RankPasses> = sources
         .iter()
         .filter_map(|source| {
-            let t = source.capture.settings.t;
-            let target = targets.iter().find(|target| target.capture.settings.t == t)?;
+            let t = source.settings.t;
+            let target = targets.iter().find(|target| target.settings.t == t)?;
             let ids: Vec<Id> = if source.features == target.features {
                 source.features.clone()
             } else {
@@ -258,8 +267,8 @@ pub fn wanted_rank(state: &State) -> Option<RankQuery> {
             };
             (!ids.is_empty()).then_some(RankPasses {
                 t,
-                source: source.capture.pass,
-                target: target.capture.pass,
+                source: source.pass,
+                target: target.pass,
                 ids,
             })
         })
@@ -272,12 +281,60 @@ pub fn wanted_rank(state: &State) -> Option<RankQuery> {
     })
 }
 
+/// The timesteps that are typed, or what is wrong with them.
+pub fn typed_steps(state: &State) -> Result<Vec<u32>, String> {
+    let last = state
+        .model
+        .info
+        .as_ref()
+        .map_or(0, |info| info.mixtures.len())
+        .saturating_sub(1) as u32;
+    let mut steps = Vec::new();
+    for word in state.rank.steps.split([',', ' ']).filter(|word| !word.is_empty()) {
+        match word.parse::<u32>() {
+            Ok(t) if t <= last => steps.push(t),
+            _ => {
+                return Err(format!(
+                    "\"{word}\" is no timestep: whole numbers from 0 to {last}, separated by commas"
+                ));
+            }
+        }
+    }
+    steps.sort_unstable();
+    steps.dedup();
+    Ok(steps)
+}
+
+/// Passes of both pictures at the timesteps that are typed, with everything else as it is set.
+pub fn series_of_steps(state: &State) -> Option<SeriesQuery> {
+    let steps = typed_steps(state).ok()?;
+    let slots = state.document.rank.slots;
+    let open = slots.iter().all(|slot| state.slot(*slot).picture.is_some());
+    let ids: Vec<Id> = state
+        .layers()
+        .iter()
+        .map(|layer| layer.id)
+        .filter(|id| !id.is_map())
+        .collect();
+    let member = |t: u32, slot: Slot| SeriesMember {
+        slot,
+        settings: RunSettings {
+            t,
+            ..state.document.settings.clone()
+        },
+        noiseless: false,
+    };
+    let members = steps.into_iter().flat_map(|t| slots.map(|slot| member(t, slot)));
+    let members: Vec<SeriesMember> = members.collect();
+    (open && !members.is_empty() && !ids.is_empty()).then_some(SeriesQuery { members, ids })
+}
+
 /// What the rows of a view share.
 pub fn made(state: &State, view: &RankView) -> Option<RankMade> {
     let slots = view.query.slots;
     let pass = view.query.passes.first()?;
     let [source, target] = [state.kept.get(pass.source)?, state.kept.get(pass.target)?];
-    let (framing, settings) = (target.capture.framing, &target.capture.settings);
+    let (framing, settings) = (target.framing, &target.settings);
     let name = |slot: Slot, picture: String| format!("{}: {picture}", slot.name());
     Some(RankMade {
         model: target.model.clone(),
@@ -292,7 +349,7 @@ pub fn made(state: &State, view: &RankView) -> Option<RankMade> {
         seed: settings.seed,
         ensemble: settings.ensemble,
         working_size: [framing.working.width, framing.working.height],
-        dtype: target.capture.ran.dtype.clone(),
+        dtype: target.dtype.clone(),
     })
 }
 
@@ -384,6 +441,9 @@ mod tests {
         set_pairs(&mut document, &[pair(4.0), pair(5.0)]);
         assert_eq!(point_pairs(&document), [pair(4.0), pair(5.0)]);
         assert_eq!(document.pins.len(), 5);
-        assert_eq!((document.pin(2).map(|pin| pin.slot), document.selected_pin), (Some(other), None));
+        assert_eq!(
+            (document.pin(2).map(|pin| pin.slot), document.selected_pin),
+            (Some(other), None)
+        );
     }
 }

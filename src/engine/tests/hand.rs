@@ -94,6 +94,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 model: 1,
                 picture,
                 settings: settings.clone(),
+                noiseless: false,
             }),
             settings,
             picture: Arc::new(grey),

@@ -7,6 +7,7 @@ mod extractions;
 mod hand;
 mod host;
 mod runs;
+mod studies;
 mod views;
 
 use std::{

@@ -1,0 +1,272 @@
+//! One pass of one picture with the model that is loaded, and what is kept of it.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{LoadedModel, OpenPicture};
+use crate::{
+    activation::{AttnPart, Catalogue, FeatureMap, Grid, Id, Leaf, Selection, Shape, Tap, VitPart, Watch},
+    engine::{
+        cache::PassKey,
+        host::{ExtractorHost, FinishedPass},
+        message::{Layer, PassId, RunSettings},
+    },
+    error::{Error, Result},
+    extract::{
+        array::Array,
+        averager::Averager,
+        framing::{Plan, Prepared},
+        inversion::Inversion,
+        memory,
+        model::Model,
+        pass::{GivenNoise, Noise, PassSettings, VaeMode, run_pass},
+        request::{FramedPicture, Provenance},
+    },
+};
+
+/// A pass of one picture.
+#[derive(Clone, Copy)]
+pub struct PassOf<'a> {
+    /// The picture.
+    pub open: &'a OpenPicture,
+    /// What it is run with.
+    pub settings: &'a RunSettings,
+    /// Whether the latent is the picture's alone, without noise.
+    pub noiseless: bool,
+}
+
+/// A pass with everything that is known before it runs.
+pub struct Planned<'a> {
+    of: PassOf<'a>,
+    plan: Plan,
+    /// Every activation at this working size.
+    pub list: Catalogue,
+    /// What has to be recorded for what is asked for.
+    pub needed: Selection,
+    /// Its number.
+    pub pass: PassId,
+}
+
+impl<'a> PassOf<'a> {
+    /// Finds out what the pass needs; `ids` is what is to be looked at.
+    pub fn planned(self, loaded: &LoadedModel, host: &ExtractorHost, ids: &[Id]) -> Result<Planned<'a>> {
+        let spec = &loaded.model.spec;
+        let plan = Plan::new(self.open.picture.size(), &self.settings.size, spec.size_rule())?;
+        let list = spec.plain_catalogue(plan.framing().working);
+        let mut needed = Selection::default();
+        for id in ids {
+            needed_for(&list, *id)?.iter().for_each(|tap| needed.insert(tap));
+        }
+        let pass = host.pass(&PassKey {
+            model: loaded.loading,
+            picture: self.open.fingerprint,
+            // A LoRA that is switched off leaves what was kept without it.
+            settings: self.settings.acting(),
+            noiseless: self.noiseless,
+        });
+        Ok(Planned {
+            of: self,
+            plan,
+            list,
+            needed,
+            pass,
+        })
+    }
+}
+
+impl Planned<'_> {
+    /// Whether everything that is needed is kept already.
+    pub fn is_kept(&self, host: &ExtractorHost) -> bool {
+        let kept = |tap| self.list.entry(tap).is_some_and(|entry| host.has(self.pass, entry.id));
+        self.needed.iter().all(kept)
+    }
+
+    /// The side lengths the model works with, for messages.
+    pub fn working(&self) -> crate::extract::image::Size {
+        self.plan.framing().working
+    }
+
+    /// Runs the pass and records `selection`.
+    pub fn run(&self, loaded: &mut LoadedModel, selection: &Selection, watch: &mut Watch<'_>) -> Result<FinishedPass> {
+        let PassOf {
+            open,
+            settings,
+            noiseless,
+        } = self.of;
+        let started = Instant::now();
+        let prepared = [Prepared {
+            picture: self.plan.apply(&open.picture)?,
+            framing: *self.plan.framing(),
+        }];
+        // Without any noise all members would be equal.
+        let members = match (noiseless, settings.vae) {
+            (true, VaeMode::Mean) => 1,
+            _ => settings.ensemble,
+        };
+        let pass_settings = PassSettings {
+            t: settings.t,
+            inversion: if noiseless { Inversion::None } else { settings.inversion },
+            compat: None,
+            prompt: settings.prompt.clone(),
+            noise: Noise {
+                seed: settings.seed,
+                given: noiseless.then(|| self.no_noise(loaded, members)).transpose()?,
+            },
+            vae: settings.vae,
+            ensemble: members,
+            adapters: settings.adapters.clone(),
+        };
+        // Of attention to text the mean over heads is kept, as vectors of weights.
+        let list = &self.list;
+        let mut averager = Averager::new(1, members, |tap, array| match text_grid(list, tap) {
+            Some(grid) => token_weights(&array, grid),
+            None => Ok(array),
+        });
+        run_pass(
+            &mut loaded.model,
+            &prepared,
+            &pass_settings,
+            selection,
+            &mut |tap, rows, tensor| averager.add(tap, rows, tensor),
+            None,
+            watch,
+        )?;
+        let seconds = started.elapsed().as_secs_f64();
+        let mut maps = Vec::with_capacity(selection.len());
+        for (tap, array) in averager.finish() {
+            if let Some(entry) = list.entry(tap) {
+                maps.push((entry.id, array.feature_map(0)?));
+            }
+        }
+        Ok(FinishedPass {
+            pass: self.pass,
+            settings: settings.acting(),
+            picture: Arc::clone(&open.picture),
+            framing: prepared[0].framing,
+            layers: list.entries().iter().map(Layer::from).collect(),
+            ran: provenance(&loaded.model, open, &prepared[0], settings, seconds)?,
+            maps,
+        })
+    }
+
+    /// Zeros in the place of noise.
+    fn no_noise(&self, loaded: &LoadedModel, members: usize) -> Result<GivenNoise> {
+        let [channels, height, width] = loaded.model.spec.noised_shape(self.working());
+        let shape = vec![members, channels, height, width];
+        let numbers = vec![0.0; shape.iter().product()];
+        Ok(GivenNoise {
+            noise: Array::new(shape, numbers)?,
+            vae_noise: None,
+        })
+    }
+}
+
+/// Refuses maps of `passes` passes that cannot be kept at the same time; `list` has their shapes.
+pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection, passes: usize) -> Result<()> {
+    const MIB: usize = 1 << 20;
+    let (limit, bytes) = (host.limit_bytes(), kept_bytes(list, selection).saturating_mul(passes));
+    if bytes > limit {
+        return Err(Error::failed(format!(
+            "its maps of {passes} picture(s) take {} MiB, more than the {} MiB that are kept: choose a smaller size or \
+             close pictures",
+            bytes.div_ceil(MIB),
+            limit / MIB
+        )));
+    }
+    memory::check(bytes, "its maps", "choose a smaller size or close pictures")
+}
+
+/// What has to be recorded to look at an activation: itself, or the queries and keys that its attention rows come from.
+fn needed_for(list: &Catalogue, id: Id) -> Result<Selection> {
+    let ids = match id.leaf {
+        _ if id.has_vectors() => vec![id],
+        _ => match attention_sources(id) {
+            Some(sources) => sources.to_vec(),
+            None => {
+                return Err(Error::usage(format!(
+                    "{id} is attention to text: it is shown by `featscope extract` alone"
+                )));
+            }
+        },
+    };
+    ids.into_iter()
+        .map(|needed| {
+            list.tap(needed)
+                .ok_or_else(|| Error::usage(format!("this model has no activation \"{needed}\"")))
+        })
+        .collect()
+}
+
+/// The queries and keys that a self-attention map is made of.
+pub fn attention_sources(map: Id) -> Option<[Id; 2]> {
+    let leaves = match map.leaf {
+        Leaf::Vit {
+            block,
+            part: VitPart::SelfMap,
+        } => [VitPart::SelfQ, VitPart::SelfK].map(|part| Leaf::Vit { block, part }),
+        Leaf::Attn(AttnPart::Map) => [Leaf::Attn(AttnPart::Q), Leaf::Attn(AttnPart::K)],
+        _ => return None,
+    };
+    Some(leaves.map(|leaf| Id::new(map.place, leaf)))
+}
+
+/// The grid of positions of an attention map to text; none for other activations.
+fn text_grid(list: &Catalogue, tap: Tap) -> Option<Grid> {
+    let queries = list.entry(tap)?.id.cross_queries()?;
+    match list.entry(list.tap(queries)?)?.shape {
+        Shape::Features { grid, .. } => Some(grid),
+        Shape::Attention { .. } => None,
+    }
+}
+
+/// (B, heads, positions, tokens) → (B, tokens, h, w): the mean over heads, a channel for every token.
+fn token_weights(map: &Array, grid: Grid) -> Result<Array> {
+    let [batch, heads, positions, tokens] = *map.shape.as_slice() else {
+        return Err(Error::failed(format!(
+            "an attention map of the shape {:?} is not one of heads",
+            map.shape
+        )));
+    };
+    let mut weights = vec![0.0; batch * tokens * positions];
+    let share = 1.0 / heads.max(1) as f32;
+    for (picture, target) in weights.chunks_exact_mut((tokens * positions).max(1)).enumerate() {
+        for head in 0..heads {
+            let begin = (picture * heads + head) * positions * tokens;
+            let rows = map.data[begin..begin + positions * tokens].chunks_exact(tokens.max(1));
+            for (position, row) in rows.enumerate() {
+                for (token, weight) in row.iter().enumerate() {
+                    target[token * positions + position] += share * weight;
+                }
+            }
+        }
+    }
+    Array::new(vec![batch, tokens, grid.height, grid.width], weights)
+}
+
+/// Bytes that the selected activations of one picture take in the cache.
+fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
+    let shapes = selection
+        .iter()
+        .filter_map(|tap| list.entry(tap))
+        .map(|entry| entry.shape);
+    shapes
+        .map(|shape| match shape {
+            Shape::Features { channels, grid } => FeatureMap::bytes_of(channels, grid),
+            Shape::Attention { queries, keys, .. } => queries.saturating_mul(keys).saturating_mul(size_of::<f32>()),
+        })
+        .fold(0, usize::saturating_add)
+}
+
+fn provenance(
+    model: &Model,
+    open: &OpenPicture,
+    prepared: &Prepared,
+    settings: &RunSettings,
+    seconds: f64,
+) -> Result<Provenance> {
+    let path = open.source.path();
+    let pictures = vec![FramedPicture {
+        path,
+        framing: prepared.framing,
+    }];
+    Provenance::of(model, settings.t, pictures, Vec::new(), seconds)
+}

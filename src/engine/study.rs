@@ -1,0 +1,52 @@
+//! Studies: work with the model that is loaded which goes on in the background, pass by pass. Plain data, as all
+//! [messages](super::message).
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{PassId, RunSettings, Slot};
+use crate::{activation::Id, extract::request::Provenance};
+
+/// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Study {
+    /// The same activations of many passes.
+    Series(SeriesQuery),
+}
+
+/// Told while a study goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum StudyNews {
+    /// One pass of a series is kept.
+    Series(MemberKept),
+}
+
+/// The same activations of many passes: their maps are kept, and a member that is kept already costs nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesQuery {
+    /// The passes, in the order in which they are made.
+    pub members: Vec<SeriesMember>,
+    /// What is kept of each; of an attention map its queries and keys. A pass ends behind the last of them.
+    pub ids: Vec<Id>,
+}
+
+/// One pass of a series.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SeriesMember {
+    /// The picture.
+    pub slot: Slot,
+    /// What it is run with.
+    pub settings: RunSettings,
+    /// Whether the latent is √ᾱ · x₀ alone, without noise.
+    pub noiseless: bool,
+}
+
+/// A pass of a series whose maps are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberKept {
+    /// Which member, counted from 0.
+    pub index: usize,
+    /// The pass.
+    pub pass: PassId,
+    /// What ran.
+    pub ran: Provenance,
+}
