@@ -68,6 +68,7 @@ pub use shop::{Order, OrderStage, Shop, ShopCommand};
 pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
+pub use studies::ranking::{RankChoice, RankColumn};
 pub use textures::waker;
 pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
 

@@ -21,6 +21,7 @@ mod panes;
 mod pca;
 mod pictures;
 mod queries;
+mod ranking;
 mod saving;
 #[path = "../hub/server.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]

@@ -1,8 +1,8 @@
 //! The pane that ranks every kept activation by marked points.
 
 use egui::{
-    Align2, Button, ComboBox, FontId, ProgressBar, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role,
-    pos2, vec2,
+    Align2, Button, ComboBox, FontId, ProgressBar, Rect, Response, ScrollArea, Sense, TextEdit, Ui, WidgetInfo,
+    accesskit::Role, pos2, vec2,
 };
 
 use super::ranking::{RankChoice, RankColumn, made, paired, series_of_steps, typed_steps, wanted_rank};
@@ -60,8 +60,7 @@ pub fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut Slot) {
     ui.label(label);
-    let id = ("rank", label);
-    ComboBox::from_id_salt(id)
+    let combo = ComboBox::from_id_salt(("rank", label))
         .width(theme::SPACE_XL)
         .selected_text(slot.name())
         .show_ui(ui, |ui| {
@@ -69,6 +68,16 @@ fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut Slot) {
                 ui.selectable_value(slot, other, other.name());
             }
         });
+    name_combo(&combo.response, label, slot.name());
+}
+
+/// What a list that stands beside its words is called.
+fn name_combo(response: &Response, label: &str, chosen: &str) {
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::ComboBox, true, label);
+        info.current_text_value = Some(chosen.to_owned());
+        info
+    });
 }
 
 fn method_ui(ui: &mut Ui, choice: &mut RankChoice) {
@@ -155,7 +164,7 @@ fn pairs_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice) {
                         None => "left out".to_owned(),
                     };
                     let mut chosen = partner;
-                    ComboBox::from_id_salt(("partner", *number))
+                    let combo = ComboBox::from_id_salt(("partner", *number))
                         .selected_text(text(partner))
                         .show_ui(ui, |ui| {
                             let partners = of(target).map(|pin| Some(pin.number));
@@ -163,6 +172,7 @@ fn pairs_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice) {
                                 ui.selectable_value(&mut chosen, other, text(other));
                             }
                         });
+                    name_combo(&combo.response, &format!("Partner of pin {number}"), &text(partner));
                     if chosen != partner {
                         // Two pins cannot have one partner: the other one gets the next that is free.
                         choice.partners.retain(|_, other| chosen.is_none() || *other != chosen);
