@@ -109,7 +109,9 @@ impl App {
             Command::FocusPane(tile) => state.focused = Some(tile),
             Command::AddPane(pane) => {
                 let layout = &mut state.document.layout;
+                // What is not of one picture has the whole height.
                 let beside = state.focused.or_else(|| arrange::last_of(layout, pane.slot));
+                let beside = beside.filter(|_| pane.kind.is_of_picture());
                 let added = arrange::add_pane(layout, beside, pane);
                 state.focused = Some(added);
             }

@@ -7,18 +7,23 @@ pub mod ranking;
 use egui::Ui;
 use egui_tiles::TileId;
 
-use super::{App, canvas::CanvasContext, document::PaneKind, state::Job};
+use super::{App, canvas::CanvasContext, document::PaneKind, state::Job, theme};
 use crate::engine::{Request, Study, StudyNews};
 
 /// A pane that is not of one picture.
 pub fn study_ui(ui: &mut Ui, _tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
     let (state, commands) = (context.state, &mut *context.commands);
     match kind {
-        PaneKind::Rank => rank_pane::rank_ui(ui, state, commands),
+        PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, state, commands)),
         kind => {
             ui.label(kind.name());
         }
     }
+}
+
+/// With a margin to the edges of the pane.
+fn inside(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    egui::Frame::new().inner_margin(theme::SPACE_M).show(ui, add);
 }
 
 impl App {

@@ -18,6 +18,8 @@ use crate::{
 
 /// Widths of the columns but the last, which takes what is left, in points.
 const WIDTHS: [f32; 5] = [58.0, 62.0, 62.0, 58.0, 44.0];
+/// The share of the pane's height that what is set may take.
+const MOST_OF_PANE: f32 = 0.45;
 /// Height of the list of pairs, in points.
 const PAIRS_HEIGHT: f32 = 110.0;
 /// Width of the search, in points.
@@ -26,24 +28,18 @@ const SEARCH_WIDTH: f32 = 130.0;
 /// The whole pane.
 pub fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let mut choice = state.document.rank.clone();
-    ui.horizontal_wrapped(|ui| {
-        slot_ui(ui, state, "Points of", &mut choice.slots[0]);
-        slot_ui(ui, state, "found in", &mut choice.slots[1]);
-        method_ui(ui, &mut choice);
-    });
-    ui.horizontal_wrapped(|ui| {
-        for action in [Action::OpenPairs, Action::SavePairs, Action::SaveRanking] {
-            action_button_ui(ui, state, action, commands);
-        }
-    });
-    steps_ui(ui, state, commands);
-    pairs_ui(ui, state, &mut choice);
+    // The table keeps a part of the pane, however much is set above it.
+    ScrollArea::vertical()
+        .id_salt("ranked points")
+        .max_height(MOST_OF_PANE * ui.available_height())
+        .auto_shrink([false, true])
+        .show(ui, |ui| settings_ui(ui, state, &mut choice, commands));
     how_ui(ui, state);
     let mut search = state.rank.search.clone();
     let field = TextEdit::singleline(&mut search)
         .hint_text("search, such as up t100")
         .desired_width(SEARCH_WIDTH);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let field = ui.add(field);
         field.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Search the ranking"));
         ui.weak(count_text(state));
@@ -56,6 +52,22 @@ pub fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     if choice != state.document.rank {
         commands.push(Command::Rank(choice));
     }
+}
+
+/// What is ranked and how.
+fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &mut Vec<Command>) {
+    ui.horizontal_wrapped(|ui| {
+        slot_ui(ui, state, "Points of", &mut choice.slots[0]);
+        slot_ui(ui, state, "found in", &mut choice.slots[1]);
+        method_ui(ui, choice);
+    });
+    ui.horizontal_wrapped(|ui| {
+        for action in [Action::OpenPairs, Action::SavePairs, Action::SaveRanking] {
+            action_button_ui(ui, state, action, commands);
+        }
+    });
+    steps_ui(ui, state, commands);
+    pairs_ui(ui, state, choice);
 }
 
 fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut Slot) {
