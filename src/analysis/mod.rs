@@ -5,6 +5,7 @@ pub mod attention;
 pub mod cka;
 pub mod colour;
 pub mod correspondence;
+pub mod difference;
 mod eigen;
 pub mod figures;
 mod fourier;

@@ -122,6 +122,7 @@ actions! {
         OpenPairs "Open pairs…" [] "Read pairs of points (.json) and pin them in both pictures of the ranking, in place of their pins.";
         SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them.";
         SaveRanking "Save ranking…" [] "Write the listed rows of the ranking and what made them as .csv or .json.";
+        SaveCompare "Save comparison…" [] "Write A, B and their difference as .png, and what they are and what made them beside it as .json.";
         Quit "Quit" [command(Key::Q)] "Close the window.";
     }
     Edit {
@@ -194,12 +195,18 @@ actions! {
         L2 "L2-normalise positions" [plain(Key::Y)] "Divide the vector of each position by its length before PCA.";
         Foreground "Foreground mask" [plain(Key::M)] "Leave out of the PCA colours what the first component says is background.";
         DropMassive "Leave out massive channels" [plain(Key::D)] "Leave channels out that are much larger than the others.";
+        NextHead "Next head" [shift(Key::H)] "Show the attention of the next head; the mean over heads stands before the first.";
+        PreviousHead "Previous head" [shift(Key::G)] "Show the attention of the head before.";
         NextChannel "Next channel" [shift(Key::Period)] "Show the next channel, by variance.";
         PreviousChannel "Previous channel" [shift(Key::Comma)] "Show the channel before, by variance.";
     }
     Study {
         AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
         AddRankPane "New ranking" [] "Open a pane that says which activation finds the marked points again best.";
+        AddComparePane "New comparison" [] "Open a pane that compares two layers, timesteps, seeds, models or pictures.";
+        SetCompareSide "Set as compare side" [plain(Key::Z)] "Keep what is shown now as B, so that what is looked at next is compared with it.";
+        SwapSides "Swap A and B" [] "The two sides of the comparison change places.";
+        HoldSide "Hold: all of B" [plain(Key::A)] "As long as the key is down, the comparison shows all of B.";
         AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
     }
     Help {
@@ -219,7 +226,7 @@ impl Action {
 
     /// Whether it lasts as long as its key is down, instead of happening once.
     pub const fn is_held(self) -> bool {
-        matches!(self, Self::HoldLayer | Self::HoldSlot)
+        matches!(self, Self::HoldLayer | Self::HoldSlot | Self::HoldSide)
     }
 
     /// The actions of a menu, in order.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::studies::ranking::RankChoice;
+use super::studies::{comparing::CompareChoice, ranking::RankChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -47,9 +47,15 @@ pub struct Document {
     /// The token of the prompt that attention to text is shown of, counted from 0.
     #[serde(default)]
     pub word: Option<usize>,
+    /// The head that attention is shown of, counted from 0; none: the mean over heads.
+    #[serde(default)]
+    pub head: Option<usize>,
     /// What is ranked by marked points, and how the table is sorted.
     #[serde(default)]
     pub rank: RankChoice,
+    /// What is compared as A and B.
+    #[serde(default)]
+    pub compare: CompareChoice,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -187,11 +193,13 @@ pub enum PaneKind {
     Plot,
     /// Every activation by how well it finds marked points again.
     Rank,
+    /// Two of layers, timesteps, seeds, models or pictures as A and B.
+    Compare,
 }
 
 impl PaneKind {
     /// Every kind, in the order of menus.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Picture,
         Self::Pca,
         Self::Heat,
@@ -199,6 +207,7 @@ impl PaneKind {
         Self::Sheet,
         Self::Plot,
         Self::Rank,
+        Self::Compare,
     ];
 
     /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
@@ -216,6 +225,7 @@ impl PaneKind {
             Self::Sheet => "Contact sheet",
             Self::Plot => "Plot",
             Self::Rank => "Ranking",
+            Self::Compare => "Comparison",
         }
     }
 }
@@ -310,7 +320,9 @@ impl Default for Document {
             mask: Mask::default(),
             channel: 0,
             word: None,
+            head: None,
             rank: RankChoice::default(),
+            compare: CompareChoice::default(),
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

@@ -15,12 +15,15 @@ use super::{
     messages::Level,
     panes::how_made,
     state::representative,
-    studies::ranking::{point_pairs, ranking_csv, ranking_json},
+    studies::{
+        comparing::{compared_json, compared_picture, nothing_compared},
+        ranking::{point_pairs, ranking_csv, ranking_json},
+    },
     textures::Textures,
     wanted::{wanted_pca, wanted_query},
 };
 use crate::{
-    engine::{Query, QueryAt, Slot, ViewRequest},
+    engine::{Query, QueryAt, Slot, ViewRequest, check_extension},
     error::{Error, Result},
     extract::{
         model::{DeviceChoice, Precision},
@@ -257,6 +260,7 @@ pub fn record(state: &State) -> Value {
         "mask": document.mask,
         "display": document.display,
         "channel": document.channel,
+        "attention": state.head_text(),
         "query": state.query_at().map(|(slot, at)| json!({ "slot": slot, "at": at })),
     })
 }
@@ -284,6 +288,7 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Sheet => "sheet",
                 PaneKind::Plot => "plot",
                 PaneKind::Rank => "ranking",
+                PaneKind::Compare => "comparison",
             };
             let several = state.open_slots().count() > 1;
             let pca = state
@@ -393,6 +398,28 @@ impl App {
     pub(super) fn save_pairs(&mut self, path: PathBuf) {
         let pairs = point_pairs(&self.state.document);
         self.write_text(path, format!("{:#}\n", json!(pairs)));
+    }
+
+    /// Writes A, B and their difference as a picture, and beside it as .json what they are and what made them.
+    pub(super) fn save_compare(&mut self, path: PathBuf) {
+        let context = self.textures.context().clone();
+        let made = match &self.state.compare.view {
+            Some(view) => compared_json(&self.state, view).map(|json| (view.clone(), json)),
+            None => Err(nothing_compared()),
+        };
+        background(&self.answer, &context, move || {
+            let write = || {
+                let (view, json) = made?;
+                check_extension(&path, &["png"])?;
+                let (size, rgb) = compared_picture(&view)?;
+                replace_file(&path, |file| write_png(file, size, &rgb))?;
+                replace_file(&path.with_extension("json"), |file| {
+                    file.write_all(format!("{json:#}\n").as_bytes()).map_err(write_error)
+                })?;
+                Ok(path)
+            };
+            Later::Written(write())
+        });
     }
 
     /// Writes a text file, and tells when it is there.

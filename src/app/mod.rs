@@ -16,6 +16,7 @@ mod document;
 mod export;
 mod frames;
 mod gestures;
+mod heads;
 pub mod icon;
 mod input;
 mod inspector;
@@ -68,7 +69,10 @@ pub use shop::{Order, OrderStage, Shop, ShopCommand};
 pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
-pub use studies::ranking::{RankChoice, RankColumn};
+pub use studies::{
+    comparing::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
+    ranking::{RankChoice, RankColumn},
+};
 pub use textures::waker;
 pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
 

@@ -64,6 +64,7 @@ impl App {
                     state.view_error = None;
                 }
                 self.textures.clear_heat();
+                self.textures.prepare_heads(&view);
                 for target in &view.targets {
                     self.textures.prepare_heat(target);
                 }
@@ -81,6 +82,11 @@ impl App {
             Event::Channel(view) => {
                 self.textures.prepare_channel(&view);
                 self.state.channel = Some(view);
+            }
+            Event::Compared(view) => {
+                state.view_error = None;
+                self.textures.prepare_compared(&view);
+                self.state.compare.view = Some(*view);
             }
             Event::Rank(view) => {
                 view.gone.iter().for_each(|pass| state.kept.forget(*pass));

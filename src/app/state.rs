@@ -10,7 +10,7 @@ use super::{
     memory::Memory,
     messages::Messages,
     shop::Shop,
-    studies::ranking::RankState,
+    studies::{comparing::CompareState, ranking::RankState},
 };
 use crate::{
     activation::{Grid, Id, Shape},
@@ -65,6 +65,8 @@ pub struct State {
     pub kept: KeptPasses,
     /// How well activations find marked points again.
     pub rank: RankState,
+    /// What came of a comparison.
+    pub compare: CompareState,
     /// Why colours or similarities could not be computed.
     pub view_error: Option<String>,
     /// The pass under way.
@@ -152,6 +154,8 @@ pub enum Hold {
     Layer,
     /// The next picture in each pane.
     Slot,
+    /// All of B in a comparison.
+    Side,
 }
 
 /// The pass under way, or the last one.
@@ -252,6 +256,8 @@ pub enum PathPurpose {
     OpenBasis,
     /// Pins and matches as .csv or .json.
     SaveMatches,
+    /// A comparison as .png and .json.
+    SaveCompare,
     /// Pairs of points that become pins.
     OpenPairs,
     /// Pairs of pins as .json.
@@ -280,6 +286,7 @@ impl PathPurpose {
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),
+            Self::SaveCompare => "Save comparison as .png and .json".to_owned(),
             Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
             Self::SavePairs => "Save pairs of points as .json".to_owned(),
             Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),
@@ -310,6 +317,7 @@ impl State {
             channel: None,
             kept: KeptPasses::default(),
             rank: RankState::default(),
+            compare: CompareState::default(),
             view_error: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
@@ -503,6 +511,30 @@ impl State {
             .filter(|(_, capture)| has(capture, id))
             .map(|(slot, capture)| (slot, capture.pass))
             .collect()
+    }
+
+    /// Heads of the attention that is looked at; none where no attention is.
+    pub fn head_count(&self) -> Option<usize> {
+        let id = self.layer().filter(|id| id.is_map())?;
+        match self.layers().iter().find(|layer| layer.id == id)?.shape {
+            Shape::Attention { heads, .. } => Some(heads),
+            Shape::Features { .. } => None,
+        }
+    }
+
+    /// The head that attention is shown of, where it has as many; none: the mean over heads.
+    pub fn head(&self) -> Option<usize> {
+        let count = self.head_count()?;
+        self.document.head.filter(|head| *head < count)
+    }
+
+    /// The head in words, where attention is looked at.
+    pub fn head_text(&self) -> Option<String> {
+        let count = self.head_count()?;
+        Some(match self.head() {
+            Some(head) => format!("head {} of {count}", head + 1),
+            None => format!("mean over {count} heads"),
+        })
     }
 
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.

@@ -10,7 +10,7 @@ use egui::Context;
 use super::document::Mask;
 use crate::{
     activation::Grid,
-    engine::{ChannelView, OpenedPicture, PcaView, Slot, TargetHeat},
+    engine::{ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, TargetHeat},
     error::Result,
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
@@ -18,11 +18,23 @@ use crate::{
 /// Everything that is drawn of all pictures.
 pub struct Textures {
     slots: Vec<SlotTextures>,
+    /// The weights of every head at the point that is asked about.
+    pub heads: Vec<ScoreMap>,
+    /// What a comparison draws.
+    pub compared: ComparedTextures,
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
     finished: Receiver<Ready>,
     finish: Sender<Ready>,
+}
+
+/// What is drawn of a comparison.
+pub struct ComparedTextures {
+    /// The colours of A and B.
+    pub sides: [PictureTexture; 2],
+    /// How much they differ.
+    pub difference: Option<ScoreMap>,
 }
 
 /// What is drawn of one picture.
@@ -55,6 +67,11 @@ impl Textures {
         };
         Self {
             slots: Slot::all().map(empty).collect(),
+            heads: Vec::new(),
+            compared: ComparedTextures {
+                sides: ["compared a", "compared b"].map(PictureTexture::of_map),
+                difference: None,
+            },
             painter,
             context: context.clone(),
             finished,
@@ -127,11 +144,25 @@ impl Textures {
         }
     }
 
+    /// Puts a comparison on the card: as many pixels as the maps have positions.
+    pub fn prepare_compared(&mut self, view: &CompareView) {
+        let max_side_px = self.max_side_px();
+        for (texture, side) in self.compared.sides.iter_mut().zip(&view.sides) {
+            match DisplayPicture::map(&side.rgb, side.grid, max_side_px) {
+                Ok(map) => texture.set(&self.context, map),
+                Err(_) => texture.clear(),
+            }
+        }
+        let difference = &view.difference;
+        self.compared.difference = ScoreMap::new(difference.grid, difference.values.clone()).ok();
+    }
+
     /// Takes the heat maps away.
     pub fn clear_heat(&mut self) {
         for slot in &mut self.slots {
             slot.heat = None;
         }
+        self.heads.clear();
     }
 
     /// Takes the channel maps away.
@@ -153,6 +184,13 @@ impl Textures {
     /// Lets two slots change what they hold.
     pub fn swap(&mut self, a: Slot, b: Slot) {
         self.slots.swap(a.index(), b.index());
+    }
+
+    /// Keeps the weights of every head for choosing one.
+    pub fn prepare_heads(&mut self, view: &HeatView) {
+        let Some(first) = view.targets.first() else { return };
+        let map = |weights: &Vec<f32>| ScoreMap::new(first.grid, weights.clone()).ok();
+        self.heads = view.heads.iter().filter_map(map).collect();
     }
 
     /// Puts scores over a picture.

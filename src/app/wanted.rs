@@ -5,13 +5,13 @@ use super::{
     arrange::panes,
     document::{Document, PaneKind},
     state::State,
-    studies::ranking::wanted_rank,
+    studies::{comparing::wanted_compare, ranking::wanted_rank},
 };
 use crate::{
     activation::Id,
     engine::{
-        ChannelQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, RankQuery, Request, RunSettings,
-        ViewRequest,
+        ChannelQuery, CompareQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, RankQuery, Request,
+        RunSettings, ViewRequest,
     },
 };
 
@@ -25,6 +25,7 @@ pub struct Sent {
     channels: Option<(Id, PassId)>,
     channel: Option<ChannelQuery>,
     rank: Option<RankQuery>,
+    compare: Option<CompareQuery>,
     /// Whether the user has read why the last of these failed: no answer is to come.
     pub(super) failure_read: bool,
 }
@@ -47,6 +48,7 @@ impl App {
             new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
                 .map(|(id, pass)| ViewRequest::Channels { id, pass }),
             new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
+            new(&mut self.sent.compare, wanted_comparison(state), PartialEq::eq).map(ViewRequest::Compare),
             new(&mut self.sent.rank, wanted_ranking(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
         for view in views.into_iter().flatten() {
@@ -126,7 +128,9 @@ impl App {
             let told = state.rank.view.as_ref();
             told.is_none_or(|view| view.query != query || view.done < view.total)
         });
-        pca_is_awaited(state) || heat || matches || channel || channels || rank
+        let compared = wanted_comparison(state)
+            .is_some_and(|query| state.compare.view.as_ref().is_none_or(|view| view.query != query));
+        pca_is_awaited(state) || heat || matches || channel || channels || rank || compared
     }
 }
 
@@ -184,6 +188,7 @@ pub fn wanted_query(state: &State) -> Option<Query> {
         at,
         targets,
         drop_massive: state.document.pca.drop_massive,
+        head: state.head(),
     })
 }
 
@@ -210,6 +215,13 @@ fn wanted_matches(state: &State) -> Option<MatchesQuery> {
         top_k: state.document.top_k,
         drop_massive: state.document.pca.drop_massive,
     })
+}
+
+/// What is compared, where a pane shows it.
+fn wanted_comparison(state: &State) -> Option<CompareQuery> {
+    shows(&state.document, PaneKind::Compare)
+        .then(|| wanted_compare(state))
+        .flatten()
 }
 
 /// What is ranked, where a pane shows it.

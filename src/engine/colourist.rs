@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     basis::SavedBasis,
+    comparison::compare,
     desk::{Desk, Overtaken, Unseen, check_extension, saved},
     message::{Event, PassId, Slot},
     view::{BasisChoice, PcaQuery, PcaView, ViewRequest},
@@ -70,6 +71,10 @@ impl Colourist {
             ViewRequest::Pca(query) => {
                 let desk = self.desk.clone();
                 self.views(query, overtaken, &mut |view| desk.tell(Event::Pca(view.clone())))?;
+            }
+            ViewRequest::Compare(query) => {
+                let view = compare(&self.desk, query)?;
+                self.desk.tell(Event::Compared(Box::new(view)));
             }
             ViewRequest::SavePca { query, pass, path } => {
                 self.save_picture(query, *pass, path)?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
-use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
+use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
     activation::{Entry, Id, Shape},
     error::Error,
@@ -280,6 +280,8 @@ pub enum Event {
     Channels(ChannelsView),
     /// One channel.
     Channel(ChannelView),
+    /// Two maps compared.
+    Compared(Box<CompareView>),
     /// How well activations find marked points again, as far as it is known.
     Rank(Box<RankView>),
     /// What is on this machine, and how downloads are.

@@ -3,7 +3,7 @@
 //! Five threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
 //! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
 //! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours, which take longer: a heat map does not wait for them. The *ranker* scores every kept activation by marked
+//! PCA colours and comparisons, which take longer: a heat map does not wait for them. The *ranker* scores every kept activation by marked
 //! points, which takes longer still. These four share the cache of maps, which
 //! has a bound. The *downloader* says which models are on this machine and brings those that are not.
 //!
@@ -14,6 +14,7 @@ mod analyst;
 mod basis;
 mod cache;
 mod colourist;
+mod comparison;
 mod desk;
 mod download;
 mod downloader;
@@ -45,9 +46,9 @@ pub use host::{ExtractorHost, FinishedPass};
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
 pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews};
 pub use view::{
-    BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
-    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses, RankQuery, RankView, RankedMatch,
-    TargetHeat, TargetMatches, ViewRequest,
+    Agreement, BasisChoice, ChannelQuery, ChannelView, ChannelsView, CompareQuery, CompareView, ComparedMap, HeatView,
+    Match, MatchesQuery, MatchesView, PcaQuery, PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses,
+    RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
 pub use crate::extract::source::PictureSource;
@@ -59,6 +60,7 @@ use analyst::Analyst;
 use cache::SharedCache;
 use colourist::Colourist;
 use desk::Desk;
+pub(crate) use desk::check_extension;
 use downloader::Downloader;
 use extractor::Extractor;
 pub use extractor::attention_sources;
@@ -170,9 +172,10 @@ impl Engine {
         let refused = match request {
             Request::View(view) => {
                 let worker = match view {
-                    ViewRequest::Pca(_) | ViewRequest::SavePca { .. } | ViewRequest::SaveBasis { .. } => {
-                        &self.colourist
-                    }
+                    ViewRequest::Pca(_)
+                    | ViewRequest::Compare(_)
+                    | ViewRequest::SavePca { .. }
+                    | ViewRequest::SaveBasis { .. } => &self.colourist,
                     ViewRequest::Rank(_) => &self.ranker,
                     _ => &self.analyst,
                 };

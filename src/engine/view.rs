@@ -9,6 +9,7 @@ use crate::{
     activation::{Grid, Id},
     analysis::{
         colour::RangeRule,
+        difference::Difference,
         massive::ChannelFigures,
         pairs::PointPair,
         pca::{COLOUR_COMPONENTS, PcaOptions},
@@ -35,6 +36,8 @@ pub enum ViewRequest {
     },
     /// One channel of an activation.
     Channel(ChannelQuery),
+    /// Two maps as A and B.
+    Compare(CompareQuery),
     /// How well every kept activation finds marked points again.
     Rank(RankQuery),
     /// Writes one map as .npy or .safetensors.
@@ -82,6 +85,7 @@ impl ViewRequest {
             | Self::Pca(_)
             | Self::Channels { .. }
             | Self::Channel(_)
+            | Self::Compare(_)
             | Self::Rank(_) => Work::View,
             Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
         }
@@ -119,6 +123,9 @@ pub struct Query {
     pub targets: Vec<(Slot, PassId)>,
     /// Whether the massive channels of the source (see `analysis::massive`) are left out of source and targets.
     pub drop_massive: bool,
+    /// Of an attention map the head, counted from 0; none: the mean over heads.
+    #[serde(default)]
+    pub head: Option<usize>,
 }
 
 /// All pins, compared with all targets.
@@ -211,6 +218,64 @@ pub struct ChannelQuery {
     pub channel: usize,
     /// The passes, with the slot each is shown in.
     pub passes: Vec<(Slot, PassId)>,
+}
+
+/// Two activations of any passes, compared as A and B.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompareQuery {
+    /// Pass and activation of A and of B.
+    pub sides: [(PassId, Id); 2],
+    /// How the colours come about; what the basis is fitted on is the comparison's own business.
+    pub settings: PcaSettings,
+}
+
+/// How far the colours of two sides agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agreement {
+    /// One basis was fitted on both.
+    OneBasis,
+    /// The channel counts differ: each has its own basis, and the scores of B are rotated onto those of A (Procrustes).
+    Rotated,
+}
+
+impl Agreement {
+    /// What the colours of A and B are.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::OneBasis => "one PCA basis and one colour range for A and B",
+            Self::Rotated => {
+                "the channel counts differ: a PCA basis and a colour range for each, the scores of B rotated onto those of A \
+                 (Procrustes)"
+            }
+        }
+    }
+}
+
+/// The colours of one side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparedMap {
+    /// Rows and columns.
+    pub grid: Grid,
+    /// (rows, columns, 3).
+    pub rgb: Vec<u8>,
+    /// Share of the variance of each component of its basis.
+    pub explained: Vec<f64>,
+    /// Channels that were left out as massive.
+    pub left_out: Vec<usize>,
+}
+
+/// Two sides and how much they differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompareView {
+    /// What was asked.
+    pub query: CompareQuery,
+    /// The colours of A and B.
+    pub sides: [ComparedMap; 2],
+    /// What the colours have in common.
+    pub agreement: Agreement,
+    /// How much they differ at each position.
+    pub difference: Difference,
 }
 
 /// Pairs of points of two pictures, to be found again in every kept activation.
@@ -318,8 +383,10 @@ pub struct HeatView {
     pub cells: Vec<(usize, usize)>,
     /// One heat map per target.
     pub targets: Vec<TargetHeat>,
-    /// Whether the scores are attention weights (mean over heads) and not cosines.
+    /// Whether the scores are attention weights (of the query's head, or the mean over heads) and not cosines.
     pub attention: bool,
+    /// Of attention weights those of every head over the positions of the first target, for choosing one.
+    pub heads: Vec<Vec<f32>>,
     /// Of an attention map to text, the weight of every token at the cells compared (their mean).
     pub words: Vec<f32>,
 }

@@ -198,6 +198,29 @@ impl FakeModel {
         Ok(maps)
     }
 
+    /// Of attention to text every head: the first favours tokens of even number, the second those of odd; their mean is
+    /// the map.
+    pub fn heads(&self, layers: &[Layer], working: &Picture) -> Result<Vec<(Id, FeatureMap)>> {
+        let size = working.size();
+        let grid = Grid::new(size.height / FINE, size.width / FINE);
+        let mean = word_weights(grid, working);
+        let mut weights = Vec::with_capacity(HEADS * mean.len());
+        for of_cell in mean.chunks_exact(TOKENS) {
+            for favoured in 0..HEADS {
+                let of_token = |(token, weight): (usize, &f32)| weight * if token % 2 == favoured { 1.5 } else { 0.5 };
+                weights.extend(of_cell.iter().enumerate().map(of_token));
+            }
+        }
+        let maps = layers.iter().filter(|layer| layer.id.is_cross_map());
+        maps.map(|layer| {
+            Ok((
+                layer.id,
+                FeatureMap::from_positions(HEADS * TOKENS, grid, weights.clone())?,
+            ))
+        })
+        .collect()
+    }
+
     /// What ran.
     pub fn provenance(&self, settings: &RunSettings, path: PathBuf, framing: Framing) -> Provenance {
         let share = f64::from(settings.t) / f64::from(STEPS);

@@ -123,6 +123,7 @@ impl App {
             PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveMatches => self.save_matches(path),
             PathPurpose::OpenPairs => self.open_pairs(path),
+            PathPurpose::SaveCompare => self.save_compare(path),
             PathPurpose::SavePairs => self.save_pairs(path),
             PathPurpose::SaveRanking => self.save_ranking(path),
             PathPurpose::Extract => self.extract(path),

@@ -1,6 +1,7 @@
 //! What commands do: the only place where the user's wishes change the state.
 
 mod abilities;
+mod compare;
 mod files;
 mod models;
 mod panes;
@@ -66,6 +67,7 @@ impl App {
             Command::Hover(point) => state.hover = point,
             Command::HoverWord(word) => state.hover_word = word,
             Command::Word(word) => state.document.word = word,
+            Command::Head(head) => state.document.head = head,
             Command::AddPin(slot, at) => {
                 let number = state.document.next_pin_number();
                 state.document.pins.push(Pin { number, slot, at });
@@ -97,6 +99,10 @@ impl App {
                     asked.push((job, query));
                 }
             }
+            Command::Compare(choice) => state.document.compare = choice,
+            Command::CompareTyped(t, seed) => state.compare.typed = Some((t, seed)),
+            Command::RunAsB => self.run_as_b(),
+            Command::RunSide(index) => self.run_side(index),
             Command::LookAt(id, t) => {
                 state.document.settings.t = t;
                 self.select_layer(id);
@@ -220,6 +226,10 @@ impl App {
             // By key they last as long as it is down: see the window's keys. By name, until they are done again.
             Action::HoldLayer => self.toggle_hold(Hold::Layer),
             Action::HoldSlot => self.toggle_hold(Hold::Slot),
+            Action::HoldSide => self.toggle_hold(Hold::Side),
+            Action::SetCompareSide => self.compare_with_now(context),
+            Action::SwapSides => self.state.document.compare.sides.reverse(),
+            Action::SaveCompare => self.apply(ask(PathPurpose::SaveCompare), context),
             Action::LaterTimestep => self.step_t(true),
             Action::EarlierTimestep => self.step_t(false),
             Action::Brush
@@ -243,6 +253,7 @@ impl App {
             | Action::AddSheetPane
             | Action::AddPlotPane
             | Action::AddRankPane
+            | Action::AddComparePane
             | Action::ClosePane
             | Action::NextPane
             | Action::ResetLayout => self.act_on_panes(action, context),
@@ -345,6 +356,8 @@ impl App {
                     .flatten();
                 self.set_mask(fresh.unwrap_or(Mask { on: !mask.on, ..mask }));
             }
+            Action::NextHead => self.step_head(true),
+            Action::PreviousHead => self.step_head(false),
             Action::NextChannel => self.step_channel(1),
             Action::PreviousChannel => self.step_channel(-1),
             // Every other action is done elsewhere.
@@ -379,6 +392,15 @@ impl App {
             t.saturating_sub(step)
         };
         state.want_another_run();
+    }
+
+    /// The next head, around the end; the mean stands before the first.
+    fn step_head(&mut self, forward: bool) {
+        let Some(count) = self.state.head_count() else { return };
+        let place = self.state.head().map_or(0, |head| head + 1);
+        let step = if forward { 1 } else { count };
+        let next = (place + step) % (count + 1);
+        self.state.document.head = next.checked_sub(1);
     }
 
     /// The next channel in the order of variance.

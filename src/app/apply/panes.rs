@@ -33,6 +33,7 @@ impl App {
             Action::AddSheetPane => Some(PaneKind::Sheet),
             Action::AddPlotPane => Some(PaneKind::Plot),
             Action::AddRankPane => Some(PaneKind::Rank),
+            Action::AddComparePane => Some(PaneKind::Compare),
             _ => None,
         };
         if let Some(kind) = new {

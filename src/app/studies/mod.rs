@@ -1,24 +1,35 @@
 //! Panes that show many activations, timesteps or models beside each other instead of one picture. What they show is
 //! computed by the workers; what is chosen in them is part of the document.
 
+mod compare_pane;
+pub mod comparing;
 mod rank_pane;
 pub mod ranking;
 
-use egui::Ui;
+use egui::{Response, Ui, WidgetInfo, accesskit::Role};
 use egui_tiles::TileId;
 
 use super::{App, canvas::CanvasContext, document::PaneKind, state::Job, theme};
 use crate::engine::{Request, Study, StudyNews};
 
 /// A pane that is not of one picture.
-pub fn study_ui(ui: &mut Ui, _tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
-    let (state, commands) = (context.state, &mut *context.commands);
+pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
     match kind {
-        PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, state, commands)),
+        PaneKind::Compare => inside(ui, |ui| compare_pane::compare_ui(ui, tile, context)),
+        PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, context.state, context.commands)),
         kind => {
             ui.label(kind.name());
         }
     }
+}
+
+/// What a list that stands beside its words is called.
+fn name_combo(response: &Response, label: &str, chosen: &str) {
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::ComboBox, true, label);
+        info.current_text_value = Some(chosen.to_owned());
+        info
+    });
 }
 
 /// With a margin to the edges of the pane.
@@ -47,6 +58,7 @@ impl App {
         match news {
             StudyNews::Series(kept) => {
                 let state = &mut self.state;
+                state.take_compared(job, &kept);
                 let asked = state.rank.asked.iter().find(|(other, _)| *other == job);
                 let Some((_, query)) = asked.cloned() else { return };
                 if let Some(member) = query.members.get(kept.index) {

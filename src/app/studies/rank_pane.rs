@@ -1,10 +1,11 @@
 //! The pane that ranks every kept activation by marked points.
 
 use egui::{
-    Align2, Button, ComboBox, FontId, ProgressBar, Rect, Response, ScrollArea, Sense, TextEdit, Ui, WidgetInfo,
-    accesskit::Role, pos2, vec2,
+    Align2, Button, ComboBox, FontId, ProgressBar, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role,
+    pos2, vec2,
 };
 
+use super::name_combo;
 use super::ranking::{RankChoice, RankColumn, made, paired, series_of_steps, typed_steps, wanted_rank};
 use crate::{
     activation::Id,
@@ -81,15 +82,6 @@ fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut Slot) {
             }
         });
     name_combo(&combo.response, label, slot.name());
-}
-
-/// What a list that stands beside its words is called.
-fn name_combo(response: &Response, label: &str, chosen: &str) {
-    response.widget_info(|| {
-        let mut info = WidgetInfo::labeled(Role::ComboBox, true, label);
-        info.current_text_value = Some(chosen.to_owned());
-        info
-    });
 }
 
 fn method_ui(ui: &mut Ui, choice: &mut RankChoice) {

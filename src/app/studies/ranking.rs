@@ -395,8 +395,7 @@ mod tests {
     use super::*;
 
     fn with_pins(pins: &[(u32, Slot)]) -> Document {
-        let mut document = Document::default();
-        document.pins = pins
+        let pins = pins
             .iter()
             .map(|&(number, slot)| Pin {
                 number,
@@ -404,7 +403,10 @@ mod tests {
                 at: QueryAt::Point([f64::from(number), 1.0]),
             })
             .collect();
-        document
+        Document {
+            pins,
+            ..Document::default()
+        }
     }
 
     fn numbers(document: &Document) -> Vec<(u32, u32)> {
