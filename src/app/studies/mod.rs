@@ -31,7 +31,7 @@ impl App {
     /// Takes what a study found.
     pub(super) fn take_study(&mut self, _job: u64, news: StudyNews) {
         match news {
-            StudyNews::Series(_) => {}
+            StudyNews::Series(_) | StudyNews::Surveying(_) | StudyNews::Found(_) => {}
         }
     }
 }
