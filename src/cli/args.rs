@@ -4,6 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::survey::SurveyArguments;
 use crate::{
     analysis::correspondence::Method,
     error::{Error, Result},
@@ -57,6 +58,8 @@ pub enum Command {
     Match(MatchArguments),
     /// Score activations by how well they find marked points again: pairs of a source and a target picture
     Rank(RankArguments),
+    /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
+    Survey(SurveyArguments),
     /// Draw the window without a display, as a PNG
     Shot(ShotArguments),
     /// Write every pane of a workspace as it is shown, and what made it, into a folder

@@ -8,6 +8,7 @@ mod models;
 mod pca;
 mod ranking;
 mod shot;
+mod survey;
 mod terminal;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Pca(arguments) => pca::pca(arguments),
         Command::Match(arguments) => matching::find(arguments),
         Command::Rank(arguments) => ranking::rank(arguments),
+        Command::Survey(arguments) => survey::survey(arguments),
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),
         Command::Presets(arguments) => layers::presets(arguments),

@@ -65,6 +65,7 @@ impl App {
                     state.remember_member(member, &kept, &query.ids);
                 }
             }
+            StudyNews::Surveying(_) | StudyNews::Found(_) => {}
         }
     }
 }
