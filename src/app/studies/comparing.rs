@@ -16,6 +16,7 @@ use crate::{
         CompareQuery, CompareView, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, SeriesQuery, Slot,
     },
     error::{Error, Result},
+    extract::inversion::Inversion,
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
 
@@ -224,7 +225,10 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
         text += &format!("  {} x {} px", kept.framing.working.width, kept.framing.working.height);
     }
     if settings.inversion != set.inversion {
-        text += &format!("  inversion {}", settings.inversion);
+        text += match settings.inversion {
+            Inversion::None => "  no inversion",
+            Inversion::Ddim => "  DDIM inversion",
+        };
     }
     if settings.adapters.acting() != set.adapters.acting() {
         text += "  other LoRAs or ControlNets";

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Widths of the columns but the last, which takes what is left, in points.
-const WIDTHS: [f32; 5] = [58.0, 62.0, 62.0, 58.0, 44.0];
+const WIDTHS: [f32; 5] = [50.0, 54.0, 54.0, 50.0, 38.0];
 /// The share of the pane's height that what is set may take.
 const MOST_OF_PANE: f32 = 0.45;
 /// Height of the list of pairs, in points.

@@ -5,6 +5,7 @@ mod adapters;
 mod colours;
 mod extractions;
 mod hand;
+mod heads;
 mod host;
 mod runs;
 mod studies;
