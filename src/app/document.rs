@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
+use super::studies::SheetSettings;
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -46,6 +47,9 @@ pub struct Document {
     /// The token of the prompt that attention to text is shown of, counted from 0.
     #[serde(default)]
     pub word: Option<usize>,
+    /// How surveys are made and shown.
+    #[serde(default)]
+    pub sheet: SheetSettings,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -302,6 +306,7 @@ impl Default for Document {
             mask: Mask::default(),
             channel: 0,
             word: None,
+            sheet: SheetSettings::default(),
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

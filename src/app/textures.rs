@@ -7,7 +7,10 @@ use std::sync::{
 
 use egui::Context;
 
-use super::document::Mask;
+use super::{
+    document::Mask,
+    studies::{Atlas, MarkedKey, SheetKey},
+};
 use crate::{
     activation::Grid,
     engine::{ChannelView, OpenedPicture, PcaView, Slot, TargetHeat},
@@ -18,6 +21,10 @@ use crate::{
 /// Everything that is drawn of all pictures.
 pub struct Textures {
     slots: Vec<SlotTextures>,
+    /// Thumbnails of a survey.
+    pub sheet: Atlas<SheetKey>,
+    /// Those that are marked.
+    pub marked: Atlas<MarkedKey>,
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
@@ -55,6 +62,8 @@ impl Textures {
         };
         Self {
             slots: Slot::all().map(empty).collect(),
+            sheet: Atlas::new("sheet"),
+            marked: Atlas::new("marked"),
             painter,
             context: context.clone(),
             finished,

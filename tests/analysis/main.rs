@@ -4,3 +4,4 @@ mod massive;
 mod properties;
 mod reference;
 mod robustness;
+mod survey;

@@ -115,6 +115,8 @@ impl App {
             }
             Command::Shop(command) => self.shop(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
+            Command::Peek(id) => state.peek = id,
+            Command::Sheet(settings) => state.document.sheet = *settings,
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
@@ -153,6 +155,13 @@ impl App {
             Action::SaveMap => self.apply(ask(PathPurpose::SaveMap(focused)), context),
             Action::SaveBasis => self.apply(ask(PathPurpose::SaveBasis), context),
             Action::SaveMatches => self.apply(ask(PathPurpose::SaveMatches), context),
+            Action::Survey => self.begin_survey(),
+            Action::CancelStudies => {
+                for study in &self.state.studies {
+                    self.engine.send(Request::CancelStudy { job: study.number });
+                }
+            }
+            Action::SaveSurvey => self.apply(ask(PathPurpose::SaveSurvey), context),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
             Action::Undo => {
                 if let Some(document) = self.history.undo() {
