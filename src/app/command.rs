@@ -10,7 +10,7 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
-    studies::{comparing::CompareChoice, ranking::RankChoice},
+    studies::{SheetSettings, comparing::CompareChoice, ranking::RankChoice},
 };
 use crate::{
     activation::Id,
@@ -109,6 +109,10 @@ pub enum Command {
     UsePath(PathPurpose, PathBuf),
     /// Look for models, or download them.
     Shop(ShopCommand),
+    /// Show an activation that is pointed at, as long as it is.
+    Peek(Option<Id>),
+    /// Show a survey otherwise.
+    Sheet(Box<SheetSettings>),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
     /// End a study.

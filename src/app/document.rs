@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::studies::{comparing::CompareChoice, ranking::RankChoice};
+use super::studies::{SheetSettings, comparing::CompareChoice, ranking::RankChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -56,6 +56,9 @@ pub struct Document {
     /// What is compared as A and B.
     #[serde(default)]
     pub compare: CompareChoice,
+    /// How surveys are made and shown.
+    #[serde(default)]
+    pub sheet: SheetSettings,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -323,6 +326,7 @@ impl Default for Document {
             head: None,
             rank: RankChoice::default(),
             compare: CompareChoice::default(),
+            sheet: SheetSettings::default(),
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

@@ -7,7 +7,10 @@ use std::sync::{
 
 use egui::Context;
 
-use super::document::Mask;
+use super::{
+    document::Mask,
+    studies::{Atlas, MarkedKey, SheetKey},
+};
 use crate::{
     activation::Grid,
     engine::{ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, TargetHeat},
@@ -22,6 +25,10 @@ pub struct Textures {
     pub heads: Vec<ScoreMap>,
     /// What a comparison draws.
     pub compared: ComparedTextures,
+    /// Thumbnails of a survey.
+    pub sheet: Atlas<SheetKey>,
+    /// Those that are marked.
+    pub marked: Atlas<MarkedKey>,
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
@@ -72,6 +79,8 @@ impl Textures {
                 sides: ["compared a", "compared b"].map(PictureTexture::of_map),
                 difference: None,
             },
+            sheet: Atlas::new("sheet"),
+            marked: Atlas::new("marked"),
             painter,
             context: context.clone(),
             finished,

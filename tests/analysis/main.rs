@@ -5,3 +5,4 @@ mod properties;
 mod rank;
 mod reference;
 mod robustness;
+mod survey;

@@ -140,6 +140,8 @@ impl App {
             }
             Command::Shop(command) => self.shop(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
+            Command::Peek(id) => state.peek = id,
+            Command::Sheet(settings) => state.document.sheet = *settings,
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
@@ -181,6 +183,13 @@ impl App {
             Action::OpenPairs => self.apply(ask(PathPurpose::OpenPairs), context),
             Action::SavePairs => self.apply(ask(PathPurpose::SavePairs), context),
             Action::SaveRanking => self.apply(ask(PathPurpose::SaveRanking), context),
+            Action::Survey => self.begin_survey(),
+            Action::CancelStudies => {
+                for study in &self.state.studies {
+                    self.engine.send(Request::CancelStudy { job: study.number });
+                }
+            }
+            Action::SaveSurvey => self.apply(ask(PathPurpose::SaveSurvey), context),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
             Action::Undo => {
                 if let Some(document) = self.history.undo() {

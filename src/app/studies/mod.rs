@@ -1,13 +1,25 @@
 //! Panes that show many activations, timesteps or models beside each other instead of one picture. What they show is
 //! computed by the workers; what is chosen in them is part of the document.
 
+mod atlas;
+mod colouring;
 mod compare_pane;
 pub mod comparing;
+mod layout;
+mod plot;
 mod rank_pane;
 pub mod ranking;
+mod settings;
+mod sheet;
+mod survey;
 
 use egui::{Response, Ui, WidgetInfo, accesskit::Role};
 use egui_tiles::TileId;
+
+pub use atlas::Atlas;
+pub use colouring::{MarkedKey, SheetKey};
+pub use settings::{PlotKind, SheetColours, SheetSettings};
+pub use survey::SurveyState;
 
 use super::{App, canvas::CanvasContext, document::PaneKind, state::Job, theme};
 use crate::engine::{Request, Study, StudyNews};
@@ -15,11 +27,11 @@ use crate::engine::{Request, Study, StudyNews};
 /// A pane that is not of one picture.
 pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
     match kind {
-        PaneKind::Compare => inside(ui, |ui| compare_pane::compare_ui(ui, tile, context)),
+        PaneKind::Sheet => sheet::sheet_ui(ui, context),
+        PaneKind::Plot => plot::plot_ui(ui, context),
         PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, context.state, context.commands)),
-        kind => {
-            ui.label(kind.name());
-        }
+        PaneKind::Compare => inside(ui, |ui| compare_pane::compare_ui(ui, tile, context)),
+        PaneKind::Picture | PaneKind::Pca | PaneKind::Heat | PaneKind::Channel => {}
     }
 }
 
@@ -65,7 +77,7 @@ impl App {
                     state.remember_member(member, &kept, &query.ids);
                 }
             }
-            StudyNews::Surveying(_) | StudyNews::Found(_) => {}
+            StudyNews::Surveying(_) | StudyNews::Found(_) => self.take_survey(job, news),
         }
     }
 }
