@@ -214,6 +214,9 @@ actions! {
     }
     Help {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";
+        Tour "Three properties in three minutes" [] "A guided tour: locality, noise and granularity, on the embedded model or on SDXL.";
+        TourNext "Next step of the tour" [command(Key::ArrowRight)] "Go on with the tour.";
+        TourBack "Last step of the tour" [command(Key::ArrowLeft)] "Go back in the tour.";
         Keys "Keys" [plain(Key::Questionmark), plain(Key::F1)] "All keys on one sheet.";
         Log "Log" [command(Key::L)] "What has happened so far.";
         FrameTimes "Frame times" [plain(Key::F12)] "How long the interface takes for a frame.";

@@ -10,7 +10,7 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
-    studies::{SheetSettings, comparing::CompareChoice, ranking::RankChoice},
+    studies::{SheetSettings, ranking::RankChoice, sides::CompareChoice},
 };
 use crate::{
     activation::Id,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::studies::{SheetSettings, comparing::CompareChoice, ranking::RankChoice};
+use super::studies::{SheetSettings, ranking::RankChoice, sides::CompareChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},

@@ -16,8 +16,8 @@ use super::{
     panes::how_made,
     state::representative,
     studies::{
-        comparing::{compared_json, compared_picture, nothing_compared},
         ranking::{point_pairs, ranking_csv, ranking_json},
+        sides::{compared_json, compared_picture, nothing_compared},
     },
     textures::Textures,
     wanted::{wanted_pca, wanted_query},

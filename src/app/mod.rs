@@ -45,6 +45,7 @@ mod state;
 mod studies;
 mod textures;
 pub mod theme;
+mod tour;
 mod undo;
 mod wanted;
 pub mod widgets;
@@ -70,8 +71,8 @@ pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
 pub use studies::{
-    comparing::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
     ranking::{RankChoice, RankColumn},
+    sides::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
 };
 pub use textures::waker;
 pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
@@ -240,6 +241,7 @@ impl App {
             context.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.take_input(context);
+        self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
         self.colour_thumbnails(context);
@@ -318,6 +320,10 @@ impl App {
         self.lost_device.keep(document);
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);
+            return;
+        }
+        if self.state.overlays.tour.is_some() {
+            // All of a tour is one step: undo goes back to before it.
             return;
         }
         let (busy, now_secs) = context.input(|input| (input.pointer.any_down(), input.time));

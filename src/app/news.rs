@@ -83,7 +83,7 @@ impl App {
                 self.textures.prepare_channel(&view);
                 self.state.channel = Some(view);
             }
-            Event::Compared(view) => {
+            Event::Sides(view) => {
                 state.view_error = None;
                 self.textures.prepare_compared(&view);
                 self.state.compare.view = Some(*view);

@@ -10,7 +10,8 @@ use super::{
     memory::Memory,
     messages::Messages,
     shop::Shop,
-    studies::{SurveyState, comparing::CompareState, ranking::RankState},
+    studies::{SurveyState, ranking::RankState, sides::CompareState},
+    tour::TourState,
 };
 use crate::{
     activation::{Grid, Id, Shape},
@@ -207,12 +208,14 @@ pub struct Overlays {
     pub frame_times: bool,
     /// About this program.
     pub about: bool,
+    /// The guided tour.
+    pub tour: Option<TourState>,
 }
 
 impl Overlays {
     /// Whether a window is open that Esc closes.
     pub fn windows_are_open(&self) -> bool {
-        self.keys || self.log || self.models || self.frame_times || self.about
+        self.keys || self.log || self.models || self.frame_times || self.about || self.tour.is_some()
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     arrange::panes,
     document::{Document, PaneKind},
     state::State,
-    studies::{comparing::wanted_compare, ranking::wanted_rank},
+    studies::{ranking::wanted_rank, sides::wanted_compare},
 };
 use crate::{
     activation::Id,
@@ -48,7 +48,7 @@ impl App {
             new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
                 .map(|(id, pass)| ViewRequest::Channels { id, pass }),
             new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
-            new(&mut self.sent.compare, wanted_comparison(state), PartialEq::eq).map(ViewRequest::Compare),
+            new(&mut self.sent.compare, wanted_comparison(state), PartialEq::eq).map(ViewRequest::Sides),
             new(&mut self.sent.rank, wanted_ranking(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
         for view in views.into_iter().flatten() {

@@ -64,7 +64,7 @@ impl Analyst {
             ViewRequest::Pca(_)
             | ViewRequest::SavePca { .. }
             | ViewRequest::SaveBasis { .. }
-            | ViewRequest::Compare(_)
+            | ViewRequest::Sides(_)
             | ViewRequest::Rank(_) => return Ok(()),
         };
         self.desk.tell(told);

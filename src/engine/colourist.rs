@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     basis::SavedBasis,
-    comparison::compare,
     desk::{Desk, Overtaken, Unseen, check_extension, saved},
     message::{Event, PassId, Slot},
+    sides::compare,
     view::{BasisChoice, PcaQuery, PcaView, ViewRequest},
 };
 use crate::{
@@ -72,9 +72,9 @@ impl Colourist {
                 let desk = self.desk.clone();
                 self.views(query, overtaken, &mut |view| desk.tell(Event::Pca(view.clone())))?;
             }
-            ViewRequest::Compare(query) => {
+            ViewRequest::Sides(query) => {
                 let view = compare(&self.desk, query)?;
-                self.desk.tell(Event::Compared(Box::new(view)));
+                self.desk.tell(Event::Sides(Box::new(view)));
             }
             ViewRequest::SavePca { query, pass, path } => {
                 self.save_picture(query, *pass, path)?;

@@ -129,7 +129,7 @@ enum Kind {
     Pca,
     Channels,
     Channel,
-    Compare,
+    Sides,
     Rank,
     /// Every save is done.
     Save,
@@ -143,7 +143,7 @@ impl Kind {
             ViewRequest::Pca(_) => Self::Pca,
             ViewRequest::Channels { .. } => Self::Channels,
             ViewRequest::Channel(_) => Self::Channel,
-            ViewRequest::Compare(_) => Self::Compare,
+            ViewRequest::Sides(_) => Self::Sides,
             ViewRequest::Rank(_) => Self::Rank,
             ViewRequest::SaveMap { .. }
             | ViewRequest::SavePca { .. }

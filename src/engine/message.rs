@@ -281,7 +281,7 @@ pub enum Event {
     /// One channel.
     Channel(ChannelView),
     /// Two maps compared.
-    Compared(Box<CompareView>),
+    Sides(Box<CompareView>),
     /// How well activations find marked points again, as far as it is known.
     Rank(Box<RankView>),
     /// What is on this machine, and how downloads are.

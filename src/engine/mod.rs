@@ -14,7 +14,6 @@ mod analyst;
 mod basis;
 mod cache;
 mod colourist;
-mod comparison;
 mod desk;
 mod download;
 mod downloader;
@@ -25,6 +24,7 @@ mod ranker;
 mod recover;
 mod reduced;
 mod region;
+mod sides;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -173,7 +173,7 @@ impl Engine {
             Request::View(view) => {
                 let worker = match view {
                     ViewRequest::Pca(_)
-                    | ViewRequest::Compare(_)
+                    | ViewRequest::Sides(_)
                     | ViewRequest::SavePca { .. }
                     | ViewRequest::SaveBasis { .. } => &self.colourist,
                     ViewRequest::Rank(_) => &self.ranker,

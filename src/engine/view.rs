@@ -37,7 +37,7 @@ pub enum ViewRequest {
     /// One channel of an activation.
     Channel(ChannelQuery),
     /// Two maps as A and B.
-    Compare(CompareQuery),
+    Sides(CompareQuery),
     /// How well every kept activation finds marked points again.
     Rank(RankQuery),
     /// Writes one map as .npy or .safetensors.
@@ -85,7 +85,7 @@ impl ViewRequest {
             | Self::Pca(_)
             | Self::Channels { .. }
             | Self::Channel(_)
-            | Self::Compare(_)
+            | Self::Sides(_)
             | Self::Rank(_) => Work::View,
             Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
         }

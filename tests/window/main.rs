@@ -8,7 +8,6 @@ mod arrival;
 mod calm;
 mod channels;
 mod commands;
-mod comparing;
 mod conditions;
 mod display;
 mod driver;
@@ -29,6 +28,8 @@ mod saving;
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
 mod server;
 mod settings;
+mod sides;
+mod tour;
 mod undo;
 mod workspace;
 

@@ -7,7 +7,7 @@ use crate::{
         action::Action,
         document::RangeMode,
         state::{Hold, State},
-        studies::{comparing::side_of_now, ranking::paired},
+        studies::{ranking::paired, sides::side_of_now},
     },
     engine::BasisChoice,
     paint::Interpolation,
@@ -31,6 +31,12 @@ impl State {
             Action::Survey => self.wanted_survey().is_some(),
             Action::CancelStudies => !self.studies.is_empty(),
             Action::SaveSurvey => self.survey.is_some(),
+            Action::TourNext => self
+                .overlays
+                .tour
+                .as_ref()
+                .is_some_and(|tour| tour.step + 1 < tour.steps.len()),
+            Action::TourBack => self.overlays.tour.as_ref().is_some_and(|tour| tour.step > 0),
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
             Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),
@@ -71,6 +77,7 @@ impl State {
             Action::JointBasis => document.pca.basis == BasisChoice::Together,
             Action::Foreground => document.mask.on,
             Action::SystemTheme => self.memory.theme == ThemePreference::System,
+            Action::Tour => self.overlays.tour.is_some(),
             Action::Keys => self.overlays.keys,
             Action::Log => self.overlays.log,
             Action::Models => self.overlays.models,

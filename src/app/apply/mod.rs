@@ -1,11 +1,11 @@
 //! What commands do: the only place where the user's wishes change the state.
 
 mod abilities;
-mod compare;
 mod files;
 mod models;
 mod panes;
 mod pins;
+mod sides;
 
 use egui::{Context, Theme, ThemePreference, ViewportCommand};
 use panes::set_view;
@@ -191,6 +191,10 @@ impl App {
             }
             Action::SaveSurvey => self.apply(ask(PathPurpose::SaveSurvey), context),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
+            Action::Tour => self.toggle_tour(),
+            Action::TourNext => self.step_tour(true),
+            Action::TourBack => self.step_tour(false),
+            Action::Undo if self.undo_tour() => {}
             Action::Undo => {
                 if let Some(document) = self.history.undo() {
                     self.restore(document);

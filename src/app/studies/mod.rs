@@ -3,14 +3,14 @@
 
 mod atlas;
 mod colouring;
-mod compare_pane;
-pub mod comparing;
 mod layout;
 mod plot;
 mod rank_pane;
 pub mod ranking;
 mod settings;
 mod sheet;
+pub mod sides;
+mod sides_pane;
 mod survey;
 
 use egui::{Response, Ui, WidgetInfo, accesskit::Role};
@@ -30,7 +30,7 @@ pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasC
         PaneKind::Sheet => sheet::sheet_ui(ui, context),
         PaneKind::Plot => plot::plot_ui(ui, context),
         PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, context.state, context.commands)),
-        PaneKind::Compare => inside(ui, |ui| compare_pane::compare_ui(ui, tile, context)),
+        PaneKind::Compare => inside(ui, |ui| sides_pane::compare_ui(ui, tile, context)),
         PaneKind::Picture | PaneKind::Pca | PaneKind::Heat | PaneKind::Channel => {}
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         App, Command,
         document::{Pane, PaneKind},
         messages::Level,
-        studies::comparing::{PassChoice, Side, layer_of, series_of, side_of_now, slot_of},
+        studies::sides::{PassChoice, Side, layer_of, series_of, side_of_now, slot_of},
     },
     engine::{RunSettings, Slot, Study},
 };

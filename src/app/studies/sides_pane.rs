@@ -7,11 +7,11 @@ use egui::{
 use egui_tiles::TileId;
 
 use super::{
-    comparing::{
+    name_combo,
+    sides::{
         Absent, CompareChoice, CompareMode, PassChoice, PassRef, Side, difference_style, found, is_stale, kept_of,
         layer_of, pass_text, side_text,
     },
-    name_combo,
 };
 use crate::{
     activation::Id,
