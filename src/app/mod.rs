@@ -71,6 +71,7 @@ pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
 pub use studies::{
+    PlotKind, SheetColours, SheetSettings, SurveyState,
     ranking::{RankChoice, RankColumn},
     sides::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
 };
@@ -221,7 +222,7 @@ impl App {
         });
         let looking = state.overlays.models && state.shop.shelf.is_none();
         // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
-        let awaited = self.answers_awaited > 0 || self.asked.is_any_open() || looking;
+        let awaited = self.answers_awaited > 0 || self.asked.is_any_open() || looking || !state.studies.is_empty();
         !(loading || picture_awaited || awaited || self.views_are_awaited())
     }
 

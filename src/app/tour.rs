@@ -77,9 +77,9 @@ enum Shows {
 const DEMO: &[Step] = &[
     Step {
         title: "Locality 1 of 2: keys of self-attention",
-        words: "The pin is at an eye; in b9-attn-k the cells around it are similar to it, whatever they show: their mean \
-                cosine is 0.48, 24 to 44 pixels away. In large models this locality is so strong that keys are of little \
-                use for finding parts; in this small model it is weak, and the other eye still stands out.",
+        words: "The pin is at an eye. Keys are reported to be similar to whatever lies near; here, in b9-attn-k, cells 24 to \
+                44 pixels away have a mean cosine of 0.48 with it. In this small model that is weak: the other eye and the \
+                mouth stand out all the same.",
         layers: &["b9-attn-k"],
         t: Some(DEMO_T),
         pinned: true,

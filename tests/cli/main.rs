@@ -11,4 +11,5 @@ mod pca;
 mod presets;
 mod ranking;
 mod shot;
+mod survey;
 mod tensors;

@@ -29,6 +29,7 @@ mod saving;
 mod server;
 mod settings;
 mod sides;
+mod survey;
 mod tour;
 mod undo;
 mod workspace;

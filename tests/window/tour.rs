@@ -38,7 +38,10 @@ fn every_step_sets_the_window_and_says_what_to_see() {
     window.assert_says("1 of 6");
     assert_eq!(kinds(&window), [PaneKind::Picture, PaneKind::Heat]);
     let pin = &window.document().pins[0];
-    assert_eq!((window.document().pins.len(), pin.slot, window.document().selected_pin), (1, Slot::A, Some(1)));
+    assert_eq!(
+        (window.document().pins.len(), pin.slot, window.document().selected_pin),
+        (1, Slot::A, Some(1))
+    );
     let picture = window.state().slot(Slot::A).picture.as_ref().expect("a sample");
     assert_eq!(picture.source.name(), "noto-cat-face");
     assert!(!window.state().can(Action::TourBack));
@@ -50,7 +53,10 @@ fn every_step_sets_the_window_and_says_what_to_see() {
         window.assert_says(&format!("{} of 6", step + 1));
         seen.push(kinds(&window));
     }
-    assert!(seen.iter().any(|kinds| kinds.contains(&PaneKind::Plot) && kinds.contains(&PaneKind::Sheet)));
+    assert!(
+        seen.iter()
+            .any(|kinds| kinds.contains(&PaneKind::Plot) && kinds.contains(&PaneKind::Sheet))
+    );
     assert!(seen.iter().any(|kinds| kinds.contains(&PaneKind::Compare)));
     assert!(seen.iter().any(|kinds| kinds.contains(&PaneKind::Rank)));
     assert!(!window.state().can(Action::TourNext));
@@ -74,7 +80,14 @@ fn undo_brings_back_what_was_there_before_in_one_step() {
     assert_eq!(window.document().pins, before.pins);
     assert_eq!(window.document().layout, before.layout);
     assert_eq!(window.document().settings, before.settings);
-    let name = |window: &Window| window.state().slot(Slot::A).picture.as_ref().map(|picture| picture.source.name());
+    let name = |window: &Window| {
+        window
+            .state()
+            .slot(Slot::A)
+            .picture
+            .as_ref()
+            .map(|picture| picture.source.name())
+    };
     assert_eq!(name(&window).as_deref(), Some("columns-a.png"));
     // After its end, which Esc makes.
     window.act(Action::Tour);
