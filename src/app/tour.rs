@@ -25,7 +25,7 @@ use crate::{
 const TITLE: &str = "Three properties in three minutes";
 /// Width of its window, and its distance from the lower edge of the window, in points.
 const WIDTH: f32 = 560.0;
-const ABOVE_EDGE: f32 = 84.0;
+const ABOVE_EDGE: f32 = 124.0;
 /// The timestep and the working size that the figures of the embedded model were measured at.
 const DEMO_T: u32 = 100;
 const NOISY_T: u32 = 400;
@@ -96,7 +96,7 @@ const DEMO: &[Step] = &[
     },
     Step {
         title: "Noise 1 of 2: the same picture, early and deep",
-        words: "At t 400 the colours of b2, near the input, are grainy: noise makes 0.22 of what its signal is. Press \
+        words: "At t 400 the colours of b2, near the input, are grainy: noise has 0.22 of the energy of what the picture makes. Press \
                 Next for the depth at which that is least.",
         layers: &["b2"],
         t: Some(NOISY_T),
@@ -105,8 +105,8 @@ const DEMO: &[Step] = &[
     },
     Step {
         title: "Noise 2 of 2: every layer, measured",
-        words: "Each point is a layer from input to output, its height how much five noises change it. SD has its least \
-                noise in the first half of the up stage; here it is at the bottom of the down stage (b5: 0.003), b9 has \
+        words: "Each point is a layer from input to output, its height how much different noises change it. SD is reported \
+                to have its least noise in the first half of the up stage; here it is at the bottom of the down stage (b5: 0.003), b9 has \
                 0.005, and from b10 on (0.014) there is more again.",
         layers: &["b5"],
         t: Some(DEMO_T),
@@ -237,11 +237,11 @@ impl App {
         if self.state.overlays.tour.take().is_some() {
             return;
         }
-        let known = |name: &&str| {
+        let known = |name: &&'static str| {
             let info = self.state.model.info.as_ref();
             info.is_some_and(|info| info.layers.iter().any(|layer| layer.id.to_string() == **name))
         };
-        let sdxl = SDXL.iter().flat_map(|step| step.layers).all(|name| known(name));
+        let sdxl = SDXL.iter().flat_map(|step| step.layers).all(known);
         self.state.overlays.tour = Some(TourState {
             step: 0,
             steps: if sdxl { SDXL } else { DEMO },

@@ -17,8 +17,10 @@ use crate::{
     engine::Slot,
 };
 
-/// Widths of the columns but the last, which takes what is left, in points.
-const WIDTHS: [f32; 5] = [50.0, 54.0, 54.0, 50.0, 38.0];
+/// Widths of the columns but the first, which takes what is left, in points.
+const WIDTHS: [f32; 5] = [58.0, 62.0, 62.0, 58.0, 44.0];
+/// The least width of the first: the end of a table in a narrow pane is cut, never the names.
+const LEAST_NAME: f32 = 110.0;
 /// The share of the pane's height that what is set may take.
 const MOST_OF_PANE: f32 = 0.45;
 /// Height of the list of pairs, in points.
@@ -249,12 +251,16 @@ fn count_text(state: &State) -> String {
     text
 }
 
+/// What is left for the names of activations.
+fn name_width(ui: &Ui) -> f32 {
+    (ui.available_width() - WIDTHS.iter().sum::<f32>()).max(LEAST_NAME)
+}
+
 /// Titles that sort; a second click turns the order around.
 fn head_ui(ui: &mut Ui, choice: &mut RankChoice) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
-        let rest = (ui.available_width() - WIDTHS.iter().sum::<f32>()).max(theme::SPACE_XL);
-        let widths = WIDTHS.into_iter().chain([rest]);
+        let widths = [name_width(ui)].into_iter().chain(WIDTHS);
         for (column, width) in RankColumn::ALL.into_iter().zip(widths) {
             let sorted = choice.column == column;
             let mark = match (sorted, choice.reversed) {
@@ -292,6 +298,7 @@ fn table_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, u32), commands: &mut Vec<Command>) {
     let size = vec2(ui.available_width(), theme::ROW_HEIGHT);
+    let name_width = name_width(ui);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     let selected = shown == (Some(row.id), row.t);
     let (found, chance) = (&row.score.figures, &row.score.chance);
@@ -321,22 +328,22 @@ fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, u32), commands: &mut V
         row.t.to_string(),
     ];
     let font = FontId::monospace(theme::FONT_SMALL);
-    let mut right = rect.left();
+    let named = Rect::from_min_size(rect.min, vec2(name_width - theme::SPACE_S, rect.height()));
+    let at = named.left_center() + vec2(theme::SPACE_S, 0.0);
+    ui.painter().with_clip_rect(named.intersect(ui.clip_rect())).text(
+        at,
+        Align2::LEFT_CENTER,
+        row.id.to_string(),
+        font.clone(),
+        colour,
+    );
+    let mut right = rect.left() + name_width;
     for (number, width) in numbers.into_iter().zip(WIDTHS) {
         right += width;
         let at = pos2(right - theme::SPACE_M, rect.center().y);
         ui.painter()
             .text(at, Align2::RIGHT_CENTER, number, font.clone(), colour);
     }
-    let rest = Rect::from_min_max(pos2(right + theme::SPACE_S, rect.top()), rect.max);
-    let at = rest.left_center();
-    ui.painter().with_clip_rect(rest.intersect(ui.clip_rect())).text(
-        at,
-        Align2::LEFT_CENTER,
-        row.id.to_string(),
-        font,
-        colour,
-    );
     if response.clicked() {
         commands.push(Command::LookAt(row.id, row.t));
     }

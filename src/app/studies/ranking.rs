@@ -73,12 +73,12 @@ pub enum RankColumn {
 impl RankColumn {
     /// Every column, from left to right.
     pub const ALL: [Self; 6] = [
+        Self::Layer,
         Self::Pck10,
         Self::Pck05,
         Self::Distance,
         Self::Chance,
         Self::Timestep,
-        Self::Layer,
     ];
 
     /// Its title.
