@@ -78,6 +78,7 @@ impl App {
                 self.history
                     .amend(|settled| settled.channel = settled.channel.min(last));
             }
+            Event::Compared(compared) => self.take_comparison(compared),
             Event::Channel(view) => {
                 self.textures.prepare_channel(&view);
                 self.state.channel = Some(view);
@@ -302,7 +303,7 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
                 job.item = item;
             }
         }
-        Work::Picture(_) | Work::View | Work::Save | Work::Shelf | Work::Download { .. } => {}
+        Work::Picture(_) | Work::View | Work::Comparison(_) | Work::Save | Work::Shelf | Work::Download { .. } => {}
     }
 }
 

@@ -79,8 +79,9 @@ impl Colourist {
                 self.save_basis(query, path)?;
                 self.desk.tell(saved(path));
             }
-            // The analyst's.
+            // The others'.
             ViewRequest::Query(_)
+            | ViewRequest::Compare(_)
             | ViewRequest::Matches(_)
             | ViewRequest::Channels { .. }
             | ViewRequest::Channel(_)
@@ -91,7 +92,7 @@ impl Colourist {
     }
 
     /// The views of all pictures, each told as soon as it is there.
-    fn views(
+    pub(super) fn views(
         &mut self,
         query: &PcaQuery,
         overtaken: &mut Overtaken<'_>,

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Events,
     cache::{PassInfo, SharedCache},
+    comparison::ComparisonKind,
     message::{Event, PassId, Work},
     recover::recovered,
     view::ViewRequest,
@@ -100,6 +101,7 @@ enum Kind {
     Pca,
     Channels,
     Channel,
+    Compare(ComparisonKind),
     /// Every save is done.
     Save,
 }
@@ -112,6 +114,7 @@ impl Kind {
             ViewRequest::Pca(_) => Self::Pca,
             ViewRequest::Channels { .. } => Self::Channels,
             ViewRequest::Channel(_) => Self::Channel,
+            ViewRequest::Compare(comparison) => Self::Compare(comparison.kind()),
             ViewRequest::SaveMap { .. }
             | ViewRequest::SavePca { .. }
             | ViewRequest::SaveBasis { .. }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::comparison::{Compared, ComparisonKind};
 use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, ViewRequest};
@@ -280,6 +281,8 @@ pub enum Event {
     Channels(ChannelsView),
     /// One channel.
     Channel(ChannelView),
+    /// Many maps, compared with each other.
+    Compared(Compared),
     /// What is on this machine, and how downloads are.
     Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.
@@ -328,6 +331,8 @@ pub enum Work {
     Run,
     /// Computing PCA colours or similarities.
     View,
+    /// Comparing many maps.
+    Comparison(ComparisonKind),
     /// Writing a file.
     Save,
     /// An extraction.

@@ -1,10 +1,10 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Four threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
+//! Five threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
 //! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
 //! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours, which take longer: a heat map does not wait for them. These three share the cache of maps, which
-//! has a bound. The *downloader* says which models are on this machine and brings those that are not.
+//! PCA colours, which take longer: a heat map does not wait for them. The *statistician* compares many maps with each
+//! other, which takes longest. These four share the cache of maps, which has a bound. The *downloader* says which models are on this machine and brings those that are not.
 //!
 //! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
 //! told as an event, and the worker goes on.
@@ -13,6 +13,7 @@ mod analyst;
 mod basis;
 mod cache;
 mod colourist;
+mod comparison;
 mod desk;
 mod download;
 mod downloader;
@@ -22,6 +23,7 @@ mod message;
 mod recover;
 mod reduced;
 mod region;
+mod statistician;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,10 @@ use std::{
 
 pub use basis::SavedBasis;
 pub use cache::PassKey;
+pub use comparison::{
+    CkaDone, CkaItem, CkaQuery, CkaRow, Compared, Comparison, ComparisonKind, ShiftQuery, ShiftView, StripFrame,
+    StripQuery, StripView,
+};
 pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
@@ -60,6 +66,7 @@ use downloader::Downloader;
 use extractor::Extractor;
 pub use extractor::attention_sources;
 pub(crate) use recover::recovered;
+use statistician::Statistician;
 
 /// Feature maps kept by default: two pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;
@@ -87,6 +94,7 @@ pub struct Engine {
     extractor: Sender<Request>,
     analyst: Sender<ViewRequest>,
     colourist: Sender<ViewRequest>,
+    statistician: Sender<ViewRequest>,
     downloader: Sender<HubRequest>,
     told: Events,
     events: Receiver<Event>,
@@ -137,8 +145,13 @@ impl Engine {
             at.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         let (colourist, views) = channel();
-        let mut worker = Colourist::new(desk.clone());
+        let (at, mut worker) = (desk.clone(), Colourist::new(desk.clone()));
         spawn("colourist", move || {
+            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
+        })?;
+        let (statistician, views) = channel();
+        let mut worker = Statistician::new(desk.clone());
+        spawn("statistician", move || {
             desk.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         let (downloader, requests) = channel();
@@ -148,6 +161,7 @@ impl Engine {
             extractor,
             analyst,
             colourist,
+            statistician,
             downloader,
             told,
             events,
@@ -162,6 +176,7 @@ impl Engine {
                     ViewRequest::Pca(_) | ViewRequest::SavePca { .. } | ViewRequest::SaveBasis { .. } => {
                         &self.colourist
                     }
+                    ViewRequest::Compare(_) => &self.statistician,
                     _ => &self.analyst,
                 };
                 worker.send(view).map_err(|refused| Request::View(refused.0))

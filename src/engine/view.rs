@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{PassId, Slot, Work};
+use super::{
+    comparison::Comparison,
+    message::{PassId, Slot, Work},
+};
 use crate::{
     activation::{Grid, Id},
     analysis::{
@@ -33,6 +36,8 @@ pub enum ViewRequest {
     },
     /// One channel of an activation.
     Channel(ChannelQuery),
+    /// Many maps, compared with each other.
+    Compare(Comparison),
     /// Writes one map as .npy or .safetensors.
     SaveMap {
         /// The activation.
@@ -74,6 +79,7 @@ impl ViewRequest {
     pub fn work(&self) -> Work {
         match self {
             Self::Query(_) | Self::Matches(_) | Self::Pca(_) | Self::Channels { .. } | Self::Channel(_) => Work::View,
+            Self::Compare(comparison) => Work::Comparison(comparison.kind()),
             Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
         }
     }
