@@ -196,7 +196,15 @@ actions! {
     }
     Study {
         AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
+        AddStripPane "New film strip" [] "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.";
+        AddCkaPane "New CKA matrix" [] "Open a pane that compares activations, timesteps or models by linear CKA.";
+        AddShiftPane "New content-shift meter" [] "Open a pane that says how far the layer moves away from the picture with t.";
         AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
+        LaterFrame "Next frame of the strip" [shift(Key::ArrowRight)] "Look at the next timestep or seed of the film strip.";
+        EarlierFrame "Frame of the strip before" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip.";
+        SaveStrip "Save strip…" [] "Write the film strip as .png, or its figures and what made them as .csv or .json.";
+        SaveCka "Save CKA matrix…" [] "Write the CKA matrix and what made it as .csv, .json or .png.";
+        SaveShift "Save content shift…" [] "Write the content shifts and what made them as .csv or .json.";
     }
     Help {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";

@@ -209,7 +209,7 @@ pub fn scores_of_pane<'a>(
             let scores = textures.slot(slot).channel.as_ref()?;
             Some((scores, channel_style(state, scores)))
         }
-        PaneKind::Pca | PaneKind::Sheet | PaneKind::Plot => None,
+        _ => None,
     }
 }
 

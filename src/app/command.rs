@@ -10,10 +10,11 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
+    studies::{CkaChoice, ShiftChoice, StripChoice},
 };
 use crate::{
     activation::Id,
-    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    engine::{ComparisonKind, PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
     extract::preset::Preset,
 };
 
@@ -90,6 +91,14 @@ pub enum Command {
     Shop(ShopCommand),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
+    /// Show another film strip.
+    Strip(StripChoice),
+    /// Show another CKA matrix.
+    Cka(CkaChoice),
+    /// Measure content shift otherwise.
+    Shift(ShiftChoice),
+    /// Make the passes of a comparison, however long they take.
+    Compute(ComparisonKind),
     /// End a study.
     CancelStudy(u64),
     /// Take a message away.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
+use super::studies::{CkaChoice, ShiftChoice, StripChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -46,6 +47,15 @@ pub struct Document {
     /// The token of the prompt that attention to text is shown of, counted from 0.
     #[serde(default)]
     pub word: Option<usize>,
+    /// What film strips show.
+    #[serde(default)]
+    pub strip: StripChoice,
+    /// What CKA matrices compare.
+    #[serde(default)]
+    pub cka: CkaChoice,
+    /// What content-shift meters show.
+    #[serde(default)]
+    pub shift: ShiftChoice,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -181,17 +191,26 @@ pub enum PaneKind {
     Sheet,
     /// Figures of every activation as a plot.
     Plot,
+    /// One activation at several timesteps or seeds.
+    Strip,
+    /// Activations, timesteps or models compared with each other.
+    Cka,
+    /// How far an activation moves away from the picture.
+    Shift,
 }
 
 impl PaneKind {
     /// Every kind, in the order of menus.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Picture,
         Self::Pca,
         Self::Heat,
         Self::Channel,
         Self::Sheet,
         Self::Plot,
+        Self::Strip,
+        Self::Cka,
+        Self::Shift,
     ];
 
     /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
@@ -208,6 +227,9 @@ impl PaneKind {
             Self::Channel => "Channel",
             Self::Sheet => "Contact sheet",
             Self::Plot => "Plot",
+            Self::Strip => "Film strip",
+            Self::Cka => "CKA matrix",
+            Self::Shift => "Content shift",
         }
     }
 }
@@ -302,6 +324,9 @@ impl Default for Document {
             mask: Mask::default(),
             channel: 0,
             word: None,
+            strip: StripChoice::default(),
+            cka: CkaChoice::default(),
+            shift: ShiftChoice::default(),
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

@@ -281,6 +281,9 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Channel => "channel",
                 PaneKind::Sheet => "sheet",
                 PaneKind::Plot => "plot",
+                PaneKind::Strip => "strip",
+                PaneKind::Cka => "cka",
+                PaneKind::Shift => "shift",
             };
             let several = state.open_slots().count() > 1;
             let pca = state

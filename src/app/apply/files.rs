@@ -122,6 +122,9 @@ impl App {
             PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(lasting(path)),
             PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveMatches => self.save_matches(path),
+            PathPurpose::SaveStrip | PathPurpose::SaveCka | PathPurpose::SaveShift => {
+                self.save_comparison(purpose, path);
+            }
             PathPurpose::Extract => self.extract(path),
             PathPurpose::SavePca(slot) | PathPurpose::SaveHeat(slot) | PathPurpose::SaveMap(slot) => {
                 self.save_view(purpose, Some(slot), path);

@@ -115,6 +115,10 @@ impl App {
             }
             Command::Shop(command) => self.shop(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
+            Command::Strip(choice) => state.document.strip = choice,
+            Command::Cka(choice) => state.document.cka = choice,
+            Command::Shift(choice) => state.document.shift = choice,
+            Command::Compute(kind) => self.compute(kind),
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
@@ -153,6 +157,11 @@ impl App {
             Action::SaveMap => self.apply(ask(PathPurpose::SaveMap(focused)), context),
             Action::SaveBasis => self.apply(ask(PathPurpose::SaveBasis), context),
             Action::SaveMatches => self.apply(ask(PathPurpose::SaveMatches), context),
+            Action::SaveStrip => self.apply(ask(PathPurpose::SaveStrip), context),
+            Action::SaveCka => self.apply(ask(PathPurpose::SaveCka), context),
+            Action::SaveShift => self.apply(ask(PathPurpose::SaveShift), context),
+            Action::LaterFrame => self.step_frame(1),
+            Action::EarlierFrame => self.step_frame(-1),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
             Action::Undo => {
                 if let Some(document) = self.history.undo() {
@@ -220,6 +229,9 @@ impl App {
             | Action::AddChannelPane
             | Action::AddSheetPane
             | Action::AddPlotPane
+            | Action::AddStripPane
+            | Action::AddCkaPane
+            | Action::AddShiftPane
             | Action::ClosePane
             | Action::NextPane
             | Action::ResetLayout => self.act_on_panes(action, context),

@@ -32,6 +32,9 @@ impl App {
             Action::AddChannelPane => Some(PaneKind::Channel),
             Action::AddSheetPane => Some(PaneKind::Sheet),
             Action::AddPlotPane => Some(PaneKind::Plot),
+            Action::AddStripPane => Some(PaneKind::Strip),
+            Action::AddCkaPane => Some(PaneKind::Cka),
+            Action::AddShiftPane => Some(PaneKind::Shift),
             _ => None,
         };
         if let Some(kind) = new {

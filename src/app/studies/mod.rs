@@ -1,15 +1,34 @@
 //! Panes that show many activations, timesteps or models beside each other instead of one picture. What they show is
 //! computed by the workers; what is chosen in them is part of the document.
 
+pub mod choices;
+mod cka_pane;
+pub mod comparing;
+mod matrix;
+mod parts;
+pub mod series;
+mod shift_pane;
+mod strip_pane;
+mod tables;
+
 use egui::Ui;
 use egui_tiles::TileId;
 
 use super::{App, canvas::CanvasContext, document::PaneKind, state::Job};
 use crate::engine::{Request, Study, StudyNews};
+pub use choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice};
+pub use comparing::Comparing;
 
 /// A pane that is not of one picture.
-pub fn study_ui(ui: &mut Ui, _tile: TileId, kind: PaneKind, _context: &mut CanvasContext<'_>) {
-    ui.label(kind.name());
+pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
+    match kind {
+        PaneKind::Strip => strip_pane::strip_ui(ui, tile, context),
+        PaneKind::Cka => cka_pane::cka_ui(ui, tile, context),
+        PaneKind::Shift => shift_pane::shift_ui(ui, tile, context),
+        kind => {
+            ui.label(kind.name());
+        }
+    }
 }
 
 impl App {
@@ -29,9 +48,21 @@ impl App {
     }
 
     /// Takes what a study found.
-    pub(super) fn take_study(&mut self, _job: u64, news: StudyNews) {
+    pub(super) fn take_study(&mut self, job: u64, news: StudyNews) {
         match news {
-            StudyNews::Series(_) => {}
+            StudyNews::Series(kept) => self.take_member(job, kept),
         }
+    }
+
+    /// Looks at another frame of the film strip.
+    pub(super) fn step_frame(&mut self, step: isize) {
+        let state = &self.state;
+        let Some(strip) = &state.comparing.strip else { return };
+        let current = strip_pane::current_frame(state, strip).unwrap_or(0);
+        let last = strip.members.len().saturating_sub(1);
+        let next = current.saturating_add_signed(step).min(last);
+        let command = strip_pane::look_at(state, strip, next);
+        let context = self.textures.context().clone();
+        self.apply(command, &context);
     }
 }
