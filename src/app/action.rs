@@ -200,8 +200,8 @@ actions! {
         AddCkaPane "New CKA matrix" [] "Open a pane that compares activations, timesteps or models by linear CKA.";
         AddShiftPane "New content-shift meter" [] "Open a pane that says how far the layer moves away from the picture with t.";
         AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
-        LaterFrame "Next frame of the strip" [shift(Key::ArrowRight)] "Look at the next timestep or seed of the film strip.";
-        EarlierFrame "Frame of the strip before" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip.";
+        LaterFrame "Next frame" [shift(Key::ArrowRight)] "Look at the next timestep or seed of the film strip.";
+        EarlierFrame "Previous frame" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip.";
         SaveStrip "Save strip…" [] "Write the film strip as .png, or its figures and what made them as .csv or .json.";
         SaveCka "Save CKA matrix…" [] "Write the CKA matrix and what made it as .csv, .json or .png.";
         SaveShift "Save content shift…" [] "Write the content shifts and what made them as .csv or .json.";

@@ -337,6 +337,7 @@ fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
     let rate = capture.ran.seconds / work;
     // The first pass also warms caches: the fastest one says what the next will take.
     state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
+    state.know_capture(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     choices::{CkaBetween, CkaRows},
-    series::{AllSeries, Role, SeriesState, Wanted},
+    series::{AllSeries, KnownPasses, Role, SeriesState, Wanted},
 };
 use crate::{
     activation::{Grid, Id},
@@ -21,6 +21,8 @@ use crate::{
 pub struct Comparing {
     /// The passes they are computed from.
     pub series: AllSeries,
+    /// Passes that need not be made again.
+    pub known: KnownPasses,
     /// The strip that came last.
     pub strip: Option<Strip>,
     /// The CKA matrix that is shown, as far as it has come.
@@ -150,11 +152,15 @@ impl App {
             None => (None, None),
         };
         let may_begin = self.state.pass_is_cheap();
-        let series = self.state.comparing.series.get_mut(kind);
-        if wanted != series.wanted || wanted.is_none() {
+        let changed = self.state.comparing.series.get_mut(kind).wanted != wanted;
+        if changed || wanted.is_none() {
+            let kept = wanted.as_ref().map_or_else(Vec::new, |wanted| self.state.known_members(wanted));
+            let series = self.state.comparing.series.get_mut(kind);
             let job = series.job.take();
             *series = SeriesState {
-                kept: vec![None; wanted.as_ref().map_or(0, |wanted| wanted.query.members.len())],
+                // Where nothing is missing, nothing is asked for.
+                begun: wanted.is_some() && kept.iter().all(Option::is_some),
+                kept,
                 wanted,
                 problem,
                 ..SeriesState::default()
@@ -253,10 +259,14 @@ impl App {
     /// Takes a pass of a series.
     pub(super) fn take_member(&mut self, job: u64, kept: MemberKept) {
         let mut all = self.state.comparing.series.iter_mut();
-        if let Some((_, series)) = all.find(|(_, series)| series.job == Some(job))
-            && let Some(place) = series.kept.get_mut(kept.index)
-        {
-            *place = Some(kept);
+        let Some((_, series)) = all.find(|(_, series)| series.job == Some(job)) else {
+            return;
+        };
+        let Some(Wanted { query, .. }) = &series.wanted else { return };
+        let (member, ids) = (query.members.get(kept.index).cloned(), query.ids.clone());
+        if let (Some(place), Some(member)) = (series.kept.get_mut(kept.index), member) {
+            *place = Some(kept.clone());
+            self.state.know_member(&member, &kept, &ids);
         }
     }
 
@@ -344,6 +354,7 @@ impl App {
     /// Maps of a pass are no longer kept. Series are not run again by themselves: they could drive each other out for ever.
     pub(in crate::app) fn take_missing(&mut self, pass: PassId) {
         let comparing = &mut self.state.comparing;
+        comparing.known.forget(pass);
         let of_before = |before: &ModelBefore| before.passes.iter().any(|(_, _, kept, _)| kept.pass == pass);
         let lost_before = comparing.before.take_if(|before| of_before(before)).is_some();
         for (kind, series) in comparing.series.iter_mut() {
@@ -404,6 +415,18 @@ impl App {
 }
 
 impl State {
+    /// The members of a series that are known to be kept.
+    fn known_members(&self, wanted: &Wanted) -> Vec<Option<MemberKept>> {
+        let ids = &wanted.query.ids;
+        let members = wanted.query.members.iter().enumerate();
+        members
+            .map(|(index, member)| {
+                let (pass, ran) = self.known(member, ids)?;
+                Some(MemberKept { index, pass, ran })
+            })
+            .collect()
+    }
+
     /// What is to be computed of the passes of a comparison, once they are kept.
     fn wanted_figures(&self, kind: ComparisonKind) -> Option<Open> {
         let series = self.comparing.series.get(kind)?;

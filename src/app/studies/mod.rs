@@ -11,24 +11,24 @@ mod shift_pane;
 mod strip_pane;
 mod tables;
 
-use egui::Ui;
+use egui::{Frame, Ui};
 use egui_tiles::TileId;
 
-use super::{App, canvas::CanvasContext, document::PaneKind, state::Job};
+use super::{App, canvas::CanvasContext, document::PaneKind, state::Job, theme};
 use crate::engine::{Request, Study, StudyNews};
 pub use choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice};
 pub use comparing::Comparing;
 
 /// A pane that is not of one picture.
 pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
-    match kind {
+    Frame::NONE.inner_margin(theme::SPACE_S).show(ui, |ui| match kind {
         PaneKind::Strip => strip_pane::strip_ui(ui, tile, context),
         PaneKind::Cka => cka_pane::cka_ui(ui, tile, context),
         PaneKind::Shift => shift_pane::shift_ui(ui, tile, context),
         kind => {
             ui.label(kind.name());
         }
-    }
+    });
 }
 
 impl App {

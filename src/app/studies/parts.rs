@@ -101,7 +101,11 @@ pub fn progress_ui(ui: &mut Ui, state: &State, kind: ComparisonKind, commands: &
     let waits = !series.begun && !state.pass_is_cheap();
     if waits || series.problem.is_some() {
         let hint = "Runs the model in the background: whatever is looked at goes first";
-        let text = format!("Compute {count} passes");
+        let missing = series.kept.iter().filter(|kept| kept.is_none()).count();
+        let text = match (series.problem.is_some(), missing) {
+            (true, _) => "Compute again".to_owned(),
+            (false, missing) => format!("Compute {missing} passes"),
+        };
         if ui.button(text).on_hover_text(hint).clicked() {
             commands.push(Command::Compute(kind));
         }

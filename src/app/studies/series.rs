@@ -7,7 +7,8 @@ use crate::{
     activation::{Id, Leaf},
     analysis::{gram::LEAST_PICTURES, shift::ANCHOR_T},
     app::{arrange::panes, document::PaneKind, layer_tree::is_found, state::State},
-    engine::{ComparisonKind, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
+    engine::{Capture, ComparisonKind, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
+    extract::request::Provenance,
 };
 
 /// The passes of one kind of comparison.
@@ -95,17 +96,90 @@ impl AllSeries {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ComparisonKind, &mut SeriesState)> {
         self.0.iter_mut().map(|(kind, series)| (*kind, series))
     }
+}
 
-    /// Whether a picture's pass with these settings is kept with an activation, so that it is shown without running.
-    fn keeps(&self, slot: Slot, settings: &RunSettings, id: Id) -> bool {
-        self.0.values().any(|series| {
-            let Some(wanted) = &series.wanted else { return false };
-            let members = wanted.query.members.iter().zip(&series.kept);
-            wanted.query.ids.contains(&id)
-                && members
-                    .filter(|(_, kept)| kept.is_some())
-                    .any(|(member, _)| member.slot == slot && !member.noiseless && member.settings.same_pass(settings))
-        })
+/// The most passes that are remembered.
+const MOST_KNOWN: usize = 512;
+
+/// Passes of the loaded model whose maps were kept when they were told last; whether they still are, only the workers
+/// know.
+#[derive(Debug, Default)]
+pub struct KnownPasses(Vec<Known>);
+
+#[derive(Debug)]
+struct Known {
+    generation: u64,
+    fingerprint: u64,
+    settings: RunSettings,
+    noiseless: bool,
+    pass: PassId,
+    ran: Provenance,
+    ids: Vec<Id>,
+}
+
+impl KnownPasses {
+    /// Takes a pass away whose maps are no longer kept.
+    pub fn forget(&mut self, pass: PassId) {
+        self.0.retain(|known| known.pass != pass);
+    }
+
+    fn add(&mut self, mut known: Known) {
+        if let Some(place) = self.0.iter().position(|other| other.pass == known.pass) {
+            let before = self.0.remove(place);
+            known.ids.extend(before.ids);
+            known.ids.sort_unstable();
+            known.ids.dedup();
+        }
+        // Those of other models are looked for no more.
+        self.0.retain(|other| other.generation == known.generation);
+        if self.0.len() >= MOST_KNOWN {
+            self.0.remove(0);
+        }
+        self.0.push(known);
+    }
+}
+
+impl State {
+    /// Remembers the passes that a picture is shown from.
+    pub fn know_capture(&mut self, slot: Slot, capture: &Capture) {
+        let Some(picture) = &self.slot(slot).picture else { return };
+        self.comparing.known.add(Known {
+            generation: self.model.generation,
+            fingerprint: picture.fingerprint,
+            settings: capture.settings.acting(),
+            noiseless: false,
+            pass: capture.pass,
+            ran: capture.ran.clone(),
+            ids: capture.ids.clone(),
+        });
+    }
+
+    /// Remembers a pass of a series.
+    pub(super) fn know_member(&mut self, member: &SeriesMember, kept: &MemberKept, ids: &[Id]) {
+        let Some(picture) = &self.slot(member.slot).picture else { return };
+        self.comparing.known.add(Known {
+            generation: self.model.generation,
+            fingerprint: picture.fingerprint,
+            settings: member.settings.acting(),
+            noiseless: member.noiseless,
+            pass: kept.pass,
+            ran: kept.ran.clone(),
+            ids: ids.to_vec(),
+        });
+    }
+
+    /// What is known of a pass with some activations.
+    pub(super) fn known(&self, member: &SeriesMember, ids: &[Id]) -> Option<(PassId, Provenance)> {
+        let fingerprint = self.slot(member.slot).picture.as_ref()?.fingerprint;
+        let settings = member.settings.acting();
+        let known = self.comparing.known.0.iter().find(|known| {
+            known.fingerprint == fingerprint
+                && known.generation == self.model.generation
+                && known.noiseless == member.noiseless
+                && known.settings == settings
+        })?;
+        let all = ids.iter().all(|id| known.ids.contains(id));
+        all.then(|| (known.pass, known.ran.clone()))
     }
 }
 
@@ -124,8 +198,7 @@ impl State {
     pub fn run_is_kept(&self) -> bool {
         let Some(id) = self.layer() else { return false };
         let mut missing = self.open_slots().filter(|slot| !self.is_captured(*slot));
-        let settings = &self.document.settings;
-        missing.all(|slot| self.comparing.series.keeps(slot, settings, id))
+        missing.all(|slot| self.known(&self.member(slot, |_| ()), &[id]).is_some())
     }
 
     /// The greatest timestep of the model.

@@ -58,13 +58,13 @@ pub fn strip_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
     }
     let Some(strip) = &state.comparing.strip else { return };
     ui.weak(strip_text(state, strip));
-    ScrollArea::both().id_salt(tile).auto_shrink(false).show(ui, |ui| {
-        ui.horizontal(|ui| {
+    ScrollArea::vertical().id_salt(tile).auto_shrink(false).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
             for index in 0..strip.members.len() {
                 frame_ui(ui, strip, index, context);
             }
         });
-        ui.horizontal_top(|ui| {
+        ui.horizontal_wrapped(|ui| {
             let titles = [
                 "cosine (mean over positions)".to_owned(),
                 form_text(strip.view.query.form).to_owned(),
