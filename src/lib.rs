@@ -12,6 +12,7 @@ pub mod error;
 pub mod extract;
 pub mod model;
 pub mod paint;
+pub mod survey;
 pub mod weights;
 
 pub use error::{Error, Result};

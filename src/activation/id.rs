@@ -205,6 +205,22 @@ impl Id {
         }
     }
 
+    /// The queries that an attention map is made of: its rows are their positions.
+    pub fn map_queries(self) -> Option<Self> {
+        let leaf = match self.leaf {
+            Leaf::Attn(AttnPart::Map) => Leaf::Attn(AttnPart::Q),
+            Leaf::Vit {
+                block,
+                part: VitPart::SelfMap,
+            } => Leaf::Vit {
+                block,
+                part: VitPart::SelfQ,
+            },
+            _ => return self.cross_queries(),
+        };
+        Some(Self::new(self.place, leaf))
+    }
+
     /// Whether every position of the picture has a vector that can be compared: in features its channels, in attention
     /// maps to text the weights of the tokens (the mean over heads).
     pub fn has_vectors(self) -> bool {

@@ -43,6 +43,8 @@ pub struct Probe<'a> {
     length: usize,
     /// Whether the pass goes on to the network's output when everything asked for has been met.
     to_the_end: bool,
+    /// Whether attention maps are recorded as the mean over their heads.
+    means_of_heads: bool,
     record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
     watch: &'a mut Watch<'a>,
 }
@@ -60,6 +62,7 @@ impl<'a> Probe<'a> {
             selection,
             length,
             to_the_end: false,
+            means_of_heads: false,
             record,
             watch,
         }
@@ -69,6 +72,17 @@ impl<'a> Probe<'a> {
     pub fn to_the_end(mut self) -> Self {
         self.to_the_end = true;
         self
+    }
+
+    /// The same probe, for which attention maps are made as the mean over their heads, (B, 1, queries, keys).
+    pub fn with_means_of_heads(mut self) -> Self {
+        self.means_of_heads = true;
+        self
+    }
+
+    /// Whether attention maps are wanted as the mean over their heads.
+    pub fn wants_means_of_heads(&self) -> bool {
+        self.means_of_heads
     }
 
     /// Whether the activation was asked for: what a map's maker asks before it makes one.

@@ -4,6 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::survey::SurveyArguments;
 use crate::{
     error::{Error, Result},
     extract::{
@@ -54,6 +55,8 @@ pub enum Command {
     Pca(PcaArguments),
     /// Find in target pictures what corresponds to points of a source picture
     Match(MatchArguments),
+    /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
+    Survey(SurveyArguments),
     /// Draw the window without a display, as a PNG
     Shot(ShotArguments),
     /// Write every pane of a workspace as it is shown, and what made it, into a folder

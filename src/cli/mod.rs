@@ -7,6 +7,7 @@ mod matching;
 mod models;
 mod pca;
 mod shot;
+mod survey;
 mod terminal;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Extract(arguments) => extract::extract(arguments),
         Command::Pca(arguments) => pca::pca(arguments),
         Command::Match(arguments) => matching::find(arguments),
+        Command::Survey(arguments) => survey::survey(arguments),
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),
         Command::Presets(arguments) => layers::presets(arguments),

@@ -47,7 +47,7 @@ pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
-pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews};
+pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews, SurveyQuery, Surveying};
 pub use view::{
     BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
     PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,

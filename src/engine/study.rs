@@ -3,14 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{PassId, RunSettings, Slot};
-use crate::{activation::Id, extract::request::Provenance};
+use super::{
+    message::{PassId, RunSettings, Slot},
+    view::QueryAt,
+};
+use crate::{activation::Id, extract::request::Provenance, survey::Finding};
 
 /// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Study {
     /// The same activations of many passes.
     Series(SeriesQuery),
+    /// Every activation of one picture, measured.
+    Survey(SurveyQuery),
 }
 
 /// Told while a study goes on.
@@ -18,6 +23,36 @@ pub enum Study {
 pub enum StudyNews {
     /// One pass of a series is kept.
     Series(MemberKept),
+    /// A survey has begun, or begun anew after it made way for something; what was found before counts still.
+    Surveying(Box<Surveying>),
+    /// One activation was measured.
+    Found(Box<Finding>),
+}
+
+/// Every activation of one picture, measured in one pass over several noises.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SurveyQuery {
+    /// The picture.
+    pub slot: Slot,
+    /// What it is run with; its ensemble is not used.
+    pub settings: RunSettings,
+    /// Noises compared; where no noise is added, one pass is measured.
+    pub noises: usize,
+    /// Whether attention maps are measured as well, as the mean over their heads.
+    pub maps: bool,
+    /// Marked parts of the picture, a region each, for the locality-semantics index.
+    pub regions: Vec<QueryAt>,
+}
+
+/// A survey under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Surveying {
+    /// How many activations are measured.
+    pub activations: usize,
+    /// Noises that are compared.
+    pub noises: usize,
+    /// What runs.
+    pub ran: Provenance,
 }
 
 /// The same activations of many passes: their maps are kept, and a member that is kept already costs nothing.

@@ -19,7 +19,10 @@ use super::{
     memory,
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{GivenNoise, Noise, PassSettings, check_settings, estimated_bytes, meets_control, picture_at, run_pass},
+    pass::{
+        GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, picture_at,
+        run_pass,
+    },
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
     source::PictureSource,
@@ -103,8 +106,19 @@ pub struct Planned {
     pool: Option<usize>,
 }
 
-/// Checks a request and prepares its pictures.
+/// Checks a request, of which everything is kept in memory until it is written, and prepares its pictures.
 pub fn plan(request: &ExtractRequest) -> Result<Planned> {
+    let planned = plan_streamed(request)?;
+    memory::check(
+        planned.estimated_bytes(),
+        "the activations asked for",
+        "ask for fewer, for a smaller --size, or for --pool",
+    )?;
+    Ok(planned)
+}
+
+/// Checks a request, of which nothing is kept, and prepares its pictures.
+pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
     let spec = ModelSpec::find(&request.model)?;
     let t = request
         .compat
@@ -149,6 +163,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
         inversion: request.inversion,
         compat: request.compat,
         adapters: request.adapters.clone(),
+        recording: Recording::default(),
     };
     let planned = Planned {
         spec,
@@ -161,11 +176,6 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
     planned.check_settings()?;
     planned.check_pooling()?;
     planned.check_attention()?;
-    memory::check(
-        planned.estimated_bytes(),
-        "the activations asked for",
-        "ask for fewer, for a smaller --size, or for --pool",
-    )?;
     Ok(planned)
 }
 
@@ -208,6 +218,11 @@ fn read_noise(path: &Path) -> Result<GivenNoise> {
 }
 
 impl Planned {
+    /// What the pass is asked for.
+    pub fn settings(&self) -> &PassSettings {
+        &self.settings
+    }
+
     /// Finds out before the work whether `out` can be written, and can hold what these pictures give.
     pub fn check_output(&self, out: &Path) -> Result<()> {
         check_writable(out)?;

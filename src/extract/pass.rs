@@ -96,6 +96,18 @@ pub struct PassSettings {
     pub compat: Option<Compat>,
     /// LoRAs and ControlNets.
     pub adapters: Adapters,
+    /// How tensors are handed over.
+    pub recording: Recording,
+}
+
+/// How the tensors of a pass are handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recording {
+    /// In batches of rows as large as is quick; attention maps with all their heads.
+    #[default]
+    InBatches,
+    /// All rows of an activation at once; attention maps as the mean over their heads, (B·K, 1, queries, keys).
+    Whole,
 }
 
 impl PassSettings {
@@ -144,6 +156,7 @@ struct Denoiser<'a> {
     members: usize,
     /// Activations of the network.
     length: usize,
+    recording: Recording,
 }
 
 /// What one evaluation records, and whether it goes on to the end when everything is recorded.
@@ -179,6 +192,9 @@ impl Denoiser<'_> {
         let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
         if wanted.to_the_end {
             probe = probe.to_the_end();
+        }
+        if self.recording == Recording::Whole {
+            probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
         let output = self.model.denoise(&rows, t, self.prompt, said.as_ref(), &mut probe)?;
@@ -241,7 +257,10 @@ pub fn run_pass(
         None => model.spec.plain_catalogue(pictures[0].framing.working),
     };
     let rows = input.noisy.dim(0)?;
-    let batch = batch_rows(&list, selection, input.noisy.dims());
+    let batch = match settings.recording {
+        Recording::InBatches => batch_rows(&list, selection, input.noisy.dims()),
+        Recording::Whole => rows,
+    };
     let batches = || (0..rows).step_by(batch).map(|start| start..(start + batch).min(rows));
     // ControlNets add to the skips and the middle: what lies before the up stage never meets them, predictions do.
     let inverts = settings.inversion == Inversion::Ddim;
@@ -259,6 +278,7 @@ pub fn run_pass(
         control: &control,
         members: settings.ensemble,
         length: list.len(),
+        recording: settings.recording,
     };
     let mut begun = PROMPT_DONE;
     if inverts {

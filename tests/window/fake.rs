@@ -376,7 +376,9 @@ impl Worker {
 
     /// A study as the real extractor does it: what is kept already costs no step.
     fn study(&mut self, job: u64, study: &Study) -> Result<(), Ended> {
-        let Study::Series(query) = study;
+        let Study::Series(query) = study else {
+            return Err(Error::usage("the fake extractor knows series alone").into());
+        };
         let work = Work::Study { job };
         let Some(model) = self.model.clone() else {
             return Err(Error::usage("no model is loaded").into());

@@ -154,7 +154,9 @@ impl App {
         let may_begin = self.state.pass_is_cheap();
         let changed = self.state.comparing.series.get_mut(kind).wanted != wanted;
         if changed || wanted.is_none() {
-            let kept = wanted.as_ref().map_or_else(Vec::new, |wanted| self.state.known_members(wanted));
+            let kept = wanted
+                .as_ref()
+                .map_or_else(Vec::new, |wanted| self.state.known_members(wanted));
             let series = self.state.comparing.series.get_mut(kind);
             let job = series.job.take();
             *series = SeriesState {
@@ -258,13 +260,24 @@ impl App {
 
     /// Takes a pass of a series.
     pub(super) fn take_member(&mut self, job: u64, kept: MemberKept) {
-        let mut all = self.state.comparing.series.iter_mut();
-        let Some((_, series)) = all.find(|(_, series)| series.job == Some(job)) else {
+        let of_job = |series: &&mut SeriesState| series.job == Some(job);
+        let series = self
+            .state
+            .comparing
+            .series
+            .iter_mut()
+            .map(|(_, series)| series)
+            .find(of_job);
+        let Some(SeriesState {
+            wanted: Some(wanted),
+            kept: places,
+            ..
+        }) = series
+        else {
             return;
         };
-        let Some(Wanted { query, .. }) = &series.wanted else { return };
-        let (member, ids) = (query.members.get(kept.index).cloned(), query.ids.clone());
-        if let (Some(place), Some(member)) = (series.kept.get_mut(kept.index), member) {
+        let (member, ids) = (wanted.query.members.get(kept.index).cloned(), wanted.query.ids.clone());
+        if let (Some(place), Some(member)) = (places.get_mut(kept.index), member) {
             *place = Some(kept.clone());
             self.state.know_member(&member, &kept, &ids);
         }

@@ -51,6 +51,7 @@ impl App {
     pub(super) fn take_study(&mut self, job: u64, news: StudyNews) {
         match news {
             StudyNews::Series(kept) => self.take_member(job, kept),
+            StudyNews::Surveying(_) | StudyNews::Found(_) => {}
         }
     }
 

@@ -142,7 +142,9 @@ impl KnownPasses {
 impl State {
     /// Remembers the passes that a picture is shown from.
     pub fn know_capture(&mut self, slot: Slot, capture: &Capture) {
-        let Some(picture) = &self.slot(slot).picture else { return };
+        let Some(picture) = &self.slot(slot).picture else {
+            return;
+        };
         self.comparing.known.add(Known {
             generation: self.model.generation,
             fingerprint: picture.fingerprint,
@@ -156,7 +158,9 @@ impl State {
 
     /// Remembers a pass of a series.
     pub(super) fn know_member(&mut self, member: &SeriesMember, kept: &MemberKept, ids: &[Id]) {
-        let Some(picture) = &self.slot(member.slot).picture else { return };
+        let Some(picture) = &self.slot(member.slot).picture else {
+            return;
+        };
         self.comparing.known.add(Known {
             generation: self.model.generation,
             fingerprint: picture.fingerprint,

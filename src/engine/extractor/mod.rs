@@ -4,6 +4,7 @@
 mod passes;
 mod runs;
 mod studies;
+mod survey;
 
 use std::{
     collections::{BTreeMap, VecDeque},

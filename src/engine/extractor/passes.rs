@@ -18,7 +18,7 @@ use crate::{
         inversion::Inversion,
         memory,
         model::Model,
-        pass::{GivenNoise, Noise, PassSettings, VaeMode, run_pass},
+        pass::{GivenNoise, Noise, PassSettings, Recording, VaeMode, run_pass},
         request::{FramedPicture, Provenance},
     },
 };
@@ -85,6 +85,14 @@ impl Planned<'_> {
         self.plan.framing().working
     }
 
+    /// The picture as the model sees it.
+    pub fn prepared(&self) -> Result<Prepared> {
+        Ok(Prepared {
+            picture: self.plan.apply(&self.of.open.picture)?,
+            framing: *self.plan.framing(),
+        })
+    }
+
     /// Runs the pass and records `selection`.
     pub fn run(&self, loaded: &mut LoadedModel, selection: &Selection, watch: &mut Watch<'_>) -> Result<FinishedPass> {
         let PassOf {
@@ -93,10 +101,7 @@ impl Planned<'_> {
             noiseless,
         } = self.of;
         let started = Instant::now();
-        let prepared = [Prepared {
-            picture: self.plan.apply(&open.picture)?,
-            framing: *self.plan.framing(),
-        }];
+        let prepared = [self.prepared()?];
         // Without any noise all members would be equal.
         let members = match (noiseless, settings.vae) {
             (true, VaeMode::Mean) => 1,
@@ -114,6 +119,7 @@ impl Planned<'_> {
             vae: settings.vae,
             ensemble: members,
             adapters: settings.adapters.clone(),
+            recording: Recording::default(),
         };
         // Of attention to text the mean over heads is kept, as vectors of weights.
         let list = &self.list;
@@ -256,7 +262,8 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
         .fold(0, usize::saturating_add)
 }
 
-fn provenance(
+/// What ran, for one picture.
+pub fn provenance(
     model: &Model,
     open: &OpenPicture,
     prepared: &Prepared,

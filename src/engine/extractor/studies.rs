@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, mem};
 use super::{
     Doing, Extractor, LoadedModel, OpenPicture,
     passes::{PassOf, check_room},
+    survey::SurveyCourse,
 };
 use crate::{
     engine::{
@@ -61,6 +62,7 @@ pub struct Bench<'a> {
 fn course_of(study: Study) -> Box<dyn Course> {
     match study {
         Study::Series(query) => Box::new(Series { query, done: 0 }),
+        Study::Survey(query) => Box::new(SurveyCourse::new(query)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     activation::{AttnPart, Catalogue, Grid, Halt, Id, Leaf, Place, Probe, Tap},
     error::Result,
     model::{
-        attention::{attend, attention_map, join_heads},
+        attention::{attend, join_heads, visit_map},
         layers::{Conv2d, conv2d},
         resnet::{conv1x1, conv3x3},
     },
@@ -294,11 +294,7 @@ impl AttentionBlock {
         };
         let (q, k, v) = (by_head(&q)?, by_head(&k)?, by_head(&v)?);
         let scale = 1.0 / (head_width as f64).sqrt();
-        if probe.wants(self.taps.map) {
-            probe.visit(self.taps.map, &attention_map(&q, &k, scale)?)?;
-        } else {
-            probe.passed(self.taps.map)?;
-        }
+        visit_map(probe, self.taps.map, &q, &k, scale)?;
         let attended = join_heads(&attend(&q, &k, &v, scale)?)?.to_dtype(x.dtype())?;
         let out = self
             .proj_out

@@ -8,7 +8,7 @@ use crate::{
     activation::{Catalogue, Grid, Halt, Id, Leaf, Place, Probe, Tap, VitPart},
     error::Result,
     model::{
-        attention::{attend, attention_map, join_heads, split_heads},
+        attention::{attend, join_heads, split_heads, visit_map},
         layers::{Adaptable, Conv2d, Linear, LowRank, linear, linear_no_bias},
         resnet::conv1x1,
     },
@@ -225,11 +225,7 @@ impl Attention {
             split_heads(k, self.heads)?,
             split_heads(v, self.heads)?,
         ];
-        if probe.wants(map) {
-            probe.visit(map, &attention_map(&q, &k, self.scale)?)?;
-        } else {
-            probe.passed(map)?;
-        }
+        visit_map(probe, map, &q, &k, self.scale)?;
         Ok(self.to_out.forward(&join_heads(&attend(&q, &k, &v, self.scale)?)?)?)
     }
 }

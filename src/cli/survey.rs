@@ -1,0 +1,234 @@
+//! `featscope survey`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{args::RunArguments, extract, terminal};
+use crate::{
+    activation::{Grid, Id},
+    error::{Error, Result},
+    extract::{
+        framing::Framing,
+        image::Picture,
+        job::{self, Planned},
+        model::Model,
+        output::{UnfinishedFolder, check_folder, write_folder, write_png},
+        request::{ExtractRequest, FramedPicture, Provenance},
+        source::PictureSource,
+    },
+    survey::{
+        Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, SheetEntry, Surveyed, can_compare_noises,
+        check_memory, csv, json as survey_json, page, sheet, survey_pass, thumbnail_picture,
+    },
+};
+
+/// `featscope survey`.
+#[derive(Debug, Args)]
+pub struct SurveyArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The pictures
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub image: Vec<PathBuf>,
+    /// `all-maps` (every id; attention maps as the mean over their heads), `all` (every id but attention maps), a layer
+    /// file (.json), or ids separated by commas
+    #[arg(long, value_name = "IDS", num_args = 1.., default_value = "all-maps")]
+    pub activations: Vec<String>,
+    /// Noises compared; the features of single ones are measured, not their average
+    #[arg(long, value_name = "K", default_value_t = DEFAULT_NOISES, conflicts_with = "ensemble")]
+    pub noises: usize,
+    /// A picture with a colour for each region and black elsewhere, laid over the picture whatever its size: for the
+    /// locality-semantics index
+    #[arg(long, value_name = "FILE")]
+    pub regions: Option<PathBuf>,
+    /// Figure below each thumbnail of the sheet (a column of survey.csv), by which it is sorted
+    #[arg(long, value_name = "COLUMN", default_value = "order", value_parser = column)]
+    pub sort: Column,
+    /// Folder: survey.html (stands alone), survey.csv, survey.json, and a sheet of thumbnails for each picture
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A column by its name in files.
+fn column(text: &str) -> Result<Column, String> {
+    let found = Column::ALL.iter().copied().find(|column| column.key() == text);
+    let names = || {
+        Column::ALL
+            .iter()
+            .map(|column| column.key())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    found.ok_or_else(|| format!("there is no column \"{text}\": one of {}", names()))
+}
+
+/// Measures every activation.
+pub fn survey(arguments: &SurveyArguments) -> Result<()> {
+    check_folder(&arguments.out)?;
+    let asked = arguments
+        .run
+        .request(arguments.image.clone(), arguments.activations.join(","))?;
+    let request = ExtractRequest {
+        ensemble: arguments.noises,
+        ..asked
+    };
+    let spec = crate::extract::spec::ModelSpec::find(&request.model)?;
+    let request = match can_compare_noises(&spec, request.inversion) {
+        true => request,
+        false => {
+            terminal::note("no noise is added here: one pass is measured, without figures of noise");
+            ExtractRequest { ensemble: 1, ..request }
+        }
+    };
+    let planned = job::plan_streamed(&request)?;
+    for (_, picture) in &planned.pictures {
+        let list = planned.spec.plain_catalogue(picture.framing.working);
+        check_memory(&list, &planned.selection, request.ensemble)?;
+    }
+    let marked = arguments.regions.as_deref().map(|path| PictureSource::of(path).read());
+    let marked = marked.transpose()?;
+    if marked.is_some() && planned.pictures.len() > 1 {
+        return Err(Error::usage(
+            "--regions marks regions of one picture: give one --image, or leave --regions out",
+        ));
+    }
+    extract::say_what_is_not_used(&arguments.run, &planned.spec);
+    let bar = terminal::progress("surveying");
+    let mut watch = terminal::watch(&bar);
+    let mut model = job::load(&planned.spec, &request, &mut watch)?;
+    bar.suspend(|| extract::say_what_computes(&model, &request));
+    let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
+        watch(job::after_loading(done))
+    })?;
+    bar.suspend(|| extract::say_what_is_special(&model));
+    let made_by = json!({ "request": request, "noises": request.ensemble, "ran": ran });
+    write_folder(&arguments.out, |folder| {
+        write(folder, &surveys, &made_by, arguments.sort)
+    })
+}
+
+/// The survey of each picture, and what ran.
+fn measured(
+    planned: &Planned,
+    model: &mut Model,
+    marked: Option<&Picture>,
+    watch: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<(Vec<PictureSurvey>, Provenance)> {
+    let started = std::time::Instant::now();
+    let count = planned.pictures.len();
+    let mut surveys = Vec::with_capacity(count);
+    for (index, (path, picture)) in planned.pictures.iter().enumerate() {
+        let framing = picture.framing;
+        let regions = marked.map(|marked| move |grid: Grid| regions_of(marked, &framing, grid));
+        let mut findings: Vec<Finding> = Vec::new();
+        survey_pass(
+            model,
+            &Surveyed {
+                picture,
+                settings: planned.settings(),
+                selection: &planned.selection,
+                regions: regions.as_ref().map(|regions| regions as &Regions<'_>),
+            },
+            &mut |finding| {
+                findings.push(finding);
+                Ok(())
+            },
+            &mut |done| watch((index as f32 + done) / count as f32),
+        )?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        surveys.push(PictureSurvey {
+            picture: name.to_string_lossy().into_owned(),
+            findings,
+        });
+    }
+    let pictures = planned.pictures.iter().map(|(path, picture)| FramedPicture {
+        path: path.clone(),
+        framing: picture.framing,
+    });
+    let ids: Vec<Id> = surveys[0].findings.iter().map(|finding| finding.id).collect();
+    let ids = ids.iter().map(Id::to_string).collect();
+    let seconds = started.elapsed().as_secs_f64();
+    let ran = Provenance::of(model, planned.settings().t, pictures.collect(), ids, seconds)?;
+    Ok((surveys, ran))
+}
+
+/// The region that the middle of each cell lies in: a colour is a region, black is none.
+fn regions_of(marked: &Picture, framing: &Framing, grid: Grid) -> Vec<Option<usize>> {
+    let (size, original) = (marked.size(), framing.original);
+    (0..grid.positions())
+        .map(|position| {
+            let [x, y] = framing.original_from_cell(grid.row_column(position), grid);
+            let place = |at: f64, from: usize, to: usize| {
+                let share = (at + 0.5) / from as f64 * to as f64;
+                (share.floor().max(0.0) as usize).min(to - 1)
+            };
+            let (column, row) = (
+                place(x, original.width, size.width),
+                place(y, original.height, size.height),
+            );
+            let start = 3 * (row * size.width + column);
+            let number = marked.rgb()[start..start + 3]
+                .iter()
+                .fold(0, |number, part| number << 8 | usize::from(*part));
+            (number > 0).then_some(number)
+        })
+        .collect()
+}
+
+fn write(
+    folder: &UnfinishedFolder,
+    surveys: &[PictureSurvey],
+    made_by: &serde_json::Value,
+    sort: Column,
+) -> Result<()> {
+    folder.file("survey.csv", |file| text(file, &csv(surveys)))?;
+    folder.json("survey.json", &survey_json(surveys, made_by)?)?;
+    folder.file("survey.html", |file| text(file, &page(surveys, made_by)?))?;
+    for (number, survey) in surveys.iter().enumerate() {
+        let mut findings: Vec<&Finding> = survey.findings.iter().collect();
+        let value = |finding: &Finding| sort.value(finding).unwrap_or(f64::INFINITY);
+        findings.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        let entries: Vec<SheetEntry<'_>> = findings
+            .into_iter()
+            .map(|finding| SheetEntry {
+                finding,
+                picture: thumbnail_picture(&finding.thumbnail),
+            })
+            .collect();
+        let ran = &made_by["ran"];
+        let title = [
+            format!(
+                "{}: {} activations, sorted by {}",
+                survey.picture,
+                entries.len(),
+                sort.title()
+            ),
+            format!(
+                "{} at t {}, seed {}, {} noises, {} on {}; each PCA of its own, lowest to highest",
+                made_by["request"]["model"].as_str().unwrap_or_default(),
+                ran["t_ran"],
+                made_by["request"]["seed"],
+                made_by["noises"],
+                ran["dtype"].as_str().unwrap_or_default(),
+                ran["device"].as_str().unwrap_or_default(),
+            ),
+        ];
+        let canvas = sheet(&title, &entries, sort);
+        let name = match surveys.len() {
+            1 => "sheet.png".to_owned(),
+            _ => format!("sheet-{}.png", number + 1),
+        };
+        folder.file(&name, |file| {
+            write_png(file, [canvas.width, canvas.height], &canvas.rgb)
+        })?;
+    }
+    Ok(())
+}
+
+fn text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
+    file.write_all(text.as_bytes())
+        .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
+}

@@ -1,0 +1,124 @@
+//! A survey as a study: one pass, which begins anew where it made way for something, without measuring again what was
+//! measured.
+
+use std::collections::BTreeSet;
+
+use super::{
+    passes::{PassOf, provenance},
+    studies::{Bench, Course, Left},
+};
+use crate::{
+    activation::{Grid, Selection, Tap},
+    engine::{
+        region::{cells_at, positions_of},
+        study::{StudyNews, SurveyQuery, Surveying},
+    },
+    error::{Error, Result},
+    extract::{
+        framing::Framing,
+        pass::{Noise, PassSettings, Recording},
+    },
+    survey::{Regions, Surveyed, can_compare_noises, check_memory, survey_pass},
+};
+
+/// A survey, and what it has measured.
+pub struct SurveyCourse {
+    query: SurveyQuery,
+    done: BTreeSet<Tap>,
+}
+
+impl SurveyCourse {
+    pub fn new(query: SurveyQuery) -> Self {
+        Self {
+            query,
+            done: BTreeSet::new(),
+        }
+    }
+}
+
+impl Course for SurveyCourse {
+    fn next_pass(&mut self, bench: &mut Bench<'_>) -> Result<Left> {
+        let Self { query, done } = self;
+        let open = bench
+            .pictures
+            .get(&query.slot)
+            .ok_or_else(|| Error::usage(format!("picture {} is not open: open one there", query.slot.name())))?;
+        let settings = &query.settings;
+        let of = PassOf {
+            open,
+            settings,
+            noiseless: false,
+        };
+        let planned = of.planned(bench.loaded, bench.host, &[])?;
+        let list = &planned.list;
+        let all: Selection = (0u32..)
+            .map(Tap)
+            .zip(list.entries())
+            .filter(|(_, entry)| query.maps || !entry.id.is_map())
+            .map(|(tap, _)| tap)
+            .collect();
+        let noises = match can_compare_noises(&bench.loaded.model.spec, settings.inversion) {
+            true => query.noises,
+            false => 1,
+        };
+        check_memory(list, &all, noises)?;
+        let picture = planned.prepared()?;
+        let framing = picture.framing;
+        let regions = |grid: Grid| regions_of(query, &framing, grid);
+        let pass_settings = PassSettings {
+            t: settings.t,
+            inversion: settings.inversion,
+            compat: None,
+            prompt: settings.prompt.clone(),
+            noise: Noise {
+                seed: settings.seed,
+                given: None,
+            },
+            vae: settings.vae,
+            ensemble: noises,
+            adapters: settings.adapters.clone(),
+            recording: Recording::Whole,
+        };
+        (bench.tell)(StudyNews::Surveying(Box::new(Surveying {
+            activations: all.len(),
+            noises,
+            ran: provenance(&bench.loaded.model, open, &picture, settings, 0.0)?,
+        })));
+        let left: Selection = all.iter().filter(|tap| !done.contains(tap)).collect();
+        if left.is_empty() {
+            return Ok(Left::Nothing);
+        }
+        let count = all.len();
+        let (tell, watch) = (bench.tell, &mut *bench.watch);
+        let measured = std::cell::Cell::new(done.len());
+        survey_pass(
+            &mut bench.loaded.model,
+            &Surveyed {
+                picture: &picture,
+                settings: &pass_settings,
+                selection: &left,
+                regions: (!query.regions.is_empty()).then_some(&regions as &Regions<'_>),
+            },
+            &mut |finding| {
+                done.insert(Tap(finding.order as u32));
+                measured.set(done.len());
+                tell(StudyNews::Found(Box::new(finding)));
+                Ok(())
+            },
+            &mut |fraction| watch(fraction, Some([(measured.get() + 1).min(count), count])),
+        )?;
+        Ok(Left::Nothing)
+    }
+}
+
+/// The region that each cell lies in; where two overlap, the later one counts.
+fn regions_of(query: &SurveyQuery, framing: &Framing, grid: Grid) -> Vec<Option<usize>> {
+    let mut regions = vec![None; grid.positions()];
+    for (number, at) in query.regions.iter().enumerate() {
+        let cells = cells_at(at, framing, grid).unwrap_or_default();
+        for position in positions_of(&cells, grid) {
+            regions[position] = Some(number);
+        }
+    }
+    regions
+}

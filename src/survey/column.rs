@@ -1,0 +1,88 @@
+//! The figures as columns: of tables and files, to sort by, to filter by, and as axes of plots.
+
+use serde::{Deserialize, Serialize};
+
+use super::Finding;
+use crate::activation::Shape;
+
+macro_rules! columns {
+    ($($name:ident $key:literal $title:literal $about:literal $value:expr;)+) => {
+        /// One figure of an activation.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Column {
+            $(#[doc = $about] $name,)+
+        }
+
+        impl Column {
+            /// Every column, in the order of files.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its name in files.
+            pub const fn key(self) -> &'static str {
+                match self { $(Self::$name => $key,)+ }
+            }
+
+            /// Its name on the screen.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+
+            /// What it is, in one sentence.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$name => $about,)+ }
+            }
+
+            /// Its value, where the activation has one.
+            pub fn value(self, finding: &Finding) -> Option<f64> {
+                let of: fn(&Finding) -> Option<f64> = match self { $(Self::$name => $value,)+ };
+                of(finding)
+            }
+        }
+    };
+}
+
+columns! {
+    Order "order" "Order" "Place in execution order, counted from 0."
+        |finding| Some(finding.order as f64);
+    Depth "depth" "Depth" "Share of the way through the network."
+        |finding| Some(finding.depth);
+    Channels "channels" "Channels" "Channels; of an attention map its keys."
+        |finding| Some(match finding.shape {
+            Shape::Features { channels, .. } => channels,
+            Shape::Attention { keys, .. } => keys,
+        } as f64);
+    Positions "positions" "Positions" "Positions of the grid."
+        |finding| Some(match finding.shape {
+            Shape::Features { grid, .. } => grid.positions(),
+            Shape::Attention { queries, .. } => queries,
+        } as f64);
+    Nsr "nsr" "Noise" "Noise-to-signal ratio: energy of what passes with different noise differ by, over that of their mean."
+        |finding| finding.figures.nsr;
+    NsrLowPassed "nsr-low-passed" "Noise, low-passed" "Noise-to-signal ratio after a Gaussian of 2 positions: noise that no blurring takes away."
+        |finding| finding.figures.nsr_low_passed;
+    HalfWidth "locality-half-width" "Locality" "Distance at which similarity has fallen half-way to that of all pairs, as a share of the short side; small: only near positions are alike."
+        |finding| finding.figures.locality.half_width;
+    Nearest "locality-nearest" "Similarity of neighbours" "Mean cosine of positions next to each other, S(1)."
+        |finding| finding.figures.locality.curve.first().copied();
+    Baseline "locality-baseline" "Similarity of all pairs" "Mean cosine of all pairs of positions."
+        |finding| (!finding.figures.locality.curve.is_empty()).then_some(finding.figures.locality.baseline);
+    Semantics "locality-semantics" "Locality over meaning" "Probability that a near position of another marked region is more similar than a far one of the same region; 0.5: neither wins."
+        |finding| finding.figures.semantics;
+    SignalCentroid "granularity" "Granularity" "Spectral centroid of the mean over the noises, in cycles per picture; large: fine structure."
+        |finding| finding.figures.signal.as_ref().map(|signal| signal.centroid);
+    SignalRadius "granularity-radius" "Granularity, 90 %" "Cycles per picture below which 90 % of the power of the mean lies."
+        |finding| finding.figures.signal.as_ref().map(|signal| signal.radius as f64);
+    SignalSlope "granularity-slope" "Granularity, slope" "Slope of log power over log frequency of the mean."
+        |finding| finding.figures.signal.as_ref().and_then(|signal| signal.slope);
+    NoiseCentroid "noise-granularity" "Granularity of the noise" "Spectral centroid of what single passes have beyond the mean, in cycles per picture."
+        |finding| finding.figures.residual.as_ref().map(|residual| residual.centroid);
+    Explained "explained" "Three components" "Share of the variance that the first three principal components hold."
+        |finding| Some(finding.figures.explained.iter().sum());
+    EffectiveRank "effective-rank" "Effective rank" "(Σλ)²/Σλ² of the covariance of the positions: how many directions the variance is spread over."
+        |finding| Some(finding.figures.effective_rank);
+    Massive "massive-channels" "Massive channels" "Channels whose mean magnitude is over 100 times the median."
+        |finding| Some(finding.figures.massive.len() as f64);
+    Norm "norm" "Norm" "Mean length of the vector of a position."
+        |finding| Some(finding.figures.norm);
+}

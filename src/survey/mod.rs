@@ -1,0 +1,43 @@
+//! Every activation of one pass, measured and made small enough to be seen beside all others. In: a model and a picture.
+//! Out: a [`Finding`] per activation as the pass meets it, and what is made of them: columns of figures, an order, the
+//! filter of *Not All Diffusion Model Activations Have Been Evaluated as Discriminative Features*, a sheet of thumbnails,
+//! a page. Called by the background worker, the window and the command line.
+
+mod colours;
+mod column;
+mod filter;
+mod pass;
+mod report;
+mod sheet;
+
+use serde::{Deserialize, Serialize};
+
+pub use colours::{agreeing, noise_picture, thumbnail_picture};
+pub use column::Column;
+pub use filter::{PaperFilter, Stages, fits_search};
+pub use pass::{DEFAULT_NOISES, MEMORY_BOUND, Regions, Surveyed, can_compare_noises, check_memory, survey_pass};
+pub use report::{PictureSurvey, csv, json, page};
+pub use sheet::{SheetEntry, sheet};
+
+use crate::{
+    activation::{Id, Shape},
+    analysis::figures::{Figures, Thumbnail},
+};
+
+/// What a survey found of one activation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The activation.
+    pub id: Id,
+    /// Its place in execution order, counted from 0.
+    pub order: usize,
+    /// Its share of the way through the network, 0 to 1.
+    pub depth: f64,
+    /// Its shape for one picture; attention maps are measured as the mean over their heads, a position's vector being its
+    /// weights over the keys.
+    pub shape: Shape,
+    /// Its figures.
+    pub figures: Figures,
+    /// A small picture of it.
+    pub thumbnail: Thumbnail,
+}

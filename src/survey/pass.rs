@@ -1,0 +1,147 @@
+//! The one pass: every activation is measured where the pass meets it, and let go.
+
+use candle_core::Tensor;
+
+use super::Finding;
+use crate::{
+    activation::{Catalogue, Entry, FeatureMap, Grid, Selection, Shape, Watch},
+    analysis::figures::measure,
+    error::{Error, Result},
+    extract::{
+        array::Array,
+        framing::Prepared,
+        inversion::Inversion,
+        memory,
+        model::Model,
+        pass::{PassSettings, Recording, run_pass},
+        spec::ModelSpec,
+    },
+};
+
+/// Noises that are compared where nothing else is said.
+pub const DEFAULT_NOISES: usize = 4;
+/// Bytes of tensors and what is computed from them that a survey may hold besides the model and its pass.
+pub const MEMORY_BOUND: usize = 1 << 30;
+/// Copies of one map that are in memory while it is measured, besides the tensors of all noises: the map itself, centred,
+/// by channels, the mean over the noises in f64 and f32, one noise's difference from it, and that blurred.
+const COPIES: usize = 8;
+
+/// Names the region of each position of a grid, where some are marked.
+pub type Regions<'a> = dyn Fn(Grid) -> Vec<Option<usize>> + Sync + 'a;
+
+/// What is surveyed.
+pub struct Surveyed<'a> {
+    /// The picture as the model sees it.
+    pub picture: &'a Prepared,
+    /// What it is run with; the members of the ensemble are the noises compared.
+    pub settings: &'a PassSettings,
+    /// The activations.
+    pub selection: &'a Selection,
+    /// Regions of the picture, for the locality-semantics index.
+    pub regions: Option<&'a Regions<'a>>,
+}
+
+/// Whether passes with these settings differ in their noise.
+pub fn can_compare_noises(spec: &ModelSpec, inversion: Inversion) -> bool {
+    spec.adds_noise && inversion == Inversion::None
+}
+
+/// Refuses a survey that would hold more than [`MEMORY_BOUND`].
+pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> Result<()> {
+    let largest = selection
+        .iter()
+        .filter_map(|tap| list.entry(tap))
+        .max_by_key(|entry| bytes_of_map(entry));
+    let Some(entry) = largest else {
+        return Err(Error::usage("no activation is surveyed: choose at least one"));
+    };
+    let needed = bytes_of_map(entry).saturating_mul(noises + COPIES);
+    if needed > MEMORY_BOUND {
+        const MIB: usize = 1 << 20;
+        return Err(Error::usage(format!(
+            "measuring {} over {noises} noises takes about {} MiB, and a survey holds at most {} MiB: compare fewer \
+             noises, leave attention maps out, or choose a smaller size",
+            entry.id,
+            needed / MIB,
+            MEMORY_BOUND / MIB
+        )));
+    }
+    memory::check(needed, "the survey", "compare fewer noises or choose a smaller size")
+}
+
+/// Bytes of one activation of one noise as it is measured.
+fn bytes_of_map(entry: &Entry) -> usize {
+    match entry.shape {
+        Shape::Features { channels, grid } => FeatureMap::bytes_of(channels, grid),
+        Shape::Attention { queries, keys, .. } => queries.saturating_mul(keys).saturating_mul(size_of::<f32>()),
+    }
+}
+
+/// Runs the pass, all noises at once, and tells what it finds of each activation when it meets it.
+pub fn survey_pass(
+    model: &mut Model,
+    what: &Surveyed<'_>,
+    found: &mut dyn FnMut(Finding) -> Result<()>,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let list = model.spec.plain_catalogue(what.picture.framing.working);
+    let noises = what.settings.ensemble;
+    let settings = PassSettings {
+        recording: Recording::Whole,
+        ..what.settings.clone()
+    };
+    let last = list.entries().len().saturating_sub(1).max(1) as f64;
+    run_pass(
+        model,
+        std::slice::from_ref(what.picture),
+        &settings,
+        what.selection,
+        &mut |tap, _, tensor| {
+            let Some(entry) = list.entry(tap) else { return Ok(()) };
+            let grid = grid_of(&list, entry)?;
+            let map_of = |noise: usize| map_of(tensor, noise, grid);
+            let (figures, thumbnail) =
+                measure(noises, &map_of, what.regions).map_err(|error| error.context(entry.id))?;
+            found(Finding {
+                id: entry.id,
+                order: tap.index(),
+                depth: tap.index() as f64 / last,
+                shape: entry.shape,
+                figures,
+                thumbnail,
+            })
+        },
+        None,
+        watch,
+    )
+}
+
+/// The grid of an activation's positions: a map's are those of its queries.
+fn grid_of(list: &Catalogue, entry: &Entry) -> Result<Grid> {
+    let shape = match entry.id.map_queries() {
+        Some(queries) => list
+            .tap(queries)
+            .and_then(|tap| list.entry(tap))
+            .map(|entry| entry.shape),
+        None => Some(entry.shape),
+    };
+    match shape {
+        Some(Shape::Features { grid, .. }) => Ok(grid),
+        _ => Err(Error::failed(format!("the positions of {} are not known", entry.id))),
+    }
+}
+
+/// The map of one noise from (K, C, h, w), or from (K, 1, positions, keys) as vectors of weights.
+fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
+    let array = Array::from_tensor(&tensor.narrow(0, noise, 1)?)?;
+    match *array.shape.as_slice() {
+        [1, channels, height, width] if (height, width) == (grid.height, grid.width) => {
+            FeatureMap::from_channels(channels, grid, &array.data)
+        }
+        [1, 1, _, keys] => FeatureMap::from_positions(keys, grid, array.data),
+        _ => Err(Error::failed(format!(
+            "a tensor of the shape {:?} has no {} x {} positions",
+            array.shape, grid.height, grid.width
+        ))),
+    }
+}

@@ -1,0 +1,129 @@
+//! What is written of a survey: a table, everything as JSON, and a page that needs no other file.
+
+use std::fmt::Write;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::{Value, json as value};
+
+use super::{Column, Finding, thumbnail_picture};
+use crate::{
+    analysis::{granularity, locality, massive, noise},
+    error::{Error, Result},
+    extract::output::write_png,
+};
+
+/// The survey of one picture.
+#[derive(Debug, Clone, Serialize)]
+pub struct PictureSurvey {
+    /// What the picture is called.
+    pub picture: String,
+    /// Every activation, in execution order.
+    pub findings: Vec<Finding>,
+}
+
+/// A line for every picture and activation, a column for every figure; what an activation does not have is empty.
+pub fn csv(surveys: &[PictureSurvey]) -> String {
+    let mut out = "picture,id".to_owned();
+    for column in Column::ALL {
+        out.push(',');
+        out.push_str(column.key());
+    }
+    out.push('\n');
+    for survey in surveys {
+        for finding in &survey.findings {
+            out.push_str(&quoted(&survey.picture));
+            // Writing to a string cannot fail.
+            let _ = write!(out, ",{}", finding.id);
+            for column in Column::ALL {
+                let _ = match column.value(finding) {
+                    Some(number) => write!(out, ",{number}"),
+                    None => write!(out, ","),
+                };
+            }
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// A field of a CSV file.
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// Everything, with what made it (`made_by`) and the constants of the formulas. Thumbnails are left out: the page has them.
+pub fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
+    let mut surveys = serde_json::to_value(surveys)
+        .map_err(|error| Error::failed(format!("the survey cannot be written down: {error}")))?;
+    for survey in surveys.as_array_mut().into_iter().flatten() {
+        for finding in survey["findings"].as_array_mut().into_iter().flatten() {
+            if let Some(finding) = finding.as_object_mut() {
+                finding.remove("thumbnail");
+            }
+        }
+    }
+    Ok(value!({
+        "surveys": surveys,
+        "constants": constants(),
+        "columns": Column::ALL.iter().map(|column| (column.key(), column.about())).collect::<Vec<_>>(),
+        "made_by": made_by,
+    }))
+}
+
+/// The numbers in the formulas.
+fn constants() -> Value {
+    value!({
+        "low_pass_sigma_positions": noise::LOW_PASS_SIGMA,
+        "near_share_of_short_side": locality::NEAR,
+        "far_share_of_short_side": locality::FAR,
+        "granularity_radius_share": granularity::RADIUS_SHARE,
+        "granularity_preparation": "per channel: mean removed, unit variance, symmetric Hann window on both axes",
+        "massive_ratio_to_median": massive::MASSIVE_RATIO,
+        "locality_preparation": "L2 per position",
+        "thumbnail": "PCA of this activation alone, centred, lowest to highest score per component",
+    })
+}
+
+/// An HTML page with every thumbnail and figure that sorts and searches, and needs no other file and no network.
+pub fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
+    let mut entries = Vec::new();
+    for survey in surveys {
+        for finding in &survey.findings {
+            let picture = thumbnail_picture(&finding.thumbnail);
+            let mut png = Vec::new();
+            write_png(&mut png, [picture.width, picture.height], &picture.rgb)?;
+            let figures: Vec<Option<f64>> = Column::ALL.iter().map(|column| column.value(finding)).collect();
+            entries.push(value!({
+                "picture": survey.picture,
+                "id": finding.id,
+                "png": STANDARD.encode(&png),
+                "figures": figures,
+                "curve": finding.figures.locality.curve,
+                "short": finding.figures.locality.short_side,
+            }));
+        }
+    }
+    let columns: Vec<Value> = Column::ALL
+        .iter()
+        .map(|column| value!({ "key": column.key(), "title": column.title(), "about": column.about() }))
+        .collect();
+    let data = value!({ "entries": entries, "columns": columns, "made_by": made_by, "constants": constants() });
+    // Inside a script element only "</" could end it.
+    let data = data.to_string().replace("</", "<\\/");
+    Ok(include_str!("page.html").replace("\"__SURVEY__\"", &data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_with_commas_and_quotes_are_quoted() {
+        assert_eq!(quoted("a cat.png"), "a cat.png");
+        assert_eq!(quoted("a, \"b\""), "\"a, \"\"b\"\"\"");
+    }
+}
