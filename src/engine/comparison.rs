@@ -49,7 +49,7 @@ impl Comparison {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Compared {
     /// A strip.
-    Strip(StripView),
+    Strip(Box<StripView>),
     /// A row of a CKA matrix.
     CkaRow(CkaRow),
     /// Every row of a CKA matrix has been told.

@@ -57,7 +57,7 @@ impl Statistician {
             return Ok(());
         };
         let told = match comparison {
-            Comparison::Strip(query) => Compared::Strip((*self.strip(query, overtaken)?).clone()),
+            Comparison::Strip(query) => Compared::Strip(Box::new((*self.strip(query, overtaken)?).clone())),
             Comparison::Cka(query) => Compared::CkaDone(self.cka(query, overtaken)?),
             Comparison::Shift(query) => Compared::Shift(self.shift(query, overtaken)?),
         };

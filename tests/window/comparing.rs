@@ -90,12 +90,15 @@ fn a_strip_shows_the_layer_at_many_timesteps_and_a_click_looks_at_one() -> TestR
 fn seeds_and_typed_timesteps_make_strips_too() {
     let mut window = Window::settled();
     window.act(Action::AddStripPane);
-    let choice = StripChoice {
-        times: "200, 400-600:100".to_owned(),
-        ..StripChoice::default()
-    };
-    window.apply_and_settle(Command::Strip(choice));
+    window.settle();
+    let field = rect_of(&window, "Timesteps of the strip").center();
+    window.click(field);
+    window.type_text("200, 400-600:100");
+    assert_eq!(times_of_strip(&window), TIMES, "it counts when it is done");
+    window.key(Key::Enter);
+    window.settle();
     assert_eq!(times_of_strip(&window), [100, 200, 400, 500, 600]);
+    assert_eq!(window.document().strip.times, "200, 400-600:100");
     let choice = StripChoice {
         axis: StripAxis::Seed,
         seeds: 3,

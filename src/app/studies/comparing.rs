@@ -323,7 +323,7 @@ impl App {
                         figure(view.cosine.iter().map(|value| *value as f32).collect()),
                         figure(cka.collect()),
                     ],
-                    view,
+                    view: *view,
                 };
                 self.textures.prepare_strip(&strip.view);
                 self.state.comparing.strip = Some(strip);

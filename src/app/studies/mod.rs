@@ -50,7 +50,7 @@ impl App {
     /// Takes what a study found.
     pub(super) fn take_study(&mut self, job: u64, news: StudyNews) {
         match news {
-            StudyNews::Series(kept) => self.take_member(job, kept),
+            StudyNews::Series(kept) => self.take_member(job, *kept),
             StudyNews::Surveying(_) | StudyNews::Found(_) => {}
         }
     }

@@ -152,9 +152,10 @@ fn frame_ui(ui: &mut Ui, strip: &Strip, index: usize, context: &mut CanvasContex
             tokens.text,
         ),
         (
-            (index + 1 < count)
-                .then(|| text("next", with(index + 1)))
-                .unwrap_or_default(),
+            match index + 1 < count {
+                true => text("next", with(index + 1)),
+                false => String::new(),
+            },
             tokens.text_weak,
         ),
     ];
