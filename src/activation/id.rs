@@ -227,6 +227,16 @@ impl Id {
         !self.is_map() || self.is_cross_map()
     }
 
+    /// What kind of activation it is, wherever it is: the last words of the id without a block's number, such as `res-out`
+    /// or `self-q`.
+    pub fn kind_name(self) -> String {
+        match self.leaf {
+            Leaf::Vit { part: VitPart::Out, .. } => "block-out".into(),
+            Leaf::Vit { part, .. } => part.name().into(),
+            _ => self.leaf_name(),
+        }
+    }
+
     /// The last words of the id, as shown inside its place: `res-out`, `block0 self-q`.
     pub fn leaf_name(self) -> String {
         match self.leaf {

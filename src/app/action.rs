@@ -195,6 +195,9 @@ actions! {
         PreviousChannel "Previous channel" [shift(Key::Comma)] "Show the channel before, by variance.";
     }
     Study {
+        Survey "Survey every layer" [command(Key::U)] "Measure every activation of the picture worked with: noise, locality, granularity; a picture of each.";
+        CancelStudies "End studies" [] "End what measures in the background; what is measured stays.";
+        SaveSurvey "Save survey…" [] "Write what was measured into a folder: a page that stands alone, a table, a sheet of thumbnails.";
         AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
         AddStripPane "New film strip" [] "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.";
         AddCkaPane "New CKA matrix" [] "Open a pane that compares activations, timesteps or models by linear CKA.";
@@ -330,7 +333,7 @@ mod tests {
         for action in Action::ALL {
             assert!(action.entry().hint.ends_with('.'), "{action:?}");
         }
-        assert!(Menu::ALL.iter().all(|menu| Action::of_menu(*menu).count() > 1));
+        assert!(Menu::ALL.iter().all(|menu| Action::of_menu(*menu).count() > 3));
     }
 
     #[test]

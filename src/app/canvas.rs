@@ -16,6 +16,7 @@ use super::{
     theme,
 };
 use crate::{
+    activation::Id,
     engine::{QueryAt, Slot, TargetHeat},
     extract::{framing::Framing, image::Size},
     paint::{ColourMap, Loupe, LoupeScores, ScoreMap, ScoreStyle, cell_grid, cell_numbers, cell_outline, paint_scores},
@@ -47,6 +48,8 @@ pub struct CanvasContext<'a> {
     pub canvases: &'a mut Canvases,
     /// What the user does.
     pub commands: &'a mut Vec<Command>,
+    /// The activation that is pointed at in a study.
+    pub peek: Option<Id>,
 }
 
 /// One canvas; gives the point of its picture under the pointer.

@@ -10,7 +10,7 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
-    studies::{CkaChoice, ShiftChoice, StripChoice},
+    studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice},
 };
 use crate::{
     activation::Id,
@@ -89,6 +89,10 @@ pub enum Command {
     UsePath(PathPurpose, PathBuf),
     /// Look for models, or download them.
     Shop(ShopCommand),
+    /// Show an activation that is pointed at, as long as it is.
+    Peek(Option<Id>),
+    /// Show a survey otherwise.
+    Sheet(Box<SheetSettings>),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
     /// Show another film strip.

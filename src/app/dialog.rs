@@ -39,7 +39,9 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
         PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog
             .add_filter("Pictures", &["png", "jpg", "jpeg", "webp"])
             .pick_file(),
-        PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes => dialog.pick_folder(),
+        PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes | PathPurpose::SaveSurvey => {
+            dialog.pick_folder()
+        }
         PathPurpose::ModelFile => dialog.add_filter("Models", &["safetensors", "ckpt", "pt"]).pick_file(),
         PathPurpose::Lora => dialog.add_filter("LoRAs", &["safetensors", "pt", "bin"]).pick_file(),
         PathPurpose::OpenWorkspace => dialog.add_filter("Workspaces", &["featscope.json", "json"]).pick_file(),

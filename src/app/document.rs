@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::studies::{CkaChoice, ShiftChoice, StripChoice};
+use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -56,6 +56,9 @@ pub struct Document {
     /// What content-shift meters show.
     #[serde(default)]
     pub shift: ShiftChoice,
+    /// How surveys are made and shown.
+    #[serde(default)]
+    pub sheet: SheetSettings,
     /// What part of the pictures is shown, where panes move together.
     pub view: View,
     /// Whether panes move together.
@@ -327,6 +330,7 @@ impl Default for Document {
             strip: StripChoice::default(),
             cka: CkaChoice::default(),
             shift: ShiftChoice::default(),
+            sheet: SheetSettings::default(),
             view: View::default(),
             linked: true,
             layout: standard_layout(&[Slot::A, Slot::B]),

@@ -236,6 +236,7 @@ impl App {
         }
         self.take_input(context);
         self.ask_for_what_is_wanted();
+        self.colour_thumbnails(context);
         if let Some(wait_secs) = self.state.messages.age(context.input(|input| input.time)) {
             context.request_repaint_after(std::time::Duration::from_secs_f64(wait_secs));
         }

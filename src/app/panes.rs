@@ -50,11 +50,15 @@ pub fn panes_ui(
             textures,
             canvases,
             commands,
+            peek: None,
         },
         hover: None,
     };
     layout.ui(&mut painting, ui);
-    let hover = painting.hover;
+    let (hover, peek) = (painting.hover, painting.context.peek);
+    if peek != state.peek {
+        commands.push(Command::Peek(peek));
+    }
     if hover != state.hover {
         commands.push(Command::Hover(hover));
     }

@@ -9,7 +9,7 @@ use super::{
     memory::Memory,
     messages::Messages,
     shop::Shop,
-    studies::Comparing,
+    studies::{Comparing, SurveyState},
 };
 use crate::{
     activation::{Grid, Id, Shape},
@@ -50,6 +50,10 @@ pub struct State {
     pub brush: bool,
     /// What a held key shows instead.
     pub hold: Option<Hold>,
+    /// The activation that is pointed at in a study: panes show it where it is kept.
+    pub peek: Option<Id>,
+    /// The survey that is under way or was done last.
+    pub survey: Option<SurveyState>,
     /// The layer looked at before this one.
     pub layer_before: Option<Id>,
     /// The last similarities that came.
@@ -235,6 +239,8 @@ pub enum PathPurpose {
     SaveWorkspace,
     /// A folder for pictures of all panes.
     ExportPanes,
+    /// A folder for a survey.
+    SaveSurvey,
     /// A .safetensors file of this activation of all pictures.
     Extract,
     /// A PNG of PCA colours.
@@ -269,6 +275,7 @@ impl PathPurpose {
             Self::ControlImage(_) => "Open a control image".to_owned(),
             Self::OpenWorkspace => "Open workspace".to_owned(),
             Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
+            Self::SaveSurvey => "Save survey into a folder".to_owned(),
             Self::ExportPanes => "Export panes into a folder".to_owned(),
             Self::Extract => "Extract this activation as .safetensors".to_owned(),
             Self::SavePca(slot) => format!("Save PCA of {} as PNG", slot.name()),
@@ -300,6 +307,8 @@ impl State {
             focused: None,
             brush: false,
             hold: None,
+            peek: None,
+            survey: None,
             layer_before: None,
             heat: None,
             matches: None,
@@ -357,8 +366,14 @@ impl State {
     pub fn layer(&self) -> Option<Id> {
         match self.hold {
             Some(Hold::Layer) => self.layer_before.or(self.document.layer),
-            _ => self.document.layer,
+            _ => self.peek.filter(|id| self.is_kept(*id)).or(self.document.layer),
         }
+    }
+
+    /// Whether the maps of an activation are kept for every picture that is shown.
+    fn is_kept(&self, id: Id) -> bool {
+        let mut captures = self.open_slots().map(|slot| self.slot(slot).capture.as_ref());
+        id.has_vectors() && captures.all(|capture| capture.is_some_and(|capture| capture.ids.contains(&id)))
     }
 
     /// The picture that a pane of a slot shows: a held key shows the next one.

@@ -7,7 +7,10 @@ use std::sync::{
 
 use egui::Context;
 
-use super::document::Mask;
+use super::{
+    document::Mask,
+    studies::{Atlas, MarkedKey, SheetKey},
+};
 use crate::{
     activation::Grid,
     engine::{ChannelView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat},
@@ -20,6 +23,10 @@ pub struct Textures {
     slots: Vec<SlotTextures>,
     /// The frames of the film strip.
     strip: Vec<PictureTexture>,
+    /// Thumbnails of a survey.
+    pub sheet: Atlas<SheetKey>,
+    /// Those that are marked.
+    pub marked: Atlas<MarkedKey>,
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
@@ -58,6 +65,8 @@ impl Textures {
         Self {
             slots: Slot::all().map(empty).collect(),
             strip: Vec::new(),
+            sheet: Atlas::new("sheet"),
+            marked: Atlas::new("marked"),
             painter,
             context: context.clone(),
             finished,

@@ -14,13 +14,13 @@ use crate::{
         image::Picture,
         job::{self, Planned},
         model::Model,
-        output::{UnfinishedFolder, check_folder, write_folder, write_png},
+        output::{check_folder, write_folder},
         request::{ExtractRequest, FramedPicture, Provenance},
         source::PictureSource,
     },
     survey::{
-        Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, SheetEntry, Surveyed, can_compare_noises,
-        check_memory, csv, json as survey_json, page, sheet, survey_pass, thumbnail_picture,
+        Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
+        survey_pass, write_survey,
     },
 };
 
@@ -106,7 +106,7 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     bar.suspend(|| extract::say_what_is_special(&model));
     let made_by = json!({ "request": request, "noises": request.ensemble, "ran": ran });
     write_folder(&arguments.out, |folder| {
-        write(folder, &surveys, &made_by, arguments.sort)
+        write_survey(folder, &surveys, &made_by, arguments.sort)
     })
 }
 
@@ -176,59 +176,4 @@ fn regions_of(marked: &Picture, framing: &Framing, grid: Grid) -> Vec<Option<usi
             (number > 0).then_some(number)
         })
         .collect()
-}
-
-fn write(
-    folder: &UnfinishedFolder,
-    surveys: &[PictureSurvey],
-    made_by: &serde_json::Value,
-    sort: Column,
-) -> Result<()> {
-    folder.file("survey.csv", |file| text(file, &csv(surveys)))?;
-    folder.json("survey.json", &survey_json(surveys, made_by)?)?;
-    folder.file("survey.html", |file| text(file, &page(surveys, made_by)?))?;
-    for (number, survey) in surveys.iter().enumerate() {
-        let mut findings: Vec<&Finding> = survey.findings.iter().collect();
-        let value = |finding: &Finding| sort.value(finding).unwrap_or(f64::INFINITY);
-        findings.sort_by(|a, b| value(a).total_cmp(&value(b)));
-        let entries: Vec<SheetEntry<'_>> = findings
-            .into_iter()
-            .map(|finding| SheetEntry {
-                finding,
-                picture: thumbnail_picture(&finding.thumbnail),
-            })
-            .collect();
-        let ran = &made_by["ran"];
-        let title = [
-            format!(
-                "{}: {} activations, sorted by {}",
-                survey.picture,
-                entries.len(),
-                sort.title()
-            ),
-            format!(
-                "{} at t {}, seed {}, {} noises, {} on {}; each PCA of its own, lowest to highest",
-                made_by["request"]["model"].as_str().unwrap_or_default(),
-                ran["t_ran"],
-                made_by["request"]["seed"],
-                made_by["noises"],
-                ran["dtype"].as_str().unwrap_or_default(),
-                ran["device"].as_str().unwrap_or_default(),
-            ),
-        ];
-        let canvas = sheet(&title, &entries, sort);
-        let name = match surveys.len() {
-            1 => "sheet.png".to_owned(),
-            _ => format!("sheet-{}.png", number + 1),
-        };
-        folder.file(&name, |file| {
-            write_png(file, [canvas.width, canvas.height], &canvas.rgb)
-        })?;
-    }
-    Ok(())
-}
-
-fn text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
-    file.write_all(text.as_bytes())
-        .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
 }

@@ -47,6 +47,8 @@ columns! {
         |finding| Some(finding.order as f64);
     Depth "depth" "Depth" "Share of the way through the network."
         |finding| Some(finding.depth);
+    Block "block" "Block in its level" "Which of the activations of its kind on its grid and in its stage, counted from 0."
+        |finding| Some(finding.block as f64);
     Channels "channels" "Channels" "Channels; of an attention map its keys."
         |finding| Some(match finding.shape {
             Shape::Features { channels, .. } => channels,

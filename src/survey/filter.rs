@@ -96,6 +96,24 @@ enum Half {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stages {
     blocks: Vec<Place>,
+    /// Number of the block of ADM in the middle, 0 for other networks.
+    middle: u16,
+}
+
+/// A part of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Before the first block.
+    Input,
+    /// Towards coarser grids.
+    Down,
+    /// On the coarsest grid, in between.
+    Mid,
+    /// Towards finer grids.
+    Up,
+    /// Behind the last block.
+    Output,
 }
 
 impl Stages {
@@ -119,7 +137,24 @@ impl Stages {
                 blocks.push(place);
             }
         }
-        Self { blocks }
+        Self { blocks, middle }
+    }
+
+    /// Where in the network an activation is.
+    pub fn stage(&self, id: Id) -> Stage {
+        match id.place {
+            Place::Network | Place::Stack => match id.leaf {
+                Leaf::Out => Stage::Output,
+                _ => Stage::Input,
+            },
+            Place::Down { .. } => Stage::Down,
+            Place::Mid { .. } => Stage::Mid,
+            Place::Up { .. } => Stage::Up,
+            Place::Block(number) if number > self.middle => Stage::Up,
+            Place::Block(number) if number == self.middle => Stage::Mid,
+            Place::Block(_) => Stage::Down,
+            Place::Decoder => Stage::Output,
+        }
     }
 
     fn half(&self, id: Id) -> Option<Half> {

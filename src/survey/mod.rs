@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use colours::{agreeing, noise_picture, thumbnail_picture};
 pub use column::Column;
-pub use filter::{PaperFilter, Stages, fits_search};
+pub use filter::{PaperFilter, Stage, Stages, fits_search};
 pub use pass::{DEFAULT_NOISES, MEMORY_BOUND, Regions, Surveyed, can_compare_noises, check_memory, survey_pass};
-pub use report::{PictureSurvey, csv, json, page};
+pub use report::{PictureSurvey, write_survey};
 pub use sheet::{SheetEntry, sheet};
 
 use crate::{
@@ -33,6 +33,10 @@ pub struct Finding {
     pub order: usize,
     /// Its share of the way through the network, 0 to 1.
     pub depth: f64,
+    /// Where in the network it is.
+    pub stage: Stage,
+    /// Which of the activations of its kind on its grid and in its stage, counted from 0: granularity rises with it.
+    pub block: usize,
     /// Its shape for one picture; attention maps are measured as the mean over their heads, a position's vector being its
     /// weights over the keys.
     pub shape: Shape,

@@ -1,8 +1,10 @@
 //! The one pass: every activation is measured where the pass meets it, and let go.
 
+use std::collections::HashMap;
+
 use candle_core::Tensor;
 
-use super::Finding;
+use super::{Finding, Stages};
 use crate::{
     activation::{Catalogue, Entry, FeatureMap, Grid, Selection, Shape, Watch},
     analysis::figures::measure,
@@ -90,6 +92,8 @@ pub fn survey_pass(
         recording: Recording::Whole,
         ..what.settings.clone()
     };
+    let stages = Stages::of(list.entries().iter().map(|entry| entry.id));
+    let blocks = blocks(&list, &stages)?;
     let last = list.entries().len().saturating_sub(1).max(1) as f64;
     run_pass(
         model,
@@ -106,6 +110,8 @@ pub fn survey_pass(
                 id: entry.id,
                 order: tap.index(),
                 depth: tap.index() as f64 / last,
+                stage: stages.stage(entry.id),
+                block: blocks.get(tap.index()).copied().unwrap_or_default(),
                 shape: entry.shape,
                 figures,
                 thumbnail,
@@ -114,6 +120,19 @@ pub fn survey_pass(
         None,
         watch,
     )
+}
+
+/// Which of its kind on its grid and in its stage every activation is.
+fn blocks(list: &Catalogue, stages: &Stages) -> Result<Vec<usize>> {
+    let mut counts = HashMap::new();
+    let mut blocks = Vec::with_capacity(list.entries().len());
+    for entry in list.entries() {
+        let kind = (entry.id.kind_name(), stages.stage(entry.id), grid_of(list, entry)?);
+        let count = counts.entry(kind).or_insert(0);
+        blocks.push(*count);
+        *count += 1;
+    }
+    Ok(blocks)
 }
 
 /// The grid of an activation's positions: a map's are those of its queries.

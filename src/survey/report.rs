@@ -6,11 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::{Value, json as value};
 
-use super::{Column, Finding, thumbnail_picture};
+use super::{Column, Finding, SheetEntry, sheet, thumbnail_picture};
 use crate::{
     analysis::{granularity, locality, massive, noise},
     error::{Error, Result},
-    extract::output::write_png,
+    extract::output::{UnfinishedFolder, write_png},
 };
 
 /// The survey of one picture.
@@ -23,7 +23,7 @@ pub struct PictureSurvey {
 }
 
 /// A line for every picture and activation, a column for every figure; what an activation does not have is empty.
-pub fn csv(surveys: &[PictureSurvey]) -> String {
+fn csv(surveys: &[PictureSurvey]) -> String {
     let mut out = "picture,id".to_owned();
     for column in Column::ALL {
         out.push(',');
@@ -56,7 +56,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Everything, with what made it (`made_by`) and the constants of the formulas. Thumbnails are left out: the page has them.
-pub fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
+fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
     let mut surveys = serde_json::to_value(surveys)
         .map_err(|error| Error::failed(format!("the survey cannot be written down: {error}")))?;
     for survey in surveys.as_array_mut().into_iter().flatten() {
@@ -89,7 +89,7 @@ fn constants() -> Value {
 }
 
 /// An HTML page with every thumbnail and figure that sorts and searches, and needs no other file and no network.
-pub fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
+fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
     let mut entries = Vec::new();
     for survey in surveys {
         for finding in &survey.findings {
@@ -115,6 +115,58 @@ pub fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
     // Inside a script element only "</" could end it.
     let data = data.to_string().replace("</", "<\\/");
     Ok(include_str!("page.html").replace("\"__SURVEY__\"", &data))
+}
+
+/// Writes everything into a folder: `survey.html` (stands alone), `survey.csv`, `survey.json`, and for each picture a sheet
+/// of thumbnails sorted by one figure. `made_by` is what was asked (`request`) and what ran (`ran`).
+pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_by: &Value, sort: Column) -> Result<()> {
+    folder.file("survey.csv", |file| write_text(file, &csv(surveys)))?;
+    folder.json("survey.json", &json(surveys, made_by)?)?;
+    folder.file("survey.html", |file| write_text(file, &page(surveys, made_by)?))?;
+    for (number, survey) in surveys.iter().enumerate() {
+        let mut findings: Vec<&Finding> = survey.findings.iter().collect();
+        let value = |finding: &Finding| sort.value(finding).unwrap_or(f64::INFINITY);
+        findings.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        let entries: Vec<SheetEntry<'_>> = findings
+            .into_iter()
+            .map(|finding| SheetEntry {
+                finding,
+                picture: thumbnail_picture(&finding.thumbnail),
+            })
+            .collect();
+        let ran = &made_by["ran"];
+        let title = [
+            format!(
+                "{}: {} activations, sorted by {}",
+                survey.picture,
+                entries.len(),
+                sort.title()
+            ),
+            format!(
+                "{} at t {}, seed {}, {} noises, {} on {}; each PCA of its own, lowest to highest",
+                made_by["request"]["model"].as_str().unwrap_or_default(),
+                ran["t_ran"],
+                made_by["request"]["seed"],
+                made_by["noises"],
+                ran["dtype"].as_str().unwrap_or_default(),
+                ran["device"].as_str().unwrap_or_default(),
+            ),
+        ];
+        let canvas = sheet(&title, &entries, sort);
+        let name = match surveys.len() {
+            1 => "sheet.png".to_owned(),
+            _ => format!("sheet-{}.png", number + 1),
+        };
+        folder.file(&name, |file| {
+            write_png(file, [canvas.width, canvas.height], &canvas.rgb)
+        })?;
+    }
+    Ok(())
+}
+
+fn write_text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
+    file.write_all(text.as_bytes())
+        .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
 }
 
 #[cfg(test)]

@@ -5,3 +5,4 @@ mod massive;
 mod properties;
 mod reference;
 mod robustness;
+mod survey;

@@ -24,6 +24,9 @@ impl State {
                 !document.pins.is_empty()
             }
             Action::AddPin => self.slot(self.focused_slot()).picture.is_some(),
+            Action::Survey => self.wanted_survey().is_some(),
+            Action::CancelStudies => !self.studies.is_empty(),
+            Action::SaveSurvey => self.survey.is_some(),
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
             Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),

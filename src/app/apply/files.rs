@@ -121,6 +121,7 @@ impl App {
             PathPurpose::SaveWorkspace => self.save_workspace(lasting(path)),
             PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(lasting(path)),
             PathPurpose::ExportPanes => self.export_panes(path, context),
+            PathPurpose::SaveSurvey => self.save_survey(path),
             PathPurpose::SaveMatches => self.save_matches(path),
             PathPurpose::SaveStrip | PathPurpose::SaveCka | PathPurpose::SaveShift => {
                 self.save_comparison(purpose, path);

@@ -119,6 +119,8 @@ impl App {
             Command::Cka(choice) => state.document.cka = choice,
             Command::Shift(choice) => state.document.shift = choice,
             Command::Compute(kind) => self.compute(kind),
+            Command::Peek(id) => state.peek = id,
+            Command::Sheet(settings) => state.document.sheet = *settings,
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
@@ -162,6 +164,13 @@ impl App {
             Action::SaveShift => self.apply(ask(PathPurpose::SaveShift), context),
             Action::LaterFrame => self.step_frame(1),
             Action::EarlierFrame => self.step_frame(-1),
+            Action::Survey => self.begin_survey(),
+            Action::CancelStudies => {
+                for study in &self.state.studies {
+                    self.engine.send(Request::CancelStudy { job: study.number });
+                }
+            }
+            Action::SaveSurvey => self.apply(ask(PathPurpose::SaveSurvey), context),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
             Action::Undo => {
                 if let Some(document) = self.history.undo() {

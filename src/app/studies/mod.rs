@@ -1,33 +1,48 @@
 //! Panes that show many activations, timesteps or models beside each other instead of one picture. What they show is
 //! computed by the workers; what is chosen in them is part of the document.
 
+mod atlas;
 pub mod choices;
 mod cka_pane;
+mod colouring;
 pub mod comparing;
+mod layout;
 mod matrix;
 mod parts;
+mod plot;
 pub mod series;
+mod settings;
+mod sheet;
 mod shift_pane;
 mod strip_pane;
+mod survey;
 mod tables;
 
 use egui::{Frame, Ui};
 use egui_tiles::TileId;
 
+pub use atlas::Atlas;
+pub use choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice};
+pub use colouring::{MarkedKey, SheetKey};
+pub use comparing::Comparing;
+pub use settings::{PlotKind, SheetColours, SheetSettings};
+pub use survey::SurveyState;
+
 use super::{App, canvas::CanvasContext, document::PaneKind, state::Job, theme};
 use crate::engine::{Request, Study, StudyNews};
-pub use choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice};
-pub use comparing::Comparing;
 
 /// A pane that is not of one picture.
 pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
+    match kind {
+        PaneKind::Sheet => return sheet::sheet_ui(ui, context),
+        PaneKind::Plot => return plot::plot_ui(ui, context),
+        _ => {}
+    }
     Frame::NONE.inner_margin(theme::SPACE_S).show(ui, |ui| match kind {
         PaneKind::Strip => strip_pane::strip_ui(ui, tile, context),
         PaneKind::Cka => cka_pane::cka_ui(ui, tile, context),
         PaneKind::Shift => shift_pane::shift_ui(ui, tile, context),
-        kind => {
-            ui.label(kind.name());
-        }
+        _ => {}
     });
 }
 
@@ -51,7 +66,7 @@ impl App {
     pub(super) fn take_study(&mut self, job: u64, news: StudyNews) {
         match news {
             StudyNews::Series(kept) => self.take_member(job, *kept),
-            StudyNews::Surveying(_) | StudyNews::Found(_) => {}
+            StudyNews::Surveying(_) | StudyNews::Found(_) => self.take_survey(job, news),
         }
     }
 
