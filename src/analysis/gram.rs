@@ -55,6 +55,15 @@ pub struct CentredGram {
     diagonal: Vec<f64>,
     /// The elements right of the diagonal, row by row.
     upper: Vec<f32>,
+    /// What the figures are divided by: with itself, by both forms.
+    own: Own,
+}
+
+/// A Gram matrix compared with itself.
+#[derive(Default)]
+struct Own {
+    biased: f64,
+    unbiased: f64,
 }
 
 impl CentredGram {
@@ -110,11 +119,16 @@ impl CentredGram {
             rows: n,
             diagonal: Vec::with_capacity(n),
             upper: Vec::with_capacity(n * n.saturating_sub(1) / 2),
+            own: Own::default(),
         };
         for (diagonal, upper) in strips {
             gram.diagonal.extend(scaled(&diagonal));
             gram.upper.extend(upper.iter().map(|x| (x * scale) as f32));
         }
+        gram.own = Own {
+            biased: gram.product(&gram),
+            unbiased: gram.unbiased(&gram),
+        };
         Ok(gram)
     }
 
@@ -142,10 +156,10 @@ impl CentredGram {
                 self.rows
             )));
         }
-        let [cross, own, others] = [(self, other), (self, self), (other, other)].map(|(a, b)| match form {
-            Form::Biased => a.product(b),
-            Form::Unbiased => a.unbiased(b),
-        });
+        let (cross, own, others) = match form {
+            Form::Biased => (self.product(other), self.own.biased, other.own.biased),
+            Form::Unbiased => (self.unbiased(other), self.own.unbiased, other.own.unbiased),
+        };
         if !(own > 0.0 && others > 0.0) {
             return Err(Error::failed(
                 "the unbiased self-similarity of a map is not positive, so CKA is not defined: use the biased form",

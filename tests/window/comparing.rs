@@ -73,8 +73,7 @@ fn a_strip_shows_the_layer_at_many_timesteps_and_a_click_looks_at_one() -> TestR
     assert!(cka(1, 8) < cka(1, 2) && cosine(1, 8) < cosine(1, 2));
     window.assert_says("one basis of");
     window.assert_says("CKA on 16 × 16 positions");
-    let frame = rect_of(&window, "t 571").center();
-    window.click(frame);
+    window.choose("t 571");
     assert_eq!(window.document().settings.t, 571);
     window.settle();
     assert_eq!(times_of_strip(&window).len(), 8, "100 was there because it was set");
@@ -105,8 +104,7 @@ fn seeds_and_typed_timesteps_make_strips_too() {
         ..StripChoice::default()
     };
     window.apply_and_settle(Command::Strip(choice));
-    let frame = rect_of(&window, "seed 2").center();
-    window.click(frame);
+    window.choose("seed 2");
     assert_eq!(window.document().settings.seed, 2);
     window.settle();
     let wrong = StripChoice {

@@ -1,6 +1,6 @@
 //! The CKA matrix: activations, timesteps or models compared with each other.
 
-use egui::{ComboBox, Id, ProgressBar, ScrollArea, Ui, vec2};
+use egui::{ComboBox, Id, ProgressBar, Response, Role, ScrollArea, Ui, WidgetInfo, vec2};
 use egui_tiles::TileId;
 
 use super::{
@@ -90,13 +90,14 @@ fn choices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         rows_ui(ui, state, &mut choice.rows);
         if choice.rows != CkaRows::Pictures {
-            ComboBox::from_id_salt("most rows")
+            let chosen = ComboBox::from_id_salt("most rows")
                 .selected_text(format!("at most {} positions", choice.most_rows))
                 .show_ui(ui, |ui| {
                     for most in ROW_CHOICES {
                         ui.selectable_value(&mut choice.most_rows, most, format!("at most {most} positions"));
                     }
                 });
+            call(&chosen.response, "Most positions");
             grids_ui(ui, &mut choice.grids);
         }
         ui.separator();
@@ -108,19 +109,25 @@ fn choices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     }
 }
 
+/// Gives a list of choices its accessible name.
+fn call(list: &Response, name: &str) {
+    list.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, name));
+}
+
 fn layers_ui(ui: &mut Ui, layers: &mut LayerChoice) {
     let name = |layers: LayerChoice| match layers {
         LayerChoice::BlockOutputs => "block outputs",
         LayerChoice::Features => "all features",
         LayerChoice::Found => "found by the search",
     };
-    ComboBox::from_id_salt("layers compared")
+    let chosen = ComboBox::from_id_salt("layers compared")
         .selected_text(name(*layers))
         .show_ui(ui, |ui| {
             for other in [LayerChoice::BlockOutputs, LayerChoice::Features, LayerChoice::Found] {
                 ui.selectable_value(layers, other, name(other));
             }
         });
+    call(&chosen.response, "Activations compared");
 }
 
 fn rows_ui(ui: &mut Ui, state: &State, rows: &mut CkaRows) {
@@ -129,13 +136,14 @@ fn rows_ui(ui: &mut Ui, state: &State, rows: &mut CkaRows) {
         CkaRows::AllPositions => "over positions of all pictures".to_owned(),
         CkaRows::Pictures => "over pictures (pooled)".to_owned(),
     };
-    ComboBox::from_id_salt("rows compared")
+    let chosen = ComboBox::from_id_salt("rows compared")
         .selected_text(name(*rows))
         .show_ui(ui, |ui| {
             for other in [CkaRows::Positions, CkaRows::AllPositions, CkaRows::Pictures] {
                 ui.selectable_value(rows, other, name(other));
             }
         });
+    call(&chosen.response, "Compared over");
 }
 
 /// What made the matrix: rows, rule, model and settings.

@@ -375,9 +375,9 @@ impl State {
     }
 
     /// The lines of the content-shift meter: their names, and how their settings differ from what is set.
-    pub fn shift_lines(&self) -> Vec<(&'static str, fn(&mut RunSettings))> {
+    pub fn shift_lines(&self) -> Vec<(&'static str, Change)> {
         let (choice, can) = (&self.document.shift, self.shift_variants());
-        let mut lines: Vec<(&'static str, fn(&mut RunSettings))> = vec![(AS_SET, |_| ())];
+        let mut lines: Vec<(&'static str, Change)> = vec![(AS_SET, |_| ())];
         if choice.without_prompt && can.prompt {
             lines.push(("without prompt", |settings| settings.prompt.clear()));
         }
@@ -401,6 +401,9 @@ impl State {
         }
     }
 }
+
+/// How settings differ from what is set.
+pub type Change = fn(&mut RunSettings);
 
 /// The line of what is set.
 pub const AS_SET: &str = "as set";
