@@ -1,6 +1,6 @@
 //! What a frame of the window costs on the interface's own thread: six panes at 1400 x 900, the pointer moving over a
-//! picture, a pass of the embedded model under way all the time. Work on the graphics device is not counted. And how
-//! soon another layer is seen that the pass has kept.
+//! picture, a pass of the embedded model under way all the time. Work on the graphics device is not counted. How
+//! soon another layer is seen that the pass has kept. And a contact sheet of SDXL's 612 activations while it is scrolled.
 //!
 //! Two clocks are read: the processor time of the thread, which is what the interface computes, and the wall's, which
 //! has in it whatever else the machine does. On a machine with two cores, both of them the model's, they differ much.
@@ -8,16 +8,19 @@
 
 use std::{
     ops::Add,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use egui::{Event, Pos2, Rect, Theme, ThemePreference, vec2};
+use egui::{Event, Modifiers, MouseWheelUnit, Pos2, Rect, Theme, ThemePreference, TouchPhase, vec2};
 use featscope::{
-    app::{Action, App, Command, Memory, Pane, PaneKind, offscreen::Offscreen},
+    activation::{Entry, FeatureMap, Grid},
+    analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
+    app::{Action, App, Command, Memory, Pane, PaneKind, SurveyState, offscreen::Offscreen},
     cli::WindowArguments,
     engine::Slot,
-    extract::framing::WorkingSize,
+    extract::{framing::WorkingSize, image::Size, spec::ModelSpec},
+    survey::{Column, Finding, Stages},
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -202,8 +205,84 @@ fn switching(window: &mut Window) {
     );
 }
 
+/// A survey of SDXL's activations with made-up figures.
+fn survey_of_sdxl(window: &Window) -> SurveyState {
+    let spec = ModelSpec::find("sdxl").expect("a known model");
+    let list = spec.plain_catalogue(Size::new(1024, 1024));
+    let ids = || list.entries().iter().map(|entry| entry.id);
+    let stages = Stages::of(ids());
+    let grid = Grid::new(THUMBNAIL_SIDE, THUMBNAIL_SIDE);
+    let query = window.app.state.wanted_survey().expect("a picture and a model");
+    let finding = |(order, entry): (usize, &Entry)| {
+        let wave = |cell: usize| ((cell * (order + 3)) as f32 * 0.01).sin();
+        let scores: Vec<f32> = (0..grid.positions() * THUMBNAIL_COMPONENTS).map(wave).collect();
+        let vectors = scores[..3 * 64].to_vec();
+        let map = FeatureMap::from_positions(3, Grid::new(8, 8), vectors).expect("a map");
+        let (figures, _) = measure(2, &|_| Ok(map.clone()), None).expect("figures");
+        Arc::new(Finding {
+            id: entry.id,
+            order,
+            depth: order as f64 / list.entries().len() as f64,
+            stage: stages.stage(entry.id),
+            block: 0,
+            shape: entry.shape,
+            figures,
+            thumbnail: Thumbnail {
+                grid,
+                noise: vec![0.5; grid.positions()],
+                scores,
+            },
+        })
+    };
+    SurveyState {
+        job: 1,
+        query,
+        model: "sdxl".to_owned(),
+        picture: "made up".to_owned(),
+        about: None,
+        findings: list.entries().iter().enumerate().map(finding).collect(),
+        stages: stages.clone(),
+    }
+}
+
+/// Frames of a contact sheet with all of SDXL's activations while it is scrolled, laid out and sorted, from the moment
+/// they are there: the first ones colour the thumbnails.
+fn sheet(window: &mut Window) {
+    window.app.state.survey = Some(survey_of_sdxl(window));
+    let count = window
+        .app
+        .state
+        .survey
+        .as_ref()
+        .map_or(0, |survey| survey.findings.len());
+    window.apply(Command::AddPane(Pane::new(PaneKind::Sheet, Slot::A)));
+    for (name, sort) in [("as the network runs", None), ("sorted", Some(Column::Norm))] {
+        let mut settings = window.app.state.document.sheet.clone();
+        settings.sort = sort;
+        window.apply(Command::Sheet(Box::new(settings)));
+        let canvas = window.app.canvas_rect(PaneKind::Sheet, Slot::A);
+        let middle = canvas.map_or(Pos2::new(900.0, 600.0), |canvas| canvas.center());
+        let costs: Vec<Cost> = (0..FRAMES)
+            .map(|step| {
+                let delta = vec2(0.0, if (step / 100) % 2 == 0 { -30.0 } else { 30.0 });
+                let scroll = Event::MouseWheel {
+                    unit: MouseWheelUnit::Point,
+                    delta,
+                    phase: TouchPhase::Move,
+                    modifiers: Modifiers::NONE,
+                };
+                window.frame(vec![Event::PointerMoved(middle), scroll])
+            })
+            .collect();
+        report(&format!("contact sheet of {count}, {name}, scrolled"), &costs);
+    }
+    window.apply(Command::Act(Action::ResetLayout));
+    window.settle();
+}
+
 fn main() {
     let mut window = opened();
+    sheet(&mut window);
     switching(&mut window);
     window.apply(Command::Act(Action::ClearPins));
     let canvas = window.app.canvas_rect(PaneKind::Picture, Slot::A).expect("a pane");

@@ -262,7 +262,12 @@ mod tests {
         }
         // At its edges the mirror image goes on with the same colour.
         const SIDE: usize = 40;
-        let board = map(SIDE, SIDE, 1, |p, _| if (p + p / SIDE).is_multiple_of(2) { 1.0 } else { -1.0 })?;
+        let board = map(
+            SIDE,
+            SIDE,
+            1,
+            |p, _| if (p + p / SIDE).is_multiple_of(2) { 1.0 } else { -1.0 },
+        )?;
         let blurred = low_passed(&board, LOW_PASS_SIGMA)?;
         let inner = (16..24).flat_map(|row| (16..24).map(move |column| row * SIDE + column));
         assert!(inner.clone().all(|position| blurred.vector(position)[0].abs() < 1e-3));

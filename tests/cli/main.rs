@@ -10,4 +10,5 @@ mod matching;
 mod pca;
 mod presets;
 mod shot;
+mod survey;
 mod tensors;

@@ -14,12 +14,14 @@ use std::{
 
 use featscope::{
     activation::Id,
+    analysis::figures::measure,
     engine::{
         Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
-        Request, RunSettings, Slot, Study, StudyNews, Waker, Work,
+        Request, RunSettings, Slot, Study, StudyNews, SurveyQuery, Surveying, Waker, Work,
     },
     error::{Error, Result},
     extract::{framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
+    survey::{Finding, Stages},
     weights::{
         hub::{Hub, HubSettings, Repo, Variant, Wanted},
         zoo_entry,
@@ -376,8 +378,9 @@ impl Worker {
 
     /// A study as the real extractor does it: what is kept already costs no step.
     fn study(&mut self, job: u64, study: &Study) -> Result<(), Ended> {
-        let Study::Series(query) = study else {
-            return Err(Error::usage("the fake extractor knows series alone").into());
+        let query = match study {
+            Study::Series(query) => query,
+            Study::Survey(query) => return self.survey(job, query),
         };
         let work = Work::Study { job };
         let Some(model) = self.model.clone() else {
@@ -404,6 +407,59 @@ impl Worker {
                 self.host.keep_unseen(finished)?;
             }
             let news = StudyNews::Series(Box::new(MemberKept { index, pass, ran }));
+            self.host.tell(Event::Study { job, news });
+        }
+        self.host.tell(Event::StudyFinished { job });
+        Ok(())
+    }
+
+    /// Measures every feature map, each noise at a t of its own: the noise of this model grows with t alone.
+    fn survey(&mut self, job: u64, query: &SurveyQuery) -> Result<(), Ended> {
+        let Some(model) = self.model.clone() else {
+            return Err(Error::usage("no model is loaded").into());
+        };
+        let Some(open) = self.pictures.get(&query.slot).cloned() else {
+            return Err(Error::usage("no picture is open there").into());
+        };
+        let planned = Planned::new(&model, &open, &query.settings, &self.host, false)?;
+        let passes = (0..query.noises as u32)
+            .map(|noise| {
+                let settings = RunSettings {
+                    t: query.settings.t + noise,
+                    ..query.settings.clone()
+                };
+                planned.finished(&model, &open, &settings)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let stages = Stages::of(planned.layers.iter().map(|layer| layer.id));
+        let news = StudyNews::Surveying(Box::new(Surveying {
+            activations: passes[0].maps.len(),
+            noises: query.noises,
+            ran: passes[0].ran.clone(),
+        }));
+        self.host.tell(Event::Study { job, news });
+        let count = passes[0].maps.len();
+        for (order, (id, _)) in passes[0].maps.iter().enumerate() {
+            self.step(
+                Work::Study { job },
+                order as f32 / count as f32,
+                Some([order + 1, count]),
+                model.is_slow(),
+            )?;
+            let map_of = |noise: usize| Ok(passes[noise].maps[order].1.clone());
+            let (figures, thumbnail) = measure(query.noises, &map_of, None)?;
+            let layer = planned.layers.iter().find(|layer| layer.id == *id);
+            let finding = Finding {
+                id: *id,
+                order,
+                depth: order as f64 / count as f64,
+                stage: stages.stage(*id),
+                block: 0,
+                shape: layer.ok_or_else(|| Error::failed("a map without a layer"))?.shape,
+                figures,
+                thumbnail,
+            };
+            let news = StudyNews::Found(Box::new(finding));
             self.host.tell(Event::Study { job, news });
         }
         self.host.tell(Event::StudyFinished { job });

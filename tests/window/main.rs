@@ -27,6 +27,7 @@ mod saving;
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
 mod server;
 mod settings;
+mod survey;
 mod undo;
 mod workspace;
 

@@ -74,8 +74,8 @@ fn choices_ui(ui: &mut Ui, settings: &SheetSettings, context: &mut CanvasContext
             }
         }
         if let PlotKind::Figures { x, y } = &mut plot {
-            for (salt, column) in [("y of the plot", y), ("x of the plot", x)] {
-                let combo = ComboBox::from_id_salt(salt)
+            for (label, column) in [("upwards", y), ("to the right", x)] {
+                ComboBox::from_label(label)
                     .selected_text(column.title())
                     .show_ui(ui, |ui| {
                         for other in Column::ALL {
@@ -83,11 +83,6 @@ fn choices_ui(ui: &mut Ui, settings: &SheetSettings, context: &mut CanvasContext
                                 .on_hover_text(other.about());
                         }
                     });
-                combo.response.on_hover_text(if salt.starts_with('y') {
-                    "Upwards"
-                } else {
-                    "To the right"
-                });
             }
         }
     });

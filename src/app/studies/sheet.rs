@@ -105,21 +105,19 @@ fn choices_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, conte
     let mut chosen = settings.clone();
     ui.horizontal_wrapped(|ui| {
         let name = chosen.sort.map_or("As the network runs", Column::title);
-        let combo = ComboBox::from_id_salt("order of the sheet")
-            .selected_text(name)
-            .show_ui(ui, |ui| {
-                ui.selectable_value(&mut chosen.sort, None, "As the network runs");
-                for column in Column::ALL {
-                    ui.selectable_value(&mut chosen.sort, Some(*column), column.title())
-                        .on_hover_text(column.about());
-                }
-            });
+        let combo = ComboBox::from_label("order").selected_text(name).show_ui(ui, |ui| {
+            ui.selectable_value(&mut chosen.sort, None, "As the network runs");
+            for column in Column::ALL {
+                ui.selectable_value(&mut chosen.sort, Some(*column), column.title())
+                    .on_hover_text(column.about());
+            }
+        });
         combo.response.on_hover_text("How the sheet is ordered");
         ui.add_enabled(
             chosen.sort.is_some(),
             Checkbox::new(&mut chosen.descending, "largest first"),
         );
-        ComboBox::from_id_salt("colours of the sheet")
+        ComboBox::from_label("thumbnails")
             .selected_text(chosen.colours.name())
             .show_ui(ui, |ui| {
                 for colours in SheetColours::ALL {
@@ -134,7 +132,11 @@ fn choices_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, conte
         search.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Search the sheet"));
         let [least, most] = THUMBNAIL_RANGE;
         ui.spacing_mut().slider_width = 70.0;
-        let size = ui.add(Slider::new(&mut chosen.side, least..=most).show_value(false));
+        let size = ui.add(
+            Slider::new(&mut chosen.side, least..=most)
+                .show_value(false)
+                .text("size"),
+        );
         size.on_hover_text("Size of the thumbnails");
         limits_ui(ui, &mut chosen, survey);
     });
@@ -324,7 +326,7 @@ fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings
     let tokens = theme::tokens(ui);
     let name = finding.id.to_string();
     let response = ui.interact(rect, ui.scope_id().with(("cell", finding.order)), Sense::click());
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{name} on the sheet")));
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     let font = FontId::proportional(LETTERS);
     let below = rect.min + vec2(0.0, settings.side);

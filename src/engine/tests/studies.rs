@@ -278,3 +278,74 @@ fn a_series_that_does_not_fit_into_the_cache_is_refused_with_its_size() {
         "{words}"
     );
 }
+
+fn survey(engine: &Engine, job: u64) {
+    let study = Study::Survey(SurveyQuery {
+        slot: Slot::A,
+        settings: settings(100),
+        noises: 2,
+        maps: true,
+        regions: Vec::new(),
+    });
+    let study = Box::new(study);
+    engine.send(Request::Study { job, study });
+}
+
+#[test]
+fn a_survey_measures_everything_once_also_when_it_makes_way_for_a_run() {
+    let engine = ready(1 << 30);
+    survey(&engine, 1);
+    let mut found = Vec::new();
+    let mut activations = Vec::new();
+    let mut asked = false;
+    let mut captures = 0;
+    let end = until_seen(
+        &engine,
+        |event| match event {
+            Event::Study {
+                news: StudyNews::Found(finding),
+                ..
+            } => {
+                found.push((finding.order, finding.id));
+                if found.len() == 10 && !asked {
+                    asked = true;
+                    engine.send(Request::Run {
+                        settings: settings(200),
+                        id: id("b11"),
+                    });
+                }
+            }
+            Event::Study {
+                news: StudyNews::Surveying(about),
+                ..
+            } => activations.push(about.activations),
+            other => captures += usize::from(captured(other).is_some()),
+        },
+        |event| end_of(event, 1),
+    );
+    assert_eq!(end, None);
+    assert_eq!(captures, 1, "the run went first");
+    assert_eq!(activations, [80, 80], "it began anew after that");
+    let orders: Vec<usize> = found.iter().map(|(order, _)| *order).collect();
+    assert_eq!(orders, (0..80).collect::<Vec<_>>(), "each once");
+}
+
+#[test]
+fn a_survey_is_ended_within_a_layer_and_one_without_a_picture_says_why() {
+    let engine = ready(1 << 30);
+    survey(&engine, 1);
+    until(&engine, |event| match event {
+        Event::Study {
+            news: StudyNews::Found(_),
+            ..
+        } => Some(()),
+        _ => None,
+    });
+    engine.send(Request::CancelStudy { job: 1 });
+    let end = until(&engine, |event| end_of(event, 1));
+    assert_eq!(end, Some(Error::Cancelled));
+    engine.send(Request::ClosePicture { slot: Slot::A });
+    survey(&engine, 2);
+    let end = until(&engine, |event| end_of(event, 2));
+    assert!(end.is_some_and(|error| error.to_string().contains("picture A is not open")));
+}
