@@ -50,20 +50,18 @@ pub fn mean_over_heads(rows: &[f32], heads: usize) -> Vec<f32> {
     mean
 }
 
-/// The mean of the attention rows of some positions over heads and positions: (positions of `keys`), sums to 1 as each
-/// row does. No positions are an error.
-pub fn mean_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions: &[usize]) -> Result<Vec<f32>> {
+/// The mean of the attention rows of some positions, for each head: (positions of `keys`), each sums to 1 as each row
+/// does. No positions are an error.
+pub fn head_rows(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions: &[usize]) -> Result<Vec<Vec<f32>>> {
     if positions.is_empty() {
         return Err(Error::failed("the mean attention of no positions was asked for"));
     }
-    let mut sums = vec![0.0_f64; keys.grid().positions()];
+    let length = keys.grid().positions();
+    let mut sums = vec![0.0_f64; heads * length];
     for block in positions.chunks(ROW_BLOCK) {
         let rows = block
             .par_iter()
-            .map(|&position| {
-                let row = attention_row(queries, keys, heads, position)?;
-                Ok(mean_over_heads(&row, heads))
-            })
+            .map(|&position| attention_row(queries, keys, heads, position))
             .collect::<Result<Vec<_>>>()?;
         // In the order of the positions: the same sums on any number of threads.
         for row in rows {
@@ -73,7 +71,15 @@ pub fn mean_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions
         }
     }
     let count = positions.len() as f64;
-    Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
+    let of_head = |sums: &[f64]| sums.iter().map(|sum| (sum / count) as f32).collect();
+    Ok(sums.chunks_exact(length.max(1)).map(of_head).collect())
+}
+
+/// The mean of the attention rows of some positions over heads and positions: (positions of `keys`), sums to 1 as each
+/// row does. No positions are an error.
+pub fn mean_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions: &[usize]) -> Result<Vec<f32>> {
+    let rows = head_rows(queries, keys, heads, positions)?;
+    Ok(mean_over_heads(&rows.concat(), heads))
 }
 
 fn softmax(scores: &mut [f32]) {

@@ -31,6 +31,16 @@ pub enum Method {
     Dift,
 }
 
+impl Method {
+    /// What it is called in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grid => "grid",
+            Self::Dift => "dift",
+        }
+    }
+}
+
 /// The vector of the enlarged features at pixel (y, x) of a picture of `height` x `width`: (C). Pixel centres are placed
 /// as PyTorch's bilinear `interpolate` with `align_corners=False` does.
 pub fn dift_query(map: &FeatureMap, y: usize, x: usize, height: usize, width: usize) -> Result<Vec<f32>> {

@@ -119,6 +119,10 @@ actions! {
         SaveMap "Save map…" [] "Write this activation of the picture worked with as .npy or .safetensors.";
         SaveBasis "Save PCA basis…" [] "Write the basis of the colours, so that other maps can be shown in it.";
         SaveMatches "Save matches…" [] "Write all pins and matches with their pixels as .csv or .json.";
+        OpenPairs "Open pairs…" [] "Read pairs of points (.json) and pin them in both pictures of the ranking, in place of their pins.";
+        SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them.";
+        SaveRanking "Save ranking…" [] "Write the listed rows of the ranking and what made them as .csv or .json.";
+        SaveCompare "Save comparison…" [] "Write A, B and their difference as .png, and what they are and what made them beside it as .json.";
         Quit "Quit" [command(Key::Q)] "Close the window.";
     }
     Edit {
@@ -191,6 +195,8 @@ actions! {
         L2 "L2-normalise positions" [plain(Key::Y)] "Divide the vector of each position by its length before PCA.";
         Foreground "Foreground mask" [plain(Key::M)] "Leave out of the PCA colours what the first component says is background.";
         DropMassive "Leave out massive channels" [plain(Key::D)] "Leave channels out that are much larger than the others.";
+        NextHead "Next head" [shift(Key::H)] "Show the attention of the next head; the mean over heads stands before the first.";
+        PreviousHead "Previous head" [shift(Key::G)] "Show the attention of the head before.";
         NextChannel "Next channel" [shift(Key::Period)] "Show the next channel, by variance.";
         PreviousChannel "Previous channel" [shift(Key::Comma)] "Show the channel before, by variance.";
     }
@@ -202,6 +208,11 @@ actions! {
         AddStripPane "New film strip" [] "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.";
         AddCkaPane "New CKA matrix" [] "Open a pane that compares activations, timesteps or models by linear CKA.";
         AddShiftPane "New content-shift meter" [] "Open a pane that says how far the layer moves away from the picture with t.";
+        AddRankPane "New ranking" [] "Open a pane that says which activation finds the marked points again best.";
+        AddComparePane "New comparison" [] "Open a pane that compares two layers, timesteps, seeds, models or pictures.";
+        SetCompareSide "Set as compare side" [plain(Key::Z)] "Keep what is shown now as B, so that what is looked at next is compared with it.";
+        SwapSides "Swap A and B" [] "The two sides of the comparison change places.";
+        HoldSide "Hold: all of B" [plain(Key::A)] "As long as the key is down, the comparison shows all of B.";
         AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
         LaterFrame "Next frame" [shift(Key::ArrowRight)] "Look at the next timestep or seed of the film strip.";
         EarlierFrame "Previous frame" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip.";
@@ -211,6 +222,9 @@ actions! {
     }
     Help {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";
+        Tour "Three properties in three minutes" [] "A guided tour: locality, noise and granularity, on the embedded model or on SDXL.";
+        TourNext "Next step of the tour" [command(Key::ArrowRight)] "Go on with the tour.";
+        TourBack "Last step of the tour" [command(Key::ArrowLeft)] "Go back in the tour.";
         Keys "Keys" [plain(Key::Questionmark), plain(Key::F1)] "All keys on one sheet.";
         Log "Log" [command(Key::L)] "What has happened so far.";
         FrameTimes "Frame times" [plain(Key::F12)] "How long the interface takes for a frame.";
@@ -226,7 +240,7 @@ impl Action {
 
     /// Whether it lasts as long as its key is down, instead of happening once.
     pub const fn is_held(self) -> bool {
-        matches!(self, Self::HoldLayer | Self::HoldSlot)
+        matches!(self, Self::HoldLayer | Self::HoldSlot | Self::HoldSide)
     }
 
     /// The actions of a menu, in order.

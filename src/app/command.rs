@@ -10,7 +10,7 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
-    studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice},
+    studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice},
 };
 use crate::{
     activation::Id,
@@ -47,6 +47,8 @@ pub enum Command {
     HoverWord(Option<usize>),
     /// Show where a token of the prompt is looked for, or what is pointed at again.
     Word(Option<usize>),
+    /// Show the attention of a head, or the mean over heads.
+    Head(Option<usize>),
     /// Fix a point or region under a new number, and show its similarities.
     AddPin(Slot, QueryAt),
     /// Move the pin of a number.
@@ -59,6 +61,24 @@ pub enum Command {
     DeletePin(u32),
     /// How many matches are told.
     TopK(usize),
+    /// Rank other points, in another way, or sort the table otherwise.
+    Rank(RankChoice),
+    /// Search the ranking.
+    RankSearch(String),
+    /// Type timesteps that are to be ranked as well.
+    RankSteps(String),
+    /// Run the timesteps that are typed.
+    RankRun,
+    /// Compare other sides, or show them otherwise.
+    Compare(CompareChoice),
+    /// Type timestep and seed of a pass for B.
+    CompareTyped(u32, u64),
+    /// Run A's picture with the timestep and seed typed, as B.
+    RunAsB,
+    /// Run the pass of a side again: 0 is A, 1 is B.
+    RunSide(usize),
+    /// Look at an activation at a timestep.
+    LookAt(Id, u32),
     /// Draw otherwise.
     Display(Display),
     /// Make PCA colours otherwise.

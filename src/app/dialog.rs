@@ -64,6 +64,19 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .add_filter("Bases", &["json"])
             .set_file_name("basis.json")
             .save_file(),
+        PathPurpose::SaveCompare => dialog
+            .add_filter("PNG", &["png"])
+            .set_file_name("comparison.png")
+            .save_file(),
+        PathPurpose::OpenPairs => dialog.add_filter("Pairs", &["json"]).pick_file(),
+        PathPurpose::SavePairs => dialog
+            .add_filter("Pairs", &["json"])
+            .set_file_name("pairs.json")
+            .save_file(),
+        PathPurpose::SaveRanking => dialog
+            .add_filter("Tables", &["csv", "json"])
+            .set_file_name("ranking.csv")
+            .save_file(),
         PathPurpose::SaveMatches => dialog
             .add_filter("Tables", &["csv", "json"])
             .set_file_name("matches.csv")

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice};
+use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -56,6 +56,15 @@ pub struct Document {
     /// What content-shift meters show.
     #[serde(default)]
     pub shift: ShiftChoice,
+    /// The head that attention is shown of, counted from 0; none: the mean over heads.
+    #[serde(default)]
+    pub head: Option<usize>,
+    /// What is ranked by marked points, and how the table is sorted.
+    #[serde(default)]
+    pub rank: RankChoice,
+    /// What is compared as A and B.
+    #[serde(default)]
+    pub compare: CompareChoice,
     /// How surveys are made and shown.
     #[serde(default)]
     pub sheet: SheetSettings,
@@ -200,11 +209,15 @@ pub enum PaneKind {
     Cka,
     /// How far an activation moves away from the picture.
     Shift,
+    /// Every activation by how well it finds marked points again.
+    Rank,
+    /// Two of layers, timesteps, seeds, models or pictures as A and B.
+    Compare,
 }
 
 impl PaneKind {
     /// Every kind, in the order of menus.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Picture,
         Self::Pca,
         Self::Heat,
@@ -214,6 +227,8 @@ impl PaneKind {
         Self::Strip,
         Self::Cka,
         Self::Shift,
+        Self::Rank,
+        Self::Compare,
     ];
 
     /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
@@ -233,6 +248,8 @@ impl PaneKind {
             Self::Strip => "Film strip",
             Self::Cka => "CKA matrix",
             Self::Shift => "Content shift",
+            Self::Rank => "Ranking",
+            Self::Compare => "Comparison",
         }
     }
 }
@@ -330,6 +347,9 @@ impl Default for Document {
             strip: StripChoice::default(),
             cka: CkaChoice::default(),
             shift: ShiftChoice::default(),
+            head: None,
+            rank: RankChoice::default(),
+            compare: CompareChoice::default(),
             sheet: SheetSettings::default(),
             view: View::default(),
             linked: true,

@@ -12,13 +12,18 @@ use super::{
     canvases::Canvases,
     document::PaneKind,
     later::{Later, background},
+    messages::Level,
     panes::how_made,
     state::representative,
+    studies::{
+        ranking::{point_pairs, ranking_csv, ranking_json},
+        sides::{compared_json, compared_picture, nothing_compared},
+    },
     textures::Textures,
     wanted::{wanted_pca, wanted_query},
 };
 use crate::{
-    engine::{Query, QueryAt, Slot, ViewRequest},
+    engine::{Query, QueryAt, Slot, ViewRequest, check_extension},
     error::{Error, Result},
     extract::{
         model::{DeviceChoice, Precision},
@@ -255,6 +260,7 @@ pub fn record(state: &State) -> Value {
         "mask": document.mask,
         "display": document.display,
         "channel": document.channel,
+        "attention": state.head_text(),
         "query": state.query_at().map(|(slot, at)| json!({ "slot": slot, "at": at })),
     })
 }
@@ -284,6 +290,8 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Strip => "strip",
                 PaneKind::Cka => "cka",
                 PaneKind::Shift => "shift",
+                PaneKind::Rank => "ranking",
+                PaneKind::Compare => "comparison",
             };
             let several = state.open_slots().count() > 1;
             let pca = state
@@ -365,14 +373,60 @@ impl App {
 
     /// Writes pins and matches: as a table, or as JSON with what made them.
     pub(super) fn save_matches(&mut self, path: PathBuf) {
-        let json = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-        let text = if json {
+        let text = if is_json(&path) {
             format!("{:#}\n", matches_json(&self.state))
         } else {
             matches_csv(&self.state, ',')
         };
+        self.write_text(path, text);
+    }
+
+    /// Writes the ranking as it is listed: as a table, or as JSON with every prediction and what made them.
+    pub(super) fn save_ranking(&mut self, path: PathBuf) {
+        let text = if is_json(&path) {
+            ranking_json(&self.state).map(|json| format!("{json:#}\n"))
+        } else {
+            ranking_csv(&self.state)
+        };
+        match text {
+            Some(text) => self.write_text(path, text),
+            None => self.state.messages.tell(
+                Level::Error,
+                "There is no ranking to save: mark the same places in two pictures, and run the model.",
+            ),
+        }
+    }
+
+    /// Writes the pairs of points, as they can be opened again.
+    pub(super) fn save_pairs(&mut self, path: PathBuf) {
+        let pairs = point_pairs(&self.state.document);
+        self.write_text(path, format!("{:#}\n", json!(pairs)));
+    }
+
+    /// Writes A, B and their difference as a picture, and beside it as .json what they are and what made them.
+    pub(super) fn save_compare(&mut self, path: PathBuf) {
+        let context = self.textures.context().clone();
+        let made = match &self.state.compare.view {
+            Some(view) => compared_json(&self.state, view).map(|json| (view.clone(), json)),
+            None => Err(nothing_compared()),
+        };
+        background(&self.answer, &context, move || {
+            let write = || {
+                let (view, json) = made?;
+                check_extension(&path, &["png"])?;
+                let (size, rgb) = compared_picture(&view)?;
+                replace_file(&path, |file| write_png(file, size, &rgb))?;
+                replace_file(&path.with_extension("json"), |file| {
+                    file.write_all(format!("{json:#}\n").as_bytes()).map_err(write_error)
+                })?;
+                Ok(path)
+            };
+            Later::Written(write())
+        });
+    }
+
+    /// Writes a text file, and tells when it is there.
+    pub(super) fn write_text(&self, path: PathBuf, text: String) {
         let context = self.textures.context().clone();
         background(&self.answer, &context, move || {
             let written = replace_file(&path, |temporary| {
@@ -381,6 +435,11 @@ impl App {
             Later::Written(written.map(|()| path))
         });
     }
+}
+
+fn is_json(path: &Path) -> bool {
+    let extension = path.extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
 /// Words for a query in a list.

@@ -95,6 +95,8 @@ impl App {
             Some(Hold::Layer)
         } else if down(Action::HoldSlot) && self.state.can(Action::HoldSlot) {
             Some(Hold::Slot)
+        } else if down(Action::HoldSide) && self.state.can(Action::HoldSide) {
+            Some(Hold::Side)
         } else {
             None
         };

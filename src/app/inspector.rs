@@ -7,6 +7,7 @@ use super::{
     canvas::heat_style,
     channels::channels_ui,
     document::{Display, Mask, RangeMode},
+    heads::heads_ui,
     matches::matches_ui,
     menus::{action_button_ui, file_name, short},
     textures::Textures,
@@ -37,6 +38,9 @@ pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         if state.layer().is_some_and(Id::is_cross_map) {
             section_ui(ui, "Words", |ui| words_ui(ui, state, commands));
+        }
+        if state.head_count().is_some() {
+            section_ui(ui, "Attention heads", |ui| heads_ui(ui, state, textures, commands));
         }
         section_ui(ui, "Pins and matches", |ui| matches_ui(ui, state, commands));
         section_ui(ui, "Heat maps", |ui| heat_ui(ui, state, textures, commands));

@@ -7,9 +7,15 @@ use egui::Context;
 use super::{
     App, Command, PathBox, PathPurpose,
     messages::Level,
+    studies::ranking::{MOST_PAIRS_AS_PINS, set_pairs},
     workspace::{OpenedWorkspace, WorkspaceFile},
 };
-use crate::{engine::PictureSource, error::Result};
+use crate::{
+    analysis::pairs::{PointPair, check_pairs, parse_pairs},
+    engine::PictureSource,
+    error::{Error, Result},
+    weights::read_text,
+};
 
 /// What came of it.
 pub enum Later {
@@ -19,6 +25,8 @@ pub enum Later {
     NoDialog(PathPurpose),
     /// A workspace was read.
     Workspace(Result<Box<OpenedWorkspace>>),
+    /// Pairs of points were read.
+    Pairs(Result<Vec<PointPair>>),
     /// A workspace was written.
     WorkspaceSaved(Result<PathBuf>),
     /// A file or folder was written.
@@ -39,7 +47,7 @@ pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce()
 
 impl App {
     pub(super) fn take_later(&mut self, later: Later, context: &Context) {
-        if let Later::Workspace(_) = later {
+        if let Later::Workspace(_) | Later::Pairs(_) = later {
             self.answers_awaited -= 1;
         }
         match later {
@@ -55,6 +63,7 @@ impl App {
                 self.apply(Command::PathBox(path_box), context);
             }
             Later::Workspace(Ok(opened)) => self.show_workspace(*opened),
+            Later::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
             Later::WorkspaceSaved(Ok(path)) => {
                 self.state.memory.add_workspace(&path);
                 self.state
@@ -72,6 +81,7 @@ impl App {
                 self.apply(Command::OpenPicture(slot, PictureSource::File(path)), context);
             }
             Later::Workspace(Err(error))
+            | Later::Pairs(Err(error))
             | Later::WorkspaceSaved(Err(error))
             | Later::Written(Err(error))
             | Later::Pasted(Err(error)) => self.state.messages.tell(Level::Error, error.to_string()),
@@ -85,6 +95,38 @@ impl App {
         background(&self.answer, &context, move || {
             Later::Workspace(WorkspaceFile::read(&path).map(Box::new))
         });
+    }
+
+    /// Reads pairs of points; what is pinned stays until they are there.
+    pub(super) fn open_pairs(&mut self, path: PathBuf) {
+        let context = self.textures.context().clone();
+        self.answers_awaited += 1;
+        background(&self.answer, &context, move || {
+            let pairs = read_text(&path).and_then(|text| parse_pairs(&text));
+            Later::Pairs(pairs.map_err(|error| error.context(path.display())))
+        });
+    }
+
+    /// Pins pairs in both pictures of the ranking, if they are places of these.
+    fn pin_pairs(&mut self, pairs: &[PointPair]) {
+        let slots = self.state.document.rank.slots;
+        let sizes = slots.map(|slot| self.state.slot(slot).picture.as_ref().map(|picture| picture.size));
+        let checked = match sizes {
+            _ if pairs.len() > MOST_PAIRS_AS_PINS => Err(Error::usage(format!(
+                "the file has {} pairs, up to {MOST_PAIRS_AS_PINS} can be pinned: `featscope rank` takes them all",
+                pairs.len()
+            ))),
+            [Some(source), Some(target)] => check_pairs(pairs, [source, target]),
+            _ => Err(Error::usage(format!(
+                "pairs are of two pictures: open {} and {}",
+                slots[0].name(),
+                slots[1].name()
+            ))),
+        };
+        match checked {
+            Ok(()) => set_pairs(&mut self.state.document, pairs),
+            Err(error) => self.state.messages.tell(Level::Error, error.to_string()),
+        }
     }
 
     fn show_workspace(&mut self, opened: OpenedWorkspace) {

@@ -41,6 +41,8 @@ pub struct Memory {
     pub linked: bool,
     /// How much larger than standard the interface was.
     pub zoom: f32,
+    /// Whether the guided tour was begun once: then nothing points to it any more.
+    pub tour_seen: bool,
 }
 
 impl Default for Memory {
@@ -57,6 +59,7 @@ impl Default for Memory {
             layout: None,
             linked: true,
             zoom: 1.0,
+            tour_seen: false,
         }
     }
 }

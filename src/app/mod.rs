@@ -16,10 +16,12 @@ mod document;
 mod export;
 mod frames;
 mod gestures;
+mod heads;
 pub mod icon;
 mod input;
 mod inspector;
 mod jobs;
+mod kept;
 mod later;
 mod layer_tree;
 mod matches;
@@ -43,6 +45,7 @@ mod state;
 mod studies;
 mod textures;
 pub mod theme;
+mod tour;
 mod undo;
 mod wanted;
 pub mod widgets;
@@ -70,6 +73,8 @@ pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
 pub use studies::{
     CkaBetween, CkaChoice, CkaRows, LayerChoice, PlotKind, SheetColours, SheetSettings, ShiftChoice, StripAxis,
     StripChoice, SurveyState,
+    ranking::{RankChoice, RankColumn},
+    sides::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
 };
 pub use textures::waker;
 pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
@@ -239,6 +244,8 @@ impl App {
             context.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.take_input(context);
+        self.follow_tour();
+        self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
         self.colour_thumbnails(context);
         if let Some(wait_secs) = self.state.messages.age(context.input(|input| input.time)) {
@@ -316,6 +323,10 @@ impl App {
         self.lost_device.keep(document);
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);
+            return;
+        }
+        if self.state.overlays.tour.is_some() {
+            // All of a tour is one step: undo goes back to before it.
             return;
         }
         let (busy, now_secs) = context.input(|input| (input.pointer.any_down(), input.time));

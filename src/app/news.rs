@@ -67,6 +67,7 @@ impl App {
                     state.view_error = None;
                 }
                 self.textures.clear_heat();
+                self.textures.prepare_heads(&view);
                 for target in &view.targets {
                     self.textures.prepare_heat(target);
                 }
@@ -86,7 +87,18 @@ impl App {
                 self.textures.prepare_channel(&view);
                 self.state.channel = Some(view);
             }
+            Event::Sides(view) => {
+                state.view_error = None;
+                self.textures.prepare_compared(&view);
+                self.state.compare.view = Some(*view);
+            }
+            Event::Rank(view) => {
+                view.gone.iter().for_each(|pass| state.kept.forget(*pass));
+                state.rank.view = Some(*view);
+                state.rank.arrange(&state.document.rank);
+            }
             Event::Missing { pass, .. } => {
+                state.kept.forget(pass);
                 // Room was made for others: the pass has to be run again before this is asked again.
                 for slot in state.slots_mut() {
                     if slot.capture.as_ref().is_some_and(|capture| capture.pass == pass) {
@@ -289,6 +301,7 @@ impl App {
         state.matches = None;
         state.channels = None;
         state.channel = None;
+        state.rank.forget();
         state.view_error = None;
         self.textures.clear_heat();
         self.textures.clear_channels();
@@ -338,6 +351,7 @@ fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
     // The first pass also warms caches: the fastest one says what the next will take.
     state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
     state.know_capture(slot, &capture);
+    state.remember_pass(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);
 }
 

@@ -13,6 +13,7 @@ use super::{
     menus::dismiss_button_ui,
     messages::Level,
     models, palette, theme,
+    tour::tour_ui,
     widgets::key_cap_ui,
 };
 
@@ -46,6 +47,9 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     if overlays.frame_times {
         let times = |ui: &mut Ui| frame_times_ui(ui, frames);
         open.extend(window_ui(ui, "Frame times", Action::FrameTimes, commands, times));
+    }
+    if let Some(tour) = &overlays.tour {
+        open.extend(tour_ui(ui, state, tour, commands));
     }
     if overlays.about {
         open.extend(window_ui(ui, "About", Action::About, commands, about::about_ui));

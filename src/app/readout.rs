@@ -60,7 +60,11 @@ fn point_text(state: &State, point: PointAt) -> String {
         .and_then(|target| target.scores.get(target.grid.index(row, column)));
     if let Some(score) = score {
         let attention = state.current_heat().is_some_and(|heat| heat.attention);
-        text += &format!("  {} {score:.4}", if attention { "attention" } else { "cosine" });
+        let head = state.head_text().filter(|_| attention);
+        text += &match head {
+            Some(head) => format!("  attention ({head}) {score:.4}"),
+            None => format!("  {} {score:.4}", if attention { "attention" } else { "cosine" }),
+        };
     }
     let channel = state
         .channel
@@ -108,7 +112,8 @@ fn provenance_text(state: &State) -> String {
     const MIB: f64 = (1 << 20) as f64;
     let (ran, settings) = (&capture.ran, &capture.settings);
     let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
-    let layer = state.layer().map_or(String::new(), |id| id.to_string());
+    let head = state.head_text().map_or(String::new(), |head| format!(" ({head})"));
+    let layer = state.layer().map_or(String::new(), |id| format!("{id}{head}"));
     let took = if state.timeless {
         String::new()
     } else {

@@ -198,6 +198,10 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice) -> Result<()> {
                     let words = format!("The graphics device was lost ({why}): the window was opened again.");
                     app.state.messages.tell(Level::Warning, words);
                 }
+                if !app.state.memory.tour_seen {
+                    let words = "New here? Three properties in three minutes, in the menu Help, shows you around.";
+                    app.state.messages.tell(Level::Info, words);
+                }
                 app.lost_device = told;
                 Ok(Box::new(app))
             }),

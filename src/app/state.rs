@@ -6,10 +6,12 @@ use egui_tiles::{Tile, TileId};
 
 use super::{
     document::{Document, Pane, PictureRef},
+    kept::KeptPasses,
     memory::Memory,
     messages::Messages,
     shop::Shop,
-    studies::{Comparing, SurveyState},
+    studies::{Comparing, SurveyState, ranking::RankState, sides::CompareState},
+    tour::TourState,
 };
 use crate::{
     activation::{Grid, Id, Shape},
@@ -64,6 +66,12 @@ pub struct State {
     pub channels: Option<ChannelsView>,
     /// The channel that came last.
     pub channel: Option<ChannelView>,
+    /// Passes whose maps may still be kept.
+    pub kept: KeptPasses,
+    /// How well activations find marked points again.
+    pub rank: RankState,
+    /// What came of a comparison.
+    pub compare: CompareState,
     /// Why colours or similarities could not be computed.
     pub view_error: Option<String>,
     /// The pass under way.
@@ -153,6 +161,8 @@ pub enum Hold {
     Layer,
     /// The next picture in each pane.
     Slot,
+    /// All of B in a comparison.
+    Side,
 }
 
 /// The pass under way, or the last one.
@@ -200,12 +210,14 @@ pub struct Overlays {
     pub frame_times: bool,
     /// About this program.
     pub about: bool,
+    /// The guided tour.
+    pub tour: Option<TourState>,
 }
 
 impl Overlays {
     /// Whether a window is open that Esc closes.
     pub fn windows_are_open(&self) -> bool {
-        self.keys || self.log || self.models || self.frame_times || self.about
+        self.keys || self.log || self.models || self.frame_times || self.about || self.tour.is_some()
     }
 }
 
@@ -261,6 +273,14 @@ pub enum PathPurpose {
     SaveCka,
     /// Content shifts as .csv or .json.
     SaveShift,
+    /// A comparison as .png and .json.
+    SaveCompare,
+    /// Pairs of points that become pins.
+    OpenPairs,
+    /// Pairs of pins as .json.
+    SavePairs,
+    /// A ranking as .csv or .json.
+    SaveRanking,
 }
 
 impl PathPurpose {
@@ -287,6 +307,10 @@ impl PathPurpose {
             Self::SaveStrip => "Save strip as .png, .csv or .json".to_owned(),
             Self::SaveCka => "Save CKA matrix as .csv, .json or .png".to_owned(),
             Self::SaveShift => "Save content shift as .csv or .json".to_owned(),
+            Self::SaveCompare => "Save comparison as .png and .json".to_owned(),
+            Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
+            Self::SavePairs => "Save pairs of points as .json".to_owned(),
+            Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),
         }
     }
 }
@@ -314,6 +338,9 @@ impl State {
             matches: None,
             channels: None,
             channel: None,
+            kept: KeptPasses::default(),
+            rank: RankState::default(),
+            compare: CompareState::default(),
             view_error: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
@@ -527,6 +554,30 @@ impl State {
             .filter(|(_, capture)| has(capture, id))
             .map(|(slot, capture)| (slot, capture.pass))
             .collect()
+    }
+
+    /// Heads of the attention that is looked at; none where no attention is.
+    pub fn head_count(&self) -> Option<usize> {
+        let id = self.layer().filter(|id| id.is_map())?;
+        match self.layers().iter().find(|layer| layer.id == id)?.shape {
+            Shape::Attention { heads, .. } => Some(heads),
+            Shape::Features { .. } => None,
+        }
+    }
+
+    /// The head that attention is shown of, where it has as many; none: the mean over heads.
+    pub fn head(&self) -> Option<usize> {
+        let count = self.head_count()?;
+        self.document.head.filter(|head| *head < count)
+    }
+
+    /// The head in words, where attention is looked at.
+    pub fn head_text(&self) -> Option<String> {
+        let count = self.head_count()?;
+        Some(match self.head() {
+            Some(head) => format!("head {} of {count}", head + 1),
+            None => format!("mean over {count} heads"),
+        })
     }
 
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     activation::Grid,
-    engine::{ChannelView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat},
+    engine::{ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat},
     error::Result,
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
@@ -23,6 +23,10 @@ pub struct Textures {
     slots: Vec<SlotTextures>,
     /// The frames of the film strip.
     strip: Vec<PictureTexture>,
+    /// The weights of every head at the point that is asked about.
+    pub heads: Vec<ScoreMap>,
+    /// What a comparison draws.
+    pub compared: ComparedTextures,
     /// Thumbnails of a survey.
     pub sheet: Atlas<SheetKey>,
     /// Those that are marked.
@@ -32,6 +36,14 @@ pub struct Textures {
     context: Context,
     finished: Receiver<Ready>,
     finish: Sender<Ready>,
+}
+
+/// What is drawn of a comparison.
+pub struct ComparedTextures {
+    /// The colours of A and B.
+    pub sides: [PictureTexture; 2],
+    /// How much they differ.
+    pub difference: Option<ScoreMap>,
 }
 
 /// What is drawn of one picture.
@@ -65,6 +77,11 @@ impl Textures {
         Self {
             slots: Slot::all().map(empty).collect(),
             strip: Vec::new(),
+            heads: Vec::new(),
+            compared: ComparedTextures {
+                sides: ["compared a", "compared b"].map(PictureTexture::of_map),
+                difference: None,
+            },
             sheet: Atlas::new("sheet"),
             marked: Atlas::new("marked"),
             painter,
@@ -157,11 +174,25 @@ impl Textures {
         }
     }
 
+    /// Puts a comparison on the card: as many pixels as the maps have positions.
+    pub fn prepare_compared(&mut self, view: &CompareView) {
+        let max_side_px = self.max_side_px();
+        for (texture, side) in self.compared.sides.iter_mut().zip(&view.sides) {
+            match DisplayPicture::map(&side.rgb, side.grid, max_side_px) {
+                Ok(map) => texture.set(&self.context, map),
+                Err(_) => texture.clear(),
+            }
+        }
+        let difference = &view.difference;
+        self.compared.difference = ScoreMap::new(difference.grid, difference.values.clone()).ok();
+    }
+
     /// Takes the heat maps away.
     pub fn clear_heat(&mut self) {
         for slot in &mut self.slots {
             slot.heat = None;
         }
+        self.heads.clear();
     }
 
     /// Takes the channel maps away.
@@ -183,6 +214,13 @@ impl Textures {
     /// Lets two slots change what they hold.
     pub fn swap(&mut self, a: Slot, b: Slot) {
         self.slots.swap(a.index(), b.index());
+    }
+
+    /// Keeps the weights of every head for choosing one.
+    pub fn prepare_heads(&mut self, view: &HeatView) {
+        let Some(first) = view.targets.first() else { return };
+        let map = |weights: &Vec<f32>| ScoreMap::new(first.grid, weights.clone()).ok();
+        self.heads = view.heads.iter().filter_map(map).collect();
     }
 
     /// Puts scores over a picture.

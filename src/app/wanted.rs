@@ -5,11 +5,13 @@ use super::{
     arrange::panes,
     document::{Document, PaneKind},
     state::State,
+    studies::{ranking::wanted_rank, sides::wanted_compare},
 };
 use crate::{
     activation::Id,
     engine::{
-        ChannelQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, Request, RunSettings, ViewRequest,
+        ChannelQuery, CompareQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, RankQuery, Request,
+        RunSettings, ViewRequest,
     },
 };
 
@@ -22,6 +24,8 @@ pub struct Sent {
     matches: Option<MatchesQuery>,
     channels: Option<(Id, PassId)>,
     channel: Option<ChannelQuery>,
+    rank: Option<RankQuery>,
+    compare: Option<CompareQuery>,
     /// Whether the user has read why the last of these failed: no answer is to come.
     pub(super) failure_read: bool,
 }
@@ -45,6 +49,8 @@ impl App {
             new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
                 .map(|(id, pass)| ViewRequest::Channels { id, pass }),
             new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
+            new(&mut self.sent.compare, wanted_comparison(state), PartialEq::eq).map(ViewRequest::Sides),
+            new(&mut self.sent.rank, wanted_ranking(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
         for view in views.into_iter().flatten() {
             self.sent.failure_read = false;
@@ -119,7 +125,13 @@ impl App {
                 .as_ref()
                 .is_none_or(|view| (view.id, view.pass) != wanted)
         });
-        pca_is_awaited(state) || heat || matches || channel || channels
+        let rank = wanted_ranking(state).is_some_and(|query| {
+            let told = state.rank.view.as_ref();
+            told.is_none_or(|view| view.query != query || view.done < view.total)
+        });
+        let compared = wanted_comparison(state)
+            .is_some_and(|query| state.compare.view.as_ref().is_none_or(|view| view.query != query));
+        pca_is_awaited(state) || heat || matches || channel || channels || rank || compared
     }
 }
 
@@ -177,6 +189,7 @@ pub fn wanted_query(state: &State) -> Option<Query> {
         at,
         targets,
         drop_massive: state.document.pca.drop_massive,
+        head: state.head(),
     })
 }
 
@@ -203,6 +216,20 @@ fn wanted_matches(state: &State) -> Option<MatchesQuery> {
         top_k: state.document.top_k,
         drop_massive: state.document.pca.drop_massive,
     })
+}
+
+/// What is compared, where a pane shows it.
+fn wanted_comparison(state: &State) -> Option<CompareQuery> {
+    shows(&state.document, PaneKind::Compare)
+        .then(|| wanted_compare(state))
+        .flatten()
+}
+
+/// What is ranked, where a pane shows it.
+fn wanted_ranking(state: &State) -> Option<RankQuery> {
+    shows(&state.document, PaneKind::Rank)
+        .then(|| wanted_rank(state))
+        .flatten()
 }
 
 fn wanted_channels(state: &State) -> Option<(Id, PassId)> {

@@ -23,9 +23,10 @@ pub fn words_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     };
     let tokens = &capture.ran.tokens;
     let weights = weights(state, tokens.len());
+    let head = state.head_text().unwrap_or_default();
     ui.weak(match weights {
-        Some(_) => "Weights at the point, mean over heads. Point at a token to see where it is looked for.",
-        None => "Point at a token to see where it is looked for, at the picture for the weights there.",
+        Some(_) => format!("Weights at the point, {head}. Point at a token to see where it is looked for."),
+        None => "Point at a token to see where it is looked for, at the picture for the weights there.".to_owned(),
     });
     let mut order: Vec<usize> = (0..tokens.len()).collect();
     order.retain(|token| tokens[*token].role != TokenRole::Padding);

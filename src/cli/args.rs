@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::survey::SurveyArguments;
 use crate::{
+    analysis::correspondence::Method,
     error::{Error, Result},
     extract::{
         adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
@@ -55,6 +56,8 @@ pub enum Command {
     Pca(PcaArguments),
     /// Find in target pictures what corresponds to points of a source picture
     Match(MatchArguments),
+    /// Score activations by how well they find marked points again: pairs of a source and a target picture
+    Rank(RankArguments),
     /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
     Survey(SurveyArguments),
     /// Draw the window without a display, as a PNG
@@ -129,15 +132,15 @@ pub struct RunArguments {
     /// One prompt for all pictures
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// The timestep that RUNS (with --compat: the one asked of that program)
+    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas
     #[arg(
         long,
         value_name = "N",
-        value_parser = whole::<u32>,
+        value_parser = <Timesteps as FromStr>::from_str,
         allow_hyphen_values = true,
         required_unless_present = "preset"
     )]
-    pub t: Option<u32>,
+    pub t: Option<Timesteps>,
     /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
     #[arg(
         long,
@@ -180,6 +183,18 @@ pub struct RunArguments {
     /// Device computed on
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
+}
+
+/// One timestep, or several separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timesteps(Vec<u32>);
+
+impl FromStr for Timesteps {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        text.split(',').map(whole::<u32>).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// `featscope extract`.
@@ -267,6 +282,53 @@ pub struct MatchArguments {
     /// Folder for matches.json and a heat map per target and point
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+impl From<MatchMethod> for Method {
+    fn from(method: MatchMethod) -> Self {
+        match method {
+            MatchMethod::Grid => Self::Grid,
+            MatchMethod::Dift => Self::Dift,
+        }
+    }
+}
+
+/// `featscope rank`.
+///
+/// Each source point is looked for in the target picture, in every activation and at every timestep. Told are the mean
+/// distance to where it should be, in pixels of the original target, the share of points within 0.05 and 0.1 of the
+/// target's longer side (PCK, img), and what a prediction by chance is expected to do; best first: by PCK@.1, then by
+/// mean distance.
+#[derive(Debug, Args)]
+pub struct RankArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The source and the target picture
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub image: Vec<PathBuf>,
+    /// JSON: [{"source": [x, y], "target": [x, y]}, …] in pixels of the originals, or an object with source_points and
+    /// target_points, [[x, y], …] each
+    #[arg(long, value_name = "FILE")]
+    pub pairs: PathBuf,
+    /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
+    #[arg(long, value_name = "IDS", num_args = 1..)]
+    pub activations: Vec<String>,
+    /// Every id but attention maps, also with a preset
+    #[arg(long, conflicts_with = "activations")]
+    pub all: bool,
+    /// How points are found: on the grid, predictions are cell centres
+    #[arg(long, value_name = "METHOD", default_value = "grid")]
+    pub method: MatchMethod,
+    /// Leave channels of the source out that are much larger than the others, in both pictures
+    #[arg(long)]
+    pub drop_massive: bool,
+    /// Print JSON, with every prediction and what made it
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print a table with commas
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// What `shot` and `export` share.
@@ -463,6 +525,34 @@ impl RunArguments {
 
     /// The request these arguments are, for some pictures and activations; no activations are those of the preset.
     pub fn request(&self, pictures: Vec<PathBuf>, activations: String) -> Result<ExtractRequest> {
+        match self.t.as_ref().map_or(&[][..], |steps| &steps.0) {
+            [] => self.request_at(None, pictures, activations),
+            [t] => self.request_at(Some(*t), pictures, activations),
+            several => Err(Error::usage(format!(
+                "--t: one timestep runs here, {} are given: ask for one after the other",
+                several.len()
+            ))),
+        }
+    }
+
+    /// The same of commands that run several timesteps: a request for each, in the order given, each timestep once.
+    pub fn requests(&self, pictures: &[PathBuf], activations: &str) -> Result<Vec<ExtractRequest>> {
+        let mut steps: Vec<Option<u32>> = Vec::new();
+        for t in self.t.iter().flat_map(|steps| &steps.0) {
+            if !steps.contains(&Some(*t)) {
+                steps.push(Some(*t));
+            }
+        }
+        if steps.is_empty() {
+            steps.push(None);
+        }
+        let requests = steps
+            .into_iter()
+            .map(|t| self.request_at(t, pictures.to_vec(), activations.to_owned()));
+        requests.collect()
+    }
+
+    fn request_at(&self, t: Option<u32>, pictures: Vec<PathBuf>, activations: String) -> Result<ExtractRequest> {
         let preset = self.preset()?;
         let missing = |what: &str| Error::usage(format!("neither {what} nor --preset is given"));
         let size = self.size.map(WorkingSize::from);
@@ -482,7 +572,7 @@ impl RunArguments {
             preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
             prompt: prompt.to_owned(),
-            t: self.t.or(preset_t).ok_or_else(|| missing("--t"))?,
+            t: t.or(preset_t).ok_or_else(|| missing("--t"))?,
             size: size.or(preset.map(Preset::size)),
             seed: self.seed,
             noise_file: self.noise.clone(),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     activation::{FeatureMap, Grid},
     analysis::{
-        correspondence::{DiftTarget, dift_query},
+        correspondence::{DiftTarget, Method, dift_query},
         similarity::{arg_max, cell_vector, cosine_to_all},
     },
     error::{Error, Result},
@@ -76,19 +76,12 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let Some((source, targets)) = compared.split_first() else {
         return Err(Error::usage("no picture was given"));
     };
-    let record = json!({ "request": request, "ran": records, "method": method_name(arguments.method) });
+    let record = json!({ "request": request, "ran": records, "method": Method::from(arguments.method).name() });
     write_folder(&arguments.out, |folder| {
         write_matches(folder, arguments, source, targets, &record)
     })?;
     bar.suspend(|| say_what_is_special(&model));
     Ok(())
-}
-
-fn method_name(method: MatchMethod) -> &'static str {
-    match method {
-        MatchMethod::Grid => "grid",
-        MatchMethod::Dift => "dift",
-    }
 }
 
 /// The maps of the activation compared, one per picture.
@@ -177,7 +170,7 @@ fn write_matches(
                 "xy_target": found.xy,
                 "cell": [found.cell.0, found.cell.1],
                 "cosine": found.cosine,
-                "method": method_name(arguments.method),
+                "method": Method::from(arguments.method).name(),
             }));
             let name = format!("heat-target{number}-point{index}.png");
             folder.file(&name, |file| write_heat(file, &found))?;
@@ -210,7 +203,7 @@ fn match_cells(source: &Compared, at: [f64; 2], target: &Compared) -> Result<Fou
 
 /// Features enlarged to the pixels of each original (the part of it that the model sees), then compared.
 fn match_enlarged(source: &Compared, at: [f64; 2], target: &Compared, enlarged: &DiftTarget<'_>) -> Result<Found> {
-    let (corner, size) = seen_pixels(&source.framing);
+    let (corner, size) = source.framing.seen_pixels();
     let pixel =
         |x: f64, corner: f64, side: usize| (x - corner).round_ties_even().clamp(0.0, side as f64 - 1.0) as usize;
     let (x, y) = (
@@ -218,7 +211,7 @@ fn match_enlarged(source: &Compared, at: [f64; 2], target: &Compared, enlarged: 
         pixel(at[1], corner[1], size.height),
     );
     let query = dift_query(&source.map, y, x, size.height, size.width)?;
-    let (corner, size) = seen_pixels(&target.framing);
+    let (corner, size) = target.framing.seen_pixels();
     let scores = enlarged.heat(&query, size.height, size.width)?;
     let best = arg_max(&scores).ok_or_else(no_score)?;
     let (row, column) = size.row_column(best.position);
@@ -233,13 +226,6 @@ fn match_enlarged(source: &Compared, at: [f64; 2], target: &Compared, enlarged: 
         cosine: best.score,
         heat: ScoreMap::new(size, scores)?,
     })
-}
-
-/// The part of the original that the model sees: the centre of its first pixel, and its size in whole pixels.
-fn seen_pixels(framing: &Framing) -> ([f64; 2], Grid) {
-    let [left, top, right, bottom] = framing.seen();
-    let side = |from: f64, to: f64| (to - from).round().max(1.0) as usize;
-    ([left + 0.5, top + 0.5], Grid::new(side(top, bottom), side(left, right)))
 }
 
 fn no_score() -> Error {

@@ -6,6 +6,7 @@ mod layers;
 mod matching;
 mod models;
 mod pca;
+mod ranking;
 mod shot;
 mod survey;
 mod terminal;
@@ -56,6 +57,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Extract(arguments) => extract::extract(arguments),
         Command::Pca(arguments) => pca::pca(arguments),
         Command::Match(arguments) => matching::find(arguments),
+        Command::Rank(arguments) => ranking::rank(arguments),
         Command::Survey(arguments) => survey::survey(arguments),
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),

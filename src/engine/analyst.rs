@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{
-    desk::{Desk, Overtaken, Unseen, check_extension, saved},
+    desk::{Desk, Overtaken, Unseen, check_extension, no_head, saved},
     extractor::attention_sources,
     message::{Event, PassId, Slot},
     reduced::Reduced,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     activation::{FeatureMap, Grid, Id},
     analysis::{
-        attention::mean_row,
+        attention::{head_rows, mean_over_heads},
         correspondence::way_back,
         massive::{channel_figures, massive_channels, mean_cosine},
         similarity::{Peak, cosine_to_all, mean_unit_vector, top_k},
@@ -64,7 +64,9 @@ impl Analyst {
             ViewRequest::Pca(_)
             | ViewRequest::SavePca { .. }
             | ViewRequest::SaveBasis { .. }
-            | ViewRequest::Compare(_) => return Ok(()),
+            | ViewRequest::Compare(_)
+            | ViewRequest::Sides(_)
+            | ViewRequest::Rank(_) => return Ok(()),
         };
         self.desk.tell(told);
         Ok(())
@@ -76,6 +78,9 @@ impl Analyst {
         }
         if let Some(sources) = attention_sources(query.id) {
             return self.attention(query, sources);
+        }
+        if let (Some(head), true) = (query.head, query.id.is_cross_map()) {
+            return self.words_of_head(query, head);
         }
         let source = self
             .reduced
@@ -98,7 +103,30 @@ impl Analyst {
             cells,
             targets,
             attention: false,
+            heads: Vec::new(),
             words,
+        })
+    }
+
+    /// Places that attend to the same words as a point does, by one head. Massive channels stay, as in all attention.
+    fn words_of_head(&self, query: &Query, head: usize) -> Result<HeatView, Unseen> {
+        let source = self.desk.head(query.source, query.id, head)?;
+        let framing = self.desk.info(query.source, query.id)?.framing;
+        let cells = cells_at(&query.at, &framing, source.grid()).ok_or_else(|| unseen(&query.at))?;
+        let vector = mean_unit_vector(&source, &positions_of(&cells, source.grid()))?;
+        let mut targets = Vec::with_capacity(query.targets.len());
+        for (slot, pass) in &query.targets {
+            let map = self.desk.head(*pass, query.id, head)?;
+            let framing = self.desk.info(*pass, query.id)?.framing;
+            targets.push(target_heat(*slot, map.grid(), &framing, cosine_to_all(&vector, &map)?));
+        }
+        Ok(HeatView {
+            query: query.clone(),
+            words: mean_vector(&source, &cells),
+            cells,
+            targets,
+            attention: false,
+            heads: Vec::new(),
         })
     }
 
@@ -106,7 +134,10 @@ impl Analyst {
     fn word(&self, query: &Query, token: usize) -> Result<HeatView, Unseen> {
         let mut targets = Vec::with_capacity(query.targets.len());
         for (slot, pass) in &query.targets {
-            let map = self.desk.map(*pass, query.id)?;
+            let map = match query.head {
+                Some(head) => self.desk.head(*pass, query.id, head)?,
+                None => self.desk.map(*pass, query.id)?,
+            };
             let framing = self.desk.info(*pass, query.id)?.framing;
             if token >= map.channels() {
                 return Err(Error::usage(format!(
@@ -115,23 +146,25 @@ impl Analyst {
                 ))
                 .into());
             }
-            let scores = map
-                .vectors()
-                .chunks_exact(map.channels())
-                .map(|vector| vector[token])
-                .collect();
-            targets.push(target_heat(*slot, map.grid(), &framing, scores));
+            targets.push(target_heat(*slot, map.grid(), &framing, weights_of(&map, token)));
+        }
+        let mut heads = Vec::new();
+        if let Some((_, first)) = query.targets.first() {
+            for head in 0..self.desk.head_count(*first, query.id)? {
+                heads.push(weights_of(&*self.desk.head(*first, query.id, head)?, token));
+            }
         }
         Ok(HeatView {
             query: query.clone(),
             cells: Vec::new(),
             targets,
             attention: true,
+            heads,
             words: Vec::new(),
         })
     }
 
-    /// The attention rows of the cells compared: their mean, which sums to 1 as each of them does. Massive channels stay:
+    /// The attention rows of the cells compared, of one head or their mean over heads: it sums to 1 as each of them does. Massive channels stay:
     /// these are the weights the model itself uses.
     fn attention(&self, query: &Query, sources: [Id; 2]) -> Result<HeatView, Unseen> {
         let info = self.desk.info(query.source, query.id)?;
@@ -141,7 +174,11 @@ impl Analyst {
         let [queries, keys] = sources.map(|source| self.desk.map(query.source, source).map_err(missing));
         let (queries, keys) = (queries?, keys?);
         let cells = cells_at(&query.at, &info.framing, queries.grid()).ok_or_else(|| unseen(&query.at))?;
-        let scores = mean_row(&queries, &keys, heads, &positions_of(&cells, queries.grid()))?;
+        let rows = head_rows(&queries, &keys, heads, &positions_of(&cells, queries.grid()))?;
+        let scores = match query.head {
+            Some(head) => rows.get(head).cloned().ok_or_else(|| no_head(query.id, heads, head))?,
+            None => mean_over_heads(&rows.concat(), heads),
+        };
         // Self-attention knows one picture: its own.
         let own = query.targets.iter().filter(|(_, pass)| *pass == query.source);
         let targets = own
@@ -152,6 +189,7 @@ impl Analyst {
             cells,
             targets,
             attention: true,
+            heads: rows,
             words: Vec::new(),
         })
     }
@@ -294,6 +332,12 @@ impl Analyst {
         replace_file(path, |temporary| write_png(temporary, [size.width, size.height], &rgb))?;
         Ok(saved(path))
     }
+}
+
+/// What every position gives to a token.
+fn weights_of(map: &FeatureMap, token: usize) -> Vec<f32> {
+    let vectors = map.vectors().chunks_exact(map.channels());
+    vectors.map(|vector| vector[token]).collect()
 }
 
 /// The mean of the vectors of some cells.

@@ -63,6 +63,8 @@ pub struct Cache {
 
 struct Kept {
     map: Arc<FeatureMap>,
+    /// Of an attention map to text, the weights of every head: heads · tokens channels, head by head.
+    heads: Option<Arc<FeatureMap>>,
     used: u64,
 }
 
@@ -109,17 +111,21 @@ impl Cache {
 
     /// Keeps the maps of a pass and what is known of it, in place of those kept before; maps not looked at for longest
     /// make room. A map larger than the bound is not kept, and nothing of a pass without maps is.
-    pub fn put(&mut self, pass: PassId, info: PassInfo, maps: Vec<(Id, FeatureMap)>) {
+    ///
+    /// `heads` are the weights of every head of attention maps that are among the maps; they come and go with these.
+    pub fn put(&mut self, pass: PassId, info: PassInfo, maps: Vec<(Id, FeatureMap)>, heads: Vec<(Id, FeatureMap)>) {
+        let mut heads: HashMap<Id, FeatureMap> = heads.into_iter().collect();
         for (id, map) in maps {
-            self.put_map(pass, id, map);
+            let heads = heads.remove(&id);
+            self.put_map(pass, id, map, heads);
         }
         if self.maps.keys().any(|(kept, _)| *kept == pass) {
             self.infos.insert(pass, Arc::new(info));
         }
     }
 
-    fn put_map(&mut self, pass: PassId, id: Id, map: FeatureMap) {
-        let bytes = map.bytes();
+    fn put_map(&mut self, pass: PassId, id: Id, map: FeatureMap, heads: Option<FeatureMap>) {
+        let bytes = map.bytes() + heads.as_ref().map_or(0, FeatureMap::bytes);
         if bytes > self.limit_bytes {
             return;
         }
@@ -136,6 +142,7 @@ impl Cache {
             (pass, id),
             Kept {
                 map: Arc::new(map),
+                heads: heads.map(Arc::new),
                 used: self.clock,
             },
         );
@@ -143,7 +150,7 @@ impl Cache {
 
     fn remove(&mut self, key: (PassId, Id)) {
         let Some(kept) = self.maps.remove(&key) else { return };
-        self.bytes -= kept.map.bytes();
+        self.bytes -= kept.map.bytes() + kept.heads.map_or(0, |heads| heads.bytes());
         if !self.maps.keys().any(|(pass, _)| *pass == key.0) {
             self.infos.remove(&key.0);
         }
@@ -155,6 +162,11 @@ impl Cache {
         let kept = self.maps.get_mut(&(pass, id))?;
         kept.used = self.clock;
         Some(Arc::clone(&kept.map))
+    }
+
+    /// The weights of every head of an attention map to text, if they are kept.
+    pub fn heads(&self, pass: PassId, id: Id) -> Option<Arc<FeatureMap>> {
+        self.maps.get(&(pass, id))?.heads.clone()
     }
 
     /// Counts all maps of a pass as looked at, so that what runs beside it does not drive them out.

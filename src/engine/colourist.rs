@@ -6,6 +6,7 @@ use super::{
     basis::SavedBasis,
     desk::{Desk, Overtaken, Unseen, check_extension, saved},
     message::{Event, PassId, Slot},
+    sides::compare,
     view::{BasisChoice, PcaQuery, PcaView, ViewRequest},
 };
 use crate::{
@@ -71,6 +72,10 @@ impl Colourist {
                 let desk = self.desk.clone();
                 self.views(query, overtaken, &mut |view| desk.tell(Event::Pca(view.clone())))?;
             }
+            ViewRequest::Sides(query) => {
+                let view = compare(&self.desk, query)?;
+                self.desk.tell(Event::Sides(Box::new(view)));
+            }
             ViewRequest::SavePca { query, pass, path } => {
                 self.save_picture(query, *pass, path)?;
                 self.desk.tell(saved(path));
@@ -82,6 +87,7 @@ impl Colourist {
             // The others'.
             ViewRequest::Query(_)
             | ViewRequest::Compare(_)
+            | ViewRequest::Rank(_)
             | ViewRequest::Matches(_)
             | ViewRequest::Channels { .. }
             | ViewRequest::Channel(_)

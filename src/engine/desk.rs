@@ -67,6 +67,28 @@ impl Desk {
         self.cache.lock().get(pass, id).ok_or(Unseen::Missing(id, pass))
     }
 
+    /// The weights of one head of an attention map to text, a channel for every token.
+    pub fn head(&self, pass: PassId, id: Id, head: usize) -> Result<Arc<FeatureMap>, Unseen> {
+        let tokens = self.map(pass, id)?.channels();
+        let heads = self
+            .cache
+            .lock()
+            .heads(pass, id)
+            .ok_or_else(|| Error::usage(format!("of {id} only the mean over heads is kept: choose the mean")))?;
+        let count = heads.channels() / tokens.max(1);
+        if head >= count {
+            return Err(no_head(id, count, head).into());
+        }
+        Ok(Arc::new(heads.channel_range(head * tokens..(head + 1) * tokens)?))
+    }
+
+    /// How many heads of an attention map to text are kept.
+    pub fn head_count(&self, pass: PassId, id: Id) -> Result<usize, Unseen> {
+        let tokens = self.map(pass, id)?.channels();
+        let heads = self.cache.lock().heads(pass, id);
+        Ok(heads.map_or(0, |heads| heads.channels() / tokens.max(1)))
+    }
+
     /// What is known of a pass; `id` is what it is asked for.
     pub fn info(&self, pass: PassId, id: Id) -> Result<Arc<PassInfo>, Unseen> {
         self.cache.lock().info(pass).ok_or(Unseen::Missing(id, pass))
@@ -93,6 +115,13 @@ impl Desk {
     }
 }
 
+/// Why there is no such head.
+pub fn no_head(id: Id, count: usize, head: usize) -> Error {
+    Error::usage(format!(
+        "{id} has {count} heads, number {head} (from 0) was asked for: choose another"
+    ))
+}
+
 /// Requests of which only the latest counts, but for saves.
 #[derive(PartialEq, Eq)]
 enum Kind {
@@ -102,6 +131,8 @@ enum Kind {
     Channels,
     Channel,
     Compare(ComparisonKind),
+    Sides,
+    Rank,
     /// Every save is done.
     Save,
 }
@@ -115,6 +146,8 @@ impl Kind {
             ViewRequest::Channels { .. } => Self::Channels,
             ViewRequest::Channel(_) => Self::Channel,
             ViewRequest::Compare(comparison) => Self::Compare(comparison.kind()),
+            ViewRequest::Sides(_) => Self::Sides,
+            ViewRequest::Rank(_) => Self::Rank,
             ViewRequest::SaveMap { .. }
             | ViewRequest::SavePca { .. }
             | ViewRequest::SaveBasis { .. }
@@ -216,6 +249,7 @@ mod tests {
             at: QueryAt::Point([0.0, 0.0]),
             targets: Vec::new(),
             drop_massive: false,
+            head: None,
         })
     }
 

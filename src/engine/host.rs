@@ -40,6 +40,9 @@ pub struct FinishedPass {
     pub ran: Provenance,
     /// The maps to be kept; for an attention map its queries and keys.
     pub maps: Vec<(Id, FeatureMap)>,
+    /// Of attention maps to text among them, the weights of every head: heads · tokens channels, head by head. Without
+    /// them only the mean over heads can be shown.
+    pub heads: Vec<(Id, FeatureMap)>,
 }
 
 impl ExtractorHost {
@@ -85,6 +88,7 @@ impl ExtractorHost {
             layers,
             ran,
             maps,
+            heads,
         } = finished;
         let info = PassInfo {
             settings,
@@ -94,7 +98,7 @@ impl ExtractorHost {
             ran,
         };
         let mut cache = self.cache.lock();
-        cache.put(pass, info, maps);
+        cache.put(pass, info, maps, heads);
         if cache.info(pass).is_some() {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::comparison::{Compared, ComparisonKind};
 use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
-use super::view::{ChannelView, ChannelsView, HeatView, MatchesView, PcaView, ViewRequest};
+use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
     activation::{Entry, Id, Shape},
     error::Error,
@@ -283,6 +283,10 @@ pub enum Event {
     Channel(ChannelView),
     /// Many maps, compared with each other.
     Compared(Compared),
+    /// Two maps compared.
+    Sides(Box<CompareView>),
+    /// How well activations find marked points again, as far as it is known.
+    Rank(Box<RankView>),
     /// What is on this machine, and how downloads are.
     Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.

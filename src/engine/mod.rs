@@ -1,10 +1,12 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Five threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
+//! Six threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
 //! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
 //! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours, which take longer: a heat map does not wait for them. The *statistician* compares many maps with each
-//! other, which takes longest. These four share the cache of maps, which has a bound. The *downloader* says which models are on this machine and brings those that are not.
+//! PCA colours and comparisons of two maps, which take longer: a heat map does not wait for them. The *ranker* scores every
+//! kept activation by marked points, and the *statistician* compares many maps with each other, which takes longer still.
+//! These five share the cache of maps, which has a bound. The *downloader* says which models are on this machine and
+//! brings those that are not.
 //!
 //! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
 //! told as an event, and the worker goes on.
@@ -20,9 +22,11 @@ mod downloader;
 mod extractor;
 mod host;
 mod message;
+mod ranker;
 mod recover;
 mod reduced;
 mod region;
+mod sides;
 mod statistician;
 mod study;
 #[cfg(test)]
@@ -49,8 +53,9 @@ pub use host::{ExtractorHost, FinishedPass};
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
 pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews, SurveyQuery, Surveying};
 pub use view::{
-    BasisChoice, ChannelQuery, ChannelView, ChannelsView, HeatView, Match, MatchesQuery, MatchesView, PcaQuery,
-    PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+    Agreement, BasisChoice, ChannelQuery, ChannelView, ChannelsView, CompareQuery, CompareView, ComparedMap, HeatView,
+    Match, MatchesQuery, MatchesView, PcaQuery, PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses,
+    RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
 pub use crate::extract::source::PictureSource;
@@ -62,9 +67,11 @@ use analyst::Analyst;
 use cache::SharedCache;
 use colourist::Colourist;
 use desk::Desk;
+pub(crate) use desk::check_extension;
 use downloader::Downloader;
 use extractor::Extractor;
 pub use extractor::attention_sources;
+use ranker::Ranker;
 pub(crate) use recover::recovered;
 use statistician::Statistician;
 
@@ -95,6 +102,7 @@ pub struct Engine {
     analyst: Sender<ViewRequest>,
     colourist: Sender<ViewRequest>,
     statistician: Sender<ViewRequest>,
+    ranker: Sender<ViewRequest>,
     downloader: Sender<HubRequest>,
     told: Events,
     events: Receiver<Event>,
@@ -149,6 +157,11 @@ impl Engine {
         spawn("colourist", move || {
             at.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
+        let (ranker, views) = channel();
+        let (at, worker) = (desk.clone(), Ranker::new(desk.clone()));
+        spawn("ranker", move || {
+            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
+        })?;
         let (statistician, views) = channel();
         let mut worker = Statistician::new(desk.clone());
         spawn("statistician", move || {
@@ -162,6 +175,7 @@ impl Engine {
             analyst,
             colourist,
             statistician,
+            ranker,
             downloader,
             told,
             events,
@@ -173,9 +187,11 @@ impl Engine {
         let refused = match request {
             Request::View(view) => {
                 let worker = match view {
-                    ViewRequest::Pca(_) | ViewRequest::SavePca { .. } | ViewRequest::SaveBasis { .. } => {
-                        &self.colourist
-                    }
+                    ViewRequest::Pca(_)
+                    | ViewRequest::Sides(_)
+                    | ViewRequest::SavePca { .. }
+                    | ViewRequest::SaveBasis { .. } => &self.colourist,
+                    ViewRequest::Rank(_) => &self.ranker,
                     ViewRequest::Compare(_) => &self.statistician,
                     _ => &self.analyst,
                 };

@@ -12,8 +12,11 @@ use crate::{
     activation::{Grid, Id},
     analysis::{
         colour::RangeRule,
+        difference::Difference,
         massive::ChannelFigures,
+        pairs::PointPair,
         pca::{COLOUR_COMPONENTS, PcaOptions},
+        rank::{RankOptions, RankRow},
     },
     paint::ScoreStyle,
 };
@@ -38,6 +41,10 @@ pub enum ViewRequest {
     Channel(ChannelQuery),
     /// Many maps, compared with each other.
     Compare(Comparison),
+    /// Two maps as A and B.
+    Sides(CompareQuery),
+    /// How well every kept activation finds marked points again.
+    Rank(RankQuery),
     /// Writes one map as .npy or .safetensors.
     SaveMap {
         /// The activation.
@@ -78,7 +85,13 @@ impl ViewRequest {
     /// The kind of work this is.
     pub fn work(&self) -> Work {
         match self {
-            Self::Query(_) | Self::Matches(_) | Self::Pca(_) | Self::Channels { .. } | Self::Channel(_) => Work::View,
+            Self::Query(_)
+            | Self::Matches(_)
+            | Self::Pca(_)
+            | Self::Channels { .. }
+            | Self::Channel(_)
+            | Self::Sides(_)
+            | Self::Rank(_) => Work::View,
             Self::Compare(comparison) => Work::Comparison(comparison.kind()),
             Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
         }
@@ -116,6 +129,9 @@ pub struct Query {
     pub targets: Vec<(Slot, PassId)>,
     /// Whether the massive channels of the source (see `analysis::massive`) are left out of source and targets.
     pub drop_massive: bool,
+    /// Of an attention map the head, counted from 0; none: the mean over heads.
+    #[serde(default)]
+    pub head: Option<usize>,
 }
 
 /// All pins, compared with all targets.
@@ -210,6 +226,111 @@ pub struct ChannelQuery {
     pub passes: Vec<(Slot, PassId)>,
 }
 
+/// Two activations of any passes, compared as A and B.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompareQuery {
+    /// Pass and activation of A and of B.
+    pub sides: [(PassId, Id); 2],
+    /// How the colours come about; what the basis is fitted on is the comparison's own business.
+    pub settings: PcaSettings,
+}
+
+/// How far the colours of two sides agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agreement {
+    /// One basis was fitted on both.
+    OneBasis,
+    /// The channel counts differ: each has its own basis, and the scores of B are rotated onto those of A (Procrustes).
+    Rotated,
+}
+
+impl Agreement {
+    /// What the colours of A and B are.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::OneBasis => "one PCA basis and one colour range for A and B",
+            Self::Rotated => {
+                "the channel counts differ: a PCA basis and a colour range for each, the scores of B rotated onto those of A \
+                 (Procrustes)"
+            }
+        }
+    }
+}
+
+/// The colours of one side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparedMap {
+    /// Rows and columns.
+    pub grid: Grid,
+    /// (rows, columns, 3).
+    pub rgb: Vec<u8>,
+    /// Share of the variance of each component of its basis.
+    pub explained: Vec<f64>,
+    /// Channels that were left out as massive.
+    pub left_out: Vec<usize>,
+}
+
+/// Two sides and how much they differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompareView {
+    /// What was asked.
+    pub query: CompareQuery,
+    /// The colours of A and B.
+    pub sides: [ComparedMap; 2],
+    /// What the colours have in common.
+    pub agreement: Agreement,
+    /// How much they differ at each position.
+    pub difference: Difference,
+}
+
+/// Pairs of points of two pictures, to be found again in every kept activation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankQuery {
+    /// The pictures of the pairs, source and target.
+    pub slots: [Slot; 2],
+    /// The passes of both, a timestep each.
+    pub passes: Vec<RankPasses>,
+    /// The pairs, in pixels of the originals.
+    pub pairs: Vec<PointPair>,
+    /// How points are found.
+    pub options: RankOptions,
+}
+
+/// One timestep of a ranking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankPasses {
+    /// The timestep that ran.
+    pub t: u32,
+    /// The pass of the source picture.
+    pub source: PassId,
+    /// The pass of the target picture.
+    pub target: PassId,
+    /// The activations that are kept of both, in the order of execution.
+    pub ids: Vec<Id>,
+}
+
+/// What a ranking has found so far. It is told again as it grows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankView {
+    /// What was asked.
+    pub query: RankQuery,
+    /// A row per activation and timestep, in the order of the query.
+    pub rows: Vec<RankRow>,
+    /// Activations that were looked at.
+    pub done: usize,
+    /// Activations that there are to look at.
+    pub total: usize,
+    /// Pairs that count, and pairs that the model does not see.
+    pub pairs: [usize; 2],
+    /// Longer side of the original target picture: what PCK's shares are of.
+    pub longer_side_px: usize,
+    /// Passes that are no longer kept.
+    pub gone: Vec<PassId>,
+    /// Why there is nothing more, where something was wrong.
+    pub problem: Option<String>,
+}
+
 /// PCA colours of one picture's map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PcaView {
@@ -268,8 +389,10 @@ pub struct HeatView {
     pub cells: Vec<(usize, usize)>,
     /// One heat map per target.
     pub targets: Vec<TargetHeat>,
-    /// Whether the scores are attention weights (mean over heads) and not cosines.
+    /// Whether the scores are attention weights (of the query's head, or the mean over heads) and not cosines.
     pub attention: bool,
+    /// Of attention weights those of every head over the positions of the first target, for choosing one.
+    pub heads: Vec<Vec<f32>>,
     /// Of an attention map to text, the weight of every token at the cells compared (their mean).
     pub words: Vec<f32>,
 }

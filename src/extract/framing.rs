@@ -143,6 +143,14 @@ impl Framing {
         [left, top, right, bottom]
     }
 
+    /// The part of the original that the model sees in whole pixels: (x, y) of the centre of its first pixel, and its
+    /// rows and columns.
+    pub fn seen_pixels(&self) -> ([f64; 2], Grid) {
+        let [left, top, right, bottom] = self.seen();
+        let side = |from: f64, to: f64| (to - from).round().max(1.0) as usize;
+        ([left + 0.5, top + 0.5], Grid::new(side(top, bottom), side(left, right)))
+    }
+
     fn axes(&self) -> [Axis; 2] {
         let axis = |original: usize, scaled: usize, offset: usize, working: usize| Axis {
             original: original as f64,

@@ -3,6 +3,7 @@
 mod comparisons;
 mod massive;
 mod properties;
+mod rank;
 mod reference;
 mod robustness;
 mod survey;

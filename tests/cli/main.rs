@@ -9,6 +9,7 @@ mod layers;
 mod matching;
 mod pca;
 mod presets;
+mod ranking;
 mod shot;
 mod survey;
 mod tensors;

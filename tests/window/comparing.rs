@@ -206,7 +206,7 @@ fn a_matrix_compares_layers_and_a_click_looks_at_both() -> TestResult {
         }
     }
     window.assert_says("256 positions of A, all maps brought to 16 × 16 by nearest neighbour");
-    let rect = rect_of(&window, "CKA matrix");
+    let rect = rect_of(&window, "Cells of the CKA matrix");
     let cell = rect.size() / outputs.len() as f32;
     window.click(rect.min + cell * egui::vec2(3.5, 1.5));
     window.settle();

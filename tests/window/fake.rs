@@ -544,6 +544,7 @@ impl Planned {
             framing,
             ran: model.provenance(settings, open.source.path(), framing),
             maps: model.maps(&self.layers, &working, settings)?,
+            heads: model.heads(&self.layers, &working)?,
             layers: self.layers.clone(),
         })
     }

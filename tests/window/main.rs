@@ -13,6 +13,7 @@ mod conditions;
 mod display;
 mod driver;
 mod fake;
+mod heads;
 #[path = "../hub/kit.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
 mod kit;
@@ -22,12 +23,15 @@ mod panes;
 mod pca;
 mod pictures;
 mod queries;
+mod ranking;
 mod saving;
 #[path = "../hub/server.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
 mod server;
 mod settings;
+mod sides;
 mod survey;
+mod tour;
 mod undo;
 mod workspace;
 

@@ -16,6 +16,8 @@ use featscope::{
     },
 };
 
+/// The embedded model, in whose place the invented one stands.
+const EMBEDDED: &str = "demo";
 /// Side of the pictures it was made for.
 const NATIVE_SIDE: usize = 128;
 /// Pixels of a cell of the two grids.
@@ -97,9 +99,9 @@ impl FakeModel {
     /// Sizes it takes.
     pub const SIZE_RULE: SizeRule = SizeRule::Latent { multiple: COARSE };
 
-    /// Names that begin with "fake" are models; others are not to be found.
+    /// Names that begin with "fake" are models, and that of the embedded one; others are not to be found.
     pub fn find(name: &str, loading: u64) -> Result<Self> {
-        if !name.starts_with("fake") {
+        if !name.starts_with("fake") && name != EMBEDDED {
             return Err(Error::failed(format!(
                 "there is no model \"{name}\": it is no short name, no folder and no file"
             )));
@@ -196,6 +198,29 @@ impl FakeModel {
             }
         }
         Ok(maps)
+    }
+
+    /// Of attention to text every head: the first favours tokens of even number, the second those of odd; their mean is
+    /// the map.
+    pub fn heads(&self, layers: &[Layer], working: &Picture) -> Result<Vec<(Id, FeatureMap)>> {
+        let size = working.size();
+        let grid = Grid::new(size.height / FINE, size.width / FINE);
+        let mean = word_weights(grid, working);
+        let mut weights = Vec::with_capacity(HEADS * mean.len());
+        for of_cell in mean.chunks_exact(TOKENS) {
+            for favoured in 0..HEADS {
+                let of_token = |(token, weight): (usize, &f32)| weight * if token % 2 == favoured { 1.5 } else { 0.5 };
+                weights.extend(of_cell.iter().enumerate().map(of_token));
+            }
+        }
+        let maps = layers.iter().filter(|layer| layer.id.is_cross_map());
+        maps.map(|layer| {
+            Ok((
+                layer.id,
+                FeatureMap::from_positions(HEADS * TOKENS, grid, weights.clone())?,
+            ))
+        })
+        .collect()
     }
 
     /// What ran.

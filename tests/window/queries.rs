@@ -406,7 +406,7 @@ fn an_attention_map_shows_the_row_of_the_point() {
     window.hover(at(&window, [80.0, 80.0]));
     let sum: f32 = heat(&mut window, Slot::A).iter().sum();
     assert!((sum - 1.0).abs() < 1e-4, "{sum}");
-    window.assert_says("attention 0.");
+    window.assert_says("attention (mean over 2 heads) 0.");
     assert!(window.state().heat_on(Slot::B).is_none(), "a row stays in its picture");
     // Of a region it is the mean of the rows.
     window.drag_with(CTRL, &[at(&window, [40.0, 40.0]), at(&window, [90.0, 90.0])]);

@@ -17,7 +17,7 @@ use super::{
 
 /// Writes something and gives the file, or why it was not written.
 #[track_caller]
-fn save(window: &mut Window, purpose: PathPurpose, name: &str) -> Result<PathBuf, String> {
+pub fn save(window: &mut Window, purpose: PathPurpose, name: &str) -> Result<PathBuf, String> {
     let path = window.path(name);
     let told = window.state().messages.log.len();
     window.apply(Command::UsePath(purpose, path.clone()));

@@ -7,6 +7,7 @@ use crate::{
         action::Action,
         document::RangeMode,
         state::{Hold, State},
+        studies::{ranking::paired, sides::side_of_now},
     },
     engine::BasisChoice,
     paint::Interpolation,
@@ -24,9 +25,18 @@ impl State {
                 !document.pins.is_empty()
             }
             Action::AddPin => self.slot(self.focused_slot()).picture.is_some(),
+            Action::SavePairs => !paired(document).is_empty(),
+            Action::SaveRanking => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
+            Action::NextHead | Action::PreviousHead => self.head_count().is_some(),
             Action::Survey => self.wanted_survey().is_some(),
             Action::CancelStudies => !self.studies.is_empty(),
             Action::SaveSurvey => self.survey.is_some(),
+            Action::TourNext => self
+                .overlays
+                .tour
+                .as_ref()
+                .is_some_and(|tour| tour.step + 1 < tour.steps.len()),
+            Action::TourBack => self.overlays.tour.as_ref().is_some_and(|tour| tour.step > 0),
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
             Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),
@@ -35,6 +45,9 @@ impl State {
             Action::SaveShift => self.comparing.shift.is_some(),
             Action::SaveHeat => self.heat_on(self.focused_slot()).is_some(),
             Action::HoldLayer => self.layer_before.is_some() || self.hold == Some(Hold::Layer),
+            Action::HoldSide => self.compares() || self.hold == Some(Hold::Side),
+            Action::SetCompareSide => side_of_now(self).is_some(),
+            Action::SaveCompare => self.compare.view.is_some(),
             Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(Hold::Slot),
             Action::AddPicture => document.free_slot().is_some(),
             Action::ClosePane => !document.layout.is_empty(),
@@ -49,6 +62,7 @@ impl State {
             Action::Brush => self.brush,
             Action::HoldLayer => self.hold == Some(Hold::Layer),
             Action::HoldSlot => self.hold == Some(Hold::Slot),
+            Action::HoldSide => self.hold == Some(Hold::Side),
             Action::Link => document.linked,
             Action::Grid => display.grid,
             Action::Numbers => display.numbers,
@@ -66,6 +80,7 @@ impl State {
             Action::JointBasis => document.pca.basis == BasisChoice::Together,
             Action::Foreground => document.mask.on,
             Action::SystemTheme => self.memory.theme == ThemePreference::System,
+            Action::Tour => self.overlays.tour.is_some(),
             Action::Keys => self.overlays.keys,
             Action::Log => self.overlays.log,
             Action::Models => self.overlays.models,

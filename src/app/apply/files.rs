@@ -126,6 +126,10 @@ impl App {
             PathPurpose::SaveStrip | PathPurpose::SaveCka | PathPurpose::SaveShift => {
                 self.save_comparison(purpose, path);
             }
+            PathPurpose::OpenPairs => self.open_pairs(path),
+            PathPurpose::SaveCompare => self.save_compare(path),
+            PathPurpose::SavePairs => self.save_pairs(path),
+            PathPurpose::SaveRanking => self.save_ranking(path),
             PathPurpose::Extract => self.extract(path),
             PathPurpose::SavePca(slot) | PathPurpose::SaveHeat(slot) | PathPurpose::SaveMap(slot) => {
                 self.save_view(purpose, Some(slot), path);

@@ -5,6 +5,7 @@ mod files;
 mod models;
 mod panes;
 mod pins;
+mod sides;
 
 use egui::{Context, Theme, ThemePreference, ViewportCommand};
 use panes::set_view;
@@ -18,9 +19,10 @@ use super::{
     export,
     messages::Level,
     state::Hold,
+    studies::ranking::series_of_steps,
 };
 use crate::{
-    engine::{BasisChoice, Request, Slot},
+    engine::{BasisChoice, Request, Slot, Study},
     paint::{ColourMap, Interpolation},
 };
 pub use panes::ZOOM_RANGE;
@@ -65,6 +67,7 @@ impl App {
             Command::Hover(point) => state.hover = point,
             Command::HoverWord(word) => state.hover_word = word,
             Command::Word(word) => state.document.word = word,
+            Command::Head(head) => state.document.head = head,
             Command::AddPin(slot, at) => {
                 let number = state.document.next_pin_number();
                 state.document.pins.push(Pin { number, slot, at });
@@ -84,6 +87,26 @@ impl App {
             }
             Command::DeletePin(number) => delete_pin(&mut state.document, number),
             Command::TopK(count) => state.document.top_k = count,
+            Command::Rank(choice) => state.document.rank = choice,
+            Command::RankSearch(text) => state.rank.search = text,
+            Command::RankSteps(text) => state.rank.steps = text,
+            Command::RankRun => {
+                if let Some(query) = series_of_steps(state) {
+                    let job = self.begin_study("timesteps to rank".to_owned(), Study::Series(query.clone()));
+                    let under_way: Vec<u64> = self.state.studies.iter().map(|study| study.number).collect();
+                    let asked = &mut self.state.rank.asked;
+                    asked.retain(|(other, _)| under_way.contains(other));
+                    asked.push((job, query));
+                }
+            }
+            Command::Compare(choice) => state.document.compare = choice,
+            Command::CompareTyped(t, seed) => state.compare.typed = Some((t, seed)),
+            Command::RunAsB => self.run_as_b(),
+            Command::RunSide(index) => self.run_side(index),
+            Command::LookAt(id, t) => {
+                state.document.settings.t = t;
+                self.select_layer(id);
+            }
             Command::Display(display) => state.document.display = display,
             Command::Pca(settings) => state.document.pca = settings,
             Command::Mask(mask) => self.set_mask(mask),
@@ -92,7 +115,9 @@ impl App {
             Command::FocusPane(tile) => state.focused = Some(tile),
             Command::AddPane(pane) => {
                 let layout = &mut state.document.layout;
+                // What is not of one picture has the whole height.
                 let beside = state.focused.or_else(|| arrange::last_of(layout, pane.slot));
+                let beside = beside.filter(|_| pane.kind.is_of_picture());
                 let added = arrange::add_pane(layout, beside, pane);
                 state.focused = Some(added);
             }
@@ -164,6 +189,9 @@ impl App {
             Action::SaveShift => self.apply(ask(PathPurpose::SaveShift), context),
             Action::LaterFrame => self.step_frame(1),
             Action::EarlierFrame => self.step_frame(-1),
+            Action::OpenPairs => self.apply(ask(PathPurpose::OpenPairs), context),
+            Action::SavePairs => self.apply(ask(PathPurpose::SavePairs), context),
+            Action::SaveRanking => self.apply(ask(PathPurpose::SaveRanking), context),
             Action::Survey => self.begin_survey(),
             Action::CancelStudies => {
                 for study in &self.state.studies {
@@ -172,6 +200,10 @@ impl App {
             }
             Action::SaveSurvey => self.apply(ask(PathPurpose::SaveSurvey), context),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
+            Action::Tour => self.toggle_tour(),
+            Action::TourNext => self.step_tour(true),
+            Action::TourBack => self.step_tour(false),
+            Action::Undo if self.undo_tour() => {}
             Action::Undo => {
                 if let Some(document) = self.history.undo() {
                     self.restore(document);
@@ -216,6 +248,10 @@ impl App {
             // By key they last as long as it is down: see the window's keys. By name, until they are done again.
             Action::HoldLayer => self.toggle_hold(Hold::Layer),
             Action::HoldSlot => self.toggle_hold(Hold::Slot),
+            Action::HoldSide => self.toggle_hold(Hold::Side),
+            Action::SetCompareSide => self.compare_with_now(context),
+            Action::SwapSides => self.state.document.compare.sides.reverse(),
+            Action::SaveCompare => self.apply(ask(PathPurpose::SaveCompare), context),
             Action::LaterTimestep => self.step_t(true),
             Action::EarlierTimestep => self.step_t(false),
             Action::Brush
@@ -241,6 +277,8 @@ impl App {
             | Action::AddStripPane
             | Action::AddCkaPane
             | Action::AddShiftPane
+            | Action::AddRankPane
+            | Action::AddComparePane
             | Action::ClosePane
             | Action::NextPane
             | Action::ResetLayout => self.act_on_panes(action, context),
@@ -343,6 +381,8 @@ impl App {
                     .flatten();
                 self.set_mask(fresh.unwrap_or(Mask { on: !mask.on, ..mask }));
             }
+            Action::NextHead => self.step_head(true),
+            Action::PreviousHead => self.step_head(false),
             Action::NextChannel => self.step_channel(1),
             Action::PreviousChannel => self.step_channel(-1),
             // Every other action is done elsewhere.
@@ -377,6 +417,15 @@ impl App {
             t.saturating_sub(step)
         };
         state.want_another_run();
+    }
+
+    /// The next head, around the end; the mean stands before the first.
+    fn step_head(&mut self, forward: bool) {
+        let Some(count) = self.state.head_count() else { return };
+        let place = self.state.head().map_or(0, |head| head + 1);
+        let step = if forward { 1 } else { count };
+        let next = (place + step) % (count + 1);
+        self.state.document.head = next.checked_sub(1);
     }
 
     /// The next channel in the order of variance.

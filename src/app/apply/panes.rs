@@ -35,6 +35,8 @@ impl App {
             Action::AddStripPane => Some(PaneKind::Strip),
             Action::AddCkaPane => Some(PaneKind::Cka),
             Action::AddShiftPane => Some(PaneKind::Shift),
+            Action::AddRankPane => Some(PaneKind::Rank),
+            Action::AddComparePane => Some(PaneKind::Compare),
             _ => None,
         };
         if let Some(kind) = new {

@@ -1,12 +1,13 @@
 //! The CKA matrix: activations, timesteps or models compared with each other.
 
-use egui::{ComboBox, Id, ProgressBar, Response, Role, ScrollArea, Ui, WidgetInfo, vec2};
+use egui::{ComboBox, Id, ProgressBar, ScrollArea, Ui, vec2};
 use egui_tiles::TileId;
 
 use super::{
     choices::{CkaBetween, CkaRows, LayerChoice, ROW_CHOICES},
     comparing::Matrix,
     matrix::{matrix_style, matrix_ui, range_up_to},
+    name_combo,
     parts::{form_text, form_ui, grids_text, grids_ui, progress_ui, times_ui},
 };
 use crate::{
@@ -45,7 +46,7 @@ pub fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
         let id = Id::unique(("cka", tile));
         let size = vec2(cell * columns, cell * rows);
         let painter = &context.textures.painter;
-        let (response, at) = matrix_ui(ui, "CKA matrix", id, scores, &style, size, painter);
+        let (response, at) = matrix_ui(ui, "Cells of the CKA matrix", id, scores, &style, size, painter);
         ui.horizontal(|ui| {
             ui.set_max_width(size.x.max(LEAST_SIDE));
             colour_bar_ui(ui, &style);
@@ -97,7 +98,7 @@ fn choices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                         ui.selectable_value(&mut choice.most_rows, most, format!("at most {most} positions"));
                     }
                 });
-            call(&chosen.response, "Most positions");
+            name_combo(&chosen.response, "Most positions", &choice.most_rows.to_string());
             grids_ui(ui, &mut choice.grids);
         }
         ui.separator();
@@ -107,11 +108,6 @@ fn choices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     if choice != state.document.cka {
         commands.push(Command::Cka(choice));
     }
-}
-
-/// Gives a list of choices its accessible name.
-fn call(list: &Response, name: &str) {
-    list.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, name));
 }
 
 fn layers_ui(ui: &mut Ui, layers: &mut LayerChoice) {
@@ -127,7 +123,7 @@ fn layers_ui(ui: &mut Ui, layers: &mut LayerChoice) {
                 ui.selectable_value(layers, other, name(other));
             }
         });
-    call(&chosen.response, "Activations compared");
+    name_combo(&chosen.response, "Activations compared", name(*layers));
 }
 
 fn rows_ui(ui: &mut Ui, state: &State, rows: &mut CkaRows) {
@@ -143,7 +139,7 @@ fn rows_ui(ui: &mut Ui, state: &State, rows: &mut CkaRows) {
                 ui.selectable_value(rows, other, name(other));
             }
         });
-    call(&chosen.response, "Compared over");
+    name_combo(&chosen.response, "Compared over", &name(*rows));
 }
 
 /// What made the matrix: rows, rule, model and settings.

@@ -10,15 +10,19 @@ mod layout;
 mod matrix;
 mod parts;
 mod plot;
+mod rank_pane;
+pub mod ranking;
 pub mod series;
 mod settings;
 mod sheet;
 mod shift_pane;
+pub mod sides;
+mod sides_pane;
 mod strip_pane;
 mod survey;
 mod tables;
 
-use egui::{Frame, Ui};
+use egui::{Response, Ui, WidgetInfo, accesskit::Role};
 use egui_tiles::TileId;
 
 pub use atlas::Atlas;
@@ -34,16 +38,29 @@ use crate::engine::{Request, Study, StudyNews};
 /// A pane that is not of one picture.
 pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasContext<'_>) {
     match kind {
-        PaneKind::Sheet => return sheet::sheet_ui(ui, context),
-        PaneKind::Plot => return plot::plot_ui(ui, context),
-        _ => {}
+        PaneKind::Sheet => sheet::sheet_ui(ui, context),
+        PaneKind::Plot => plot::plot_ui(ui, context),
+        PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, context.state, context.commands)),
+        PaneKind::Compare => inside(ui, |ui| sides_pane::compare_ui(ui, tile, context)),
+        PaneKind::Strip => inside(ui, |ui| strip_pane::strip_ui(ui, tile, context)),
+        PaneKind::Cka => inside(ui, |ui| cka_pane::cka_ui(ui, tile, context)),
+        PaneKind::Shift => inside(ui, |ui| shift_pane::shift_ui(ui, tile, context)),
+        PaneKind::Picture | PaneKind::Pca | PaneKind::Heat | PaneKind::Channel => {}
     }
-    Frame::NONE.inner_margin(theme::SPACE_S).show(ui, |ui| match kind {
-        PaneKind::Strip => strip_pane::strip_ui(ui, tile, context),
-        PaneKind::Cka => cka_pane::cka_ui(ui, tile, context),
-        PaneKind::Shift => shift_pane::shift_ui(ui, tile, context),
-        _ => {}
+}
+
+/// What a list that stands beside its words is called.
+fn name_combo(response: &Response, label: &str, chosen: &str) {
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::ComboBox, true, label);
+        info.current_text_value = Some(chosen.to_owned());
+        info
     });
+}
+
+/// With a margin to the edges of the pane.
+fn inside(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    egui::Frame::new().inner_margin(theme::SPACE_M).show(ui, add);
 }
 
 impl App {
@@ -65,7 +82,17 @@ impl App {
     /// Takes what a study found.
     pub(super) fn take_study(&mut self, job: u64, news: StudyNews) {
         match news {
-            StudyNews::Series(kept) => self.take_member(job, *kept),
+            StudyNews::Series(kept) => {
+                let state = &mut self.state;
+                state.take_compared(job, &kept);
+                self.take_member(job, (*kept).clone());
+                let state = &mut self.state;
+                let asked = state.rank.asked.iter().find(|(other, _)| *other == job);
+                let Some((_, query)) = asked.cloned() else { return };
+                if let Some(member) = query.members.get(kept.index) {
+                    state.remember_member(member, &kept, &query.ids);
+                }
+            }
             StudyNews::Surveying(_) | StudyNews::Found(_) => self.take_survey(job, news),
         }
     }

@@ -121,10 +121,10 @@ impl Planned<'_> {
             adapters: settings.adapters.clone(),
             recording: Recording::default(),
         };
-        // Of attention to text the mean over heads is kept, as vectors of weights.
+        // Of attention to text the weights are kept, as vectors of a channel for every token of every head.
         let list = &self.list;
         let mut averager = Averager::new(1, members, |tap, array| match text_grid(list, tap) {
-            Some(grid) => token_weights(&array, grid),
+            Some(grid) => head_weights(&array, grid),
             None => Ok(array),
         });
         run_pass(
@@ -137,10 +137,16 @@ impl Planned<'_> {
             watch,
         )?;
         let seconds = started.elapsed().as_secs_f64();
-        let mut maps = Vec::with_capacity(selection.len());
+        let (mut maps, mut heads) = (Vec::with_capacity(selection.len()), Vec::new());
         for (tap, array) in averager.finish() {
-            if let Some(entry) = list.entry(tap) {
-                maps.push((entry.id, array.feature_map(0)?));
+            let Some(entry) = list.entry(tap) else { continue };
+            let map = array.feature_map(0)?;
+            match entry.shape {
+                Shape::Attention { heads: count, .. } => {
+                    maps.push((entry.id, mean_weights(&map, count)?));
+                    heads.push((entry.id, map));
+                }
+                Shape::Features { .. } => maps.push((entry.id, map)),
             }
         }
         Ok(FinishedPass {
@@ -151,6 +157,7 @@ impl Planned<'_> {
             layers: list.entries().iter().map(Layer::from).collect(),
             ran: provenance(&loaded.model, open, &prepared[0], settings, seconds)?,
             maps,
+            heads,
         })
     }
 
@@ -224,28 +231,37 @@ fn text_grid(list: &Catalogue, tap: Tap) -> Option<Grid> {
     }
 }
 
-/// (B, heads, positions, tokens) → (B, tokens, h, w): the mean over heads, a channel for every token.
-fn token_weights(map: &Array, grid: Grid) -> Result<Array> {
+/// (B, heads, positions, tokens) → (B, heads·tokens, h, w): a channel for every token of every head.
+fn head_weights(map: &Array, grid: Grid) -> Result<Array> {
     let [batch, heads, positions, tokens] = *map.shape.as_slice() else {
         return Err(Error::failed(format!(
             "an attention map of the shape {:?} is not one of heads",
             map.shape
         )));
     };
-    let mut weights = vec![0.0; batch * tokens * positions];
+    let mut weights = Vec::with_capacity(map.data.len());
+    for of_head in map.data.chunks_exact((positions * tokens).max(1)) {
+        for token in 0..tokens {
+            weights.extend(of_head.iter().skip(token).step_by(tokens));
+        }
+    }
+    Array::new(vec![batch, heads * tokens, grid.height, grid.width], weights)
+}
+
+/// The mean over heads of what [`head_weights`] gives: a channel for every token.
+fn mean_weights(weights: &FeatureMap, heads: usize) -> Result<FeatureMap> {
+    let tokens = weights.channels() / heads.max(1);
     let share = 1.0 / heads.max(1) as f32;
-    for (picture, target) in weights.chunks_exact_mut((tokens * positions).max(1)).enumerate() {
-        for head in 0..heads {
-            let begin = (picture * heads + head) * positions * tokens;
-            let rows = map.data[begin..begin + positions * tokens].chunks_exact(tokens.max(1));
-            for (position, row) in rows.enumerate() {
-                for (token, weight) in row.iter().enumerate() {
-                    target[token * positions + position] += share * weight;
-                }
+    let mut means = vec![0.0; tokens * weights.grid().positions()];
+    let vectors = weights.vectors().chunks_exact(weights.channels());
+    for (mean, vector) in means.chunks_exact_mut(tokens.max(1)).zip(vectors) {
+        for of_head in vector.chunks_exact(tokens.max(1)) {
+            for (sum, weight) in mean.iter_mut().zip(of_head) {
+                *sum += share * weight;
             }
         }
     }
-    Array::new(vec![batch, tokens, grid.height, grid.width], weights)
+    FeatureMap::from_positions(tokens, weights.grid(), means)
 }
 
 /// Bytes that the selected activations of one picture take in the cache.
@@ -257,7 +273,11 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
     shapes
         .map(|shape| match shape {
             Shape::Features { channels, grid } => FeatureMap::bytes_of(channels, grid),
-            Shape::Attention { queries, keys, .. } => queries.saturating_mul(keys).saturating_mul(size_of::<f32>()),
+            // Of attention to text the weights of every head, and their mean.
+            Shape::Attention { heads, queries, keys } => {
+                let numbers = queries.saturating_mul(keys).saturating_mul(heads.saturating_add(1));
+                numbers.saturating_mul(size_of::<f32>())
+            }
         })
         .fold(0, usize::saturating_add)
 }

@@ -68,6 +68,7 @@ fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
         at: QueryAt::Point([80.0, 90.0]),
         targets: vec![(Slot::A, capture.pass)],
         drop_massive: false,
+        head: None,
     };
     let heat = match ask(engine, ViewRequest::Query(query)) {
         Event::Heat(view) => view,

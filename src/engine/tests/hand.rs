@@ -117,6 +117,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 seconds: 0.0,
             },
             maps: pass.maps,
+            heads: Vec::new(),
         },
     )
 }

@@ -6,6 +6,7 @@ mod colours;
 mod comparisons;
 mod extractions;
 mod hand;
+mod heads;
 mod host;
 mod runs;
 mod studies;

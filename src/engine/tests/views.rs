@@ -15,6 +15,7 @@ fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[Slot]) -> Query {
         at,
         targets: hand.shown(targets),
         drop_massive: false,
+        head: None,
     }
 }
 
@@ -51,6 +52,7 @@ fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
         at: QueryAt::Point([80.0, 90.0]),
         targets: vec![(Slot::A, capture.pass)],
         drop_massive: false,
+        head: None,
     };
     engine.send(Request::View(ViewRequest::Query(query)));
     let heat = until(&engine, |event| match event {
@@ -85,6 +87,7 @@ fn the_analyst_answers_while_the_model_runs() {
         at: QueryAt::Point([80.0, 90.0]),
         targets: vec![(Slot::A, capture.pass)],
         drop_massive: false,
+        head: None,
     };
     engine.send(Request::View(ViewRequest::Query(query)));
     let heat = until(&engine, |event| match event {

@@ -1,0 +1,229 @@
+//! `featscope rank`.
+
+use std::{fmt::Write, path::PathBuf};
+
+use serde_json::json;
+
+use super::{
+    args::RankArguments,
+    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
+    terminal,
+};
+use crate::{
+    analysis::{
+        pairs::{PointPair, parse_pairs},
+        rank::{RankMade, RankOptions, RankRow, Ranking, protocol, rank_csv},
+    },
+    error::{Error, Result},
+    extract::{
+        job::{self, Planned},
+        memory,
+        model::Model,
+        request::{ExtractRequest, Provenance},
+    },
+    weights::read_text,
+};
+
+/// Every feature map, as `extract` calls it.
+const ALL: &str = "all";
+
+/// Scores activations by how well they find marked points again.
+pub fn rank(arguments: &RankArguments) -> Result<()> {
+    let [source, target] = arguments.image.as_slice() else {
+        return Err(Error::usage(format!(
+            "--image: a source and a target picture are needed, {} given",
+            match arguments.image.len() {
+                1 => "1 is".to_owned(),
+                count => format!("{count} are"),
+            }
+        )));
+    };
+    let text = read_text(&arguments.pairs)?;
+    let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
+    let mut activations = arguments.activations.join(",");
+    if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
+        activations = ALL.to_owned();
+    }
+    let requests = arguments
+        .run
+        .requests(&[source.clone(), target.clone()], &activations)?;
+    // Everything that can be wrong is found before weights are read.
+    let planned = requests.iter().map(job::plan).collect::<Result<Vec<_>>>()?;
+    let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
+        return Err(Error::usage("no timestep was given"));
+    };
+    check_activations(first)?;
+    let options = RankOptions {
+        method: arguments.method.into(),
+        drop_massive: arguments.drop_massive,
+    };
+    let ranking = ranking_of(&pairs, first, options).map_err(|error| error.context(arguments.pairs.display()))?;
+    let spec = first.spec.clone();
+    say_what_is_not_used(&arguments.run, &spec);
+    let bar = terminal::progress("ranking");
+    let mut watch = terminal::watch(&bar);
+    let mut model = job::load(&spec, first_request, &mut watch)?;
+    bar.suspend(|| say_what_computes(&model, first_request));
+    model.adapt(&first_request.adapters)?;
+    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    let count = planned.len() as f32;
+    let mut table = Table {
+        ranking,
+        rows: Vec::new(),
+        ran: Vec::new(),
+    };
+    for (index, (planned, request)) in planned.into_iter().zip(&requests).enumerate() {
+        let mut watch = |done| watch(job::after_loading((index as f32 + done) / count));
+        table.run(planned, request, &mut model, &mut watch)?;
+    }
+    bar.finish_and_clear();
+    // What is equally good stays in the order of execution.
+    table.rows.sort_by(RankRow::best_first);
+    let made = table.made(first_request, &model, options)?;
+    terminal::print(&if arguments.json {
+        format!(
+            "{:#}\n",
+            json!({
+                "protocol": protocol(&made),
+                "made_by": made,
+                "pairs": pairs,
+                "rows": table.rows,
+                "requests": requests,
+                "ran": table.ran,
+            })
+        )
+    } else if arguments.csv {
+        rank_csv(&table.rows, &made)
+    } else {
+        in_words(&table.rows, &made)
+    })?;
+    say_what_is_special(&model);
+    Ok(())
+}
+
+/// Attention maps are refused before weights are read.
+fn check_activations(planned: &Planned) -> Result<()> {
+    let Some((_, picture)) = planned.pictures.first() else {
+        return Ok(());
+    };
+    let list = planned.spec.plain_catalogue(picture.framing.working);
+    let mut ids = planned
+        .selection
+        .iter()
+        .filter_map(|tap| list.entry(tap))
+        .map(|entry| entry.id);
+    match ids.find(|id| id.is_map()) {
+        Some(id) => Err(Error::usage(format!(
+            "{id} is an attention map: rank compares feature maps"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn ranking_of(pairs: &[PointPair], planned: &Planned, options: RankOptions) -> Result<Ranking> {
+    let [(_, source), (_, target)] = planned.pictures.as_slice() else {
+        return Err(Error::failed("two pictures were asked for"));
+    };
+    Ranking::new(pairs, [source.framing, target.framing], options)
+}
+
+/// What was found so far.
+struct Table {
+    ranking: Ranking,
+    rows: Vec<RankRow>,
+    ran: Vec<Provenance>,
+}
+
+impl Table {
+    /// Runs both pictures at one timestep, each alone and with the same noise, and scores every activation.
+    fn run(
+        &mut self,
+        planned: Planned,
+        request: &ExtractRequest,
+        model: &mut Model,
+        watch: &mut dyn FnMut(f32) -> Result<()>,
+    ) -> Result<()> {
+        let parts = planned.split();
+        memory::check(
+            parts
+                .iter()
+                .map(Planned::estimated_bytes)
+                .fold(0, usize::saturating_add),
+            "the activations of both pictures",
+            "ask for fewer, or for a smaller --size",
+        )?;
+        let total = parts.len() as f32;
+        let mut extracted = Vec::with_capacity(parts.len());
+        for (index, part) in parts.iter().enumerate() {
+            let mut watch = |done| watch((index as f32 + done) / total);
+            extracted.push(part.run(request, model, &mut watch)?);
+        }
+        let t = extracted.first().map_or(request.t, |part| part.record.ran.t_ran);
+        let mut each = extracted.into_iter().map(|part| {
+            self.ran.push(part.record.ran);
+            part.activations
+        });
+        let (sources, targets) = (each.next().unwrap_or_default(), each.next().unwrap_or_default());
+        for ((id, source), (_, target)) in sources.into_iter().zip(targets) {
+            let score = self
+                .ranking
+                .score(&source.feature_map(0)?, &target.feature_map(0)?)
+                .map_err(|error| error.context(id))?;
+            self.rows.push(RankRow { t, id, score });
+        }
+        Ok(())
+    }
+
+    fn made(&self, request: &ExtractRequest, model: &Model, options: RankOptions) -> Result<RankMade> {
+        let name = |path: &PathBuf| path.display().to_string();
+        let mut pictures = request.pictures.iter().map(name);
+        let framing = self
+            .ran
+            .iter()
+            .filter_map(|ran| ran.pictures.first())
+            .nth(1)
+            .ok_or_else(|| Error::failed("two pictures were run"))?
+            .framing;
+        Ok(RankMade {
+            model: request.model.clone(),
+            pictures: [pictures.next().unwrap_or_default(), pictures.next().unwrap_or_default()],
+            target_size: [framing.original.width, framing.original.height],
+            longer_side_px: self.ranking.longer_side(),
+            pairs: [self.ranking.pairs(), self.ranking.unseen()],
+            options,
+            seed: request.seed,
+            ensemble: request.ensemble,
+            working_size: [framing.working.width, framing.working.height],
+            dtype: model.place.dtype_name().to_owned(),
+        })
+    }
+}
+
+/// The table as a person reads it.
+fn in_words(rows: &[RankRow], made: &RankMade) -> String {
+    let width = rows.iter().map(|row| row.id.to_string().len()).max().unwrap_or(0);
+    let mut text = format!("{}\n", protocol(made));
+    // Writing into a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{:>4}  {:>4}  {:width$}  {:>6}  {:>6}  {:>8}   by chance: {:>6}  {:>6}  {:>8}",
+        "", "t", "activation", "pck@.1", "pck@.05", "mean px", "pck@.1", "pck@.05", "mean px"
+    );
+    for (index, row) in rows.iter().enumerate() {
+        let (found, chance) = (&row.score.figures, &row.score.chance);
+        let _ = writeln!(
+            text,
+            "{:4}  {:4}  {:width$}  {:6.3}  {:7.3}  {:8.2}              {:6.3}  {:7.3}  {:8.2}",
+            index + 1,
+            row.t,
+            row.id.to_string(),
+            found.pck_10,
+            found.pck_05,
+            found.mean_distance_px,
+            chance.pck_10,
+            chance.pck_05,
+            chance.mean_distance_px
+        );
+    }
+    text
+}
