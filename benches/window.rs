@@ -269,6 +269,7 @@ fn sheet(window: &mut Window) {
                     unit: MouseWheelUnit::Point,
                     delta,
                     phase: TouchPhase::Move,
+                    source: egui::MouseWheelSource::Unknown,
                     modifiers: Modifiers::NONE,
                 };
                 window.frame(vec![Event::PointerMoved(middle), scroll])

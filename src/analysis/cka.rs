@@ -20,7 +20,7 @@ const STRIP: usize = 128;
 const CONSTANT_SHARE: f64 = 1e-24;
 
 /// The unbiased form divides by n − 3.
-const UNBIASED_MINIMUM: usize = 4;
+pub(super) const UNBIASED_MINIMUM: usize = 4;
 
 /// How maps on different grids are brought to the same positions. The two differ a lot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -109,8 +109,23 @@ fn common_grid(a: Grid, b: Grid, rule: GridRule) -> Grid {
     }
 }
 
-/// A map on the common grid, (n, c) in f64, the mean of each column 0.
-struct Centred {
+/// The vectors of a map on another grid, (n, c) row-major in f64.
+pub(super) fn positions_on(map: &FeatureMap, grid: Grid, rule: GridRule) -> Result<Vec<f64>> {
+    let own = map.grid();
+    if own != grid && rule == GridRule::PoolAverage {
+        return Ok(pool_map(map, grid)?.vectors().iter().map(|&x| f64::from(x)).collect());
+    }
+    let mut data = Vec::with_capacity(grid.positions() * map.channels());
+    for position in 0..grid.positions() {
+        let (row, column) = grid.row_column(position);
+        let source = own.index(row * own.height / grid.height, column * own.width / grid.width);
+        data.extend(map.vector(source).iter().map(|&x| f64::from(x)));
+    }
+    Ok(data)
+}
+
+/// Rows (n, c) in f64, the mean of each column 0.
+pub(super) struct Centred {
     rows: usize,
     columns: usize,
     data: Vec<f64>,
@@ -118,18 +133,12 @@ struct Centred {
 
 impl Centred {
     fn new(map: &FeatureMap, grid: Grid, rule: GridRule) -> Result<Self> {
-        let own = map.grid();
-        let columns = map.channels();
-        let mut data = Vec::with_capacity(grid.positions() * columns);
-        if own != grid && rule == GridRule::PoolAverage {
-            data.extend(pool_map(map, grid)?.vectors().iter().map(|&x| f64::from(x)));
-        } else {
-            for position in 0..grid.positions() {
-                let (row, column) = grid.row_column(position);
-                let source = own.index(row * own.height / grid.height, column * own.width / grid.width);
-                data.extend(map.vector(source).iter().map(|&x| f64::from(x)));
-            }
-        }
+        Self::of(positions_on(map, grid, rule)?, map.channels())
+    }
+
+    /// Takes the means of the columns away from rows of `columns` numbers.
+    pub(super) fn of(mut data: Vec<f64>, columns: usize) -> Result<Self> {
+        let rows = data.len() / columns;
         let raw_energy = inner(&data, &data);
         let mut mean = vec![0.0; columns];
         for row in data.chunks_exact(columns) {
@@ -142,7 +151,7 @@ impl Centred {
                 "CKA of a map with numbers that are not finite (NaN or infinity); was the model run in half precision?",
             ));
         }
-        mean.iter_mut().for_each(|sum| *sum /= grid.positions() as f64);
+        mean.iter_mut().for_each(|sum| *sum /= rows as f64);
         for row in data.chunks_exact_mut(columns) {
             for (x, mean) in row.iter_mut().zip(&mean) {
                 *x -= mean;
@@ -153,11 +162,22 @@ impl Centred {
                 "CKA of a map that is the same at every position is not defined: choose another activation",
             ));
         }
-        Ok(Self {
-            rows: grid.positions(),
-            columns,
-            data,
-        })
+        Ok(Self { rows, columns, data })
+    }
+
+    /// Number of rows n.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns c.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// (n, c), row-major.
+    pub(super) fn data(&self) -> &[f64] {
+        &self.data
     }
 
     fn view(&self) -> View<'_, f64> {

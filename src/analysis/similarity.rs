@@ -104,6 +104,40 @@ pub fn cell_vector(map: &FeatureMap, row: usize, column: usize) -> Result<&[f32]
     )))
 }
 
+/// Mean over positions of the cosine of two maps' vectors at the same position, in f64. A zero vector has cosine 0 with
+/// everything.
+pub fn mean_cosine_between(a: &FeatureMap, b: &FeatureMap) -> Result<f64> {
+    if (a.channels(), a.grid()) != (b.channels(), b.grid()) {
+        return Err(Error::usage(format!(
+            "cosines are taken position by position: there are {} channels on {} x {} and {} on {} x {}",
+            a.channels(),
+            a.grid().height,
+            a.grid().width,
+            b.channels(),
+            b.grid().height,
+            b.grid().width
+        )));
+    }
+    let vectors = a
+        .vectors()
+        .chunks_exact(a.channels())
+        .zip(b.vectors().chunks_exact(b.channels()));
+    let cosines = vectors.map(|(x, y)| {
+        let (mut product, mut x_square, mut y_square) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for (&x, &y) in x.iter().zip(y) {
+            let (x, y) = (f64::from(x), f64::from(y));
+            product += x * y;
+            x_square += x * x;
+            y_square += y * y;
+        }
+        match x_square * y_square > 0.0 {
+            true => product / (x_square.sqrt() * y_square.sqrt()),
+            false => 0.0,
+        }
+    });
+    Ok(cosines.sum::<f64>() / a.grid().positions() as f64)
+}
+
 /// The mean of the unit vectors of some positions, C numbers: each has the same say, however long its vector is. Zeros
 /// where there are none; positions outside of the map are an error.
 pub fn mean_unit_vector(map: &FeatureMap, positions: &[usize]) -> Result<Vec<f32>> {

@@ -205,12 +205,20 @@ actions! {
         CancelStudies "End studies" [] "End what measures in the background; what is measured stays.";
         SaveSurvey "Save survey…" [] "Write what was measured into a folder: a page that stands alone, a table, a sheet of thumbnails.";
         AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
+        AddStripPane "New film strip" [] "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.";
+        AddCkaPane "New CKA matrix" [] "Open a pane that compares activations, timesteps or models by linear CKA.";
+        AddShiftPane "New content-shift meter" [] "Open a pane that says how far the layer moves away from the picture with t.";
         AddRankPane "New ranking" [] "Open a pane that says which activation finds the marked points again best.";
         AddComparePane "New comparison" [] "Open a pane that compares two layers, timesteps, seeds, models or pictures.";
         SetCompareSide "Set as compare side" [plain(Key::Z)] "Keep what is shown now as B, so that what is looked at next is compared with it.";
         SwapSides "Swap A and B" [] "The two sides of the comparison change places.";
         HoldSide "Hold: all of B" [plain(Key::A)] "As long as the key is down, the comparison shows all of B.";
         AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
+        LaterFrame "Next frame" [shift(Key::ArrowRight)] "Look at the next timestep or seed of the film strip.";
+        EarlierFrame "Previous frame" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip.";
+        SaveStrip "Save strip…" [] "Write the film strip as .png, or its figures and what made them as .csv or .json.";
+        SaveCka "Save CKA matrix…" [] "Write the CKA matrix and what made it as .csv, .json or .png.";
+        SaveShift "Save content shift…" [] "Write the content shifts and what made them as .csv or .json.";
     }
     Help {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";

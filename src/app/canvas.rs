@@ -212,7 +212,7 @@ pub fn scores_of_pane<'a>(
             let scores = textures.slot(slot).channel.as_ref()?;
             Some((scores, channel_style(state, scores)))
         }
-        PaneKind::Pca | PaneKind::Sheet | PaneKind::Plot | PaneKind::Rank | PaneKind::Compare => None,
+        _ => None,
     }
 }
 

@@ -10,11 +10,11 @@ use super::{
     document::{Display, Mask, Pane, Pin, View},
     shop::ShopCommand,
     state::{Hold, PathBox, PathPurpose, PointAt},
-    studies::{SheetSettings, ranking::RankChoice, sides::CompareChoice},
+    studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice},
 };
 use crate::{
     activation::Id,
-    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    engine::{ComparisonKind, PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
     extract::preset::Preset,
 };
 
@@ -115,6 +115,14 @@ pub enum Command {
     Sheet(Box<SheetSettings>),
     /// End a job, or take it out of the queue.
     CancelJob(u64),
+    /// Show another film strip.
+    Strip(StripChoice),
+    /// Show another CKA matrix.
+    Cka(CkaChoice),
+    /// Measure content shift otherwise.
+    Shift(ShiftChoice),
+    /// Make the passes of a comparison, however long they take.
+    Compute(ComparisonKind),
     /// End a study.
     CancelStudy(u64),
     /// Take a message away.

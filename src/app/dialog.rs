@@ -81,5 +81,17 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .add_filter("Tables", &["csv", "json"])
             .set_file_name("matches.csv")
             .save_file(),
+        PathPurpose::SaveStrip => dialog
+            .add_filter("Strips", &["png", "csv", "json"])
+            .set_file_name("strip.png")
+            .save_file(),
+        PathPurpose::SaveCka => dialog
+            .add_filter("Matrices", &["csv", "json", "png"])
+            .set_file_name("cka.csv")
+            .save_file(),
+        PathPurpose::SaveShift => dialog
+            .add_filter("Tables", &["csv", "json"])
+            .set_file_name("content-shift.csv")
+            .save_file(),
     }
 }

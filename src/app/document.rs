@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::studies::{SheetSettings, ranking::RankChoice, sides::CompareChoice};
+use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice};
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
@@ -47,6 +47,15 @@ pub struct Document {
     /// The token of the prompt that attention to text is shown of, counted from 0.
     #[serde(default)]
     pub word: Option<usize>,
+    /// What film strips show.
+    #[serde(default)]
+    pub strip: StripChoice,
+    /// What CKA matrices compare.
+    #[serde(default)]
+    pub cka: CkaChoice,
+    /// What content-shift meters show.
+    #[serde(default)]
+    pub shift: ShiftChoice,
     /// The head that attention is shown of, counted from 0; none: the mean over heads.
     #[serde(default)]
     pub head: Option<usize>,
@@ -194,6 +203,12 @@ pub enum PaneKind {
     Sheet,
     /// Figures of every activation as a plot.
     Plot,
+    /// One activation at several timesteps or seeds.
+    Strip,
+    /// Activations, timesteps or models compared with each other.
+    Cka,
+    /// How far an activation moves away from the picture.
+    Shift,
     /// Every activation by how well it finds marked points again.
     Rank,
     /// Two of layers, timesteps, seeds, models or pictures as A and B.
@@ -202,13 +217,16 @@ pub enum PaneKind {
 
 impl PaneKind {
     /// Every kind, in the order of menus.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Picture,
         Self::Pca,
         Self::Heat,
         Self::Channel,
         Self::Sheet,
         Self::Plot,
+        Self::Strip,
+        Self::Cka,
+        Self::Shift,
         Self::Rank,
         Self::Compare,
     ];
@@ -227,6 +245,9 @@ impl PaneKind {
             Self::Channel => "Channel",
             Self::Sheet => "Contact sheet",
             Self::Plot => "Plot",
+            Self::Strip => "Film strip",
+            Self::Cka => "CKA matrix",
+            Self::Shift => "Content shift",
             Self::Rank => "Ranking",
             Self::Compare => "Comparison",
         }
@@ -323,6 +344,9 @@ impl Default for Document {
             mask: Mask::default(),
             channel: 0,
             word: None,
+            strip: StripChoice::default(),
+            cka: CkaChoice::default(),
+            shift: ShiftChoice::default(),
             head: None,
             rank: RankChoice::default(),
             compare: CompareChoice::default(),

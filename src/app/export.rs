@@ -287,6 +287,9 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 PaneKind::Channel => "channel",
                 PaneKind::Sheet => "sheet",
                 PaneKind::Plot => "plot",
+                PaneKind::Strip => "strip",
+                PaneKind::Cka => "cka",
+                PaneKind::Shift => "shift",
                 PaneKind::Rank => "ranking",
                 PaneKind::Compare => "comparison",
             };

@@ -124,12 +124,15 @@ pub fn is_shown(id: Id) -> bool {
 
 /// The layers that have every word of the search, and can be looked at.
 fn found(state: &State) -> Vec<&Layer> {
-    let words: Vec<String> = state.search.split_whitespace().map(str::to_lowercase).collect();
-    let fits = |layer: &&Layer| {
-        let name = layer.id.to_string();
-        is_shown(layer.id) && words.iter().all(|word| name.contains(word.as_str()))
-    };
+    let fits = |layer: &&Layer| is_shown(layer.id) && is_found(layer.id, &state.search);
     state.layers().iter().filter(fits).collect()
+}
+
+/// Whether the name of a layer has every word of a search.
+pub fn is_found(id: Id, search: &str) -> bool {
+    let name = id.to_string();
+    let mut words = search.split_whitespace().map(str::to_lowercase);
+    words.all(|word| name.contains(word.as_str()))
 }
 
 /// Groups of consecutive layers by where they are.

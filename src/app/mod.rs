@@ -71,7 +71,8 @@ pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
 pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
 pub use studies::{
-    PlotKind, SheetColours, SheetSettings, SurveyState,
+    CkaBetween, CkaChoice, CkaRows, LayerChoice, PlotKind, SheetColours, SheetSettings, ShiftChoice, StripAxis,
+    StripChoice, SurveyState,
     ranking::{RankChoice, RankColumn},
     sides::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
 };
@@ -222,8 +223,9 @@ impl App {
         });
         let looking = state.overlays.models && state.shop.shelf.is_none();
         // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
-        let awaited = self.answers_awaited > 0 || self.asked.is_any_open() || looking || !state.studies.is_empty();
-        !(loading || picture_awaited || awaited || self.views_are_awaited())
+        let working = self.views_are_awaited() || state.comparisons_are_awaited() || !state.studies.is_empty();
+        let awaited = self.answers_awaited > 0 || self.asked.is_any_open() || looking || working;
+        !(loading || picture_awaited || awaited)
     }
 
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.

@@ -49,7 +49,10 @@ impl App {
                 }
             }
             Event::Study { job, news } => self.take_study(job, news),
-            Event::StudyFinished { job } => end_job(state, Work::Study { job }),
+            Event::StudyFinished { job } => {
+                end_job(state, Work::Study { job });
+                self.take_series_end(job);
+            }
             Event::Pca(view) => {
                 let slot = view.slot;
                 state.view_error = None;
@@ -79,6 +82,7 @@ impl App {
                 self.history
                     .amend(|settled| settled.channel = settled.channel.min(last));
             }
+            Event::Compared(compared) => self.take_comparison(compared),
             Event::Channel(view) => {
                 self.textures.prepare_channel(&view);
                 self.state.channel = Some(view);
@@ -102,6 +106,7 @@ impl App {
                     }
                 }
                 self.sent = Sent::default();
+                self.take_missing(pass);
             }
             Event::Saved { work, path } => {
                 end_job(state, work);
@@ -117,6 +122,14 @@ impl App {
                 work: Work::Picture(slot),
                 error,
             } if !self.asked.answer(slot) => state.messages.note(Level::Error, error.to_string()),
+            Event::Failed {
+                work: Work::Study { job },
+                error,
+            } => self.take_study_failure(job, &error),
+            Event::Failed {
+                work: Work::Comparison(kind),
+                error,
+            } => self.take_comparison_failure(kind, &error),
             Event::Failed { work, error } => {
                 take_failure(state, work, &error);
                 let there = &self.state.document;
@@ -137,7 +150,17 @@ impl App {
         }
     }
 
+    /// Passes of a comparison are missed where that is shown.
+    fn take_study_failure(&mut self, job: u64, error: &Error) {
+        let work = Work::Study { job };
+        match self.take_series_failure(job, error) {
+            true => end_job(&mut self.state, work),
+            false => take_failure(&mut self.state, work, error),
+        }
+    }
+
     fn take_model(&mut self, info: ModelInfo) {
+        self.remember_model();
         let state = &mut self.state;
         // One that was overtaken by another changes nothing of what is wanted of that.
         let wanted = state.model.wanted == info.name;
@@ -315,15 +338,19 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
                 job.item = item;
             }
         }
-        Work::Picture(_) | Work::View | Work::Save | Work::Shelf | Work::Download { .. } => {}
+        Work::Picture(_) | Work::View | Work::Comparison(_) | Work::Save | Work::Shelf | Work::Download { .. } => {}
     }
 }
 
 fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
-    let work = 1.0 + feature_bytes(&capture.layers) * capture.settings.ensemble as f64;
+    // A pass ends behind the last activation that is kept of it.
+    let last = capture.layers.iter().rposition(|layer| capture.ids.contains(&layer.id));
+    let ran = last.map_or(&capture.layers[..], |last| &capture.layers[..=last]);
+    let work = 1.0 + feature_bytes(ran) * capture.settings.ensemble as f64;
     let rate = capture.ran.seconds / work;
     // The first pass also warms caches: the fastest one says what the next will take.
     state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
+    state.know_capture(slot, &capture);
     state.remember_pass(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);
 }
@@ -348,7 +375,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
     let words = words_of(state, error);
     match work {
         // Told by an event of its own.
-        Work::Model | Work::Download { .. } => {}
+        Work::Model | Work::Download { .. } | Work::Comparison(_) => {}
         // What the shelf says is asked for again with the next look at it.
         Work::Shelf => state.shop.shelf = state.shop.shelf.take().or_else(|| Some(Shelf::default())),
         Work::Picture(slot) => {

@@ -130,7 +130,7 @@ impl Behavior<Pane> for Painting<'_> {
             PaneKind::Picture => state.slot(slot).picture.as_ref().map(|picture| picture.source.name()),
             PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
             PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| id.to_string()),
-            PaneKind::Sheet | PaneKind::Plot | PaneKind::Rank | PaneKind::Compare => None,
+            _ => None,
         };
         let text = match about {
             Some(about) => format!("{}  {about}", shown.title()),

@@ -11,6 +11,7 @@ use super::{
     inspector::MOST_COMPONENTS,
     matches::MOST_TOLD,
     settings::{MAX_ENSEMBLE, MAX_SIDE},
+    studies::choices::{MOST_FRAMES, ROW_CHOICES},
 };
 use crate::{
     analysis::colour::RangeRule,
@@ -40,6 +41,13 @@ pub fn sound_document(mut document: Document) -> Sound<Document> {
     document.pins.iter().try_for_each(check_pin)?;
     if let Some(number) = document.selected_pin.filter(|number| document.pin(*number).is_none()) {
         return Err(format!("pin {number} is selected in it, but there is no such pin"));
+    }
+    in_range("the seeds of its film strip", document.strip.seeds, 1..=MOST_FRAMES)?;
+    if !ROW_CHOICES.contains(&document.cka.most_rows) {
+        return Err(format!(
+            "CKA is computed on at most {ROW_CHOICES:?} positions, found {}",
+            document.cka.most_rows
+        ));
     }
     document.layout = sound_layout(document.layout)?;
     Ok(document)

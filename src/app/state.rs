@@ -10,7 +10,7 @@ use super::{
     memory::Memory,
     messages::Messages,
     shop::Shop,
-    studies::{SurveyState, ranking::RankState, sides::CompareState},
+    studies::{Comparing, SurveyState, ranking::RankState, sides::CompareState},
     tour::TourState,
 };
 use crate::{
@@ -78,6 +78,8 @@ pub struct State {
     pub run: RunState,
     /// Extractions and other work that writes files.
     pub jobs: VecDeque<Job>,
+    /// Strips, CKA matrices and content shifts.
+    pub comparing: Comparing,
     /// Studies that are under way or wait.
     pub studies: VecDeque<Job>,
     /// How many jobs there have been.
@@ -265,6 +267,12 @@ pub enum PathPurpose {
     OpenBasis,
     /// Pins and matches as .csv or .json.
     SaveMatches,
+    /// A strip as .png, or its figures as .csv or .json.
+    SaveStrip,
+    /// A CKA matrix as .csv, .json or .png.
+    SaveCka,
+    /// Content shifts as .csv or .json.
+    SaveShift,
     /// A comparison as .png and .json.
     SaveCompare,
     /// Pairs of points that become pins.
@@ -296,6 +304,9 @@ impl PathPurpose {
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),
+            Self::SaveStrip => "Save strip as .png, .csv or .json".to_owned(),
+            Self::SaveCka => "Save CKA matrix as .csv, .json or .png".to_owned(),
+            Self::SaveShift => "Save content shift as .csv or .json".to_owned(),
             Self::SaveCompare => "Save comparison as .png and .json".to_owned(),
             Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
             Self::SavePairs => "Save pairs of points as .json".to_owned(),
@@ -333,6 +344,7 @@ impl State {
             view_error: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
+            comparing: Comparing::default(),
             studies: VecDeque::new(),
             jobs_begun: 0,
             recovered: None,
@@ -471,6 +483,11 @@ impl State {
 
     /// Estimated bytes of the activations that a run would compute: what its work is measured by.
     pub fn run_bytes(&self) -> f64 {
+        self.bytes_of(self.open_slots().filter(|slot| !self.is_captured(*slot)))
+    }
+
+    /// Estimated bytes of the activations of one pass of each of some pictures.
+    fn bytes_of(&self, slots: impl Iterator<Item = Slot>) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
         let settings = &self.document.settings;
         let area = |size: Size| match settings.size {
@@ -480,8 +497,7 @@ impl State {
                 (side * side) as f64 * long as f64 / short as f64
             }
         };
-        let missing = self.open_slots().filter(|slot| !self.is_captured(*slot));
-        let pictures = missing.filter_map(|slot| self.slot(slot).picture.as_ref());
+        let pictures = slots.filter_map(|slot| self.slot(slot).picture.as_ref());
         let total_area: f64 = pictures.map(|picture| area(picture.size)).sum();
         let native_area = (info.native_side * info.native_side) as f64;
         feature_bytes(&info.layers) * total_area / native_area * settings.ensemble as f64
@@ -494,9 +510,18 @@ impl State {
 
     /// Whether a run may begin by itself.
     pub fn run_is_cheap(&self) -> bool {
-        match self.expected_secs() {
-            Some(seconds) => seconds < CHEAP_SECS,
-            None => self.run_bytes() < CHEAP_BYTES,
+        self.is_cheap(self.run_bytes())
+    }
+
+    /// Whether one pass of each picture is so quick that several may begin by themselves.
+    pub fn pass_is_cheap(&self) -> bool {
+        self.is_cheap(self.bytes_of(self.open_slots()))
+    }
+
+    fn is_cheap(&self, bytes: f64) -> bool {
+        match self.run.secs_per_byte {
+            Some(rate) => rate * bytes < CHEAP_SECS,
+            None => bytes < CHEAP_BYTES,
         }
     }
 

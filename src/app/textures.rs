@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     activation::Grid,
-    engine::{ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, TargetHeat},
+    engine::{ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat},
     error::Result,
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
@@ -21,6 +21,8 @@ use crate::{
 /// Everything that is drawn of all pictures.
 pub struct Textures {
     slots: Vec<SlotTextures>,
+    /// The frames of the film strip.
+    strip: Vec<PictureTexture>,
     /// The weights of every head at the point that is asked about.
     pub heads: Vec<ScoreMap>,
     /// What a comparison draws.
@@ -74,6 +76,7 @@ impl Textures {
         };
         Self {
             slots: Slot::all().map(empty).collect(),
+            strip: Vec::new(),
             heads: Vec::new(),
             compared: ComparedTextures {
                 sides: ["compared a", "compared b"].map(PictureTexture::of_map),
@@ -91,6 +94,24 @@ impl Textures {
     /// What is drawn of a picture.
     pub fn slot(&self, slot: Slot) -> &SlotTextures {
         &self.slots[slot.index()]
+    }
+
+    /// A frame of the film strip.
+    pub fn strip_frame(&self, index: usize) -> Option<&PictureTexture> {
+        self.strip.get(index)
+    }
+
+    /// Puts the frames of a film strip on the card.
+    pub fn prepare_strip(&mut self, view: &StripView) {
+        let max_side_px = self.max_side_px();
+        let texture = |(index, frame): (usize, &StripFrame)| {
+            let mut texture = PictureTexture::of_map(format!("strip {index}"));
+            if let Ok(map) = DisplayPicture::map(&frame.rgb, frame.grid, max_side_px) {
+                texture.set(&self.context, map);
+            }
+            texture
+        };
+        self.strip = view.frames.iter().enumerate().map(texture).collect();
     }
 
     /// The interface they belong to.

@@ -37,6 +37,7 @@ pub(super) struct RunWanted(RunSettings, Id, u64, Vec<u64>);
 impl App {
     pub(super) fn ask_for_what_is_wanted(&mut self) {
         self.ask_for_runs();
+        self.ask_for_comparisons();
         let state = &self.state;
         let views = [
             new(&mut self.sent.query, wanted_query(state), |before, now| {
@@ -75,7 +76,7 @@ impl App {
             self.sent.run = None;
             return;
         };
-        let may_run = state.run.asked || state.run_is_cheap();
+        let may_run = state.run.asked || state.run_is_cheap() || state.run_is_kept();
         if may_run && self.sent.run.as_ref() != Some(&wanted) {
             let settings = wanted.0.clone();
             self.state.run.running = Some(0.0);
@@ -96,7 +97,7 @@ impl App {
     /// Whether a run is to begin or to end by itself: not one that failed or that the user ended.
     pub(super) fn run_is_awaited(&self) -> bool {
         let state = &self.state;
-        let may_run = state.hold.is_none() && (state.run.asked || state.run_is_cheap());
+        let may_run = state.hold.is_none() && (state.run.asked || state.run_is_cheap() || state.run_is_kept());
         let ended = |wanted: &RunWanted| state.run.ended && self.sent.run.as_ref() == Some(wanted);
         state.run.running.is_some()
             || may_run && state.run.error.is_none() && self.wanted_run().is_some_and(|(wanted, _)| !ended(&wanted))

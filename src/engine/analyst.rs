@@ -60,10 +60,11 @@ impl Analyst {
             ViewRequest::Channel(query) => Event::Channel(self.channel(query)?),
             ViewRequest::SaveMap { id, pass, path } => self.save_map(*id, *pass, path)?,
             ViewRequest::SaveHeat { query, style, path } => self.save_heat(query, style, path)?,
-            // The colourist's, and the ranker's.
+            // The others'.
             ViewRequest::Pca(_)
             | ViewRequest::SavePca { .. }
             | ViewRequest::SaveBasis { .. }
+            | ViewRequest::Compare(_)
             | ViewRequest::Sides(_)
             | ViewRequest::Rank(_) => return Ok(()),
         };

@@ -84,8 +84,9 @@ impl Colourist {
                 self.save_basis(query, path)?;
                 self.desk.tell(saved(path));
             }
-            // The analyst's, and the ranker's.
+            // The others'.
             ViewRequest::Query(_)
+            | ViewRequest::Compare(_)
             | ViewRequest::Rank(_)
             | ViewRequest::Matches(_)
             | ViewRequest::Channels { .. }
@@ -97,7 +98,7 @@ impl Colourist {
     }
 
     /// The views of all pictures, each told as soon as it is there.
-    fn views(
+    pub(super) fn views(
         &mut self,
         query: &PcaQuery,
         overtaken: &mut Overtaken<'_>,

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Events,
     cache::{PassInfo, SharedCache},
+    comparison::ComparisonKind,
     message::{Event, PassId, Work},
     recover::recovered,
     view::ViewRequest,
@@ -129,6 +130,7 @@ enum Kind {
     Pca,
     Channels,
     Channel,
+    Compare(ComparisonKind),
     Sides,
     Rank,
     /// Every save is done.
@@ -143,6 +145,7 @@ impl Kind {
             ViewRequest::Pca(_) => Self::Pca,
             ViewRequest::Channels { .. } => Self::Channels,
             ViewRequest::Channel(_) => Self::Channel,
+            ViewRequest::Compare(comparison) => Self::Compare(comparison.kind()),
             ViewRequest::Sides(_) => Self::Sides,
             ViewRequest::Rank(_) => Self::Rank,
             ViewRequest::SaveMap { .. }

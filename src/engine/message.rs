@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::comparison::{Compared, ComparisonKind};
 use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
@@ -280,6 +281,8 @@ pub enum Event {
     Channels(ChannelsView),
     /// One channel.
     Channel(ChannelView),
+    /// Many maps, compared with each other.
+    Compared(Compared),
     /// Two maps compared.
     Sides(Box<CompareView>),
     /// How well activations find marked points again, as far as it is known.
@@ -332,6 +335,8 @@ pub enum Work {
     Run,
     /// Computing PCA colours or similarities.
     View,
+    /// Comparing many maps.
+    Comparison(ComparisonKind),
     /// Writing a file.
     Save,
     /// An extraction.

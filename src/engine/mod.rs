@@ -1,11 +1,12 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Five threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
+//! Six threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
 //! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
 //! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours and comparisons, which take longer: a heat map does not wait for them. The *ranker* scores every kept activation by marked
-//! points, which takes longer still. These four share the cache of maps, which
-//! has a bound. The *downloader* says which models are on this machine and brings those that are not.
+//! PCA colours and comparisons of two maps, which take longer: a heat map does not wait for them. The *ranker* scores every
+//! kept activation by marked points, and the *statistician* compares many maps with each other, which takes longer still.
+//! These five share the cache of maps, which has a bound. The *downloader* says which models are on this machine and
+//! brings those that are not.
 //!
 //! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
 //! told as an event, and the worker goes on.
@@ -14,6 +15,7 @@ mod analyst;
 mod basis;
 mod cache;
 mod colourist;
+mod comparison;
 mod desk;
 mod download;
 mod downloader;
@@ -25,6 +27,7 @@ mod recover;
 mod reduced;
 mod region;
 mod sides;
+mod statistician;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -40,6 +43,10 @@ use std::{
 
 pub use basis::SavedBasis;
 pub use cache::PassKey;
+pub use comparison::{
+    CkaDone, CkaItem, CkaQuery, CkaRow, Compared, Comparison, ComparisonKind, ShiftQuery, ShiftView, StripFrame,
+    StripQuery, StripView,
+};
 pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
@@ -66,6 +73,7 @@ use extractor::Extractor;
 pub use extractor::attention_sources;
 use ranker::Ranker;
 pub(crate) use recover::recovered;
+use statistician::Statistician;
 
 /// Feature maps kept by default: two pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;
@@ -93,6 +101,7 @@ pub struct Engine {
     extractor: Sender<Request>,
     analyst: Sender<ViewRequest>,
     colourist: Sender<ViewRequest>,
+    statistician: Sender<ViewRequest>,
     ranker: Sender<ViewRequest>,
     downloader: Sender<HubRequest>,
     told: Events,
@@ -149,8 +158,13 @@ impl Engine {
             at.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         let (ranker, views) = channel();
-        let worker = Ranker::new(desk.clone());
+        let (at, worker) = (desk.clone(), Ranker::new(desk.clone()));
         spawn("ranker", move || {
+            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
+        })?;
+        let (statistician, views) = channel();
+        let mut worker = Statistician::new(desk.clone());
+        spawn("statistician", move || {
             desk.serve(views, |request, overtaken| worker.answer(request, overtaken))
         })?;
         let (downloader, requests) = channel();
@@ -160,6 +174,7 @@ impl Engine {
             extractor,
             analyst,
             colourist,
+            statistician,
             ranker,
             downloader,
             told,
@@ -177,6 +192,7 @@ impl Engine {
                     | ViewRequest::SavePca { .. }
                     | ViewRequest::SaveBasis { .. } => &self.colourist,
                     ViewRequest::Rank(_) => &self.ranker,
+                    ViewRequest::Compare(_) => &self.statistician,
                     _ => &self.analyst,
                 };
                 worker.send(view).map_err(|refused| Request::View(refused.0))

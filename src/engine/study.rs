@@ -22,7 +22,7 @@ pub enum Study {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum StudyNews {
     /// One pass of a series is kept.
-    Series(MemberKept),
+    Series(Box<MemberKept>),
     /// A survey has begun, or begun anew after it made way for something; what was found before counts still.
     Surveying(Box<Surveying>),
     /// One activation was measured.

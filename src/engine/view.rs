@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{PassId, Slot, Work};
+use super::{
+    comparison::Comparison,
+    message::{PassId, Slot, Work},
+};
 use crate::{
     activation::{Grid, Id},
     analysis::{
@@ -36,6 +39,8 @@ pub enum ViewRequest {
     },
     /// One channel of an activation.
     Channel(ChannelQuery),
+    /// Many maps, compared with each other.
+    Compare(Comparison),
     /// Two maps as A and B.
     Sides(CompareQuery),
     /// How well every kept activation finds marked points again.
@@ -87,6 +92,7 @@ impl ViewRequest {
             | Self::Channel(_)
             | Self::Sides(_)
             | Self::Rank(_) => Work::View,
+            Self::Compare(comparison) => Work::Comparison(comparison.kind()),
             Self::SaveMap { .. } | Self::SavePca { .. } | Self::SaveBasis { .. } | Self::SaveHeat { .. } => Work::Save,
         }
     }

@@ -10,6 +10,7 @@ use featscope::{
         correspondence::{dift_heat, dift_query, mutual_nearest},
         pca::{PcaBasis, PcaOptions, SignRule, fit},
         pool::{adaptive_average_pool, pool_map},
+        shift::ShiftRuler,
         similarity::{arg_max, cell_vector, cosine_to_all, dot, interpolated_vector, top_k},
     },
 };
@@ -394,6 +395,15 @@ proptest! {
             let square: f32 = scores.component(index).map(|x| x * x).sum();
             prop_assert!((square / 55.0 - 1.0).abs() < 1e-3);
         }
+    }
+
+    #[test]
+    fn the_reference_itself_has_not_shifted(seed in 0_u64..1000, channels in 1_usize..20, height in 2_usize..7, width in 2_usize..7) {
+        let (reference, anchor) = (map(seed, channels, height, width), map(seed + 1, channels, height, width));
+        let ruler = ShiftRuler::new(&reference, &anchor).expect("other numbers");
+        let score = |map: &FeatureMap| ruler.shift(map).expect("the same shape").score;
+        prop_assert_eq!((score(&reference), score(&anchor)), (1.0, 0.0));
+        prop_assert!(score(&map(seed + 2, channels, height, width)) < 1.0);
     }
 
     #[test]

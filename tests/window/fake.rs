@@ -406,7 +406,7 @@ impl Worker {
                 self.step(work, fraction, Some([index + 1, count]), model.is_slow())?;
                 self.host.keep_unseen(finished)?;
             }
-            let news = StudyNews::Series(MemberKept { index, pass, ran });
+            let news = StudyNews::Series(Box::new(MemberKept { index, pass, ran }));
             self.host.tell(Event::Study { job, news });
         }
         self.host.tell(Event::StudyFinished { job });

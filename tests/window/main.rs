@@ -8,6 +8,7 @@ mod arrival;
 mod calm;
 mod channels;
 mod commands;
+mod comparing;
 mod conditions;
 mod display;
 mod driver;

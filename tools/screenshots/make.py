@@ -54,6 +54,8 @@ VIEWS = {
     ),
     "channels": (workspace(), ["--do", "New channel pane", "--do", "Settings and layers"]),
     "mask": (workspace(), ["--do", "Foreground mask", "--theme", "light"]),
+    "sheet": (workspace(), ["--do", "Survey every layer", "--do", "Inspector", "--do", "Settings and layers"]),
+    "plot": (workspace(), ["--do", "New plot", "--do", "Survey every layer", "--do", "Inspector"]),
     "palette": (workspace(), ["--do", "Command palette"]),
     "keys": (workspace(), ["--do", "Keys"]),
     "log": (workspace(), ["--do", "Log"]),

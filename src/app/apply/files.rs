@@ -123,6 +123,9 @@ impl App {
             PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveSurvey => self.save_survey(path),
             PathPurpose::SaveMatches => self.save_matches(path),
+            PathPurpose::SaveStrip | PathPurpose::SaveCka | PathPurpose::SaveShift => {
+                self.save_comparison(purpose, path);
+            }
             PathPurpose::OpenPairs => self.open_pairs(path),
             PathPurpose::SaveCompare => self.save_compare(path),
             PathPurpose::SavePairs => self.save_pairs(path),

@@ -140,6 +140,10 @@ impl App {
             }
             Command::Shop(command) => self.shop(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
+            Command::Strip(choice) => state.document.strip = choice,
+            Command::Cka(choice) => state.document.cka = choice,
+            Command::Shift(choice) => state.document.shift = choice,
+            Command::Compute(kind) => self.compute(kind),
             Command::Peek(id) => state.peek = id,
             Command::Sheet(settings) => state.document.sheet = *settings,
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
@@ -180,6 +184,11 @@ impl App {
             Action::SaveMap => self.apply(ask(PathPurpose::SaveMap(focused)), context),
             Action::SaveBasis => self.apply(ask(PathPurpose::SaveBasis), context),
             Action::SaveMatches => self.apply(ask(PathPurpose::SaveMatches), context),
+            Action::SaveStrip => self.apply(ask(PathPurpose::SaveStrip), context),
+            Action::SaveCka => self.apply(ask(PathPurpose::SaveCka), context),
+            Action::SaveShift => self.apply(ask(PathPurpose::SaveShift), context),
+            Action::LaterFrame => self.step_frame(1),
+            Action::EarlierFrame => self.step_frame(-1),
             Action::OpenPairs => self.apply(ask(PathPurpose::OpenPairs), context),
             Action::SavePairs => self.apply(ask(PathPurpose::SavePairs), context),
             Action::SaveRanking => self.apply(ask(PathPurpose::SaveRanking), context),
@@ -265,6 +274,9 @@ impl App {
             | Action::AddChannelPane
             | Action::AddSheetPane
             | Action::AddPlotPane
+            | Action::AddStripPane
+            | Action::AddCkaPane
+            | Action::AddShiftPane
             | Action::AddRankPane
             | Action::AddComparePane
             | Action::ClosePane

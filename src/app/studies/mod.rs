@@ -2,22 +2,33 @@
 //! computed by the workers; what is chosen in them is part of the document.
 
 mod atlas;
+pub mod choices;
+mod cka_pane;
 mod colouring;
+pub mod comparing;
 mod layout;
+mod matrix;
+mod parts;
 mod plot;
 mod rank_pane;
 pub mod ranking;
+pub mod series;
 mod settings;
 mod sheet;
+mod shift_pane;
 pub mod sides;
 mod sides_pane;
+mod strip_pane;
 mod survey;
+mod tables;
 
 use egui::{Response, Ui, WidgetInfo, accesskit::Role};
 use egui_tiles::TileId;
 
 pub use atlas::Atlas;
+pub use choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice};
 pub use colouring::{MarkedKey, SheetKey};
+pub use comparing::Comparing;
 pub use settings::{PlotKind, SheetColours, SheetSettings};
 pub use survey::SurveyState;
 
@@ -31,6 +42,9 @@ pub fn study_ui(ui: &mut Ui, tile: TileId, kind: PaneKind, context: &mut CanvasC
         PaneKind::Plot => plot::plot_ui(ui, context),
         PaneKind::Rank => inside(ui, |ui| rank_pane::rank_ui(ui, context.state, context.commands)),
         PaneKind::Compare => inside(ui, |ui| sides_pane::compare_ui(ui, tile, context)),
+        PaneKind::Strip => inside(ui, |ui| strip_pane::strip_ui(ui, tile, context)),
+        PaneKind::Cka => inside(ui, |ui| cka_pane::cka_ui(ui, tile, context)),
+        PaneKind::Shift => inside(ui, |ui| shift_pane::shift_ui(ui, tile, context)),
         PaneKind::Picture | PaneKind::Pca | PaneKind::Heat | PaneKind::Channel => {}
     }
 }
@@ -71,6 +85,8 @@ impl App {
             StudyNews::Series(kept) => {
                 let state = &mut self.state;
                 state.take_compared(job, &kept);
+                self.take_member(job, (*kept).clone());
+                let state = &mut self.state;
                 let asked = state.rank.asked.iter().find(|(other, _)| *other == job);
                 let Some((_, query)) = asked.cloned() else { return };
                 if let Some(member) = query.members.get(kept.index) {
@@ -79,5 +95,17 @@ impl App {
             }
             StudyNews::Surveying(_) | StudyNews::Found(_) => self.take_survey(job, news),
         }
+    }
+
+    /// Looks at another frame of the film strip.
+    pub(super) fn step_frame(&mut self, step: isize) {
+        let state = &self.state;
+        let Some(strip) = &state.comparing.strip else { return };
+        let current = strip_pane::current_frame(state, strip).unwrap_or(0);
+        let last = strip.members.len().saturating_sub(1);
+        let next = current.saturating_add_signed(step).min(last);
+        let command = strip_pane::look_at(state, strip, next);
+        let context = self.textures.context().clone();
+        self.apply(command, &context);
     }
 }

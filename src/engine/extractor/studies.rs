@@ -174,7 +174,7 @@ impl Series {
             && let Some(ran) = bench.host.look_at(planned.pass)
         {
             let pass = planned.pass;
-            (bench.tell)(StudyNews::Series(MemberKept { index, pass, ran }));
+            (bench.tell)(StudyNews::Series(Box::new(MemberKept { index, pass, ran })));
             return Ok(false);
         }
         let item = Some([index + 1, count]);
@@ -184,7 +184,7 @@ impl Series {
         })?;
         let (pass, ran) = (planned.pass, finished.ran.clone());
         bench.host.keep_unseen(finished)?;
-        (bench.tell)(StudyNews::Series(MemberKept { index, pass, ran }));
+        (bench.tell)(StudyNews::Series(Box::new(MemberKept { index, pass, ran })));
         Ok(true)
     }
 }

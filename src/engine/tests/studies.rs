@@ -39,7 +39,7 @@ fn followed(engine: &Engine, job: u64) -> (Vec<MemberKept>, Vec<Event>, Option<E
             Event::Study {
                 news: StudyNews::Series(member),
                 ..
-            } => kept.push(member.clone()),
+            } => kept.push((**member).clone()),
             other => others.push(other.clone()),
         },
         |event| end_of(event, job),

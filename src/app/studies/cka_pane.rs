@@ -1,0 +1,228 @@
+//! The CKA matrix: activations, timesteps or models compared with each other.
+
+use egui::{ComboBox, Id, ProgressBar, ScrollArea, Ui, vec2};
+use egui_tiles::TileId;
+
+use super::{
+    choices::{CkaBetween, CkaRows, LayerChoice, ROW_CHOICES},
+    comparing::Matrix,
+    matrix::{matrix_style, matrix_ui, range_up_to},
+    name_combo,
+    parts::{form_text, form_ui, grids_text, grids_ui, progress_ui, times_ui},
+};
+use crate::{
+    analysis::{cka::Form, gram::RowRule},
+    app::{Action, Command, canvas::CanvasContext, menus::action_button_ui, state::State},
+    engine::ComparisonKind,
+    paint::colour_bar_ui,
+};
+
+/// A matrix is painted at least so large, in points.
+const LEAST_SIDE: f32 = 120.0;
+/// Height that is left for what is below a matrix, in points.
+const BELOW: f32 = 64.0;
+/// Cells are at most so large, in points.
+const LARGEST_CELL: f32 = 64.0;
+
+/// The whole pane.
+pub fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
+    let state = context.state;
+    choices_ui(ui, state, context.commands);
+    progress_ui(ui, state, ComparisonKind::Cka, context.commands);
+    let Some(matrix) = &state.comparing.matrix else { return };
+    let count = matrix.names[0].len();
+    if matrix.done.is_none() && matrix.rows_done < count {
+        let share = matrix.rows_done as f32 / count.max(1) as f32;
+        ui.add(ProgressBar::new(share).text(format!("{} of {count} rows", matrix.rows_done)));
+    }
+    ui.weak(matrix_text(state, matrix));
+    let Some(scores) = &matrix.scores else { return };
+    let room = ui.available_size() - vec2(0.0, BELOW);
+    let [rows, columns] = [&matrix.names[0], &matrix.names[1]].map(|names| names.len() as f32);
+    let cell = (room.x / columns).min(room.y / rows).min(LARGEST_CELL);
+    let cell = cell.max(LEAST_SIDE / rows.max(columns));
+    ScrollArea::both().id_salt(tile).auto_shrink(false).show(ui, |ui| {
+        let style = matrix_style(state.document.display.map, range_up_to(scores, 1.0));
+        let id = Id::unique(("cka", tile));
+        let size = vec2(cell * columns, cell * rows);
+        let painter = &context.textures.painter;
+        let (response, at) = matrix_ui(ui, "Cells of the CKA matrix", id, scores, &style, size, painter);
+        ui.horizontal(|ui| {
+            ui.set_max_width(size.x.max(LEAST_SIDE));
+            colour_bar_ui(ui, &style);
+        });
+        let Some([row, column]) = at else {
+            ui.weak(
+                "Rows go down, columns to the right, both in the order of the network. Click a cell to look at both.",
+            );
+            return;
+        };
+        let text = cell_text(matrix, row, column);
+        ui.label(&text);
+        if response.on_hover_text_at_pointer(text).clicked() {
+            look_at(matrix, row, column, state, context.commands);
+        }
+    });
+}
+
+fn choices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let mut choice = state.document.cka.clone();
+    ui.horizontal_wrapped(|ui| {
+        for (between, name, hint) in [
+            (CkaBetween::Layers, "layers", "Activations with each other"),
+            (
+                CkaBetween::Times,
+                "timesteps",
+                "The layer worked with at several timesteps",
+            ),
+            (
+                CkaBetween::Models,
+                "models",
+                "Activations of this model with those of the one loaded before it",
+            ),
+        ] {
+            ui.radio_value(&mut choice.between, between, name).on_hover_text(hint);
+        }
+        ui.separator();
+        if choice.between == CkaBetween::Times {
+            times_ui(ui, "Timesteps of the matrix", &mut choice.times, state.last_t());
+        } else {
+            layers_ui(ui, &mut choice.layers);
+        }
+        rows_ui(ui, state, &mut choice.rows);
+        if choice.rows != CkaRows::Pictures {
+            let chosen = ComboBox::from_id_salt("most rows")
+                .selected_text(format!("at most {} positions", choice.most_rows))
+                .show_ui(ui, |ui| {
+                    for most in ROW_CHOICES {
+                        ui.selectable_value(&mut choice.most_rows, most, format!("at most {most} positions"));
+                    }
+                });
+            name_combo(&chosen.response, "Most positions", &choice.most_rows.to_string());
+            grids_ui(ui, &mut choice.grids);
+        }
+        ui.separator();
+        form_ui(ui, &mut choice.form);
+        action_button_ui(ui, state, Action::SaveCka, commands);
+    });
+    if choice != state.document.cka {
+        commands.push(Command::Cka(choice));
+    }
+}
+
+fn layers_ui(ui: &mut Ui, layers: &mut LayerChoice) {
+    let name = |layers: LayerChoice| match layers {
+        LayerChoice::BlockOutputs => "block outputs",
+        LayerChoice::Features => "all features",
+        LayerChoice::Found => "found by the search",
+    };
+    let chosen = ComboBox::from_id_salt("layers compared")
+        .selected_text(name(*layers))
+        .show_ui(ui, |ui| {
+            for other in [LayerChoice::BlockOutputs, LayerChoice::Features, LayerChoice::Found] {
+                ui.selectable_value(layers, other, name(other));
+            }
+        });
+    name_combo(&chosen.response, "Activations compared", name(*layers));
+}
+
+fn rows_ui(ui: &mut Ui, state: &State, rows: &mut CkaRows) {
+    let name = |rows: CkaRows| match rows {
+        CkaRows::Positions => format!("over positions of {}", state.focused_slot().name()),
+        CkaRows::AllPositions => "over positions of all pictures".to_owned(),
+        CkaRows::Pictures => "over pictures (pooled)".to_owned(),
+    };
+    let chosen = ComboBox::from_id_salt("rows compared")
+        .selected_text(name(*rows))
+        .show_ui(ui, |ui| {
+            for other in [CkaRows::Positions, CkaRows::AllPositions, CkaRows::Pictures] {
+                ui.selectable_value(rows, other, name(other));
+            }
+        });
+    name_combo(&chosen.response, "Compared over", &name(*rows));
+}
+
+/// What made the matrix: rows, rule, model and settings.
+pub fn matrix_text(state: &State, matrix: &Matrix) -> String {
+    let query = &matrix.query;
+    let names: Vec<&str> = matrix.slots.iter().map(|slot| slot.name()).collect();
+    let pictures = names.join(", ");
+    let mut text = format!(
+        "{} of {} × {}",
+        form_text(query.form),
+        matrix.names[0].len(),
+        matrix.names[1].len()
+    );
+    if let (Form::Biased, RowRule::Pictures) = (query.form, query.over) {
+        text += " (high by chance over few pictures)";
+    }
+    text += &match &matrix.done {
+        None => String::new(),
+        Some(done) => match query.over {
+            RowRule::Pictures => format!(
+                " · rows: {} pictures ({pictures}), each the mean of its positions",
+                done.rows
+            ),
+            RowRule::Positions => {
+                let grids: Vec<String> = done
+                    .grids
+                    .iter()
+                    .map(|grid| format!("{} × {}", grid.height, grid.width))
+                    .collect();
+                format!(
+                    " · rows: {} positions of {pictures}, all maps brought to {} by {}",
+                    done.rows,
+                    grids.join(" and "),
+                    grids_text(query.grids)
+                )
+            }
+        },
+    };
+    if let Some(ran) = matrix.ran[0].first() {
+        let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
+        text += &format!(" · {model}, {}", ran.ran.dtype);
+        if let Some(other) = &matrix.other_model {
+            let t = matrix.ran[1].first().map_or(0, |ran| ran.ran.t_ran);
+            text += &format!(" t {} (rows), {other} t {t} (columns)", ran.ran.t_ran);
+        } else if matrix.ran[0].iter().all(|other| other.ran.t_ran == ran.ran.t_ran) {
+            text += &format!(", t {}", ran.ran.t_ran);
+        } else if let Some(item) = query.rows.first() {
+            text += &format!(", {}", item.id);
+        }
+    }
+    if let Some(done) = matrix.done.as_ref().filter(|_| !state.timeless) {
+        text += &format!(" · {:.1} s", done.seconds);
+    }
+    text
+}
+
+fn cell_text(matrix: &Matrix, row: usize, column: usize) -> String {
+    let name = |side: usize, index: usize| matrix.names[side].get(index).map_or("", String::as_str);
+    let value = matrix
+        .value(row, column)
+        .map_or_else(|| "not defined".to_owned(), |value| format!("{value:.4}"));
+    format!("{} · {}: {value}", name(0, row), name(1, column))
+}
+
+/// Shows both: the row's as what is looked at, the column's as what was looked at before, which a key holds.
+fn look_at(matrix: &Matrix, row: usize, column: usize, state: &State, commands: &mut Vec<Command>) {
+    let columns = matrix.query.columns.as_ref().unwrap_or(&matrix.query.rows);
+    let (Some(of_row), Some(of_column)) = (matrix.query.rows.get(row), columns.get(column)) else {
+        return;
+    };
+    match matrix.between {
+        CkaBetween::Layers => {
+            commands.push(Command::SelectLayer(of_column.id));
+            commands.push(Command::SelectLayer(of_row.id));
+        }
+        CkaBetween::Models => commands.push(Command::SelectLayer(of_row.id)),
+        CkaBetween::Times => {
+            let ran = matrix.ran[0].iter().find(|ran| of_row.passes.contains(&ran.pass));
+            if let Some(ran) = ran {
+                let mut settings = state.document.settings.clone();
+                settings.t = ran.ran.t_ran;
+                commands.push(Command::Settings(settings));
+            }
+        }
+    }
+}
