@@ -8,8 +8,9 @@ use egui_tiles::TileId;
 use super::{
     action::Action,
     document::{Display, Mask, Pane, Pin, View},
+    paths::{PathBox, PathPurpose},
     shop::ShopCommand,
-    state::{Hold, PathBox, PathPurpose, PointAt},
+    state::{Hold, PointAt},
     studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice},
 };
 use crate::{

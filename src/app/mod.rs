@@ -34,6 +34,7 @@ pub mod offscreen;
 mod overlays;
 mod palette;
 mod panes;
+mod paths;
 mod presets;
 mod readout;
 mod settings;
@@ -66,10 +67,11 @@ pub use command::{Command, Notice};
 pub use document::{Display, Document, Mask, Pane, PaneKind, Pin, RangeMode, View};
 pub use memory::Memory;
 pub use messages::{Level, Messages};
+pub use paths::{PathBox, PathPurpose};
 pub use shop::{Order, OrderStage, Shop, ShopCommand};
 pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::open;
-pub use state::{Hold, Job, PathBox, PathPurpose, PointAt, State};
+pub use state::{Hold, Job, PointAt, State};
 pub use studies::{
     CkaBetween, CkaChoice, CkaRows, LayerChoice, PlotKind, SheetColours, SheetSettings, ShiftChoice, StripAxis,
     StripChoice, SurveyState,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::survey::SurveyArguments;
+use super::{ranking::RankArguments, survey::SurveyArguments};
 use crate::{
     analysis::correspondence::Method,
     error::{Error, Result},
@@ -291,44 +291,6 @@ impl From<MatchMethod> for Method {
             MatchMethod::Dift => Self::Dift,
         }
     }
-}
-
-/// `featscope rank`.
-///
-/// Each source point is looked for in the target picture, in every activation and at every timestep. Told are the mean
-/// distance to where it should be, in pixels of the original target, the share of points within 0.05 and 0.1 of the
-/// target's longer side (PCK, img), and what a prediction by chance is expected to do; best first: by PCK@.1, then by
-/// mean distance.
-#[derive(Debug, Args)]
-pub struct RankArguments {
-    /// What runs.
-    #[command(flatten)]
-    pub run: RunArguments,
-    /// The source and the target picture
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
-    pub image: Vec<PathBuf>,
-    /// JSON: [{"source": [x, y], "target": [x, y]}, …] in pixels of the originals, or an object with source_points and
-    /// target_points, [[x, y], …] each
-    #[arg(long, value_name = "FILE")]
-    pub pairs: PathBuf,
-    /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
-    #[arg(long, value_name = "IDS", num_args = 1..)]
-    pub activations: Vec<String>,
-    /// Every id but attention maps, also with a preset
-    #[arg(long, conflicts_with = "activations")]
-    pub all: bool,
-    /// How points are found: on the grid, predictions are cell centres
-    #[arg(long, value_name = "METHOD", default_value = "grid")]
-    pub method: MatchMethod,
-    /// Leave channels of the source out that are much larger than the others, in both pictures
-    #[arg(long)]
-    pub drop_massive: bool,
-    /// Print JSON, with every prediction and what made it
-    #[arg(long, conflicts_with = "csv")]
-    pub json: bool,
-    /// Print a table with commas
-    #[arg(long)]
-    pub csv: bool,
 }
 
 /// What `shot` and `export` share.

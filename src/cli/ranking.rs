@@ -2,10 +2,11 @@
 
 use std::{fmt::Write, path::PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::RankArguments,
+    args::{MatchMethod, RunArguments},
     extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
     terminal,
 };
@@ -26,6 +27,44 @@ use crate::{
 
 /// Every feature map, as `extract` calls it.
 const ALL: &str = "all";
+
+/// `featscope rank`.
+///
+/// Each source point is looked for in the target picture, in every activation and at every timestep. Told are the mean
+/// distance to where it should be, in pixels of the original target, the share of points within 0.05 and 0.1 of the
+/// target's longer side (PCK, img), and what a prediction by chance is expected to do; best first: by PCK@.1, then by
+/// mean distance.
+#[derive(Debug, Args)]
+pub struct RankArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The source and the target picture
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub image: Vec<PathBuf>,
+    /// JSON: [{"source": [x, y], "target": [x, y]}, …] in pixels of the originals, or an object with source_points and
+    /// target_points, [[x, y], …] each
+    #[arg(long, value_name = "FILE")]
+    pub pairs: PathBuf,
+    /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
+    #[arg(long, value_name = "IDS", num_args = 1..)]
+    pub activations: Vec<String>,
+    /// Every id but attention maps, also with a preset
+    #[arg(long, conflicts_with = "activations")]
+    pub all: bool,
+    /// How points are found: on the grid, predictions are cell centres
+    #[arg(long, value_name = "METHOD", default_value = "grid")]
+    pub method: MatchMethod,
+    /// Leave channels of the source out that are much larger than the others, in both pictures
+    #[arg(long)]
+    pub drop_massive: bool,
+    /// Print JSON, with every prediction and what made it
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print a table with commas
+    #[arg(long)]
+    pub csv: bool,
+}
 
 /// Scores activations by how well they find marked points again.
 pub fn rank(arguments: &RankArguments) -> Result<()> {

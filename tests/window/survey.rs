@@ -52,6 +52,11 @@ fn every_layer_comes_onto_the_sheet_with_its_figure_and_is_looked_at_by_a_click(
     );
     window.assert_says(&line);
     window.assert_says(&format!("{} → {} left", found.len(), found.len()));
+    // Small, and in the order in which they run, all are in sight.
+    choose(&mut window, |settings| {
+        settings.side = 40.0;
+        settings.sort = Some(Column::Order);
+    });
     for name in &found {
         assert!(on_sheet(&window, name).is_some(), "{name} is on the sheet");
     }

@@ -1,0 +1,97 @@
+//! Paths that are asked for, and what for.
+
+use crate::engine::Slot;
+
+/// What is typed into the box for paths, and what for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathBox {
+    /// What the path is for; closed without.
+    pub purpose: Option<PathPurpose>,
+    /// The text.
+    pub text: String,
+}
+
+/// What a path is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathPurpose {
+    /// A picture for a slot.
+    Picture(Slot),
+    /// A folder with a model.
+    Model,
+    /// A model in one file.
+    ModelFile,
+    /// A LoRA to put on the model.
+    Lora,
+    /// A folder with a ControlNet to put beside the model.
+    ControlNet,
+    /// The picture that a ControlNet looks at, by the net's place in the list.
+    ControlImage(usize),
+    /// A workspace to open.
+    OpenWorkspace,
+    /// A workspace to write.
+    SaveWorkspace,
+    /// A folder for pictures of all panes.
+    ExportPanes,
+    /// A folder for a survey.
+    SaveSurvey,
+    /// A .safetensors file of this activation of all pictures.
+    Extract,
+    /// A PNG of PCA colours.
+    SavePca(Slot),
+    /// A PNG of the heat map over a picture.
+    SaveHeat(Slot),
+    /// A map as .npy or .safetensors.
+    SaveMap(Slot),
+    /// A basis of PCA colours.
+    SaveBasis,
+    /// A basis of PCA colours to show maps in.
+    OpenBasis,
+    /// Pins and matches as .csv or .json.
+    SaveMatches,
+    /// A strip as .png, or its figures as .csv or .json.
+    SaveStrip,
+    /// A CKA matrix as .csv, .json or .png.
+    SaveCka,
+    /// Content shifts as .csv or .json.
+    SaveShift,
+    /// A comparison as .png and .json.
+    SaveCompare,
+    /// Pairs of points that become pins.
+    OpenPairs,
+    /// Pairs of pins as .json.
+    SavePairs,
+    /// A ranking as .csv or .json.
+    SaveRanking,
+}
+
+impl PathPurpose {
+    /// What the box is called.
+    pub fn title(self) -> String {
+        match self {
+            Self::Picture(slot) => format!("Open picture {}", slot.name()),
+            Self::Model => "Open a model's folder".to_owned(),
+            Self::ModelFile => "Open a model's file".to_owned(),
+            Self::Lora => "Add a LoRA (.safetensors)".to_owned(),
+            Self::ControlNet => "Add a ControlNet's folder".to_owned(),
+            Self::ControlImage(_) => "Open a control image".to_owned(),
+            Self::OpenWorkspace => "Open workspace".to_owned(),
+            Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
+            Self::SaveSurvey => "Save survey into a folder".to_owned(),
+            Self::ExportPanes => "Export panes into a folder".to_owned(),
+            Self::Extract => "Extract this activation as .safetensors".to_owned(),
+            Self::SavePca(slot) => format!("Save PCA of {} as PNG", slot.name()),
+            Self::SaveHeat(slot) => format!("Save heat map on {} as PNG", slot.name()),
+            Self::SaveMap(slot) => format!("Save map of {} as .npy or .safetensors", slot.name()),
+            Self::SaveBasis => "Save PCA basis as .json".to_owned(),
+            Self::OpenBasis => "Open PCA basis".to_owned(),
+            Self::SaveMatches => "Save matches as .csv or .json".to_owned(),
+            Self::SaveStrip => "Save strip as .png, .csv or .json".to_owned(),
+            Self::SaveCka => "Save CKA matrix as .csv, .json or .png".to_owned(),
+            Self::SaveShift => "Save content shift as .csv or .json".to_owned(),
+            Self::SaveCompare => "Save comparison as .png and .json".to_owned(),
+            Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
+            Self::SavePairs => "Save pairs of points as .json".to_owned(),
+            Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),
+        }
+    }
+}
