@@ -56,7 +56,7 @@ const MOST_TEXTURE_SIDE: usize = 16_384;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// Refusals of what makes no sense at that moment.
-const REFUSALS: [&str; 11] = [
+const REFUSALS: [&str; 25] = [
     "There is nothing to save yet",
     "There is nothing to extract",
     "the colours are to be fitted on picture",
@@ -68,6 +68,22 @@ const REFUSALS: [&str; 11] = [
     "the prompt has 77 tokens",
     "it is no short name, no folder and no file",
     "is too large: each side may have up to",
+    // Studies: nothing there yet, or what they were of is gone.
+    "There is nothing to compare with",
+    "There is no ranking to save",
+    "nothing was surveyed yet",
+    "there is no comparison to save",
+    "there is nothing to save yet",
+    "another model was loaded before it was done",
+    "is not open: open one there",
+    "no picture is open there",
+    "no model is loaded: load one first",
+    "no activation of both pictures is kept",
+    // And what is too much, or has no figure.
+    "more than the",
+    "a survey holds at most",
+    "there is no shift to measure",
+    "holds no pairs",
 ];
 /// What can be put on a model.
 const PUT_ON: [PathPurpose; 4] = [

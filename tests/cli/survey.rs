@@ -113,7 +113,10 @@ fn wrong_requests_are_refused_in_words() {
     };
     refused(&["--sort", "beauty"], "there is no column \"beauty\"");
     refused(&["--noises", "0"], "0 passes");
-    refused(&["--noises", "4000"], "a survey holds at most 1024 MiB");
+    refused(
+        &["--noises", "4000", "--size", "256"],
+        "a survey holds at most 1024 MiB",
+    );
     refused(&["--activations", "b99"], "b99");
     refused(&["--ensemble", "4"], "--ensemble");
 }
