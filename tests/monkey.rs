@@ -56,7 +56,7 @@ const MOST_TEXTURE_SIDE: usize = 16_384;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// Refusals of what makes no sense at that moment.
-const REFUSALS: [&str; 25] = [
+const REFUSALS: [&str; 26] = [
     "There is nothing to save yet",
     "There is nothing to extract",
     "the colours are to be fitted on picture",
@@ -79,6 +79,7 @@ const REFUSALS: [&str; 25] = [
     "no picture is open there",
     "no model is loaded: load one first",
     "no activation of both pictures is kept",
+    "this model has no activation",
     // And what is too much, or has no figure.
     "more than the",
     "a survey holds at most",

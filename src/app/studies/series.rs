@@ -238,6 +238,9 @@ impl State {
     /// The layer, where it is one whose vectors can be compared. What a held key shows instead changes nothing.
     fn compared_layer(&self) -> Result<Id, String> {
         let id = self.document.layer.ok_or("choose a layer first")?;
+        if !self.layers().iter().any(|layer| layer.id == id) {
+            return Err(format!("this model has no {id}: choose another layer"));
+        }
         match id.has_vectors() {
             true => Ok(id),
             false => Err(format!(
