@@ -226,6 +226,10 @@ impl Monkey {
             state.run_is_cheap(),
             state.view_error
         );
+        eprintln!(
+            "studies {:?}, hold {:?}, {:?}",
+            state.studies, state.hold, state.comparing
+        );
         for slot in state.open_slots() {
             let open = state.slot(slot);
             let pass = open.capture.as_ref().map(|capture| (capture.pass, &capture.settings));

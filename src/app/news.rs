@@ -88,7 +88,10 @@ impl App {
                 self.state.channel = Some(view);
             }
             Event::Sides(view) => {
-                state.view_error = None;
+                // What is wrong with colours is still wrong.
+                if !pca_is_awaited(state) {
+                    state.view_error = None;
+                }
                 self.textures.prepare_compared(&view);
                 self.state.compare.view = Some(*view);
             }

@@ -118,5 +118,4 @@ fn wrong_requests_are_refused_in_words() {
         "a survey holds at most 1024 MiB",
     );
     refused(&["--activations", "b99"], "b99");
-    refused(&["--ensemble", "4"], "--ensemble");
 }
