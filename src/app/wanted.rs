@@ -52,12 +52,15 @@ impl App {
             new(&mut self.sent.compare, wanted_comparison(state), PartialEq::eq).map(ViewRequest::Sides),
             new(&mut self.sent.rank, wanted_ranking(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
+        // Colours that cannot be made are not made by asking for something else.
+        let colours_are_missing = pca_is_awaited(state);
         for view in views.into_iter().flatten() {
-            self.sent.failure_read = false;
             if let ViewRequest::Pca(_) = view {
                 // What was wrong with other colours is not wrong with these.
                 self.state.view_error = None;
+                self.sent.failure_read = false;
             }
+            self.sent.failure_read &= colours_are_missing;
             self.engine.send(Request::View(view));
         }
         if self.state.document.pins.is_empty() {
