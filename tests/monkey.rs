@@ -32,7 +32,7 @@ use featscope::{
         Action, Command, Document, Level, Mask, Menu, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode,
         View,
     },
-    engine::{BasisChoice, PictureSource, QueryAt, Slot, attention_sources},
+    engine::{BasisChoice, PictureSource, QueryAt, Slot},
     extract::{framing::WorkingSize, pass::VaeMode, preset::PRESETS},
     paint::ColourMap,
 };
@@ -599,7 +599,7 @@ impl Monkey {
                 let ids = self.window.state().layers().iter().map(|layer| layer.id);
                 // Attention to text is listed, but cannot be chosen.
                 let layers: Vec<_> = ids
-                    .filter(|id| !id.is_map() || attention_sources(*id).is_some())
+                    .filter(|id| !id.is_map() || id.attention_sources().is_some())
                     .collect();
                 if !layers.is_empty() {
                     let id = self.chance.one_of(&layers);

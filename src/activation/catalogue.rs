@@ -124,6 +124,14 @@ impl Catalogue {
         self.entries.iter().chain(&self.derived).nth(tap.index())
     }
 
+    /// The grid of an activation's positions: a map's are those of its queries. None where the model has no such activation.
+    pub fn grid_of(&self, id: Id) -> Option<Grid> {
+        match self.entry(self.tap(id.map_queries().unwrap_or(id))?)?.shape {
+            Shape::Features { grid, .. } => Some(grid),
+            Shape::Attention { .. } => None,
+        }
+    }
+
     /// The tap of an id, if the model has it.
     pub fn tap(&self, id: Id) -> Option<Tap> {
         self.taps.get(&id).copied()

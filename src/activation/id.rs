@@ -205,20 +205,23 @@ impl Id {
         }
     }
 
-    /// The queries that an attention map is made of: its rows are their positions.
-    pub fn map_queries(self) -> Option<Self> {
-        let leaf = match self.leaf {
-            Leaf::Attn(AttnPart::Map) => Leaf::Attn(AttnPart::Q),
+    /// The queries and keys that a self-attention map is made of.
+    pub fn attention_sources(self) -> Option<[Self; 2]> {
+        let leaves = match self.leaf {
             Leaf::Vit {
                 block,
                 part: VitPart::SelfMap,
-            } => Leaf::Vit {
-                block,
-                part: VitPart::SelfQ,
-            },
-            _ => return self.cross_queries(),
+            } => [VitPart::SelfQ, VitPart::SelfK].map(|part| Leaf::Vit { block, part }),
+            Leaf::Attn(AttnPart::Map) => [Leaf::Attn(AttnPart::Q), Leaf::Attn(AttnPart::K)],
+            _ => return None,
         };
-        Some(Self::new(self.place, leaf))
+        Some(leaves.map(|leaf| Self::new(self.place, leaf)))
+    }
+
+    /// The queries that an attention map is made of, to positions or to text: its rows are their positions.
+    pub fn map_queries(self) -> Option<Self> {
+        let of_itself = self.attention_sources().map(|[queries, _]| queries);
+        of_itself.or(self.cross_queries())
     }
 
     /// Whether every position of the picture has a vector that can be compared: in features its channels, in attention

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     cka::{Centred, Form, GridRule, UNBIASED_MINIMUM, positions_on},
     eigen::inner,
+    massive::channel_means,
     matrix::{View, product},
 };
 use crate::{
@@ -88,12 +89,7 @@ impl CentredGram {
         let mut rows = Vec::new();
         for map in maps {
             check_channels(maps, map)?;
-            let mut mean = vec![0.0; map.channels()];
-            for vector in map.vectors().chunks_exact(map.channels()) {
-                mean.iter_mut().zip(vector).for_each(|(sum, x)| *sum += f64::from(*x));
-            }
-            let positions = map.grid().positions() as f64;
-            rows.extend(mean.into_iter().map(|sum| sum / positions));
+            rows.extend(channel_means(map));
         }
         Self::of(rows, maps[0].channels())
     }

@@ -28,7 +28,7 @@ pub struct ChannelFigures {
 
 /// Figures of every channel (C).
 pub fn channel_figures(map: &FeatureMap) -> Vec<ChannelFigures> {
-    let means = mean_over_positions(map, |_, x| x);
+    let means = channel_means(map);
     let magnitudes = mean_over_positions(map, |_, x| x.abs());
     let variances = mean_over_positions(map, |channel, x| (x - means[channel]) * (x - means[channel]));
     let typical = median(&magnitudes);
@@ -45,6 +45,11 @@ pub fn channel_figures(map: &FeatureMap) -> Vec<ChannelFigures> {
             massive: ratio(mean_abs) > MASSIVE_RATIO,
         })
         .collect()
+}
+
+/// The mean over positions of every channel (C).
+pub(super) fn channel_means(map: &FeatureMap) -> Vec<f64> {
+    mean_over_positions(map, |_, x| x)
 }
 
 /// Mean of a term (of channel and value) per channel.

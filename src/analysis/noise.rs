@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    massive::channel_means,
     matrix::{View, product},
     similarity::dot_wide,
 };
@@ -103,12 +104,7 @@ pub fn noise_figures(
 
 /// ‖F − its spatial mean‖².
 fn structure(map: &FeatureMap) -> f64 {
-    let mut centre = vec![0.0_f64; map.channels()];
-    for vector in map.vectors().chunks_exact(map.channels()) {
-        centre.iter_mut().zip(vector).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    let positions = map.grid().positions() as f64;
-    centre.iter_mut().for_each(|sum| *sum /= positions);
+    let centre = channel_means(map);
     let of_vector = |vector: &[f32]| -> f64 {
         vector
             .iter()

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::{
+    massive::channel_means,
     matrix::{View, product},
     similarity::dot_wide,
 };
@@ -17,11 +18,7 @@ const TILE: usize = 256;
 /// ‖C‖_F is that of the smaller Gram matrix, of which one tile at a time exists.
 pub fn effective_rank(map: &FeatureMap) -> f64 {
     let (positions, channels) = (map.grid().positions(), map.channels());
-    let mut mean = vec![0.0_f64; channels];
-    for vector in map.vectors().chunks_exact(channels) {
-        mean.iter_mut().zip(vector).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    mean.iter_mut().for_each(|sum| *sum /= positions as f64);
+    let mean = channel_means(map);
     let mut centred = Vec::with_capacity(map.vectors().len());
     for vector in map.vectors().chunks_exact(channels) {
         centred.extend(vector.iter().zip(&mean).map(|(x, mean)| (f64::from(*x) - mean) as f32));

@@ -5,7 +5,7 @@ use egui::{Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui,
 use super::{Action, Command, State};
 use crate::{
     activation::{Id, Leaf, Place, Shape},
-    engine::{Capture, Layer, attention_sources},
+    engine::{Capture, Layer},
 };
 
 /// The layers of a model as a tree, made once per model.
@@ -119,7 +119,7 @@ impl LayerTree {
 
 /// Whether a layer can be looked at here: attention to text has no grid of its own.
 pub fn is_shown(id: Id) -> bool {
-    id.has_vectors() || attention_sources(id).is_some()
+    id.has_vectors() || id.attention_sources().is_some()
 }
 
 /// The layers that have every word of the search, and can be looked at.

@@ -18,7 +18,7 @@ use crate::{
     activation::{Grid, Id, Shape},
     engine::{
         Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
-        QueryAt, Slot, TargetHeat, attention_sources,
+        QueryAt, Slot, TargetHeat,
     },
     extract::{framing::WorkingSize, image::Size, spec::Family},
 };
@@ -490,8 +490,7 @@ impl State {
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.
     pub fn shown_grid(&self, slot: Slot) -> Option<Grid> {
         let id = self.layer()?;
-        let of_itself = attention_sources(id).map(|[queries, _]| queries);
-        let id = of_itself.or(id.cross_queries()).unwrap_or(id);
+        let id = id.map_queries().unwrap_or(id);
         match self.slot(slot).layer(id)?.shape {
             Shape::Features { grid, .. } => Some(grid),
             Shape::Attention { .. } => None,
@@ -589,7 +588,7 @@ pub fn feature_bytes(layers: &[Layer]) -> f64 {
 
 /// Whether a capture holds what an activation is shown from.
 fn has(capture: &Capture, id: Id) -> bool {
-    match attention_sources(id) {
+    match id.attention_sources() {
         Some(sources) => sources.iter().all(|source| capture.ids.contains(source)),
         None => capture.ids.contains(&id),
     }

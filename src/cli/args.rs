@@ -351,7 +351,7 @@ pub struct ExportArguments {
 }
 
 /// A whole number that is not negative.
-fn whole<N: TryFrom<u128>>(text: &str) -> std::result::Result<N, String> {
+pub(super) fn whole<N: TryFrom<u128>>(text: &str) -> std::result::Result<N, String> {
     let number = text
         .trim()
         .parse::<u128>()

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{args::RunArguments, extract, terminal};
+use super::{
+    args::{RunArguments, whole},
+    extract, terminal,
+};
 use crate::{
     activation::{Grid, Id},
     error::{Error, Result},
@@ -17,6 +20,7 @@ use crate::{
         output::{check_folder, write_folder},
         request::{ExtractRequest, FramedPicture, Provenance},
         source::PictureSource,
+        spec::ModelSpec,
     },
     survey::{
         Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
@@ -38,7 +42,14 @@ pub struct SurveyArguments {
     #[arg(long, value_name = "IDS", num_args = 1.., default_value = "all-maps")]
     pub activations: Vec<String>,
     /// Noises compared; the features of single ones are measured, not their average
-    #[arg(long, value_name = "K", default_value_t = DEFAULT_NOISES, conflicts_with = "ensemble")]
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = DEFAULT_NOISES,
+        value_parser = whole::<usize>,
+        allow_hyphen_values = true,
+        conflicts_with = "ensemble"
+    )]
     pub noises: usize,
     /// A picture with a colour for each region and black elsewhere, laid over the picture whatever its size: for the
     /// locality-semantics index
@@ -75,7 +86,7 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
         ensemble: arguments.noises,
         ..asked
     };
-    let spec = crate::extract::spec::ModelSpec::find(&request.model)?;
+    let spec = ModelSpec::find(&request.model)?;
     let request = match can_compare_noises(&spec, request.inversion) {
         true => request,
         false => {

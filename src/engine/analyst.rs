@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::{
     desk::{Desk, Overtaken, Unseen, check_extension, no_head, saved},
-    extractor::attention_sources,
     message::{Event, PassId, Slot},
     reduced::Reduced,
     region::{cells_at, positions_of, unseen},
@@ -76,7 +75,7 @@ impl Analyst {
         if let (QueryAt::Word(token), true) = (&query.at, query.id.is_cross_map()) {
             return self.word(query, *token);
         }
-        if let Some(sources) = attention_sources(query.id) {
+        if let Some(sources) = query.id.attention_sources() {
             return self.attention(query, sources);
         }
         if let (Some(head), true) = (query.head, query.id.is_cross_map()) {

@@ -70,7 +70,6 @@ use desk::Desk;
 pub(crate) use desk::check_extension;
 use downloader::Downloader;
 use extractor::Extractor;
-pub use extractor::attention_sources;
 use ranker::Ranker;
 pub(crate) use recover::recovered;
 use statistician::Statistician;

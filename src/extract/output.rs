@@ -339,6 +339,14 @@ impl Drop for MadeFolders {
     }
 }
 
+/// A field of a CSV file.
+pub fn csv_field(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
 /// Writes 8-bit pixels, row-major, RGB or RGBA by their number, as a PNG.
 pub fn write_png(out: &mut dyn Write, [width, height]: [usize; 2], pixels: &[u8]) -> Result<()> {
     let opaque = pixels.len() == width * height * 3;
@@ -352,4 +360,15 @@ pub fn write_png(out: &mut dyn Write, [width, height]: [usize; 2], pixels: &[u8]
         .write_image(pixels, width as u32, height as u32, colours)
         .map_err(|error| Error::failed(format!("a picture of {width}x{height} pixels makes no PNG: {error}")))?;
     out.write_all(&png).map_err(write_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_with_commas_and_quotes_are_quoted() {
+        assert_eq!(csv_field("a cat.png"), "a cat.png");
+        assert_eq!(csv_field("a, \"b\""), "\"a, \"\"b\"\"\"");
+    }
 }

@@ -135,19 +135,10 @@ fn blocks(list: &Catalogue, stages: &Stages) -> Result<Vec<usize>> {
     Ok(blocks)
 }
 
-/// The grid of an activation's positions: a map's are those of its queries.
+/// The grid of an activation's positions.
 fn grid_of(list: &Catalogue, entry: &Entry) -> Result<Grid> {
-    let shape = match entry.id.map_queries() {
-        Some(queries) => list
-            .tap(queries)
-            .and_then(|tap| list.entry(tap))
-            .map(|entry| entry.shape),
-        None => Some(entry.shape),
-    };
-    match shape {
-        Some(Shape::Features { grid, .. }) => Ok(grid),
-        _ => Err(Error::failed(format!("the positions of {} are not known", entry.id))),
-    }
+    list.grid_of(entry.id)
+        .ok_or_else(|| Error::failed(format!("the positions of {} are not known", entry.id)))
 }
 
 /// The map of one noise from (K, C, h, w), or from (K, 1, positions, keys) as vectors of weights.

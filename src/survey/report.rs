@@ -10,7 +10,7 @@ use super::{Column, Finding, SheetEntry, sheet, thumbnail_picture};
 use crate::{
     analysis::{granularity, locality, massive, noise},
     error::{Error, Result},
-    extract::output::{UnfinishedFolder, write_png},
+    extract::output::{UnfinishedFolder, csv_field, write_png},
 };
 
 /// The survey of one picture.
@@ -32,7 +32,7 @@ fn csv(surveys: &[PictureSurvey]) -> String {
     out.push('\n');
     for survey in surveys {
         for finding in &survey.findings {
-            out.push_str(&quoted(&survey.picture));
+            out.push_str(&csv_field(&survey.picture));
             // Writing to a string cannot fail.
             let _ = write!(out, ",{}", finding.id);
             for column in Column::ALL {
@@ -45,14 +45,6 @@ fn csv(surveys: &[PictureSurvey]) -> String {
         }
     }
     out
-}
-
-/// A field of a CSV file.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
 }
 
 /// Everything, with what made it (`made_by`) and the constants of the formulas. Thumbnails are left out: the page has them.
@@ -167,15 +159,4 @@ pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_b
 fn write_text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
     file.write_all(text.as_bytes())
         .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_with_commas_and_quotes_are_quoted() {
-        assert_eq!(quoted("a cat.png"), "a cat.png");
-        assert_eq!(quoted("a, \"b\""), "\"a, \"\"b\"\"\"");
-    }
 }

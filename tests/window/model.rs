@@ -4,7 +4,7 @@ use std::{f32::consts::TAU, path::PathBuf};
 
 use featscope::{
     activation::{FeatureMap, Grid, Id, Shape},
-    engine::{Layer, ModelInfo, RunSettings, attention_sources},
+    engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
     extract::{
         adapters::Applied,
@@ -84,7 +84,7 @@ pub fn id(name: &str) -> Id {
 
 /// What has to be kept to look at an activation.
 pub fn attention_sources_of(id: Id) -> Vec<Id> {
-    attention_sources(id).map_or(vec![id], |sources| sources.to_vec())
+    id.attention_sources().map_or(vec![id], |sources| sources.to_vec())
 }
 
 /// A model that computes nothing.

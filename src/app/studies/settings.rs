@@ -143,9 +143,7 @@ impl SheetSettings {
             let value = limit.column.value(finding);
             value.is_some_and(|value| (limit.low..=limit.high).contains(&value))
         };
-        fits_search(finding.id, &self.search)
-            && (!self.filter.is_on() || self.filter.keeps(finding.id, stages))
-            && self.limits.iter().all(inside)
+        fits_search(finding.id, &self.search) && self.filter.keeps(finding.id, stages) && self.limits.iter().all(inside)
     }
 
     /// The places in `findings` of what is left, in the order in which it is shown.

@@ -1,8 +1,8 @@
 //! The contact sheet: every activation of a survey as a thumbnail with a figure.
 
 use egui::{
-    Align2, Button, Checkbox, Color32, ComboBox, DragValue, FontId, Rect, Role, ScrollArea, Sense, Slider, Stroke,
-    StrokeKind, TextEdit, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    Align2, Button, Checkbox, Color32, ComboBox, DragValue, FontId, Rect, Response, Role, ScrollArea, Sense, Slider,
+    Stroke, StrokeKind, TextEdit, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
 use super::{
@@ -47,13 +47,13 @@ pub fn sheet_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
             return;
         };
         let settings = &context.state.document.sheet;
-        choices_ui(ui, settings, survey, context);
+        let shown = settings.shown(&survey.findings, &survey.stages);
+        choices_ui(ui, settings, survey, shown.len(), context);
         let below = match settings.marked.is_empty() {
             true => 0.0,
             false => MARKED_SIDE + 2.0 * LINE + 2.0 * theme::SPACE_M,
         };
         let height = (ui.available_height() - below).max(0.0);
-        let shown = settings.shown(&survey.findings, &survey.stages);
         ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
             cells_ui(ui, settings, survey, &shown, context);
         });
@@ -100,8 +100,14 @@ fn head_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
     });
 }
 
-/// Order, words, filter.
-fn choices_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut CanvasContext<'_>) {
+/// Order, words, filter; `left` activations are shown.
+fn choices_ui(
+    ui: &mut Ui,
+    settings: &SheetSettings,
+    survey: &SurveyState,
+    left: usize,
+    context: &mut CanvasContext<'_>,
+) {
     let mut chosen = settings.clone();
     ui.horizontal_wrapped(|ui| {
         let name = chosen.sort.map_or("As the network runs", Column::title);
@@ -168,7 +174,6 @@ fn choices_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, conte
         for (on, name, about) in steps {
             ui.checkbox(on, name).on_hover_text(about);
         }
-        let left = chosen.shown(&survey.findings, &survey.stages).len();
         let found = survey.findings.len();
         let words = match &survey.about {
             Some(about) if context.state.surveys_now() => {
@@ -356,6 +361,11 @@ fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings
     } else if response.hovered() || state.peek == Some(finding.id) {
         outline(tokens.text_weak, 1.0);
     }
+    answer(ui, response, settings, finding, context);
+}
+
+/// A click looks at an activation, or marks it with Ctrl or Shift; hovering tells its figures.
+fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Finding, context: &mut CanvasContext<'_>) {
     if response.clicked() {
         let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
         context.commands.push(match several {
@@ -432,14 +442,7 @@ fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, contex
                     font,
                     tokens.text,
                 );
-                if response.clicked() {
-                    let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
-                    context.commands.push(match several {
-                        true => mark(settings, finding),
-                        false => Command::SelectLayer(finding.id),
-                    });
-                }
-                response.on_hover_ui(|ui| figures_ui(ui, finding));
+                answer(ui, response, settings, finding, context);
             }
             ui.vertical(|ui| {
                 ui.weak("Colours as the first has them (Procrustes)");

@@ -24,7 +24,7 @@ use crate::{
         studies::cka_pane::matrix_text,
     },
     error::{Error, Result},
-    extract::output::{replace_file, write_error, write_png},
+    extract::output::{csv_field, replace_file, write_error, write_png},
     paint::render_scores,
 };
 
@@ -104,14 +104,6 @@ fn content(state: &State, purpose: PathPurpose, path: &Path) -> Result<Content> 
     }
 }
 
-/// A field of a CSV file.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
-}
-
 fn model_name(state: &State) -> String {
     state
         .model
@@ -188,7 +180,7 @@ fn strip_csv(state: &State, strip: &Strip) -> String {
         };
         text += &format!(
             "{},{},{},{},{},{},{},{},{},{}x{}\n",
-            quoted(&model_name(state)),
+            csv_field(&model_name(state)),
             view.query.id,
             member.slot.name(),
             member.settings.t,
@@ -225,13 +217,13 @@ fn strip_json(state: &State, strip: &Strip) -> Value {
 
 /// The matrix with the names of its rows and columns; the first field says what made it.
 fn matrix_csv(state: &State, matrix: &Matrix) -> String {
-    let mut text = quoted(&matrix_text(state, matrix));
+    let mut text = csv_field(&matrix_text(state, matrix));
     for name in &matrix.names[1] {
-        text += &format!(",{}", quoted(name));
+        text += &format!(",{}", csv_field(name));
     }
     text.push('\n');
     for (row, name) in matrix.names[0].iter().enumerate() {
-        text += &quoted(name);
+        text += &csv_field(name);
         for column in 0..matrix.names[1].len() {
             text += &format!(",{}", number(matrix.value(row, column).map(f64::from)));
         }
@@ -286,7 +278,7 @@ fn shifts_csv(state: &State, shifts: &Shifts) -> String {
     for ((name, member, kept), shift) in shifts.points.iter().zip(&shifts.view.shifts) {
         text += &format!(
             "{},{},{},{name},{},{},{},{},{},{},{},{}\n",
-            quoted(&model_name(state)),
+            csv_field(&model_name(state)),
             shifts.view.query.id,
             member.slot.name(),
             member.settings.t,
@@ -296,7 +288,7 @@ fn shifts_csv(state: &State, shifts: &Shifts) -> String {
             shift.score,
             shifts.view.anchor_diff,
             shifts.ruler[1].0.settings.t,
-            quoted(LAPLACIAN)
+            csv_field(LAPLACIAN)
         );
     }
     text

@@ -30,7 +30,6 @@ use crate::{
         spec::ModelSpec,
     },
 };
-pub use passes::attention_sources;
 use studies::Begun;
 
 /// Owns the model; see the [module's words](super).

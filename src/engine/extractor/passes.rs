@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{AttnPart, Catalogue, FeatureMap, Grid, Id, Leaf, Selection, Shape, Tap, VitPart, Watch},
+    activation::{Catalogue, FeatureMap, Grid, Id, Selection, Shape, Tap, Watch},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
@@ -107,20 +107,11 @@ impl Planned<'_> {
             (true, VaeMode::Mean) => 1,
             _ => settings.ensemble,
         };
-        let pass_settings = PassSettings {
-            t: settings.t,
-            inversion: if noiseless { Inversion::None } else { settings.inversion },
-            compat: None,
-            prompt: settings.prompt.clone(),
-            noise: Noise {
-                seed: settings.seed,
-                given: noiseless.then(|| self.no_noise(loaded, members)).transpose()?,
-            },
-            vae: settings.vae,
-            ensemble: members,
-            adapters: settings.adapters.clone(),
-            recording: Recording::default(),
-        };
+        let mut pass_settings = pass_settings(settings, members, Recording::default());
+        if noiseless {
+            pass_settings.inversion = Inversion::None;
+            pass_settings.noise.given = Some(self.no_noise(loaded, members)?);
+        }
         // Of attention to text the weights are kept, as vectors of a channel for every token of every head.
         let list = &self.list;
         let mut averager = Averager::new(1, members, |tap, array| match text_grid(list, tap) {
@@ -173,6 +164,24 @@ impl Planned<'_> {
     }
 }
 
+/// What a pass over `members` noises of a picture is asked for.
+pub fn pass_settings(settings: &RunSettings, members: usize, recording: Recording) -> PassSettings {
+    PassSettings {
+        t: settings.t,
+        inversion: settings.inversion,
+        compat: None,
+        prompt: settings.prompt.clone(),
+        noise: Noise {
+            seed: settings.seed,
+            given: None,
+        },
+        vae: settings.vae,
+        ensemble: members,
+        adapters: settings.adapters.clone(),
+        recording,
+    }
+}
+
 /// Refuses maps of `passes` passes that cannot be kept at the same time; `list` has their shapes.
 pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection, passes: usize) -> Result<()> {
     const MIB: usize = 1 << 20;
@@ -192,7 +201,7 @@ pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection,
 fn needed_for(list: &Catalogue, id: Id) -> Result<Selection> {
     let ids = match id.leaf {
         _ if id.has_vectors() => vec![id],
-        _ => match attention_sources(id) {
+        _ => match id.attention_sources() {
             Some(sources) => sources.to_vec(),
             None => {
                 return Err(Error::usage(format!(
@@ -209,26 +218,10 @@ fn needed_for(list: &Catalogue, id: Id) -> Result<Selection> {
         .collect()
 }
 
-/// The queries and keys that a self-attention map is made of.
-pub fn attention_sources(map: Id) -> Option<[Id; 2]> {
-    let leaves = match map.leaf {
-        Leaf::Vit {
-            block,
-            part: VitPart::SelfMap,
-        } => [VitPart::SelfQ, VitPart::SelfK].map(|part| Leaf::Vit { block, part }),
-        Leaf::Attn(AttnPart::Map) => [Leaf::Attn(AttnPart::Q), Leaf::Attn(AttnPart::K)],
-        _ => return None,
-    };
-    Some(leaves.map(|leaf| Id::new(map.place, leaf)))
-}
-
 /// The grid of positions of an attention map to text; none for other activations.
 fn text_grid(list: &Catalogue, tap: Tap) -> Option<Grid> {
-    let queries = list.entry(tap)?.id.cross_queries()?;
-    match list.entry(list.tap(queries)?)?.shape {
-        Shape::Features { grid, .. } => Some(grid),
-        Shape::Attention { .. } => None,
-    }
+    let id = list.entry(tap)?.id;
+    list.grid_of(id).filter(|_| id.is_cross_map())
 }
 
 /// (B, heads, positions, tokens) → (B, heads·tokens, h, w): a channel for every token of every head.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    passes::{PassOf, provenance},
+    passes::{PassOf, pass_settings, provenance},
     studies::{Bench, Course, Left},
 };
 use crate::{
@@ -14,10 +14,7 @@ use crate::{
         study::{StudyNews, SurveyQuery, Surveying},
     },
     error::{Error, Result},
-    extract::{
-        framing::Framing,
-        pass::{Noise, PassSettings, Recording},
-    },
+    extract::{framing::Framing, pass::Recording},
     survey::{Regions, Surveyed, can_compare_noises, check_memory, survey_pass},
 };
 
@@ -65,20 +62,7 @@ impl Course for SurveyCourse {
         let picture = planned.prepared()?;
         let framing = picture.framing;
         let regions = |grid: Grid| regions_of(query, &framing, grid);
-        let pass_settings = PassSettings {
-            t: settings.t,
-            inversion: settings.inversion,
-            compat: None,
-            prompt: settings.prompt.clone(),
-            noise: Noise {
-                seed: settings.seed,
-                given: None,
-            },
-            vae: settings.vae,
-            ensemble: noises,
-            adapters: settings.adapters.clone(),
-            recording: Recording::Whole,
-        };
+        let pass_settings = pass_settings(settings, noises, Recording::Whole);
         (bench.tell)(StudyNews::Surveying(Box::new(Surveying {
             activations: all.len(),
             noises,
