@@ -29,7 +29,7 @@ use egui_tiles::{Tile, TileId};
 use featscope::{
     analysis::colour::RangeRule,
     app::{
-        Action, Command, Document, Level, Mask, Menu, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode,
+        Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode,
         View,
     },
     engine::{BasisChoice, PictureSource, QueryAt, Slot},
@@ -96,21 +96,6 @@ const PUT_ON: [PathPurpose; 4] = [
     PathPurpose::ControlImage(0),
     PathPurpose::ControlImage(7),
 ];
-
-/// Whether an action belongs to studies. They have tests of their own, and are not among the random deeds: with several of
-/// their panes open some rounds wait for ever for what was asked for before.
-fn is_of_studies(action: Action) -> bool {
-    let on_its_own = [
-        Action::Tour,
-        Action::TourNext,
-        Action::TourBack,
-        Action::OpenPairs,
-        Action::SavePairs,
-        Action::SaveRanking,
-        Action::SaveCompare,
-    ];
-    action.entry().menu == Menu::Study || on_its_own.contains(&action)
-}
 
 const SAMPLES: [&str; 4] = ["noto-cat-face", "fluent-dog-face", "photo-cat", "no-such-sample-bad"];
 const TEXTS: [&str; 8] = [
@@ -302,8 +287,7 @@ impl Monkey {
     }
 
     fn pane(&mut self) -> Pane {
-        let kinds: Vec<_> = PaneKind::ALL.into_iter().filter(|kind| kind.is_of_picture()).collect();
-        let (kind, slot) = (self.chance.one_of(&kinds), self.slot());
+        let (kind, slot) = (self.chance.one_of(&PaneKind::ALL), self.slot());
         Pane::new(kind, slot)
     }
 
@@ -358,12 +342,7 @@ impl Monkey {
     }
 
     fn act(&mut self) {
-        let actions: Vec<_> = Action::ALL
-            .iter()
-            .copied()
-            .filter(|action| !is_of_studies(*action))
-            .collect();
-        let action = self.chance.one_of(&actions);
+        let action = self.chance.one_of(Action::ALL);
         self.command(Command::Act(action));
     }
 
@@ -435,20 +414,12 @@ impl Monkey {
         let mut key = self.chance.one_of(Key::ALL);
         let mut modifiers = self.modifiers();
         if self.chance.once_in(2) {
-            let actions = Action::ALL.iter().filter(|action| !is_of_studies(**action));
-            let with_keys: Vec<_> = actions.flat_map(|action| action.entry().shortcuts).collect();
+            let with_keys: Vec<_> = Action::ALL.iter().flat_map(|action| action.entry().shortcuts).collect();
             let shortcut = self.chance.one_of(&with_keys);
             (key, modifiers) = (shortcut.logical_key, shortcut.modifiers);
             if modifiers.command {
                 modifiers |= CTRL;
             }
-        }
-        let of_studies = Action::ALL.iter().filter(|action| is_of_studies(**action));
-        if of_studies
-            .flat_map(|action| action.entry().shortcuts)
-            .any(|shortcut| shortcut.logical_key == key)
-        {
-            return;
         }
         let hold = self.chance.once_in(10);
         for pressed in [true, false] {

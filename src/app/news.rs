@@ -404,7 +404,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
         }
         Work::View => state.view_error = words,
         Work::Run => {
-            state.run.ended |= *error == Error::Cancelled;
+            state.run.ended = true;
             state.run.running = None;
             state.run.asked = false;
             state.run.error = words;

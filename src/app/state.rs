@@ -179,7 +179,7 @@ pub struct RunState {
     pub secs_per_byte: Option<f64>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
-    /// Whether the user ended the run that was begun last.
+    /// Whether the run that was begun last ended without a result: the user ended it, or it failed.
     pub ended: bool,
 }
 
