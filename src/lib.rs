@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod extract;
 pub mod model;
+pub mod ops;
 pub mod paint;
 pub mod survey;
 pub mod weights;

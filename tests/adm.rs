@@ -14,14 +14,17 @@ use common::{TestResult, case_json, compare, compare_all, expected, model, numbe
 use featscope::{
     Error,
     activation::{Catalogue, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
-    model::adm::{AdmConfig, AdmUnet, catalogue, open, open_demo},
+    model::{
+        Extent,
+        adm::{AdmConfig, AdmUnet, catalogue, open, open_demo},
+    },
     weights::{Store, embedded},
 };
 
 const CASE: &str = "adm-all";
 
 fn build((config, store): (AdmConfig, Store)) -> featscope::Result<AdmUnet> {
-    AdmUnet::new(&config, store.var_builder(DType::F32, &Device::Cpu))
+    AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))
 }
 
 fn tiny() -> featscope::Result<AdmUnet> {
@@ -228,7 +231,7 @@ fn a_batch_is_its_pictures() -> TestResult {
 #[test]
 fn half_precision_gives_nearly_the_same() -> TestResult {
     let (config, store) = open(&model("tiny-adm"))?;
-    let half = AdmUnet::new(&config, store.var_builder(DType::F16, &Device::Cpu))?;
+    let half = AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F16, &Device::Cpu))?;
     let x_t = waves(1, 32, 32)?;
     let narrow = pass(&half, &x_t, &[999.0], everything)?.taps;
     let wide = pass(&tiny()?, &x_t, &[999.0], everything)?.taps;

@@ -28,10 +28,7 @@ use egui::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     analysis::colour::RangeRule,
-    app::{
-        Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode,
-        View,
-    },
+    app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
     engine::{BasisChoice, PictureSource, QueryAt, Slot},
     extract::{framing::WorkingSize, pass::VaeMode, preset::PRESETS},
     paint::ColourMap,

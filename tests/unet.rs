@@ -10,15 +10,22 @@ use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
     activation::{Catalogue, FeatureMap, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
     analysis::attention::attention_row,
-    model::unet::{Conditions, Unet, UnetConfig, catalogue},
+    model::{
+        Extent,
+        unet::{Conditions, Unet, UnetConfig, catalogue},
+    },
     weights::{Store, read_json},
 };
 
 fn open(name: &str) -> featscope::Result<Unet> {
+    open_as_far_as(name, Extent::Whole)
+}
+
+fn open_as_far_as(name: &str, extent: Extent) -> featscope::Result<Unet> {
     let folder = model(name).join("unet");
     let config = UnetConfig::from_json(&read_json(&folder.join("config.json"))?)?;
     let store = Store::open_safetensors(&[folder.join("diffusion_pytorch_model.safetensors")])?;
-    Unet::new(config, store.var_builder(DType::F32, &Device::Cpu))
+    Unet::new(config, extent, store.var_builder(DType::F32, &Device::Cpu))
 }
 
 struct Pass {
@@ -124,6 +131,37 @@ fn stopping_early_changes_nothing_and_a_batch_equals_its_rows() -> TestResult {
         common::compare(name, &alone.taps[name], &tensor.narrow(0, 1, 1)?)?;
     }
     assert_eq!(both.list.len(), both.taps.len());
+    Ok(())
+}
+
+#[test]
+fn a_network_that_is_read_only_in_part_gives_the_same_as_far_as_it_goes() -> TestResult {
+    let reference = expected("sd15-all-64");
+    let (x, text) = (&reference["mid.unet_in"], &reference["mid.encoder_hidden_states"]);
+    let whole = open("tiny-sd15")?;
+    let list = catalogue(whole.config(), Grid::new(8, 8), text.dim(1)?);
+    for name in ["mid-vit-out", "up-level1-repeat0-res-out", "unet-out"] {
+        let tap = list.find(name)?;
+        let part = open_as_far_as("tiny-sd15", Extent::UpTo(tap))?;
+        let [expected, found] =
+            [&whole, &part].map(|unet| pass(unet, x, 51.0, text, |_| [tap].into_iter().collect()).taps[name].clone());
+        assert_eq!(expected.flatten_all()?.to_vec1::<f32>()?, found.flatten_all()?.to_vec1::<f32>()?);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_lies_behind_the_part_that_was_read_is_refused() -> TestResult {
+    let reference = expected("sd15-all-64");
+    let text = &reference["mid.encoder_hidden_states"];
+    let list = catalogue(open("tiny-sd15")?.config(), Grid::new(8, 8), text.dim(1)?);
+    let unet = open_as_far_as("tiny-sd15", Extent::UpTo(list.find("mid-vit-out")?))?;
+    let selection = [list.find("unet-out")?].into_iter().collect();
+    let mut record = |_: Tap, _: &Tensor| Ok(());
+    let mut watch = watch_nothing;
+    let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
+    let ended = unet.forward(&reference["mid.unet_in"], &[51.0], &Conditions::of_text(text), &mut probe);
+    assert!(matches!(ended, Err(Halt::Error(error)) if error.to_string().contains("only as far as")));
     Ok(())
 }
 

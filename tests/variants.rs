@@ -14,6 +14,7 @@ use common::{
 use featscope::{
     activation::{Grid, Probe, Selection, Tap, watch_nothing},
     model::{
+        Extent,
         text::{CONTEXT_LENGTH, Tokenizer},
         unet::{Conditions, Unet, UnetConfig, catalogue},
     },
@@ -163,7 +164,7 @@ fn other_unet(place: &Place, name: &str) -> Result<String, Box<dyn std::error::E
 fn alone(file: &str, x: &Tensor, t: f32, text: &Tensor, id: &str) -> Result<Tensor, Box<dyn std::error::Error>> {
     let config = UnetConfig::from_json(&read_json(&model("tiny-sd21").join(UNET_CONFIG))?)?;
     let store = Store::open(Path::new(file))?;
-    let unet = Unet::new(config, store.var_builder(DType::F32, &Device::Cpu))?;
+    let unet = Unet::new(config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
     let list = catalogue(unet.config(), Grid::new(8, 8), text.dim(1)?);
     let selection = Selection::parse(id, &list)?;
     let mut found = None;

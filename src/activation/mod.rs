@@ -7,9 +7,11 @@ mod id;
 mod map;
 mod probe;
 mod selection;
+mod work;
 
 pub use catalogue::{Catalogue, Entry, Shape, Tap};
 pub use id::{AttnPart, Id, Leaf, Place, VitPart};
 pub use map::{AttentionMap, FeatureMap, Grid};
 pub use probe::{Halt, Probe, Watch, watch_nothing};
 pub use selection::{Selection, parse_layer_file};
+pub use work::{CONVOLUTION_WORK, Work};

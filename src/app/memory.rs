@@ -1,6 +1,9 @@
 //! What is remembered from one start to the next: recent files, the theme, and how the window was arranged.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use egui::ThemePreference;
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,8 @@ pub struct Memory {
     pub linked: bool,
     /// How much larger than standard the interface was.
     pub zoom: f32,
+    /// Seconds per unit of work of each model and device, as it was last.
+    pub rates: BTreeMap<String, f64>,
     /// Whether the guided tour was begun once: then nothing points to it any more.
     pub tour_seen: bool,
 }
@@ -59,6 +64,7 @@ impl Default for Memory {
             layout: None,
             linked: true,
             zoom: 1.0,
+            rates: BTreeMap::new(),
             tour_seen: false,
         }
     }
@@ -72,6 +78,7 @@ impl Memory {
         if !(least..=most).contains(&self.zoom) {
             self.zoom = fresh.zoom;
         }
+        self.rates.retain(|_, rate| rate.is_finite() && *rate > 0.0);
         if check_display(&self.display).is_err() {
             self.display = fresh.display;
         }

@@ -7,7 +7,7 @@ use super::{
     document::PictureRef,
     messages::Level,
     shop::may_be_on_the_hub,
-    state::{OpenPicture, RunState, SlotState, State, feature_bytes},
+    state::{OpenPicture, RunState, SlotState, State},
     wanted::pca_is_awaited,
 };
 use crate::{
@@ -183,7 +183,15 @@ impl App {
         state.model.loading = state.model.loading.filter(|_| !wanted);
         state.model.error = None;
         state.model.generation += 1;
-        state.run = RunState::default();
+        state.run = RunState {
+            secs_per_work: state
+                .model
+                .info
+                .as_ref()
+                .and_then(|info| state.memory.rates.get(&info.rate_key()))
+                .copied(),
+            ..RunState::default()
+        };
         for slot in state.slots_mut() {
             slot.capture = None;
             slot.pca = None;
@@ -346,13 +354,7 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
 }
 
 fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
-    // A pass ends behind the last activation that is kept of it.
-    let last = capture.layers.iter().rposition(|layer| capture.ids.contains(&layer.id));
-    let ran = last.map_or(&capture.layers[..], |last| &capture.layers[..=last]);
-    let work = 1.0 + feature_bytes(ran) * capture.settings.ensemble as f64;
-    let rate = capture.ran.seconds / work;
-    // The first pass also warms caches: the fastest one says what the next will take.
-    state.run.secs_per_byte = Some(state.run.secs_per_byte.map_or(rate, |known| known.min(rate)));
+    state.take_time(slot, &capture);
     state.know_capture(slot, &capture);
     state.remember_pass(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);

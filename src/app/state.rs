@@ -1,6 +1,10 @@
 //! Everything the window shows, as plain data. Widgets read it; only [`super::apply`] and [`super::news`] change it.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use egui_tiles::{Tile, TileId};
 
@@ -15,7 +19,7 @@ use super::{
     tour::TourState,
 };
 use crate::{
-    activation::{Grid, Id, Shape},
+    activation::{Grid, Id, Shape, Work},
     engine::{
         Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
         QueryAt, Slot, TargetHeat,
@@ -175,8 +179,12 @@ pub struct RunState {
     pub item: Option<[usize; 2]>,
     /// Why the last one failed.
     pub error: Option<String>,
-    /// Seconds that the model's fastest pass took per estimated byte of its activations.
-    pub secs_per_byte: Option<f64>,
+    /// Seconds that the model's fastest pass took per unit of its [`Work`].
+    pub secs_per_work: Option<f64>,
+    /// Whether that was timed since the model was loaded, and not remembered from an earlier start.
+    pub timed: bool,
+    /// Pictures that the autoencoder has seen, by fingerprint and size: they are not encoded again.
+    pub encoded: HashSet<(u64, WorkingSize)>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
     /// Whether the run that was begun last ended without a result: the user ended it, or it failed.
@@ -388,14 +396,67 @@ impl State {
         }
     }
 
-    /// Estimated bytes of the activations that a run would compute: what its work is measured by.
-    pub fn run_bytes(&self) -> f64 {
-        self.bytes_of(self.open_slots().filter(|slot| !self.is_captured(*slot)))
+    /// The pictures that a run would have to compute.
+    fn slots_to_run(&self) -> Vec<Slot> {
+        self.open_slots().filter(|slot| !self.is_captured(*slot)).collect()
     }
 
     /// Estimated bytes of the activations of one pass of each of some pictures.
-    fn bytes_of(&self, slots: impl Iterator<Item = Slot>) -> f64 {
+    fn bytes_of(&self, slots: &[Slot]) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
+        let ensemble = self.document.settings.ensemble as f64;
+        let areas = slots.iter().filter_map(|slot| self.area_of(*slot));
+        feature_bytes(&info.layers) * areas.sum::<f64>() * ensemble
+    }
+
+    /// Estimated work of one pass of each of some pictures, and of encoding those that are new.
+    fn work_of(&self, slots: &[Slot]) -> f64 {
+        let Some(info) = &self.model.info else { return 0.0 };
+        let settings = &self.document.settings;
+        let of_one = |slot: &Slot| {
+            let area = self.area_of(*slot)?;
+            let shapes = info.layers.iter().map(|layer| (layer.id, layer.shape));
+            let pass = Work::of_shapes(shapes, area).total() * settings.ensemble as f64;
+            let key = (self.slot(*slot).picture.as_ref()?.fingerprint, settings.size);
+            let encoding = if self.run.encoded.contains(&key) {
+                0.0
+            } else {
+                info.encode_work * area
+            };
+            Some(pass + encoding)
+        };
+        slots.iter().filter_map(of_one).sum()
+    }
+
+    /// Takes what a pass took into what the next is expected to take.
+    pub fn take_time(&mut self, slot: Slot, capture: &Capture) {
+        let (Some(info), Some(picture)) = (&self.model.info, &self.slot(slot).picture) else {
+            return;
+        };
+        // A pass ends behind the last activation that is kept of it.
+        let last = capture.layers.iter().rposition(|layer| capture.ids.contains(&layer.id));
+        let ran = last.map_or(&capture.layers[..], |last| &capture.layers[..=last]);
+        let shapes = || ran.iter().map(|layer| (layer.id, layer.shape));
+        let work = Work::of_shapes(shapes(), 1.0).total() * capture.settings.ensemble as f64;
+        let key = (picture.fingerprint, capture.settings.size);
+        let encoding = match self.run.encoded.contains(&key) {
+            true => 0.0,
+            false => info.encode_work * self.area_of(slot).unwrap_or_default(),
+        };
+        let rate = capture.ran.seconds / (1.0 + work + encoding);
+        // The first pass also warms caches: the fastest one says what the next will take.
+        let known = self.run.secs_per_work.filter(|_| self.run.timed);
+        let rate = known.map_or(rate, |known| known.min(rate));
+        let rate_key = info.rate_key();
+        self.run.encoded.insert(key);
+        self.run.secs_per_work = Some(rate);
+        self.run.timed = true;
+        self.memory.rates.insert(rate_key, rate);
+    }
+
+    /// The area of a picture as the model will see it, in units of the size that the model is made for.
+    fn area_of(&self, slot: Slot) -> Option<f64> {
+        let info = self.model.info.as_ref()?;
         let settings = &self.document.settings;
         let area = |size: Size| match settings.size {
             WorkingSize::Exact { width, height } => (width * height) as f64,
@@ -404,31 +465,31 @@ impl State {
                 (side * side) as f64 * long as f64 / short as f64
             }
         };
-        let pictures = slots.filter_map(|slot| self.slot(slot).picture.as_ref());
-        let total_area: f64 = pictures.map(|picture| area(picture.size)).sum();
-        let native_area = (info.native_side * info.native_side) as f64;
-        feature_bytes(&info.layers) * total_area / native_area * settings.ensemble as f64
+        let picture = self.slot(slot).picture.as_ref()?;
+        Some(area(picture.size) / (info.native_side * info.native_side) as f64)
     }
 
     /// Seconds that a run will take, if one has been timed on this model.
     pub fn expected_secs(&self) -> Option<f64> {
-        self.run.secs_per_byte.map(|rate| rate * self.run_bytes())
+        self.run
+            .secs_per_work
+            .map(|rate| rate * self.work_of(&self.slots_to_run()))
     }
 
     /// Whether a run may begin by itself.
     pub fn run_is_cheap(&self) -> bool {
-        self.is_cheap(self.run_bytes())
+        self.is_cheap(&self.slots_to_run())
     }
 
     /// Whether one pass of each picture is so quick that several may begin by themselves.
     pub fn pass_is_cheap(&self) -> bool {
-        self.is_cheap(self.bytes_of(self.open_slots()))
+        self.is_cheap(&self.open_slots().collect::<Vec<_>>())
     }
 
-    fn is_cheap(&self, bytes: f64) -> bool {
-        match self.run.secs_per_byte {
-            Some(rate) => rate * bytes < CHEAP_SECS,
-            None => bytes < CHEAP_BYTES,
+    fn is_cheap(&self, slots: &[Slot]) -> bool {
+        match self.run.secs_per_work {
+            Some(rate) => rate * self.work_of(slots) < CHEAP_SECS,
+            None => self.bytes_of(slots) < CHEAP_BYTES,
         }
     }
 

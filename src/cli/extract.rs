@@ -66,7 +66,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     planned.check_output(&arguments.out)?;
     let bar = terminal::progress("extracting");
     let mut watch = terminal::watch(&bar);
-    let mut model = job::load(&planned.spec, &request, &mut watch)?;
+    let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
     bar.suspend(|| say_what_of_loras_is_not_used(&model));

@@ -58,7 +58,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     check_points(arguments, &planned)?;
     let bar = terminal::progress("matching");
     let mut watch = terminal::watch(&bar);
-    let mut model = job::load(&planned.spec, &request, &mut watch)?;
+    let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
     bar.suspend(|| say_what_of_loras_is_not_used(&model));

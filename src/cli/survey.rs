@@ -109,7 +109,7 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     extract::say_what_is_not_used(&arguments.run, &planned.spec);
     let bar = terminal::progress("surveying");
     let mut watch = terminal::watch(&bar);
-    let mut model = job::load(&planned.spec, &request, &mut watch)?;
+    let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| extract::say_what_computes(&model, &request));
     let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
         watch(job::after_loading(done))

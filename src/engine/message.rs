@@ -379,10 +379,22 @@ pub struct ModelInfo {
     pub mixtures: Vec<[f64; 2]>,
     /// Every activation in execution order, with its shape at the native size.
     pub layers: Vec<Layer>,
+    /// What encoding a picture of the native size takes, in the unit of [`Work`](crate::activation::Work).
+    pub encode_work: f64,
     /// Device it computes on.
     pub device: String,
     /// Format it computes in.
     pub dtype: String,
+}
+
+impl ModelInfo {
+    /// What the time of a pass depends on besides its work: the same key, the same seconds per unit.
+    pub fn rate_key(&self) -> String {
+        let Self {
+            name, device, dtype, ..
+        } = self;
+        format!("{name} on {device} in {dtype}")
+    }
 }
 
 /// One activation of a model.

@@ -20,8 +20,7 @@ use super::{
     model::{Model, Place},
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
     pass::{
-        GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, picture_at,
-        run_pass,
+        GivenNoise, Noise, PassSettings, Recording, Shares, check_settings, estimated_bytes, meets_control, run_pass,
     },
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
@@ -32,6 +31,7 @@ use crate::{
     activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
+    model::Extent,
     weights::read_text,
 };
 
@@ -387,7 +387,9 @@ impl Planned {
             return write_folder(out, |folder| self.write_apart(request, model, folder, watch));
         }
         let total = self.pictures.len();
-        let item = |done| (total > 1).then(|| [picture_at(done, total) + 1, total]);
+        let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
+        let shares = Shares::of(model, &prepared, &self.settings, &self.selection);
+        let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
         self.run(request, model, &mut |done| watch(done, item(done)))?
             .write(out, request.store)
     }
@@ -415,6 +417,24 @@ impl Planned {
             extracted.write_into(&folder, request.store)?;
         }
         Ok(())
+    }
+
+    /// Reads the weights that the request needs and none behind them, watched as the first part of its work.
+    pub fn load(&self, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
+        load_part(&self.spec, request, self.extent(request), watch)
+    }
+
+    /// How far the network has to be read.
+    fn extent(&self, request: &ExtractRequest) -> Extent {
+        // An inversion runs to the end again and again, LoRAs say which layers they found, and attention is of several.
+        let all = request.intermediates
+            || request.inversion != Inversion::None
+            || !request.adapters.is_empty()
+            || !self.attention.is_empty();
+        match self.selection.iter().last() {
+            Some(last) if !all => Extent::UpTo(last),
+            _ => Extent::Whole,
+        }
     }
 
     /// Runs the pass.
@@ -516,10 +536,14 @@ fn pooled_grid(from: Grid, factor: usize) -> Result<Grid> {
     Ok(Grid::new(height / factor, width / factor))
 }
 
-/// Reads the weights a request needs, watched as the first part of its work.
+/// Reads all weights of a model for a request, watched as the first part of its work.
 pub fn load(spec: &ModelSpec, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
+    load_part(spec, request, Extent::Whole, watch)
+}
+
+fn load_part(spec: &ModelSpec, request: &ExtractRequest, extent: Extent, watch: &mut Watch<'_>) -> Result<Model> {
     let place = Place::open(request.device, request.dtype)?;
-    Model::load(spec, place, &mut |done| watch(LOADED * done))
+    Model::load(spec, place, extent, &mut |done| watch(LOADED * done))
 }
 
 /// The part of the watched work after the weights are read.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -21,12 +22,13 @@ use crate::{
     activation::{Halt, Probe, Selection, Watch},
     error::{Error, Result},
     model::{
+        Extent,
         adm::AdmUnet,
         controlnet::ControlNet,
         unet::{AddedConditions, Conditions, ControlResiduals, MASK_CHANNELS, TIME_IDS, Unet},
         vae::{Posterior, VaeDecoder, VaeEncoder},
     },
-    weights::{ZooKind, zoo_entry},
+    weights::{Store, ZooKind, zoo_entry},
 };
 
 /// Encoded pictures kept: a latent is small, encoding one costs as much as a pass.
@@ -133,6 +135,12 @@ enum Network {
     Adm(Box<AdmUnet>),
 }
 
+/// What is in a file, to build a network from that checks names and shapes and computes nothing: in a format that no operator
+/// prepares its weights for.
+fn values_left_out(store: &Store) -> VarBuilder<'static> {
+    store.without_values().var_builder(DType::F16, &Device::Cpu)
+}
+
 /// What the states of a prompt depend on.
 #[derive(Debug, Clone, PartialEq)]
 struct PromptKey {
@@ -150,8 +158,8 @@ pub enum Encoded {
 }
 
 impl Model {
-    /// Reads the weights; a wrong or broken tensor is named before anything runs.
-    pub fn load(spec: &ModelSpec, place: Place, watch: &mut Watch<'_>) -> Result<Self> {
+    /// Reads the weights as far as `extent`; a wrong or broken tensor is named before anything runs.
+    pub fn load(spec: &ModelSpec, place: Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
         const AFTER_VAE: f32 = 0.1;
         watch(0.0)?;
         let missing = || match &spec.path {
@@ -174,8 +182,15 @@ impl Model {
                 let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &place.device))?;
                 watch(AFTER_VAE)?;
                 let store = files.parts.unet()?;
+                if extent != Extent::Whole {
+                    Unet::new(unet.clone(), Extent::Whole, values_left_out(&store))?;
+                }
                 Network::StableDiffusion {
-                    unet: Box::new(Unet::new(unet.clone(), store.var_builder(place.dtype, &place.device))?),
+                    unet: Box::new(Unet::new(
+                        unet.clone(),
+                        extent,
+                        store.var_builder(place.dtype, &place.device),
+                    )?),
                     vae: Box::new(vae),
                     pictures: Recent::new(KEPT_PICTURES),
                     prompts: Recent::new(KEPT_PROMPTS),
@@ -185,8 +200,12 @@ impl Model {
             }
             NetworkSpec::Adm { config, store } => {
                 let store = store.as_ref().ok_or_else(missing)?;
+                if extent != Extent::Whole {
+                    AdmUnet::new(config, Extent::Whole, values_left_out(store))?;
+                }
                 Network::Adm(Box::new(AdmUnet::new(
                     config,
+                    extent,
                     store.var_builder(place.dtype, &place.device),
                 )?))
             }
@@ -215,6 +234,16 @@ impl Model {
                 pictures.put(key, posterior.clone(), 1);
                 Ok(Encoded::Posterior(posterior))
             }
+        }
+    }
+
+    /// What encoding a working picture takes, in the unit of [`Work`](crate::activation::Work): nothing for one that is known.
+    pub fn encode_work(&self, picture: &Picture) -> f64 {
+        match &self.network {
+            Network::StableDiffusion { pictures, .. } if !pictures.holds(&fingerprint(picture)) => {
+                self.spec.encode_work(picture.size())
+            }
+            _ => 0.0,
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch},
+    activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
     error::{Error, Result},
     model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
 };
@@ -34,18 +34,50 @@ const BATCH_TENSOR_BYTES: usize = 256 << 20;
 const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
-/// Shares of the watched work: the pictures' encoding, the prompt's, then the passes.
-const PICTURES_DONE: f32 = 0.3;
-const PROMPT_DONE: f32 = 0.35;
+/// What reading a text encoder and encoding a prompt takes, in the unit of [`Work`].
+const PROMPT_WORK: f64 = 1e10;
 
-/// Which of the pictures of a pass is at work when `done` of it is watched, counted from 0: first each is encoded, then
-/// each runs.
-pub(super) fn picture_at(done: f32, pictures: usize) -> usize {
-    let share = match done {
-        _ if done < PICTURES_DONE => done / PICTURES_DONE,
-        _ => (done - PROMPT_DONE) / (1.0 - PROMPT_DONE),
-    };
-    ((share * pictures as f32) as usize).min(pictures.saturating_sub(1))
+/// Where the parts of a pass end, as shares of its work: the pictures' encoding, the prompt's, then the passes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    pictures: f32,
+    prompt: f32,
+}
+
+impl Shares {
+    /// For one pass over pictures of one size.
+    pub(super) fn of(model: &Model, pictures: &[Prepared], settings: &PassSettings, selection: &Selection) -> Self {
+        let Some(first) = pictures.first() else {
+            return Self {
+                pictures: 0.0,
+                prompt: 0.0,
+            };
+        };
+        let work = Work::of(&model.spec.plain_catalogue(first.framing.working));
+        let one = selection.last().map_or_else(|| work.total(), |last| work.until(last));
+        let before = match settings.inversion {
+            Inversion::None => 0.0,
+            Inversion::Ddim => inversion::timesteps(settings.t).len() as f64 * work.total(),
+        };
+        let passes = (one + before) * (pictures.len() * settings.ensemble) as f64;
+        let encoding: f64 = pictures.iter().map(|picture| model.encode_work(&picture.picture)).sum();
+        let prompt = if model.spec.reads_prompt() { PROMPT_WORK } else { 0.0 };
+        let all = (passes + encoding + prompt).max(1.0);
+        Self {
+            pictures: (encoding / all) as f32,
+            prompt: ((encoding + prompt) / all) as f32,
+        }
+    }
+
+    /// Which of the pictures of a pass is at work when `done` of it is watched, counted from 0: first each is encoded, then
+    /// each runs.
+    pub(super) fn picture_at(self, done: f32, pictures: usize) -> usize {
+        let share = match done {
+            _ if done < self.pictures => done / self.pictures,
+            _ => (done - self.prompt) / (1.0 - self.prompt),
+        };
+        ((share * pictures as f32) as usize).min(pictures.saturating_sub(1))
+    }
 }
 
 /// Which latent of a picture is used.
@@ -154,8 +186,9 @@ struct Denoiser<'a> {
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
-    /// Activations of the network.
+    /// Activations of the network, and the work up to each.
     length: usize,
+    work: Work,
     recording: Recording,
 }
 
@@ -188,7 +221,8 @@ impl Denoiser<'_> {
                 .control(noisy, t, self.prompt, self.control, &pictures, &mut watch)?;
             before = CONTROL_SHARE;
         }
-        let mut watch = |done: f32| watch(before + (1.0 - before) * done);
+        let last = wanted.selection.last().filter(|_| !wanted.to_the_end);
+        let mut watch = |met: f32| watch(before + (1.0 - before) * self.work.share(met, last));
         let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
         if wanted.to_the_end {
             probe = probe.to_the_end();
@@ -251,7 +285,8 @@ pub fn run_pass(
     mut intermediates: Option<&mut Intermediates>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
-    let mut input = prepare_input(model, pictures, settings, watch)?;
+    let shares = Shares::of(model, pictures, settings, selection);
+    let mut input = prepare_input(model, pictures, settings, shares, watch)?;
     let list = match &input.prompt {
         Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
         None => model.spec.plain_catalogue(pictures[0].framing.working),
@@ -278,17 +313,18 @@ pub fn run_pass(
         control: &control,
         members: settings.ensemble,
         length: list.len(),
+        work: Work::of(&list),
         recording: settings.recording,
     };
-    let mut begun = PROMPT_DONE;
+    let mut begun = shares.prompt;
     if inverts {
         let evaluations = inversion::timesteps(settings.t).len() as f32;
-        let share = (1.0 - PROMPT_DONE) * evaluations / (evaluations + 1.0);
+        let share = (1.0 - begun) * evaluations / (evaluations + 1.0);
         let mut inverted = Vec::new();
         for range in batches() {
             let [_, clean] = input.rows_in(&range)?;
             let (from, part) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
-            let mut watch = |done: f32| watch(PROMPT_DONE + share * (from + part * done));
+            let mut watch = |done: f32| watch(shares.prompt + share * (from + part * done));
             inverted.push(denoiser.invert(&clean, &range, settings, &mut watch)?);
         }
         input.noisy = Tensor::cat(&inverted, 0)?;
@@ -367,6 +403,7 @@ fn prepare_input(
     model: &mut Model,
     pictures: &[Prepared],
     settings: &PassSettings,
+    shares: Shares,
     watch: &mut Watch<'_>,
 ) -> Result<Input> {
     let mixture = model.spec.mixture(settings.t)?;
@@ -391,11 +428,11 @@ fn prepare_input(
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
-        let mut part = |done: f32| watch(PICTURES_DONE * (index as f32 + done) / pictures.len() as f32);
+        let mut part = |done: f32| watch(shares.pictures * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_picture(&picture.picture, &mut part)?);
     }
     let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
-        watch(PICTURES_DONE + (PROMPT_DONE - PICTURES_DONE) * done)
+        watch(shares.pictures + (shares.prompt - shares.pictures) * done)
     })?;
 
     let place = model.place.clone();

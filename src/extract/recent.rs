@@ -26,6 +26,14 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
         }
     }
 
+    /// Whether a value is kept; it does not count as used.
+    pub fn holds<Q: ?Sized + PartialEq>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.kept.iter().any(|entry| entry.key.borrow() == key)
+    }
+
     /// A value, which counts as used.
     pub fn get<Q: ?Sized + PartialEq>(&mut self, key: &Q) -> Option<V>
     where

@@ -5,12 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use candle_core::{Device, safetensors::MmapedSafetensors};
-
 use super::{array::Array, npy::read_npy};
 use crate::{
     error::{Error, Result},
-    weights::map_safetensors,
+    weights::SafetensorsFiles,
 };
 
 /// Extension of NumPy's arrays.
@@ -23,7 +21,7 @@ pub struct SavedActivations {
 }
 
 enum Source {
-    Safetensors(MmapedSafetensors),
+    Safetensors(SafetensorsFiles),
     /// (name, file).
     Npy(Vec<(String, PathBuf)>),
 }
@@ -55,7 +53,7 @@ impl SavedActivations {
         } else if is_npy(path) {
             Source::Npy(named(path.to_owned()).into_iter().collect())
         } else {
-            Source::Safetensors(map_safetensors(&[path.to_owned()])?)
+            Source::Safetensors(SafetensorsFiles::open(&[path.to_owned()])?)
         };
         Ok(Self {
             path: path.to_owned(),
@@ -66,7 +64,7 @@ impl SavedActivations {
     /// The names of the tensors, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.source {
-            Source::Safetensors(file) => file.tensors().into_iter().map(|(name, _)| name).collect(),
+            Source::Safetensors(file) => file.shapes().map(|(name, _)| name.to_owned()).collect(),
             Source::Npy(files) => files.iter().map(|(name, _)| name.clone()).collect(),
         };
         names.sort();
@@ -81,8 +79,8 @@ impl SavedActivations {
     /// The tensor of a name, if it is there.
     pub fn find(&self, name: &str) -> Result<Option<Array>> {
         match &self.source {
-            Source::Safetensors(file) if file.get(name).is_ok() => {
-                let array = file.load(name, &Device::Cpu).map_err(Error::from);
+            Source::Safetensors(file) if file.holds(name) => {
+                let array = file.load(name).map_err(Error::from);
                 let array = array.and_then(|tensor| Array::from_tensor(&tensor));
                 array
                     .map(Some)

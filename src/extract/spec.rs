@@ -334,6 +334,17 @@ impl ModelSpec {
         }
     }
 
+    /// What encoding one picture takes, in the unit of [`Work`](crate::activation::Work): nothing where there is no
+    /// autoencoder, or none is here.
+    pub fn encode_work(&self, picture: Size) -> f64 {
+        match &self.network {
+            NetworkSpec::StableDiffusion { files: Some(files), .. } => {
+                files.vae.encode_work(picture.width * picture.height)
+            }
+            _ => 0.0,
+        }
+    }
+
     /// Where the weights come from, for provenance.
     pub fn weights_label(&self) -> String {
         self.path

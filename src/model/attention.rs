@@ -1,15 +1,27 @@
 //! Scaled dot-product attention that never holds queries x keys at once, and the map itself for who asks for it.
 
-use candle_core::{D, Result as CandleResult, Tensor};
+use candle_core::{D, DType, Result as CandleResult, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
-use crate::activation::{Halt, Probe, Tap};
+use crate::{
+    activation::{Halt, Probe, Tap},
+    ops,
+};
 
 /// Scores held at one time, in bytes: a block of query rows is as large as fits.
 const SCORE_BLOCK_BYTES: usize = 64 << 20;
 
-/// softmax(q·kᵀ·scale)·v for q (B, heads, queries, d), k and v (B, heads, keys, d), in blocks of query rows.
+/// Whether our own operators can take it.
+fn is_ours(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// softmax(q·kᵀ·scale)·v with its heads joined, (B, queries, heads·d), for q (B, heads, queries, d), k and v
+/// (B, heads, keys, d).
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Tensor> {
+    if is_ours(q) {
+        return ops::attend(q, k, v, scale);
+    }
     let (batch, heads, queries, _) = q.dims4()?;
     let keys = k.dim(2)?;
     let rows = rows_of_block(batch * heads, keys, queries);
@@ -22,10 +34,7 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Te
             softmax_last_dim(&block.matmul(&k_transposed)?)?.matmul(&v)
         })
         .collect::<CandleResult<Vec<_>>>()?;
-    match blocks.as_slice() {
-        [only] => Ok(only.clone()),
-        several => Tensor::cat(several, 2),
-    }
+    join_heads(&Tensor::cat(&blocks, 2)?)
 }
 
 /// Meets an attention map, which is made only if it was asked for, in the form asked for.
@@ -42,6 +51,9 @@ pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale:
 
 /// The mean over the heads of [`attention_map`], (B, 1, queries, keys), in blocks of query rows.
 fn mean_attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
+    if is_ours(q) {
+        return ops::mean_map(q, k, scale);
+    }
     let (batch, heads, queries, _) = q.dims4()?;
     let rows = rows_of_block(batch * heads, k.dim(2)?, queries);
     let q = (q * scale)?;
@@ -68,13 +80,10 @@ fn attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
     softmax_last_dim(&scores)
 }
 
-/// (B, N, heads·d) → (B, heads, N, d).
+/// (B, N, heads·d) → (B, heads, N, d), the same numbers in the same place.
 pub fn split_heads(tokens: &Tensor, heads: usize) -> CandleResult<Tensor> {
     let (batch, length, width) = tokens.dims3()?;
-    tokens
-        .reshape((batch, length, heads, width / heads))?
-        .transpose(1, 2)?
-        .contiguous()
+    tokens.reshape((batch, length, heads, width / heads))?.transpose(1, 2)
 }
 
 /// (B, heads, N, d) → (B, N, heads·d).

@@ -3,8 +3,10 @@
 //! A LoRA says W' = W + s·up·down. Here a layer computes W·x + (s·up)·(down·x) instead: the weights stay as they were read
 //! (shared, mapped, packed), a LoRA costs the memory of its factors, and switching one off gives back the very same numbers.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use candle_nn::{Conv2dConfig, Module, VarBuilder};
+
+use crate::ops;
 
 /// Something whose layers can carry low-rank branches.
 pub trait Adaptable {
@@ -106,8 +108,18 @@ impl Adaptable for Linear {
 /// A 2-D convolution with a bias, plus its branches.
 #[derive(Debug, Clone)]
 pub struct Conv2d {
-    base: candle_nn::Conv2d,
+    base: Base,
+    config: Conv2dConfig,
     low_rank: LowRank,
+}
+
+/// What a convolution is computed with; weights are held once.
+#[derive(Debug, Clone)]
+enum Base {
+    /// On the CPU in f32.
+    Own(ops::Conv2d),
+    /// Elsewhere.
+    Plain(candle_nn::Conv2d),
 }
 
 /// A convolution with a square kernel and the tensors `weight` (out, in, k, k) and `bias` (out).
@@ -118,17 +130,25 @@ pub fn conv2d(
     config: Conv2dConfig,
     vb: VarBuilder<'_>,
 ) -> Result<Conv2d> {
-    let base = candle_nn::conv2d(in_channels, out_channels, kernel, config, vb.clone())?;
-    let low_rank = LowRank::new(&vb, base.weight());
-    Ok(Conv2d { base, low_rank })
+    let weight = vb.get((out_channels, in_channels, kernel, kernel), "weight")?;
+    let bias = vb.get(out_channels, "bias")?;
+    let low_rank = LowRank::new(&vb, &weight);
+    let base = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
+        true => Base::Own(ops::Conv2d::new(&weight, Some(&bias), config.padding, config.stride)?),
+        false => Base::Plain(candle_nn::Conv2d::new(weight, Some(bias), config)),
+    };
+    Ok(Conv2d { base, config, low_rank })
 }
 
 impl Module for Conv2d {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut y = self.base.forward(x)?;
+        let mut y = match &self.base {
+            Base::Own(own) => own.forward(x)?,
+            Base::Plain(plain) => plain.forward(x)?,
+        };
         for Branch { down, up } in &self.low_rank.branches {
             // The branch sees the picture as the layer does: its first factor has the layer's kernel, padding and stride.
-            let inner = candle_nn::Conv2d::new(down.clone(), None, *self.base.config()).forward(x)?;
+            let inner = candle_nn::Conv2d::new(down.clone(), None, self.config).forward(x)?;
             y = (y + candle_nn::Conv2d::new(up.clone(), None, Conv2dConfig::default()).forward(&inner)?)?;
         }
         Ok(y)

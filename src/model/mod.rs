@@ -6,8 +6,11 @@ pub mod adm;
 pub mod attention;
 pub mod config;
 pub mod controlnet;
+mod extent;
+pub mod feed_forward;
 pub mod layers;
 pub mod lora;
+pub mod norms;
 pub mod original;
 pub mod resnet;
 pub mod schedule;
@@ -15,3 +18,5 @@ pub mod text;
 pub mod timestep;
 pub mod unet;
 pub mod vae;
+
+pub use extent::Extent;

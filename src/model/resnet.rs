@@ -1,9 +1,12 @@
 //! The residual block of two 3x3 convolutions that the U-Nets and the autoencoder of Stable Diffusion share.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::{Conv2dConfig, GroupNorm, Module, VarBuilder, group_norm, ops::silu};
+use candle_core::{Result, Tensor};
+use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
-use super::layers::{Adaptable, Conv2d, Linear, LowRank, conv2d, linear};
+use super::{
+    layers::{Adaptable, Conv2d, Linear, LowRank, conv2d, linear},
+    norms::{GroupNorm, group_norm},
+};
 
 /// A 3x3 convolution that keeps the grid.
 pub fn conv3x3(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
@@ -71,12 +74,12 @@ impl Resnet {
 
     /// The residual branch (B, C, h, w); `time` is SiLU of the timestep embedding, (B, dim).
     pub fn increment(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let mut h = self.conv1.forward(&silu(&self.norm1.forward(x)?)?)?;
-        if let (Some(proj), Some(time)) = (&self.time_emb_proj, time) {
-            let shift = proj.forward(time)?.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?;
-            h = h.broadcast_add(&shift)?;
-        }
-        self.conv2.forward(&silu(&self.norm2.forward(&h)?)?)
+        let h = self.conv1.forward(&self.norm1.forward_silu(x)?)?;
+        let h = match (&self.time_emb_proj, time) {
+            (Some(proj), Some(time)) => self.norm2.forward_shifted_silu(&h, &proj.forward(time)?)?,
+            _ => self.norm2.forward_silu(&h)?,
+        };
+        self.conv2.forward(&h)
     }
 
     /// shortcut(x) + increment.

@@ -2,21 +2,17 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use candle_core::{
-    DType, Device, Shape, Tensor, bail,
-    safetensors::{MmapedSafetensors, SliceSafetensors},
-};
+use candle_core::{DType, Device, Shape, Tensor, bail, safetensors::SliceSafetensors};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 
 use super::{
     pickle::TorchFile,
     renamed::{Rename, RenamedStore},
+    safetensors_file::SafetensorsFiles,
 };
 use crate::error::{Error, Result};
 
@@ -30,10 +26,12 @@ pub struct Store {
     shapes: Arc<HashMap<String, Vec<usize>>>,
     /// What the tensors are read from, for messages and provenance.
     label: Arc<str>,
+    /// Whether nothing is read: see [`Self::without_values`].
+    without_values: bool,
 }
 
 enum Source {
-    Mapped(MmapedSafetensors),
+    Files(SafetensorsFiles),
     Embedded(SliceSafetensors<'static>),
     Pickle(TorchFile),
     Renamed(RenamedStore),
@@ -43,13 +41,12 @@ impl Store {
     /// Opens safetensors files: one, or the shards of one network.
     pub fn open_safetensors(files: &[PathBuf]) -> Result<Self> {
         let label = names_of(files);
-        let mapped = map_safetensors(files)?;
-        let shapes = mapped
-            .tensors()
-            .into_iter()
-            .map(|(name, view)| (name, view.shape().to_vec()))
+        let files = SafetensorsFiles::open(files)?;
+        let shapes = files
+            .shapes()
+            .map(|(name, shape)| (name.to_owned(), shape.to_vec()))
             .collect();
-        Self::new(Source::Mapped(mapped), shapes, label)
+        Self::new(Source::Files(files), shapes, label)
     }
 
     /// Opens one file by its ending: safetensors, or PyTorch's own format.
@@ -93,6 +90,7 @@ impl Store {
             source: Arc::new(source),
             shapes: Arc::new(shapes),
             label: label.into(),
+            without_values: false,
         })
     }
 
@@ -101,6 +99,15 @@ impl Store {
         let label = self.label().to_owned();
         let (renamed, shapes) = RenamedStore::new(self.clone(), rules);
         Self::new(Source::Renamed(renamed), shapes, label)
+    }
+
+    /// The same tensors, of which only names and shapes are looked at: a network that is built from them takes neither time
+    /// nor memory, and says whether the file has what it needs.
+    pub fn without_values(&self) -> Self {
+        Self {
+            without_values: true,
+            ..self.clone()
+        }
     }
 
     /// What the tensors are read from.
@@ -126,7 +133,7 @@ impl Store {
     /// A tensor as it is in the file, on the CPU.
     pub(super) fn raw(&self, name: &str) -> candle_core::Result<Tensor> {
         let raw = match &*self.source {
-            Source::Mapped(files) => files.load(name, &Device::Cpu)?,
+            Source::Files(files) => files.load(name)?,
             Source::Embedded(bytes) => bytes.load(name, &Device::Cpu)?,
             Source::Pickle(file) => match file.load(name) {
                 Ok(Some(tensor)) => tensor,
@@ -147,6 +154,10 @@ impl Store {
     }
 
     fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        if self.without_values {
+            let shape = self.shape(name).unwrap_or_default();
+            return Tensor::zeros((), dtype, device)?.broadcast_as(shape);
+        }
         let raw = self.raw(name)?;
         // A number that is not finite makes the sum so too, so one pass over what was just read settles it; a NaN found
         // later would have no name.
@@ -168,57 +179,9 @@ fn names_of(files: &[PathBuf]) -> String {
     names.join(", ")
 }
 
-/// Maps safetensors files into memory after a look at each: one, or the shards of one network.
-pub fn map_safetensors(files: &[PathBuf]) -> Result<MmapedSafetensors> {
-    for file in files {
-        check_safetensors_header(file)?;
-    }
-    // SAFETY: the map is only read, and shortly after; a file that another program shortens in that moment is the one
-    // case that mapping cannot survive, and the same holds for every reader of such files.
-    #[allow(unsafe_code)]
-    unsafe { MmapedSafetensors::multi(files) }.map_err(|error| safetensors_error(&names_of(files), error))
-}
-
 /// Large finite numbers can overflow a sum: this looks at each.
 fn has_non_finite(tensor: &Tensor) -> candle_core::Result<bool> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| !x.is_finite()))
-}
-
-/// What a stand-in of Git's large file storage begins with.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
-
-/// A file that is cut off or is no safetensors file at all is named here, before it is mapped.
-fn check_safetensors_header(file: &Path) -> Result<()> {
-    const LENGTH_BYTES: usize = 8;
-    let read_error = |error| Error::io("read", file, &error);
-    let meta = fs::metadata(file).map_err(read_error)?;
-    let wrong = |problem: String| {
-        Err(Error::failed(format!(
-            "{} cannot be read as safetensors: {problem}",
-            file.display()
-        )))
-    };
-    if !meta.is_file() {
-        return wrong("it is not a file".to_owned());
-    }
-    let mut start = Vec::new();
-    fs::File::open(file)
-        .and_then(|opened| opened.take(LFS_POINTER.len() as u64).read_to_end(&mut start))
-        .map_err(read_error)?;
-    if start == LFS_POINTER {
-        return wrong("it only stands for a file of Git LFS; fetch the file itself with `git lfs pull`".to_owned());
-    }
-    let Some(length) = start.first_chunk::<LENGTH_BYTES>() else {
-        return wrong(format!("it is cut off after {} bytes", meta.len()));
-    };
-    let header_end = u64::from_le_bytes(*length).saturating_add(LENGTH_BYTES as u64);
-    if header_end > meta.len() {
-        return wrong(format!(
-            "its header would end at byte {header_end}, the file has {}: it is cut off or of another kind",
-            meta.len()
-        ));
-    }
-    Ok(())
 }
 
 /// Says of an error of the format's reader what it most often means.

@@ -234,6 +234,7 @@ fn loaded(name: &str) -> featscope::Result<Model> {
     Model::load(
         &spec,
         DevicePlace::open(DeviceChoice::Cpu, Precision::F32)?,
+        Extent::Whole,
         &mut watch_nothing,
     )
 }

@@ -19,7 +19,10 @@ use candle_nn::VarBuilder;
 use common::model;
 use featscope::{
     activation::{Catalogue, Grid, Halt, Probe, Selection, Tap, watch_nothing},
-    model::unet::{AddedConditions, Conditions, Unet, UnetConfig, catalogue},
+    model::{
+        Extent,
+        unet::{AddedConditions, Conditions, Unet, UnetConfig, catalogue},
+    },
     weights::{Store, find_weights, read_json},
 };
 
@@ -60,7 +63,7 @@ fn builder(tensors: &Tensors) -> VarBuilder<'static> {
 }
 
 fn unet(name: &str, tensors: &Tensors) -> Unet {
-    Unet::new(unet_config(name), builder(tensors)).expect("a U-Net")
+    Unet::new(unet_config(name), Extent::Whole, builder(tensors)).expect("a U-Net")
 }
 
 /// Input, text and what SDXL adds, for two rows.

@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path};
 
 use candle_core::{DType, Device, Tensor};
 use featscope::model::{
+    Extent,
     text::{ClipConfig, ClipTextModel},
     unet::{Unet, UnetConfig},
     vae::{VaeConfig, VaeDecoder, VaeEncoder},
@@ -72,7 +73,7 @@ fn small(changes: Value, scaling: f64) -> Result<Small, Box<dyn std::error::Erro
         config[key] = value.clone();
     }
     let unet = UnetConfig::from_json(&config)?;
-    let tensors = filled(recorded(|vb| Unet::new(unet.clone(), vb).map(|_| ()))?)?;
+    let tensors = filled(recorded(|vb| Unet::new(unet.clone(), Extent::Whole, vb).map(|_| ()))?)?;
     let mut parts = vec![("unet", config, tensors)];
     let config = json!({
         "_class_name": "AutoencoderKL", "block_out_channels": [32, 32, 64, 64], "layers_per_block": 2,

@@ -7,6 +7,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use featscope::{
     extract::spec::ModelSpec,
     model::{
+        Extent,
         original::Original,
         schedule::Prediction,
         text::{ClipConfig, ClipTextModel},
@@ -60,7 +61,7 @@ pub fn recorded(build: impl Fn(VarBuilder<'static>) -> featscope::Result<()>) ->
 
 fn unet(config: &Value) -> featscope::Result<Tensors> {
     let config = UnetConfig::from_json(config)?;
-    let tensors = recorded(|vb| Unet::new(config.clone(), vb).map(|_| ()))?;
+    let tensors = recorded(|vb| Unet::new(config.clone(), Extent::Whole, vb).map(|_| ()))?;
     Ok(names::unet(&tensors))
 }
 

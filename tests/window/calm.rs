@@ -218,7 +218,7 @@ fn messages_go_by_themselves_and_errors_stay_until_they_are_taken_away() {
         "Saved ",
         ".npy or .safetensors",
         "Model fake is there",
-        "Run finished in 0.04 s.",
+        "Run finished in 0.01 s.",
     ] {
         assert_eq!(window.count(words), 1, "\"{words}\"");
     }

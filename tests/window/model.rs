@@ -32,7 +32,7 @@ const MASSIVE: f32 = 1000.0;
 /// How strong the noise is at the last timestep.
 const NOISE: f32 = 0.2;
 /// Seconds that a pass says it took: one picture of the model's own size.
-const QUICK_SECS: f64 = 0.02;
+const QUICK_SECS: f64 = 0.005;
 const SLOW_SECS: f64 = 60.0;
 
 /// What kind of activation a layer is.
@@ -141,6 +141,7 @@ impl FakeModel {
             size_rule: Self::SIZE_RULE,
             mixtures: (0..STEPS).map(mixture).collect(),
             layers: self.layers(Size::new(NATIVE_SIDE, NATIVE_SIDE)),
+            encode_work: 0.0,
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
         }

@@ -29,6 +29,7 @@ use crate::{
         source::PictureSource,
         spec::ModelSpec,
     },
+    model::Extent,
 };
 use studies::Begun;
 
@@ -290,7 +291,7 @@ impl Extractor {
         let spec = ModelSpec::find(name)?;
         let place = Place::open(device, dtype)?;
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
-        let model = Model::load(&spec, place, &mut |done| {
+        let model = Model::load(&spec, place, Extent::Whole, &mut |done| {
             self.watch(Doing::Loading, Work::Model, done, None)
         })?;
         self.loadings += 1;
@@ -352,7 +353,7 @@ impl Extractor {
         planned.check_output(out)?;
         let work = Work::Extract { job };
         let mut watch = |done, item| self.watch(Doing::Extracting(job), work, done, item);
-        let mut model = job::load(&planned.spec, request, &mut |done| watch(done, None))?;
+        let mut model = planned.load(request, &mut |done| watch(done, None))?;
         planned.write(request, &mut model, out, &mut |done, item| {
             watch(job::after_loading(done), item)
         })?;
@@ -398,6 +399,7 @@ fn model_info(model: &Model) -> ModelInfo {
         size_rule: spec.size_rule(),
         mixtures: mixtures.map(|mixture| [mixture.signal, mixture.noise]).collect(),
         layers: spec.plain_catalogue(native).entries().iter().map(Layer::from).collect(),
+        encode_work: spec.encode_work(native),
         device: model.place.device_name().to_owned(),
         dtype: model.place.dtype_name().to_owned(),
     }

@@ -1,7 +1,7 @@
 //! The modules of a block; field names equal the tensor names.
 
 use candle_core::{DType, Result as CandleResult, Tensor};
-use candle_nn::{Conv2dConfig, GroupNorm, Linear, Module as _, VarBuilder, group_norm, linear};
+use candle_nn::{Conv2dConfig, Linear, Module as _, VarBuilder, linear};
 
 use super::{
     catalogue::RESNET_LEAVES,
@@ -12,8 +12,9 @@ use crate::{
     activation::{AttnPart, Catalogue, Grid, Halt, Id, Leaf, Place, Probe, Tap},
     error::Result,
     model::{
-        attention::{attend, join_heads, visit_map},
+        attention::{attend, visit_map},
         layers::{Conv2d, conv2d},
+        norms::{GroupNorm, group_norm},
         resnet::{conv1x1, conv3x3},
     },
 };
@@ -21,7 +22,7 @@ use crate::{
 /// Of every GroupNorm.
 const NORM_EPSILON: f64 = 1e-5;
 
-/// GroupNorm over `channels`, in f32 whatever the weights are in.
+/// GroupNorm over `channels`.
 pub(super) fn norm(config: &AdmConfig, channels: usize, vb: VarBuilder) -> CandleResult<GroupNorm> {
     group_norm(config.num_groups, channels, NORM_EPSILON, vb)
 }
@@ -172,12 +173,11 @@ impl ResBlock {
     }
 
     fn forward(&self, x: &Tensor, time: &Tensor, probe: &mut Probe) -> Result<Tensor, Halt> {
-        let h = self.in_norm.forward(x)?.silu()?;
+        let h = self.in_norm.forward_silu(x)?;
         let h = self.in_conv.forward(&self.resampled(&h)?)?;
         // Each convolution of a large picture takes long enough to be worth a look at the user's wish to stop.
         probe.check(self.increment)?;
-        let h = self.timed(&h, time)?;
-        let h = self.out_conv.forward(&h.silu()?)?;
+        let h = self.out_conv.forward(&self.timed(&h, time)?)?;
         probe.visit(self.increment, &h)?;
         let shortcut = self.resampled(x)?;
         let shortcut = match &self.skip_connection {
@@ -189,16 +189,13 @@ impl ResBlock {
         Ok(out)
     }
 
-    /// The second norm, with the timestep in it.
+    /// SiLU of the second norm, with the timestep in it.
     fn timed(&self, h: &Tensor, time: &Tensor) -> CandleResult<Tensor> {
-        let emb = self.emb.forward(time)?.unsqueeze(2)?.unsqueeze(3)?;
-        if !self.use_scale_shift_norm {
-            return self.out_norm.forward(&h.broadcast_add(&emb)?);
+        let emb = self.emb.forward(time)?;
+        match self.use_scale_shift_norm {
+            true => self.out_norm.forward_scaled_silu(h, &emb),
+            false => self.out_norm.forward_shifted_silu(h, &emb),
         }
-        let channels = h.dim(1)?;
-        let scale = (emb.narrow(1, 0, channels)? + 1.0)?;
-        let shift = emb.narrow(1, channels, channels)?;
-        self.out_norm.forward(h)?.broadcast_mul(&scale)?.broadcast_add(&shift)
     }
 }
 
@@ -270,7 +267,7 @@ impl AttentionBlock {
         let positions = grid.positions();
         let head_width = channels / self.heads;
         // (B, h·w, C): every step but the norm works position by position.
-        let tokens = self.norm.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous()?;
+        let tokens = self.norm.forward_tokens(x)?;
         let qkv = self.qkv.forward(&tokens)?;
         let (qkv, which) = if self.use_new_attention_order {
             (qkv.reshape((batch, positions, 3, self.heads, head_width))?, 2)
@@ -290,12 +287,12 @@ impl AttentionBlock {
         }
         let by_head = |part: &Tensor| -> CandleResult<Tensor> {
             // The softmax is taken in f32, whatever the weights are in.
-            part.transpose(1, 2)?.to_dtype(DType::F32)?.contiguous()
+            part.transpose(1, 2)?.to_dtype(DType::F32)
         };
         let (q, k, v) = (by_head(&q)?, by_head(&k)?, by_head(&v)?);
         let scale = 1.0 / (head_width as f64).sqrt();
         visit_map(probe, self.taps.map, &q, &k, scale)?;
-        let attended = join_heads(&attend(&q, &k, &v, scale)?)?.to_dtype(x.dtype())?;
+        let attended = attend(&q, &k, &v, scale)?.to_dtype(x.dtype())?;
         let out = self
             .proj_out
             .forward(&attended)?

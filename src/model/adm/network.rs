@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use candle_nn::{
-    GroupNorm, Linear, Module as _, VarBuilder, linear,
+    Linear, Module as _, VarBuilder, linear,
     ops::{pixel_shuffle, pixel_unshuffle},
 };
 
@@ -13,9 +13,15 @@ use super::{
     plan::Plan,
 };
 use crate::{
-    activation::{Grid, Halt, Probe, Tap},
+    activation::{Grid, Halt, Place, Probe, Tap},
     error::{Error, Result},
-    model::{layers::Conv2d, resnet::conv3x3, timestep::timestep_embedding},
+    model::{
+        extent::{Extent, nothing_was_read},
+        layers::Conv2d,
+        norms::GroupNorm,
+        resnet::conv3x3,
+        timestep::timestep_embedding,
+    },
 };
 
 /// The U-Net of guided-diffusion, with its weights.
@@ -25,22 +31,23 @@ pub struct AdmUnet {
     input_blocks: Vec<BlockLayers>,
     middle_block: BlockLayers,
     output_blocks: Vec<BlockLayers>,
-    out_norm: GroupNorm,
-    out_conv: Conv2d,
+    /// The norm and the convolution at the end; none where less was read.
+    out: Option<(GroupNorm, Conv2d)>,
     network_in: Tap,
     network_out: Tap,
     dtype: DType,
 }
 
 impl AdmUnet {
-    /// Takes the tensors of `config`'s network from `vb`, which has the names of guided-diffusion.
-    pub fn new(config: &AdmConfig, vb: VarBuilder) -> Result<Self> {
+    /// Takes the tensors of `config`'s network from `vb`, as far as `extent`, which has the names of guided-diffusion.
+    pub fn new(config: &AdmConfig, extent: Extent, vb: VarBuilder) -> Result<Self> {
         let plan = Plan::new(config);
         // Only the order matters here, which is the same at every working size.
         let taps = catalogue(config, Grid::new(config.image_size, config.image_size));
         let blocks = |blocks: &[super::plan::Block]| -> Result<Vec<_>> {
             blocks
                 .iter()
+                .take_while(|block| extent.reaches(&taps, |place| place == Place::Block(block.number)))
                 .map(|block| BlockLayers::new(config, block, &taps, &vb))
                 .collect()
         };
@@ -50,15 +57,22 @@ impl AdmUnet {
             linear(time_width, time_width, vb.pp("time_embed.2"))?,
         );
         let last_channels = plan.output.last().map_or(0, |block| block.channels);
+        let network_out = taps.expect(NETWORK_OUT)?;
+        let out = match extent {
+            Extent::UpTo(last) if last < network_out => None,
+            _ => Some((
+                norm(config, last_channels, vb.pp("out.0"))?,
+                conv3x3(last_channels, plan.out_channels, vb.pp("out.2"))?,
+            )),
+        };
         Ok(Self {
             time_embed,
             input_blocks: blocks(&plan.input)?,
             middle_block: BlockLayers::new(config, &plan.middle, &taps, &vb)?,
             output_blocks: blocks(&plan.output)?,
-            out_norm: norm(config, last_channels, vb.pp("out.0"))?,
-            out_conv: conv3x3(last_channels, plan.out_channels, vb.pp("out.2"))?,
+            out,
             network_in: taps.expect(NETWORK_IN)?,
-            network_out: taps.expect(NETWORK_OUT)?,
+            network_out,
             dtype: vb.dtype(),
             config: config.clone(),
         })
@@ -88,7 +102,10 @@ impl AdmUnet {
             let with_skip = Tensor::cat(&[&h, &skip], 1)?;
             h = block.forward(with_skip, &time, probe)?;
         }
-        let h = self.out_conv.forward(&self.out_norm.forward(&h)?.silu()?)?;
+        let Some((norm, conv)) = &self.out else {
+            return Err(nothing_was_read().into());
+        };
+        let h = conv.forward(&norm.forward_silu(&h)?)?;
         let out = pixel_shuffle(&h, self.config.patch_size)?;
         probe.visit(self.network_out, &out)?;
         Ok(out)

@@ -11,7 +11,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use serde_json::{Value, json};
 
 use super::{AdmConfig, AdmUnet, Heads, catalogue, recognise::recognise};
-use crate::{activation::Grid, weights::zoo_config};
+use crate::{activation::Grid, model::Extent, weights::zoo_config};
 
 type Shapes = HashMap<String, Vec<usize>>;
 
@@ -39,7 +39,7 @@ impl SimpleBackend for Asked {
 fn shapes(config: &AdmConfig) -> Shapes {
     let asked = Asked::default();
     let vb = VarBuilder::from_backend(Box::new(asked.clone()), DType::F32, Device::Cpu);
-    AdmUnet::new(config, vb).expect("zeros of every shape are there");
+    AdmUnet::new(config, Extent::Whole, vb).expect("zeros of every shape are there");
     asked.0.lock().expect("no test panicked").clone()
 }
 

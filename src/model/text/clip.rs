@@ -1,10 +1,7 @@
 //! CLIP's text encoder, as transformers' `CLIPTextModel` and `CLIPTextModelWithProjection` compute it.
 
 use candle_core::{D, DType, Device, Module, Tensor};
-use candle_nn::{
-    Embedding, LayerNorm, VarBuilder, embedding, layer_norm,
-    ops::{sigmoid, softmax_last_dim},
-};
+use candle_nn::{Embedding, VarBuilder, embedding, ops::softmax_last_dim};
 use serde_json::Value;
 
 use crate::{
@@ -13,12 +10,11 @@ use crate::{
     model::{
         attention::{join_heads, split_heads},
         config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
+        feed_forward::{gelu, quick_gelu},
         layers::{Adaptable, Linear, LowRank, linear, linear_no_bias},
+        norms::{LayerNorm, layer_norm},
     },
 };
-
-/// What multiplies the argument of the sigmoid in `quick_gelu`.
-const QUICK_GELU_SLOPE: f64 = 1.702;
 
 /// End id of configurations older than the id's correction: those models pool at the largest id instead.
 const LEGACY_EOS_TOKEN_ID: u32 = 2;
@@ -107,8 +103,8 @@ impl Activation {
     /// Any shape, in f32.
     fn apply(self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
-            Self::QuickGelu => x * sigmoid(&(x * QUICK_GELU_SLOPE)?)?,
-            Self::Gelu => x.gelu_erf(),
+            Self::QuickGelu => quick_gelu(x),
+            Self::Gelu => gelu(x),
         }
     }
 }
@@ -301,7 +297,7 @@ impl Attention {
 
     /// (B, L, D) → (B, L, D). Scores are made and normalised in f32 whatever the weights' type.
     fn forward(&self, x: &Tensor, mask: &Tensor) -> candle_core::Result<Tensor> {
-        let heads = |projection: &Linear| split_heads(&projection.forward(x)?, self.heads);
+        let heads = |projection: &Linear| split_heads(&projection.forward(x)?, self.heads)?.contiguous();
         let q = heads(&self.q_proj)?;
         let k = heads(&self.k_proj)?.transpose(2, 3)?.contiguous()?;
         let v = heads(&self.v_proj)?;

@@ -1,7 +1,7 @@
 //! The U-Net itself: down levels, middle, up levels with skips.
 
 use candle_core::{D, Tensor};
-use candle_nn::{GroupNorm, Module, VarBuilder, group_norm, ops::silu};
+use candle_nn::{Module, VarBuilder};
 
 use super::{
     blocks::{Builder, Stage},
@@ -14,7 +14,9 @@ use crate::{
     activation::{Grid, Halt, Id, Leaf, Place, Probe, Tap},
     error::{Error, Result},
     model::{
+        extent::{Extent, nothing_was_read},
         layers::{Adaptable, Conv2d, LowRank},
+        norms::{GroupNorm, group_norm},
         resnet::conv3x3,
     },
 };
@@ -25,15 +27,15 @@ pub struct Unet {
     config: UnetConfig,
     path: DownPath,
     up: Vec<Stage>,
-    conv_norm_out: GroupNorm,
-    conv_out: Conv2d,
+    /// `conv_norm_out` and `conv_out`; none where less was read.
+    out: Option<(GroupNorm, Conv2d)>,
     input: Tap,
     output: Tap,
 }
 
 impl Unet {
-    /// Reads the weights from tensors named as in `unet/diffusion_pytorch_model.safetensors`.
-    pub fn new(config: UnetConfig, vb: VarBuilder<'_>) -> Result<Self> {
+    /// Reads the weights from tensors named as in `unet/diffusion_pytorch_model.safetensors`, as far as `extent`.
+    pub fn new(config: UnetConfig, extent: Extent, vb: VarBuilder<'_>) -> Result<Self> {
         config.check_runnable()?;
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(1, 1), 1);
@@ -45,18 +47,27 @@ impl Unet {
         let mut skips = path.skip_widths().to_vec();
         let mut width = config.mid.channels;
         let mut up = Vec::with_capacity(config.up.len());
-        for (index, level) in (0u16..).zip(&config.up) {
+        let up_levels = (0u16..).zip(&config.up);
+        let is_of = |index| move |place: Place| matches!(place, Place::Up { level, .. } if level == index);
+        for (index, level) in up_levels.take_while(|(index, _)| extent.reaches(&list, is_of(*index))) {
             up.push(builder.up_stage(index, &mut skips, width, &vb.pp(format!("up_blocks.{index}")))?);
             width = level.channels;
         }
         let network_tap = |leaf| list.expect(Id::new(Place::Network, leaf));
+        let output = network_tap(Leaf::Out)?;
+        let out = match extent {
+            Extent::UpTo(last) if last < output => None,
+            _ => Some((
+                group_norm(config.norm_num_groups, width, config.norm_eps, vb.pp("conv_norm_out"))?,
+                conv3x3(width, config.out_channels, vb.pp("conv_out"))?,
+            )),
+        };
         Ok(Self {
             path,
             up,
-            conv_norm_out: group_norm(config.norm_num_groups, width, config.norm_eps, vb.pp("conv_norm_out"))?,
-            conv_out: conv3x3(width, config.out_channels, vb.pp("conv_out"))?,
+            out,
             input: network_tap(Leaf::In)?,
-            output: network_tap(Leaf::Out)?,
+            output,
             config,
         })
     }
@@ -104,7 +115,10 @@ impl Unet {
                 probe.visit(*tap, &h)?;
             }
         }
-        let out = self.conv_out.forward(&silu(&self.conv_norm_out.forward(&h)?)?)?;
+        let Some((conv_norm_out, conv_out)) = &self.out else {
+            return Err(nothing_was_read().into());
+        };
+        let out = conv_out.forward(&conv_norm_out.forward_silu(&h)?)?;
         probe.visit(self.output, &out)?;
         Ok(out)
     }
@@ -131,6 +145,8 @@ impl Adaptable for Unet {
     fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
         self.path.each_layer(visit);
         self.up.each_layer(visit);
-        self.conv_out.each_layer(visit);
+        if let Some((_, conv_out)) = &mut self.out {
+            conv_out.each_layer(visit);
+        }
     }
 }

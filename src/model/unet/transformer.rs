@@ -1,15 +1,17 @@
 //! Transformer2D: tokens of one grid through blocks of self-attention, attention to the text, and a feed-forward.
 
 use candle_core::{Result as CandleResult, Tensor};
-use candle_nn::{GroupNorm, LayerNorm, Module, VarBuilder, group_norm, layer_norm};
+use candle_nn::{Module, VarBuilder};
 
 use super::config::{Level, UnetConfig};
 use crate::{
     activation::{Catalogue, Grid, Halt, Id, Leaf, Place, Probe, Tap, VitPart},
     error::Result,
     model::{
-        attention::{attend, join_heads, split_heads, visit_map},
+        attention::{attend, split_heads, visit_map},
+        feed_forward::geglu,
         layers::{Adaptable, Conv2d, Linear, LowRank, linear, linear_no_bias},
+        norms::{GroupNorm, LayerNorm, group_norm, layer_norm},
         resnet::conv1x1,
     },
 };
@@ -85,10 +87,9 @@ impl Transformer {
     pub fn forward(&self, x: &Tensor, text: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
         let (_, _, height, width) = x.dims4()?;
         let grid = Grid::new(height, width);
-        let normed = self.norm.forward(x)?;
         let mut tokens = match &self.proj_in {
-            Projection::Conv(conv) => to_tokens(&conv.forward(&normed)?)?,
-            Projection::Linear(linear) => linear.forward(&to_tokens(&normed)?)?,
+            Projection::Conv(conv) => to_tokens(&conv.forward(&self.norm.forward(x)?)?)?,
+            Projection::Linear(linear) => linear.forward(&self.norm.forward_tokens(x)?)?,
         };
         for block in &self.blocks {
             tokens = block.forward(&tokens, text, grid, probe)?;
@@ -179,20 +180,12 @@ impl Block {
         let (k, v) = (self.attn2.to_k.forward(text)?, self.attn2.to_v.forward(text)?);
         let h = (self.attn2.attend(&q, &k, &v, taps.cross_map, probe)? + h)?;
 
-        let x = self.ff_in.forward(&self.norm3.forward(&h)?)?;
-        let [value, gate] = halves(&x)?;
-        let inner = (value * gate.gelu_erf()?)?;
+        let inner = geglu(&self.ff_in.forward(&self.norm3.forward(&h)?)?)?;
         probe.visit_tokens(taps.ffn_inner, &inner, grid)?;
         let h = (self.ff_out.forward(&inner)? + h)?;
         probe.visit_tokens(taps.out, &h, grid)?;
         Ok(h)
     }
-}
-
-/// The two halves of the last dimension.
-fn halves(x: &Tensor) -> CandleResult<[Tensor; 2]> {
-    let half = x.dim(2)? / 2;
-    Ok([x.narrow(2, 0, half)?, x.narrow(2, half, half)?.contiguous()?])
 }
 
 /// Multi-head attention; only to_out has a bias.
@@ -226,7 +219,7 @@ impl Attention {
             split_heads(v, self.heads)?,
         ];
         visit_map(probe, map, &q, &k, self.scale)?;
-        Ok(self.to_out.forward(&join_heads(&attend(&q, &k, &v, self.scale)?)?)?)
+        Ok(self.to_out.forward(&attend(&q, &k, &v, self.scale)?)?)
     }
 }
 

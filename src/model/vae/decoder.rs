@@ -1,7 +1,7 @@
 //! The decoder half of the autoencoder: latent → picture.
 
 use candle_core::{D, Result as CandleResult, Tensor};
-use candle_nn::{GroupNorm, Module, VarBuilder, group_norm, ops::silu};
+use candle_nn::{Module, VarBuilder};
 
 use super::{EPS, Middle, VaeConfig};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     model::{
         layers::Conv2d,
+        norms::{GroupNorm, group_norm},
         resnet::{Resnet, conv1x1, conv3x3},
     },
 };
@@ -92,6 +93,6 @@ impl VaeDecoder {
                 h = step(conv.forward(&enlarged))?;
             }
         }
-        Ok(self.conv_out.forward(&silu(&self.conv_norm_out.forward(&h)?)?)?)
+        Ok(self.conv_out.forward(&self.conv_norm_out.forward_silu(&h)?)?)
     }
 }

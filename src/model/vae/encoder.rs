@@ -1,7 +1,7 @@
 //! The encoder half of the autoencoder: picture → latent.
 
 use candle_core::{D, Result as CandleResult, Tensor};
-use candle_nn::{Conv2dConfig, GroupNorm, Module, VarBuilder, group_norm, ops::silu};
+use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
 use super::{EPS, Middle, VaeConfig};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     model::{
         layers::{Conv2d, conv2d},
+        norms::{GroupNorm, group_norm},
         resnet::{Resnet, conv1x1, conv3x3},
     },
 };
@@ -113,7 +114,7 @@ impl VaeEncoder {
             }
         }
         h = self.middle.forward(&h, &mut step)?;
-        h = self.conv_out.forward(&silu(&self.conv_norm_out.forward(&h)?)?)?;
+        h = self.conv_out.forward(&self.conv_norm_out.forward_silu(&h)?)?;
         if let Some(conv) = &self.quant_conv {
             h = conv.forward(&h)?;
         }

@@ -4,7 +4,7 @@ mod decoder;
 mod encoder;
 
 use candle_core::{Result as CandleResult, Tensor};
-use candle_nn::{GroupNorm, Linear, Module, VarBuilder, group_norm};
+use candle_nn::{Linear, Module, VarBuilder};
 use serde_json::{Value, json};
 
 pub use self::{
@@ -14,9 +14,10 @@ pub use self::{
 use super::{
     attention::attend,
     config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
+    norms::{GroupNorm, group_norm},
     resnet::{Norms, Resnet},
 };
-use crate::error::Result;
+use crate::{activation::CONVOLUTION_WORK, error::Result};
 
 /// Epsilon of every norm of the autoencoder.
 const EPS: f64 = 1e-6;
@@ -111,6 +112,33 @@ impl VaeConfig {
         Ok(((latent / self.scaling_factor)? + self.shift_factor)?)
     }
 
+    /// What encoding one picture of `positions` pixels takes, in the unit of [`Work`](crate::activation::Work).
+    pub fn encode_work(&self, positions: usize) -> f64 {
+        const TAPS: f64 = 9.0;
+        let mut positions = positions as f64;
+        let mut width = self.block_out_channels[0] as f64;
+        let mut products = 0.0;
+        for (level, channels) in self
+            .block_out_channels
+            .iter()
+            .map(|channels| *channels as f64)
+            .enumerate()
+        {
+            if level > 0 {
+                // The convolution of stride 2, of which the finer level has a quarter as many.
+                positions /= 4.0;
+                products += positions * width * width;
+            }
+            let repeats = self.layers_per_block as f64;
+            products += positions * (width * channels + (2.0 * repeats - 1.0) * channels * channels);
+            width = channels;
+        }
+        // Two resnets of the middle.
+        products += 4.0 * positions * width * width;
+        let attention = 2.0 * positions * positions * width;
+        CONVOLUTION_WORK * TAPS * products + attention
+    }
+
     fn norms(&self) -> Norms {
         Norms {
             groups: self.norm_num_groups,
@@ -187,14 +215,9 @@ impl Attention {
 
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
-        let tokens = self
-            .group_norm
-            .forward(x)?
-            .flatten_from(2)?
-            .transpose(1, 2)?
-            .contiguous()?;
+        let tokens = self.group_norm.forward_tokens(x)?;
         let project = |layer: &Linear| layer.forward(&tokens)?.unsqueeze(1);
-        let attended = attend(&project(&self.q)?, &project(&self.k)?, &project(&self.v)?, self.scale)?.squeeze(1)?;
+        let attended = attend(&project(&self.q)?, &project(&self.k)?, &project(&self.v)?, self.scale)?;
         let out = self.out.forward(&attended)?.transpose(1, 2)?.contiguous()?;
         out.reshape((batch, channels, height, width))? + x
     }

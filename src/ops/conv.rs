@@ -1,0 +1,127 @@
+//! The convolution that the networks use on the CPU.
+//!
+//! In go a tensor (B, C, h, w) and weights (O, C, k, k) that were laid out
+//! once; out comes (B, O, h', w'). Filters of 3x3 with stride 1 go through
+//! [`super::winograd`], all others through [`super::im2col`]. The result does
+//! not depend on the number of threads.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
+
+use super::im2col::Im2Col;
+use super::transform::TAPS;
+use super::winograd::Winograd;
+
+/// With fewer input channels Winograd's transforms cost more than they save.
+const WINOGRAD_INPUTS: usize = 16;
+
+/// A 2-D convolution on the CPU in f32 with its weights prepared once.
+#[derive(Clone, Debug)]
+pub struct Conv2d(Arc<Prepared>);
+
+#[derive(Debug)]
+struct Prepared {
+    method: Method,
+    outputs: usize,
+    inputs: usize,
+    kernel: usize,
+    padding: usize,
+    stride: usize,
+}
+
+#[derive(Debug)]
+enum Method {
+    Winograd(Winograd),
+    Im2Col(Im2Col),
+}
+
+impl Conv2d {
+    /// Prepares `weight` (O, C, k, k) and `bias` (O), both f32 on the CPU.
+    pub fn new(weight: &Tensor, bias: Option<&Tensor>, padding: usize, stride: usize) -> Result<Self> {
+        let (outputs, inputs, kernel, kernel_x) = weight.dims4()?;
+        if kernel != kernel_x {
+            bail!("a filter of {kernel}x{kernel_x} is not square");
+        }
+        if outputs * inputs * kernel * stride == 0 {
+            bail!("a convolution with weights {:?} and stride {stride}", weight.shape());
+        }
+        let weight = values(weight)?;
+        let bias = match bias {
+            Some(bias) if bias.dims1()? != outputs => {
+                bail!("{outputs} output channels, but a bias {:?}", bias.shape())
+            }
+            Some(bias) => values(bias)?,
+            None => vec![0.0; outputs],
+        };
+        let winograd = kernel == TAPS && stride == 1 && inputs >= WINOGRAD_INPUTS;
+        let method = match winograd {
+            true => Method::Winograd(Winograd::new(&weight, &bias, outputs, inputs, padding)),
+            false => Method::Im2Col(Im2Col::new(&weight, &bias, inputs, kernel, padding, stride)),
+        };
+        Ok(Self(Arc::new(Prepared {
+            method,
+            outputs,
+            inputs,
+            kernel,
+            padding,
+            stride,
+        })))
+    }
+
+    /// Convolves `x` (B, C, h, w), with any strides, to (B, O, h', w').
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.contiguous()?.apply_op1_no_bwd(self.0.as_ref())
+    }
+}
+
+/// The numbers of a tensor on the CPU in f32.
+fn values(tensor: &Tensor) -> Result<Vec<f32>> {
+    if tensor.dtype() != DType::F32 || !matches!(tensor.device(), Device::Cpu) {
+        bail!(
+            "weights must be f32 on the CPU, not {:?} on {:?}",
+            tensor.dtype(),
+            tensor.device().location()
+        );
+    }
+    tensor.flatten_all()?.to_vec1()
+}
+
+impl Prepared {
+    /// The output's length for an input's, or an error if there is none.
+    fn out(&self, size: usize) -> Result<usize> {
+        match (size + 2 * self.padding).checked_sub(self.kernel) {
+            Some(steps) if size > 0 => Ok(steps / self.stride + 1),
+            _ => bail!("a {0}x{0} filter on an input of length {size}", self.kernel),
+        }
+    }
+}
+
+impl CustomOp1 for Prepared {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, inputs, height, width) = layout.shape().dims4()?;
+        if inputs != self.inputs {
+            bail!("{inputs} input channels instead of {}", self.inputs);
+        }
+        let shape = (batch, self.outputs, self.out(height)?, self.out(width)?);
+        let x: &[f32] = storage.as_slice()?;
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            bail!("the input of a convolution must be contiguous here");
+        };
+        let x = &x[start..end];
+        let out = match &self.method {
+            _ if batch == 0 => Vec::new(),
+            Method::Winograd(conv) => conv.forward(x, batch, height, width),
+            Method::Im2Col(conv) => conv.forward(x, batch, height, width),
+        };
+        Ok((CpuStorage::F32(out), shape.into()))
+    }
+}
+
+#[cfg(test)]
+#[path = "conv_tests.rs"]
+mod tests;
