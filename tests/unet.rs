@@ -145,7 +145,10 @@ fn a_network_that_is_read_only_in_part_gives_the_same_as_far_as_it_goes() -> Tes
         let part = open_as_far_as("tiny-sd15", Extent::UpTo(tap))?;
         let [expected, found] =
             [&whole, &part].map(|unet| pass(unet, x, 51.0, text, |_| [tap].into_iter().collect()).taps[name].clone());
-        assert_eq!(expected.flatten_all()?.to_vec1::<f32>()?, found.flatten_all()?.to_vec1::<f32>()?);
+        assert_eq!(
+            expected.flatten_all()?.to_vec1::<f32>()?,
+            found.flatten_all()?.to_vec1::<f32>()?
+        );
     }
     Ok(())
 }
@@ -160,7 +163,12 @@ fn what_lies_behind_the_part_that_was_read_is_refused() -> TestResult {
     let mut record = |_: Tap, _: &Tensor| Ok(());
     let mut watch = watch_nothing;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
-    let ended = unet.forward(&reference["mid.unet_in"], &[51.0], &Conditions::of_text(text), &mut probe);
+    let ended = unet.forward(
+        &reference["mid.unet_in"],
+        &[51.0],
+        &Conditions::of_text(text),
+        &mut probe,
+    );
     assert!(matches!(ended, Err(Halt::Error(error)) if error.to_string().contains("only as far as")));
     Ok(())
 }

@@ -13,6 +13,7 @@ mod command;
 mod conditions;
 mod dialog;
 mod document;
+mod estimate;
 mod export;
 mod frames;
 mod gestures;

@@ -37,7 +37,7 @@ pub struct SurveyArguments {
     /// The pictures
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
-    /// `all-maps` (every id; attention maps as the mean over their heads), `all` (every id but attention maps), a layer
+    /// `all-maps` (every id; attention maps as the mean over their heads, at most 1024 keys after averaging neighbours), `all` (every id but attention maps), a layer
     /// file (.json), or ids separated by commas
     #[arg(long, value_name = "IDS", num_args = 1.., default_value = "all-maps")]
     pub activations: Vec<String>,

@@ -13,6 +13,7 @@ use super::{
     control::{ControlInput, control_images},
     image::{Picture, Size},
     inversion::PUBLISHED_SCALING,
+    memory::KeptPages,
     parts::PromptStates,
     recent::Recent,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
@@ -120,6 +121,8 @@ pub struct Model {
     /// Where it computes.
     pub place: Place,
     network: Network,
+    /// The last field: it goes after the weights.
+    _pages: KeptPages,
 }
 
 enum Network {
@@ -161,6 +164,7 @@ impl Model {
     /// Reads the weights as far as `extent`; a wrong or broken tensor is named before anything runs.
     pub fn load(spec: &ModelSpec, place: Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
         const AFTER_VAE: f32 = 0.1;
+        let pages = KeptPages::keep();
         watch(0.0)?;
         let missing = || match &spec.path {
             Some(path) => Error::failed(format!(
@@ -215,6 +219,7 @@ impl Model {
             spec: spec.clone(),
             place,
             network,
+            _pages: pages,
         })
     }
 

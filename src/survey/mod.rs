@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use colours::{agreeing, noise_picture, thumbnail_picture};
 pub use column::Column;
 pub use filter::{PaperFilter, Stage, Stages, fits_search};
-pub use pass::{DEFAULT_NOISES, MEMORY_BOUND, Regions, Surveyed, can_compare_noises, check_memory, survey_pass};
+pub use pass::{
+    DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, Surveyed, can_compare_noises, check_memory, survey_pass,
+};
 pub use report::{PictureSurvey, write_survey};
 pub use sheet::{SheetEntry, sheet};
 
@@ -38,7 +40,7 @@ pub struct Finding {
     /// Which of the activations of its kind on its grid and in its stage, counted from 0: granularity rises with it.
     pub block: usize,
     /// Its shape for one picture; attention maps are measured as the mean over their heads, a position's vector being its
-    /// weights over the keys.
+    /// weights over the keys, of which neighbouring ones are averaged where there are more than [`MOST_KEYS`].
     pub shape: Shape,
     /// Its figures.
     pub figures: Figures,

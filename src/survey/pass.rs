@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::{Finding, Stages};
 use crate::{
     activation::{Catalogue, Entry, FeatureMap, Grid, Selection, Shape, Watch},
-    analysis::figures::measure,
+    analysis::{figures::measure, pool::adaptive_average_pool},
     error::{Error, Result},
     extract::{
         array::Array,
@@ -19,6 +19,10 @@ use crate::{
         spec::ModelSpec,
     },
 };
+
+/// Keys of an attention map that its figures are of, at most: where there are more, the weights of neighbouring keys are averaged.
+/// A map of 64 x 64 positions would else have 4096 channels, and its figures would take longer than the pass.
+pub const MOST_KEYS: usize = 1024;
 
 /// Noises that are compared where nothing else is said.
 pub const DEFAULT_NOISES: usize = 4;
@@ -141,6 +145,15 @@ fn grid_of(list: &Catalogue, entry: &Entry) -> Result<Grid> {
         .ok_or_else(|| Error::failed(format!("the positions of {} are not known", entry.id)))
 }
 
+/// The grid on which the keys of self-attention on a grid are looked at: halved until there are at most [`MOST_KEYS`].
+fn key_grid(grid: Grid) -> Grid {
+    let mut keys = grid;
+    while keys.positions() > MOST_KEYS {
+        keys = Grid::new(keys.height.div_ceil(2), keys.width.div_ceil(2));
+    }
+    keys
+}
+
 /// The map of one noise from (K, C, h, w), or from (K, 1, positions, keys) as vectors of weights.
 fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
     let array = Array::from_tensor(&tensor.narrow(0, noise, 1)?)?;
@@ -148,7 +161,15 @@ fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
         [1, channels, height, width] if (height, width) == (grid.height, grid.width) => {
             FeatureMap::from_channels(channels, grid, &array.data)
         }
-        [1, 1, _, keys] => FeatureMap::from_positions(keys, grid, array.data),
+        [1, 1, queries, keys] => {
+            let of_itself = keys == grid.positions();
+            let seen = if of_itself { key_grid(grid) } else { grid };
+            if !of_itself || seen == grid {
+                return FeatureMap::from_positions(keys, grid, array.data);
+            }
+            let averaged = adaptive_average_pool(&array.data, queries, grid, seen)?;
+            FeatureMap::from_positions(seen.positions(), grid, averaged)
+        }
         _ => Err(Error::failed(format!(
             "a tensor of the shape {:?} has no {} x {} positions",
             array.shape, grid.height, grid.width

@@ -161,3 +161,69 @@ fn check_offsets(metadata: &Metadata, data_bytes: u64) -> std::result::Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use candle_core::DType;
+    use safetensors::{serialize, tensor::TensorView};
+
+    use super::*;
+
+    type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    /// A file with a tensor of f32 and one of f16, as bytes.
+    fn written() -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
+        let wide: Vec<u8> = [1.0_f32, -2.5, 3.25].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let narrow: Vec<u8> = [0.5_f32, 8.0]
+            .iter()
+            .flat_map(|x| half::f16::from_f32(*x).to_le_bytes())
+            .collect();
+        let tensors = [
+            ("wide", TensorView::new(Dtype::F32, vec![3, 1], &wide)?),
+            ("narrow", TensorView::new(Dtype::F16, vec![2], &narrow)?),
+        ];
+        serialize(tensors, None)
+    }
+
+    fn opened(bytes: &[u8]) -> std::result::Result<Result<SafetensorsFiles>, std::io::Error> {
+        let mut file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
+        file.write_all(bytes)?;
+        Ok(SafetensorsFiles::open(&[file.path().to_owned()]))
+    }
+
+    #[test]
+    fn tensors_come_with_their_shape_format_and_numbers() -> TestResult {
+        let files = opened(&written()?)??;
+        let wide = files.load("wide")?;
+        assert_eq!((wide.dims(), wide.dtype()), ([3, 1].as_slice(), DType::F32));
+        assert_eq!(wide.flatten_all()?.to_vec1::<f32>()?, [1.0, -2.5, 3.25]);
+        let narrow = files.load("narrow")?;
+        assert_eq!((narrow.dims(), narrow.dtype()), ([2].as_slice(), DType::F16));
+        assert_eq!(narrow.to_dtype(DType::F32)?.to_vec1::<f32>()?, [0.5, 8.0]);
+        assert!(files.holds("wide") && !files.holds("other"));
+        assert!(files.load("other").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_or_longer_or_lies_about_its_tensors_is_refused() -> TestResult {
+        let whole = written()?;
+        for length in [0, 7, 8, 40, whole.len() - 1] {
+            let error = opened(&whole[..length])?.err().map(|error| error.to_string());
+            assert!(
+                error.is_some_and(|error| error.contains("cannot be read as safetensors")),
+                "{length}"
+            );
+        }
+        let longer = [whole.as_slice(), &[0]].concat();
+        assert!(opened(&longer)?.is_err());
+        // One side more than there are numbers for.
+        let position = whole.windows(5).position(|part| part == b"[3,1]").ok_or("no shape")?;
+        let mut lying = whole.clone();
+        lying[position..position + 5].copy_from_slice(b"[3,2]");
+        assert!(opened(&lying)?.is_err());
+        Ok(())
+    }
+}

@@ -6,12 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     activation::Id,
     analysis::colour::Picture,
-    app::{
-        document::PaneKind,
-        export::record,
-        kept::KeptPass,
-        state::{State, feature_bytes},
-    },
+    app::{document::PaneKind, estimate::feature_bytes, export::record, kept::KeptPass, state::State},
     engine::{
         CompareQuery, CompareView, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, SeriesQuery, Slot,
     },
