@@ -12,7 +12,7 @@ use std::{
 use candle_core::Tensor;
 use clap::{Parser, ValueEnum};
 use featscope::{
-    activation::{Id, Selection},
+    activation::{Id, Selection, Work},
     error::{Error, Result},
     extract::{
         adapters::Adapters,
@@ -69,6 +69,8 @@ struct Run {
 struct Report {
     runs: Vec<Run>,
     peak_mib: f64,
+    /// The program's own estimate of one repeat's work: its ratios are to be those of the times.
+    work: f64,
 }
 
 fn timed(mut work: impl FnMut(usize) -> Result<()>, repeats: usize) -> Result<Vec<Run>> {
@@ -126,7 +128,7 @@ fn selection(model: &Model, prepared: &Prepared, stage: Stage) -> Result<Selecti
     Ok(selection)
 }
 
-fn run(arguments: &Arguments) -> Result<Vec<Run>> {
+fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
     let Arguments { stage, repeats, .. } = *arguments;
     let spec = ModelSpec::find(&arguments.model.to_string_lossy())?;
     let side = arguments.side.unwrap_or(spec.native_side);
@@ -147,7 +149,8 @@ fn run(arguments: &Arguments) -> Result<Vec<Run>> {
                 let other = Picture::from_rgb(prepared.picture.size(), rgb)?;
                 model.encode_picture(&other, &mut |_| Ok(())).map(drop)
             };
-            timed(&mut encode, repeats)
+            let work = spec.encode_work(prepared.picture.size());
+            Ok((timed(&mut encode, repeats)?, work))
         }
         Stage::Text => {
             // A prompt that is known is not encoded again.
@@ -155,7 +158,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Run>> {
                 let prompt = format!("{PROMPT} {repeat}");
                 model.encode_prompt(&prompt, None, &mut |_| Ok(())).map(drop)
             };
-            timed(&mut encode, repeats)
+            Ok((timed(&mut encode, repeats)?, 0.0))
         }
         Stage::Practical | Stage::Early | Stage::Adm => {
             let selection = selection(&model, &prepared, stage)?;
@@ -170,9 +173,11 @@ fn run(arguments: &Arguments) -> Result<Vec<Run>> {
                 adapters: Adapters::default(),
                 recording: Recording::InBatches,
             };
+            let work = Work::of(&spec.plain_catalogue(prepared.framing.working));
             let pictures = [prepared];
+            let work = selection.last().map_or(0.0, |last| work.until(last));
             // The first run encodes picture and prompt: the others find them.
-            timed(
+            let runs = timed(
                 |_| {
                     let record = &mut |_, _, _: &Tensor| Ok(());
                     run_pass(&mut model, &pictures, &settings, &selection, record, None, &mut |_| {
@@ -180,16 +185,18 @@ fn run(arguments: &Arguments) -> Result<Vec<Run>> {
                     })
                 },
                 repeats,
-            )
+            )?;
+            Ok((runs, work))
         }
     }
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let runs = run(&arguments)?;
+    let (runs, work) = run(&arguments)?;
     let report = Report {
         runs,
+        work,
         peak_mib: peak_mib()?,
     };
     println!(

@@ -214,6 +214,19 @@ fn the_schedule_names_its_range_and_what_it_predicts() -> TestResult {
 }
 
 #[test]
+fn an_encoding_tells_every_part_of_its_work_and_ends_with_all_of_it() -> TestResult {
+    let vae = open("tiny-sd15")?;
+    let mut told = Vec::new();
+    vae.encode(&Tensor::zeros((1, 3, 64, 64), DType::F32, &Device::Cpu)?, &mut |done| {
+        told.push(done);
+        Ok(())
+    })?;
+    assert!(told.is_sorted_by(|before, now| before < now), "{told:?}");
+    assert!(told.last().is_some_and(|last| (last - 1.0).abs() < 1e-6), "{told:?}");
+    Ok(())
+}
+
+#[test]
 fn a_cancelled_encoding_ends() -> TestResult {
     let vae = open("tiny-sd15")?;
     let picture = Tensor::zeros((1, 3, 64, 64), DType::F32, &Device::Cpu)?;

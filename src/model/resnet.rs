@@ -74,12 +74,16 @@ impl Resnet {
 
     /// The residual branch (B, C, h, w); `time` is SiLU of the timestep embedding, (B, dim).
     pub fn increment(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        let h = self.conv1.forward(&self.norm1.forward_silu(x)?)?;
-        let h = match (&self.time_emb_proj, time) {
+        // Each tensor goes as soon as the next is there: at 2048 pixels the autoencoder's have 2 GiB.
+        let active = self.norm1.forward_silu(x)?;
+        let h = self.conv1.forward(&active)?;
+        drop(active);
+        let active = match (&self.time_emb_proj, time) {
             (Some(proj), Some(time)) => self.norm2.forward_shifted_silu(&h, &proj.forward(time)?)?,
             _ => self.norm2.forward_silu(&h)?,
         };
-        self.conv2.forward(&h)
+        drop(h);
+        self.conv2.forward(&active)
     }
 
     /// shortcut(x) + increment.

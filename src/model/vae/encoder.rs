@@ -91,15 +91,14 @@ impl VaeEncoder {
 
     /// The posterior of pictures (B, 3, H, W) in [−1, 1], both sides multiples of [`VaeConfig::stride`].
     pub fn encode(&self, pictures: &Tensor, watch: &mut Watch<'_>) -> Result<Posterior> {
-        let steps = self
-            .levels
-            .iter()
-            .map(|(resnets, sampler)| resnets.len() + usize::from(sampler.is_some()));
-        let total = (1 + steps.sum::<usize>() + Middle::STEPS) as f32;
+        let (_, _, height, width) = pictures.dims4()?;
+        let works = self.config.works_of_steps(height * width);
+        let total: f64 = works.iter().sum();
+        let mut works = works.into_iter();
         let mut done = 0.0;
         let mut step = |h: CandleResult<Tensor>| -> Result<Tensor> {
-            done += 1.0;
-            watch(done / total)?;
+            done += works.next().unwrap_or_default();
+            watch((done / total) as f32)?;
             Ok(h?)
         };
         let mut h = step(self.conv_in.forward(pictures))?;

@@ -114,29 +114,41 @@ impl VaeConfig {
 
     /// What encoding one picture of `positions` pixels takes, in the unit of [`Work`](crate::activation::Work).
     pub fn encode_work(&self, positions: usize) -> f64 {
+        self.works_of_steps(positions).iter().sum()
+    }
+
+    /// The same for every step that the encoder tells: the first convolution, resnets and samplers level by level, the three
+    /// parts of the middle.
+    fn works_of_steps(&self, positions: usize) -> Vec<f64> {
         const TAPS: f64 = 9.0;
+        let convolution = |positions: f64, from: f64, to: f64| CONVOLUTION_WORK * TAPS * positions * from * to;
         let mut positions = positions as f64;
         let mut width = self.block_out_channels[0] as f64;
-        let mut products = 0.0;
-        for (level, channels) in self
+        let mut works = vec![convolution(positions, self.in_channels as f64, width)];
+        for (index, channels) in self
             .block_out_channels
             .iter()
             .map(|channels| *channels as f64)
             .enumerate()
         {
-            if level > 0 {
-                // The convolution of stride 2, of which the finer level has a quarter as many.
+            if index > 0 {
+                // The sampler's convolution of stride 2 costs as a matrix product.
                 positions /= 4.0;
-                products += positions * width * width;
+                works.push(TAPS * positions * width * width);
             }
-            let repeats = self.layers_per_block as f64;
-            products += positions * (width * channels + (2.0 * repeats - 1.0) * channels * channels);
-            width = channels;
+            for _ in 0..self.layers_per_block {
+                works.push(convolution(positions, width, channels) + convolution(positions, channels, channels));
+                width = channels;
+            }
         }
-        // Two resnets of the middle.
-        products += 4.0 * positions * width * width;
-        let attention = 2.0 * positions * positions * width;
-        CONVOLUTION_WORK * TAPS * products + attention
+        let resnet = 2.0 * convolution(positions, width, width);
+        let attention = 4.0 * positions * width * width + 2.0 * positions * positions * width;
+        works.push(resnet);
+        if self.mid_block_add_attention {
+            works.push(attention);
+        }
+        works.push(resnet);
+        works
     }
 
     fn norms(&self) -> Norms {
