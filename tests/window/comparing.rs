@@ -6,8 +6,8 @@ use egui::{Key, Modifiers, Rect};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{
-        Action, CkaBetween, CkaChoice, CkaRows, Command, Level, PaneKind, PathPurpose, ShiftChoice, StripAxis,
-        StripChoice,
+        Action, CkaBetween, CkaChoice, CkaRows, Command, Level, PaneKind, PassChoice, PathPurpose, ShiftChoice,
+        StripAxis, StripChoice,
     },
     engine::{RunSettings, Slot},
 };
@@ -223,6 +223,33 @@ fn a_matrix_compares_layers_and_a_click_looks_at_both() -> TestResult {
     ))?)?;
     assert_eq!(json["grid_rule"], "enlarge-nearest");
     assert_eq!(json["values"].as_array().map(Vec::len), Some(5));
+    Ok(())
+}
+
+#[test]
+fn a_click_in_a_matrix_of_timesteps_shows_both_side_by_side() -> TestResult {
+    let mut window = Window::settled();
+    window.act(Action::AddCkaPane);
+    window.apply_and_settle(Command::Cka(CkaChoice {
+        between: CkaBetween::Times,
+        rows: CkaRows::Positions,
+        ..CkaChoice::default()
+    }));
+    let cell = rect_of(&window, "Cells of the CKA matrix").size() / TIMES.len() as f32;
+    let (row, column) = (2, 5);
+    let at = cell * egui::vec2(column as f32 + 0.5, row as f32 + 0.5);
+    window.click(rect_of(&window, "Cells of the CKA matrix").min + at);
+    window.settle();
+    assert_eq!(window.document().settings.t, TIMES[row]);
+    for (side, t) in window.document().compare.sides.iter().zip([TIMES[row], TIMES[column]]) {
+        let PassChoice::Kept(pass) = &side.pass else {
+            return Err("it is not the kept pass".into());
+        };
+        assert_eq!((pass.settings.t, side.layer), (t, Some(window.layer())));
+    }
+    assert!(window.panes().iter().any(|(_, pane)| pane.kind == PaneKind::Compare));
+    let view = window.state().compare.view.as_ref().ok_or("nothing is compared")?;
+    assert_ne!(view.query.sides[0], view.query.sides[1]);
     Ok(())
 }
 

@@ -9,11 +9,18 @@ use super::{
     matrix::{matrix_style, matrix_ui, range_up_to},
     name_combo,
     parts::{form_text, form_ui, grids_text, grids_ui, progress_ui, times_ui},
+    sides::{CompareChoice, PassChoice, PassRef, Side},
 };
 use crate::{
     analysis::{cka::Form, gram::RowRule},
-    app::{Action, Command, canvas::CanvasContext, menus::action_button_ui, state::State},
-    engine::ComparisonKind,
+    app::{
+        Action, Command,
+        canvas::CanvasContext,
+        document::{Pane, PaneKind},
+        menus::action_button_ui,
+        state::State,
+    },
+    engine::{CkaItem, ComparisonKind},
     paint::colour_bar_ui,
 };
 
@@ -204,7 +211,8 @@ fn cell_text(matrix: &Matrix, row: usize, column: usize) -> String {
     format!("{} · {}: {value}", name(0, row), name(1, column))
 }
 
-/// Shows both: the row's as what is looked at, the column's as what was looked at before, which a key holds.
+/// Shows both: layers as what is looked at and what was looked at before, which a key holds; timesteps and models side by side
+/// in the pane that compares.
 fn look_at(matrix: &Matrix, row: usize, column: usize, state: &State, commands: &mut Vec<Command>) {
     let columns = matrix.query.columns.as_ref().unwrap_or(&matrix.query.rows);
     let (Some(of_row), Some(of_column)) = (matrix.query.rows.get(row), columns.get(column)) else {
@@ -214,6 +222,7 @@ fn look_at(matrix: &Matrix, row: usize, column: usize, state: &State, commands: 
         CkaBetween::Layers => {
             commands.push(Command::SelectLayer(of_column.id));
             commands.push(Command::SelectLayer(of_row.id));
+            return;
         }
         CkaBetween::Models => commands.push(Command::SelectLayer(of_row.id)),
         CkaBetween::Times => {
@@ -225,4 +234,25 @@ fn look_at(matrix: &Matrix, row: usize, column: usize, state: &State, commands: 
             }
         }
     }
+    if let (Some(a), Some(b)) = (side_of(state, of_row), side_of(state, of_column)) {
+        commands.push(Command::Compare(CompareChoice {
+            sides: [a, b],
+            ..state.document.compare.clone()
+        }));
+        if !state.compares() {
+            let pane = Pane::new(PaneKind::Compare, state.focused_slot());
+            commands.push(Command::AddPane(pane));
+        }
+    }
+}
+
+/// A row or column as a side of a comparison: of the picture worked with, where it is among them.
+fn side_of(state: &State, of: &CkaItem) -> Option<Side> {
+    let kept = || of.passes.iter().filter_map(|pass| state.kept.get(*pass));
+    let of_focused = kept().find(|kept| kept.slot == state.focused_slot());
+    let kept = of_focused.or_else(|| kept().next())?;
+    Some(Side {
+        pass: PassChoice::Kept(Box::new(PassRef::of(kept))),
+        layer: Some(of.id),
+    })
 }
