@@ -101,7 +101,8 @@ fn a_massive_channel_is_flagged_and_left_out() {
     );
     window.key(Key::D);
     window.settle();
-    assert_eq!(least(&window), with);
+    let again = least(&window);
+    assert!(again > 0.999, "it decides again: {again}");
 }
 
 #[test]
