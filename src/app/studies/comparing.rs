@@ -280,6 +280,7 @@ impl App {
         if let (Some(place), Some(member)) = (places.get_mut(kept.index), member) {
             *place = Some(kept.clone());
             self.state.know_member(&member, &kept, &ids);
+            self.state.remember_member(&member, &kept, &ids);
         }
     }
 
