@@ -3,7 +3,7 @@
 use super::state::State;
 use crate::{
     activation::Work,
-    engine::{Capture, Layer, Slot},
+    engine::{Capture, Layer, ModelInfo, Slot},
     extract::{framing::WorkingSize, image::Size},
 };
 
@@ -11,6 +11,7 @@ use crate::{
 const CHEAP_SECS: f64 = 3.0;
 /// Bytes of activations below which a pass is taken for cheap as long as none has been timed on this model.
 const CHEAP_BYTES: f64 = (192 << 20) as f64;
+
 impl State {
     /// The pictures that a run would have to compute.
     fn slots_to_run(&self) -> Vec<Slot> {
@@ -34,14 +35,18 @@ impl State {
             let shapes = info.layers.iter().map(|layer| (layer.id, layer.shape));
             let pass = Work::of_shapes(shapes, area).total() * settings.ensemble as f64;
             let key = (self.slot(*slot).picture.as_ref()?.fingerprint, settings.size);
-            let encoding = if self.run.encoded.contains(&key) {
-                0.0
-            } else {
-                info.encode_work * area
-            };
-            Some(pass + encoding)
+            Some(pass + self.encoding_of(key, info, area))
         };
         slots.iter().filter_map(of_one).sum()
+    }
+
+    /// Estimated work of encoding a picture, of so many times the area that the model is made for, at a size: none once it was
+    /// encoded.
+    fn encoding_of(&self, picture: (u64, WorkingSize), info: &ModelInfo, area: f64) -> f64 {
+        match self.run.encoded.contains(&picture) {
+            true => 0.0,
+            false => info.encode_work * area,
+        }
     }
 
     /// Takes what a pass took into what the next is expected to take.
@@ -55,10 +60,7 @@ impl State {
         let shapes = || ran.iter().map(|layer| (layer.id, layer.shape));
         let work = Work::of_shapes(shapes(), 1.0).total() * capture.settings.ensemble as f64;
         let key = (picture.fingerprint, capture.settings.size);
-        let encoding = match self.run.encoded.contains(&key) {
-            true => 0.0,
-            false => info.encode_work * self.area_of(slot).unwrap_or_default(),
-        };
+        let encoding = self.encoding_of(key, info, self.area_of(slot).unwrap_or_default());
         let rate = capture.ran.seconds / (1.0 + work + encoding);
         // The first pass also warms caches: the fastest one says what the next will take.
         let known = self.run.secs_per_work.filter(|_| self.run.timed);

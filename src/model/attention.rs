@@ -1,6 +1,6 @@
 //! Scaled dot-product attention that never holds queries x keys at once, and the map itself for who asks for it.
 
-use candle_core::{D, DType, Result as CandleResult, Tensor};
+use candle_core::{D, Result as CandleResult, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
 use crate::{
@@ -11,15 +11,10 @@ use crate::{
 /// Scores held at one time, in bytes: a block of query rows is as large as fits.
 const SCORE_BLOCK_BYTES: usize = 64 << 20;
 
-/// Whether our own operators can take it.
-fn is_ours(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
-}
-
 /// softmax(q·kᵀ·scale)·v with its heads joined, (B, queries, heads·d), for q (B, heads, queries, d), k and v
 /// (B, heads, keys, d).
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Tensor> {
-    if is_ours(q) {
+    if ops::takes(q) {
         return ops::attend(q, k, v, scale);
     }
     let (batch, heads, queries, _) = q.dims4()?;
@@ -51,7 +46,7 @@ pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale:
 
 /// The mean over the heads of [`attention_map`], (B, 1, queries, keys), in blocks of query rows.
 fn mean_attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
-    if is_ours(q) {
+    if ops::takes(q) {
         return ops::mean_map(q, k, scale);
     }
     let (batch, heads, queries, _) = q.dims4()?;

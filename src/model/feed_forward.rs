@@ -1,6 +1,6 @@
 //! Nonlinearities of feed-forward parts: our own on the CPU in f32, candle's elsewhere.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
 use crate::ops;
@@ -8,13 +8,9 @@ use crate::ops;
 /// What multiplies the argument of the sigmoid in `quick_gelu`.
 const QUICK_GELU_SLOPE: f64 = 1.702;
 
-fn is_ours(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
-}
-
 /// hidden·GELU(gate), (…, D), for hidden and gate beside each other, (…, 2·D), with the exact error function.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
-    if is_ours(x) {
+    if ops::takes(x) {
         return ops::geglu(x);
     }
     let half = x.dim(D::Minus1)? / 2;
@@ -24,12 +20,12 @@ pub fn geglu(x: &Tensor) -> Result<Tensor> {
 
 /// GELU with the exact error function.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if is_ours(x) { ops::gelu(x) } else { x.gelu_erf() }
+    if ops::takes(x) { ops::gelu(x) } else { x.gelu_erf() }
 }
 
 /// x·σ(1.702·x).
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
-    match is_ours(x) {
+    match ops::takes(x) {
         true => ops::quick_gelu(x),
         false => x * sigmoid(&(x * QUICK_GELU_SLOPE)?)?,
     }

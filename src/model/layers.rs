@@ -3,7 +3,7 @@
 //! A LoRA says W' = W + s·up·down. Here a layer computes W·x + (s·up)·(down·x) instead: the weights stay as they were read
 //! (shared, mapped, packed), a LoRA costs the memory of its factors, and switching one off gives back the very same numbers.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
 use crate::ops;
@@ -133,7 +133,7 @@ pub fn conv2d(
     let weight = vb.get((out_channels, in_channels, kernel, kernel), "weight")?;
     let bias = vb.get(out_channels, "bias")?;
     let low_rank = LowRank::new(&vb, &weight);
-    let base = match weight.device().is_cpu() && weight.dtype() == DType::F32 {
+    let base = match ops::takes(&weight) {
         true => Base::Own(ops::Conv2d::new(&weight, Some(&bias), config.padding, config.stride)?),
         false => Base::Plain(candle_nn::Conv2d::new(weight, Some(bias), config)),
     };

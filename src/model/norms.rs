@@ -1,14 +1,9 @@
 //! Norms: our own on the CPU in f32, where one pass over memory does what several would, candle's elsewhere.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::{Module, VarBuilder, ops::silu};
 
 use crate::ops;
-
-/// Whether our own operators can take it.
-fn is_ours(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == DType::F32
-}
 
 /// GroupNorm over (B, C, h, w) with what often follows it.
 #[derive(Debug)]
@@ -22,7 +17,7 @@ pub struct GroupNorm {
 pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<GroupNorm> {
     let weight = vb.get(channels, "weight")?;
     let bias = vb.get(channels, "bias")?;
-    let own = is_ours(&weight)
+    let own = ops::takes(&weight)
         .then(|| ops::GroupNorm::new(groups, &weight, &bias, eps))
         .transpose()?;
     let plain = candle_nn::GroupNorm::new(weight, bias, channels, groups, eps)?;
@@ -31,7 +26,7 @@ pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) 
 
 impl GroupNorm {
     fn own(&self, x: &Tensor) -> Option<&ops::GroupNorm> {
-        self.own.as_ref().filter(|_| is_ours(x))
+        self.own.as_ref().filter(|_| ops::takes(x))
     }
 
     /// norm(x), (B, C, h, w).
@@ -99,7 +94,7 @@ pub struct LayerNorm {
 /// A LayerNorm with the tensors `weight` (C) and `bias` (C).
 pub fn layer_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<LayerNorm> {
     let (weight, bias) = (vb.get(width, "weight")?, vb.get(width, "bias")?);
-    let own = is_ours(&weight)
+    let own = ops::takes(&weight)
         .then(|| ops::LayerNorm::new(&weight, &bias, eps))
         .transpose()?;
     let plain = candle_nn::LayerNorm::new(weight, bias, eps);
@@ -108,7 +103,7 @@ pub fn layer_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<LayerNor
 
 impl Module for LayerNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self.own.as_ref().filter(|_| is_ours(x)) {
+        match self.own.as_ref().filter(|_| ops::takes(x)) {
             Some(own) => own.forward(x),
             None => self.plain.forward(x),
         }

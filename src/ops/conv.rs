@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::im2col::Im2Col;
 use super::transform::TAPS;
+use super::vector::check;
 use super::winograd::Winograd;
 
 /// With fewer input channels Winograd's transforms cost more than they save.
@@ -77,13 +78,7 @@ impl Conv2d {
 
 /// The numbers of a tensor on the CPU in f32.
 fn values(tensor: &Tensor) -> Result<Vec<f32>> {
-    if tensor.dtype() != DType::F32 || !matches!(tensor.device(), Device::Cpu) {
-        bail!(
-            "weights must be f32 on the CPU, not {:?} on {:?}",
-            tensor.dtype(),
-            tensor.device().location()
-        );
-    }
+    check(tensor, "weights")?;
     tensor.flatten_all()?.to_vec1()
 }
 

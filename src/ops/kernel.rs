@@ -9,7 +9,9 @@
 //! One generic source serves AVX-512, AVX2, NEON and plain code; `pulp` picks
 //! the one for this CPU when the program runs.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
+
+use super::vector::lanes;
 
 /// Rows of the result that are computed together. With two vectors each they
 /// take 12 of AVX2's 16 registers.
@@ -28,25 +30,20 @@ pub(super) const WIDEST: usize = VECTORS * LONGEST;
 
 /// Numbers in a row of the wide panel for the instruction set `S`.
 pub(super) const fn width<S: Simd>() -> usize {
-    if S::F32_LANES >= LONG_VECTOR {
-        VECTORS * S::F32_LANES
-    } else {
-        VECTORS_SHORT * S::F32_LANES
-    }
+    width_of(S::F32_LANES)
 }
 
 /// Numbers in a row of the wide panel on this CPU.
 pub(super) fn panel_width() -> usize {
-    struct Width;
-    impl WithSimd for Width {
-        type Output = usize;
+    width_of(lanes())
+}
 
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            width::<S>()
-        }
+const fn width_of(lanes: usize) -> usize {
+    if lanes >= LONG_VECTOR {
+        VECTORS * lanes
+    } else {
+        VECTORS_SHORT * lanes
     }
-    Arch::new().dispatch(Width)
 }
 
 /// The first vector of `slice`.

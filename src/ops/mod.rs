@@ -22,3 +22,4 @@ pub use attention::{attend, mean_map};
 pub use conv::Conv2d;
 pub use group_norm::GroupNorm;
 pub use layer_norm::LayerNorm;
+pub use vector::takes;

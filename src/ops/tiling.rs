@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::vector::cut;
+
 /// The output (B, O, plane), each plane of which is made of *units*: rows of
 /// tiles or panels of pixels. Bands count units across the whole batch.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +78,8 @@ impl Grid {
 pub(super) fn split(range: Range<usize>, parts: usize) -> Vec<Range<usize>> {
     let len = range.len();
     let parts = parts.clamp(1, len.max(1));
-    (0..parts)
-        .map(|i| range.start + len * i / parts..range.start + len * (i + 1) / parts)
+    cut(len, parts)
+        .map(|part| range.start + part.start..range.start + part.end)
         .collect()
 }
 

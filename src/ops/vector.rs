@@ -4,7 +4,7 @@
 use std::{mem::MaybeUninit, ops::Range};
 
 use candle_core::{DType, Device, Result, Storage, Tensor, bail};
-use pulp::Simd;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Floats in a cache line, which the scratch memory's vectors must not straddle.
@@ -239,9 +239,27 @@ pub(super) fn transpose_back(columns: &[f32], stride: usize, rows: &mut [&mut [f
     }
 }
 
+/// Numbers in a vector on this CPU.
+pub(super) fn lanes() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    Arch::new().dispatch(Lanes)
+}
+
 /// Balanced parts of `count`, each of `most` at most.
 pub(super) fn parts(count: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
-    let parts = count.div_ceil(most);
+    cut(count, count.div_ceil(most))
+}
+
+/// So many parts of `count` that differ by one at most.
+pub(super) fn cut(count: usize, parts: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
     (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
 }
 
@@ -318,9 +336,14 @@ pub(super) fn filled_by_image(
     floats
 }
 
-/// An error unless `x` is f32 and on the CPU.
+/// Whether these operators can take a tensor: one that is f32 and on the CPU.
+pub fn takes(x: &Tensor) -> bool {
+    x.dtype() == DType::F32 && matches!(x.device(), Device::Cpu)
+}
+
+/// An error unless the operators can take `x`.
 pub(super) fn check(x: &Tensor, what: &str) -> Result<()> {
-    if x.dtype() != DType::F32 || !matches!(x.device(), Device::Cpu) {
+    if !takes(x) {
         bail!(
             "{what} must be f32 on the CPU, not {:?} on {:?}",
             x.dtype(),

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::packed::{BLOCK_KEYS, DEPTH, Packed, PackedHead, Rows, TILE};
-use crate::ops::vector::{Scratch, exp2, parts, transpose, transpose_back};
+use crate::ops::vector::{Scratch, exp2, lanes, parts, transpose, transpose_back};
 
 /// Panels of queries that go through a block of keys before the next block is read.
 pub(super) const PANELS: usize = 4;
@@ -21,16 +21,7 @@ const fn panel_vectors(lanes: usize) -> usize {
 
 /// Queries in a panel on this machine.
 pub(super) fn panel_width() -> usize {
-    struct Width;
-    impl WithSimd for Width {
-        type Output = usize;
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            panel_vectors(S::F32_LANES) * S::F32_LANES
-        }
-    }
-    Arch::new().dispatch(Width)
+    panel_vectors(lanes()) * lanes()
 }
 
 /// `$call` with the constants `W` = `$rows`, 1 to [`TILE`].
