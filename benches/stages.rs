@@ -1,5 +1,5 @@
 //! What one stage of an extraction costs: the denoiser with the activations that are practical to use or with one early
-//! one, the autoencoder, the text encoder. Prints one line of JSON as `peer/stages.py` does, which `peer/compare.py` sets
+//! one, the autoencoder, the text encoder, the whole network, a survey of it. Prints one line of JSON as `peer/stages.py` does, which `peer/compare.py` sets
 //! side by side.
 #![allow(clippy::print_stdout, missing_docs)]
 
@@ -26,6 +26,7 @@ use featscope::{
         spec::ModelSpec,
     },
     model::Extent,
+    survey::{Surveyed, survey_pass},
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -44,6 +45,9 @@ struct Arguments {
     side: Option<usize>,
     #[arg(long, default_value_t = 1)]
     repeats: usize,
+    /// Noises that a survey compares.
+    #[arg(long, default_value_t = 1)]
+    noises: usize,
     /// Cargo says so to every benchmark.
     #[arg(long)]
     bench: bool,
@@ -55,7 +59,11 @@ enum Stage {
     Early,
     Vae,
     Text,
-    Adm,
+    /// The whole network; nothing but its output is kept.
+    #[value(alias = "adm")]
+    Whole,
+    /// A survey of every activation: beside `whole`, what measuring them costs.
+    Survey,
 }
 
 /// Seconds of one repeat: of the processor, all threads, and by the wall's clock.
@@ -112,7 +120,7 @@ fn selection(model: &Model, prepared: &Prepared, stage: Stage) -> Result<Selecti
             .flat_map(|preset| preset.ids)
             .map(|id| (*id).to_owned())
             .collect(),
-        // The last one: the whole network.
+        Stage::Survey => list.entries().iter().map(|entry| entry.id.to_string()).collect(),
         _ => list
             .entries()
             .last()
@@ -160,14 +168,14 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
             };
             Ok((timed(&mut encode, repeats)?, 0.0))
         }
-        Stage::Practical | Stage::Early | Stage::Adm => {
+        Stage::Practical | Stage::Early | Stage::Whole | Stage::Survey => {
             let selection = selection(&model, &prepared, stage)?;
             let settings = PassSettings {
                 t: spec.default_t,
                 prompt: PROMPT.to_owned(),
                 noise: Noise { seed: 0, given: None },
                 vae: VaeMode::Mean,
-                ensemble: 1,
+                ensemble: if stage == Stage::Survey { arguments.noises } else { 1 },
                 inversion: Inversion::None,
                 compat: None,
                 adapters: Adapters::default(),
@@ -177,6 +185,18 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
             let pictures = [prepared];
             let work = selection.last().map_or(0.0, |last| work.until(last));
             // The first run encodes picture and prompt: the others find them.
+            if stage == Stage::Survey {
+                let survey = |_| {
+                    let what = Surveyed {
+                        picture: &pictures[0],
+                        settings: &settings,
+                        selection: &selection,
+                        regions: None,
+                    };
+                    survey_pass(&mut model, &what, &mut |_| Ok(()), &mut |_| Ok(()))
+                };
+                return Ok((timed(survey, repeats)?, work));
+            }
             let runs = timed(
                 |_| {
                     let record = &mut |_, _, _: &Tensor| Ok(());

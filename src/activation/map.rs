@@ -164,16 +164,24 @@ impl FeatureMap {
     }
 }
 
-/// The transpose of a row-major matrix (rows, columns), in blocks that stay in cache.
+/// The transpose of a row-major matrix (rows, columns), block by block: each is read line by line into a buffer and written line
+/// by line from it, as rows that lie a power of two apart would drive each other out of the cache.
 fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const BLOCK: usize = 32;
     let mut out = vec![0.0; matrix.len()];
+    let mut block = [[0.0_f32; BLOCK]; BLOCK];
     for row_start in (0..rows).step_by(BLOCK) {
+        let height = BLOCK.min(rows - row_start);
         for column_start in (0..columns).step_by(BLOCK) {
-            for row in row_start..(row_start + BLOCK).min(rows) {
-                for column in column_start..(column_start + BLOCK).min(columns) {
-                    out[column * rows + row] = matrix[row * columns + column];
+            let width = BLOCK.min(columns - column_start);
+            for row in 0..height {
+                let line = &matrix[(row_start + row) * columns + column_start..][..width];
+                for (turned, x) in block.iter_mut().zip(line) {
+                    turned[row] = *x;
                 }
+            }
+            for (column, turned) in block.iter().enumerate().take(width) {
+                out[(column_start + column) * rows + row_start..][..height].copy_from_slice(&turned[..height]);
             }
         }
     }

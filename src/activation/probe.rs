@@ -98,13 +98,13 @@ impl<'a> Probe<'a> {
         self.passed(tap)
     }
 
-    /// Meets an activation of tokens (B, h·w, C), which is recorded as (B, C, h, w).
+    /// Meets an activation of tokens (B, h·w, C), which is recorded as (B, C, h, w): a view, whose numbers stay where they are.
     pub fn visit_tokens(&mut self, tap: Tap, tokens: &Tensor, grid: Grid) -> Result<(), Halt> {
         if self.wants(tap) {
             let (batch, _, channels) = tokens.dims3()?;
             let planes = tokens
-                .transpose(1, 2)?
-                .reshape((batch, channels, grid.height, grid.width))?;
+                .reshape((batch, grid.height, grid.width, channels))?
+                .permute((0, 3, 1, 2))?;
             (self.record)(tap, &planes)?;
         }
         self.passed(tap)

@@ -4,13 +4,12 @@ use rayon::join;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    granularity::{Granularity, spectrum},
-    locality::{Locality, locality, semantics_index},
+    granularity::{Granularity, spectrum, spectrum_of},
+    locality::{Locality, locality_of, semantics_index},
     massive::{channel_figures, massive_channels},
     noise::noise_figures,
-    pca::{PcaOptions, Scores, fit},
+    pca::{PcaOptions, Scores, fit_with_rank},
     pool::adaptive_average_pool,
-    variance::effective_rank,
 };
 use crate::{
     activation::{FeatureMap, Grid},
@@ -70,9 +69,10 @@ pub fn measure(
 ) -> Result<(Figures, Thumbnail)> {
     let first = map_of(0)?;
     let grid = first.grid();
+    let planes = first.to_channels();
     let of_noise = || -> Result<_> {
         if noises < 2 {
-            return Ok((Granularity::of(spectrum(&first)), None, None));
+            return Ok((Granularity::of(spectrum_of(&planes, grid)), None, None));
         }
         let mut radial: Vec<f64> = Vec::new();
         let (mean, noise) = noise_figures(noises, &|noise| map_of(noise), &mut |beyond| {
@@ -83,21 +83,21 @@ pub fn measure(
         Ok((Granularity::of(spectrum(&mean)), Granularity::of(radial), Some(noise)))
     };
     let of_colours = || -> Result<_> {
-        let basis = fit(&[&first], &PcaOptions::default())?;
+        let (basis, effective_rank) = fit_with_rank(&first, &PcaOptions::default())?;
         let mut explained = [0.0; THUMBNAIL_COMPONENTS];
         for (to, from) in explained.iter_mut().zip(&basis.explained_variance_ratio) {
             *to = *from;
         }
-        Ok((explained, basis.project(&first)?))
+        Ok((explained, effective_rank, basis.project(&first)?))
     };
     let of_places = || {
         let semantics = regions.and_then(|regions| semantics_index(&first, &regions(grid)));
-        (locality(&first), semantics, effective_rank(&first))
+        (locality_of(&first, &planes), semantics)
     };
     let (noise, (colours, places)) = join(of_noise, || join(of_colours, of_places));
     let (signal, residual, noise) = noise?;
-    let (explained, scores) = colours?;
-    let (locality, semantics, effective_rank) = places;
+    let (explained, effective_rank, scores) = colours?;
+    let (locality, semantics) = places;
     let norms = first.inverse_norms().iter().filter(|inverse| **inverse > 0.0);
     let thumbnail = thumbnail(&scores, noise.as_ref().map(|noise| noise.of_positions.as_slice()))?;
     let figures = Figures {

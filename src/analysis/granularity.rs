@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fourier::Transform;
-use crate::activation::FeatureMap;
+use crate::activation::{FeatureMap, Grid};
 
 /// The share of the power that lies below [`Granularity::radius`].
 pub const RADIUS_SHARE: f64 = 0.9;
@@ -56,13 +56,17 @@ impl Granularity {
 
 /// The radial power spectrum of a map. Empty for maps of fewer than two rows or columns, which have no frequency.
 pub fn spectrum(map: &FeatureMap) -> Vec<f64> {
-    let grid = map.grid();
+    spectrum_of(&map.to_channels(), map.grid())
+}
+
+/// The same of channels one after the other, (C, h, w).
+pub fn spectrum_of(planes: &[f32], grid: Grid) -> Vec<f64> {
     let bins = grid.height.min(grid.width) / 2;
     if bins == 0 {
         return Vec::new();
     }
     let positions = grid.positions();
-    let planes = map.to_channels();
+    let channels = planes.len() / positions;
     let window: Vec<f32> = {
         let (rows, columns) = (hann(grid.height), hann(grid.width));
         let of_row = |row: &f64| {
@@ -74,7 +78,7 @@ pub fn spectrum(map: &FeatureMap) -> Vec<f64> {
         rows.iter().flat_map(of_row).collect()
     };
     let transform = Transform::new(grid, grid);
-    let power = transform.power(map.channels(), |channel, plane| {
+    let power = transform.power(channels, |channel, plane| {
         let own = &planes[channel * positions..(channel + 1) * positions];
         let (mean, deviation) = moments(own);
         let scale = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
@@ -91,7 +95,7 @@ pub fn spectrum(map: &FeatureMap) -> Vec<f64> {
             let k = (fx as f64).hypot(fy as f64);
             let bin = (k + 0.5).floor() as usize;
             if (1..=bins).contains(&bin) {
-                radial[bin - 1] += times * power / map.channels() as f64;
+                radial[bin - 1] += times * power / channels as f64;
             }
         }
     }

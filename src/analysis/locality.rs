@@ -36,10 +36,15 @@ pub struct Locality {
 
 /// S(r), its baseline and half-width. A single position has no pairs: an empty curve.
 pub fn locality(map: &FeatureMap) -> Locality {
+    locality_of(map, &map.to_channels())
+}
+
+/// The same of a map whose channels one after the other, (C, h, w), are at hand: see [`FeatureMap::to_channels`].
+pub fn locality_of(map: &FeatureMap, planes: &[f32]) -> Locality {
     let grid = map.grid();
     let short_side = grid.height.min(grid.width);
     let (mut sums, mut counts): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-    let lags = autocorrelation(map);
+    let lags = autocorrelation(map, planes);
     for (dy, row) in lags.chunks_exact(2 * grid.width - 1).enumerate() {
         let dy = dy as isize - (grid.height as isize - 1);
         for (dx, sum) in row.iter().enumerate() {
@@ -77,11 +82,11 @@ fn half_width(curve: &[f64], baseline: f64) -> Option<usize> {
 }
 
 /// Σ over positions of u_p·u_{p+d} for every lag d, (2h − 1, 2w − 1): lag (0, 0) in the middle.
-fn autocorrelation(map: &FeatureMap) -> Vec<f64> {
+fn autocorrelation(map: &FeatureMap, planes: &[f32]) -> Vec<f64> {
     let grid = map.grid();
     let padded = Grid::new(quick_length(2 * grid.height - 1), quick_length(2 * grid.width - 1));
     let transform = Transform::new(grid, padded);
-    let (planes, norms) = (map.to_channels(), map.inverse_norms());
+    let norms = map.inverse_norms();
     let power = transform.power(map.channels(), |channel, plane| {
         let own = &planes[channel * grid.positions()..(channel + 1) * grid.positions()];
         for ((x, own), norm) in plane.iter_mut().zip(own).zip(norms) {

@@ -25,4 +25,3 @@ mod sample;
 pub mod shift;
 pub mod similarity;
 mod spectrum;
-pub mod variance;

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    eigen::Eigen,
     matrix::{View, multiply},
     similarity::dot_wide,
-    spectrum::{self, Rows},
+    spectrum::{self, ANGLE_OF_THUMBNAILS, Gram, Rows},
 };
 use crate::{
     activation::{FeatureMap, Grid},
@@ -118,56 +119,26 @@ impl Scores {
 
 /// Fits a basis to all positions of all maps together.
 pub fn fit(maps: &[&FeatureMap], options: &PcaOptions) -> Result<PcaBasis> {
-    let channels = common_channels(maps)?;
-    if options.components == 0 {
-        return Err(Error::usage(
-            "principal components: at least 1 is needed, 0 were asked for",
-        ));
-    }
-    let centred = Centred::new(maps, channels, options)?;
-    let negligible = NEGLIGIBLE_RATIO * centred.total;
-    let found = if centred.total > 0.0 {
-        spectrum::leading(centred.rows(), options.components, negligible)
-            .ok_or_else(|| Error::failed("principal components: the numbers of the map are too large or not finite"))?
-    } else {
-        spectrum::nothing()
+    let centred = Centred::new(maps, options)?;
+    let found = match centred.total > 0.0 {
+        true => spectrum::leading(centred.rows(), options.components, centred.negligible()),
+        false => Some(spectrum::nothing()),
     };
+    centred.basis(found, options)
+}
 
-    let mut components = vec![0.0_f32; options.components * channels];
-    let mut values = found.values;
-    values.resize(options.components, 0.0);
-    let dropped: Vec<bool> = values.iter().map(|&value| value <= 0.0 || value < negligible).collect();
-    let rows = components.chunks_exact_mut(channels);
-    for ((row, vector), &dropped) in rows.zip(found.vectors.chunks_exact(channels)).zip(&dropped) {
-        if !dropped {
-            for (to, &from) in row.iter_mut().zip(vector) {
-                *to = from as f32;
-            }
-        }
+/// The same for one map among many, as exact as a small picture needs, and the map's effective rank (Σλ)²/Σλ² =
+/// (tr C)²/‖C‖²_F of the covariance C of its positions: 1 where all variance has one direction, up to min(h·w − 1, c); 0 for a
+/// map that is the same everywhere. Both come from the smaller Gram matrix, which is made once.
+pub fn fit_with_rank(map: &FeatureMap, options: &PcaOptions) -> Result<(PcaBasis, f64)> {
+    let centred = Centred::new(&[map], options)?;
+    if centred.total <= 0.0 {
+        return Ok((centred.basis(Some(spectrum::nothing()), options)?, 0.0));
     }
-    centred.settle_signs(&mut components, options.sign);
-
-    let unit = centred.variance_unit();
-    Ok(PcaBasis {
-        options: options.clone(),
-        channels,
-        positions: centred.positions,
-        explained_variance: values.iter().map(|&value| value.max(0.0) * unit).collect(),
-        explained_variance_ratio: values
-            .iter()
-            .map(|&value| {
-                if centred.total > 0.0 {
-                    value.max(0.0) / centred.total
-                } else {
-                    0.0
-                }
-            })
-            .collect(),
-        total_variance: centred.total * unit,
-        mean: centred.mean,
-        components,
-        dropped,
-    })
+    let gram = Gram::of(centred.rows());
+    let found = gram.leading(options.components, centred.negligible(), ANGLE_OF_THUMBNAILS, None);
+    let effective_rank = centred.total * centred.total / gram.squares();
+    Ok((centred.basis(found, options)?, effective_rank))
 }
 
 impl PcaBasis {
@@ -259,7 +230,13 @@ struct Centred {
 }
 
 impl Centred {
-    fn new(maps: &[&FeatureMap], channels: usize, options: &PcaOptions) -> Result<Self> {
+    fn new(maps: &[&FeatureMap], options: &PcaOptions) -> Result<Self> {
+        let channels = common_channels(maps)?;
+        if options.components == 0 {
+            return Err(Error::usage(
+                "principal components: at least 1 is needed, 0 were asked for",
+            ));
+        }
         let positions: usize = maps.iter().map(|map| map.grid().positions()).sum();
         let mut sums = vec![0.0_f64; channels];
         let mut largest = 0.0_f32;
@@ -313,6 +290,50 @@ impl Centred {
         }
     }
 
+    /// Eigenvalues below this belong to components that are dropped.
+    fn negligible(&self) -> f64 {
+        NEGLIGIBLE_RATIO * self.total
+    }
+
+    /// The basis of the directions found: `None` where the numbers are not finite.
+    fn basis(self, found: Option<Eigen>, options: &PcaOptions) -> Result<PcaBasis> {
+        let found = found
+            .ok_or_else(|| Error::failed("principal components: the numbers of the map are too large or not finite"))?;
+        let mut components = vec![0.0_f32; options.components * self.channels];
+        let mut values = found.values;
+        values.resize(options.components, 0.0);
+        let dropped: Vec<bool> = values
+            .iter()
+            .map(|&value| value <= 0.0 || value < self.negligible())
+            .collect();
+        let rows = components.chunks_exact_mut(self.channels);
+        for ((row, vector), &dropped) in rows.zip(found.vectors.chunks_exact(self.channels)).zip(&dropped) {
+            if !dropped {
+                for (to, &from) in row.iter_mut().zip(vector) {
+                    *to = from as f32;
+                }
+            }
+        }
+        self.settle_signs(&mut components, options.sign);
+
+        let unit = self.variance_unit();
+        let share = |value: &f64| match self.total > 0.0 {
+            true => value.max(0.0) / self.total,
+            false => 0.0,
+        };
+        Ok(PcaBasis {
+            options: options.clone(),
+            channels: self.channels,
+            positions: self.positions,
+            explained_variance: values.iter().map(|&value| value.max(0.0) * unit).collect(),
+            explained_variance_ratio: values.iter().map(share).collect(),
+            total_variance: self.total * unit,
+            mean: self.mean,
+            components,
+            dropped,
+        })
+    }
+
     /// What turns a sum of squares of `data` into a variance; one position has none.
     fn variance_unit(&self) -> f64 {
         let freedom = self.positions.saturating_sub(1).max(1) as f64;
@@ -357,5 +378,61 @@ fn power_of_two_to_one(largest: f32) -> f64 {
         (-f64::from(largest).log2().floor()).clamp(-FURTHEST, FURTHEST).exp2()
     } else {
         1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rank_of(map: &FeatureMap) -> Result<f64> {
+        Ok(fit_with_rank(map, &PcaOptions::default())?.1)
+    }
+
+    fn map(height: usize, channels: usize, number: impl Fn(usize, usize) -> f32) -> Result<FeatureMap> {
+        let grid = Grid::new(height, 7);
+        let vectors = (0..grid.positions())
+            .flat_map(|position| (0..channels).map(move |channel| (position, channel)))
+            .map(|(position, channel)| number(position, channel));
+        FeatureMap::from_positions(channels, grid, vectors.collect())
+    }
+
+    #[test]
+    fn one_direction_has_rank_one_and_equal_ones_count() -> Result<()> {
+        let one = map(5, 4, |p, c| p as f32 * (c as f32 - 1.5) + 10.0)?;
+        assert!((rank_of(&one)? - 1.0).abs() < 1e-6);
+        // Each channel is large at one position alone.
+        let many = map(1, 7, |p, c| if p == c { 1.0 } else { 0.0 })?;
+        assert!((rank_of(&many)? - 6.0).abs() < 1e-5);
+        assert_eq!(rank_of(&map(3, 3, |_, c| c as f32)?)?, 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn more_channels_than_a_tile_and_than_positions() -> Result<()> {
+        // Both ways round, across the edge of a tile, against the eigenvalues' sums by hand.
+        for (height, channels) in [(50, 300), (100, 300)] {
+            let number = |p: usize, c: usize| ((p * 7919 + c * 104_729 + p * c * 13) % 211) as f32 - 100.0;
+            let map = map(height, channels, number)?;
+            let positions = height * 7;
+            let mean: Vec<f64> = (0..channels)
+                .map(|c| (0..positions).map(|p| f64::from(number(p, c))).sum::<f64>() / positions as f64)
+                .collect();
+            let x = |p: usize, c: usize| f64::from(number(p, c)) - mean[c];
+            let (mut trace, mut squares) = (0.0, 0.0);
+            for a in 0..channels {
+                for b in 0..channels {
+                    let entry: f64 = (0..positions).map(|p| x(p, a) * x(p, b)).sum();
+                    squares += entry * entry;
+                    if a == b {
+                        trace += entry;
+                    }
+                }
+            }
+            let expected = trace * trace / squares;
+            let found = rank_of(&map)?;
+            assert!((found - expected).abs() < 1e-5 * expected, "{found} {expected}");
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,10 @@
-//! The leading eigenpairs of XᵀX for rows X that are already centred: which road leads there fastest.
+//! The leading eigenpairs of XᵀX for rows X that are already centred: which road leads there fastest, and what the Gram
+//! matrix itself says where it is made anyway.
 //!
 //! Three roads: the dense solver on a small Gram matrix; block Lanczos on the Gram matrix; block Lanczos on X
 //! itself, which never forms the matrix (for 4096 x 1280 forming it costs more than all sweeps together).
+
+use rayon::prelude::*;
 
 use super::{
     eigen::{Eigen, inner, symmetric_eigen},
@@ -33,6 +36,10 @@ const GRAM_SWEEPS: usize = 400;
 /// Accepted angle to the true component, radians: a thousandth of a step of an 8-bit colour.
 const ANGLE: f64 = 4e-6;
 
+/// The same where the components colour a small picture among many: a tenth of a step. What a component explains is off by the
+/// square of it.
+pub(super) const ANGLE_OF_THUMBNAILS: f64 = 4e-4;
+
 /// Rounding of products in f32, relative to √(λ₁·λ).
 const ROUNDING_F32: f64 = 1e-6;
 
@@ -45,8 +52,9 @@ const ROW_BLOCK: usize = 64;
 /// Terms of a product that go into the Gram matrix at a time.
 const DEPTH_BLOCK: usize = 256;
 
-/// Side of the tiles of the Gram matrix; only those on and above the diagonal are computed.
-const TILE: usize = 256;
+/// Side of the tiles of the Gram matrix; only those on and above the diagonal are computed. Larger ones are multiplied a little
+/// faster, but more of them lies below the diagonal.
+const TILE: usize = 128;
 
 /// The rows whose directions are looked for: (rows, columns), row-major.
 #[derive(Clone, Copy)]
@@ -65,7 +73,7 @@ pub(super) fn leading(x: Rows<'_>, wanted: usize, negligible: f64) -> Option<Eig
     let shorter = x.rows.min(x.columns);
     let wanted = wanted.min(shorter);
     if shorter <= GRAM_LIMIT {
-        return leading_of_gram(x, wanted, negligible, None);
+        return Gram::of(x).leading(wanted, negligible, ANGLE, None);
     }
     let found = leading_pairs(
         x.columns,
@@ -73,22 +81,22 @@ pub(super) fn leading(x: Rows<'_>, wanted: usize, negligible: f64) -> Option<Eig
         &Search {
             sweeps: DATA_SWEEPS,
             rounding: ROUNDING_F32,
-            ..search(wanted, negligible)
+            ..search(wanted, negligible, ANGLE)
         },
         |block| sweep(x, block),
     )?;
     if found.converged {
         return Some(found.pairs);
     }
-    leading_of_gram(x, wanted, negligible, Some(found.block))
+    Gram::of(x).leading(wanted, negligible, ANGLE, Some(found.block))
 }
 
-fn search(wanted: usize, negligible: f64) -> Search {
+fn search(wanted: usize, negligible: f64, angle: f64) -> Search {
     Search {
         wanted,
         basis_limit: BASIS_BLOCKS * block_size(wanted),
         sweeps: GRAM_SWEEPS,
-        angle: ANGLE,
+        angle,
         rounding: ROUNDING_F64,
         negligible,
     }
@@ -135,34 +143,55 @@ fn sweep(x: Rows<'_>, block: &[f64]) -> Vec<f64> {
     image
 }
 
-/// The same through the Gram matrix of the shorter side.
-fn leading_of_gram(x: Rows<'_>, wanted: usize, negligible: f64, start: Option<Vec<f64>>) -> Option<Eigen> {
-    let gram = gram_of_shorter(x);
-    if x.rows < x.columns {
-        let pairs = leading_of_matrix(&gram, x.rows, wanted, negligible, None)?;
-        return Some(to_columns(x, pairs));
-    }
-    leading_of_matrix(&gram, x.columns, wanted, negligible, start)
+/// The Gram matrix of the shorter side of X: XXᵀ (n, n) or XᵀX (c, c). Both have the same eigenvalues but zeros.
+pub(super) struct Gram<'a> {
+    x: Rows<'a>,
+    size: usize,
+    matrix: Vec<f64>,
 }
 
-fn leading_of_matrix(
-    matrix: &[f64],
-    size: usize,
-    wanted: usize,
-    negligible: f64,
-    start: Option<Vec<f64>>,
-) -> Option<Eigen> {
-    if size > DENSE_LIMIT {
-        let view = View::new(matrix, size, size);
-        let start = start.unwrap_or_else(|| start_block(size, wanted));
-        let found = leading_pairs(size, start, &search(wanted, negligible), |block| {
-            multiply(View::new(block, block.len() / size, size), view)
-        })?;
-        if found.converged {
-            return Some(found.pairs);
-        }
+impl<'a> Gram<'a> {
+    /// Up to [`DENSE_LIMIT`] all in f64. Beyond, products of [`DEPTH_BLOCK`] terms in f32, twice as fast, added in f64: the
+    /// rounding of the blocks is random and all but cancels in a direction, so it stays far below a negligible component.
+    pub(super) fn of(x: Rows<'a>) -> Self {
+        let size = x.rows.min(x.columns);
+        let matrix = if size <= DENSE_LIMIT {
+            let wide: Vec<f64> = x.data.iter().map(|&v| f64::from(v)).collect();
+            gram_of_shorter(&wide, x.rows, x.columns)
+        } else {
+            gram_of_shorter(x.data, x.rows, x.columns)
+        };
+        Self { x, size, matrix }
     }
-    symmetric_eigen(matrix.to_vec(), size, wanted)
+
+    /// Σ of the squares of all elements, which is that of the squares of all eigenvalues.
+    pub(super) fn squares(&self) -> f64 {
+        inner(&self.matrix, &self.matrix)
+    }
+
+    /// The same as [`leading`], to within `angle` of the true directions; the search starts from directions `start` among the
+    /// columns, where some are known.
+    pub(super) fn leading(&self, wanted: usize, negligible: f64, angle: f64, start: Option<Vec<f64>>) -> Option<Eigen> {
+        if self.x.rows < self.x.columns {
+            let pairs = self.own_leading(wanted, negligible, angle, None)?;
+            return Some(to_columns(self.x, pairs));
+        }
+        self.own_leading(wanted, negligible, angle, start)
+    }
+
+    fn own_leading(&self, wanted: usize, negligible: f64, angle: f64, start: Option<Vec<f64>>) -> Option<Eigen> {
+        if self.size > DENSE_LIMIT {
+            let view = View::new(&self.matrix, self.size, self.size);
+            let start = start.unwrap_or_else(|| start_block(self.size, wanted));
+            let found = leading_pairs(self.size, start, &search(wanted, negligible, angle), |block| {
+                multiply(View::new(block, block.len() / self.size, self.size), view)
+            })?;
+            if found.converged {
+                return Some(found.pairs);
+            }
+        }
+        symmetric_eigen(self.matrix.clone(), self.size, wanted)
+    }
 }
 
 /// Directions among rows become directions among columns: v = Xᵀu/‖Xᵀu‖.
@@ -188,29 +217,8 @@ fn to_columns(x: Rows<'_>, pairs: Eigen) -> Eigen {
     }
 }
 
-/// The Gram matrix of the shorter side: XXᵀ (n, n) or XᵀX (c, c).
-///
-/// Up to [`DENSE_LIMIT`] all in f64. Beyond, products of [`DEPTH_BLOCK`] terms in f32, twice as fast, added in f64: the
-/// rounding of the blocks is random and all but cancels in a direction, so it stays far below a negligible component.
-fn gram_of_shorter(x: Rows<'_>) -> Vec<f64> {
-    let size = x.rows.min(x.columns);
-    let mut gram = vec![0.0; size * size];
-    if size <= DENSE_LIMIT {
-        let wide: Vec<f64> = x.data.iter().map(|&v| f64::from(v)).collect();
-        add_upper_tiles(&mut gram, &wide, x.rows, x.columns);
-    } else {
-        add_upper_tiles(&mut gram, x.data, x.rows, x.columns);
-    }
-    for row in 1..size {
-        for column in 0..row {
-            gram[row * size + column] = gram[column * size + row];
-        }
-    }
-    gram
-}
-
-/// Adds the upper triangle of the Gram matrix of the shorter side to `gram`, tile by tile.
-fn add_upper_tiles<T: Real + Into<f64>>(gram: &mut [f64], data: &[T], rows: usize, columns: usize) {
+/// The Gram matrix of the shorter side, its upper tiles computed and mirrored.
+fn gram_of_shorter<T: Real + Into<f64> + Sync>(data: &[T], rows: usize, columns: usize) -> Vec<f64> {
     let (size, depth) = (rows.min(columns), rows.max(columns));
     // `count` vectors of the shorter side from `start` on, `terms` numbers of each from `from` on.
     let strip = |start: usize, count: usize, from: usize, terms: usize| {
@@ -220,28 +228,44 @@ fn add_upper_tiles<T: Real + Into<f64>>(gram: &mut [f64], data: &[T], rows: usiz
             View::strided(&data[from * columns + start..], terms, count, columns).transposed()
         }
     };
-    let mut tile = vec![T::ZERO; TILE * TILE];
-    for from in (0..depth).step_by(DEPTH_BLOCK) {
-        let terms = DEPTH_BLOCK.min(depth - from);
-        for top in (0..size).step_by(TILE) {
-            let height = TILE.min(size - top);
-            for left in (top..size).step_by(TILE) {
-                let width = TILE.min(size - left);
+    let tiles: Vec<(usize, usize)> = (0..size)
+        .step_by(TILE)
+        .flat_map(|top| (top..size).step_by(TILE).map(move |left| (top, left)))
+        .collect();
+    let sums: Vec<Vec<f64>> = tiles
+        .par_iter()
+        .map(|&(top, left)| {
+            let (height, width) = (TILE.min(size - top), TILE.min(size - left));
+            let mut sum = vec![0.0_f64; height * width];
+            let mut part = vec![T::ZERO; height * width];
+            for from in (0..depth).step_by(DEPTH_BLOCK) {
+                let terms = DEPTH_BLOCK.min(depth - from);
                 product(
                     strip(top, height, from, terms),
                     strip(left, width, from, terms).transposed(),
-                    &mut tile,
+                    &mut part,
                     width,
                 );
-                for (row, line) in tile.chunks_exact(width).take(height).enumerate() {
-                    let start = (top + row) * size + left;
-                    for (sum, &value) in gram[start..start + width].iter_mut().zip(line) {
-                        *sum += value.into();
-                    }
+                for (sum, &value) in sum.iter_mut().zip(&part) {
+                    *sum += value.into();
                 }
             }
+            sum
+        })
+        .collect();
+    let mut gram = vec![0.0; size * size];
+    for (&(top, left), tile) in tiles.iter().zip(&sums) {
+        let width = TILE.min(size - left);
+        for (row, line) in (top..).zip(tile.chunks_exact(width)) {
+            gram[row * size + left..row * size + left + width].copy_from_slice(line);
         }
     }
+    for row in 1..size {
+        for column in 0..row {
+            gram[row * size + column] = gram[column * size + row];
+        }
+    }
+    gram
 }
 
 /// No pair at all: the spectrum of numbers that do not vary.

@@ -42,6 +42,20 @@ impl Array {
         })
     }
 
+    /// One picture of an activation (B, C, h, w) on whatever device, read position by position where its numbers lie so.
+    pub fn map_of(tensor: &Tensor, index: usize) -> Result<FeatureMap> {
+        let one = tensor.narrow(0, index, 1)?;
+        let (_, channels, height, width) = one.dims4()?;
+        let by_positions = one.permute((0, 2, 3, 1))?;
+        match by_positions.is_contiguous() {
+            true => {
+                let numbers = Self::from_tensor(&by_positions)?.data;
+                FeatureMap::from_positions(channels, Grid::new(height, width), numbers)
+            }
+            false => Self::from_tensor(&one)?.feature_map(0),
+        }
+    }
+
     /// The array as a tensor.
     pub fn to_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor> {
         Ok(Tensor::from_slice(&self.data, self.shape.as_slice(), device)?.to_dtype(dtype)?)

@@ -156,12 +156,10 @@ fn key_grid(grid: Grid) -> Grid {
 
 /// The map of one noise from (K, C, h, w), or from (K, 1, positions, keys) as vectors of weights.
 fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
-    let array = Array::from_tensor(&tensor.narrow(0, noise, 1)?)?;
-    match *array.shape.as_slice() {
-        [1, channels, height, width] if (height, width) == (grid.height, grid.width) => {
-            FeatureMap::from_channels(channels, grid, &array.data)
-        }
-        [1, 1, queries, keys] => {
+    match *tensor.dims() {
+        [_, _, height, width] if (height, width) == (grid.height, grid.width) => Array::map_of(tensor, noise),
+        [_, 1, queries, keys] => {
+            let array = Array::from_tensor(&tensor.narrow(0, noise, 1)?)?;
             let of_itself = keys == grid.positions();
             let seen = if of_itself { key_grid(grid) } else { grid };
             if !of_itself || seen == grid {
@@ -172,7 +170,9 @@ fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
         }
         _ => Err(Error::failed(format!(
             "a tensor of the shape {:?} has no {} x {} positions",
-            array.shape, grid.height, grid.width
+            tensor.dims(),
+            grid.height,
+            grid.width
         ))),
     }
 }

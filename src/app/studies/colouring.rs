@@ -67,8 +67,7 @@ impl App {
             map,
         };
         let there = survey.findings.len();
-        let most = survey.about.as_ref().map_or(there, |about| about.activations);
-        self.textures.sheet.update(context, &key, [there, most], |index| {
+        self.textures.sheet.update(context, &key, there, |index| {
             let finding = &survey.findings[index];
             match settings.colours {
                 SheetColours::Noise => noise_picture(&finding.thumbnail, map),
@@ -85,7 +84,7 @@ impl App {
         let first = marked.iter().flatten().next();
         self.textures
             .marked
-            .update(context, &key, [marked.len(); 2], |index| match &marked[index] {
+            .update(context, &key, marked.len(), |index| match &marked[index] {
                 Some(finding) => in_colours_of(finding, first),
                 None => Picture {
                     height: 1,

@@ -283,11 +283,14 @@ fn cells_ui(
                 .filter(|(_, rect)| in_sight(rect))
                 .map(|(index, rect)| (*index, rect.translate(origin.to_vec2())))
                 .collect();
+            let square = |(index, rect): &(usize, Rect)| {
+                (
+                    *index,
+                    Rect::from_min_size(rect.min, vec2(settings.side, settings.side)),
+                )
+            };
             let atlas = &context.textures.sheet;
-            for (index, rect) in &cells {
-                let square = Rect::from_min_size(rect.min, vec2(settings.side, settings.side));
-                atlas.paint(ui.painter(), *index, square);
-            }
+            atlas.paint_all(ui.painter(), cells.iter().map(square).collect());
             for (index, rect) in &cells {
                 words_ui(ui, &survey.findings[*index], *rect, settings, context);
             }
