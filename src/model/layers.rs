@@ -140,18 +140,39 @@ pub fn conv2d(
     Ok(Conv2d { base, config, low_rank })
 }
 
-impl Module for Conv2d {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut y = match &self.base {
-            Base::Own(own) => own.forward(x)?,
-            Base::Plain(plain) => plain.forward(x)?,
+impl Conv2d {
+    /// The same of an input that has zeros, or its neighbours' values, around it already: none are put there.
+    pub fn forward_unpadded(&self, x: &Tensor) -> Result<Tensor> {
+        let config = Conv2dConfig {
+            padding: 0,
+            ..self.config
         };
+        let y = match &self.base {
+            Base::Own(own) => own.forward_unpadded(x)?,
+            Base::Plain(plain) => {
+                candle_nn::Conv2d::new(plain.weight().clone(), plain.bias().cloned(), config).forward(x)?
+            }
+        };
+        self.with_branches(y, x, config)
+    }
+
+    fn with_branches(&self, mut y: Tensor, x: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
         for Branch { down, up } in &self.low_rank.branches {
             // The branch sees the picture as the layer does: its first factor has the layer's kernel, padding and stride.
-            let inner = candle_nn::Conv2d::new(down.clone(), None, self.config).forward(x)?;
+            let inner = candle_nn::Conv2d::new(down.clone(), None, config).forward(x)?;
             y = (y + candle_nn::Conv2d::new(up.clone(), None, Conv2dConfig::default()).forward(&inner)?)?;
         }
         Ok(y)
+    }
+}
+
+impl Module for Conv2d {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = match &self.base {
+            Base::Own(own) => own.forward(x)?,
+            Base::Plain(plain) => plain.forward(x)?,
+        };
+        self.with_branches(y, x, self.config)
     }
 }
 

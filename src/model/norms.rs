@@ -1,6 +1,6 @@
 //! Norms: our own on the CPU in f32, where one pass over memory does what several would, candle's elsewhere.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{Module, VarBuilder, ops::silu};
 
 use crate::ops;
@@ -11,7 +11,16 @@ pub struct GroupNorm {
     plain: candle_nn::GroupNorm,
     /// None where the weights are not on the CPU in f32.
     own: Option<ops::GroupNorm>,
+    groups: usize,
+    eps: f64,
+    /// (1, C, 1, 1).
+    weight: Tensor,
+    /// (1, C, 1, 1).
+    bias: Tensor,
 }
+
+/// SiLU(norm(x)) of any rows (B, C, rows, w) of a map whose statistics are known.
+pub type OfRows<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
 /// A GroupNorm with the tensors `weight` (C) and `bias` (C).
 pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<GroupNorm> {
@@ -20,8 +29,15 @@ pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) 
     let own = ops::takes(&weight)
         .then(|| ops::GroupNorm::new(groups, &weight, &bias, eps))
         .transpose()?;
-    let plain = candle_nn::GroupNorm::new(weight, bias, channels, groups, eps)?;
-    Ok(GroupNorm { plain, own })
+    let plain = candle_nn::GroupNorm::new(weight.clone(), bias.clone(), channels, groups, eps)?;
+    Ok(GroupNorm {
+        plain,
+        own,
+        groups,
+        eps,
+        weight: over_grid(&weight.unsqueeze(0)?)?,
+        bias: over_grid(&bias.unsqueeze(0)?)?,
+    })
 }
 
 impl GroupNorm {
@@ -43,6 +59,47 @@ impl GroupNorm {
             Some(own) => own.forward_silu(x),
             None => silu(&self.plain.forward(x)?),
         }
+    }
+
+    /// [`Self::forward_silu`] for a map that lies in bands (B, C, rows, w) from top to bottom: what it does to any rows of it,
+    /// with the statistics of all.
+    pub fn silu_of_rows(&self, bands: &[Tensor]) -> Result<OfRows<'_>> {
+        if let Some(own) = self.own.as_ref().filter(|_| bands.iter().all(ops::takes)) {
+            let lines = own.lines(bands)?;
+            return Ok(Box::new(move |rows| own.forward_silu_by(rows, &lines)));
+        }
+        let mean = self.mean_of(bands, |x| Ok(x))?;
+        let variance = self.mean_of(bands, |x| x.broadcast_sub(&mean)?.sqr())?;
+        let deviation = (variance + self.eps)?.sqrt()?;
+        Ok(Box::new(move |rows| {
+            let normal = self.grouped(rows)?.broadcast_sub(&mean)?.broadcast_div(&deviation)?;
+            let normal = normal.to_dtype(rows.dtype())?.reshape(rows.shape())?;
+            silu(&normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
+        }))
+    }
+
+    /// The mean over every group and over all bands, (B, groups, 1), of what `each` makes of a band's groups. Bands are summed
+    /// in f64, on the CPU, because not all devices have it.
+    fn mean_of(&self, bands: &[Tensor], each: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        let mut count = 0;
+        let mut sums = Vec::with_capacity(bands.len());
+        for band in bands {
+            let values = self.grouped(band)?;
+            count += values.dim(2)?;
+            sums.push(each(values)?.sum_keepdim(2)?);
+        }
+        let sums = Tensor::cat(&sums, 2)?;
+        let sum = sums.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.sum_keepdim(2)?;
+        (sum / count as f64)?.to_dtype(sums.dtype())?.to_device(sums.device())
+    }
+
+    /// (B, C, h, w) → (B, groups, C / groups · h · w), at least in f32.
+    fn grouped(&self, x: &Tensor) -> Result<Tensor> {
+        let wide = match x.dtype() {
+            DType::F16 | DType::BF16 => DType::F32,
+            own => own,
+        };
+        x.reshape((x.dim(0)?, self.groups, ()))?.to_dtype(wide)
     }
 
     /// SiLU(norm(x + shift)), (B, C, h, w), for a shift (B, C).

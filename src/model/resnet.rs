@@ -39,12 +39,12 @@ pub struct Norms {
 /// norm1, SiLU, conv1, + time, norm2, SiLU, conv2; a 1x1 shortcut where the channels change.
 #[derive(Debug)]
 pub struct Resnet {
-    norm1: GroupNorm,
-    conv1: Conv2d,
+    pub(super) norm1: GroupNorm,
+    pub(super) conv1: Conv2d,
     time_emb_proj: Option<Linear>,
-    norm2: GroupNorm,
-    conv2: Conv2d,
-    conv_shortcut: Option<Conv2d>,
+    pub(super) norm2: GroupNorm,
+    pub(super) conv2: Conv2d,
+    pub(super) conv_shortcut: Option<Conv2d>,
 }
 
 impl Resnet {
@@ -74,7 +74,7 @@ impl Resnet {
 
     /// The residual branch (B, C, h, w); `time` is SiLU of the timestep embedding, (B, dim).
     pub fn increment(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
-        // Each tensor goes as soon as the next is there: at 2048 pixels the autoencoder's have 2 GiB.
+        // Each tensor goes as soon as the next is there: at 1024 pixels the autoencoder's have 1 GiB.
         let active = self.norm1.forward_silu(x)?;
         let h = self.conv1.forward(&active)?;
         drop(active);

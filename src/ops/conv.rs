@@ -57,8 +57,8 @@ impl Conv2d {
         };
         let winograd = kernel == TAPS && stride == 1 && inputs >= WINOGRAD_INPUTS;
         let method = match winograd {
-            true => Method::Winograd(Winograd::new(&weight, &bias, outputs, inputs, padding)),
-            false => Method::Im2Col(Im2Col::new(&weight, &bias, inputs, kernel, padding, stride)),
+            true => Method::Winograd(Winograd::new(&weight, &bias, outputs, inputs)),
+            false => Method::Im2Col(Im2Col::new(&weight, &bias, inputs, kernel, stride)),
         };
         Ok(Self(Arc::new(Prepared {
             method,
@@ -72,8 +72,23 @@ impl Conv2d {
 
     /// Convolves `x` (B, C, h, w), with any strides, to (B, O, h', w').
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.contiguous()?.apply_op1_no_bwd(self.0.as_ref())
+        self.run(x, self.0.padding)
     }
+
+    /// As [`Self::forward`], of an input that has zeros, or its neighbours' values, around it already: none are put there.
+    pub fn forward_unpadded(&self, x: &Tensor) -> Result<Tensor> {
+        self.run(x, 0)
+    }
+
+    fn run(&self, x: &Tensor, padding: usize) -> Result<Tensor> {
+        x.contiguous()?.apply_op1_no_bwd(&Call { conv: &self.0, padding })
+    }
+}
+
+/// A convolution with the zeros that this call puts on every side of its input.
+struct Call<'a> {
+    conv: &'a Prepared,
+    padding: usize,
 }
 
 /// The numbers of a tensor on the CPU in f32.
@@ -82,36 +97,37 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_vec1()
 }
 
-impl Prepared {
+impl Call<'_> {
     /// The output's length for an input's, or an error if there is none.
     fn out(&self, size: usize) -> Result<usize> {
-        match (size + 2 * self.padding).checked_sub(self.kernel) {
-            Some(steps) if size > 0 => Ok(steps / self.stride + 1),
-            _ => bail!("a {0}x{0} filter on an input of length {size}", self.kernel),
+        match (size + 2 * self.padding).checked_sub(self.conv.kernel) {
+            Some(steps) if size > 0 => Ok(steps / self.conv.stride + 1),
+            _ => bail!("a {0}x{0} filter on an input of length {size}", self.conv.kernel),
         }
     }
 }
 
-impl CustomOp1 for Prepared {
+impl CustomOp1 for Call<'_> {
     fn name(&self) -> &'static str {
         "conv2d"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, inputs, height, width) = layout.shape().dims4()?;
-        if inputs != self.inputs {
-            bail!("{inputs} input channels instead of {}", self.inputs);
+        let conv = self.conv;
+        if inputs != conv.inputs {
+            bail!("{inputs} input channels instead of {}", conv.inputs);
         }
-        let shape = (batch, self.outputs, self.out(height)?, self.out(width)?);
+        let shape = (batch, conv.outputs, self.out(height)?, self.out(width)?);
         let x: &[f32] = storage.as_slice()?;
         let Some((start, end)) = layout.contiguous_offsets() else {
             bail!("the input of a convolution must be contiguous here");
         };
         let x = &x[start..end];
-        let out = match &self.method {
+        let out = match &conv.method {
             _ if batch == 0 => Vec::new(),
-            Method::Winograd(conv) => conv.forward(x, batch, height, width),
-            Method::Im2Col(conv) => conv.forward(x, batch, height, width),
+            Method::Winograd(conv) => conv.forward(x, batch, height, width, self.padding),
+            Method::Im2Col(conv) => conv.forward(x, batch, height, width, self.padding),
         };
         Ok((CpuStorage::F32(out), shape.into()))
     }

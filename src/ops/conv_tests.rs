@@ -202,6 +202,29 @@ fn the_number_of_threads_does_not_matter() -> Result<()> {
 }
 
 #[test]
+fn zeros_in_the_input_count_as_padding() -> Result<()> {
+    for (inputs, stride) in [(3, 1), (20, 1), (20, 2)] {
+        let case = Case {
+            batch: 2,
+            inputs,
+            outputs: 7,
+            height: 9,
+            width: 11,
+            kernel: 3,
+            padding: 1,
+            stride,
+            bias: true,
+        };
+        let (conv, x) = (case.conv()?, case.input()?);
+        let padded = x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
+        let [expected, found] = [conv.forward(&x)?, conv.forward_unpadded(&padded)?]
+            .map(|y| y.flatten_all().and_then(|y| y.to_vec1::<f32>()));
+        assert_eq!(expected?, found?, "{inputs} channels, stride {stride}");
+    }
+    Ok(())
+}
+
+#[test]
 fn wrong_shapes_are_errors() -> Result<()> {
     let cpu = &Device::Cpu;
     let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, cpu);

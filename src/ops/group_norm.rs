@@ -4,7 +4,8 @@
 //! In: f32 on the CPU, (B, C, h, w); a non-contiguous input is copied first. Out: (B, C, h, w) or (B, h·w, C),
 //! contiguous. A group's statistics are one pass over memory, in blocks around a running mean whose sums are joined in
 //! f64, and the result is the second, over what is still in a cache; all that follows the normalisation is folded into
-//! one multiplication and addition per channel.
+//! one multiplication and addition per channel. Of a map that lies in bands of rows the two passes can be made one by one:
+//! the first sees the floats in the order of the whole map, so that the result is the same to the last bit.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use candle_core::{Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::vector::{Fresh, deviations, filled, filled_by_image, map, parameter, read, swish, transpose};
+use super::vector::{Fresh, deviations, filled, filled_by_image, map, parameter, read, read_all, swish, transpose};
 
 /// Floats in a block of the statistics, whose lanes' f32 sums stay exact to a few digits.
 const BLOCK: usize = 4096;
@@ -72,6 +73,54 @@ impl GroupNorm {
                 ..Around::default()
             },
         )
+    }
+
+    /// What the norm of x (B, C, h, w) does to each channel, where x lies in bands (B, C, rows, w) from top to bottom.
+    pub fn lines(&self, bands: &[Tensor]) -> Result<Lines> {
+        let sizes = bands.iter().map(|band| self.sizes(band)).collect::<Result<Vec<_>>>()?;
+        let Some((batch, _)) = sizes.first().copied() else {
+            bail!("a group norm of no bands");
+        };
+        if sizes.iter().any(|(other, _)| *other != batch) {
+            bail!("bands of maps of {batch} images and of others");
+        }
+        let channels = self.weight.len();
+        let around = Around::default();
+        let lines = read_all(bands, |bands| {
+            let lines: Vec<Vec<Line>> = (0..batch * self.groups)
+                .into_par_iter()
+                .map(|index| {
+                    let group = self.group(index, &[], 0, &around);
+                    let planes = group.channels().flat_map(|channel| {
+                        let plane = group.image * channels + channel;
+                        (bands.iter().zip(&sizes)).map(move |(band, (_, pixels))| &band[plane * pixels..][..*pixels])
+                    });
+                    let moments = Arch::new().dispatch(InPieces(planes));
+                    group.lines_of(&moments)
+                })
+                .collect();
+            Ok(lines.concat())
+        })?;
+        Ok(Lines(lines))
+    }
+
+    /// silu(norm(x)), (B, C, rows, w) -> (B, C, rows, w), for rows of the map that `lines` is of.
+    pub fn forward_silu_by(&self, x: &Tensor, lines: &Lines) -> Result<Tensor> {
+        let (batch, pixels) = self.sizes(x)?;
+        if lines.0.len() != batch * self.weight.len() {
+            bail!("{} lines for {:?}", lines.0.len(), x.dims());
+        }
+        let output = read(x, |input| {
+            Ok(filled(input.len(), pixels, |index, fresh| {
+                Arch::new().dispatch(Normal {
+                    input: &input[index * pixels..][..pixels],
+                    lines: &lines.0[index..=index],
+                    silu: true,
+                    fresh,
+                });
+            }))
+        })?;
+        Tensor::from_vec(output, x.shape(), x.device())
     }
 
     /// silu(norm(x)·(1 + s) + t), (B, C, h, w) -> (B, C, h, w), with s and then t along `scale_shift` (B, 2C).
@@ -173,8 +222,11 @@ impl GroupNorm {
         let output = read(x, |input| {
             Ok(filled(input.len(), group, |index, fresh| {
                 let input = &input[index * group..][..group];
+                let task = self.group(index, input, pixels, around);
                 Arch::new().dispatch(Normal {
-                    task: self.group(index, input, pixels, around),
+                    input,
+                    lines: &Arch::new().dispatch(Statistics(task)),
+                    silu: around.silu,
                     fresh,
                 });
             }))
@@ -203,6 +255,9 @@ struct Group<'a> {
     pixels: usize,
     around: &'a Around,
 }
+
+/// What a norm does to each channel of each image of one map.
+pub struct Lines(Vec<Line>);
 
 /// A channel's normalisation: (x - centre)·scale + shift. The centre is taken off first, so that a mean far from zero
 /// costs no digits.
@@ -256,9 +311,9 @@ impl Group<'_> {
             .map_or(0.0, |shift| shift[self.image * channels + channel] as f64)
     }
 
-    /// The lines of the group's channels.
+    /// The statistics of the group's input.
     #[inline(always)]
-    fn lines<S: Simd>(&self, simd: S) -> Vec<Line> {
+    fn moments<S: Simd>(&self, simd: S) -> Moments {
         let mut moments = Moments::default();
         // Without shifts the group is one run of floats, however small its channels are.
         let span = if self.around.shift.is_some() {
@@ -271,6 +326,11 @@ impl Group<'_> {
                 moments.add(simd, block, self.shift(channel));
             }
         }
+        moments
+    }
+
+    /// The lines of the group's channels.
+    fn lines_of(&self, moments: &Moments) -> Vec<Line> {
         let inverse = 1.0 / (moments.squares / moments.count + self.norm.eps).sqrt();
         let channels = self.norm.weight.len();
         let line = |channel: usize| {
@@ -301,13 +361,44 @@ impl WithSimd for Statistics<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<Line> {
-        self.0.lines(simd)
+        self.0.lines_of(&self.0.moments(simd))
     }
 }
 
-/// Normalises a group.
+/// Finds the statistics of a group whose input comes in pieces, with the numbers that it would give in one.
+struct InPieces<I>(I);
+
+impl<'a, I: Iterator<Item = &'a [f32]>> WithSimd for InPieces<I> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Moments {
+        let mut moments = Moments::default();
+        let mut block = Vec::with_capacity(BLOCK);
+        for mut piece in self.0 {
+            while !piece.is_empty() {
+                let (head, rest) = piece.split_at(piece.len().min(BLOCK - block.len()));
+                block.extend_from_slice(head);
+                if block.len() == BLOCK {
+                    moments.add(simd, &block, 0.0);
+                    block.clear();
+                }
+                piece = rest;
+            }
+        }
+        if !block.is_empty() {
+            moments.add(simd, &block, 0.0);
+        }
+        moments
+    }
+}
+
+/// Normalises channels.
 struct Normal<'a, 'b> {
-    task: Group<'a>,
+    input: &'a [f32],
+    /// One for each channel.
+    lines: &'a [Line],
+    silu: bool,
     fresh: &'a mut Fresh<'b>,
 }
 
@@ -316,15 +407,14 @@ impl WithSimd for Normal<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { task, fresh } = self;
-        let lines = task.lines(simd);
-        for (channel, line) in task.input.chunks_exact(task.pixels).zip(lines) {
+        let pixels = self.input.len() / self.lines.len();
+        for (channel, line) in self.input.chunks_exact(pixels).zip(self.lines) {
             let (centre, scale) = (simd.splat_f32s(line.centre), simd.splat_f32s(line.scale));
             let shift = simd.splat_f32s(line.shift);
             let normal = |x| simd.mul_add_e_f32s(simd.sub_f32s(x, centre), scale, shift);
             for piece in channel.chunks(PIECE) {
-                let out = fresh.next(piece.len());
-                if task.around.silu {
+                let out = self.fresh.next(piece.len());
+                if self.silu {
                     map(
                         simd,
                         piece,

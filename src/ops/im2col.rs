@@ -38,28 +38,21 @@ pub(super) struct Im2Col {
     width: usize,
     inputs: usize,
     kernel: usize,
-    padding: usize,
     stride: usize,
 }
 
-/// The sizes of x and of the output's planes.
+/// The sizes of x, of the zeros around it, and of the output's planes.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     height: usize,
     width: usize,
+    padding: usize,
     out_width: usize,
 }
 
 impl Im2Col {
     /// `weight` is (O, C, k, k) and `bias` (O).
-    pub(super) fn new(
-        weight: &[f32],
-        bias: &[f32],
-        inputs: usize,
-        kernel: usize,
-        padding: usize,
-        stride: usize,
-    ) -> Self {
+    pub(super) fn new(weight: &[f32], bias: &[f32], inputs: usize, kernel: usize, stride: usize) -> Self {
         let depth = inputs * kernel * kernel;
         let mut weights = Vec::with_capacity(weight.len());
         for block in weight.chunks(NARROW * depth) {
@@ -73,7 +66,6 @@ impl Im2Col {
             width: kernel::panel_width(),
             inputs,
             kernel,
-            padding,
             stride,
         }
     }
@@ -83,21 +75,24 @@ impl Im2Col {
         self.inputs * self.kernel * self.kernel
     }
 
-    /// `x` is (B, C, h, w); the result is (B, O, h', w'). The caller has
-    /// checked that h' and w' are at least 1.
-    pub(super) fn forward(&self, x: &[f32], batch: usize, height: usize, width: usize) -> Vec<f32> {
-        let out = |size: usize| (size + 2 * self.padding - self.kernel) / self.stride + 1;
+    /// `x` is (B, C, h, w), around which there are `padding` zeros on every
+    /// side; the result is (B, O, h', w'). The caller has checked that h' and
+    /// w' are at least 1.
+    pub(super) fn forward(&self, x: &[f32], batch: usize, height: usize, width: usize, padding: usize) -> Vec<f32> {
+        let out = |size: usize| (size + 2 * padding - self.kernel) / self.stride + 1;
         let (out_height, out_width) = (out(height), out(width));
         let mut shape = Shape {
             height,
             width,
+            padding,
             out_width,
         };
-        if self.kernel == 1 && self.stride == 1 && self.padding == 0 {
+        if self.kernel == 1 && self.stride == 1 && padding == 0 {
             // Each pixel stands for itself, so the plane may be one long row.
             shape = Shape {
                 height: 1,
                 width: height * width,
+                padding,
                 out_width: height * width,
             };
         }
@@ -226,7 +221,7 @@ impl Run {
     #[inline(always)]
     fn copy(&self, conv: &Im2Col, shape: &Shape, x: &[f32], c: usize, tap: usize, line: &mut [f32]) {
         let to = &mut line[self.to..self.to + self.count];
-        let y = (self.y * conv.stride + tap / conv.kernel).checked_sub(conv.padding);
+        let y = (self.y * conv.stride + tap / conv.kernel).checked_sub(shape.padding);
         let Some(y) = y.filter(|&y| y < shape.height) else {
             to.fill(0.0);
             return;
@@ -235,14 +230,14 @@ impl Run {
         let row = &x[row..row + shape.width];
         let left = self.x * conv.stride + tap % conv.kernel;
         // The part of the run that is within the row.
-        let begin = conv.padding.saturating_sub(left).div_ceil(conv.stride);
+        let begin = shape.padding.saturating_sub(left).div_ceil(conv.stride);
         let begin = begin.min(self.count);
-        let room = (shape.width + conv.padding).saturating_sub(left);
+        let room = (shape.width + shape.padding).saturating_sub(left);
         let end = room.div_ceil(conv.stride).clamp(begin, self.count);
         to[..begin].fill(0.0);
         to[end..].fill(0.0);
         if begin < end {
-            let from = &row[left + begin * conv.stride - conv.padding..];
+            let from = &row[left + begin * conv.stride - shape.padding..];
             copy_strided(&mut to[begin..end], from, conv.stride);
         }
     }

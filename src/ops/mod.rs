@@ -20,6 +20,6 @@ mod winograd;
 pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::{attend, mean_map};
 pub use conv::Conv2d;
-pub use group_norm::GroupNorm;
+pub use group_norm::{GroupNorm, Lines};
 pub use layer_norm::LayerNorm;
 pub use vector::takes;

@@ -369,6 +369,19 @@ pub(super) fn read<T>(x: &Tensor, read: impl FnOnce(&[f32]) -> Result<T>) -> Res
     read(&floats(&storage)?[layout.start_offset()..][..x.elem_count()])
 }
 
+/// Calls `read` with the floats of all of `tensors`, each made contiguous if it is not.
+pub(super) fn read_all<T>(tensors: &[Tensor], read: impl FnOnce(&[&[f32]]) -> Result<T>) -> Result<T> {
+    let tensors = tensors
+        .iter()
+        .map(|x| check(x, "the input").and_then(|()| x.contiguous()))
+        .collect::<Result<Vec<_>>>()?;
+    let storages: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let slices = (storages.iter().zip(&tensors))
+        .map(|((storage, layout), x)| Ok(&floats(storage)?[layout.start_offset()..][..x.elem_count()]))
+        .collect::<Result<Vec<_>>>()?;
+    read(&slices)
+}
+
 /// The floats of a parameter of `len` values.
 pub(super) fn parameter(x: &Tensor, len: usize, what: &str) -> Result<Vec<f32>> {
     check(x, what)?;

@@ -49,7 +49,6 @@ pub(super) struct Winograd {
     width: usize,
     inputs: usize,
     outputs: usize,
-    padding: usize,
 }
 
 /// Everything about one call that depends on the input's shape.
@@ -78,7 +77,7 @@ impl Plan {
 
 impl Winograd {
     /// `weight` is (O, C, 3, 3) and `bias` (O).
-    pub(super) fn new(weight: &[f32], bias: &[f32], outputs: usize, inputs: usize, padding: usize) -> Self {
+    pub(super) fn new(weight: &[f32], bias: &[f32], outputs: usize, inputs: usize) -> Self {
         let width = kernel::panel_width();
         let panels = outputs.div_ceil(width);
         let mut weights = vec![0.0; panels * inputs * TAPS_2D * width];
@@ -98,17 +97,14 @@ impl Winograd {
             width,
             inputs,
             outputs,
-            padding,
         }
     }
 
-    /// `x` is (B, C, h, w); the result is (B, O, h', w'). The caller has
-    /// checked that h' and w' are at least 1.
-    pub(super) fn forward(&self, x: &[f32], batch: usize, height: usize, width: usize) -> Vec<f32> {
-        let (out_height, out_width) = (
-            height + 2 * self.padding + 1 - TAPS,
-            width + 2 * self.padding + 1 - TAPS,
-        );
+    /// `x` is (B, C, h, w), around which there are `padding` zeros on every
+    /// side; the result is (B, O, h', w'). The caller has checked that h' and
+    /// w' are at least 1.
+    pub(super) fn forward(&self, x: &[f32], batch: usize, height: usize, width: usize, padding: usize) -> Vec<f32> {
+        let (out_height, out_width) = (height + 2 * padding + 1 - TAPS, width + 2 * padding + 1 - TAPS);
         let grid = Grid {
             channels: self.outputs,
             plane: out_height * out_width,
@@ -153,7 +149,7 @@ impl Winograd {
                         x,
                         zeros: &zeros,
                         inputs: self.inputs,
-                        padding: self.padding,
+                        padding,
                         rows: first..chunk.end.min(first + group_rows),
                         channels: plan.blocks[i % plan.blocks.len()].clone(),
                         cell,

@@ -1,9 +1,13 @@
 //! The decoder half of the autoencoder: latent → picture.
 
-use candle_core::{D, Result as CandleResult, Tensor};
+use candle_core::Tensor;
 use candle_nn::{Module, VarBuilder};
 
-use super::{EPS, Middle, VaeConfig};
+use super::{
+    EPS, Middle, VaeConfig,
+    bands::{Banding, Bands},
+    progress::Progress,
+};
 use crate::{
     activation::Watch,
     error::Result,
@@ -67,32 +71,42 @@ impl VaeDecoder {
 
     /// Pictures (B, 3, H, W), about −1 to 1 and not clamped, of latents (B, latent, h, w) as the denoiser has them.
     pub fn decode(&self, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
+        let (_, _, height, width) = latents.dims4()?;
+        let stride = self.config.stride();
+        self.decode_by(Banding::of(height * width * stride * stride), latents, watch)
+    }
+
+    /// [`Self::decode`] in bands as `banding` says.
+    pub(super) fn decode_by(&self, banding: Banding, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
         let steps = self
             .levels
             .iter()
             .map(|(resnets, sampler)| resnets.len() + usize::from(sampler.is_some()));
-        let total = (1 + Middle::STEPS + steps.sum::<usize>()) as f32;
-        let mut done = 0.0;
-        let mut step = |h: CandleResult<Tensor>| -> Result<Tensor> {
-            done += 1.0;
-            watch(done / total)?;
-            Ok(h?)
-        };
+        let ends = 2;
+        let steps = ends + self.middle.steps() + steps.sum::<usize>();
+        let mut progress = Progress::new(vec![1.0; steps], watch);
         let mut h = self.config.unscale(latents)?;
         if let Some(conv) = &self.post_quant_conv {
             h = conv.forward(&h)?;
         }
-        h = step(self.conv_in.forward(&h))?;
-        h = self.middle.forward(&h, &mut step)?;
+        h = self.conv_in.forward(&h)?;
+        progress.step()?;
+        let mut h = Bands::whole(self.middle.forward(&h, &mut progress)?);
+        let mut rows = banding.latent_rows;
         for (resnets, sampler) in &self.levels {
             for resnet in resnets {
-                h = step(resnet.forward(&h, None))?;
+                h = h.resnet(resnet, &mut progress)?;
             }
             if let Some(conv) = sampler {
-                let enlarged = h.upsample_nearest2d(2 * h.dim(D::Minus2)?, 2 * h.dim(D::Minus1)?)?;
-                h = step(conv.forward(&enlarged))?;
+                // It is the enlarged grid that may be too large to be made whole.
+                if !banding.keeps_whole(4 * h.positions()?) {
+                    h = h.cut(rows)?;
+                }
+                h = h.upsample(conv, &mut progress)?;
+                rows *= 2;
             }
         }
-        Ok(self.conv_out.forward(&self.conv_norm_out.forward_silu(&h)?)?)
+        let h = h.activate_and_convolve(&self.conv_norm_out, &self.conv_out, &mut progress)?;
+        Ok(h.joined()?)
     }
 }

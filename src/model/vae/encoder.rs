@@ -1,9 +1,13 @@
 //! The encoder half of the autoencoder: picture → latent.
 
-use candle_core::{D, Result as CandleResult, Tensor};
+use candle_core::Tensor;
 use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
-use super::{EPS, Middle, VaeConfig};
+use super::{
+    EPS, Middle, VaeConfig,
+    bands::{Banding, Bands},
+    progress::Progress,
+};
 use crate::{
     activation::Watch,
     error::Result,
@@ -92,27 +96,30 @@ impl VaeEncoder {
     /// The posterior of pictures (B, 3, H, W) in [−1, 1], both sides multiples of [`VaeConfig::stride`].
     pub fn encode(&self, pictures: &Tensor, watch: &mut Watch<'_>) -> Result<Posterior> {
         let (_, _, height, width) = pictures.dims4()?;
-        let works = self.config.works_of_steps(height * width);
-        let total: f64 = works.iter().sum();
-        let mut works = works.into_iter();
-        let mut done = 0.0;
-        let mut step = |h: CandleResult<Tensor>| -> Result<Tensor> {
-            done += works.next().unwrap_or_default();
-            watch((done / total) as f32)?;
-            Ok(h?)
-        };
-        let mut h = step(self.conv_in.forward(pictures))?;
+        self.encode_by(Banding::of(height * width), pictures, watch)
+    }
+
+    /// [`Self::encode`] in bands as `banding` says.
+    pub(super) fn encode_by(&self, banding: Banding, pictures: &Tensor, watch: &mut Watch<'_>) -> Result<Posterior> {
+        let (_, _, height, width) = pictures.dims4()?;
+        let mut progress = Progress::new(self.config.works_of_steps(height * width), watch);
+        let mut h = Bands::whole(pictures.clone());
+        if !banding.keeps_whole(h.positions()?) {
+            h = h.cut(banding.latent_rows * self.config.stride())?;
+        }
+        h = h.convolve(&self.conv_in, &mut progress)?;
         for (resnets, sampler) in &self.levels {
             for resnet in resnets {
-                h = step(resnet.forward(&h, None))?;
+                h = h.resnet(resnet, &mut progress)?;
             }
             if let Some(conv) = sampler {
-                // Stable Diffusion's encoder pads right and bottom only.
-                let padded = h.pad_with_zeros(D::Minus1, 0, 1)?.pad_with_zeros(D::Minus2, 0, 1)?;
-                h = step(conv.forward(&padded))?;
+                h = h.downsample(conv, &mut progress)?;
+            }
+            if banding.keeps_whole(h.positions()?) {
+                h = Bands::whole(h.joined()?);
             }
         }
-        h = self.middle.forward(&h, &mut step)?;
+        let mut h = self.middle.forward(&h.joined()?, &mut progress)?;
         h = self.conv_out.forward(&self.conv_norm_out.forward_silu(&h)?)?;
         if let Some(conv) = &self.quant_conv {
             h = conv.forward(&h)?;

@@ -1,12 +1,17 @@
 //! Stable Diffusion's autoencoder (diffusers' AutoencoderKL): picture → latent → picture.
 
+mod bands;
 mod decoder;
 mod encoder;
+mod progress;
+#[cfg(test)]
+mod tests;
 
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
 use serde_json::{Value, json};
 
+use self::progress::Progress;
 pub use self::{
     decoder::VaeDecoder,
     encoder::{Posterior, VaeEncoder},
@@ -168,8 +173,10 @@ struct Middle {
 }
 
 impl Middle {
-    /// Activations met by [`Self::forward`]'s `step`.
-    const STEPS: usize = 3;
+    /// Steps that [`Self::forward`] tells of.
+    fn steps(&self) -> usize {
+        2 + usize::from(self.attention.is_some())
+    }
 
     fn new(config: &VaeConfig, channels: usize, vb: VarBuilder<'_>) -> Result<Self> {
         let norms = config.norms();
@@ -183,13 +190,17 @@ impl Middle {
         })
     }
 
-    /// (B, C, h, w) → (B, C, h, w); `step` hears of every part.
-    fn forward(&self, x: &Tensor, step: &mut dyn FnMut(CandleResult<Tensor>) -> Result<Tensor>) -> Result<Tensor> {
-        let mut h = step(self.first.forward(x, None))?;
+    /// (B, C, h, w) → (B, C, h, w).
+    fn forward(&self, x: &Tensor, progress: &mut Progress<'_, '_>) -> Result<Tensor> {
+        let mut h = self.first.forward(x, None)?;
+        progress.step()?;
         if let Some(attention) = &self.attention {
-            h = step(attention.forward(&h))?;
+            h = attention.forward(&h)?;
+            progress.step()?;
         }
-        step(self.second.forward(&h, None))
+        h = self.second.forward(&h, None)?;
+        progress.step()?;
+        Ok(h)
     }
 }
 

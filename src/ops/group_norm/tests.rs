@@ -181,6 +181,33 @@ fn a_view_is_read_in_its_own_order_and_threads_change_nothing() -> Result<()> {
 }
 
 #[test]
+fn bands_of_rows_have_the_bits_of_the_whole() -> Result<()> {
+    // Blocks of the statistics end within rows, bands and channels.
+    let x = randn(3.0, 2.0, (2, 12, 50, 33));
+    let norm = norm(4, 12);
+    let whole = norm.forward_silu(&x)?;
+    let starts = [0, 7, 8, 40, 50];
+    let bands = starts.windows(2).map(|rows| x.narrow(2, rows[0], rows[1] - rows[0]));
+    let bands = bands.collect::<Result<Vec<_>>>()?;
+    let lines = norm.lines(&bands)?;
+    let found = bands.iter().map(|band| norm.forward_silu_by(band, &lines));
+    let found = Tensor::cat(&found.collect::<Result<Vec<_>>>()?, 2)?;
+    assert_eq!(values(&found), values(&whole));
+    Ok(())
+}
+
+#[test]
+fn bands_of_other_maps_are_errors() -> Result<()> {
+    let norm = norm(2, 4);
+    let [one, two, wide] = [(1, 4, 3, 3), (2, 4, 3, 3), (1, 6, 3, 3)].map(|shape| randn(0.0, 1.0, shape));
+    assert!(norm.lines(&[]).is_err());
+    assert!(norm.lines(&[one.clone(), two.clone()]).is_err());
+    assert!(norm.lines(&[one.clone(), wide]).is_err());
+    assert!(norm.forward_silu_by(&two, &norm.lines(&[one])?).is_err());
+    Ok(())
+}
+
+#[test]
 fn wrong_shapes_are_errors() -> Result<()> {
     let norm = norm(2, 4);
     let x = randn(0.0, 1.0, (2, 4, 3, 3));
