@@ -68,7 +68,7 @@ impl GroupNorm {
             let lines = own.lines(bands)?;
             return Ok(Box::new(move |rows| own.forward_silu_by(rows, &lines)));
         }
-        let mean = self.mean_of(bands, |x| Ok(x))?;
+        let mean = self.mean_of(bands, Ok)?;
         let variance = self.mean_of(bands, |x| x.broadcast_sub(&mean)?.sqr())?;
         let deviation = (variance + self.eps)?.sqrt()?;
         Ok(Box::new(move |rows| {

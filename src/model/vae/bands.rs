@@ -31,7 +31,8 @@ pub(super) struct Banding {
 }
 
 impl Banding {
-    /// For a picture of so many pixels: up to 1024 x 1024 whole tensors take little enough, and no copies of rows.
+    /// For a picture of so many pixels. Up to 1024 x 1024 the whole tensors, which cost no copies, are small enough; of a larger
+    /// picture those of 512 x 512 positions and fewer are.
     pub(super) fn of(pixels: usize) -> Self {
         Self {
             latent_rows: 8,
