@@ -1,6 +1,6 @@
 //! What a pass yields: feature maps and attention maps as plain numbers.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,14 +38,20 @@ impl Grid {
 }
 
 /// One activation of one picture: (C, h, w), kept position by position so that the vector of a position is one slice.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FeatureMap {
     channels: usize,
     grid: Grid,
     /// (h·w, C), row-major.
     vectors: Vec<f32>,
-    /// 1/‖f_p‖₂ of every position, 0 where the vector is zero.
-    inverse_norms: Vec<f32>,
+    /// 1/‖f_p‖₂ of every position, 0 where the vector is zero: computed when it is first asked for.
+    inverse_norms: OnceLock<Vec<f32>>,
+}
+
+impl PartialEq for FeatureMap {
+    fn eq(&self, other: &Self) -> bool {
+        (self.channels, self.grid) == (other.channels, other.grid) && self.vectors == other.vectors
+    }
 }
 
 impl FeatureMap {
@@ -60,22 +66,11 @@ impl FeatureMap {
                 vectors.len()
             )));
         }
-        let inverse_norms = vectors
-            .chunks_exact(channels)
-            .map(|vector| {
-                let square: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-                if square > 0.0 {
-                    (1.0 / square.sqrt()) as f32
-                } else {
-                    0.0
-                }
-            })
-            .collect();
         Ok(Self {
             channels,
             grid,
             vectors,
-            inverse_norms,
+            inverse_norms: OnceLock::new(),
         })
     }
 
@@ -116,7 +111,15 @@ impl FeatureMap {
 
     /// 1/‖f_p‖₂ per position, 0 for a zero vector.
     pub fn inverse_norms(&self) -> &[f32] {
-        &self.inverse_norms
+        let inverse = |vector: &[f32]| {
+            let square: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            match square > 0.0 {
+                true => (1.0 / square.sqrt()) as f32,
+                false => 0.0,
+            }
+        };
+        self.inverse_norms
+            .get_or_init(|| self.vectors.chunks_exact(self.channels).map(inverse).collect())
     }
 
     /// The numbers channel by channel, (C, h, w).

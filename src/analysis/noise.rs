@@ -120,23 +120,12 @@ fn structure(map: &FeatureMap) -> f64 {
 pub fn low_passed(map: &FeatureMap, sigma: f64) -> Result<FeatureMap> {
     let (grid, channels) = (map.grid(), map.channels());
     let kernel = gaussian(sigma);
-    let (down, along) = (blur(grid.height, &kernel), blur(grid.width, &kernel));
     let line = grid.width * channels;
     let mut blurred_down = vec![0.0; map.vectors().len()];
-    product(
-        View::new(&down, grid.height, grid.height),
-        View::new(map.vectors(), grid.height, line),
-        &mut blurred_down,
-        line,
-    );
+    blur(map.vectors(), grid.height, &kernel, &mut blurred_down);
     let mut out = vec![0.0; map.vectors().len()];
     for (row, out) in blurred_down.chunks_exact(line).zip(out.chunks_exact_mut(line)) {
-        product(
-            View::new(&along, grid.width, grid.width),
-            View::new(row, grid.width, channels),
-            out,
-            channels,
-        );
+        blur(row, grid.width, &kernel, out);
     }
     FeatureMap::from_positions(channels, grid, out)
 }
@@ -155,17 +144,31 @@ fn gaussian(sigma: f64) -> Vec<f64> {
     weights
 }
 
-/// What blurs a line of `length` positions, as a matrix: a product with it is faster than sums along each line, and its
-/// rows hold what the mirrored edges add.
-fn blur(length: usize, kernel: &[f64]) -> Vec<f32> {
-    let mut matrix = vec![0.0_f64; length * length];
-    let reach = kernel.len() as isize - 1;
-    for place in 0..length {
-        for step in -reach..=reach {
-            matrix[place * length + mirrored(place as isize + step, length)] += kernel[step.unsigned_abs()];
+/// Blurs `length` places that follow each other in `from`, each as many numbers as the others: some places at a time by a matrix
+/// of what each gets of those within reach, the mirrored edges among them. That is faster than sums place by place.
+fn blur(from: &[f32], length: usize, kernel: &[f64], out: &mut [f32]) {
+    /// Places blurred at a time: with more of them, more of the matrix is zero.
+    const AT_A_TIME: usize = 16;
+    let width = from.len() / length;
+    let reach = kernel.len() - 1;
+    for first in (0..length).step_by(AT_A_TIME) {
+        let end = (first + AT_A_TIME).min(length);
+        // What lies beyond an edge is mirrored to within reach of it.
+        let seen = first.saturating_sub(reach)..(end + reach).min(length);
+        let mut weights = vec![0.0_f64; (end - first) * seen.len()];
+        for (row, place) in weights.chunks_exact_mut(seen.len()).zip(first as isize..) {
+            for step in -(reach as isize)..=reach as isize {
+                row[mirrored(place + step, length) - seen.start] += kernel[step.unsigned_abs()];
+            }
         }
+        let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
+        product(
+            View::new(&weights, end - first, seen.len()),
+            View::new(&from[seen.start * width..seen.end * width], seen.len(), width),
+            &mut out[first * width..end * width],
+            width,
+        );
     }
-    matrix.into_iter().map(|weight| weight as f32).collect()
 }
 
 /// The place that stands for one beyond the ends of a line.
