@@ -77,9 +77,9 @@ enum Shows {
 const DEMO: &[Step] = &[
     Step {
         title: "Locality 1 of 2: keys of self-attention",
-        words: "The pin is at an eye. Keys are reported to be similar to whatever lies near; here, in b9-attn-k, cells 24 to \
-                44 pixels away have a mean cosine of 0.48 with it. In this small model that is weak: the other eye and the \
-                mouth stand out all the same.",
+        words: "The pin is at an eye. Keys are reported to be similar to whatever lies near, and so it is here, in b9-attn-k: \
+                cells 12 to 24 pixels away, of nose and cheek, have a mean cosine of 0.84 with it. The other eye stands out \
+                all the same.",
         layers: &["b9-attn-k"],
         t: Some(DEMO_T),
         pinned: true,
@@ -87,16 +87,16 @@ const DEMO: &[Step] = &[
     },
     Step {
         title: "Locality 2 of 2: what goes on to the next layer",
-        words: "The same pin in b9-res-out: around the eye the mean cosine is 0.29, and both eyes stand alone. Hold H to \
-                see the keys again.",
-        layers: &["b9-res-out"],
+        words: "The same pin in b10-attn-out, two blocks on: at the same distance the mean cosine is -0.12, and both eyes \
+                stand alone. Hold H to see the keys again.",
+        layers: &["b10-attn-out"],
         t: Some(DEMO_T),
         pinned: true,
         shows: Shows::Heat,
     },
     Step {
         title: "Noise 1 of 2: the same picture, early and deep",
-        words: "At t 400 the colours of b2, near the input, are grainy: noise has 0.22 of the energy of what the picture makes. Press \
+        words: "At t 400 the colours of b2, near the input, are grainy: noise has 0.20 of the energy of what the picture makes. Press \
                 Next for the depth at which that is least.",
         layers: &["b2"],
         t: Some(NOISY_T),
@@ -106,9 +106,9 @@ const DEMO: &[Step] = &[
     Step {
         title: "Noise 2 of 2: every layer, measured",
         words: "Each point is a layer from input to output, its height how much different noises change it. SD is reported \
-                to have its least noise in the first half of the up stage; here it is at the bottom of the down stage (b5: 0.003), b9 has \
-                0.005, and from b10 on (0.014) there is more again.",
-        layers: &["b5"],
+                to have its least noise in the first half of the up stage, and so it is here: b2 has 0.015, b9 0.0006, and towards the \
+                end there is more again (b12: 0.007).",
+        layers: &["b9"],
         t: Some(DEMO_T),
         pinned: false,
         shows: Shows::Survey,
@@ -116,7 +116,7 @@ const DEMO: &[Step] = &[
     Step {
         title: "Granularity: blocks of one level",
         words: "A is b11 and B is b12, both on 64 x 64 cells: drag the line. B has finer structures (their mean frequency is \
-                10.2 cycles per image, A's 7.3); that is no rule without exception, for b13 after it has 7.4.",
+                8.4 cycles per image, A's 4.7); that is no rule without exception, for b13 after it has 7.2.",
         layers: &["b11", "b12"],
         t: Some(DEMO_T),
         pinned: false,
