@@ -277,20 +277,17 @@ fn places_are_found_again_in_other_drawings() -> TestResult {
     let unet = AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
     let list = catalogue(&config, Grid::new(SIDE, SIDE));
     let network = |picture: &[f32]| by_network(&unet, &list, picture);
-    for (name, fits, share, least) in [
-        ("itself, warped", &itself as &dyn Fn(&Face, &Face) -> bool, 0, 0.75),
-        ("the same animal", &another_style, 1, 0.75),
-        ("another animal", &another_animal, 1, 0.60),
+    // On white ground colours alone find most of a drawing in itself, but little in another.
+    for (name, fits, share, least, ahead) in [
+        ("itself, warped", &itself as &dyn Fn(&Face, &Face) -> bool, 0, 0.75, 0.0),
+        ("the same animal", &another_style, 1, 0.75, 0.2),
+        ("another animal", &another_animal, 1, 0.60, 0.2),
     ] {
         let by_network = found_again(fits, 3, &network)?;
         let by_colours = found_again(fits, 3, &|picture| by_colours(picture))?;
         assert!(
-            by_network[share] >= least,
-            "{name}: {by_network:?} of the points are found"
-        );
-        assert!(
-            by_network[share] >= by_colours[share] + 0.2,
-            "{name}: {by_network:?}, by colours alone {by_colours:?}"
+            by_network[share] >= least && by_network[share] >= by_colours[share] + ahead,
+            "{name}: {by_network:?} of the points are found, by colours alone {by_colours:?}"
         );
     }
     Ok(())

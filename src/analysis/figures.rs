@@ -4,10 +4,10 @@ use rayon::join;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    granularity::{Granularity, spectrum, spectrum_of},
+    granularity::{Granularity, spectrum_of},
     locality::{Locality, locality_of, semantics_index},
     massive::{channel_figures, massive_channels},
-    noise::noise_figures,
+    noise::{Compared, compare_noises},
     pca::{PcaOptions, Scores, fit_with_rank},
     pool::adaptive_average_pool,
 };
@@ -27,7 +27,7 @@ pub const THUMBNAIL_COMPONENTS: usize = 3;
 pub struct Figures {
     /// Passes with different noise that were compared.
     pub noises: usize,
-    /// Noise-to-signal ratio; none where one pass ran. See [`noise_figures`].
+    /// Noise-to-signal ratio; none where one pass ran. See [`compare_noises`].
     pub nsr: Option<f64>,
     /// The same after a low-pass.
     pub nsr_low_passed: Option<f64>,
@@ -61,7 +61,7 @@ pub struct Thumbnail {
 }
 
 /// Measures one activation over `noises` passes; `map_of` gives the map of each and may be asked several times, so that
-/// they need not all be in memory. `regions` names the region of a position of a grid, where some are marked.
+/// not all are kept. `regions` names the region of a position of a grid, where some are marked.
 pub fn measure(
     noises: usize,
     map_of: &(dyn Fn(usize) -> Result<FeatureMap> + Sync),
@@ -74,13 +74,17 @@ pub fn measure(
         if noises < 2 {
             return Ok((Granularity::of(spectrum_of(&planes, grid)), None, None));
         }
+        let planes_of = |noise| Ok(map_of(noise)?.to_channels());
+        let Compared { mean, beyond, figures } =
+            compare_noises(grid, (0..noises).map(planes_of).collect::<Result<_>>()?)?;
         let mut radial: Vec<f64> = Vec::new();
-        let (mean, noise) = noise_figures(noises, &|noise| map_of(noise), &mut |beyond| {
-            let of_one = spectrum(beyond);
+        for beyond in beyond {
+            let of_one = spectrum_of(&beyond, grid);
             radial.resize(of_one.len(), 0.0);
             radial.iter_mut().zip(of_one).for_each(|(sum, power)| *sum += power);
-        })?;
-        Ok((Granularity::of(spectrum(&mean)), Granularity::of(radial), Some(noise)))
+        }
+        let signal = Granularity::of(spectrum_of(&mean, grid));
+        Ok((signal, Granularity::of(radial), Some(figures)))
     };
     let of_colours = || -> Result<_> {
         let (basis, effective_rank) = fit_with_rank(&first, &PcaOptions::default())?;

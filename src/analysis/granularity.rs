@@ -184,7 +184,8 @@ mod tests {
         let rough = map(24, 20, |row, column, channel| {
             ((row * 7919 + column * 104_729 + channel * 31) % 97) as f32
         })?;
-        let smooth = low_passed(&rough, LOW_PASS_SIGMA)?;
+        let smooth = low_passed(&rough.to_channels(), rough.grid(), LOW_PASS_SIGMA);
+        let smooth = FeatureMap::from_channels(rough.channels(), rough.grid(), &smooth)?;
         assert!(centroid(&smooth)? < 0.6 * centroid(&rough)?);
         let slopes = [&rough, &smooth].map(|map| Granularity::of(spectrum(map)).and_then(|figures| figures.slope));
         assert!(slopes[1] < slopes[0], "{slopes:?}");

@@ -3,20 +3,24 @@
 //! NSR = mean over seeds of ‖F_k − F̄‖² / ‖F̄ − its spatial mean‖². With m noises averaged it falls as 1/m. Noise that a
 //! low-pass leaves is not to be had rid of by blurring: see [`low_passed`].
 
+use std::ops::Range;
+
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    massive::channel_means,
     matrix::{View, product},
     similarity::dot_wide,
 };
 use crate::{
-    activation::FeatureMap,
+    activation::Grid,
     error::{Error, Result},
 };
 
 /// Standard deviation of the low-pass, in positions.
 pub const LOW_PASS_SIGMA: f64 = 2.0;
+/// Channels that one thread takes at a time.
+const CHANNELS_AT_A_TIME: usize = 8;
 /// Standard deviations after which the kernel of the low-pass ends.
 const KERNEL_REACH: f64 = 4.0;
 
@@ -34,100 +38,209 @@ pub struct NoiseFigures {
     pub of_positions: Vec<f32>,
 }
 
-/// The mean over `noises` maps of one activation and its figures. `map_of` gives the map of each noise and is asked twice
-/// for each, so that one at a time is in memory; `residual` is shown what each of them has beyond the mean.
-///
-/// At least two noises are needed, of one shape.
-pub fn noise_figures(
-    noises: usize,
-    map_of: &dyn Fn(usize) -> Result<FeatureMap>,
-    residual: &mut dyn FnMut(&FeatureMap),
-) -> Result<(FeatureMap, NoiseFigures)> {
+/// Passes with different noise compared.
+#[derive(Debug)]
+pub struct Compared {
+    /// The mean over the passes, (C, h, w).
+    pub mean: Vec<f32>,
+    /// What each pass has beyond the mean, (C, h, w).
+    pub beyond: Vec<Vec<f32>>,
+    /// How noisy the activation is.
+    pub figures: NoiseFigures,
+}
+
+/// Compares the maps of one activation under several noises, at least two, each (C, h, w). What is beyond the mean takes the
+/// place of the maps.
+pub fn compare_noises(grid: Grid, mut maps: Vec<Vec<f32>>) -> Result<Compared> {
+    let (noises, length) = (maps.len(), maps.first().map_or(0, Vec::len));
     if noises < 2 {
         return Err(Error::usage(format!(
             "noise is measured between passes with different noise: at least 2 are needed, {noises} was given"
         )));
     }
-    let first = map_of(0)?;
-    let (channels, grid) = (first.channels(), first.grid());
-    let mut sum: Vec<f64> = first.vectors().iter().map(|x| f64::from(*x)).collect();
-    drop(first);
-    for noise in 1..noises {
-        let map = map_of(noise)?;
-        if (map.channels(), map.grid()) != (channels, grid) {
-            return Err(Error::usage(format!(
-                "maps of different shapes cannot be compared for noise: {channels} x {grid:?} and {} x {:?}",
-                map.channels(),
-                map.grid()
-            )));
-        }
-        sum.iter_mut()
-            .zip(map.vectors())
-            .for_each(|(sum, x)| *sum += f64::from(*x));
+    if let Some(other) = maps.iter().find(|map| map.len() != length) {
+        return Err(Error::usage(format!(
+            "maps of different shapes cannot be compared for noise: one has {length} numbers, another {}",
+            other.len()
+        )));
     }
-    let mean = sum.iter().map(|sum| (sum / noises as f64) as f32).collect();
-    drop(sum);
-    let mean = FeatureMap::from_positions(channels, grid, mean)?;
-    let signal = structure(&mean);
-    let low_signal = structure(&low_passed(&mean, LOW_PASS_SIGMA)?);
-    let mut of_positions = vec![0.0; grid.positions()];
-    let mut low_noise = 0.0;
-    for noise in 0..noises {
-        let map = map_of(noise)?;
-        let beyond = map.vectors().iter().zip(mean.vectors()).map(|(x, mean)| x - mean);
-        let beyond = FeatureMap::from_positions(channels, grid, beyond.collect())?;
-        drop(map);
-        residual(&beyond);
-        for (energy, vector) in of_positions.iter_mut().zip(beyond.vectors().chunks_exact(channels)) {
-            *energy += dot_wide(vector, vector) / noises as f64;
+    let positions = grid.positions();
+    let low_pass = LowPass::new(grid, LOW_PASS_SIGMA);
+    let mut mean = vec![0.0; length];
+    let at_a_time = CHANNELS_AT_A_TIME * positions;
+    // Some channels of every map each: what is done to them finds them in the cache.
+    let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
+    parts.resize_with(length.div_ceil(at_a_time), Vec::new);
+    for map in &mut maps {
+        for (part, planes) in parts.iter_mut().zip(map.chunks_mut(at_a_time)) {
+            part.push(planes);
         }
-        let low = low_passed(&beyond, LOW_PASS_SIGMA)?;
-        low_noise += dot_wide(low.vectors(), low.vectors()) / noises as f64;
+    }
+    let energies: Vec<Energies> = parts
+        .par_iter_mut()
+        .zip(mean.par_chunks_mut(at_a_time))
+        .map(|(part, mean)| compare_planes(part, mean, &low_pass, positions))
+        .collect();
+    drop(parts);
+    // Added in order, so that the result does not depend on the threads.
+    let mut all = Energies::new(positions);
+    for energies in &energies {
+        all.add(energies);
     }
     let over = |energy: f64, signal: f64| match () {
-        () if signal > 0.0 => energy / signal,
+        () if signal > 0.0 => energy / noises as f64 / signal,
         () if energy > 0.0 => f64::INFINITY,
         () => 0.0,
     };
-    let of_position = signal / grid.positions() as f64;
+    let of_position = all.signal / positions as f64;
     let figures = NoiseFigures {
         noises,
-        nsr: over(of_positions.iter().sum(), signal),
-        low_passed: over(low_noise, low_signal),
-        of_positions: of_positions
+        nsr: over(all.noise.iter().sum(), all.signal),
+        low_passed: over(all.low_noise, all.low_signal),
+        of_positions: all
+            .noise
             .iter()
             .map(|energy| over(*energy, of_position) as f32)
             .collect(),
     };
-    Ok((mean, figures))
+    Ok(Compared {
+        mean,
+        beyond: maps,
+        figures,
+    })
 }
 
-/// ‖F − its spatial mean‖².
-fn structure(map: &FeatureMap) -> f64 {
-    let centre = channel_means(map);
-    let of_vector = |vector: &[f32]| -> f64 {
-        vector
-            .iter()
-            .zip(&centre)
-            .map(|(x, mean)| (f64::from(*x) - mean).powi(2))
-            .sum()
-    };
-    map.vectors().chunks_exact(map.channels()).map(of_vector).sum()
+/// Sums of squares, those of the noise over all passes.
+struct Energies {
+    /// Of the mean about its spatial mean.
+    signal: f64,
+    /// The same of the mean blurred.
+    low_signal: f64,
+    /// (h·w) of what is beyond the mean.
+    noise: Vec<f64>,
+    /// The same blurred, all positions together.
+    low_noise: f64,
 }
 
-/// A map blurred by a Gaussian of `sigma` positions; beyond its edges it is mirrored (d c b a | a b c d | d c b a), as
-/// `scipy.ndimage.gaussian_filter` does by default.
-pub fn low_passed(map: &FeatureMap, sigma: f64) -> Result<FeatureMap> {
-    let (grid, channels) = (map.grid(), map.channels());
-    let kernel = gaussian(sigma);
-    let line = grid.width * channels;
-    let mut blurred_down = vec![0.0; map.vectors().len()];
-    blur(map.vectors(), grid.height, &kernel, &mut blurred_down);
-    let mut out = vec![0.0; map.vectors().len()];
-    for (row, out) in blurred_down.chunks_exact(line).zip(out.chunks_exact_mut(line)) {
-        blur(row, grid.width, &kernel, out);
+impl Energies {
+    fn new(positions: usize) -> Self {
+        Self {
+            signal: 0.0,
+            low_signal: 0.0,
+            noise: vec![0.0; positions],
+            low_noise: 0.0,
+        }
     }
-    FeatureMap::from_positions(channels, grid, out)
+
+    fn add(&mut self, other: &Self) {
+        self.signal += other.signal;
+        self.low_signal += other.low_signal;
+        self.low_noise += other.low_noise;
+        self.noise.iter_mut().zip(&other.noise).for_each(|(sum, x)| *sum += x);
+    }
+}
+
+/// Writes the mean of some planes of every pass into `mean` and takes it from them.
+fn compare_planes(maps: &mut [&mut [f32]], mean: &mut [f32], low_pass: &LowPass, positions: usize) -> Energies {
+    let mut energies = Energies::new(positions);
+    let mut sum = vec![0.0_f64; mean.len()];
+    for map in maps.iter() {
+        sum.iter_mut()
+            .zip(map.iter())
+            .for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    for (mean, sum) in mean.iter_mut().zip(sum) {
+        *mean = (sum / maps.len() as f64) as f32;
+    }
+    energies.signal = structure(mean, positions);
+    energies.low_signal = structure(&low_pass.apply(mean), positions);
+    for map in maps {
+        map.iter_mut().zip(mean.iter()).for_each(|(x, mean)| *x -= mean);
+        for plane in map.chunks_exact(positions) {
+            for (energy, x) in energies.noise.iter_mut().zip(plane) {
+                *energy += f64::from(*x) * f64::from(*x);
+            }
+        }
+        let low = low_pass.apply(map);
+        energies.low_noise += dot_wide(&low, &low);
+    }
+    energies
+}
+
+/// ‖F − its spatial mean‖² of planes one after the other.
+fn structure(planes: &[f32], positions: usize) -> f64 {
+    let of_plane = |plane: &[f32]| -> f64 {
+        let centre = plane.iter().map(|x| f64::from(*x)).sum::<f64>() / positions as f64;
+        plane.iter().map(|x| (f64::from(*x) - centre).powi(2)).sum()
+    };
+    planes.chunks_exact(positions).map(of_plane).sum()
+}
+
+/// Planes (C, h, w) blurred by a Gaussian of `sigma` positions; beyond their edges they are mirrored (d c b a | a b c d | d c b a),
+/// as `scipy.ndimage.gaussian_filter` does by default.
+pub fn low_passed(planes: &[f32], grid: Grid, sigma: f64) -> Vec<f32> {
+    LowPass::new(grid, sigma).apply(planes)
+}
+
+/// A Gaussian blur as products of matrices, which are faster than sums place by place.
+struct LowPass {
+    grid: Grid,
+    down: Vec<Strip>,
+    along: Vec<Strip>,
+}
+
+/// What some neighbouring places of a line get of the places within reach.
+struct Strip {
+    first: usize,
+    seen: Range<usize>,
+    /// (places, seen).
+    weights: Vec<f32>,
+}
+
+impl Strip {
+    fn places(&self) -> usize {
+        self.weights.len() / self.seen.len()
+    }
+}
+
+impl LowPass {
+    fn new(grid: Grid, sigma: f64) -> Self {
+        let kernel = gaussian(sigma);
+        Self {
+            grid,
+            down: strips(grid.height, &kernel),
+            along: strips(grid.width, &kernel),
+        }
+    }
+
+    /// Blurs planes one after the other.
+    fn apply(&self, planes: &[f32]) -> Vec<f32> {
+        let Grid { height, width } = self.grid;
+        let mut down = vec![0.0; planes.len()];
+        for (plane, out) in planes
+            .chunks_exact(height * width)
+            .zip(down.chunks_exact_mut(height * width))
+        {
+            for strip in &self.down {
+                product(
+                    View::new(&strip.weights, strip.places(), strip.seen.len()),
+                    View::new(&plane[strip.seen.start * width..], strip.seen.len(), width),
+                    &mut out[strip.first * width..],
+                    width,
+                );
+            }
+        }
+        let mut out = vec![0.0; planes.len()];
+        for strip in &self.along {
+            product(
+                View::strided(&down[strip.seen.start..], planes.len() / width, strip.seen.len(), width),
+                View::new(&strip.weights, strip.places(), strip.seen.len()).transposed(),
+                &mut out[strip.first..],
+                width,
+            );
+        }
+        out
+    }
 }
 
 /// The weights at 0, 1, 2 … positions from the middle: all of them, both ways, sum to 1.
@@ -144,14 +257,12 @@ fn gaussian(sigma: f64) -> Vec<f64> {
     weights
 }
 
-/// Blurs `length` places that follow each other in `from`, each as many numbers as the others: some places at a time by a matrix
-/// of what each gets of those within reach, the mirrored edges among them. That is faster than sums place by place.
-fn blur(from: &[f32], length: usize, kernel: &[f64], out: &mut [f32]) {
-    /// Places blurred at a time: with more of them, more of the matrix is zero.
+/// The strips of a line of `length` places, the mirrored edges in their weights.
+fn strips(length: usize, kernel: &[f64]) -> Vec<Strip> {
+    /// Places of a strip: with more of them, more of its weights are zero.
     const AT_A_TIME: usize = 16;
-    let width = from.len() / length;
     let reach = kernel.len() - 1;
-    for first in (0..length).step_by(AT_A_TIME) {
+    let strip = |first: usize| {
         let end = (first + AT_A_TIME).min(length);
         // What lies beyond an edge is mirrored to within reach of it.
         let seen = first.saturating_sub(reach)..(end + reach).min(length);
@@ -161,14 +272,10 @@ fn blur(from: &[f32], length: usize, kernel: &[f64], out: &mut [f32]) {
                 row[mirrored(place + step, length) - seen.start] += kernel[step.unsigned_abs()];
             }
         }
-        let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
-        product(
-            View::new(&weights, end - first, seen.len()),
-            View::new(&from[seen.start * width..seen.end * width], seen.len(), width),
-            &mut out[first * width..end * width],
-            width,
-        );
-    }
+        let weights = weights.into_iter().map(|weight| weight as f32).collect();
+        Strip { first, seen, weights }
+    };
+    (0..length).step_by(AT_A_TIME).map(strip).collect()
 }
 
 /// The place that stands for one beyond the ends of a line.
@@ -180,7 +287,7 @@ fn mirrored(place: isize, length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Grid;
+    use crate::activation::FeatureMap;
 
     fn map(height: usize, width: usize, channels: usize, number: impl Fn(usize, usize) -> f32) -> Result<FeatureMap> {
         let grid = Grid::new(height, width);
@@ -200,8 +307,13 @@ mod tests {
         (bits >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    fn figures(maps: &[FeatureMap]) -> Result<(FeatureMap, NoiseFigures)> {
-        noise_figures(maps.len(), &|noise| Ok(maps[noise].clone()), &mut |_| ())
+    fn compared(maps: &[FeatureMap]) -> Result<Compared> {
+        compare_noises(maps[0].grid(), maps.iter().map(FeatureMap::to_channels).collect())
+    }
+
+    fn blurred(map: &FeatureMap, sigma: f64) -> Result<FeatureMap> {
+        let planes = low_passed(&map.to_channels(), map.grid(), sigma);
+        FeatureMap::from_channels(map.channels(), map.grid(), &planes)
     }
 
     #[test]
@@ -209,10 +321,13 @@ mod tests {
         let maps = (0..5)
             .map(|seed| map(6, 7, 3, |p, c| (p % 7) as f32 * (c + 1) as f32 + 0.3 * unit(seed, p, c)))
             .collect::<Result<Vec<_>>>()?;
-        let mut residuals = Vec::new();
-        let (mean, figures) = noise_figures(5, &|noise| Ok(maps[noise].clone()), &mut |beyond| {
-            residuals.push(beyond.clone());
-        })?;
+        let Compared { mean, beyond, figures } = compared(&maps)?;
+        let of_planes = |planes: &[f32]| FeatureMap::from_channels(3, Grid::new(6, 7), planes);
+        let mean = of_planes(&mean)?;
+        let residuals = beyond
+            .iter()
+            .map(|planes| of_planes(planes))
+            .collect::<Result<Vec<_>>>()?;
         let mut noise = 0.0;
         let mut of_positions = vec![0.0_f64; 42];
         for (map, residual) in maps.iter().zip(&residuals) {
@@ -243,10 +358,10 @@ mod tests {
     fn nothing_but_noise_and_no_noise_at_all() -> Result<()> {
         let flat = map(4, 4, 2, |_, _| 3.0)?;
         let opposite = map(4, 4, 2, |_, _| -3.0)?;
-        assert!(figures(std::slice::from_ref(&flat)).is_err(), "one noise says nothing");
-        assert_eq!(figures(&[flat.clone(), flat.clone()])?.1.nsr, 0.0);
-        assert_eq!(figures(&[flat.clone(), opposite])?.1.nsr, f64::INFINITY);
-        assert!(figures(&[flat, map(4, 5, 2, |_, _| 0.0)?]).is_err());
+        assert!(compared(std::slice::from_ref(&flat)).is_err(), "one noise says nothing");
+        assert_eq!(compared(&[flat.clone(), flat.clone()])?.figures.nsr, 0.0);
+        assert_eq!(compared(&[flat.clone(), opposite])?.figures.nsr, f64::INFINITY);
+        assert!(compared(&[flat, map(4, 5, 2, |_, _| 0.0)?]).is_err());
         Ok(())
     }
 
@@ -255,8 +370,8 @@ mod tests {
         // The weights are in f32.
         const ROUNDING: f32 = 1e-5;
         let constant = map(9, 5, 2, |_, c| c as f32 + 1.0)?;
-        let blurred = low_passed(&constant, LOW_PASS_SIGMA)?;
-        for (x, y) in blurred.vectors().iter().zip(constant.vectors()) {
+        let smooth = blurred(&constant, LOW_PASS_SIGMA)?;
+        for (x, y) in smooth.vectors().iter().zip(constant.vectors()) {
             assert!((x - y).abs() < ROUNDING);
         }
         // At its edges the mirror image goes on with the same colour.
@@ -267,15 +382,15 @@ mod tests {
             1,
             |p, _| if (p + p / SIDE).is_multiple_of(2) { 1.0 } else { -1.0 },
         )?;
-        let blurred = low_passed(&board, LOW_PASS_SIGMA)?;
+        let smooth = blurred(&board, LOW_PASS_SIGMA)?;
         let inner = (16..24).flat_map(|row| (16..24).map(move |column| row * SIDE + column));
-        assert!(inner.clone().all(|position| blurred.vector(position)[0].abs() < 1e-3));
+        assert!(inner.clone().all(|position| smooth.vector(position)[0].abs() < 1e-3));
         // One position alone, and a kernel longer than the line.
         let one = map(1, 1, 3, |_, c| c as f32)?;
-        for (x, y) in low_passed(&one, LOW_PASS_SIGMA)?.vectors().iter().zip(one.vectors()) {
+        for (x, y) in blurred(&one, LOW_PASS_SIGMA)?.vectors().iter().zip(one.vectors()) {
             assert!((x - y).abs() < ROUNDING);
         }
-        assert_eq!(low_passed(&board, 0.0)?.vectors(), board.vectors());
+        assert_eq!(blurred(&board, 0.0)?.vectors(), board.vectors());
         Ok(())
     }
 
@@ -289,7 +404,7 @@ mod tests {
                 })
             };
             let maps = (0..8).map(one).collect::<Result<Vec<_>>>()?;
-            Ok(figures(&maps)?.1.nsr)
+            Ok(compared(&maps)?.figures.nsr)
         };
         let ratio = nsr(1)? / nsr(4)?;
         assert!((3.5..4.5).contains(&ratio), "it falls as 1/m: {ratio}");

@@ -28,9 +28,9 @@ pub const MOST_KEYS: usize = 1024;
 pub const DEFAULT_NOISES: usize = 4;
 /// Bytes of tensors and what is computed from them that a survey may hold besides the model and its pass.
 pub const MEMORY_BOUND: usize = 1 << 30;
-/// Copies of one map that are in memory while it is measured, besides the tensors of all noises: the map itself, centred,
-/// by channels, the mean over the noises in f64 and f32, one noise's difference from it, and that blurred.
-const COPIES: usize = 8;
+/// Copies of one map that are in memory while it is measured, besides one of every noise and the tensors of all: the map itself,
+/// centred, by channels, the mean over the noises, one noise's map as it is read, and that by channels.
+const COPIES: usize = 6;
 
 /// Names the region of each position of a grid, where some are marked.
 pub type Regions<'a> = dyn Fn(Grid) -> Vec<Option<usize>> + Sync + 'a;
@@ -57,11 +57,11 @@ pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> R
     let largest = selection
         .iter()
         .filter_map(|tap| list.entry(tap))
-        .max_by_key(|entry| bytes_of_map(entry));
+        .max_by_key(|entry| bytes_of(entry, noises));
     let Some(entry) = largest else {
         return Err(Error::usage("no activation is surveyed: choose at least one"));
     };
-    let needed = bytes_of_map(entry).saturating_mul(noises + COPIES);
+    let needed = bytes_of(entry, noises);
     if needed > MEMORY_BOUND {
         const MIB: usize = 1 << 20;
         return Err(Error::usage(format!(
@@ -75,12 +75,17 @@ pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> R
     memory::check(needed, "the survey", "compare fewer noises or choose a smaller size")
 }
 
-/// Bytes of one activation of one noise as it is measured.
-fn bytes_of_map(entry: &Entry) -> usize {
-    match entry.shape {
-        Shape::Features { channels, grid } => FeatureMap::bytes_of(channels, grid),
-        Shape::Attention { queries, keys, .. } => queries.saturating_mul(keys).saturating_mul(size_of::<f32>()),
-    }
+/// Bytes of one activation while it is measured: the tensors of all noises, and what is made from them.
+fn bytes_of(entry: &Entry, noises: usize) -> usize {
+    let (tensor, map) = match entry.shape {
+        Shape::Features { channels, grid } => [FeatureMap::bytes_of(channels, grid); 2].into(),
+        Shape::Attention { queries, keys, .. } => {
+            let bytes = |keys: usize| queries.saturating_mul(keys).saturating_mul(size_of::<f32>());
+            (bytes(keys), bytes(keys.min(MOST_KEYS)))
+        }
+    };
+    let tensors = tensor.saturating_mul(noises);
+    tensors.saturating_add(map.saturating_mul(noises + COPIES))
 }
 
 /// Runs the pass, all noises at once, and tells what it finds of each activation when it meets it.

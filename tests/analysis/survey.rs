@@ -9,7 +9,7 @@ use featscope::{
     analysis::{
         figures::{Figures, measure},
         granularity::Granularity,
-        noise::noise_figures,
+        noise::compare_noises,
     },
 };
 use safetensors::SafeTensors;
@@ -132,7 +132,8 @@ fn every_figure_is_that_of_numpy_and_scipy() {
         assert_eq!(serde_json::json!(massive), wanted["massive"], "{}", name("massive"));
         close(&name("norm"), norm, &wanted["norm"]);
         assert_eq!(thumbnail.grid, maps[0].grid());
-        let (_, noise) = noise_figures(maps.len(), &|noise| Ok(maps[noise].clone()), &mut |_| ()).expect("sound maps");
+        let planes = maps.iter().map(FeatureMap::to_channels).collect();
+        let noise = compare_noises(maps[0].grid(), planes).expect("sound maps").figures;
         let of_positions: Vec<f64> = noise.of_positions.iter().map(|x| f64::from(*x)).collect();
         all_close(&name("noise"), &of_positions, &wanted["of_positions"]);
     }
