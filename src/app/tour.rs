@@ -87,8 +87,8 @@ const DEMO: &[Step] = &[
     },
     Step {
         title: "Locality 2 of 2: what goes on to the next layer",
-        words: "The same pin in b10-attn-out, two blocks on: at the same distance the mean cosine is -0.12, and both eyes \
-                stand alone. Hold H to see the keys again.",
+        words: "The same pin in b10-attn-out, one block on: at the same distance the mean cosine is -0.12, and what lights \
+                up is what looks alike wherever it lies: the other eye, the nose, the mouth. Hold H to see the keys again.",
         layers: &["b10-attn-out"],
         t: Some(DEMO_T),
         pinned: true,
