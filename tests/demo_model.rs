@@ -8,9 +8,9 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use common::TestResult;
+use common::{TestResult, met};
 use featscope::{
-    activation::{Catalogue, FeatureMap, Grid, Halt, Probe, Selection, Tap, watch_nothing},
+    activation::{Catalogue, FeatureMap, Grid, Selection},
     analysis::similarity::{arg_max, cosine_to_all},
     extract::{
         array::Array,
@@ -145,18 +145,10 @@ fn by_network(unet: &AdmUnet, list: &Catalogue, picture: &[f32]) -> Outcome<Feat
     let noisy = ((rows * shares.signal)? + (noise * shares.noise)?)?;
     let mut selection = Selection::default();
     selection.insert(list.expect(ID.parse()?)?);
-    let mut found = None;
-    let mut record = |_: Tap, tensor: &Tensor| {
-        found = Some(tensor.clone());
-        Ok(())
-    };
-    let mut watch = watch_nothing;
-    let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
-    match unet.forward(&noisy, &[T as f32; NOISES], &mut probe) {
-        Ok(_) | Err(Halt::Complete) => {}
-        Err(Halt::Error(error)) => return Err(error.into()),
-    }
-    let mean = found.expect("the activation is met").mean_keepdim(0)?;
+    let found = met(&selection, list.len(), |probe| {
+        unet.forward(&noisy, &[T as f32; NOISES], probe)
+    })?;
+    let mean = found.mean_keepdim(0)?;
     let large = mean.interpolate2d(SIDE, SIDE)?;
     Ok(Array::from_tensor(&large)?.feature_map(0)?)
 }

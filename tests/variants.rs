@@ -8,11 +8,11 @@ use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor};
 use common::{
-    TestResult, case_file, compare, model, numbers,
+    TestResult, case_file, compare, met, model, numbers,
     program::{Place, Ran, finish, program, run},
 };
 use featscope::{
-    activation::{Grid, Probe, Selection, Tap, watch_nothing},
+    activation::{Grid, Selection},
     model::{
         Extent,
         text::{CONTEXT_LENGTH, Tokenizer},
@@ -167,16 +167,9 @@ fn alone(file: &str, x: &Tensor, t: f32, text: &Tensor, id: &str) -> Result<Tens
     let unet = Unet::new(config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
     let list = catalogue(unet.config(), Grid::new(8, 8), text.dim(1)?);
     let selection = Selection::parse(id, &list)?;
-    let mut found = None;
-    let mut record = |_: Tap, tensor: &Tensor| {
-        found = Some(tensor.clone());
-        Ok(())
-    };
-    let mut watch = watch_nothing;
-    let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
-    // It ends at the activation.
-    let _ = unet.forward(x, &[t], &Conditions::of_text(text), &mut probe);
-    Ok(found.ok_or("the activation was met")?)
+    met(&selection, list.len(), |probe| {
+        unet.forward(x, &[t], &Conditions::of_text(text), probe)
+    })
 }
 
 #[test]

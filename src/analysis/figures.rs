@@ -4,8 +4,8 @@ use rayon::join;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    granularity::{Granularity, spectrum_of},
-    locality::{Locality, locality_of, semantics_index},
+    granularity::{Granularity, spectrum},
+    locality::{Locality, locality, semantics_index},
     massive::{channel_figures, massive_channels},
     noise::{Compared, compare_noises},
     pca::{PcaOptions, Scores, fit_with_rank},
@@ -60,8 +60,7 @@ pub struct Thumbnail {
     pub noise: Vec<f32>,
 }
 
-/// Measures one activation over `noises` passes; `map_of` gives the map of each and may be asked several times, so that
-/// not all are kept. `regions` names the region of a position of a grid, where some are marked.
+/// Measures one activation over `noises` passes; `map_of` gives the map of each and is asked once for it. `regions` names the region of a position of a grid, where some are marked.
 pub fn measure(
     noises: usize,
     map_of: &(dyn Fn(usize) -> Result<FeatureMap> + Sync),
@@ -72,18 +71,20 @@ pub fn measure(
     let planes = first.to_channels();
     let of_noise = || -> Result<_> {
         if noises < 2 {
-            return Ok((Granularity::of(spectrum_of(&planes, grid)), None, None));
+            return Ok((Granularity::of(spectrum(&planes, grid)), None, None));
         }
-        let planes_of = |noise| Ok(map_of(noise)?.to_channels());
-        let Compared { mean, beyond, figures } =
-            compare_noises(grid, (0..noises).map(planes_of).collect::<Result<_>>()?)?;
+        let mut maps = vec![planes.clone()];
+        for noise in 1..noises {
+            maps.push(map_of(noise)?.to_channels());
+        }
+        let Compared { mean, beyond, figures } = compare_noises(grid, maps)?;
         let mut radial: Vec<f64> = Vec::new();
         for beyond in beyond {
-            let of_one = spectrum_of(&beyond, grid);
+            let of_one = spectrum(&beyond, grid);
             radial.resize(of_one.len(), 0.0);
             radial.iter_mut().zip(of_one).for_each(|(sum, power)| *sum += power);
         }
-        let signal = Granularity::of(spectrum_of(&mean, grid));
+        let signal = Granularity::of(spectrum(&mean, grid));
         Ok((signal, Granularity::of(radial), Some(figures)))
     };
     let of_colours = || -> Result<_> {
@@ -96,7 +97,7 @@ pub fn measure(
     };
     let of_places = || {
         let semantics = regions.and_then(|regions| semantics_index(&first, &regions(grid)));
-        (locality_of(&first, &planes), semantics)
+        (locality(&first, &planes), semantics)
     };
     let (noise, (colours, places)) = join(of_noise, || join(of_colours, of_places));
     let (signal, residual, noise) = noise?;

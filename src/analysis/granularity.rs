@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fourier::Transform;
-use crate::activation::{FeatureMap, Grid};
+use crate::activation::Grid;
 
 /// The share of the power that lies below [`Granularity::radius`].
 pub const RADIUS_SHARE: f64 = 0.9;
@@ -54,13 +54,9 @@ impl Granularity {
     }
 }
 
-/// The radial power spectrum of a map. Empty for maps of fewer than two rows or columns, which have no frequency.
-pub fn spectrum(map: &FeatureMap) -> Vec<f64> {
-    spectrum_of(&map.to_channels(), map.grid())
-}
-
-/// The same of channels one after the other, (C, h, w).
-pub fn spectrum_of(planes: &[f32], grid: Grid) -> Vec<f64> {
+/// The radial power spectrum of a map, channel by channel (C, h, w). Empty for maps of fewer than two rows or columns, which have
+/// no frequency.
+pub fn spectrum(planes: &[f32], grid: Grid) -> Vec<f64> {
     let bins = grid.height.min(grid.width) / 2;
     if bins == 0 {
         return Vec::new();
@@ -143,8 +139,8 @@ fn slope(points: &[[f64; 2]]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::{
-        activation::Grid,
-        analysis::noise::{LOW_PASS_SIGMA, low_passed},
+        activation::FeatureMap,
+        analysis::noise::{LOW_PASS_SIGMA, LowPass},
         error::{Error, Result},
     };
 
@@ -160,8 +156,12 @@ mod tests {
         FeatureMap::from_positions(CHANNELS, grid, vectors.collect())
     }
 
+    fn of_map(map: &FeatureMap) -> Vec<f64> {
+        spectrum(&map.to_channels(), map.grid())
+    }
+
     fn centroid(map: &FeatureMap) -> Result<f64> {
-        Granularity::of(spectrum(map))
+        Granularity::of(of_map(map))
             .map(|figures| figures.centroid)
             .ok_or_else(|| Error::failed("no power"))
     }
@@ -172,7 +172,7 @@ mod tests {
             let wave = map(32, 48, |_, column, channel| {
                 100.0_f32.powi(channel as i32) * (std::f32::consts::TAU * cycles * column as f32 / 48.0).sin()
             })?;
-            let figures = Granularity::of(spectrum(&wave)).ok_or_else(|| Error::failed("no power"))?;
+            let figures = Granularity::of(of_map(&wave)).ok_or_else(|| Error::failed("no power"))?;
             assert!((figures.centroid - f64::from(cycles)).abs() < 0.3, "{figures:?}");
             assert!(figures.radius.abs_diff(cycles as usize) <= 1);
         }
@@ -184,21 +184,21 @@ mod tests {
         let rough = map(24, 20, |row, column, channel| {
             ((row * 7919 + column * 104_729 + channel * 31) % 97) as f32
         })?;
-        let smooth = low_passed(&rough.to_channels(), rough.grid(), LOW_PASS_SIGMA);
+        let smooth = LowPass::new(rough.grid(), LOW_PASS_SIGMA).apply(&rough.to_channels());
         let smooth = FeatureMap::from_channels(rough.channels(), rough.grid(), &smooth)?;
         assert!(centroid(&smooth)? < 0.6 * centroid(&rough)?);
-        let slopes = [&rough, &smooth].map(|map| Granularity::of(spectrum(map)).and_then(|figures| figures.slope));
+        let slopes = [&rough, &smooth].map(|map| Granularity::of(of_map(map)).and_then(|figures| figures.slope));
         assert!(slopes[1] < slopes[0], "{slopes:?}");
         Ok(())
     }
 
     #[test]
     fn maps_without_structure_or_size_have_no_granularity() -> Result<()> {
-        assert_eq!(Granularity::of(spectrum(&map(8, 8, |_, _, _| 5.3)?)), None);
+        assert_eq!(Granularity::of(of_map(&map(8, 8, |_, _, _| 5.3)?)), None);
         for [height, width] in [[1, 1], [1, 9], [9, 1]] {
-            assert!(spectrum(&map(height, width, |row, column, _| (row + column) as f32)?).is_empty());
+            assert!(of_map(&map(height, width, |row, column, _| (row + column) as f32)?).is_empty());
         }
-        assert!(spectrum(&map(2, 2, |row, _, _| row as f32)?).len() == 1);
+        assert!(of_map(&map(2, 2, |row, _, _| row as f32)?).len() == 1);
         Ok(())
     }
 }

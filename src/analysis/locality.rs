@@ -35,12 +35,9 @@ pub struct Locality {
 }
 
 /// S(r), its baseline and half-width. A single position has no pairs: an empty curve.
-pub fn locality(map: &FeatureMap) -> Locality {
-    locality_of(map, &map.to_channels())
-}
-
-/// The same of a map whose channels one after the other, (C, h, w), are at hand: see [`FeatureMap::to_channels`].
-pub fn locality_of(map: &FeatureMap, planes: &[f32]) -> Locality {
+///
+/// `planes` are the map's numbers channel by channel, which other figures need as well: see [`FeatureMap::to_channels`].
+pub fn locality(map: &FeatureMap, planes: &[f32]) -> Locality {
     let grid = map.grid();
     let short_side = grid.height.min(grid.width);
     let (mut sums, mut counts): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
@@ -194,6 +191,10 @@ mod tests {
         FeatureMap::from_positions(channels, grid, vectors)
     }
 
+    fn of_map(map: &FeatureMap) -> Locality {
+        locality(map, &map.to_channels())
+    }
+
     /// By looking at every pair.
     fn of_pairs(map: &FeatureMap) -> (Vec<f64>, f64) {
         let grid = map.grid();
@@ -217,7 +218,7 @@ mod tests {
     fn the_curve_is_that_of_all_pairs() -> Result<()> {
         for [height, width, channels] in [[1, 1, 3], [1, 5, 2], [4, 4, 3], [7, 5, 9], [6, 11, 4]] {
             let map = noise(height, width, channels)?;
-            let found = locality(&map);
+            let found = of_map(&map);
             let (curve, baseline) = match height * width {
                 1 => (Vec::new(), 0.0),
                 _ => of_pairs(&map),
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn white_noise_is_flat_and_a_slow_wave_is_local() -> Result<()> {
-        let flat = locality(&noise(24, 24, 64)?);
+        let flat = of_map(&noise(24, 24, 64)?);
         assert!(
             flat.curve
                 .iter()
@@ -249,7 +250,7 @@ mod tests {
             });
             FeatureMap::from_positions(4, grid, vectors.collect())
         };
-        let (short, long) = (locality(&wave(2.0)?), locality(&wave(5.0)?));
+        let (short, long) = (of_map(&wave(2.0)?), of_map(&wave(5.0)?));
         let widths = [short.half_width, long.half_width].map(|width| width.unwrap_or(f64::NAN));
         assert!(0.05 < widths[0] && widths[0] < widths[1], "{widths:?}");
         Ok(())

@@ -1,7 +1,7 @@
 //! How much of an activation is the diffusion noise: the same activation under several seeds, compared with their mean.
 //!
 //! NSR = mean over seeds of ‖F_k − F̄‖² / ‖F̄ − its spatial mean‖². With m noises averaged it falls as 1/m. Noise that a
-//! low-pass leaves is not to be had rid of by blurring: see [`low_passed`].
+//! low-pass leaves is not to be had rid of by blurring: see [`LOW_PASS_SIGMA`].
 
 use std::ops::Range;
 
@@ -176,14 +176,9 @@ fn structure(planes: &[f32], positions: usize) -> f64 {
     planes.chunks_exact(positions).map(of_plane).sum()
 }
 
-/// Planes (C, h, w) blurred by a Gaussian of `sigma` positions; beyond their edges they are mirrored (d c b a | a b c d | d c b a),
-/// as `scipy.ndimage.gaussian_filter` does by default.
-pub fn low_passed(planes: &[f32], grid: Grid, sigma: f64) -> Vec<f32> {
-    LowPass::new(grid, sigma).apply(planes)
-}
-
-/// A Gaussian blur as products of matrices, which are faster than sums place by place.
-struct LowPass {
+/// A Gaussian blur of planes, beyond whose edges they are mirrored (d c b a | a b c d | d c b a), as `scipy.ndimage.gaussian_filter` does
+/// by default; as products of matrices, which are faster than sums place by place.
+pub(super) struct LowPass {
     grid: Grid,
     down: Vec<Strip>,
     along: Vec<Strip>,
@@ -204,7 +199,8 @@ impl Strip {
 }
 
 impl LowPass {
-    fn new(grid: Grid, sigma: f64) -> Self {
+    /// For planes of a grid, `sigma` in positions.
+    pub(super) fn new(grid: Grid, sigma: f64) -> Self {
         let kernel = gaussian(sigma);
         Self {
             grid,
@@ -213,8 +209,8 @@ impl LowPass {
         }
     }
 
-    /// Blurs planes one after the other.
-    fn apply(&self, planes: &[f32]) -> Vec<f32> {
+    /// Blurs planes one after the other, (C, h, w).
+    pub(super) fn apply(&self, planes: &[f32]) -> Vec<f32> {
         let Grid { height, width } = self.grid;
         let mut down = vec![0.0; planes.len()];
         for (plane, out) in planes
@@ -312,7 +308,7 @@ mod tests {
     }
 
     fn blurred(map: &FeatureMap, sigma: f64) -> Result<FeatureMap> {
-        let planes = low_passed(&map.to_channels(), map.grid(), sigma);
+        let planes = LowPass::new(map.grid(), sigma).apply(&map.to_channels());
         FeatureMap::from_channels(map.channels(), map.grid(), &planes)
     }
 

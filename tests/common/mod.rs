@@ -10,6 +10,7 @@ use std::{
 };
 
 use candle_core::{Device, Tensor};
+use featscope::activation::{Halt, Probe, Selection, Tap, watch_nothing};
 
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -98,4 +99,23 @@ pub fn compare_all(
     } else {
         Err(wrong.join("\n"))
     }
+}
+
+/// The one activation of a selection, among so many, that a forward pass meets.
+pub fn met(
+    selection: &Selection,
+    length: usize,
+    forward: impl FnOnce(&mut Probe<'_>) -> Result<Tensor, Halt>,
+) -> Result<Tensor, Box<dyn std::error::Error>> {
+    let mut found = None;
+    let mut record = |_: Tap, tensor: &Tensor| {
+        found = Some(tensor.clone());
+        Ok(())
+    };
+    let mut watch = watch_nothing;
+    let ended = forward(&mut Probe::new(selection, length, &mut record, &mut watch));
+    if let Err(Halt::Error(error)) = ended {
+        return Err(error.into());
+    }
+    Ok(found.ok_or("the activation was not met")?)
 }

@@ -21,6 +21,13 @@ const ROWS: usize = 2;
 /// The dimension of the columns.
 const COLUMNS: usize = 3;
 
+/// Rows of the latent's grid in a band.
+const LATENT_ROWS: usize = 8;
+/// Pixels of the largest picture of which nothing is cut.
+const WHOLE_PIXELS: usize = 1024 * 1024;
+/// Positions of the largest grid that is not cut, of larger pictures.
+const WHOLE_POSITIONS: usize = 512 * 512;
+
 /// How large activations are held.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Banding {
@@ -35,8 +42,12 @@ impl Banding {
     /// picture those of 512 x 512 positions and fewer are.
     pub(super) fn of(pixels: usize) -> Self {
         Self {
-            latent_rows: 8,
-            most_whole: if pixels <= 1024 * 1024 { pixels } else { 512 * 512 },
+            latent_rows: LATENT_ROWS,
+            most_whole: if pixels <= WHOLE_PIXELS {
+                pixels
+            } else {
+                WHOLE_POSITIONS
+            },
         }
     }
 
