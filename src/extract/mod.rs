@@ -28,6 +28,7 @@ pub(crate) mod recent;
 pub mod request;
 pub mod resize;
 pub mod saved;
+pub mod self_check;
 pub mod source;
 pub mod spec;
 pub mod tokens;
