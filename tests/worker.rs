@@ -129,12 +129,16 @@ fn workers() -> Vec<u32> {
     let children = |task: PathBuf| fs::read_to_string(task.join("children")).unwrap_or_default();
     let tasks = fs::read_dir("/proc/self/task").expect("the threads of this process");
     let pids = tasks.flatten().map(|task| children(task.path()));
-    pids.flat_map(|line| {
+    let pids = pids.flat_map(|line| {
         line.split_whitespace()
             .filter_map(|pid| pid.parse().ok())
             .collect::<Vec<u32>>()
-    })
-    .collect()
+    });
+    let is_worker = |pid: &u32| {
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        arguments.ends_with("\0worker\0")
+    };
+    pids.filter(is_worker).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -448,6 +452,7 @@ mod command_line {
 
     #[test]
     fn a_worker_that_nobody_started_says_so() -> Outcome {
+        let _alone = alone();
         let _alone = alone();
         let ran = featscope().arg("worker").stdin(std::process::Stdio::null()).output()?;
         assert_eq!(ran.status.code(), Some(2));

@@ -48,8 +48,7 @@ fn in_words(error: &DriverError) -> String {
             true => "no NVIDIA GPU is there, or CUDA_VISIBLE_DEVICES hides it",
             false => "its driver is there, but shows no GPU: CUDA_VISIBLE_DEVICES may hide it, or a container lacks it",
         },
-        CUresult::CUDA_ERROR_INSUFFICIENT_DRIVER
-        | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
         | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE
         | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
             "the driver is older than CUDA 13: version 580 or newer is needed; after an update the machine may have to be \

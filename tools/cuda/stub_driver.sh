@@ -2,7 +2,7 @@
 # Makes a library with the names of the NVIDIA driver's own that answers every call with one error: to link with where there
 # is no driver, and to see what the program says with a driver that does not work.
 #   usage: stub_driver.sh DECLARATIONS.rs CODE FOLDER
-# CODE is one of CUresult: 100 no device, 35 driver too old, 999 unknown, 2 out of memory.
+# CODE is one of CUresult: 100 no device, 803 driver of another version, 999 unknown, 2 out of memory.
 set -euo pipefail
 declarations=$1 code=$2 folder=$3
 mkdir -p "$folder"

@@ -326,9 +326,16 @@ impl Extractor {
         let spec = ModelSpec::find(name)?;
         let Opened { place, note } = self_check::open(device, dtype)?;
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
-        let mut model = Model::load(&spec, place, Extent::Whole, &mut |done| {
-            self.watch(Doing::Loading, Work::Model, done, None)
-        })?;
+        let mut model = match self.read_model(&spec, &place) {
+            // A GPU that cannot hold two models at a time may hold this one alone.
+            Err(error) if error.is_out_of_memory() && self.model.take().is_some() => {
+                tracing::info!(%error, "the model before was let go");
+                let after = "; the model before was let go to make room, and has to be loaded again";
+                self.read_model(&spec, &place)
+                    .map_err(|error| error.followed_by(after))?
+            }
+            read => read?,
+        };
         model.spec.notes.extend(note);
         self.loadings += 1;
         // They were asked for with the activations of the model before.
@@ -349,6 +356,12 @@ impl Extractor {
         });
         self.host.tell(Event::ModelLoaded(Box::new(info)));
         Ok(())
+    }
+
+    fn read_model(&mut self, spec: &ModelSpec, place: &Place) -> Result<Model> {
+        Model::load(spec, place.clone(), Extent::Whole, &mut |done| {
+            self.watch(Doing::Loading, Work::Model, done, None)
+        })
     }
 
     fn tell_devices(&self) {
