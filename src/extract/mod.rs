@@ -28,6 +28,7 @@ pub(crate) mod recent;
 pub mod request;
 pub mod resize;
 pub mod saved;
+mod shares;
 pub mod source;
 pub mod spec;
 pub mod tokens;
