@@ -211,3 +211,74 @@ impl Module for LayerNorm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::Device;
+
+    use super::*;
+
+    const CHANNELS: usize = 8;
+
+    fn numbers(seed: f64, shape: &[usize], middle: f64) -> Result<Tensor> {
+        let count = shape.iter().product();
+        let values: Vec<f64> = (0..count).map(|i| middle + (seed * i as f64).sin()).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu)
+    }
+
+    /// The parameters of a norm that short formats hold exactly.
+    fn parameters(dtype: DType) -> Result<VarBuilder<'static>> {
+        let exact = |tensor: Tensor| tensor.to_dtype(DType::BF16);
+        let tensors = HashMap::from([
+            (
+                "weight".to_owned(),
+                exact(numbers(0.3, &[CHANNELS], 1.0)?)?.to_dtype(dtype)?,
+            ),
+            (
+                "bias".to_owned(),
+                exact(numbers(0.9, &[CHANNELS], 0.5)?)?.to_dtype(dtype)?,
+            ),
+        ]);
+        Ok(VarBuilder::from_tensors(tensors, dtype, &Device::Cpu))
+    }
+
+    /// Every norm of numbers that are far from 0 for their spread: what statistics in a short format would lose.
+    fn norms(dtype: DType, exact_in: DType) -> Result<Vec<Tensor>> {
+        let given = |tensor: Tensor| tensor.to_dtype(exact_in)?.to_dtype(dtype);
+        let x = given(numbers(0.7, &[2, CHANNELS, 5, 6], 20.0)?)?;
+        let (shift, both) = (
+            given(numbers(1.7, &[2, CHANNELS], 0.0)?)?,
+            given(numbers(1.9, &[2, 2 * CHANNELS], 0.0)?)?,
+        );
+        let norm = group_norm(2, CHANNELS, 1e-5, parameters(dtype)?)?;
+        let bands = [x.narrow(2, 0, 2)?, x.narrow(2, 2, 3)?];
+        let of_rows = norm.silu_of_rows(&bands)?;
+        Ok(vec![
+            norm.forward(&x)?,
+            norm.forward_silu(&x)?,
+            norm.forward_shifted_silu(&x, &shift)?,
+            norm.forward_scaled_silu(&x, &both)?,
+            norm.forward_tokens(&x)?,
+            of_rows(&x.narrow(2, 1, 3)?.contiguous()?)?,
+            layer_norm(CHANNELS, 1e-5, parameters(dtype)?)?.forward(&x.permute((0, 2, 3, 1))?)?,
+        ])
+    }
+
+    /// Statistics, weight, bias and SiLU in f32: what is found is the exact result, rounded once.
+    #[test]
+    fn norms_of_half_formats_are_rounded_once() -> Result<()> {
+        for (dtype, half_ulp) in [(DType::F16, 1.0 / 2048.0), (DType::BF16, 1.0 / 256.0)] {
+            let (exact, found) = (norms(DType::F64, dtype)?, norms(dtype, dtype)?);
+            for (which, (x, y)) in exact.iter().zip(&found).enumerate() {
+                assert_eq!((y.dtype(), y.dims()), (dtype, x.dims()));
+                let allowed = ((x.abs()? * half_ulp)? + 1e-4)?;
+                let over = ((x - y.to_dtype(DType::F64)?)?.abs()? - allowed)?;
+                let over = over.max_all()?.to_scalar::<f64>()?;
+                assert!(over <= 0.0, "norm {which} in {dtype:?}: {over}");
+            }
+        }
+        Ok(())
+    }
+}
