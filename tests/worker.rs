@@ -453,7 +453,6 @@ mod command_line {
     #[test]
     fn a_worker_that_nobody_started_says_so() -> Outcome {
         let _alone = alone();
-        let _alone = alone();
         let ran = featscope().arg("worker").stdin(std::process::Stdio::null()).output()?;
         assert_eq!(ran.status.code(), Some(2));
         assert!(String::from_utf8(ran.stderr)?.contains("what the program starts"));

@@ -19,12 +19,11 @@ use super::{
     memory,
     model::Model,
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{
-        GivenNoise, Noise, PassSettings, Recording, Shares, check_settings, estimated_bytes, meets_control, run_pass,
-    },
+    pass::{GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, run_pass},
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
     self_check,
+    shares::Shares,
     source::PictureSource,
     spec::ModelSpec,
 };

@@ -29,6 +29,7 @@ pub mod request;
 pub mod resize;
 pub mod saved;
 pub mod self_check;
+mod shares;
 pub mod source;
 pub mod spec;
 pub mod tokens;

@@ -87,7 +87,7 @@ impl Model {
     /// Reads the weights as far as `extent`; a wrong or broken tensor is named before anything runs.
     pub fn load(spec: &ModelSpec, place: Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
         const AFTER_VAE: f32 = 0.1;
-        let pages = KeptPages::keep();
+        let pages = KeptPages::keep(&place.device);
         watch(0.0)?;
         let missing = || match &spec.path {
             Some(path) => Error::failed(format!(
@@ -258,7 +258,7 @@ impl Model {
         let [height, width] = [height, width].map(|side| (side * LATENT_STRIDE) as f32);
         // Original size, no crop, wanted size: the working picture is all there is.
         let ids = [height, width, 0.0, 0.0, height, width];
-        let ids = Tensor::new(&ids, rows.device())?.reshape((1, TIME_IDS))?;
+        let ids = Tensor::new(&ids, &Device::Cpu)?.reshape((1, TIME_IDS))?;
         Ok(Some(AddedConditions {
             pooled: pooled.repeat((batch, 1))?,
             time_ids: ids.repeat((batch, 1))?,

@@ -33,7 +33,7 @@ fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
     demo(&engine);
     open(&engine, Slot::A, "noto-cat-face");
     open(&engine, Slot::B, "fluent-dog-face");
-    let mut ask = |wanted: &str| {
+    let ask = |wanted: &str| {
         engine.send(Request::Run {
             settings: settings(100),
             id: id(wanted),
