@@ -1,6 +1,6 @@
 //! Where the model computes, and in what: to choose where there is a choice.
 
-use egui::{ComboBox, Ui};
+use egui::{ComboBox, Label, RichText, Ui};
 
 use super::{Command, State};
 use crate::device::{DeviceChoice, Devices, Precision};
@@ -52,11 +52,13 @@ pub fn devices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     if let Some(info) = &state.model.info {
         ui.weak(format!("computes on {} in {}", info.device, info.dtype));
         for note in &info.notes {
-            ui.weak(note);
+            ui.add(Label::new(RichText::new(note).weak()).truncate());
         }
     }
     if let Some(trouble) = &devices.trouble {
-        ui.weak(format!("No GPU: {trouble}"));
+        // Its whole text is long; what does not fit is shown where the pointer rests on it.
+        let text = RichText::new(format!("No GPU: {trouble}")).weak();
+        ui.add(Label::new(text).truncate());
     }
 }
 

@@ -181,7 +181,8 @@ fn gpus() -> Section {
             section.say(format!("worker: {}", launch.program.display()));
             match launch.probe(true) {
                 Ok(probe) => take_probe(&mut section, &probe),
-                Err(error) => section.problem(error.to_string()),
+                Err(error) if launch.is_missed() => section.problem(error.to_string()),
+                Err(error) => section.say(format!("models compute on the CPU: {error}")),
             }
         }
     }

@@ -42,7 +42,9 @@ pub fn elsewhere(command: &Command) -> Result<Option<ExitCode>> {
             "the device {device} cannot be used: {why}; --device cpu works everywhere"
         ))),
         Some(why) => {
-            terminal::note(&format!("computed on the CPU: {why}"));
+            if launch.is_missed() {
+                terminal::note(&format!("computed on the CPU: {why}"));
+            }
             Ok(None)
         }
         None => {

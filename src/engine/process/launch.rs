@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    device::Devices,
+    device::{Devices, driver_files},
     error::{Error, Result},
     extract::self_check::SelfCheck,
 };
@@ -20,7 +20,7 @@ const WORKER: &str = "FEATSCOPE_WORKER";
 /// The executable that is looked for beside this one.
 pub const GPU_WORKER: &str = "featscope-cuda";
 /// What the worker cannot start without; the driver's own library comes with the driver.
-const NEEDED: [&str; 2] = ["libcublas.so.13", "libcurand.so.10"];
+const NEEDED: [&str; 3] = ["libcublas.so.13", "libcurand.so.10", "libcudart.so.13"];
 /// Where the loader looks besides the system's folders.
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
@@ -131,11 +131,11 @@ impl Launch {
             .map_err(|error| Error::io("start", &self.program, &error))?;
         let program = self.program.display();
         if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
             return Err(Error::failed(format!(
-                "{program} does not start ({}): {}{}",
+                "{program} does not start ({}): {}",
                 output.status,
-                last_line(&String::from_utf8_lossy(&output.stderr)),
-                self.help(&String::from_utf8_lossy(&output.stderr))
+                self.last_words(&words)
             )));
         }
         let probe: Probe = serde_json::from_slice(&output.stdout)
@@ -150,8 +150,22 @@ impl Launch {
         Ok(probe)
     }
 
+    /// Whether somebody waits for a word on why it is not used: where there is no trace of a driver, nobody does.
+    pub fn is_missed(&self) -> bool {
+        self.required || !driver_files().is_empty()
+    }
+
+    /// The last line of what it said, and what helps.
+    pub(super) fn last_words(&self, words: &str) -> String {
+        let said = last_line(words);
+        // The loader names the program first.
+        let own_name = format!("{}: ", self.program.display());
+        let said = said.strip_prefix(&own_name).unwrap_or(said);
+        format!("{said}{}", self.help(words))
+    }
+
     /// What helps where the loader misses a library.
-    pub(super) fn help(&self, words: &str) -> String {
+    fn help(&self, words: &str) -> String {
         let beside = self.program.with_file_name("lib");
         match words {
             _ if words.contains("libcuda.so") => {
@@ -161,7 +175,7 @@ impl Launch {
             }
             _ if words.contains("libcublas") || words.contains("libcurand") || words.contains("libcudart") => format!(
                 "; CUDA 13's libraries come with the CUDA toolkit, or with `pip install nvidia-cublas nvidia-curand \
-                 nvidia-cuda-runtime` in the active environment, or lie in {}",
+                 nvidia-cuda-runtime` in the active environment; they may also lie in {}",
                 beside.display()
             ),
             _ if words.contains("symbol") => {
@@ -187,7 +201,7 @@ fn packages_of(root: &Path) -> Vec<PathBuf> {
 }
 
 /// The last line that says something.
-pub(super) fn last_line(text: &str) -> &str {
+fn last_line(text: &str) -> &str {
     text.lines()
         .map(str::trim)
         .rfind(|line| !line.is_empty())
@@ -215,6 +229,8 @@ mod tests {
         );
         assert!(launch.help("undefined symbol: cuLibraryLoadData").contains("580"));
         assert_eq!(launch.help("anything else"), "");
+        let said = "first\n/opt/featscope/featscope-cuda: cannot be helped\n";
+        assert_eq!(launch.last_words(said), "cannot be helped");
         assert_eq!(last_line("first\nlast\n\n"), "last");
         assert_eq!(last_line(""), "it says nothing");
     }

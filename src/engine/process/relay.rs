@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    launch::{Launch, last_line},
+    launch::Launch,
     seen::Seen,
     wire::{Answer, FromWorker, Question, ToWorker},
 };
@@ -66,7 +66,8 @@ pub fn relay(launch: Launch, inbox: Receiver<Request>, host: ExtractorHost) {
         }
         Err(error) => Some(error.to_string()),
     };
-    tracing::warn!(?trouble, "no worker for GPUs");
+    tracing::info!(?trouble, "no worker for GPUs");
+    let trouble = trouble.filter(|_| relay.launch.is_missed());
     Extractor::new(inbox, host).with_trouble(trouble).run();
 }
 
@@ -339,8 +340,11 @@ impl Relay {
     /// What a worker that is gone said, in one line, and what helps.
     fn last_words(&self, gone: &Gone) -> String {
         let program = self.launch.program.display();
-        let (said, help) = (last_line(&gone.words), self.launch.help(&gone.words));
-        format!("{program} has ended ({}): {said}{help}", gone.status)
+        format!(
+            "{program} has ended ({}): {}",
+            gone.status,
+            self.launch.last_words(&gone.words)
+        )
     }
 
     /// Ends the worker: by force at once, or if it does not go by itself; gives its exit status and the last it said.
