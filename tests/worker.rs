@@ -14,7 +14,8 @@ use std::{
 use featscope::{
     device::{DeviceChoice, Precision},
     engine::{
-        Capture, Engine, Event, PictureSource, Request, RunSettings, Slot, ViewRequest, Work,
+        Capture, Engine, Event, PictureSource, Request, RunSettings, SeriesMember, SeriesQuery, Slot, Study, StudyNews,
+        SurveyQuery, ViewRequest, Work,
         process::{Launch, relay},
     },
     error::Error,
@@ -215,6 +216,70 @@ fn extractions_and_failures_come_through() -> Outcome {
     });
     assert_eq!(path, out);
     assert!(out.is_file());
+    Ok(())
+}
+
+#[test]
+fn studies_come_through_to_the_last_digit() -> Outcome {
+    let _alone = alone();
+    let mut found = Vec::new();
+    // The extractor of this process, and the worker.
+    for engine in [Engine::start(Arc::new(|| {}), 1 << 30)?, engine()] {
+        begin(&engine);
+        engine.send(Request::Study {
+            job: 1,
+            study: Box::new(Study::Survey(SurveyQuery {
+                slot: Slot::A,
+                settings: settings(1),
+                noises: 2,
+                maps: true,
+                regions: Vec::new(),
+            })),
+        });
+        let mut findings = Vec::new();
+        until(&engine, |event| match event {
+            Event::Study {
+                news: StudyNews::Found(finding),
+                ..
+            } => {
+                findings.push((**finding).clone());
+                None
+            }
+            Event::StudyFinished { job: 1 } => Some(()),
+            _ => None,
+        });
+        // Without noise the pass is kept under another number than with it.
+        engine.send(Request::Study {
+            job: 2,
+            study: Box::new(Study::Series(SeriesQuery {
+                members: [false, true]
+                    .map(|noiseless| SeriesMember {
+                        slot: Slot::A,
+                        settings: settings(1),
+                        noiseless,
+                    })
+                    .into(),
+                ids: vec![LAYER.parse()?],
+            })),
+        });
+        let mut passes = Vec::new();
+        until(&engine, |event| match event {
+            Event::Study {
+                news: StudyNews::Series(member),
+                ..
+            } => {
+                passes.push((member.index, member.pass));
+                None
+            }
+            Event::StudyFinished { job: 2 } => Some(()),
+            _ => None,
+        });
+        assert_eq!(passes.len(), 2);
+        assert_ne!(passes[0].1, passes[1].1);
+        found.push(findings);
+    }
+    assert!(found[0].len() > 70, "{} activations were measured", found[0].len());
+    assert_eq!(found[0], found[1]);
     Ok(())
 }
 

@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_does_not_pass() -> Result<(), String> {
-        let id: Id = "b0".parse().map_err(|error: Error| error.to_string())?;
+        let id: Id = "b1".parse().map_err(|error: Error| error.to_string())?;
         let check = SelfCheck {
             device: "cuda:0".to_owned(),
             precision: Precision::F16,

@@ -89,6 +89,7 @@ struct Relay {
     workers: u64,
     /// What a new worker has to be told.
     pictures: BTreeMap<Slot, PictureSource>,
+    /// What asked for the model that is there.
     model: Option<Request>,
 }
 
@@ -281,8 +282,15 @@ impl Relay {
                     self.pictures.extend(source.map(|source| (*slot, source)));
                 }
             }
-            Request::LoadModel { .. } => self.model = Some(request.clone()),
             _ => {}
+        }
+    }
+
+    /// The next worker reads the model that this one had. One that was being read when it ended is not read again by itself:
+    /// it may end the next worker too.
+    fn remember_model(&mut self, seen: &Seen) {
+        if let [Some(model), _] = seen.models() {
+            self.model = Some(model.clone());
         }
     }
 
@@ -306,6 +314,7 @@ impl Relay {
         }
         let seen = locked(&running.seen).clone();
         tracing::warn!("the worker did not stop and was ended");
+        self.remember_model(&seen);
         self.end(Duration::ZERO);
         for work in seen.under_way() {
             let error = Error::Cancelled;
@@ -324,16 +333,13 @@ impl Relay {
         }
         for work in seen.under_way() {
             let error = Error::failed(message.clone());
-            let event = match (work, &self.model) {
-                (Work::Model, Some(request)) => Event::of_failure(request, error),
+            let event = match (work, seen.models()) {
+                (Work::Model, [_, Some(request)]) => Event::of_failure(request, error),
                 _ => Event::Failed { work, error },
             };
             self.host.tell(event);
         }
-        if seen.under_way().any(|work| work == Work::Model) {
-            // Reading it again by itself would end the next worker too.
-            self.model = None;
-        }
+        self.remember_model(&seen);
         self.host.tell(Event::Recovered { message });
     }
 

@@ -16,6 +16,9 @@ pub struct Seen {
     busy: Option<Work>,
     /// When it said something last.
     heard: Option<Instant>,
+    /// What asked for the model that is being read, and for the one that is there.
+    reading: Option<Request>,
+    model: Option<Request>,
     /// Pictures that it opens again, of which nobody needs to be told.
     again: BTreeSet<Slot>,
 }
@@ -25,7 +28,11 @@ impl Seen {
     pub fn ask(&mut self, request: &Request) {
         match request {
             Request::Extract { .. } | Request::Study { .. } => self.jobs.push(request.work()),
-            Request::LoadModel { .. } | Request::Run { .. } => self.busy = Some(request.work()),
+            Request::LoadModel { .. } => {
+                self.busy = Some(Work::Model);
+                self.reading = Some(request.clone());
+            }
+            Request::Run { .. } => self.busy = Some(Work::Run),
             _ => {}
         }
     }
@@ -40,7 +47,11 @@ impl Seen {
         self.heard = Some(Instant::now());
         match event {
             Event::Progress { work, .. } => self.busy = Some(*work),
-            Event::ModelLoaded(_) | Event::ModelFailed { .. } => self.end(Work::Model),
+            Event::ModelLoaded(_) => {
+                self.model = self.reading.take();
+                self.end(Work::Model);
+            }
+            Event::ModelFailed { .. } => self.end(Work::Model),
             Event::RunFinished { .. } => self.end(Work::Run),
             Event::StudyFinished { job } => self.end(Work::Study { job: *job }),
             Event::Saved { work, .. } | Event::Failed { work, .. } => self.end(*work),
@@ -56,6 +67,11 @@ impl Seen {
         if self.busy == Some(work) {
             self.busy = None;
         }
+    }
+
+    /// What asked for the model that is there, and for the one that is being read in its place.
+    pub fn models(&self) -> [Option<&Request>; 2] {
+        [self.model.as_ref(), self.reading.as_ref()]
     }
 
     /// Whether what a request cancels is under way.
@@ -104,8 +120,10 @@ mod tests {
             name: "demo".to_owned(),
             error: Error::Cancelled,
         };
+        assert_eq!(seen.models(), [None, Some(&load)]);
         assert!(seen.take(&failed));
         assert_eq!(seen.under_way().count(), 0);
+        assert_eq!(seen.models()[0], None, "what cannot be read is not asked for again");
         assert!(!seen.is_silent_since(cancelled));
     }
 
