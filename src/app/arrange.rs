@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use egui_tiles::{Container, LinearDir, SimplificationOptions, Tile, TileId};
+use egui_tiles::{Container, Linear, LinearDir, SimplificationOptions, Tile, TileId};
 
 use super::document::{Document, Layout, Pane, PaneKind, View, standard_layout};
 use crate::engine::Slot;
@@ -239,9 +239,26 @@ pub fn show_slot(layout: &mut Layout, slot: Slot) {
         Some(Tile::Container(Container::Linear(linear))) if linear.dir == LinearDir::Vertical => {
             linear.children.push(row);
         }
-        _ => layout.root = Some(layout.tiles.insert_vertical_tile(vec![root, row])),
+        _ => {
+            let mut column = Linear::new(LinearDir::Vertical, vec![root, row]);
+            column.shares.set_share(root, rows_in(layout, root) as f32);
+            let column = Tile::Container(Container::Linear(column));
+            layout.root = Some(layout.tiles.insert_new(column));
+        }
     }
     tidy(layout);
+}
+
+/// How many panes stand below each other in a tile, at most.
+fn rows_in(layout: &Layout, tile: TileId) -> usize {
+    let Some(Tile::Container(Container::Linear(linear))) = layout.tiles.get(tile) else {
+        return 1;
+    };
+    let rows = linear.children.iter().map(|child| rows_in(layout, *child));
+    match linear.dir {
+        LinearDir::Horizontal => rows.max().unwrap_or(1),
+        LinearDir::Vertical => rows.sum(),
+    }
 }
 
 #[cfg(test)]
@@ -331,6 +348,16 @@ mod tests {
             show_slot(&mut layout, Slot::B);
         }
         assert_eq!(titles(&layout), ["Picture A", "PCA of A", "Picture B", "PCA of B"]);
+        assert!(is_whole(&layout));
+        // Below three rows it is as high as each of them.
+        let mut layout = of_many(7);
+        let (above, added) = (layout.root.expect("it is not empty"), Slot::nth(7).expect("a letter"));
+        show_slot(&mut layout, added);
+        let Some(Tile::Container(Container::Linear(root))) = layout.root.and_then(|root| layout.tiles.get(root)) else {
+            panic!("rows stand in a column");
+        };
+        let shares: Vec<(TileId, f32)> = root.shares.iter().map(|(tile, share)| (*tile, *share)).collect();
+        assert_eq!((root.children.len(), shares), (2, vec![(above, 3.0)]));
         assert!(is_whole(&layout));
     }
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use egui::{Rect, Vec2, vec2};
 use featscope::{
-    app::{Memory, PaneKind},
+    app::{Action, Command, Memory, PaneKind},
     engine::{DEFAULT_CACHE_BYTES, Slot},
 };
 
-use super::driver::{Opening, Window};
+use super::driver::{Opening, Window, sample};
 
 const PICTURES: [&str; 7] = [
     "noto-cat-face",
@@ -145,6 +145,24 @@ fn a_picture_that_is_named_comes_without_samples() {
 }
 
 #[test]
+fn a_picture_of_ones_own_takes_its_place_beside_the_samples() {
+    let mut window = fresh();
+    window.open_picture(Slot::A, sample("noto-lion"));
+    window.apply(Command::OpenFiles(vec![PathBuf::from("sample:noto-bear")]));
+    window.settle();
+    window.open_picture(Slot::nth(PICTURES.len()).expect("a letter"), sample("noto-panda"));
+    let mut expected = PICTURES.to_vec();
+    expected[0] = "noto-bear";
+    expected.push("noto-panda");
+    assert_eq!(names(&window), expected);
+    // All of them are still to be seen.
+    for slot in window.document().pictures.keys() {
+        let canvas = window.canvas(PaneKind::Picture, *slot);
+        assert!(side(canvas) >= LEAST_SIDE / 2.0, "{slot:?} at {canvas}");
+    }
+}
+
+#[test]
 fn a_window_that_nobody_arranged_is_fresh_again() {
     let first = fresh();
     let titles = first.titles();
@@ -159,14 +177,14 @@ fn a_window_that_nobody_arranged_is_fresh_again() {
 #[test]
 fn an_arrangement_of_ones_own_stays_with_the_pictures_it_shows() {
     let mut first = Window::settled();
-    first.act(featscope::app::Action::AddHeatPane);
+    first.act(Action::AddHeatPane);
     first.settle();
     let again = next(remembered(&first), &[]);
     assert_eq!(names(&again), PICTURES[..2]);
     assert_eq!(again.titles(), first.titles());
     // Panes of pictures that do not come are not left empty.
     let mut first = fresh();
-    first.act(featscope::app::Action::AddHeatPane);
+    first.act(Action::AddHeatPane);
     first.settle();
     let named = next(remembered(&first), &["sample:noto-lion"]);
     assert_eq!(named.titles(), ["Picture A", "PCA of A", "Picture B", "Heat map of A"]);
