@@ -338,7 +338,6 @@ fn places_are_found_again_in_other_drawings() -> TestResult {
         let trained = found_again(fits, 3, &|picture| by_network(&unet, &list, picture))?;
         let untrained = found_again(fits, 3, &|picture| by_network(&random, &list, picture))?;
         let colours = found_again(fits, 3, &|picture| by_colours(picture))?;
-        println!("{name}: trained {trained:?}, random weights {untrained:?}, colours {colours:?}");
         let found = trained.within[share];
         assert!(
             found >= least

@@ -32,6 +32,8 @@ const FOOTER_SIZE: f32 = 10.0;
 const LEAST_WITH_TWO_LINES: f32 = 330.0;
 /// What a tab holds beside its title: margins and the button that closes it.
 const BESIDE_TITLE: f32 = 36.0;
+/// The tab of a picture that is narrower than this has its letter and its name alone.
+const LEAST_WITH_KIND: f32 = 230.0;
 /// A pane that is narrower or lower than this shows no footer.
 const LEAST_WITH_FOOTER: f32 = 110.0;
 
@@ -132,10 +134,10 @@ impl Behavior<Pane> for Painting<'_> {
         let Some(pane) = tiles.get_pane(&tile) else {
             return WidgetText::default();
         };
-        let title = self.title_of(pane);
         let Some(rect) = tiles.rect(tile) else {
-            return title.into();
+            return self.title_of(pane, true).into();
         };
+        let title = self.title_of(pane, rect.width() >= LEAST_WITH_KIND);
         let context = self.context.textures.context();
         let font = TextStyle::Button.resolve(&context.global_style());
         let mut job = LayoutJob::simple_singleline(title, font, Color32::PLACEHOLDER);
@@ -144,7 +146,7 @@ impl Behavior<Pane> for Painting<'_> {
     }
 
     fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
-        self.title_of(pane).into()
+        self.title_of(pane, true).into()
     }
 
     fn is_tab_closable(&self, _tiles: &Tiles<Pane>, _tile: TileId) -> bool {
@@ -163,7 +165,7 @@ impl Behavior<Pane> for Painting<'_> {
         if response.clicked() {
             self.context.commands.push(Command::FocusPane(tile));
         }
-        let title = self.title_of(&pane);
+        let title = self.title_of(&pane, true);
         let (state, commands) = (self.context.state, &mut *self.context.commands);
         response.context_menu(|ui| pane_menu_ui(ui, state, tile, &pane, commands));
         response.on_hover_text(format!(
@@ -216,8 +218,8 @@ fn pane_menu_ui(ui: &mut Ui, state: &State, tile: TileId, pane: &Pane, commands:
 }
 
 impl Painting<'_> {
-    /// What a pane is called: what it shows, and which one.
-    fn title_of(&self, pane: &Pane) -> String {
+    /// What a pane is called: what it shows, and which one; that it is a picture is seen.
+    fn title_of(&self, pane: &Pane, with_kind: bool) -> String {
         let state = self.context.state;
         let slot = state.shown_slot(pane.slot);
         let shown = Pane { slot, ..pane.clone() };
@@ -228,6 +230,7 @@ impl Painting<'_> {
             _ => None,
         };
         match about {
+            Some(about) if pane.kind == PaneKind::Picture && !with_kind => format!("{}  {about}", slot.name()),
             Some(about) => format!("{}  {about}", shown.title()),
             None => shown.title(),
         }

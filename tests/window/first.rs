@@ -89,7 +89,8 @@ fn a_fresh_window_has_a_large_picture_and_six_that_are_alike() {
     assert!(side(window.canvas(PaneKind::Pca, Slot::A)) >= LEAST_SIDE);
     for (slot, canvas) in window.document().pictures.keys().zip(&canvases) {
         let name = &PICTURES[slot.index()];
-        let tab = window.tab(&format!("Picture {}  {name}", slot.name()));
+        let kind = if *slot == Slot::A { "Picture " } else { "" };
+        let tab = window.tab(&format!("{kind}{}  {name}", slot.name()));
         assert!(
             tab.left() >= canvas.left() - 1.0 && tab.right() <= canvas.right() + 1.0,
             "{name}"
