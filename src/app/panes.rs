@@ -32,6 +32,8 @@ const FOOTER_SIZE: f32 = 10.0;
 const LEAST_WITH_TWO_LINES: f32 = 330.0;
 /// What a tab holds beside its title: margins and the button that closes it.
 const BESIDE_TITLE: f32 = 36.0;
+/// A footer narrower than this says only where to point.
+const LEAST_WITH_HINT: f32 = 200.0;
 /// The tab of a picture that is narrower than this has its letter and its name alone.
 const LEAST_WITH_KIND: f32 = 230.0;
 /// A pane that is narrower or lower than this shows no footer.
@@ -255,7 +257,7 @@ impl Painting<'_> {
             PaneKind::Pca => pca_text(state, slot),
             PaneKind::Heat | PaneKind::Picture if state.query_at().is_none() => {
                 // Cut, it would say no more.
-                let hint = match ui.available_width() < LEAST_WITH_TWO_LINES {
+                let hint = match ui.available_width() < LEAST_WITH_HINT {
                     true => "Point at a picture",
                     false => "Point at a picture: what is similar lights up",
                 };
