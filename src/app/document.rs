@@ -329,12 +329,10 @@ fn first_and_others(tiles: &mut Tiles<Pane>, first: Slot, others: &[Slot]) -> Ti
 
 /// Panes side by side, each with a tab that it can be dragged by; one alone needs no row.
 fn row_of(tiles: &mut Tiles<Pane>, panes: impl IntoIterator<Item = Pane>) -> TileId {
+    let panes: Vec<TileId> = panes.into_iter().map(|pane| tiles.insert_pane(pane)).collect();
     let tabs: Vec<TileId> = panes
         .into_iter()
-        .map(|pane| {
-            let pane = tiles.insert_pane(pane);
-            tiles.insert_tab_tile(vec![pane])
-        })
+        .map(|pane| tiles.insert_tab_tile(vec![pane]))
         .collect();
     match tabs.as_slice() {
         [alone] => *alone,
