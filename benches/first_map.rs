@@ -7,17 +7,12 @@ use std::{hint::black_box, path::Path, process::Command, sync::Arc, time::Durati
 use criterion::{Criterion, criterion_group, criterion_main};
 use featscope::{
     activation::Id,
+    device::{DeviceChoice, Precision},
     engine::{
         DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
         ViewRequest,
     },
-    extract::{
-        adapters::Adapters,
-        framing::WorkingSize,
-        inversion::Inversion,
-        model::{DeviceChoice, Precision},
-        pass::VaeMode,
-    },
+    extract::{adapters::Adapters, framing::WorkingSize, inversion::Inversion, pass::VaeMode},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);

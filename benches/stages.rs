@@ -13,13 +13,14 @@ use candle_core::Tensor;
 use clap::{Parser, ValueEnum};
 use featscope::{
     activation::{Id, Selection, Work},
+    device::{DeviceChoice, Place, Precision},
     error::{Error, Result},
     extract::{
         adapters::Adapters,
         framing::{Prepared, WorkingSize, prepare},
         image::Picture,
         inversion::Inversion,
-        model::{DeviceChoice, Model, Place, Precision},
+        model::Model,
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
         source::PictureSource,

@@ -44,6 +44,11 @@ impl Error {
         self.map(|message| format!("{message}{more}"))
     }
 
+    /// Whether a GPU's memory was full.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Failed(message) if message.contains(OUT_OF_MEMORY))
+    }
+
     fn map(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Usage(message) => Self::Usage(change(message)),
@@ -69,7 +74,80 @@ impl From<candle_core::Error> for Error {
         match error {
             // The trace is for who debugs candle, not for who reads the message.
             candle_core::Error::WithBacktrace { inner, .. } => Self::from(*inner),
-            error => Self::Failed(error.to_string()),
+            error => {
+                let text = error.to_string();
+                match is_out_of_memory(&text) {
+                    true => Self::Failed(format!("{OUT_OF_MEMORY} ({text}): {LESS_MEMORY}")),
+                    false => Self::Failed(text),
+                }
+            }
         }
+    }
+}
+
+/// How an error begins that says that a GPU's memory is full.
+const OUT_OF_MEMORY: &str = "more memory was asked of the GPU than it has free";
+
+/// What takes less of it.
+const LESS_MEMORY: &str = "lower the working size or the ensemble, compute in f16 or bf16 where it is f32, use fewer LoRAs and \
+    ControlNets, or close other programs that use the GPU";
+
+/// Whether a message of CUDA, its libraries or Metal says that the memory of a GPU is full: candle hands on their words alone.
+fn is_out_of_memory(message: &str) -> bool {
+    const SAID: [&str; 5] = [
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "_STATUS_ALLOC_FAILED",
+        "CURAND_STATUS_ALLOCATION_FAILED",
+        "Failed to create metal resource: Buffer",
+        "kIOGPUCommandBufferCallbackErrorOutOfMemory",
+    ];
+    SAID.iter().any(|said| message.contains(said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error as candle hands over what CUDA says.
+    fn of_cuda(message: &str) -> Error {
+        let inner = candle_core::Error::Cuda(message.to_owned().into());
+        candle_core::Error::WithBacktrace {
+            inner: Box::new(inner),
+            backtrace: Box::new(std::backtrace::Backtrace::disabled()),
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_full_gpu_is_told_with_what_to_lower() {
+        for message in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+            "CurandError(CURAND_STATUS_ALLOCATION_FAILED)",
+        ] {
+            let error = of_cuda(message);
+            assert!(matches!(error, Error::Failed(_)) && error.is_out_of_memory());
+            let told = error.to_string();
+            for word in [
+                "GPU",
+                message,
+                "working size",
+                "ensemble",
+                "bf16",
+                "ControlNets",
+                "close other",
+            ] {
+                assert!(told.contains(word), "{word} is not said in: {told}");
+            }
+            let told = error.context("a pass of 8 rows");
+            assert!(told.to_string().starts_with("a pass of 8 rows: ") && told.is_out_of_memory());
+        }
+    }
+
+    #[test]
+    fn other_errors_are_told_as_they_are() {
+        let message = "DriverError(CUDA_ERROR_INVALID_VALUE, \"invalid argument\")";
+        assert_eq!(of_cuda(message), Error::failed(message));
+        assert!(!of_cuda(message).is_out_of_memory() && !Error::Cancelled.is_out_of_memory());
     }
 }

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod analysis;
 pub mod app;
 pub mod cli;
+pub mod device;
 pub mod engine;
 pub mod error;
 pub mod extract;

@@ -1,4 +1,5 @@
-"""Builds full-size networks with random weights in the hub's layout, once: Stable Diffusion 1.5 and ADM at 256 pixels.
+"""Builds full-size networks with random weights in the hub's layout, once: Stable Diffusion 1.5, ADM at 256 pixels, and
+SDXL where it is asked for.
 
 Speed does not depend on what the weights are, only on their shapes; both programs read the same files.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 ROOT = Path(__file__).resolve().parents[2]
 ZOO = ROOT / "assets" / "zoo"
@@ -84,6 +85,37 @@ def build_sd15(out):
     shutil.copy(SMALL_MODEL / "model_index.json", out)
 
 
+def build_sdxl(out):
+    small = SMALL_MODEL.parent / "tiny-sdxl"
+    vae_config = {**VAE, "scaling_factor": 0.13025, "sample_size": 1024}
+    large = {
+        **TEXT,
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 20,
+        "hidden_act": "gelu",
+        "projection_dim": 1280,
+    }
+    with torch.device("meta"):
+        unet_config = json.loads((ZOO / "sdxl.unet.json").read_text())
+        unet = UNet2DConditionModel.from_config(unet_config)
+        vae = AutoencoderKL.from_config(vae_config)
+        text = CLIPTextModel(CLIPTextConfig(**TEXT))
+        text_2 = CLIPTextModelWithProjection(CLIPTextConfig(**large))
+    kind = {"model_type": "clip_text_model"}
+    for folder, name, model, config in [
+        ("unet", "diffusion_pytorch_model", unet, unet_config),
+        ("vae", "diffusion_pytorch_model", vae, vae_config),
+        ("text_encoder", "model", text, {"architectures": ["CLIPTextModel"], **kind, **TEXT}),
+        ("text_encoder_2", "model", text_2, {"architectures": ["CLIPTextModelWithProjection"], **kind, **large}),
+    ]:
+        write(out / folder / f"{name}.safetensors", out / folder / "config.json", shapes_of(model), config)
+    for folder in ("tokenizer", "tokenizer_2", "scheduler"):
+        shutil.copytree(small / folder, out / folder, dirs_exist_ok=True)
+    shutil.copy(small / "model_index.json", out)
+
+
 def build_adm(out):
     sys.path.insert(0, str(ROOT / "tools" / "demo_model"))
     from model import Adm
@@ -97,12 +129,18 @@ def build_adm(out):
     write(out / "model.safetensors", out / "config.json", shapes, config)
 
 
+BUILDERS = {"sd15": build_sd15, "adm256": build_adm, "sdxl": build_sdxl}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="a folder for about 6.5 GB")
-    out = parser.parse_args().out
+    parser.add_argument("out", type=Path, help="a folder for about 6.5 GB; 14 GB more for sdxl")
+    parser.add_argument("--only", choices=[*BUILDERS], nargs="+", default=["sd15", "adm256"])
+    arguments = parser.parse_args()
+    out = arguments.out
     torch.manual_seed(0)
-    for name, build in [("sd15", build_sd15), ("adm256", build_adm)]:
+    for name in arguments.only:
+        build = BUILDERS[name]
         if (out / name / "done").exists():
             print(f"{out / name} is there")
             continue

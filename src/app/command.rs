@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     activation::Id,
+    device::{DeviceChoice, Precision},
     engine::{ComparisonKind, PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
     extract::preset::Preset,
 };
@@ -26,6 +27,10 @@ pub enum Command {
     Act(Action),
     /// Read a model: a zoo key, a folder or a file.
     LoadModel(String),
+    /// Compute on another device or in another format from now on, and read the model again for it.
+    Device(DeviceChoice, Precision),
+    /// Find out which devices there are.
+    LookForDevices,
     /// Use published settings, on the model they were published for or on the one that is loaded.
     Preset(&'static Preset, bool),
     /// Open a picture in a slot.

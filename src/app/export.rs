@@ -26,7 +26,6 @@ use crate::{
     engine::{Query, QueryAt, Slot, ViewRequest, check_extension},
     error::{Error, Result},
     extract::{
-        model::{DeviceChoice, Precision},
         output::{UnfinishedFolder, replace_file, write_error, write_folder, write_png},
         request::{ExtractRequest, StoreFormat},
     },
@@ -96,8 +95,8 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
         adapters: settings.adapters.clone(),
         attention: Vec::new(),
         activations: state.layer()?.to_string(),
-        dtype: Precision::F32,
-        device: DeviceChoice::Auto,
+        dtype: state.memory.precision,
+        device: state.memory.device,
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,

@@ -13,7 +13,10 @@ use super::{
     document::{Display, Document, Layout},
     soundness::{check_display, check_pca, sound_layout},
 };
-use crate::engine::PcaSettings;
+use crate::{
+    device::{DeviceChoice, Precision},
+    engine::PcaSettings,
+};
 
 /// Recent files of a kind that are remembered.
 const MOST_RECENT: usize = 12;
@@ -46,6 +49,10 @@ pub struct Memory {
     pub zoom: f32,
     /// Seconds per unit of work of each model and device, as it was last.
     pub rates: BTreeMap<String, f64>,
+    /// Where models computed last.
+    pub device: DeviceChoice,
+    /// What a GPU computed in last.
+    pub precision: Precision,
     /// Whether the guided tour was begun once: then nothing points to it any more.
     pub tour_seen: bool,
 }
@@ -65,6 +72,8 @@ impl Default for Memory {
             linked: true,
             zoom: 1.0,
             rates: BTreeMap::new(),
+            device: DeviceChoice::Auto,
+            precision: Precision::F32,
             tour_seen: false,
         }
     }

@@ -11,6 +11,7 @@ mod canvases;
 mod channels;
 mod command;
 mod conditions;
+mod devices;
 mod dialog;
 mod document;
 mod estimate;
@@ -71,7 +72,7 @@ pub use messages::{Level, Messages};
 pub use paths::{PathBox, PathPurpose};
 pub use shop::{Order, OrderStage, Shop, ShopCommand};
 pub use shot::{ShotOptions, export as export_workspace, shot};
-pub use start::open;
+pub use start::{data_folder, open};
 pub use state::{Hold, Job, PointAt, State};
 pub use studies::{
     CkaBetween, CkaChoice, CkaRows, LayerChoice, PlotKind, SheetColours, SheetSettings, ShiftChoice, StripAxis,

@@ -23,6 +23,7 @@ impl App {
         let state = &mut self.state;
         match event {
             Event::Progress { work, fraction, item } => take_progress(state, work, fraction, item),
+            Event::Devices(devices) => state.devices = Some(devices),
             Event::ModelLoaded(info) => self.take_model(*info),
             Event::PictureOpened { slot, picture } => {
                 if self.asked.answer(slot) {

@@ -2,7 +2,9 @@
 
 use egui::{Button, DragValue, Rangef, RichText, Slider, Ui};
 
-use super::{Action, Command, State, conditions::conditions_ui, menus::work_errors_ui, widgets::section_ui};
+use super::{
+    Action, Command, State, conditions::conditions_ui, devices::devices_ui, menus::work_errors_ui, widgets::section_ui,
+};
 use crate::{
     engine::{ModelInfo, RunSettings},
     extract::{framing::WorkingSize, inversion::Inversion, pass::VaeMode},
@@ -24,6 +26,7 @@ const LEAST_SLIDER: f32 = 60.0;
 
 /// Prompt, t, noise and size.
 pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    devices_ui(ui, state, commands);
     let Some(info) = &state.model.info else {
         ui.weak(if state.model.loading.is_some() {
             "The model is being read."

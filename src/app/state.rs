@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     activation::{Grid, Id, Shape},
+    device::Devices,
     engine::{
         Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
         QueryAt, Slot, TargetHeat,
@@ -72,6 +73,8 @@ pub struct State {
     pub compare: CompareState,
     /// Why colours or similarities could not be computed.
     pub view_error: Option<String>,
+    /// Where models can compute, once that is known.
+    pub devices: Option<Devices>,
     /// The pass under way.
     pub run: RunState,
     /// Extractions and other work that writes files.
@@ -250,6 +253,7 @@ impl State {
             rank: RankState::default(),
             compare: CompareState::default(),
             view_error: None,
+            devices: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
             comparing: Comparing::default(),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{ranking::RankArguments, survey::SurveyArguments};
 use crate::{
     analysis::correspondence::Method,
+    device::{DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
         adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
@@ -14,7 +15,6 @@ use crate::{
         compat::Compat,
         framing::WorkingSize,
         inversion::Inversion,
-        model::{DeviceChoice, Precision},
         pass::VaeMode,
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
@@ -69,6 +69,33 @@ pub enum Command {
     /// Say which models there are, and download them
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Say what this machine has to compute and draw with, and check that every device computes what the CPU computes
+    Doctor(DoctorArguments),
+    /// What the program starts as its worker.
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+}
+
+/// `featscope doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Do not ask the hub whether it answers
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `featscope worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// Print what devices it has, as JSON, and end
+    #[arg(long)]
+    pub probe: bool,
+    /// With --probe: check every GPU in every format
+    #[arg(long, requires = "probe")]
+    pub self_check: bool,
 }
 
 /// `featscope presets`.
@@ -180,8 +207,8 @@ pub struct RunArguments {
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     pub dtype: Precision,
-    /// Device computed on
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
     pub device: DeviceChoice,
 }
 

@@ -5,15 +5,9 @@ use super::{
     terminal,
 };
 use crate::{
+    device::Precision,
     error::Result,
-    extract::{
-        job,
-        model::{Model, Precision},
-        output::check_writable,
-        request::ExtractRequest,
-        spec::ModelSpec,
-        tokens::TokenRole,
-    },
+    extract::{job, model::Model, output::check_writable, request::ExtractRequest, spec::ModelSpec, tokens::TokenRole},
     model::text::MAX_PROMPT_TOKENS,
 };
 

@@ -1,7 +1,9 @@
 //! The library without a window. In: arguments. Out: files, text on standard output, an exit status. `main` calls it.
 
 mod args;
+mod doctor;
 mod extract;
+mod gpu;
 mod layers;
 mod matching;
 mod models;
@@ -10,11 +12,13 @@ mod ranking;
 mod shot;
 mod survey;
 mod terminal;
+mod worker;
 
 use std::process::ExitCode;
 
 pub use args::{Arguments, Command, WindowArguments};
 use clap::{Parser, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
 
@@ -50,6 +54,45 @@ fn one_paragraph(error: &clap::Error) -> String {
     format!("{} (--help lists the arguments)", parts.join("; "))
 }
 
+/// The program: a window, or a command.
+pub fn main() -> ExitCode {
+    listen_to_rust_log();
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
+    match &arguments.command {
+        Some(command) => match gpu::elsewhere(command) {
+            Ok(Some(status)) => status,
+            Ok(None) => exit_code(run(command)),
+            Err(error) => exit_code(Err(error)),
+        },
+        None => exit_code(crate::app::open(&arguments.window)),
+    }
+}
+
+/// The program without its window and what draws it: the worker for GPUs.
+pub fn main_without_window() -> ExitCode {
+    listen_to_rust_log();
+    match parse() {
+        Ok(Arguments {
+            command: Some(command), ..
+        }) => exit_code(run(&command)),
+        Ok(_) => exit_code(Err(Error::usage(
+            "this executable has no window: start `featscope`, which uses it as its worker",
+        ))),
+        Err(status) => status,
+    }
+}
+
+/// Silent unless RUST_LOG asks, such as RUST_LOG=featscope=debug.
+fn listen_to_rust_log() {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
 /// Runs a command.
 pub fn run(command: &Command) -> Result<()> {
     match command {
@@ -63,6 +106,8 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Export(arguments) => shot::export(arguments),
         Command::Presets(arguments) => layers::presets(arguments),
         Command::Models(command) => models::models(command),
+        Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Worker(arguments) => worker::worker(arguments),
     }
 }
 

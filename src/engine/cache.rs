@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::message::{Layer, PassId, RunSettings};
 use crate::{
     activation::{FeatureMap, Id, Shape},
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// Everything a pass depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PassKey {
     /// Which loading of which model: another model, device or format is another number.
     pub model: u64,

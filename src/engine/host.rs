@@ -1,5 +1,6 @@
 //! What an extractor has of the engine around it: the way for events, and the cache of maps that the other workers look
-//! at. The extractor of this process uses it, and so does one that passes requests on to another process or machine.
+//! at. The extractor of this process uses it, and so does one that passes requests on to another process or machine; there
+//! it is a line to this one.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
     message::{Capture, Event, Layer, PassId, RunSettings, Slot},
+    process::{Answer, EngineLine, Question},
 };
 use crate::{
     activation::{FeatureMap, Id},
@@ -16,13 +18,19 @@ use crate::{
 
 /// What an extractor has of the engine around it.
 #[derive(Clone)]
-pub struct ExtractorHost {
-    events: Events,
-    cache: SharedCache,
+pub struct ExtractorHost(Engine);
+
+/// Where the engine is.
+#[derive(Clone)]
+enum Engine {
+    /// In this process.
+    Here { events: Events, cache: SharedCache },
+    /// In another.
+    Elsewhere(Arc<EngineLine>),
 }
 
 /// A pass that is over: everything that the views of its maps need.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FinishedPass {
     /// Its number, as [`ExtractorHost::pass`] gives it. A number stands for the same values for ever: views may keep what
     /// they computed from them.
@@ -47,95 +55,144 @@ pub struct FinishedPass {
 
 impl ExtractorHost {
     pub(super) fn new(events: Events, cache: SharedCache) -> Self {
-        Self { events, cache }
+        Self(Engine::Here { events, cache })
+    }
+
+    /// One whose engine is at the other end of a line.
+    pub(super) fn elsewhere(line: EngineLine) -> Self {
+        Self(Engine::Elsewhere(Arc::new(line)))
     }
 
     /// Tells an event to whoever holds the engine.
     pub fn tell(&self, event: Event) {
-        self.events.tell(event);
+        match &self.0 {
+            Engine::Here { events, .. } => events.tell(event),
+            Engine::Elsewhere(line) => line.tell(event),
+        }
     }
 
     /// The number of a pass, a new one if it never ran.
     pub fn pass(&self, key: &PassKey) -> PassId {
-        self.cache.lock().pass(key)
+        /// What a worker that is about to end goes on with.
+        const NO_PASS: PassId = PassId(0);
+        match &self.0 {
+            Engine::Here { cache, .. } => cache.lock().pass(key),
+            Engine::Elsewhere(line) => match line.ask(Question::Pass(key.clone())) {
+                Some(Answer::Pass(pass)) => pass,
+                _ => NO_PASS,
+            },
+        }
     }
 
     /// Whether a map of a pass is kept: then it does not have to run again.
     pub fn has(&self, pass: PassId, id: Id) -> bool {
-        self.cache.lock().has(pass, id)
+        match &self.0 {
+            Engine::Here { cache, .. } => cache.lock().has(pass, id),
+            Engine::Elsewhere(line) => line.ask(Question::Has(pass, id)) == Some(Answer::Yes(true)),
+        }
     }
 
     /// Most bytes of maps that are kept; with more, those not looked at for longest go.
     pub fn limit_bytes(&self) -> usize {
-        self.cache.lock().limit_bytes()
+        match &self.0 {
+            Engine::Here { cache, .. } => cache.lock().limit_bytes(),
+            Engine::Elsewhere(line) => line.keeps_bytes(),
+        }
     }
 
     /// Keeps the maps of a pass and tells that they are there ([`Event::Captured`]). An error if none of them can be kept.
     pub fn keep(&self, slot: Slot, finished: FinishedPass) -> Result<()> {
-        let pass = finished.pass;
-        self.keep_unseen(finished)?;
-        self.tell_kept(slot, pass);
-        Ok(())
+        match &self.0 {
+            Engine::Here { events, cache } => {
+                let pass = finished.pass;
+                put(cache, finished)?;
+                tell_kept(events, cache, slot, pass);
+                Ok(())
+            }
+            Engine::Elsewhere(line) => line.keep(Some(slot), finished),
+        }
     }
 
     /// Keeps the maps of a pass that no picture is shown from. An error if none of them can be kept.
     pub fn keep_unseen(&self, finished: FinishedPass) -> Result<()> {
-        let FinishedPass {
-            pass,
-            settings,
-            picture,
-            framing,
-            layers,
-            ran,
-            maps,
-            heads,
-        } = finished;
-        let info = PassInfo {
-            settings,
-            picture,
-            framing,
-            layers,
-            ran,
-        };
-        let mut cache = self.cache.lock();
-        cache.put(pass, info, maps, heads);
-        if cache.info(pass).is_some() {
-            return Ok(());
+        match &self.0 {
+            Engine::Here { cache, .. } => put(cache, finished),
+            Engine::Elsewhere(line) => line.keep(None, finished),
         }
-        const MIB: usize = 1 << 20;
-        Err(Error::failed(format!(
-            "no map of this pass fits into the {} MiB of maps that are kept: choose a smaller size",
-            cache.limit_bytes() / MIB
-        )))
     }
 
     /// Counts the maps of a pass as looked at; gives what ran, if any of them are kept.
     pub fn look_at(&self, pass: PassId) -> Option<Provenance> {
-        let mut cache = self.cache.lock();
-        cache.touch(pass);
-        cache.info(pass).map(|info| info.ran.clone())
+        match &self.0 {
+            Engine::Here { cache, .. } => {
+                let mut cache = cache.lock();
+                cache.touch(pass);
+                cache.info(pass).map(|info| info.ran.clone())
+            }
+            Engine::Elsewhere(line) => match line.ask(Question::LookAt(pass)) {
+                Some(Answer::Ran(ran)) => ran.map(|ran| *ran),
+                _ => None,
+            },
+        }
     }
 
     /// Tells that the maps of a pass are there, if any are kept: what a run does that has nothing to compute. They count as
     /// looked at.
     pub fn tell_kept(&self, slot: Slot, pass: PassId) -> bool {
-        let mut cache = self.cache.lock();
-        cache.touch(pass);
-        let Some(info) = cache.info(pass) else { return false };
-        let capture = Capture {
-            pass,
-            settings: info.settings.clone(),
-            kept_bytes: cache.bytes(),
-            framing: info.framing,
-            layers: info.layers.clone(),
-            ids: cache.ids(pass),
-            ran: info.ran.clone(),
-        };
-        drop(cache);
-        self.events.tell(Event::Captured {
-            slot,
-            capture: Box::new(capture),
-        });
-        true
+        match &self.0 {
+            Engine::Here { events, cache } => tell_kept(events, cache, slot, pass),
+            Engine::Elsewhere(line) => line.ask(Question::TellKept(slot, pass)) == Some(Answer::Yes(true)),
+        }
     }
+}
+
+fn put(cache: &SharedCache, finished: FinishedPass) -> Result<()> {
+    let FinishedPass {
+        pass,
+        settings,
+        picture,
+        framing,
+        layers,
+        ran,
+        maps,
+        heads,
+    } = finished;
+    let info = PassInfo {
+        settings,
+        picture,
+        framing,
+        layers,
+        ran,
+    };
+    let mut cache = cache.lock();
+    cache.put(pass, info, maps, heads);
+    if cache.info(pass).is_some() {
+        return Ok(());
+    }
+    const MIB: usize = 1 << 20;
+    Err(Error::failed(format!(
+        "no map of this pass fits into the {} MiB of maps that are kept: choose a smaller size",
+        cache.limit_bytes() / MIB
+    )))
+}
+
+fn tell_kept(events: &Events, cache: &SharedCache, slot: Slot, pass: PassId) -> bool {
+    let mut cache = cache.lock();
+    cache.touch(pass);
+    let Some(info) = cache.info(pass) else { return false };
+    let capture = Capture {
+        pass,
+        settings: info.settings.clone(),
+        kept_bytes: cache.bytes(),
+        framing: info.framing,
+        layers: info.layers.clone(),
+        ids: cache.ids(pass),
+        ran: info.ran.clone(),
+    };
+    drop(cache);
+    events.tell(Event::Captured {
+        slot,
+        capture: Box::new(capture),
+    });
+    true
 }

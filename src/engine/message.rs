@@ -10,13 +10,13 @@ use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
     activation::{Entry, Id, Shape},
+    device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
         adapters::Adapters,
         framing::{Framing, SizeRule, WorkingSize},
         image::Size,
         inversion::Inversion,
-        model::{DeviceChoice, Precision},
         pass::VaeMode,
         request::{ExtractRequest, Provenance},
         source::PictureSource,
@@ -131,6 +131,8 @@ pub enum Request {
         /// What it computes in.
         dtype: Precision,
     },
+    /// Says which devices there are.
+    LookForDevices,
     /// Reads a picture into a slot.
     OpenPicture {
         /// The slot.
@@ -199,7 +201,7 @@ impl Request {
     /// The kind of work this is.
     pub fn work(&self) -> Work {
         match self {
-            Self::LoadModel { .. } => Work::Model,
+            Self::LoadModel { .. } | Self::LookForDevices => Work::Model,
             Self::OpenPicture { slot, .. } | Self::ClosePicture { slot } | Self::SwapPictures { a: slot, .. } => {
                 Work::Picture(*slot)
             }
@@ -226,6 +228,8 @@ pub enum Event {
         /// Of how many pictures it is which, counted from 1, where it is about pictures.
         item: Option<[usize; 2]>,
     },
+    /// The devices there are.
+    Devices(Devices),
     /// A model is ready.
     ModelLoaded(Box<ModelInfo>),
     /// A picture is open.
@@ -385,6 +389,9 @@ pub struct ModelInfo {
     pub device: String,
     /// Format it computes in.
     pub dtype: String,
+    /// What is special about it, and why no GPU is used where one was looked for.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl ModelInfo {

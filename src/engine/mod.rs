@@ -22,6 +22,7 @@ mod downloader;
 mod extractor;
 mod host;
 mod message;
+pub mod process;
 mod ranker;
 mod recover;
 mod reduced;
@@ -60,6 +61,7 @@ pub use view::{
 
 pub use crate::extract::source::PictureSource;
 use crate::{
+    device::driver_files,
     error::{Error, Result},
     weights::hub::HubSettings,
 };
@@ -70,6 +72,7 @@ use desk::Desk;
 pub(crate) use desk::check_extension;
 use downloader::Downloader;
 use extractor::Extractor;
+use process::{GPU_WORKER, Launch};
 use ranker::Ranker;
 pub(crate) use recover::recovered;
 use statistician::Statistician;
@@ -108,10 +111,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the workers; `waker` is called after each event, `cache_bytes` bounds the feature maps kept.
+    /// Starts the workers; `waker` is called after each event, `cache_bytes` bounds the feature maps kept. The extractor is
+    /// a process of its own where one for GPUs lies beside this program ([`process`]), else a thread of this one.
     pub fn start(waker: Waker, cache_bytes: usize) -> Result<Self> {
-        Self::with_extractor(waker, cache_bytes, |requests, host| {
-            Extractor::new(requests, host).run()
+        Self::with_extractor(waker, cache_bytes, |requests, host| match Launch::find() {
+            Some(launch) => process::relay(launch, requests, host),
+            None => Extractor::new(requests, host).with_trouble(unused_gpu()).run(),
         })
     }
 
@@ -217,6 +222,18 @@ impl Engine {
     pub fn wait(&self, timeout: std::time::Duration) -> Option<Event> {
         self.events.recv_timeout(timeout).ok()
     }
+}
+
+/// Why a GPU that seems to be there is not used.
+fn unused_gpu() -> Option<String> {
+    let driver = driver_files().into_iter().next()?;
+    let can = cfg!(feature = "cuda") || cfg!(feature = "metal");
+    (!can).then(|| {
+        format!(
+            "there is an NVIDIA driver ({}), but no {GPU_WORKER} beside this program: it is part of the download for GPUs",
+            driver.display()
+        )
+    })
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {

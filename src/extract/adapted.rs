@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::{
     adapters::{Adapters, Applied, AppliedLora, ControlUse, LoraUse},
     control,
-    model::Place,
     parts::Parts,
 };
 use crate::{
+    device::Place,
     error::Result,
     model::{
         controlnet::ControlNet,

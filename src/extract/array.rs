@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 
 use crate::{
     activation::{FeatureMap, Grid},
@@ -33,9 +34,15 @@ impl Array {
         Ok(Self { shape, data })
     }
 
-    /// Copies a tensor from whatever device and dtype it has.
+    /// Copies a tensor from whatever device and dtype it has. Short formats leave a device as they are, in half the bytes, and
+    /// become f32 here.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
-        let data = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let flat = tensor.flatten_all()?;
+        let data = match tensor.dtype() {
+            DType::F16 => widened(&flat.to_vec1::<f16>()?),
+            DType::BF16 => widened(&flat.to_vec1::<bf16>()?),
+            _ => flat.to_dtype(DType::F32)?.to_vec1()?,
+        };
         Ok(Self {
             shape: tensor.dims().to_vec(),
             data,
@@ -102,5 +109,37 @@ impl Array {
             )));
         };
         FeatureMap::from_channels(channels, Grid::new(height, width), self.row(index)?)
+    }
+}
+
+fn widened<T>(numbers: &[T]) -> Vec<f32>
+where
+    [T]: HalfFloatSliceExt,
+{
+    let mut wide = vec![0.0; numbers.len()];
+    numbers.convert_to_f32_slice(&mut wide);
+    wide
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_gives_its_numbers_in_the_order_of_the_tensor() -> Result<()> {
+        let numbers: Vec<f32> = (0..24).map(|i| i as f32 - 7.5).collect();
+        let tensor = Tensor::from_vec(numbers, (2, 3, 4), &Device::Cpu)?.transpose(1, 2)?;
+        let expected = Array::from_tensor(&tensor)?;
+        assert_eq!(
+            (expected.shape.as_slice(), expected.data[1]),
+            ([2, 4, 3].as_slice(), -3.5)
+        );
+        for dtype in [DType::F16, DType::BF16, DType::F64] {
+            let same = tensor.to_dtype(dtype)?;
+            assert_eq!(Array::from_tensor(&same)?, expected, "{dtype:?}");
+            let rows = same.narrow(0, 1, 1)?;
+            assert_eq!(Array::from_tensor(&rows)?.data, expected.row(1)?, "{dtype:?}");
+        }
+        Ok(())
     }
 }

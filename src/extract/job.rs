@@ -17,13 +17,13 @@ use super::{
     intermediates::Intermediates,
     inversion::Inversion,
     memory,
-    model::{Model, Place},
+    model::Model,
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{
-        GivenNoise, Noise, PassSettings, Recording, Shares, check_settings, estimated_bytes, meets_control, run_pass,
-    },
+    pass::{GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, run_pass},
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
+    self_check,
+    shares::Shares,
     source::PictureSource,
     spec::ModelSpec,
 };
@@ -542,8 +542,10 @@ pub fn load(spec: &ModelSpec, request: &ExtractRequest, watch: &mut Watch<'_>) -
 }
 
 fn load_part(spec: &ModelSpec, request: &ExtractRequest, extent: Extent, watch: &mut Watch<'_>) -> Result<Model> {
-    let place = Place::open(request.device, request.dtype)?;
-    Model::load(spec, place, extent, &mut |done| watch(LOADED * done))
+    let opened = self_check::open(request.device, request.dtype)?;
+    let mut model = Model::load(spec, opened.place, extent, &mut |done| watch(LOADED * done))?;
+    model.spec.notes.extend(opened.note);
+    Ok(model)
 }
 
 /// The part of the watched work after the weights are read.

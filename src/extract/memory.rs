@@ -1,6 +1,8 @@
 //! How much memory there is, so that a request that cannot fit is refused and not killed half-way; and what becomes of memory
 //! that a pass lets go of.
 
+use candle_core::Device;
+
 use crate::error::{Error, Result};
 
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -28,20 +30,25 @@ fn available() -> Option<usize> {
 
 /// While one of these is there, memory that is let go of is kept for what comes next, up to a bound, instead of being given back
 /// to the system and asked for again: a pass makes tensors of 5 to 130 MB by the hundred, and a fresh page costs more than the
-/// convolution that fills it saves. When it is dropped, all is given back. It does something on Linux with glibc alone.
+/// convolution that fills it saves. When it is dropped, all is given back. On the CPU it does something on Linux with glibc alone;
+/// GPUs keep pages by themselves, and give them back when all work is done.
 #[derive(Debug)]
-pub struct KeptPages(());
+pub struct KeptPages {
+    device: Device,
+}
 
 impl KeptPages {
     /// Keeps pages from now on.
-    pub fn keep() -> Self {
+    pub fn keep(device: &Device) -> Self {
         allocator::keep_pages();
-        Self(())
+        Self { device: device.clone() }
     }
 }
 
 impl Drop for KeptPages {
     fn drop(&mut self) {
+        // A device that fails here says so to the next who uses it.
+        let _ = self.device.synchronize();
         allocator::give_pages_back();
     }
 }

@@ -28,6 +28,8 @@ pub(crate) mod recent;
 pub mod request;
 pub mod resize;
 pub mod saved;
+pub mod self_check;
+mod shares;
 pub mod source;
 pub mod spec;
 pub mod tokens;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use serde::{Deserialize, Serialize};
 
 use super::{
     adapted::Adapted,
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     activation::{Halt, Probe, Selection, Watch},
+    device::Place,
     error::{Error, Result},
     model::{
         Extent,
@@ -36,83 +36,6 @@ use crate::{
 const KEPT_PICTURES: usize = 32;
 /// Encoded prompts kept.
 const KEPT_PROMPTS: usize = 32;
-
-/// The number format a model computes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits, IEEE half.
-    F16,
-    /// 16 bits with the exponent of f32.
-    Bf16,
-}
-
-/// Where a model computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceChoice {
-    /// The first GPU of a build that has GPU support, else the CPU.
-    #[default]
-    Auto,
-    /// The processor.
-    Cpu,
-    /// The first NVIDIA GPU.
-    Cuda,
-    /// Apple's GPU.
-    Metal,
-}
-
-/// A device and a number format that fit together.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The device.
-    pub device: Device,
-    /// The format computed in: f32 on every CPU.
-    pub dtype: DType,
-}
-
-impl Place {
-    /// The device asked for, with the number format that runs there.
-    pub fn open(device: DeviceChoice, precision: Precision) -> Result<Self> {
-        let unavailable = |name: &str, error: candle_core::Error| {
-            Error::failed(format!(
-                "the device \"{name}\" cannot be used: {error}; use --device cpu"
-            ))
-        };
-        let device = match device {
-            DeviceChoice::Cpu => Device::Cpu,
-            DeviceChoice::Cuda => Device::new_cuda(0).map_err(|error| unavailable("cuda", error))?,
-            DeviceChoice::Metal => Device::new_metal(0).map_err(|error| unavailable("metal", error))?,
-            DeviceChoice::Auto => Device::new_cuda(0)
-                .or_else(|_| Device::new_metal(0))
-                .unwrap_or(Device::Cpu),
-        };
-        let dtype = match precision {
-            _ if device.is_cpu() => DType::F32,
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-            Precision::Bf16 => DType::BF16,
-        };
-        Ok(Self { device, dtype })
-    }
-
-    /// `cpu`, `cuda:0`, `metal:0`.
-    pub fn device_name(&self) -> &'static str {
-        match self.device {
-            Device::Cpu => "cpu",
-            Device::Cuda(_) => "cuda:0",
-            Device::Metal(_) => "metal:0",
-        }
-    }
-
-    /// `f32`, `f16`, `bf16`.
-    pub fn dtype_name(&self) -> &'static str {
-        self.dtype.as_str()
-    }
-}
 
 /// A model with its weights.
 pub struct Model {
@@ -164,7 +87,7 @@ impl Model {
     /// Reads the weights as far as `extent`; a wrong or broken tensor is named before anything runs.
     pub fn load(spec: &ModelSpec, place: Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
         const AFTER_VAE: f32 = 0.1;
-        let pages = KeptPages::keep();
+        let pages = KeptPages::keep(&place.device);
         watch(0.0)?;
         let missing = || match &spec.path {
             Some(path) => Error::failed(format!(
@@ -335,7 +258,7 @@ impl Model {
         let [height, width] = [height, width].map(|side| (side * LATENT_STRIDE) as f32);
         // Original size, no crop, wanted size: the working picture is all there is.
         let ids = [height, width, 0.0, 0.0, height, width];
-        let ids = Tensor::new(&ids, rows.device())?.reshape((1, TIME_IDS))?;
+        let ids = Tensor::new(&ids, &Device::Cpu)?.reshape((1, TIME_IDS))?;
         Ok(Some(AddedConditions {
             pooled: pooled.repeat((batch, 1))?,
             time_ids: ids.repeat((batch, 1))?,

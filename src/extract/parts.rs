@@ -7,11 +7,11 @@ use candle_core::{DType, Tensor};
 use super::{
     adapted::Adapted,
     compat::{Compat, LONG_PROMPT_PIECES},
-    model::Place,
     tokens::{PromptToken, tokens_of},
 };
 use crate::{
     activation::Watch,
+    device::Place,
     error::Result,
     model::{
         lora::{Layer, Part},

@@ -18,6 +18,7 @@ use super::{
     model::{Encoded, Model},
     noise::TorchGenerator,
     parts::PromptStates,
+    shares::Shares,
     spec::ModelSpec,
 };
 use crate::{
@@ -34,51 +35,6 @@ const BATCH_TENSOR_BYTES: usize = 256 << 20;
 const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
-/// What reading a text encoder and encoding a prompt takes, in the unit of [`Work`].
-const PROMPT_WORK: f64 = 1e10;
-
-/// Where the parts of a pass end, as shares of its work: the pictures' encoding, the prompt's, then the passes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shares {
-    pictures: f32,
-    prompt: f32,
-}
-
-impl Shares {
-    /// For one pass over pictures of one size.
-    pub(super) fn of(model: &Model, pictures: &[Prepared], settings: &PassSettings, selection: &Selection) -> Self {
-        let Some(first) = pictures.first() else {
-            return Self {
-                pictures: 0.0,
-                prompt: 0.0,
-            };
-        };
-        let work = Work::of(&model.spec.plain_catalogue(first.framing.working));
-        let one = selection.last().map_or_else(|| work.total(), |last| work.until(last));
-        let before = match settings.inversion {
-            Inversion::None => 0.0,
-            Inversion::Ddim => inversion::timesteps(settings.t).len() as f64 * work.total(),
-        };
-        let passes = (one + before) * (pictures.len() * settings.ensemble) as f64;
-        let encoding: f64 = pictures.iter().map(|picture| model.encode_work(&picture.picture)).sum();
-        let prompt = if model.spec.reads_prompt() { PROMPT_WORK } else { 0.0 };
-        let all = (passes + encoding + prompt).max(1.0);
-        Self {
-            pictures: (encoding / all) as f32,
-            prompt: ((encoding + prompt) / all) as f32,
-        }
-    }
-
-    /// Which of the pictures of a pass is at work when `done` of it is watched, counted from 0: first each is encoded, then
-    /// each runs.
-    pub(super) fn picture_at(self, done: f32, pictures: usize) -> usize {
-        let share = match done {
-            _ if done < self.pictures => done / self.pictures,
-            _ => (done - self.prompt) / (1.0 - self.prompt),
-        };
-        ((share * pictures as f32) as usize).min(pictures.saturating_sub(1))
-    }
-}
 
 /// Which latent of a picture is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -277,6 +233,31 @@ impl Denoiser<'_> {
 
 /// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
 pub fn run_pass(
+    model: &mut Model,
+    pictures: &[Prepared],
+    settings: &PassSettings,
+    selection: &Selection,
+    record: &mut Record<'_>,
+    intermediates: Option<&mut Intermediates>,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let ran = run(model, pictures, settings, selection, record, intermediates, watch);
+    ran.map_err(|error| match (error.is_out_of_memory(), pictures.first()) {
+        (true, Some(first)) => {
+            let Size { width, height } = first.framing.working;
+            error.context(format!(
+                "{} picture(s) of {width} x {height} pixels with an ensemble of {}, in {} on {}",
+                pictures.len(),
+                settings.ensemble,
+                model.place.dtype_name(),
+                model.place.device_name()
+            ))
+        }
+        _ => error,
+    })
+}
+
+fn run(
     model: &mut Model,
     pictures: &[Prepared],
     settings: &PassSettings,

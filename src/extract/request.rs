@@ -11,11 +11,14 @@ use super::{
     compat::Compat,
     framing::{Framing, WorkingSize},
     inversion::Inversion,
-    model::{DeviceChoice, Model, Precision},
+    model::Model,
     pass::VaeMode,
     tokens::PromptToken,
 };
-use crate::error::Result;
+use crate::{
+    device::{DeviceChoice, Precision},
+    error::Result,
+};
 
 /// Format of the numbers in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -126,7 +129,7 @@ impl Provenance {
             signal: mixture.signal,
             noise: mixture.noise,
             noise_fraction: mixture.noise_fraction(),
-            device: model.place.device_name().to_owned(),
+            device: model.place.device_name(),
             dtype: model.place.dtype_name().to_owned(),
             adapters: model.applied(),
             tokens: model.tokens().to_vec(),

@@ -8,6 +8,7 @@ pub mod config;
 pub mod controlnet;
 mod extent;
 pub mod feed_forward;
+pub mod formats;
 pub mod layers;
 pub mod lora;
 pub mod norms;

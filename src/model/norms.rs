@@ -1,22 +1,34 @@
-//! Norms: our own on the CPU in f32, where one pass over memory does what several would, candle's elsewhere.
+//! Norms: our own on the CPU in f32, where one pass over memory does what several would, candle's operators elsewhere. There
+//! everything from the statistics to the SiLU is computed in f32, and rounded to the format of the input once.
 
-use candle_core::{D, DType, Device, Result, Tensor};
-use candle_nn::{Module, VarBuilder, ops::silu};
+use std::slice;
 
+use candle_core::{D, DType, Result, Tensor, bail};
+use candle_nn::{
+    Module, VarBuilder,
+    ops::{layer_norm_slow, silu},
+};
+
+use super::formats::wide;
 use crate::ops;
 
 /// GroupNorm over (B, C, h, w) with what often follows it.
 #[derive(Debug)]
 pub struct GroupNorm {
-    plain: candle_nn::GroupNorm,
     /// None where the weights are not on the CPU in f32.
     own: Option<ops::GroupNorm>,
     groups: usize,
     eps: f64,
-    /// (1, C, 1, 1).
+    /// (1, C, 1, 1), at least in f32.
     weight: Tensor,
-    /// (1, C, 1, 1).
+    /// (1, C, 1, 1), at least in f32.
     bias: Tensor,
+}
+
+/// Mean and standard deviation of every group, (B, groups, 1) each, at least in f32.
+struct Statistics {
+    mean: Tensor,
+    deviation: Tensor,
 }
 
 /// SiLU(norm(x)) of any rows (B, C, rows, w) of a map whose statistics are known.
@@ -29,14 +41,15 @@ pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) 
     let own = ops::takes(&weight)
         .then(|| ops::GroupNorm::new(groups, &weight, &bias, eps))
         .transpose()?;
-    let plain = candle_nn::GroupNorm::new(weight.clone(), bias.clone(), channels, groups, eps)?;
+    if !channels.is_multiple_of(groups.max(1)) {
+        bail!("{channels} channels do not make {groups} groups");
+    }
     Ok(GroupNorm {
-        plain,
         own,
         groups,
         eps,
-        weight: over_grid(&weight.unsqueeze(0)?)?,
-        bias: over_grid(&bias.unsqueeze(0)?)?,
+        weight: over_grid(&wide(&weight)?.unsqueeze(0)?)?,
+        bias: over_grid(&wide(&bias)?.unsqueeze(0)?)?,
     })
 }
 
@@ -49,7 +62,7 @@ impl GroupNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward(x),
-            None => self.plain.forward(x),
+            None => self.plain(x)?.to_dtype(x.dtype()),
         }
     }
 
@@ -57,8 +70,14 @@ impl GroupNorm {
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward_silu(x),
-            None => silu(&self.plain.forward(x)?),
+            None => silu(&self.plain(x)?)?.to_dtype(x.dtype()),
         }
+    }
+
+    /// norm(x) by candle's operators, (B, C, h, w), at least in f32.
+    fn plain(&self, x: &Tensor) -> Result<Tensor> {
+        let x = wide(x)?;
+        self.normal(&x, &self.statistics(slice::from_ref(&x))?)
     }
 
     /// [`Self::forward_silu`] for a map that lies in bands (B, C, rows, w) from top to bottom: what it does to any rows of it,
@@ -68,18 +87,29 @@ impl GroupNorm {
             let lines = own.lines(bands)?;
             return Ok(Box::new(move |rows| own.forward_silu_by(rows, &lines)));
         }
-        let mean = self.mean_of(bands, Ok)?;
-        let variance = self.mean_of(bands, |x| x.broadcast_sub(&mean)?.sqr())?;
-        let deviation = (variance + self.eps)?.sqrt()?;
+        let statistics = self.statistics(bands)?;
         Ok(Box::new(move |rows| {
-            let normal = self.grouped(rows)?.broadcast_sub(&mean)?.broadcast_div(&deviation)?;
-            let normal = normal.to_dtype(rows.dtype())?.reshape(rows.shape())?;
-            silu(&normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
+            silu(&self.normal(rows, &statistics)?)?.to_dtype(rows.dtype())
         }))
     }
 
-    /// The mean over every group and over all bands, (B, groups, 1), of what `each` makes of a band's groups. Bands are summed
-    /// in f64, on the CPU, because not all devices have it.
+    /// norm of any rows (B, C, rows, w) of a map with these statistics, at least in f32.
+    fn normal(&self, rows: &Tensor, Statistics { mean, deviation }: &Statistics) -> Result<Tensor> {
+        let normal = self.grouped(rows)?.broadcast_sub(mean)?.broadcast_div(deviation)?;
+        let normal = normal.reshape(rows.shape())?;
+        normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+    }
+
+    /// The statistics of a map that lies in bands (B, C, rows, w).
+    fn statistics(&self, bands: &[Tensor]) -> Result<Statistics> {
+        let mean = self.mean_of(bands, Ok)?;
+        let variance = self.mean_of(bands, |x| x.broadcast_sub(&mean)?.sqr())?;
+        let deviation = (variance + self.eps)?.sqrt()?;
+        Ok(Statistics { mean, deviation })
+    }
+
+    /// The mean over every group and over all bands, (B, groups, 1), of what `each` makes of a band's groups. The sums stay on
+    /// their device, in f32: nothing waits for them, and each is over one band, so that their own sum is of a few numbers.
     fn mean_of(&self, bands: &[Tensor], each: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let mut count = 0;
         let mut sums = Vec::with_capacity(bands.len());
@@ -88,25 +118,22 @@ impl GroupNorm {
             count += values.dim(2)?;
             sums.push(each(values)?.sum_keepdim(2)?);
         }
-        let sums = Tensor::cat(&sums, 2)?;
-        let sum = sums.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.sum_keepdim(2)?;
-        (sum / count as f64)?.to_dtype(sums.dtype())?.to_device(sums.device())
+        Tensor::cat(&sums, 2)?.sum_keepdim(2)? / count as f64
     }
 
     /// (B, C, h, w) → (B, groups, C / groups · h · w), at least in f32.
     fn grouped(&self, x: &Tensor) -> Result<Tensor> {
-        let wide = match x.dtype() {
-            DType::F16 | DType::BF16 => DType::F32,
-            own => own,
-        };
-        x.reshape((x.dim(0)?, self.groups, ()))?.to_dtype(wide)
+        wide(&x.reshape((x.dim(0)?, self.groups, ()))?)
     }
 
     /// SiLU(norm(x + shift)), (B, C, h, w), for a shift (B, C).
     pub fn forward_shifted_silu(&self, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward_shifted_silu(x, &of_rows(shift, x)?),
-            None => silu(&self.plain.forward(&x.broadcast_add(&over_grid(shift)?)?)?),
+            None => {
+                let shifted = wide(x)?.broadcast_add(&over_grid(&wide(shift)?)?)?;
+                silu(&self.plain(&shifted)?)?.to_dtype(x.dtype())
+            }
         }
     }
 
@@ -116,17 +143,17 @@ impl GroupNorm {
             return own.forward_scaled_silu(x, &of_rows(scale_shift, x)?);
         }
         let channels = x.dim(1)?;
-        let both = over_grid(scale_shift)?;
+        let both = over_grid(&wide(scale_shift)?)?;
         let (scale, shift) = (both.narrow(1, 0, channels)?, both.narrow(1, channels, channels)?);
-        let normed = self.plain.forward(x)?;
-        silu(&normed.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(&shift)?)
+        let scaled = self.plain(x)?.broadcast_mul(&(scale + 1.0)?)?;
+        silu(&scaled.broadcast_add(&shift)?)?.to_dtype(x.dtype())
     }
 
     /// norm(x) as tokens, (B, h·w, C).
     pub fn forward_tokens(&self, x: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward_tokens(x),
-            None => self.plain.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous(),
+            None => self.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous(),
         }
     }
 }
@@ -144,8 +171,10 @@ fn over_grid(x: &Tensor) -> Result<Tensor> {
 /// LayerNorm over the last dimension.
 #[derive(Debug)]
 pub struct LayerNorm {
-    plain: candle_nn::LayerNorm,
     own: Option<ops::LayerNorm>,
+    weight: Tensor,
+    bias: Tensor,
+    eps: f32,
 }
 
 /// A LayerNorm with the tensors `weight` (C) and `bias` (C).
@@ -154,15 +183,102 @@ pub fn layer_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<LayerNor
     let own = ops::takes(&weight)
         .then(|| ops::LayerNorm::new(&weight, &bias, eps))
         .transpose()?;
-    let plain = candle_nn::LayerNorm::new(weight, bias, eps);
-    Ok(LayerNorm { plain, own })
+    Ok(LayerNorm {
+        own,
+        weight,
+        bias,
+        eps: eps as f32,
+    })
+}
+
+impl LayerNorm {
+    /// The norm by candle's operators.
+    fn plain(&self, x: &Tensor) -> Result<Tensor> {
+        let Self { weight, bias, eps, .. } = self;
+        match x.dtype() {
+            // One kernel, with statistics, weight and bias in f32 whatever the format; for f64 there is none.
+            DType::F16 | DType::BF16 | DType::F32 => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, *eps),
+            _ => layer_norm_slow(x, weight, bias, *eps),
+        }
+    }
 }
 
 impl Module for LayerNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.own.as_ref().filter(|_| ops::takes(x)) {
             Some(own) => own.forward(x),
-            None => self.plain.forward(x),
+            None => self.plain(x),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::Device;
+
+    use super::*;
+
+    const CHANNELS: usize = 8;
+
+    fn numbers(seed: f64, shape: &[usize], middle: f64) -> Result<Tensor> {
+        let count = shape.iter().product();
+        let values: Vec<f64> = (0..count).map(|i| middle + (seed * i as f64).sin()).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu)
+    }
+
+    /// The parameters of a norm that short formats hold exactly.
+    fn parameters(dtype: DType) -> Result<VarBuilder<'static>> {
+        let exact = |tensor: Tensor| tensor.to_dtype(DType::BF16);
+        let tensors = HashMap::from([
+            (
+                "weight".to_owned(),
+                exact(numbers(0.3, &[CHANNELS], 1.0)?)?.to_dtype(dtype)?,
+            ),
+            (
+                "bias".to_owned(),
+                exact(numbers(0.9, &[CHANNELS], 0.5)?)?.to_dtype(dtype)?,
+            ),
+        ]);
+        Ok(VarBuilder::from_tensors(tensors, dtype, &Device::Cpu))
+    }
+
+    /// Every norm of numbers that are far from 0 for their spread: what statistics in a short format would lose.
+    fn norms(dtype: DType, exact_in: DType) -> Result<Vec<Tensor>> {
+        let given = |tensor: Tensor| tensor.to_dtype(exact_in)?.to_dtype(dtype);
+        let x = given(numbers(0.7, &[2, CHANNELS, 5, 6], 20.0)?)?;
+        let (shift, both) = (
+            given(numbers(1.7, &[2, CHANNELS], 0.0)?)?,
+            given(numbers(1.9, &[2, 2 * CHANNELS], 0.0)?)?,
+        );
+        let norm = group_norm(2, CHANNELS, 1e-5, parameters(dtype)?)?;
+        let bands = [x.narrow(2, 0, 2)?, x.narrow(2, 2, 3)?];
+        let of_rows = norm.silu_of_rows(&bands)?;
+        Ok(vec![
+            norm.forward(&x)?,
+            norm.forward_silu(&x)?,
+            norm.forward_shifted_silu(&x, &shift)?,
+            norm.forward_scaled_silu(&x, &both)?,
+            norm.forward_tokens(&x)?,
+            of_rows(&x.narrow(2, 1, 3)?.contiguous()?)?,
+            layer_norm(CHANNELS, 1e-5, parameters(dtype)?)?.forward(&x.permute((0, 2, 3, 1))?)?,
+        ])
+    }
+
+    /// Statistics, weight, bias and SiLU in f32: what is found is the exact result, rounded once.
+    #[test]
+    fn norms_of_half_formats_are_rounded_once() -> Result<()> {
+        for (dtype, half_ulp) in [(DType::F16, 1.0 / 2048.0), (DType::BF16, 1.0 / 256.0)] {
+            let (exact, found) = (norms(DType::F64, dtype)?, norms(dtype, dtype)?);
+            for (which, (x, y)) in exact.iter().zip(&found).enumerate() {
+                assert_eq!((y.dtype(), y.dims()), (dtype, x.dims()));
+                let allowed = ((x.abs()? * half_ulp)? + 1e-4)?;
+                let over = ((x - y.to_dtype(DType::F64)?)?.abs()? - allowed)?;
+                let over = over.max_all()?.to_scalar::<f64>()?;
+                assert!(over <= 0.0, "norm {which} in {dtype:?}: {over}");
+            }
+        }
+        Ok(())
     }
 }

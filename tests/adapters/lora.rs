@@ -4,9 +4,10 @@ use super::{common::*, *};
 use featscope::{
     Error,
     activation::watch_nothing,
+    device::{DeviceChoice, Place as DevicePlace, Precision},
     extract::{
         adapters::{Adapters, LoraUse, Scale},
-        model::{DeviceChoice, Model, Place as DevicePlace, Precision},
+        model::Model,
         spec::ModelSpec,
     },
     model::lora::{Fit, LoraFile, Part, layers_of, set_branches},

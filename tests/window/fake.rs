@@ -15,6 +15,7 @@ use std::{
 use featscope::{
     activation::Id,
     analysis::figures::measure,
+    device::{Device, DeviceChoice, Devices, Precision},
     engine::{
         Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
         Request, RunSettings, Slot, Study, StudyNews, SurveyQuery, Surveying, Waker, Work,
@@ -121,6 +122,24 @@ impl From<Error> for Ended {
     }
 }
 
+/// What there is to compute on, where a test asks.
+fn devices() -> Devices {
+    let device = |choice, name: &str, bytes: Option<u64>| Device {
+        choice,
+        name: name.to_owned(),
+        free_bytes: bytes,
+        total_bytes: bytes,
+    };
+    Devices {
+        found: vec![
+            device(DeviceChoice::Cuda(0), "a GPU", Some(8 << 30)),
+            device(DeviceChoice::Cuda(1), "a larger GPU", Some(80 << 30)),
+            device(DeviceChoice::Cpu, "the processor", None),
+        ],
+        trouble: Some("a third GPU does not answer".to_owned()),
+    }
+}
+
 fn is_run(request: &Request) -> bool {
     matches!(request, Request::Run { .. })
 }
@@ -192,9 +211,13 @@ impl Worker {
         let work = request.work();
         let mut model = None;
         let ended = match request {
-            Request::LoadModel { name, .. } => {
+            Request::LoadModel { name, device, dtype } => {
                 model = Some(name.clone());
-                self.load(name)
+                self.load(name, device, dtype)
+            }
+            Request::LookForDevices => {
+                self.host.tell(Event::Devices(devices()));
+                Ok(())
             }
             Request::OpenPicture { slot, source } => self.open(slot, source),
             Request::ClosePicture { slot } => {
@@ -266,13 +289,17 @@ impl Worker {
         Ok(())
     }
 
-    fn load(&mut self, name: String) -> Result<(), Ended> {
+    fn load(&mut self, name: String, device: DeviceChoice, dtype: Precision) -> Result<(), Ended> {
         let model = self.find(&name)?;
         for step in 0..STEPS {
             self.step(Work::Model, step as f32 / STEPS as f32, None, model.is_slow())?;
         }
         self.loadings += 1;
-        self.host.tell(Event::ModelLoaded(Box::new(model.info())));
+        let mut info = model.info();
+        if device.is_gpu() {
+            (info.device, info.dtype) = (device.to_string(), dtype.name().to_owned());
+        }
+        self.host.tell(Event::ModelLoaded(Box::new(info)));
         self.model = Some(model);
         Ok(())
     }

@@ -10,6 +10,7 @@ mod channels;
 mod commands;
 mod comparing;
 mod conditions;
+mod devices;
 mod display;
 mod driver;
 mod fake;

@@ -144,6 +144,7 @@ impl FakeModel {
             encode_work: 0.0,
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
+            notes: Vec::new(),
         }
     }
 

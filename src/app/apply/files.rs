@@ -9,11 +9,9 @@ use crate::{
         App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level, state::Job,
         workspace,
     },
+    device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
-    extract::{
-        adapters::{ControlImage, ControlUse, LoraUse, Scale},
-        model::{DeviceChoice, Precision},
-    },
+    extract::adapters::{ControlImage, ControlUse, LoraUse, Scale},
     weights::zoo_entry,
 };
 
@@ -197,6 +195,15 @@ impl App {
         });
     }
 
+    pub(in crate::app) fn compute_on(&mut self, device: DeviceChoice, precision: Precision) {
+        let memory = &mut self.state.memory;
+        (memory.device, memory.precision) = (device, precision);
+        let name = self.state.model.wanted.clone();
+        if !name.is_empty() {
+            self.load_model(name);
+        }
+    }
+
     pub(in crate::app) fn load_model(&mut self, name: String) {
         let name = lasting_name(name);
         // One that was to be read when it had come is wanted no longer.
@@ -205,7 +212,7 @@ impl App {
         model.wanted.clone_from(&name);
         model.error = None;
         model.loading = Some(0.0);
-        let (device, dtype) = (DeviceChoice::Auto, Precision::F32);
+        let (device, dtype) = (self.state.memory.device, self.state.memory.precision);
         self.engine.send(Request::LoadModel { name, device, dtype });
     }
 }

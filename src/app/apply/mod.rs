@@ -44,7 +44,7 @@ impl App {
         // Where the pointer is and where the user works changes nothing that could be undone.
         self.touched |= !matches!(
             command,
-            Command::Hover(_) | Command::HoverWord(_) | Command::FocusPane(_)
+            Command::Hover(_) | Command::HoverWord(_) | Command::FocusPane(_) | Command::LookForDevices
         );
         let state = &mut self.state;
         match command {
@@ -53,6 +53,8 @@ impl App {
                 self.preset_awaited = None;
                 self.load_model(name);
             }
+            Command::Device(device, precision) => self.compute_on(device, precision),
+            Command::LookForDevices => self.engine.send(Request::LookForDevices),
             Command::Preset(preset, its_model) => self.begin_preset(preset, its_model),
             Command::OpenPicture(slot, source) => self.open_picture(slot, source),
             Command::OpenFiles(paths) => self.open_files(paths),

@@ -19,13 +19,15 @@ use super::{
     recover::recovered,
 };
 use crate::{
+    device::{DeviceChoice, Devices, Place, Precision},
     error::{Error, Result},
     extract::{
         image::{Picture, Size},
         job,
-        model::{DeviceChoice, Model, Place, Precision, fingerprint},
+        model::{Model, fingerprint},
         output::check_writable,
         request::ExtractRequest,
+        self_check::{self, Opened},
         source::PictureSource,
         spec::ModelSpec,
     },
@@ -53,6 +55,10 @@ pub struct Extractor {
     /// Runs go through them in this order.
     pictures: BTreeMap<Slot, OpenPicture>,
     closed: bool,
+    /// Why no GPU is used, where that was found out before this one began.
+    trouble: Option<String>,
+    /// Whether what is looked at is computed and handed over before everything else of a pass.
+    shows_first: fn(&Place) -> bool,
 }
 
 struct LoadedModel {
@@ -99,11 +105,36 @@ impl Extractor {
             loadings: 0,
             pictures: BTreeMap::new(),
             closed: false,
+            trouble: None,
+            // A GPU takes less time for a second pass than handing over all activations of the first takes.
+            shows_first: |place| !place.device.is_cpu(),
+        }
+    }
+
+    /// Numbers of loaded models begin behind this.
+    pub(super) fn with_loadings(self, loadings: u64) -> Self {
+        Self { loadings, ..self }
+    }
+
+    /// Says why no GPU is used.
+    pub(super) fn with_trouble(self, trouble: Option<String>) -> Self {
+        Self { trouble, ..self }
+    }
+
+    /// As on a GPU, on any device.
+    #[cfg(test)]
+    pub(super) fn showing_first(self) -> Self {
+        Self {
+            shows_first: |_| true,
+            ..self
         }
     }
 
     /// Works until the engine is dropped.
     pub(super) fn run(&mut self) {
+        if self.trouble.is_some() {
+            self.tell_devices();
+        }
         while let Some(next) = self.next() {
             let study = match &next {
                 Next::Study(begun) => Some(begun.job),
@@ -242,6 +273,10 @@ impl Extractor {
         tracing::debug!(?request, "taken");
         let result = match &request {
             Request::LoadModel { name, device, dtype } => self.load_model(name, *device, *dtype),
+            Request::LookForDevices => {
+                self.tell_devices();
+                Ok(())
+            }
             Request::OpenPicture { slot, source } => self.open_picture(*slot, source),
             Request::ClosePicture { slot } => {
                 self.pictures.remove(slot);
@@ -289,11 +324,19 @@ impl Extractor {
 
     fn load_model(&mut self, name: &str, device: DeviceChoice, dtype: Precision) -> Result<()> {
         let spec = ModelSpec::find(name)?;
-        let place = Place::open(device, dtype)?;
+        let Opened { place, note } = self_check::open(device, dtype)?;
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
-        let model = Model::load(&spec, place, Extent::Whole, &mut |done| {
-            self.watch(Doing::Loading, Work::Model, done, None)
-        })?;
+        let mut model = match self.read_model(&spec, &place) {
+            // A GPU that cannot hold two models at a time may hold this one alone.
+            Err(error) if error.is_out_of_memory() && self.model.take().is_some() => {
+                tracing::info!(%error, "the model before was let go");
+                let after = "; the model before was let go to make room, and has to be loaded again";
+                self.read_model(&spec, &place)
+                    .map_err(|error| error.followed_by(after))?
+            }
+            read => read?,
+        };
+        model.spec.notes.extend(note);
         self.loadings += 1;
         // They were asked for with the activations of the model before.
         self.paused = None;
@@ -313,6 +356,18 @@ impl Extractor {
         });
         self.host.tell(Event::ModelLoaded(Box::new(info)));
         Ok(())
+    }
+
+    fn read_model(&mut self, spec: &ModelSpec, place: &Place) -> Result<Model> {
+        Model::load(spec, place.clone(), Extent::Whole, &mut |done| {
+            self.watch(Doing::Loading, Work::Model, done, None)
+        })
+    }
+
+    fn tell_devices(&self) {
+        let mut devices = Devices::look();
+        devices.trouble = devices.trouble.or_else(|| self.trouble.clone());
+        self.host.tell(Event::Devices(devices));
     }
 
     fn open_picture(&mut self, slot: Slot, source: &PictureSource) -> Result<()> {
@@ -400,7 +455,8 @@ fn model_info(model: &Model) -> ModelInfo {
         mixtures: mixtures.map(|mixture| [mixture.signal, mixture.noise]).collect(),
         layers: spec.plain_catalogue(native).entries().iter().map(Layer::from).collect(),
         encode_work: spec.encode_work(native),
-        device: model.place.device_name().to_owned(),
+        device: model.place.device_name(),
         dtype: model.place.dtype_name().to_owned(),
+        notes: spec.notes.clone(),
     }
 }

@@ -76,8 +76,13 @@ impl<'a> PassOf<'a> {
 impl Planned<'_> {
     /// Whether everything that is needed is kept already.
     pub fn is_kept(&self, host: &ExtractorHost) -> bool {
+        self.are_kept(host, &self.needed)
+    }
+
+    /// Whether all of these are kept already.
+    pub fn are_kept(&self, host: &ExtractorHost, selection: &Selection) -> bool {
         let kept = |tap| self.list.entry(tap).is_some_and(|entry| host.has(self.pass, entry.id));
-        self.needed.iter().all(kept)
+        selection.iter().all(kept)
     }
 
     /// The side lengths the model works with, for messages.

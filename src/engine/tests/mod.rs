@@ -20,12 +20,12 @@ use std::{
 use super::*;
 use crate::{
     activation::{FeatureMap, Grid, Id},
+    device::{DeviceChoice, Precision},
     error::Error,
     extract::{
         adapters::Adapters,
         framing::{Framing, WorkingSize},
         image::Size,
-        model::{DeviceChoice, Precision},
         pass::VaeMode,
     },
 };

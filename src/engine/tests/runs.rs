@@ -25,6 +25,62 @@ fn one_pass_captures_everything_but_maps_and_the_next_layer_needs_none() {
 }
 
 #[test]
+fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
+    let engine = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |requests, host| {
+        Extractor::new(requests, host).showing_first().run()
+    })
+    .expect("threads can be started");
+    demo(&engine);
+    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, Slot::B, "fluent-dog-face");
+    let ask = |wanted: &str| {
+        engine.send(Request::Run {
+            settings: settings(100),
+            id: id(wanted),
+        });
+        let mut came = Vec::new();
+        let mut fractions = Vec::new();
+        let seconds = until(&engine, |event| match event {
+            Event::Captured { slot, capture } => {
+                came.push((
+                    *slot,
+                    capture.ids.len(),
+                    capture.layers.iter().filter(|layer| !layer.id.is_map()).count(),
+                ));
+                None
+            }
+            Event::Progress {
+                work: Work::Run,
+                fraction,
+                ..
+            } => {
+                fractions.push(*fraction);
+                None
+            }
+            Event::RunFinished { seconds } => Some(*seconds),
+            _ => None,
+        });
+        assert!(fractions.is_sorted() && fractions.iter().all(|fraction| (0.0..=1.0).contains(fraction)));
+        (came, seconds)
+    };
+    let (came, seconds) = ask("b11");
+    let all = came[0].2;
+    assert_eq!(
+        came,
+        [
+            (Slot::A, 1, all),
+            (Slot::B, 1, all),
+            (Slot::A, all, all),
+            (Slot::B, all, all)
+        ]
+    );
+    assert!(seconds.is_some());
+    // The next layer is there already.
+    let (came, seconds) = ask("b4");
+    assert_eq!(seconds, None, "{came:?}");
+}
+
+#[test]
 fn memory_is_bounded_and_then_only_what_is_looked_at_is_kept() {
     let bound = 400 << 10;
     let engine = engine(bound);

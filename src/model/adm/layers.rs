@@ -1,6 +1,6 @@
 //! The modules of a block; field names equal the tensor names.
 
-use candle_core::{DType, Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Conv2dConfig, Linear, Module as _, VarBuilder, linear};
 
 use super::{
@@ -285,14 +285,10 @@ impl AttentionBlock {
                 probe.passed(tap)?;
             }
         }
-        let by_head = |part: &Tensor| -> CandleResult<Tensor> {
-            // The softmax is taken in f32, whatever the weights are in.
-            part.transpose(1, 2)?.to_dtype(DType::F32)
-        };
-        let (q, k, v) = (by_head(&q)?, by_head(&k)?, by_head(&v)?);
+        let (q, k, v) = (q.transpose(1, 2)?, k.transpose(1, 2)?, v.transpose(1, 2)?);
         let scale = 1.0 / (head_width as f64).sqrt();
         visit_map(probe, self.taps.map, &q, &k, scale)?;
-        let attended = attend(&q, &k, &v, scale)?.to_dtype(x.dtype())?;
+        let attended = attend(&q, &k, &v, scale)?;
         let out = self
             .proj_out
             .forward(&attended)?

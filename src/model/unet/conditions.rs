@@ -64,7 +64,8 @@ impl<'a> Conditions<'a> {
 pub struct AddedConditions {
     /// The pooled, projected state of the second text encoder, (B, P).
     pub pooled: Tensor,
-    /// Original height and width, top and left of the crop, wanted height and width: (B, 6), in f32.
+    /// Original height and width, top and left of the crop, wanted height and width: (B, 6), in f32. Their sinusoids
+    /// are made on the CPU: there they need no copy from a GPU, for which a pass would wait.
     pub time_ids: Tensor,
 }
 

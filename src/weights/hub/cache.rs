@@ -239,10 +239,14 @@ impl RepoCache {
 
     /// Bytes that may still be written to the cache's disk; None where the system does not say.
     pub fn free_space(&self) -> Option<u64> {
-        let folder = self.folder();
-        let existing = folder.ancestors().find(|folder| folder.is_dir())?;
-        fs4::available_space(existing).ok()
+        free_space(&self.folder())
     }
+}
+
+/// Bytes that may still be written into a folder, which need not exist; None where the system does not say.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    let existing = folder.ancestors().find(|folder| folder.is_dir())?;
+    fs4::available_space(existing).ok()
 }
 
 /// A name in the same folder that nobody else uses.

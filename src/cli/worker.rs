@@ -1,0 +1,49 @@
+//! `featscope worker`: the other end of [`crate::engine::process`].
+
+use std::{io, process};
+
+use super::{args::WorkerArguments, terminal};
+use crate::{
+    device::{Devices, Place, Precision},
+    engine::process::{Probe, serve},
+    error::{Error, Result},
+    extract::self_check::self_check,
+};
+
+/// Exit status of a worker whose engine has gone while it did something that does not end.
+const LEFT_BEHIND: i32 = 3;
+
+/// Works for the engine that started it, or says what it could work on.
+pub fn worker(arguments: &WorkerArguments) -> Result<()> {
+    if arguments.probe {
+        let probe = probe(arguments.self_check);
+        let text = serde_json::to_string(&probe)
+            .map_err(|error| Error::failed(format!("what was found cannot be written: {error}")))?;
+        return terminal::print(&text);
+    }
+    serve(io::stdin(), io::stdout(), || process::exit(LEFT_BEHIND))
+}
+
+/// What this executable can compute on, and whether it does so rightly.
+pub fn probe(checked: bool) -> Probe {
+    let devices = Devices::look();
+    let check = |choice, precision| {
+        let place = Place::open(choice, precision)?;
+        self_check(&place, precision)
+    };
+    let checks = match checked {
+        false => Vec::new(),
+        true => devices
+            .gpus()
+            .flat_map(|gpu| Precision::ALL.map(|precision| (gpu.choice, precision)))
+            .map(|(choice, precision)| {
+                check(choice, precision).map_err(|error| format!("{choice} in {}: {error}", precision.name()))
+            })
+            .collect(),
+    };
+    Probe {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        devices,
+        checks,
+    }
+}

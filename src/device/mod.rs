@@ -1,0 +1,16 @@
+//! Where a model computes: the devices there are, and how one is asked for. In: the name of a device. Out: candle's device
+//! with the number format that runs there. Called by `extract/`, the engine and the command line.
+//!
+//! NVIDIA's GPUs are found only by a build with the feature `cuda`, Apple's by one with `metal`.
+
+mod choice;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod listing;
+mod place;
+mod smi;
+
+pub use choice::{DeviceChoice, Precision};
+pub use listing::{Device, Devices};
+pub use place::Place;
+pub use smi::{SmiGpu, driver_files, gpus_by_smi};

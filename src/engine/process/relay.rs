@@ -1,0 +1,417 @@
+//! The engine's end: stands in an extractor's place and passes requests on to a worker. A worker that ends, whatever the
+//! reason, is started anew with the same pictures and model when it is needed next.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, BufWriter, Read, Write},
+    process::{Child, ChildStdin},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    launch::{Launch, last_line},
+    seen::Seen,
+    wire::{Answer, FromWorker, Question, ToWorker},
+};
+use crate::{
+    device::Devices,
+    engine::{
+        extractor::Extractor,
+        host::ExtractorHost,
+        message::{Event, Request, Slot, Work},
+    },
+    error::{Error, Result},
+    extract::source::PictureSource,
+};
+
+/// How long a worker may take to say that it is there: a driver may translate its kernels first.
+const STARTING: Duration = Duration::from_secs(60);
+/// How long a worker may say nothing after it was told to stop before it is ended: no layer on a GPU takes that long.
+const STOPPING: Duration = Duration::from_secs(10);
+/// How long a worker may take to end when it is no longer needed.
+const LEAVING: Duration = Duration::from_secs(6);
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
+/// Numbers of loaded models that each worker has.
+const LOADINGS_BITS: u32 = 32;
+/// Lines of a worker's standard error that are kept to say what happened.
+const KEPT_LINES: usize = 20;
+
+/// Runs on the extractor's thread: the worker in a process of its own, or, where that does not start or has no GPU, the
+/// extractor of this process, which tells why.
+pub fn relay(launch: Launch, inbox: Receiver<Request>, host: ExtractorHost) {
+    let (sender, mail) = channel();
+    let mut relay = Relay {
+        launch,
+        host: host.clone(),
+        sender,
+        running: None,
+        workers: 0,
+        pictures: BTreeMap::new(),
+        model: None,
+    };
+    let trouble = match relay.start() {
+        Ok(devices) if relay.launch.required || devices.gpus().next().is_some() => {
+            host.tell(Event::Devices(devices));
+            return relay.run(inbox, &mail);
+        }
+        Ok(devices) => {
+            relay.end(LEAVING);
+            devices.trouble
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    tracing::warn!(?trouble, "no worker for GPUs");
+    Extractor::new(inbox, host).with_trouble(trouble).run();
+}
+
+/// What comes to the relay.
+enum Mail {
+    Request(Request),
+    /// The engine is gone.
+    Closed,
+    /// The worker of this number has ended; what was wrong with its last message, if anything was.
+    Ended(u64, Option<Error>),
+}
+
+struct Relay {
+    launch: Launch,
+    host: ExtractorHost,
+    sender: Sender<Mail>,
+    running: Option<Running>,
+    /// How many were started.
+    workers: u64,
+    /// What a new worker has to be told.
+    pictures: BTreeMap<Slot, PictureSource>,
+    model: Option<Request>,
+}
+
+/// A worker that was started.
+struct Running {
+    number: u64,
+    child: Child,
+    to: Arc<ToChild>,
+    seen: Arc<Mutex<Seen>>,
+    /// The last lines it wrote to its standard error.
+    words: Arc<Mutex<Vec<String>>>,
+    /// When it was told to stop what it does, and has said nothing since.
+    stopped: Option<Instant>,
+}
+
+/// A worker that is gone.
+#[derive(Default)]
+struct Gone {
+    /// How it ended.
+    status: String,
+    /// The last lines it wrote to its standard error.
+    words: String,
+}
+
+/// A worker's standard input; none once it is closed.
+type ToChild = Mutex<Option<BufWriter<ChildStdin>>>;
+
+fn write(to: &ToChild, message: &ToWorker) -> Result<()> {
+    match locked(to).as_mut() {
+        Some(to) => message.write(to),
+        None => Err(Error::failed("the worker has ended")),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Relay {
+    fn run(mut self, inbox: Receiver<Request>, mail: &Receiver<Mail>) {
+        let sender = self.sender.clone();
+        let pump = thread::Builder::new().name("requests".to_owned()).spawn(move || {
+            let all_sent = inbox.iter().all(|request| sender.send(Mail::Request(request)).is_ok());
+            if all_sent {
+                // A relay that has ended needs no news.
+                let _ = sender.send(Mail::Closed);
+            }
+        });
+        if let Err(error) = pump {
+            let message = format!("the worker's thread cannot be started: {error}");
+            return self.host.tell(Event::Recovered { message });
+        }
+        loop {
+            let next = match self.patience() {
+                None => mail.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(left) => mail.recv_timeout(left),
+            };
+            match next {
+                Ok(Mail::Request(request)) => self.pass_on(request),
+                Ok(Mail::Ended(number, wrong)) if self.is_running(number) => self.take_end(wrong.as_ref()),
+                Ok(Mail::Ended(..)) => {}
+                Err(RecvTimeoutError::Timeout) => self.stop_by_force(),
+                Ok(Mail::Closed) | Err(RecvTimeoutError::Disconnected) => {
+                    self.end(LEAVING);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_running(&self, number: u64) -> bool {
+        self.running.as_ref().is_some_and(|running| running.number == number)
+    }
+
+    /// Starts a worker and waits until it says that it is there.
+    fn start(&mut self) -> Result<Devices> {
+        self.workers += 1;
+        let number = self.workers;
+        let mut child = self.launch.start()?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Error::failed("the worker has no standard input and output"));
+        };
+        let running = Running {
+            number,
+            child,
+            to: Arc::new(Mutex::new(Some(BufWriter::new(stdin)))),
+            seen: Arc::default(),
+            words: Arc::default(),
+            stopped: None,
+        };
+        let words = Arc::clone(&running.words);
+        let spawned = thread::Builder::new()
+            .name("worker's words".to_owned())
+            .spawn(move || listen(stderr, &words))
+            .and_then(|_| {
+                let (host, to, seen) = (self.host.clone(), Arc::clone(&running.to), Arc::clone(&running.seen));
+                let sender = self.sender.clone();
+                let (is_there, there) = channel();
+                thread::Builder::new()
+                    .name("worker's mail".to_owned())
+                    .spawn(move || {
+                        let wrong = answer(BufReader::new(stdout), &host, &to, &seen, &is_there).err();
+                        // A relay that has ended needs no news.
+                        let _ = sender.send(Mail::Ended(number, wrong));
+                    })
+                    .map(|_| there)
+            });
+        let there =
+            spawned.map_err(|error| Error::failed(format!("the worker's thread cannot be started: {error}")))?;
+        let begin = ToWorker::Begin {
+            keeps_bytes: self.host.limit_bytes(),
+            loadings: number << LOADINGS_BITS,
+        };
+        // One that ended before it was told anything says why by its standard error.
+        let _ = write(&running.to, &begin);
+        let devices = there.recv_timeout(STARTING);
+        self.running = Some(running);
+        devices.map_err(|_| {
+            let gone = self.end(LEAVING).unwrap_or_default();
+            Error::failed(self.last_words(&gone))
+        })
+    }
+
+    /// Starts a worker in the place of one that has ended, and tells it what that knew.
+    fn start_anew(&mut self) -> Result<()> {
+        let devices = self.start()?;
+        self.host.tell(Event::Devices(devices));
+        let pictures = self.pictures.clone();
+        if let Some(running) = &self.running {
+            locked(&running.seen).expect_again(pictures.keys().copied());
+        }
+        let opened = pictures
+            .into_iter()
+            .map(|(slot, source)| Request::OpenPicture { slot, source });
+        for request in opened.chain(self.model.clone()) {
+            self.say(request)?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, request: Request) -> Result<()> {
+        let Some(running) = &mut self.running else {
+            return Err(Error::failed("the worker has ended"));
+        };
+        locked(&running.seen).ask(&request);
+        let is_cancel = matches!(
+            request,
+            Request::Cancel | Request::CancelExtract { .. } | Request::CancelStudy { .. }
+        );
+        if is_cancel && locked(&running.seen).is_busy_with(&request) {
+            running.stopped = Some(Instant::now());
+        }
+        write(&running.to, &ToWorker::Request(request))
+    }
+
+    fn pass_on(&mut self, request: Request) {
+        let is_cancel = matches!(
+            request,
+            Request::Cancel | Request::CancelExtract { .. } | Request::CancelStudy { .. }
+        );
+        if self.running.is_none() {
+            if is_cancel {
+                return;
+            }
+            if let Err(error) = self.start_anew() {
+                self.remember(&request);
+                return self.host.tell(Event::of_failure(&request, error));
+            }
+        }
+        self.remember(&request);
+        if let Err(error) = self.say(request.clone()) {
+            // That it has ended is told by whoever reads its messages.
+            self.host.tell(Event::of_failure(&request, error));
+        }
+    }
+
+    /// What a worker after this one has to be told.
+    fn remember(&mut self, request: &Request) {
+        match request {
+            Request::OpenPicture { slot, source } => {
+                self.pictures.insert(*slot, source.clone());
+            }
+            Request::ClosePicture { slot } => {
+                self.pictures.remove(slot);
+            }
+            Request::SwapPictures { a, b } => {
+                let sources = [self.pictures.remove(a), self.pictures.remove(b)];
+                for (slot, source) in [b, a].into_iter().zip(sources) {
+                    self.pictures.extend(source.map(|source| (*slot, source)));
+                }
+            }
+            Request::LoadModel { .. } => self.model = Some(request.clone()),
+            _ => {}
+        }
+    }
+
+    /// How long the worker may still be waited for.
+    fn patience(&mut self) -> Option<Duration> {
+        let running = self.running.as_mut()?;
+        let stopped = running.stopped?;
+        if !locked(&running.seen).is_silent_since(stopped) {
+            running.stopped = None;
+            return None;
+        }
+        Some(STOPPING.saturating_sub(stopped.elapsed()))
+    }
+
+    /// Ends a worker that was told to stop and did not.
+    fn stop_by_force(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let is_over = running.stopped.is_some_and(|stopped| stopped.elapsed() >= STOPPING);
+        if !is_over {
+            return;
+        }
+        let seen = locked(&running.seen).clone();
+        tracing::warn!("the worker did not stop and was ended");
+        self.end(Duration::ZERO);
+        for work in seen.under_way() {
+            let error = Error::Cancelled;
+            self.host.tell(Event::Failed { work, error });
+        }
+    }
+
+    /// The worker has ended by itself.
+    fn take_end(&mut self, wrong: Option<&Error>) {
+        let Some(running) = &self.running else { return };
+        let seen = locked(&running.seen).clone();
+        let gone = self.end(LEAVING).unwrap_or_default();
+        let mut message = self.last_words(&gone);
+        if let Some(wrong) = wrong {
+            message = format!("{message} ({wrong})");
+        }
+        for work in seen.under_way() {
+            let error = Error::failed(message.clone());
+            let event = match (work, &self.model) {
+                (Work::Model, Some(request)) => Event::of_failure(request, error),
+                _ => Event::Failed { work, error },
+            };
+            self.host.tell(event);
+        }
+        if seen.under_way().any(|work| work == Work::Model) {
+            // Reading it again by itself would end the next worker too.
+            self.model = None;
+        }
+        self.host.tell(Event::Recovered { message });
+    }
+
+    /// What a worker that is gone said, in one line, and what helps.
+    fn last_words(&self, gone: &Gone) -> String {
+        let program = self.launch.program.display();
+        let (said, help) = (last_line(&gone.words), self.launch.help(&gone.words));
+        format!("{program} has ended ({}): {said}{help}", gone.status)
+    }
+
+    /// Ends the worker: by force at once, or if it does not go by itself; gives its exit status and the last it said.
+    fn end(&mut self, leaving: Duration) -> Option<Gone> {
+        let Running {
+            mut child, to, words, ..
+        } = self.running.take()?;
+        // A worker whose standard input closes ends.
+        *locked(&to) = None;
+        let since = Instant::now();
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break Some(status),
+                Ok(None) if since.elapsed() < leaving => thread::sleep(LOOK),
+                _ => {
+                    // One that is gone cannot be ended.
+                    let _ = child.kill();
+                    break child.wait().ok();
+                }
+            }
+        };
+        Some(Gone {
+            status: status.map_or_else(|| "no exit status".to_owned(), |status| status.to_string()),
+            words: locked(&words).join("\n"),
+        })
+    }
+}
+
+/// Keeps the last lines that a worker writes to its standard error, and passes them on.
+fn listen(stderr: impl Read, words: &Mutex<Vec<String>>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        // Where this process has no standard error, nobody reads it.
+        let _ = writeln!(std::io::stderr(), "{line}");
+        let mut words = locked(words);
+        words.push(line);
+        if words.len() > KEPT_LINES {
+            words.remove(0);
+        }
+    }
+}
+
+/// Takes what a worker says until it ends.
+fn answer(
+    mut from: impl Read,
+    host: &ExtractorHost,
+    to: &ToChild,
+    seen: &Mutex<Seen>,
+    is_there: &Sender<Devices>,
+) -> Result<()> {
+    while let Some(message) = FromWorker::read(&mut from)? {
+        let answer = match message {
+            FromWorker::Ready(devices) => {
+                if is_there.send(devices).is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            FromWorker::Event(event) => {
+                if locked(seen).take(&event) {
+                    host.tell(*event);
+                }
+                continue;
+            }
+            FromWorker::Question(Question::Pass(key)) => Answer::Pass(host.pass(&key)),
+            FromWorker::Question(Question::Has(pass, id)) => Answer::Yes(host.has(pass, id)),
+            FromWorker::Question(Question::LookAt(pass)) => Answer::Ran(host.look_at(pass).map(Box::new)),
+            FromWorker::Question(Question::TellKept(slot, pass)) => Answer::Yes(host.tell_kept(slot, pass)),
+            FromWorker::Keep(Some(slot), pass) => Answer::Kept(host.keep(slot, *pass)),
+            FromWorker::Keep(None, pass) => Answer::Kept(host.keep_unseen(*pass)),
+        };
+        write(to, &ToWorker::Answer(answer))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! What engine and worker say to each other. A message is four bytes that mark one, its length in four bytes and its
+//! MessagePack; behind a pass follow its picture and its maps as they lie in memory: both ends are one machine.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::super::{
+    cache::PassKey,
+    host::FinishedPass,
+    message::{Event, Layer, PassId, Request, RunSettings, Slot},
+};
+use crate::{
+    activation::{FeatureMap, Grid, Id},
+    device::Devices,
+    error::{Error, Result},
+    extract::{
+        framing::Framing,
+        image::{Picture, Size},
+        request::Provenance,
+    },
+};
+
+/// What every message begins with.
+const MARK: [u8; 4] = *b"FSW1";
+/// No message is longer, a picture's pixels or a survey's thumbnails included.
+const LONGEST: u32 = 1 << 30;
+
+/// What the engine says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// The first message.
+    Begin {
+        /// Most bytes of maps that the engine keeps.
+        keeps_bytes: usize,
+        /// Numbers of loaded models begin behind this: those of a worker before are not used again.
+        loadings: u64,
+    },
+    /// Something to be done.
+    Request(Request),
+    /// To the worker's last question.
+    Answer(Answer),
+}
+
+/// What the worker says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromWorker {
+    /// It is there, with these devices.
+    Ready(Devices),
+    /// An event for whoever holds the engine.
+    Event(Box<Event>),
+    /// The worker waits for the answer.
+    Question(Question),
+    /// Maps to be kept, told of for a slot if there is one. The worker waits for the answer.
+    Keep(Option<Slot>, Box<FinishedPass>),
+}
+
+/// What the worker asks of the cache of maps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Question {
+    /// See [`ExtractorHost::pass`](super::super::ExtractorHost::pass).
+    Pass(PassKey),
+    /// See [`ExtractorHost::has`](super::super::ExtractorHost::has).
+    Has(PassId, Id),
+    /// See [`ExtractorHost::look_at`](super::super::ExtractorHost::look_at).
+    LookAt(PassId),
+    /// See [`ExtractorHost::tell_kept`](super::super::ExtractorHost::tell_kept).
+    TellKept(Slot, PassId),
+}
+
+/// What the engine answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The number.
+    Pass(PassId),
+    /// Whether it is kept, or was told of.
+    Yes(bool),
+    /// What ran, if any of it is kept.
+    Ran(Option<Box<Provenance>>),
+    /// Whether maps were kept.
+    Kept(Result<()>),
+}
+
+/// A message of the worker as it is written; what follows a pass is not in it.
+#[derive(Serialize)]
+#[serde(rename = "Head")]
+enum Told<'a> {
+    Ready(&'a Devices),
+    Event(&'a Event),
+    Question(&'a Question),
+    Keep(Option<Slot>, Box<PassHead>),
+}
+
+/// The same as it is read.
+#[derive(Deserialize)]
+enum Head {
+    Ready(Devices),
+    Event(Box<Event>),
+    Question(Question),
+    Keep(Option<Slot>, Box<PassHead>),
+}
+
+/// A finished pass without its picture's bytes and its maps' numbers.
+#[derive(Serialize, Deserialize)]
+struct PassHead {
+    pass: PassId,
+    settings: RunSettings,
+    picture: Size,
+    framing: Framing,
+    layers: Vec<Layer>,
+    ran: Provenance,
+    maps: Vec<(Id, usize, Grid)>,
+    heads: Vec<(Id, usize, Grid)>,
+}
+
+impl ToWorker {
+    /// Writes the message.
+    pub fn write(&self, out: &mut impl Write) -> Result<()> {
+        write_head(out, self)?;
+        out.flush().map_err(unwritten)
+    }
+
+    /// Reads a message; none where the engine has closed its end.
+    pub fn read(from: &mut impl Read) -> Result<Option<Self>> {
+        read_head(from)
+    }
+}
+
+impl FromWorker {
+    /// Writes the message.
+    pub fn write(&self, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::Ready(devices) => write_head(out, &Told::Ready(devices))?,
+            Self::Event(event) => write_head(out, &Told::Event(event))?,
+            Self::Question(question) => write_head(out, &Told::Question(question))?,
+            Self::Keep(slot, pass) => {
+                write_head(out, &Told::Keep(*slot, Box::new(head_of(pass))))?;
+                out.write_all(pass.picture.rgb()).map_err(unwritten)?;
+                for (_, map) in pass.maps.iter().chain(&pass.heads) {
+                    out.write_all(bytemuck::cast_slice(map.vectors())).map_err(unwritten)?;
+                }
+            }
+        }
+        out.flush().map_err(unwritten)
+    }
+
+    /// Reads a message; none where the worker has ended.
+    pub fn read(from: &mut impl Read) -> Result<Option<Self>> {
+        let Some(head) = read_head(from)? else { return Ok(None) };
+        Ok(Some(match head {
+            Head::Ready(devices) => Self::Ready(devices),
+            Head::Event(event) => Self::Event(event),
+            Head::Question(question) => Self::Question(question),
+            Head::Keep(slot, head) => Self::Keep(slot, Box::new(read_pass(from, *head)?)),
+        }))
+    }
+}
+
+fn head_of(pass: &FinishedPass) -> PassHead {
+    let shapes = |maps: &[(Id, FeatureMap)]| {
+        let shape = |(id, map): &(Id, FeatureMap)| (*id, map.channels(), map.grid());
+        maps.iter().map(shape).collect()
+    };
+    PassHead {
+        pass: pass.pass,
+        settings: pass.settings.clone(),
+        picture: pass.picture.size(),
+        framing: pass.framing,
+        layers: pass.layers.clone(),
+        ran: pass.ran.clone(),
+        maps: shapes(&pass.maps),
+        heads: shapes(&pass.heads),
+    }
+}
+
+fn read_pass(from: &mut impl Read, head: PassHead) -> Result<FinishedPass> {
+    const CHANNELS: usize = 3;
+    let bytes = product(&[head.picture.width, head.picture.height, CHANNELS])?;
+    let mut rgb = vec![0; bytes];
+    from.read_exact(&mut rgb).map_err(unread)?;
+    let mut maps_of = |shapes: Vec<(Id, usize, Grid)>| -> Result<Vec<(Id, FeatureMap)>> {
+        let map = |(id, channels, grid): (Id, usize, Grid)| {
+            let mut vectors = vec![0_f32; product(&[channels, grid.height, grid.width])?];
+            from.read_exact(bytemuck::cast_slice_mut(&mut vectors))
+                .map_err(unread)?;
+            Ok((id, FeatureMap::from_positions(channels, grid, vectors)?))
+        };
+        shapes.into_iter().map(map).collect()
+    };
+    Ok(FinishedPass {
+        pass: head.pass,
+        settings: head.settings,
+        picture: Arc::new(Picture::from_rgb(head.picture, rgb)?),
+        framing: head.framing,
+        layers: head.layers,
+        ran: head.ran,
+        maps: maps_of(head.maps)?,
+        heads: maps_of(head.heads)?,
+    })
+}
+
+/// How many numbers something has; a worker that says a senseless shape is not believed.
+fn product(sides: &[usize]) -> Result<usize> {
+    const MOST: usize = 1 << 33;
+    let all = sides.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
+    all.filter(|all| *all <= MOST)
+        .ok_or_else(|| Error::failed(format!("a worker's message tells of {sides:?} numbers")))
+}
+
+fn write_head(out: &mut impl Write, message: &impl Serialize) -> Result<()> {
+    let bytes = rmp_serde::to_vec_named(message)
+        .map_err(|error| Error::failed(format!("a message to or from a worker cannot be written: {error}")))?;
+    let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= LONGEST);
+    let length = length.ok_or_else(|| Error::failed(format!("a message of {} bytes is too long", bytes.len())))?;
+    out.write_all(&MARK).map_err(unwritten)?;
+    out.write_all(&length.to_le_bytes()).map_err(unwritten)?;
+    out.write_all(&bytes).map_err(unwritten)
+}
+
+fn read_head<T: DeserializeOwned>(from: &mut impl Read) -> Result<Option<T>> {
+    let mut mark = [0; MARK.len()];
+    match from.read_exact(&mut mark) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(unread(error)),
+    }
+    if mark != MARK {
+        return Err(Error::failed(format!(
+            "a worker's message begins with {mark:?}: something else writes where it does, or it is of another version"
+        )));
+    }
+    let mut length = [0; size_of::<u32>()];
+    from.read_exact(&mut length).map_err(unread)?;
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST {
+        return Err(Error::failed(format!("a worker's message tells of {length} bytes")));
+    }
+    let mut bytes = vec![0; length as usize];
+    from.read_exact(&mut bytes).map_err(unread)?;
+    let message = rmp_serde::from_slice(&bytes)
+        .map_err(|error| Error::failed(format!("a worker's message is of another version or broken: {error}")))?;
+    Ok(Some(message))
+}
+
+fn unread(error: std::io::Error) -> Error {
+    Error::failed(format!("a worker's message ends before its end: {error}"))
+}
+
+fn unwritten(error: std::io::Error) -> Error {
+    Error::failed(format!("a message cannot be handed over, its reader has gone: {error}"))
+}
