@@ -1,8 +1,8 @@
-//! From starting the workers to the first PCA map of the embedded model, as a fresh window asks for it; and one pass of
-//! the embedded model.
+//! From starting the program to a window with heat maps on all first pictures; from starting the workers to the first PCA
+//! map of the embedded model, as a fresh window asks for it; and one pass of the embedded model.
 #![allow(clippy::expect_used, missing_docs)]
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{hint::black_box, path::Path, process::Command, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use featscope::{
@@ -18,7 +18,7 @@ use featscope::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(t: u32) -> RunSettings {
-    let size = WorkingSize::ShortSide(128);
+    let size = WorkingSize::ShortSide(64);
     RunSettings {
         prompt: String::new(),
         t,
@@ -72,10 +72,26 @@ fn first_pca(engine: &Engine, id: Id, t: u32) {
     }));
 }
 
+/// The whole program, from its start to its end: a fresh window comes up, a point of its first picture is pinned, and what
+/// is then seen is written as a PNG.
+fn first_screen(out: &Path) {
+    let ended = Command::new(env!("CARGO_BIN_EXE_featscope"))
+        .args(["shot", "--size", "1280x800", "--do", "Pin at the middle", "--out"])
+        .arg(out)
+        .status()
+        .expect("the program starts");
+    assert!(ended.success(), "{ended}");
+}
+
 fn bench(criterion: &mut Criterion) {
     let id: Id = "b11".parse().expect("an id of the vocabulary");
     let mut group = criterion.benchmark_group("embedded model");
     group.sample_size(10);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("first.png");
+    group.bench_function("start of the process to heat maps on all pictures", |bencher| {
+        bencher.iter(|| first_screen(&out));
+    });
     group.bench_function("start to first PCA map", |bencher| {
         bencher.iter(|| first_pca(&started(), id, 100));
     });

@@ -112,7 +112,12 @@ fn opened() -> Window {
         theme: ThemePreference::from(Theme::Dark),
         ..Memory::default()
     };
-    let arguments = WindowArguments::default();
+    let arguments = WindowArguments {
+        files: ["sample:noto-cat-face", "sample:fluent-dog-face"]
+            .map(Into::into)
+            .to_vec(),
+        model: None,
+    };
     let app = App::new(screen.context(), Some(screen.render_state()), memory, &arguments).expect("workers");
     let mut window = Window { screen, app };
     window.settle();

@@ -7,7 +7,10 @@
 
 mod common;
 
+use std::collections::HashMap;
+
 use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
 use common::{TestResult, met};
 use featscope::{
     activation::{Catalogue, FeatureMap, Grid, Selection},
@@ -20,7 +23,7 @@ use featscope::{
         Extent,
         adm::{AdmUnet, catalogue, open_demo},
     },
-    weights::embedded,
+    weights::{Store, embedded},
 };
 use serde_json::Value;
 
@@ -205,17 +208,32 @@ fn faces() -> Outcome<Vec<Face>> {
     Ok(faces)
 }
 
-/// Of the points of pairs of faces: the share found again within 0.10 and within 0.15 of the side. Each face is compared with
-/// at most `most` of the others that fit.
+/// The other of two ears or eyes, where `keypoints.json` names the part at this place of its list; a nose has none.
+fn mirrored(part: usize) -> Option<usize> {
+    const PAIRED: usize = 4;
+    (part < PAIRED).then_some(part ^ 1)
+}
+
+/// How points of pairs of faces were found again.
+#[derive(Debug)]
+struct Found {
+    /// The shares found within 0.10 and within 0.15 of the side.
+    within: [f64; 2],
+    /// The share of ears and eyes that were taken for the other one.
+    swapped: f64,
+}
+
+/// Each face is compared with at most `most` of the others that fit.
 fn found_again(
     fits: &dyn Fn(&Face, &Face) -> bool,
     most: usize,
     features: &dyn Fn(&[f32]) -> Outcome<FeatureMap>,
-) -> Outcome<[f64; 2]> {
+) -> Outcome<Found> {
     const SHARES: [f64; 2] = [0.10, 0.15];
     let faces = faces()?;
     let mut random = Random(3);
     let (mut right, mut count) = ([0; 2], 0);
+    let (mut swapped, mut paired) = (0, 0);
     for first in &faces {
         let source = features(&Warp::NONE.draw(&first.drawing))?;
         let mut others: Vec<(f64, &Face)> = faces
@@ -227,7 +245,7 @@ fn found_again(
         for (_, second) in others.into_iter().take(most) {
             let warp = Warp::any(&mut random);
             let target = features(&warp.draw(&second.drawing))?;
-            for (from, to) in first.parts.iter().zip(&second.parts) {
+            for (part, (from, to)) in first.parts.iter().zip(&second.parts).enumerate() {
                 let (Some(from), Some(to)) = (from, to) else { continue };
                 let to = warp.place(*to);
                 if to.iter().any(|share| !(0.0..1.0).contains(share)) {
@@ -239,7 +257,12 @@ fn found_again(
                     .expect("a map has positions")
                     .position;
                 let share = |cell: usize| (cell as f64 + 0.5) / SIDE as f64;
-                let distance = (share(best % SIDE) - to[0]).hypot(share(best / SIDE) - to[1]);
+                let from_here = |[x, y]: [f64; 2]| (share(best % SIDE) - x).hypot(share(best / SIDE) - y);
+                let distance = from_here(to);
+                if let Some(other) = mirrored(part).and_then(|other| second.parts[other]) {
+                    swapped += usize::from(from_here(warp.place(other)) < distance);
+                    paired += 1;
+                }
                 for (right, within) in right.iter_mut().zip(SHARES) {
                     *right += usize::from(distance <= within);
                 }
@@ -248,7 +271,36 @@ fn found_again(
         }
     }
     assert!(count > 100, "only {count} points were compared");
-    Ok(right.map(|right| right as f64 / count as f64))
+    assert!(paired > 50, "only {paired} of the points are ears and eyes");
+    Ok(Found {
+        within: right.map(|right| right as f64 / count as f64),
+        swapped: swapped as f64 / paired as f64,
+    })
+}
+
+/// The same network before any training: the shapes are those of the model's own tensors.
+fn untrained(store: &Store) -> Outcome<HashMap<String, Tensor>> {
+    let mut random = Random(7);
+    let mut names: Vec<&str> = store.names().collect();
+    // In one order, whatever the file's is.
+    names.sort_unstable();
+    let mut tensors = HashMap::new();
+    for name in names {
+        let shape = store.shape(name).ok_or("a tensor has a shape")?;
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = match shape {
+            // What norms multiply by, and what is added.
+            [_] if name.ends_with(".weight") => vec![1.0; count],
+            [_] => vec![0.0; count],
+            [_, inner @ ..] => {
+                let deviation = 1.0 / (inner.iter().product::<usize>() as f32).sqrt();
+                (0..count).map(|_| deviation * random.normal()).collect()
+            }
+            [] => return Err(format!("{name} is a single number").into()),
+        };
+        tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, &Device::Cpu)?);
+    }
+    Ok(tensors)
 }
 
 fn itself(first: &Face, second: &Face) -> bool {
@@ -267,19 +319,32 @@ fn another_animal(first: &Face, second: &Face) -> bool {
 fn places_are_found_again_in_other_drawings() -> TestResult {
     let (config, store) = open_demo()?;
     let unet = AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
+    let random = VarBuilder::from_tensors(untrained(&store)?, DType::F32, &Device::Cpu);
+    let random = AdmUnet::new(&config, Extent::Whole, random)?;
     let list = catalogue(&config, Grid::new(SIDE, SIDE));
-    let network = |picture: &[f32]| by_network(&unet, &list, picture);
     // On white ground colours alone find most of a drawing in itself, but little in another.
-    for (name, fits, share, least, ahead) in [
-        ("itself, warped", &itself as &dyn Fn(&Face, &Face) -> bool, 0, 0.75, 0.0),
-        ("the same animal", &another_style, 1, 0.75, 0.2),
-        ("another animal", &another_animal, 1, 0.60, 0.2),
+    for (name, fits, share, least, ahead, most_swapped) in [
+        (
+            "itself, warped",
+            &itself as &dyn Fn(&Face, &Face) -> bool,
+            0,
+            0.75,
+            0.0,
+            0.1,
+        ),
+        ("the same animal", &another_style, 1, 0.75, 0.2, 0.1),
+        ("another animal", &another_animal, 1, 0.60, 0.2, 0.1),
     ] {
-        let by_network = found_again(fits, 3, &network)?;
-        let by_colours = found_again(fits, 3, &|picture| by_colours(picture))?;
+        let trained = found_again(fits, 3, &|picture| by_network(&unet, &list, picture))?;
+        let untrained = found_again(fits, 3, &|picture| by_network(&random, &list, picture))?;
+        let colours = found_again(fits, 3, &|picture| by_colours(picture))?;
+        let found = trained.within[share];
         assert!(
-            by_network[share] >= least && by_network[share] >= by_colours[share] + ahead,
-            "{name}: {by_network:?} of the points are found, by colours alone {by_colours:?}"
+            found >= least
+                && found >= untrained.within[share] + ahead
+                && found >= colours.within[share] + ahead
+                && trained.swapped <= most_swapped,
+            "{name}: {trained:?} of the points are found, by random weights {untrained:?}, by colours alone {colours:?}"
         );
     }
     Ok(())

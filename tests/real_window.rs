@@ -21,6 +21,8 @@ const PACKAGES: &str = "apt-get install -y --no-install-recommends mesa-vulkan-d
     imagemagick x11-utils libxkbcommon-x11-0 libx11-xcb1 libxcursor1 libxi6";
 const WIDTH: u32 = 1200;
 const HEIGHT: u32 = 800;
+/// What most tests look at.
+const TWO_SAMPLES: [&str; 2] = ["sample:noto-cat-face", "sample:fluent-dog-face"];
 /// Anything that takes longer hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(150);
@@ -256,7 +258,7 @@ fn changed(before: &[[u8; 3]], after: &[[u8; 3]]) -> f64 {
 
 #[test]
 fn a_click_shows_a_heat_map_another_one_changes_it_and_a_key_switches_the_layer() -> TestResult {
-    let screen = Screen::open(&[])?;
+    let screen = Screen::open(&TWO_SAMPLES)?;
     let pca = screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
     let plain = screen.await_part("picture B", PICTURE_B, |pixels| colours(pixels) > 20);
 
@@ -279,7 +281,7 @@ fn a_click_shows_a_heat_map_another_one_changes_it_and_a_key_switches_the_layer(
 
 #[test]
 fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
-    let screen = Screen::open(&[])?;
+    let screen = Screen::open(&TWO_SAMPLES)?;
     screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
     let [left, top, ..] = PICTURE_A;
     screen.pin([left + 12, top + 12]);

@@ -235,8 +235,8 @@ fn engine(arguments: &Arguments, worker: &std::path::Path) -> Result<(Engine, Id
         matches!(event, Event::PictureOpened { .. }).then_some(())
     })?;
     let wanted = "up-level1-repeat1-vit-block0-cross-q".parse::<Id>()?;
-    let known = layers.iter().map(|layer| layer.id).filter(|id| !id.is_map());
-    let id = known.clone().find(|id| *id == wanted).or_else(|| known.last());
+    let mut known = layers.iter().map(|layer| layer.id).filter(|id| !id.is_map());
+    let id = known.clone().find(|id| *id == wanted).or_else(|| known.next_back());
     Ok((engine, id.ok_or_else(|| Error::failed("the model has no activations"))?))
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use egui_tiles::{Container, LinearDir, SimplificationOptions, Tile, TileId};
+use egui_tiles::{Container, Linear, LinearDir, SimplificationOptions, Tile, TileId};
 
-use super::document::{Document, Layout, Pane, PaneKind, View};
+use super::document::{Document, Layout, Pane, PaneKind, View, standard_layout};
 use crate::engine::Slot;
 
 /// The panes with their tiles, in the order in which they were made.
@@ -199,6 +199,30 @@ pub fn close_pane(layout: &mut Layout, tile: TileId) {
     tidy(layout);
 }
 
+/// Fits the panes to what a window begins with: so many files that were named, or else samples. How the user arranged the
+/// last window stays, but for panes of pictures that are not to come.
+pub fn begin(layout: &mut Layout, files: usize, samples: usize) {
+    let slots: Vec<Slot> = Slot::all().take(samples).collect();
+    let (of_files, of_samples) = (Document::default().layout, standard_layout(&slots));
+    if files == 0 {
+        if *layout == of_files {
+            *layout = of_samples;
+        }
+        return;
+    }
+    if *layout == of_samples {
+        *layout = of_files;
+    }
+    // One picture has a place for a second one beside it.
+    let places = files.max(Slot::B.index() + 1);
+    let empty = panes(layout)
+        .into_iter()
+        .filter(|(_, pane)| pane.kind.is_of_picture() && pane.slot.index() >= places);
+    for tile in empty.map(|(tile, _)| tile).collect::<Vec<_>>() {
+        close_pane(layout, tile);
+    }
+}
+
 /// Puts a row of picture and PCA below the others for a picture that no pane shows.
 pub fn show_slot(layout: &mut Layout, slot: Slot) {
     if panes(layout).iter().any(|(_, pane)| pane.slot == slot) {
@@ -215,18 +239,39 @@ pub fn show_slot(layout: &mut Layout, slot: Slot) {
         Some(Tile::Container(Container::Linear(linear))) if linear.dir == LinearDir::Vertical => {
             linear.children.push(row);
         }
-        _ => layout.root = Some(layout.tiles.insert_vertical_tile(vec![root, row])),
+        _ => {
+            let mut column = Linear::new(LinearDir::Vertical, vec![root, row]);
+            column.shares.set_share(root, rows_in(layout, root) as f32);
+            let column = Tile::Container(Container::Linear(column));
+            layout.root = Some(layout.tiles.insert_new(column));
+        }
     }
     tidy(layout);
+}
+
+/// How many panes stand below each other in a tile, at most.
+fn rows_in(layout: &Layout, tile: TileId) -> usize {
+    let Some(Tile::Container(Container::Linear(linear))) = layout.tiles.get(tile) else {
+        return 1;
+    };
+    let rows = linear.children.iter().map(|child| rows_in(layout, *child));
+    match linear.dir {
+        LinearDir::Horizontal => rows.max().unwrap_or(1),
+        LinearDir::Vertical => rows.sum(),
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::expect_used)]
 mod tests {
-    use super::{super::document::standard_layout, *};
+    use super::*;
 
     fn titles(layout: &Layout) -> Vec<String> {
         panes(layout).iter().map(|(_, pane)| pane.title()).collect()
+    }
+
+    fn of_many(count: usize) -> Layout {
+        standard_layout(&Slot::all().take(count).collect::<Vec<_>>())
     }
 
     /// Every tile but the root has a parent, and every child is there.
@@ -304,6 +349,58 @@ mod tests {
         }
         assert_eq!(titles(&layout), ["Picture A", "PCA of A", "Picture B", "PCA of B"]);
         assert!(is_whole(&layout));
+        // Below three rows it is as high as each of them.
+        let mut layout = of_many(7);
+        let (above, added) = (layout.root.expect("it is not empty"), Slot::nth(7).expect("a letter"));
+        show_slot(&mut layout, added);
+        let Some(Tile::Container(Container::Linear(root))) = layout.root.and_then(|root| layout.tiles.get(root)) else {
+            panic!("rows stand in a column");
+        };
+        let shares: Vec<(TileId, f32)> = root.shares.iter().map(|(tile, share)| (*tile, *share)).collect();
+        assert_eq!((root.children.len(), shares), (2, vec![(above, 3.0)]));
+        assert!(is_whole(&layout));
+    }
+
+    #[test]
+    fn a_window_begins_with_panes_for_what_comes() {
+        let (of_files, of_samples) = (standard_layout(&[Slot::A, Slot::B]), of_many(7));
+        let begun = |mut layout: Layout, files| {
+            begin(&mut layout, files, 7);
+            layout
+        };
+        // What nobody arranged follows what comes.
+        for remembered in [&of_files, &of_samples] {
+            assert_eq!(begun(remembered.clone(), 0), of_samples);
+            for files in [1, 2, 3] {
+                assert_eq!(begun(remembered.clone(), files), of_files);
+            }
+        }
+        // What the user arranged stays, but for panes that nothing is in.
+        let mut own = of_samples.clone();
+        add_pane(&mut own, None, Pane::new(PaneKind::Plot, Slot::A));
+        assert_eq!(begun(own.clone(), 0), own);
+        assert_eq!(begun(own.clone(), 7), own);
+        let left = begun(own, 1);
+        assert_eq!(titles(&left), ["Picture A", "PCA of A", "Picture B", "Plot"]);
+        assert!(is_whole(&left));
+    }
+
+    #[test]
+    fn of_many_pictures_the_first_is_large_and_all_others_are_there() {
+        for count in 2..=Slot::MOST {
+            let layout = of_many(count);
+            assert!(is_whole(&layout));
+            let mut tidied = layout.clone();
+            tidy(&mut tidied);
+            assert_eq!(layout, tidied, "{count} pictures");
+            let pictures: Vec<Slot> = panes(&layout)
+                .into_iter()
+                .filter(|(_, pane)| pane.kind == PaneKind::Picture)
+                .map(|(_, pane)| pane.slot)
+                .collect();
+            assert_eq!(pictures, Slot::all().take(count).collect::<Vec<_>>());
+            assert!(panes(&layout).iter().any(|(_, pane)| pane.kind == PaneKind::Pca));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
+use egui_tiles::{Container, Linear, LinearDir, Tile, TileId, Tiles, Tree};
 use serde::{Deserialize, Serialize};
 
 use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice};
@@ -276,29 +276,68 @@ impl Pane {
 
 /// Pictures side by side where more than two would be too flat below each other.
 const PICTURES_IN_A_ROW: usize = 2;
+/// Pictures up to which each has its own colours; of more, the first is the one to point at and the others answer.
+const MOST_WITH_COLOURS: usize = 4;
+/// Height of the first picture's pane where the colours below it have 1.
+const HEIGHT_OF_FIRST: f32 = 1.7;
 
-/// Picture and PCA for each of some slots: a row for each, or for two where there are many.
+/// Picture and PCA for each of some slots: a row for each, or for two where there are several. Of many, the first is large,
+/// with colours below it, and the others stand in a grid beside it.
 pub fn standard_layout(slots: &[Slot]) -> Layout {
     let mut tiles = Tiles::default();
-    let mut rows = Vec::new();
+    let root = match slots {
+        [first, others @ ..] if slots.len() > MOST_WITH_COLOURS => first_and_others(&mut tiles, *first, others),
+        _ => rows_of_all(&mut tiles, slots),
+    };
+    Tree::new(egui::Id::unique("panes"), root, tiles)
+}
+
+fn rows_of_all(tiles: &mut Tiles<Pane>, slots: &[Slot]) -> TileId {
     let in_a_row = if slots.len() > PICTURES_IN_A_ROW {
         PICTURES_IN_A_ROW
     } else {
         1
     };
-    for slots in slots.chunks(in_a_row) {
-        let mut row = Vec::new();
-        for slot in slots {
-            let panes = [PaneKind::Picture, PaneKind::Pca].map(|kind| tiles.insert_pane(Pane::new(kind, *slot)));
-            row.extend(panes.map(|pane| tiles.insert_tab_tile(vec![pane])));
-        }
-        rows.push(tiles.insert_horizontal_tile(row));
+    let rows = slots
+        .chunks(in_a_row)
+        .map(|slots| {
+            let kinds = [PaneKind::Picture, PaneKind::Pca];
+            let panes = slots.iter().flat_map(|slot| kinds.map(|kind| Pane::new(kind, *slot)));
+            row_of(tiles, panes)
+        })
+        .collect();
+    tiles.insert_vertical_tile(rows)
+}
+
+fn first_and_others(tiles: &mut Tiles<Pane>, first: Slot, others: &[Slot]) -> TileId {
+    let picture = row_of(tiles, [Pane::new(PaneKind::Picture, first)]);
+    // The colours of two pictures show what corresponds: those of the first and of the one that is least like it in order.
+    let coloured = [Some(&first), others.last()].into_iter().flatten();
+    let colours = row_of(tiles, coloured.map(|slot| Pane::new(PaneKind::Pca, *slot)));
+    let mut column = Linear::new(LinearDir::Vertical, vec![picture, colours]);
+    column.shares.set_share(picture, HEIGHT_OF_FIRST);
+    let column = tiles.insert_new(Tile::Container(Container::Linear(column)));
+    // The half of the window beside the first is about twice as high as wide.
+    let columns = (others.len() as f32 / 2.0).sqrt().ceil() as usize;
+    let rows = others
+        .chunks(columns)
+        .map(|slots| row_of(tiles, slots.iter().map(|slot| Pane::new(PaneKind::Picture, *slot))))
+        .collect();
+    let grid = tiles.insert_vertical_tile(rows);
+    tiles.insert_horizontal_tile(vec![column, grid])
+}
+
+/// Panes side by side, each with a tab that it can be dragged by; one alone needs no row.
+fn row_of(tiles: &mut Tiles<Pane>, panes: impl IntoIterator<Item = Pane>) -> TileId {
+    let panes: Vec<TileId> = panes.into_iter().map(|pane| tiles.insert_pane(pane)).collect();
+    let tabs: Vec<TileId> = panes
+        .into_iter()
+        .map(|pane| tiles.insert_tab_tile(vec![pane]))
+        .collect();
+    match tabs.as_slice() {
+        [alone] => *alone,
+        _ => tiles.insert_horizontal_tile(tabs),
     }
-    let root = tiles.insert_new(Tile::Container(Container::Linear(Linear::new(
-        LinearDir::Vertical,
-        rows,
-    ))));
-    Tree::new(egui::Id::unique("panes"), root, tiles)
 }
 
 impl Default for Display {

@@ -135,6 +135,9 @@ fn action_icon_ui(ui: &mut Ui, state: &State, action: Action, glyph: Glyph, comm
     });
 }
 
+/// Pictures up to which the toolbar has their names.
+const MOST_NAMED: usize = 4;
+
 /// Model, pictures, and what is done most.
 pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
@@ -249,6 +252,8 @@ pub fn type_path(purpose: PathPurpose) -> Command {
 fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Command>) {
     let picture = state.slot(slot).picture.as_ref();
     let title = match picture {
+        // Of many there is room for letters; the tabs of their panes have the names.
+        Some(_) if state.open_slots().count() > MOST_NAMED => slot.name().to_owned(),
         Some(picture) => format!("{}: {}", slot.name(), short(&picture.source.name())),
         None => format!("+ {}", slot.name()),
     };
@@ -291,7 +296,11 @@ fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Co
         }
     });
     let hint = match picture {
-        Some(_) => format!("Picture {}: open another, or drop a file on its pane", slot.name()),
+        Some(picture) => format!(
+            "Picture {}, {}: open another, or drop a file on its pane",
+            slot.name(),
+            picture.source.name()
+        ),
         None => format!("Open one more picture, as {}", slot.name()),
     };
     menu.response.on_hover_text(hint);

@@ -101,8 +101,16 @@ use wanted::Sent;
 
 /// The model a fresh window begins with.
 const FIRST_MODEL: &str = "demo";
-/// The pictures a fresh window begins with.
-const FIRST_SAMPLES: [&str; 2] = ["noto-cat-face", "fluent-dog-face"];
+/// The pictures a fresh window begins with: one animal in every style of drawing there is, then others.
+const FIRST_SAMPLES: [&str; 7] = [
+    "noto-cat-face",
+    "noto-v1-cat-face",
+    "fluent-cat-face",
+    "fluent-flat-cat-face",
+    "fluent-dog-face",
+    "noto-fox",
+    "fluent-flat-tiger-face",
+];
 
 /// The window's state and its ends of the channels.
 pub struct App {
@@ -202,8 +210,14 @@ impl App {
     fn begin(&mut self, arguments: &WindowArguments, context: &Context) {
         let files = &arguments.files;
         let names_workspace = files.iter().any(|path| is_workspace(path));
+        arrange::begin(&mut self.state.document.layout, files.len(), FIRST_SAMPLES.len());
         if files.is_empty() {
-            for (slot, sample) in Slot::all().zip(FIRST_SAMPLES) {
+            let layout = &self.state.document.layout;
+            let samples: Vec<_> = Slot::all()
+                .zip(FIRST_SAMPLES)
+                .filter(|(slot, _)| *slot <= Slot::B || arrange::last_of(layout, *slot).is_some())
+                .collect();
+            for (slot, sample) in samples {
                 let source = PictureSource::Sample(sample.to_owned());
                 self.apply(Command::OpenPicture(slot, source), context);
             }

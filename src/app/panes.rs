@@ -1,7 +1,10 @@
 //! The panes as tiles that can be moved, split and put into tabs.
 
 use egui::{
-    Align, Button, Label, Layout as UiLayout, Rect, RichText, Stroke, StrokeKind, Ui, UiBuilder, WidgetText, pos2, vec2,
+    Align, Button, Color32, Label, Layout as UiLayout, Rect, RichText, Stroke, StrokeKind, TextStyle, Ui, UiBuilder,
+    WidgetText, pos2,
+    text::{LayoutJob, TextWrapping},
+    vec2,
 };
 use egui_tiles::{Behavior, EditAction, SimplificationOptions, TileId, Tiles, UiResponse};
 
@@ -27,6 +30,12 @@ const FOOTER_HEIGHT: f32 = 30.0;
 const FOOTER_SIZE: f32 = 10.0;
 /// A footer narrower than this has no room for all words: they are cut, and whole in the tooltip.
 const LEAST_WITH_TWO_LINES: f32 = 330.0;
+/// What a tab holds beside its title: margins and the button that closes it.
+const BESIDE_TITLE: f32 = 36.0;
+/// A footer narrower than this says only where to point.
+const LEAST_WITH_HINT: f32 = 200.0;
+/// The tab of a picture that is narrower than this has its letter and its name alone.
+const LEAST_WITH_KIND: f32 = 230.0;
 /// A pane that is narrower or lower than this shows no footer.
 const LEAST_WITH_FOOTER: f32 = 110.0;
 
@@ -122,21 +131,24 @@ impl Behavior<Pane> for Painting<'_> {
         UiResponse::None
     }
 
+    /// A title that is longer than its pane is wide is cut, so that its tab needs no arrows to be scrolled by.
+    fn tab_title_for_tile(&mut self, tiles: &Tiles<Pane>, tile: TileId) -> WidgetText {
+        let Some(pane) = tiles.get_pane(&tile) else {
+            return WidgetText::default();
+        };
+        let Some(rect) = tiles.rect(tile) else {
+            return self.title_of(pane, true).into();
+        };
+        let title = self.title_of(pane, rect.width() >= LEAST_WITH_KIND);
+        let context = self.context.textures.context();
+        let font = TextStyle::Button.resolve(&context.global_style());
+        let mut job = LayoutJob::simple_singleline(title, font, Color32::PLACEHOLDER);
+        job.wrap = TextWrapping::truncate_at_width((rect.width() - BESIDE_TITLE).max(0.0));
+        context.fonts_mut(|fonts| fonts.layout_job(job)).into()
+    }
+
     fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
-        let state = self.context.state;
-        let slot = state.shown_slot(pane.slot);
-        let shown = Pane { slot, ..pane.clone() };
-        let about = match pane.kind {
-            PaneKind::Picture => state.slot(slot).picture.as_ref().map(|picture| picture.source.name()),
-            PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
-            PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| id.to_string()),
-            _ => None,
-        };
-        let text = match about {
-            Some(about) => format!("{}  {about}", shown.title()),
-            None => shown.title(),
-        };
-        text.into()
+        self.title_of(pane, true).into()
     }
 
     fn is_tab_closable(&self, _tiles: &Tiles<Pane>, _tile: TileId) -> bool {
@@ -155,9 +167,12 @@ impl Behavior<Pane> for Painting<'_> {
         if response.clicked() {
             self.context.commands.push(Command::FocusPane(tile));
         }
+        let title = self.title_of(&pane, true);
         let (state, commands) = (self.context.state, &mut *self.context.commands);
         response.context_menu(|ui| pane_menu_ui(ui, state, tile, &pane, commands));
-        response.on_hover_text("Drag to move the pane; right-click to change what it shows")
+        response.on_hover_text(format!(
+            "{title}\nDrag to move the pane; right-click to change what it shows"
+        ))
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
@@ -168,7 +183,7 @@ impl Behavior<Pane> for Painting<'_> {
         theme::PANE_GAP
     }
 
-    fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
+    fn tab_bar_color(&self, visuals: &egui::Visuals) -> Color32 {
         theme::tokens_of(visuals).panel
     }
 
@@ -205,6 +220,24 @@ fn pane_menu_ui(ui: &mut Ui, state: &State, tile: TileId, pane: &Pane, commands:
 }
 
 impl Painting<'_> {
+    /// What a pane is called: what it shows, and which one; that it is a picture is seen.
+    fn title_of(&self, pane: &Pane, with_kind: bool) -> String {
+        let state = self.context.state;
+        let slot = state.shown_slot(pane.slot);
+        let shown = Pane { slot, ..pane.clone() };
+        let about = match pane.kind {
+            PaneKind::Picture => state.slot(slot).picture.as_ref().map(|picture| picture.source.name()),
+            PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
+            PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| id.to_string()),
+            _ => None,
+        };
+        match about {
+            Some(about) if pane.kind == PaneKind::Picture && !with_kind => format!("{}  {about}", slot.name()),
+            Some(about) => format!("{}  {about}", shown.title()),
+            None => shown.title(),
+        }
+    }
+
     /// Marks the pane worked in.
     fn outline(&self, ui: &Ui, tile: TileId, rect: Rect) {
         if self.context.state.focused == Some(tile) {
@@ -223,7 +256,12 @@ impl Painting<'_> {
         let words = match kind {
             PaneKind::Pca => pca_text(state, slot),
             PaneKind::Heat | PaneKind::Picture if state.query_at().is_none() => {
-                "Point at a picture: what is similar lights up".to_owned()
+                // Cut, it would say no more.
+                let hint = match ui.available_width() < LEAST_WITH_HINT {
+                    true => "Point at a picture",
+                    false => "Point at a picture: what is similar lights up",
+                };
+                hint.to_owned()
             }
             PaneKind::Channel if state.layer().is_some_and(|id| !id.has_vectors()) => {
                 "An attention map has no channels".to_owned()

@@ -5,7 +5,7 @@ use egui::{Align2, LayerId, RichText, Ui, Window, vec2};
 use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 
 use super::{
-    Action, App, Command, FIRST_MODEL, FIRST_SAMPLES, State,
+    Action, App, Command, FIRST_MODEL, State,
     document::{Display, Document, Layout, Pane, PaneKind, PictureRef, Pin},
     menus::action_button_ui,
     studies::{
@@ -26,6 +26,8 @@ const TITLE: &str = "Three properties in three minutes";
 /// Width of its window, and its distance from the lower edge of the window, in points.
 const WIDTH: f32 = 560.0;
 const ABOVE_EDGE: f32 = 124.0;
+/// The sample pictures that the figures of the embedded model were measured on.
+const SAMPLES: [&str; 2] = ["noto-cat-face", "fluent-dog-face"];
 /// The timestep and the working size that the figures of the embedded model were measured at.
 const DEMO_T: u32 = 100;
 const NOISY_T: u32 = 400;
@@ -330,7 +332,7 @@ fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
     document.mask.on = false;
     if on_demo {
         document.model = Some(FIRST_MODEL.to_owned());
-        let samples = Slot::all().zip(FIRST_SAMPLES);
+        let samples = Slot::all().zip(SAMPLES);
         document.pictures = samples
             .map(|(slot, sample)| {
                 let source = PictureSource::Sample(sample.to_owned());

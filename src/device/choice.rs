@@ -110,8 +110,8 @@ mod tests {
         assert_eq!("cuda".parse::<DeviceChoice>()?, Cuda(0));
         assert_eq!("metal".parse::<DeviceChoice>()?, Metal(0));
         for wrong in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "auto:1", "CUDA"] {
-            let words = wrong.parse::<DeviceChoice>().expect_err("no device is called so");
-            assert!(words.contains("cuda:N"), "{words}");
+            let words = wrong.parse::<DeviceChoice>().err().unwrap_or_default();
+            assert!(words.contains("cuda:N"), "{wrong}: {words}");
         }
         Ok(())
     }

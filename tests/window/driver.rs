@@ -72,6 +72,9 @@ impl Bell {
     }
 }
 
+/// What most tests look at.
+const TWO_SAMPLES: [&str; 2] = ["sample:noto-cat-face", "sample:fluent-dog-face"];
+
 /// How a window is opened.
 pub struct Opening {
     pub arguments: WindowArguments,
@@ -86,11 +89,11 @@ pub struct Opening {
 }
 
 impl Default for Opening {
-    /// The fake model and both samples.
+    /// The fake model and two samples.
     fn default() -> Self {
         Self {
             arguments: WindowArguments {
-                files: Vec::new(),
+                files: TWO_SAMPLES.map(PathBuf::from).to_vec(),
                 model: Some("fake".to_owned()),
             },
             memory: Memory::default(),
@@ -104,10 +107,17 @@ impl Default for Opening {
 }
 
 impl Opening {
+    /// The fake model, and nothing named: what a fresh window begins with.
+    pub fn fresh() -> Self {
+        let mut opening = Self::default();
+        opening.arguments.files.clear();
+        opening
+    }
+
     /// Pictures of four columns each: `COLOURS` as they are, and in other orders. A colour of one is most similar to the
     /// same colour of another.
     pub fn of_columns(count: usize) -> Self {
-        let mut opening = Self::default();
+        let mut opening = Self::fresh();
         for order in &ORDERS[..count] {
             let name = format!("{}.png", order.0);
             let path = opening.folder.path().join(name);
@@ -188,7 +198,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// A fresh window that shows both samples.
+    /// A window that shows two samples.
     pub fn settled() -> Self {
         Opening::default().settled()
     }

@@ -14,6 +14,7 @@ mod devices;
 mod display;
 mod driver;
 mod fake;
+mod first;
 mod heads;
 #[path = "../hub/kit.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]

@@ -41,7 +41,7 @@ fn assert_whole(window: &Window) {
 }
 
 #[test]
-fn a_fresh_window_shows_the_pca_of_both_samples_and_then_rests() {
+fn a_window_of_two_samples_shows_the_pca_of_both_and_then_rests() {
     let mut window = Window::settled();
     window.assert_says("noto-cat-face");
     window.assert_says("basis of all pictures");

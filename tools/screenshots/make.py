@@ -38,15 +38,31 @@ EAR = pin(1, "A", 62, 62)
 EYE = pin(2, "A", 78, 128)
 NOSE = pin(3, "A", 128, 150)
 MANY = pictures(A="noto-cat-face", B="fluent-dog-face", C="noto-fox", D="noto-tiger-face")
+# What a fresh window shows.
+FIRST = {
+    "pictures": pictures(
+        A="noto-cat-face",
+        B="noto-v1-cat-face",
+        C="fluent-cat-face",
+        D="fluent-flat-cat-face",
+        E="fluent-dog-face",
+        F="noto-fox",
+        G="fluent-flat-tiger-face",
+    ),
+    "settings": {**BASE["document"]["settings"], "size": {"ShortSide": 64}},
+    "pins": [EAR],
+    "selected_pin": 1,
+}
+STANDARD = ["--do", "Standard layout"]
 ZOOMED = {"centre": [0.3, 0.5], "zoom": 14.0}
 
 VIEWS = {
-    "start": (workspace(pins=[EAR], selected_pin=1), []),
-    "light": (workspace(pins=[EAR], selected_pin=1), ["--theme", "light"]),
+    "start": (workspace(**FIRST), STANDARD),
+    "light": (workspace(**FIRST), [*STANDARD, "--theme", "light"]),
     "pins": (workspace(pins=[EAR, EYE, NOSE], selected_pin=2), []),
     "targets": (
         workspace(pictures=MANY, pins=[EAR, NOSE], selected_pin=1),
-        ["--do", "Standard layout"],
+        STANDARD,
     ),
     "cells": (
         workspace(pins=[EYE], selected_pin=2, view=ZOOMED),
@@ -64,9 +80,9 @@ VIEWS = {
     "keys": (workspace(), ["--do", "Keys"]),
     "log": (workspace(), ["--do", "Log"]),
     "frame-times": (workspace(), ["--do", "Frame times"]),
-    "small": (workspace(pins=[EAR], selected_pin=1), ["--size", "900x600"]),
-    "large": (workspace(pins=[EAR], selected_pin=1), ["--size", "1920x1080", "--scale", "2"]),
-    "empty": (workspace(pictures={}, pins=[]), ["--do", "Standard layout"]),
+    "small": (workspace(**FIRST), [*STANDARD, "--size", "900x600"]),
+    "large": (workspace(**FIRST), [*STANDARD, "--size", "1920x1080", "--scale", "2"]),
+    "empty": (workspace(pictures={}, pins=[]), STANDARD),
 }
 
 
