@@ -116,7 +116,7 @@ impl Engine {
     pub fn start(waker: Waker, cache_bytes: usize) -> Result<Self> {
         Self::with_extractor(waker, cache_bytes, |requests, host| match Launch::find() {
             Some(launch) => process::relay(launch, requests, host),
-            None => Extractor::new(requests, host).with_trouble(unused_gpu()).run(),
+            None => Extractor::new(requests, host).with_trouble(unused_gpu()).run_here(),
         })
     }
 

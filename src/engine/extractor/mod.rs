@@ -55,8 +55,12 @@ pub struct Extractor {
     /// Runs go through them in this order.
     pictures: BTreeMap<Slot, OpenPicture>,
     closed: bool,
+    /// Whether the last request failed.
+    failed: bool,
     /// Why no GPU is used, where that was found out before this one began.
     trouble: Option<String>,
+    /// Whether the device still computes.
+    check_device: fn(&candle_core::Device) -> candle_core::Result<()>,
     /// Whether what is looked at is computed and handed over before everything else of a pass.
     shows_first: fn(&Place) -> bool,
 }
@@ -105,7 +109,9 @@ impl Extractor {
             loadings: 0,
             pictures: BTreeMap::new(),
             closed: false,
+            failed: false,
             trouble: None,
+            check_device: candle_core::Device::synchronize,
             // A GPU takes less time for a second pass than handing over all activations of the first takes.
             shows_first: |place| !place.device.is_cpu(),
         }
@@ -121,6 +127,15 @@ impl Extractor {
         Self { trouble, ..self }
     }
 
+    /// As on a GPU that fails with the first thing that fails on it.
+    #[cfg(test)]
+    pub(super) fn failing(self) -> Self {
+        Self {
+            check_device: |_| Err(candle_core::Error::Msg("an illegal address".to_owned())),
+            ..self
+        }
+    }
+
     /// As on a GPU, on any device.
     #[cfg(test)]
     pub(super) fn showing_first(self) -> Self {
@@ -130,8 +145,17 @@ impl Extractor {
         }
     }
 
-    /// Works until the engine is dropped.
-    pub(super) fn run(&mut self) {
+    /// Works in the engine's own process until the engine is dropped.
+    pub(super) fn run_here(&mut self) {
+        if let Err(error) = self.run() {
+            let message = error.to_string();
+            self.host.tell(Event::Recovered { message });
+        }
+    }
+
+    /// Works until the engine is dropped. An error where the device computes no more: what has failed on a GPU in this way
+    /// fails with everything else of the process.
+    pub(super) fn run(&mut self) -> Result<()> {
         if self.trouble.is_some() {
             self.tell_devices();
         }
@@ -154,7 +178,16 @@ impl Extractor {
                 }
                 self.host.tell(Event::Recovered { message });
             }
+            if mem::take(&mut self.failed)
+                && let Some(loaded) = &self.model
+                && let Err(error) = (self.check_device)(&loaded.model.place.device)
+            {
+                let device = loaded.model.place.device_name();
+                self.model = None;
+                return Err(Error::from(error).context(format_args!("{device} computes no more")));
+            }
         }
+        Ok(())
     }
 
     /// What is next: interactive requests first, of several runs the latest, then extractions in order, then studies.
@@ -318,7 +351,10 @@ impl Extractor {
                     self.paused = Some(request);
                 }
             }
-            Err(error) => self.host.tell(Event::of_failure(&request, error)),
+            Err(error) => {
+                self.failed = error != Error::Cancelled;
+                self.host.tell(Event::of_failure(&request, error));
+            }
         }
     }
 

@@ -68,7 +68,7 @@ pub fn relay(launch: Launch, inbox: Receiver<Request>, host: ExtractorHost) {
     };
     tracing::info!(?trouble, "no worker for GPUs");
     let trouble = trouble.filter(|_| relay.launch.is_missed());
-    Extractor::new(inbox, host).with_trouble(trouble).run();
+    Extractor::new(inbox, host).with_trouble(trouble).run_here();
 }
 
 /// What comes to the relay.

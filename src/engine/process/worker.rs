@@ -107,8 +107,7 @@ pub fn serve(
         .map_err(|error| Error::failed(format!("the worker's thread cannot be started: {error}")))?;
     Extractor::new(requests, ExtractorHost::elsewhere(line))
         .with_loadings(loadings)
-        .run();
-    Ok(())
+        .run()
 }
 
 fn take_mail(from: &mut impl Read, requests: &Sender<Request>, answers: &Sender<Answer>) {

@@ -27,7 +27,7 @@ fn one_pass_captures_everything_but_maps_and_the_next_layer_needs_none() {
 #[test]
 fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
     let engine = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |requests, host| {
-        Extractor::new(requests, host).showing_first().run()
+        Extractor::new(requests, host).showing_first().run_here()
     })
     .expect("threads can be started");
     demo(&engine);
@@ -78,6 +78,30 @@ fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
     // The next layer is there already.
     let (came, seconds) = ask("b4");
     assert_eq!(seconds, None, "{came:?}");
+}
+
+#[test]
+fn a_gpu_that_has_failed_is_not_asked_again() {
+    let engine = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |requests, host| {
+        Extractor::new(requests, host).failing().run_here()
+    })
+    .expect("threads can be started");
+    demo(&engine);
+    open(&engine, Slot::A, "noto-cat-face");
+    // What goes well asks nothing of the device.
+    run(&engine, settings(100), "b11");
+    engine.send(Request::Run {
+        settings: settings(100),
+        id: id("mid-vit-out"),
+    });
+    until(&engine, |event| {
+        matches!(event, Event::Failed { work: Work::Run, .. }).then_some(())
+    });
+    let words = until(&engine, |event| match event {
+        Event::Recovered { message } => Some(message.clone()),
+        _ => None,
+    });
+    assert_eq!(words, "cpu computes no more: an illegal address");
 }
 
 #[test]
