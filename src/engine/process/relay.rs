@@ -289,8 +289,10 @@ impl Relay {
     /// The next worker reads the model that this one had. One that was being read when it ended is not read again by itself:
     /// it may end the next worker too.
     fn remember_model(&mut self, seen: &Seen) {
-        if let [Some(model), _] = seen.models() {
-            self.model = Some(model.clone());
+        match seen.models() {
+            [Some(model), _] => self.model = Some(model.clone()),
+            [None, reading] if reading == self.model.as_ref() => self.model = None,
+            _ => {}
         }
     }
 
@@ -316,9 +318,17 @@ impl Relay {
         tracing::warn!("the worker did not stop and was ended");
         self.remember_model(&seen);
         self.end(Duration::ZERO);
+        self.tell_failure(&seen, &Error::Cancelled);
+    }
+
+    /// Tells that what was under way in a worker that is gone has failed.
+    fn tell_failure(&self, seen: &Seen, error: &Error) {
         for work in seen.under_way() {
-            let error = Error::Cancelled;
-            self.host.tell(Event::Failed { work, error });
+            let error = error.clone();
+            self.host.tell(match (work, seen.models()) {
+                (Work::Model, [_, Some(request)]) => Event::of_failure(request, error),
+                _ => Event::Failed { work, error },
+            });
         }
     }
 
@@ -331,14 +341,7 @@ impl Relay {
         if let Some(wrong) = wrong {
             message = format!("{message} ({wrong})");
         }
-        for work in seen.under_way() {
-            let error = Error::failed(message.clone());
-            let event = match (work, seen.models()) {
-                (Work::Model, [_, Some(request)]) => Event::of_failure(request, error),
-                _ => Event::Failed { work, error },
-            };
-            self.host.tell(event);
-        }
+        self.tell_failure(&seen, &Error::failed(message.clone()));
         self.remember_model(&seen);
         self.host.tell(Event::Recovered { message });
     }

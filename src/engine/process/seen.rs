@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::engine::message::{Event, Request, Slot, Work};
+use crate::{
+    device::DeviceChoice,
+    engine::message::{Event, Request, Slot, Work},
+};
 
 /// What is known of a worker by what was said.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +19,10 @@ pub struct Seen {
     busy: Option<Work>,
     /// When it said something last.
     heard: Option<Instant>,
-    /// What asked for the model that is being read, and for the one that is there.
-    reading: Option<Request>,
+    /// What asked for the model that is there.
     model: Option<Request>,
+    /// What asked for models after it, of which the last is wanted.
+    reading: Vec<Request>,
     /// Pictures that it opens again, of which nobody needs to be told.
     again: BTreeSet<Slot>,
 }
@@ -30,7 +34,7 @@ impl Seen {
             Request::Extract { .. } | Request::Study { .. } => self.jobs.push(request.work()),
             Request::LoadModel { .. } => {
                 self.busy = Some(Work::Model);
-                self.reading = Some(request.clone());
+                self.reading.push(request.clone());
             }
             Request::Run { .. } => self.busy = Some(Work::Run),
             _ => {}
@@ -47,11 +51,14 @@ impl Seen {
         self.heard = Some(Instant::now());
         match event {
             Event::Progress { work, .. } => self.busy = Some(*work),
-            Event::ModelLoaded(_) => {
-                self.model = self.reading.take();
-                self.end(Work::Model);
+            Event::ModelLoaded(info) => {
+                self.model = self
+                    .take_read(&info.name, Some(&info.device))
+                    .or_else(|| self.model.take());
             }
-            Event::ModelFailed { .. } => self.end(Work::Model),
+            Event::ModelFailed { name, .. } => {
+                self.take_read(name, None);
+            }
             Event::RunFinished { .. } => self.end(Work::Run),
             Event::StudyFinished { job } => self.end(Work::Study { job: *job }),
             Event::Saved { work, .. } | Event::Failed { work, .. } => self.end(*work),
@@ -60,6 +67,23 @@ impl Seen {
             _ => {}
         }
         true
+    }
+
+    /// What asked for a model that is there now on a device, or cannot be read. What was asked for before it was overtaken.
+    fn take_read(&mut self, known: &str, on: Option<&str>) -> Option<Request> {
+        let is_it = |request: &Request| match request {
+            Request::LoadModel { name, device, .. } => {
+                let may_be = |on: &str| *device == DeviceChoice::Auto || device.to_string() == on;
+                name == known && on.is_none_or(may_be)
+            }
+            _ => false,
+        };
+        let place = self.reading.iter().position(is_it)?;
+        let asked = self.reading.drain(..=place).next_back();
+        if self.reading.is_empty() {
+            self.end(Work::Model);
+        }
+        asked
     }
 
     fn end(&mut self, work: Work) {
@@ -71,7 +95,7 @@ impl Seen {
 
     /// What asked for the model that is there, and for the one that is being read in its place.
     pub fn models(&self) -> [Option<&Request>; 2] {
-        [self.model.as_ref(), self.reading.as_ref()]
+        [self.model.as_ref(), self.reading.last()]
     }
 
     /// Whether what a request cancels is under way.
@@ -107,7 +131,7 @@ mod tests {
         let mut seen = Seen::default();
         let load = Request::LoadModel {
             name: "demo".to_owned(),
-            device: crate::device::DeviceChoice::Cpu,
+            device: DeviceChoice::Cpu,
             dtype: crate::device::Precision::F32,
         };
         seen.ask(&load);
@@ -123,8 +147,30 @@ mod tests {
         assert_eq!(seen.models(), [None, Some(&load)]);
         assert!(seen.take(&failed));
         assert_eq!(seen.under_way().count(), 0);
-        assert_eq!(seen.models()[0], None, "what cannot be read is not asked for again");
+        assert_eq!(
+            seen.models(),
+            [None, None],
+            "what cannot be read is not asked for again"
+        );
         assert!(!seen.is_silent_since(cancelled));
+    }
+
+    #[test]
+    fn a_model_that_was_overtaken_says_nothing_of_the_one_that_is_read() {
+        let load = |name: &str| Request::LoadModel {
+            name: name.to_owned(),
+            device: DeviceChoice::Cpu,
+            dtype: crate::device::Precision::F32,
+        };
+        let mut seen = Seen::default();
+        seen.ask(&load("missing"));
+        seen.ask(&load("demo"));
+        seen.take(&Event::ModelFailed {
+            name: "missing".to_owned(),
+            error: Error::failed("it is not here"),
+        });
+        assert_eq!(seen.models(), [None, Some(&load("demo"))]);
+        assert_eq!(seen.under_way().collect::<Vec<_>>(), [Work::Model]);
     }
 
     #[test]
