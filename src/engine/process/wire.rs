@@ -204,7 +204,8 @@ fn read_pass(from: &mut impl Read, head: PassHead) -> Result<FinishedPass> {
 
 /// How many numbers something has; a worker that says a senseless shape is not believed.
 fn product(sides: &[usize]) -> Result<usize> {
-    const MOST: usize = 1 << 33;
+    /// More than the largest map of a picture of 2048 pixels by far, and less than would exhaust memory by itself.
+    const MOST: usize = 1 << 30;
     let all = sides.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
     all.filter(|all| *all <= MOST)
         .ok_or_else(|| Error::failed(format!("a worker's message tells of {sides:?} numbers")))
@@ -251,4 +252,55 @@ fn unread(error: std::io::Error) -> Error {
 
 fn unwritten(error: std::io::Error) -> Error {
     Error::failed(format!("a message cannot be handed over, its reader has gone: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(message: &ToWorker) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        message.write(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn messages_come_one_after_the_other_and_end_between_two() -> Result<()> {
+        let messages = [
+            ToWorker::Begin {
+                keeps_bytes: 1 << 40,
+                loadings: u64::MAX,
+            },
+            ToWorker::Request(Request::Cancel),
+            ToWorker::Answer(Answer::Kept(Err(Error::usage("no map fits")))),
+        ];
+        let mut bytes = Vec::new();
+        for message in &messages {
+            bytes.extend(written(message)?);
+        }
+        let mut from = bytes.as_slice();
+        for message in messages {
+            assert_eq!(ToWorker::read(&mut from)?, Some(message));
+        }
+        assert_eq!(ToWorker::read(&mut from)?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_cut_off_or_no_message_is_an_error() -> Result<()> {
+        let whole = written(&ToWorker::Answer(Answer::Yes(true)))?;
+        for length in MARK.len()..whole.len() {
+            assert!(ToWorker::read(&mut &whole[..length]).is_err(), "{length} bytes");
+        }
+        let words = |bytes: &[u8]| FromWorker::read(&mut &*bytes).err().map(|error| error.to_string());
+        let of_another_kind = words(&whole).unwrap_or_default();
+        assert!(of_another_kind.contains("another version"), "{of_another_kind}");
+        let printed = words(b"CUDA says hello\n").unwrap_or_default();
+        assert!(printed.contains("something else writes"), "{printed}");
+        let mut endless = whole.clone();
+        endless[MARK.len()..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(words(&endless).is_some_and(|words| words.contains("bytes")));
+        assert!(product(&[usize::MAX, 2]).is_err() && product(&[1 << 20, 1 << 20]).is_err());
+        Ok(())
+    }
 }
