@@ -113,6 +113,21 @@ fn run(engine: &Engine) -> Capture {
     capture
 }
 
+/// A run that has begun and does not end soon.
+fn begin_long_run(engine: &Engine) {
+    ask_to_run(engine, 64);
+    until(engine, |event| {
+        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+    });
+}
+
+fn failure_of_run(engine: &Engine) -> Error {
+    until(engine, |event| match event {
+        Event::Failed { work: Work::Run, error } => Some(error.clone()),
+        _ => None,
+    })
+}
+
 /// The map that is kept, as a file.
 fn saved(engine: &Engine, capture: &Capture, path: &Path) -> Vec<u8> {
     engine.send(Request::View(ViewRequest::SaveMap {
@@ -314,16 +329,9 @@ fn a_run_is_cancelled_in_the_worker_which_goes_on() {
     let _alone = alone();
     let engine = engine();
     begin(&engine);
-    ask_to_run(&engine, 64);
-    until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
-    });
+    begin_long_run(&engine);
     engine.send(Request::Cancel);
-    let error = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.clone()),
-        _ => None,
-    });
-    assert_eq!(error, Error::Cancelled);
+    assert_eq!(failure_of_run(&engine), Error::Cancelled);
     run(&engine);
 }
 
@@ -336,18 +344,12 @@ fn a_worker_that_is_killed_is_started_anew_with_model_and_pictures() -> Outcome 
     begin(&engine);
     let before = run(&engine);
     let numbers = saved(&engine, &before, &folder.path().join("before.npy"));
-    ask_to_run(&engine, 64);
-    until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
-    });
+    begin_long_run(&engine);
     let [worker] = workers()[..] else {
         panic!("one worker is expected, found {:?}", workers());
     };
     signal("-KILL", worker);
-    let error = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.to_string()),
-        _ => None,
-    });
+    let error = failure_of_run(&engine).to_string();
     assert!(error.contains("has ended"), "{error}");
     until(&engine, |event| matches!(event, Event::Recovered { .. }).then_some(()));
     // Maps that were kept are still there, and the next run needs no word of the user.
@@ -375,18 +377,11 @@ fn a_worker_that_hangs_is_ended_when_it_is_told_to_stop() {
     let _alone = alone();
     let engine = engine();
     begin(&engine);
-    ask_to_run(&engine, 64);
-    until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
-    });
+    begin_long_run(&engine);
     let hung = workers();
     hung.iter().for_each(|pid| signal("-STOP", *pid));
     engine.send(Request::Cancel);
-    let error = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.clone()),
-        _ => None,
-    });
-    assert_eq!(error, Error::Cancelled);
+    assert_eq!(failure_of_run(&engine), Error::Cancelled);
     assert!(workers().iter().all(|pid| !hung.contains(pid)), "it is still there");
     run(&engine);
 }
@@ -397,10 +392,7 @@ fn a_worker_ends_with_its_engine() {
     let _alone = alone();
     let engine = engine();
     begin(&engine);
-    ask_to_run(&engine, 64);
-    until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
-    });
+    begin_long_run(&engine);
     assert_eq!(workers().len(), 1);
     drop(engine);
     let started = Instant::now();

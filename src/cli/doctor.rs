@@ -223,20 +223,16 @@ fn window() -> Section {
 /// Where files are kept.
 fn folders() -> Section {
     let mut section = Section::new("Folders");
-    let mut say = |what: &str, folder: &Path| {
+    let in_words = |what: &str, folder: &Path| {
         let free = free_space(folder).map_or_else(|| "free space unknown".to_owned(), |free| bytes(free) + " free");
-        section.say(format!("{what}: {}, {free}", folder.display()));
+        format!("{what}: {}, {free}", folder.display())
     };
     match Hub::from_env() {
-        Ok(hub) => say("models of the hub", &hub.settings().cache),
+        Ok(hub) => section.say(in_words("models of the hub", &hub.settings().cache)),
         Err(error) => section.problem(error.to_string()),
     }
     match data_folder() {
-        Some(folder) => {
-            let free =
-                free_space(&folder).map_or_else(|| "free space unknown".to_owned(), |free| bytes(free) + " free");
-            section.say(format!("what the window remembers: {}, {free}", folder.display()));
-        }
+        Some(folder) => section.say(in_words("what the window remembers", &folder)),
         None => section.say("what the window remembers: nowhere, this system names no folder for it"),
     }
     section

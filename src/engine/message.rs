@@ -198,6 +198,14 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it ends something that is under way.
+    pub(super) fn is_cancel(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancel | Self::CancelExtract { .. } | Self::CancelStudy { .. }
+        )
+    }
+
     /// The kind of work this is.
     pub fn work(&self) -> Work {
         match self {

@@ -11,7 +11,14 @@ mod seen;
 mod wire;
 mod worker;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use launch::{GPU_WORKER, Launch, Probe};
 pub use relay::relay;
 pub use wire::{Answer, FromWorker, Question, ToWorker};
 pub use worker::{EngineLine, serve};
+
+/// What a panic of another thread leaves is whole but for a message that was being written, which its reader sees.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, BufWriter, Read, Write},
     process::{Child, ChildStdin},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -15,6 +15,7 @@ use std::{
 
 use super::{
     launch::Launch,
+    locked,
     seen::Seen,
     wire::{Answer, FromWorker, Question, ToWorker},
 };
@@ -24,6 +25,7 @@ use crate::{
         extractor::Extractor,
         host::ExtractorHost,
         message::{Event, Request, Slot, Work},
+        spawn,
     },
     error::{Error, Result},
     extract::source::PictureSource,
@@ -124,14 +126,10 @@ fn write(to: &ToChild, message: &ToWorker) -> Result<()> {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Relay {
     fn run(mut self, inbox: Receiver<Request>, mail: &Receiver<Mail>) {
         let sender = self.sender.clone();
-        let pump = thread::Builder::new().name("requests".to_owned()).spawn(move || {
+        let pump = spawn("requests", move || {
             let all_sent = inbox.iter().all(|request| sender.send(Mail::Request(request)).is_ok());
             if all_sent {
                 // A relay that has ended needs no news.
@@ -139,7 +137,7 @@ impl Relay {
             }
         });
         if let Err(error) = pump {
-            let message = format!("the worker's thread cannot be started: {error}");
+            let message = error.to_string();
             return self.host.tell(Event::Recovered { message });
         }
         loop {
@@ -182,24 +180,15 @@ impl Relay {
             stopped: None,
         };
         let words = Arc::clone(&running.words);
-        let spawned = thread::Builder::new()
-            .name("worker's words".to_owned())
-            .spawn(move || listen(stderr, &words))
-            .and_then(|_| {
-                let (host, to, seen) = (self.host.clone(), Arc::clone(&running.to), Arc::clone(&running.seen));
-                let sender = self.sender.clone();
-                let (is_there, there) = channel();
-                thread::Builder::new()
-                    .name("worker's mail".to_owned())
-                    .spawn(move || {
-                        let wrong = answer(BufReader::new(stdout), &host, &to, &seen, &is_there).err();
-                        // A relay that has ended needs no news.
-                        let _ = sender.send(Mail::Ended(number, wrong));
-                    })
-                    .map(|_| there)
-            });
-        let there =
-            spawned.map_err(|error| Error::failed(format!("the worker's thread cannot be started: {error}")))?;
+        spawn("worker's words", move || listen(stderr, &words))?;
+        let (host, to, seen) = (self.host.clone(), Arc::clone(&running.to), Arc::clone(&running.seen));
+        let sender = self.sender.clone();
+        let (is_there, there) = channel();
+        spawn("worker's mail", move || {
+            let wrong = answer(BufReader::new(stdout), &host, &to, &seen, &is_there).err();
+            // A relay that has ended needs no news.
+            let _ = sender.send(Mail::Ended(number, wrong));
+        })?;
         let begin = ToWorker::Begin {
             keeps_bytes: self.host.limit_bytes(),
             loadings: number << LOADINGS_BITS,
@@ -235,24 +224,18 @@ impl Relay {
         let Some(running) = &mut self.running else {
             return Err(Error::failed("the worker has ended"));
         };
-        locked(&running.seen).ask(&request);
-        let is_cancel = matches!(
-            request,
-            Request::Cancel | Request::CancelExtract { .. } | Request::CancelStudy { .. }
-        );
-        if is_cancel && locked(&running.seen).is_busy_with(&request) {
+        let mut seen = locked(&running.seen);
+        seen.ask(&request);
+        if request.is_cancel() && seen.is_busy_with(&request) {
             running.stopped = Some(Instant::now());
         }
+        drop(seen);
         write(&running.to, &ToWorker::Request(request))
     }
 
     fn pass_on(&mut self, request: Request) {
-        let is_cancel = matches!(
-            request,
-            Request::Cancel | Request::CancelExtract { .. } | Request::CancelStudy { .. }
-        );
         if self.running.is_none() {
-            if is_cancel {
+            if request.is_cancel() {
                 return;
             }
             if let Err(error) = self.start_anew() {

@@ -3,20 +3,24 @@
 use std::{
     io::{BufWriter, Read, Write},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
 };
 
-use super::wire::{Answer, FromWorker, Question, ToWorker};
+use super::{
+    locked,
+    wire::{Answer, FromWorker, Question, ToWorker},
+};
 use crate::{
     device::Devices,
     engine::{
         extractor::Extractor,
         host::{ExtractorHost, FinishedPass},
         message::{Event, Request, Slot},
+        spawn,
     },
     error::{Error, Result},
 };
@@ -68,11 +72,6 @@ impl EngineLine {
     }
 }
 
-/// A panic while a message was written leaves a broken message, which the engine sees; nothing is broken here.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Works for the engine at the other end of `from` and `out` until that closes. `left_behind` is called if the work under way
 /// does not end soon after that: then the process should.
 pub fn serve(
@@ -95,16 +94,13 @@ pub fn serve(
     };
     line.say(&FromWorker::Ready(Devices::look()))?;
     let (sender, requests) = channel();
-    thread::Builder::new()
-        .name("mail".to_owned())
-        .spawn(move || {
-            take_mail(&mut from, &sender, &told);
-            // The extractor ends what it does at its next activation, if it can.
-            drop((sender, told));
-            thread::sleep(PATIENCE);
-            left_behind();
-        })
-        .map_err(|error| Error::failed(format!("the worker's thread cannot be started: {error}")))?;
+    spawn("mail", move || {
+        take_mail(&mut from, &sender, &told);
+        // The extractor ends what it does at its next activation, if it can.
+        drop((sender, told));
+        thread::sleep(PATIENCE);
+        left_behind();
+    })?;
     Extractor::new(requests, ExtractorHost::elsewhere(line))
         .with_loadings(loadings)
         .run()
