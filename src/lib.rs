@@ -11,6 +11,7 @@ pub mod device;
 pub mod engine;
 pub mod error;
 pub mod extract;
+pub mod files;
 pub mod model;
 pub mod ops;
 pub mod paint;

@@ -102,6 +102,11 @@ impl RenamedStore {
         (Self { inner, rules, pieces }, shapes)
     }
 
+    /// The tensors under the names they have in the file.
+    pub(super) fn inner(&self) -> &Store {
+        &self.inner
+    }
+
     pub(super) fn raw(&self, name: &str) -> Result<Tensor> {
         match self.pieces.get(name) {
             Some((original, take)) => take.of(&self.inner.raw(original)?),

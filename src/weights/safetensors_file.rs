@@ -26,6 +26,8 @@ pub struct SafetensorsFiles {
     files: Vec<OpenFile>,
     /// In which file a tensor is, and where.
     tensors: HashMap<String, (usize, TensorInfo)>,
+    /// What the headers say besides, by key; of several files the first that says it counts.
+    metadata: HashMap<String, String>,
 }
 
 struct OpenFile {
@@ -40,13 +42,21 @@ impl SafetensorsFiles {
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         let mut files = Vec::with_capacity(paths.len());
         let mut tensors = HashMap::new();
+        let mut said: HashMap<String, String> = HashMap::new();
         for (index, path) in paths.iter().enumerate() {
             let (file, metadata) = open(path)?;
             files.push(file);
+            for (key, value) in metadata.metadata().iter().flatten() {
+                said.entry(key.clone()).or_insert_with(|| value.clone());
+            }
             let infos = metadata.tensors().into_iter();
             tensors.extend(infos.map(|(name, info)| (name, (index, info.clone()))));
         }
-        Ok(Self { files, tensors })
+        Ok(Self {
+            files,
+            tensors,
+            metadata: said,
+        })
     }
 
     /// Every tensor's name and shape, in no order.
@@ -54,6 +64,11 @@ impl SafetensorsFiles {
         self.tensors
             .iter()
             .map(|(name, (_, info))| (name.as_str(), info.shape.as_slice()))
+    }
+
+    /// What a header says under a key of its `__metadata__`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// Whether there is a tensor of that name.

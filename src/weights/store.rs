@@ -115,6 +115,15 @@ impl Store {
         &self.label
     }
 
+    /// What the file says beside its tensors, under a key of a safetensors header's `__metadata__`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        match &*self.source {
+            Source::Files(files) => files.metadata(key),
+            Source::Renamed(renamed) => renamed.inner().metadata(key),
+            Source::Embedded(_) | Source::Pickle(_) => None,
+        }
+    }
+
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.shapes.get(name).map(Vec::as_slice)
