@@ -14,7 +14,7 @@ use crate::{
     analysis::pairs::{PointPair, check_pairs, parse_pairs},
     engine::PictureSource,
     error::{Error, Result},
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// What came of it.
@@ -102,7 +102,7 @@ impl App {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
         background(&self.answer, &context, move || {
-            let pairs = read_text(&path).and_then(|text| parse_pairs(&text));
+            let pairs = read_text(&path, TextKind::Pairs).and_then(|text| parse_pairs(&text));
             Later::Pairs(pairs.map_err(|error| error.context(path.display())))
         });
     }

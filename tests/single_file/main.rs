@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deduced;
+mod layouts;
 mod names;
 mod parity;
 mod recognised;
