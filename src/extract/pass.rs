@@ -24,7 +24,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
     error::{Error, Result},
-    model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
+    model::{schedule::Mixture, text::check_prompt, unet::ControlResiduals, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -447,6 +447,7 @@ fn prepare_input(
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
     spec.schedule.at(settings.t)?;
+    check_prompt(&settings.prompt)?;
     let members = settings.ensemble;
     let rows = pictures.saturating_mul(members);
     if rows == 0 || rows > MAX_ROWS {

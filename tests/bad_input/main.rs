@@ -5,7 +5,9 @@
 mod common;
 
 mod extracted_files;
+mod memory;
 mod models;
+mod pipes;
 mod places;
 mod requests;
 
