@@ -128,6 +128,7 @@ fn reading() -> OpenOptions {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
