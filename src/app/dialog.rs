@@ -65,7 +65,7 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .set_file_name("basis.json")
             .save_file(),
         PathPurpose::SaveCompare => dialog
-            .add_filter("PNG", &["png"])
+            .add_filter("Comparisons", &["png", "json"])
             .set_file_name("comparison.png")
             .save_file(),
         PathPurpose::OpenPairs => dialog.add_filter("Pairs", &["json"]).pick_file(),

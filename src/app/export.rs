@@ -26,7 +26,8 @@ use crate::{
     engine::{Query, QueryAt, Slot, ViewRequest, check_extension},
     error::{Error, Result},
     extract::{
-        output::{UnfinishedFolder, replace_file, write_error, write_folder, write_png},
+        output::{METADATA_KEY, UnfinishedFolder, replace_file, write_error, write_folder, write_png},
+        png_text::with_text,
         request::{ExtractRequest, StoreFormat},
     },
 };
@@ -402,7 +403,7 @@ impl App {
         self.write_text(path, format!("{:#}\n", json!(pairs)));
     }
 
-    /// Writes A, B and their difference as a picture, and beside it as .json what they are and what made them.
+    /// Writes A, B and their difference as a picture, which holds what they are and what made them, or these as JSON.
     pub(super) fn save_compare(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         let made = match &self.state.compare.view {
@@ -412,12 +413,17 @@ impl App {
         background(&self.answer, &context, move || {
             let write = || {
                 let (view, json) = made?;
-                check_extension(&path, &["png"])?;
-                let (size, rgb) = compared_picture(&view)?;
-                replace_file(&path, |file| write_png(file, size, &rgb))?;
-                replace_file(&path.with_extension("json"), |file| {
-                    file.write_all(format!("{json:#}\n").as_bytes()).map_err(write_error)
-                })?;
+                check_extension(&path, &["png", "json"])?;
+                let bytes = match is_json(&path) {
+                    true => format!("{json:#}\n").into_bytes(),
+                    false => {
+                        let (size, rgb) = compared_picture(&view)?;
+                        let mut png = Vec::new();
+                        write_png(&mut png, size, &rgb)?;
+                        with_text(&png, METADATA_KEY, &json.to_string())
+                    }
+                };
+                replace_file(&path, |file| file.write_all(&bytes).map_err(write_error))?;
                 Ok(path)
             };
             Later::Written(write())

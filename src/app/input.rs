@@ -1,6 +1,10 @@
 //! Keys, drops and pastes: what reaches the window as a whole and no widget of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use egui::{Context, Event, Key, Modifiers, Popup};
 
@@ -188,7 +192,7 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
         .join("pasted");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
-    let path = unused(&folder);
+    let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
     let rgb: Vec<u8> = image
         .pixels
         .iter()
@@ -198,9 +202,17 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
     Ok(path)
 }
 
-fn unused(folder: &Path) -> PathBuf {
-    let name = |number: u32| folder.join(format!("pasted-{number}.png"));
-    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+/// A file that was not there: another window that pastes at the same time gets another one.
+fn unused(folder: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let path = folder.join(format!("pasted-{number}.png"));
+        match File::create_new(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]

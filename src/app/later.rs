@@ -1,11 +1,17 @@
 //! Answers of threads that live for one piece of work: dialogs, files, the clipboard.
 
-use std::{path::PathBuf, sync::mpsc::Sender, thread};
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc::Sender},
+    thread,
+};
 
 use egui::Context;
 
 use super::{
     App, Command, PathBox, PathPurpose,
+    document::Document,
+    keep::Recovery,
     messages::Level,
     studies::ranking::{MOST_PAIRS_AS_PINS, set_pairs},
     workspace::{OpenedWorkspace, WorkspaceFile},
@@ -14,8 +20,11 @@ use crate::{
     analysis::pairs::{PointPair, check_pairs, parse_pairs},
     engine::PictureSource,
     error::{Error, Result},
-    weights::read_text,
+    files,
 };
+
+/// Pairs that can be pinned take some kB.
+const MOST_PAIRS_BYTES: u64 = 4 << 20;
 
 /// What came of it.
 pub enum Later {
@@ -27,8 +36,14 @@ pub enum Later {
     Workspace(Result<Box<OpenedWorkspace>>),
     /// Pairs of points were read.
     Pairs(Result<Vec<PointPair>>),
-    /// A workspace was written.
-    WorkspaceSaved(Result<PathBuf>),
+    /// A workspace was written, and what it holds.
+    WorkspaceSaved(Result<(PathBuf, Arc<Document>)>),
+    /// Work of windows that did not come to their end was looked for.
+    Recoveries(Result<Vec<Recovery>>),
+    /// Such work was let go of.
+    Discarded(Result<()>),
+    /// Memory or work could not be kept.
+    NotKept(String),
     /// A file or folder was written.
     Written(Result<PathBuf>),
     /// A picture from the clipboard is in a file.
@@ -47,7 +62,7 @@ pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce()
 
 impl App {
     pub(super) fn take_later(&mut self, later: Later, context: &Context) {
-        if let Later::Workspace(_) | Later::Pairs(_) = later {
+        if let Later::Workspace(_) | Later::Pairs(_) | Later::Recoveries(_) | Later::Discarded(_) = later {
             self.answers_awaited -= 1;
         }
         match later {
@@ -64,7 +79,11 @@ impl App {
             }
             Later::Workspace(Ok(opened)) => self.show_workspace(*opened),
             Later::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
-            Later::WorkspaceSaved(Ok(path)) => {
+            Later::Recoveries(Ok(recoveries)) => self.offer(recoveries),
+            Later::Discarded(Ok(())) => {}
+            Later::NotKept(words) => self.state.messages.tell(Level::Warning, words),
+            Later::WorkspaceSaved(Ok((path, document))) => {
+                self.kept.saved = Some(document);
                 self.state.memory.add_workspace(&path);
                 self.state
                     .messages
@@ -83,6 +102,8 @@ impl App {
             Later::Workspace(Err(error))
             | Later::Pairs(Err(error))
             | Later::WorkspaceSaved(Err(error))
+            | Later::Recoveries(Err(error))
+            | Later::Discarded(Err(error))
             | Later::Written(Err(error))
             | Later::Pasted(Err(error)) => self.state.messages.tell(Level::Error, error.to_string()),
         }
@@ -102,7 +123,7 @@ impl App {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
         background(&self.answer, &context, move || {
-            let pairs = read_text(&path).and_then(|text| parse_pairs(&text));
+            let pairs = files::read_text(&path, MOST_PAIRS_BYTES, "a file of pairs").and_then(|text| parse_pairs(&text));
             Later::Pairs(pairs.map_err(|error| error.context(path.display())))
         });
     }
@@ -129,17 +150,13 @@ impl App {
         }
     }
 
-    fn show_workspace(&mut self, opened: OpenedWorkspace) {
-        self.state.memory.add_workspace(&opened.path);
-        self.state.workspace_path = Some(opened.path);
-        self.state.missing.clear();
-        self.restore(opened.document);
-    }
-
     /// Writes everything that is looked at.
     pub(super) fn save_workspace(&mut self, path: PathBuf) {
-        let file = WorkspaceFile::of(&self.state);
+        let document = Arc::new(self.state.document.clone());
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || Later::WorkspaceSaved(file.write(&path)));
+        background(&self.answer, &context, move || {
+            let written = WorkspaceFile::holding((*document).clone()).write(&path);
+            Later::WorkspaceSaved(written.map(|path| (path, document)))
+        });
     }
 }

@@ -10,6 +10,7 @@ use egui_tiles::{Tile, TileId};
 
 use super::{
     document::{Document, Pane, PictureRef},
+    keep::Recovery,
     kept::KeptPasses,
     memory::Memory,
     messages::Messages,
@@ -101,6 +102,8 @@ pub struct State {
     pub workspace_path: Option<PathBuf>,
     /// Pictures of a workspace that are not where it says: asked for.
     pub missing: Vec<(Slot, PictureRef)>,
+    /// Work of windows that did not come to their end: offered.
+    pub recoveries: Vec<Recovery>,
     /// Whether how long a run took is left out: then the same document gives the same picture of the window.
     pub timeless: bool,
 }
@@ -211,6 +214,8 @@ pub struct Overlays {
     pub log: bool,
     /// Models that are here or could be downloaded.
     pub models: bool,
+    /// Work of windows that did not come to their end.
+    pub recoveries: bool,
     /// Frame times.
     pub frame_times: bool,
     /// About this program.
@@ -222,7 +227,16 @@ pub struct Overlays {
 impl Overlays {
     /// Whether a window is open that Esc closes.
     pub fn windows_are_open(&self) -> bool {
-        self.keys || self.log || self.models || self.frame_times || self.about || self.tour.is_some()
+        let Self {
+            keys,
+            log,
+            models,
+            recoveries,
+            frame_times,
+            about,
+            ..
+        } = *self;
+        keys || log || models || recoveries || frame_times || about || self.tour.is_some()
     }
 }
 
@@ -267,6 +281,7 @@ impl State {
             memory,
             workspace_path: None,
             missing: Vec::new(),
+            recoveries: Vec::new(),
             timeless: false,
         }
     }

@@ -23,6 +23,7 @@ pub mod npy;
 pub mod output;
 mod parts;
 pub mod pass;
+pub mod png_text;
 pub mod preset;
 pub(crate) mod recent;
 pub mod request;
