@@ -69,7 +69,11 @@ mod tests {
         for place in [0, BLOCK - 1, BLOCK, 2 * BLOCK, of - 1] {
             for (bad, nan, infinite) in [(f32::NAN, 1, 0), (f32::INFINITY, 0, 1), (f32::NEG_INFINITY, 0, 1)] {
                 let sound = std::mem::replace(&mut numbers[place], bad);
-                assert_eq!(NotFinite::among(&numbers), Some(NotFinite { nan, infinite, of }), "{place}");
+                assert_eq!(
+                    NotFinite::among(&numbers),
+                    Some(NotFinite { nan, infinite, of }),
+                    "{place}"
+                );
                 numbers[place] = sound;
             }
         }

@@ -101,6 +101,7 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,
+        allow_non_finite: false,
     })
 }
 

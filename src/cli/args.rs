@@ -248,6 +248,9 @@ pub struct ExtractArguments {
     /// Also write the inner tensors that are no activations (mid.*)
     #[arg(long)]
     pub intermediates: bool,
+    /// Write activations with NaN or infinite numbers too, and say in the output which they are
+    #[arg(long)]
+    pub allow_non_finite: bool,
     /// A path that ends in .safetensors is one file, anything else a folder of .npy files
     #[arg(long, value_name = "FILE.safetensors|DIR")]
     pub out: PathBuf,
@@ -583,6 +586,7 @@ impl RunArguments {
             pool: None,
             store: StoreFormat::default(),
             intermediates: false,
+            allow_non_finite: false,
         })
     }
 }

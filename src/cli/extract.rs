@@ -7,7 +7,15 @@ use super::{
 use crate::{
     device::Precision,
     error::Result,
-    extract::{job, model::Model, output::check_writable, request::ExtractRequest, spec::ModelSpec, tokens::TokenRole},
+    extract::{
+        finite::{NotFiniteTensor, likely_cause},
+        job,
+        model::Model,
+        output::check_writable,
+        request::ExtractRequest,
+        spec::ModelSpec,
+        tokens::TokenRole,
+    },
     model::text::MAX_PROMPT_TOKENS,
 };
 
@@ -24,6 +32,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         pool: arguments.pool,
         store: arguments.store,
         intermediates: arguments.intermediates,
+        allow_non_finite: arguments.allow_non_finite,
         attention: arguments.attention.clone(),
         ..asked
     };
@@ -64,11 +73,31 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
     bar.suspend(|| say_what_of_loras_is_not_used(&model));
-    planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
+    let settings = planned.settings().clone();
+    let marked = planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
     })?;
-    bar.suspend(|| say_what_is_special(&model));
+    bar.suspend(|| {
+        say_what_is_not_finite(&marked, &likely_cause(&model, &settings, None));
+        say_what_is_special(&model);
+    });
     Ok(())
+}
+
+/// One line if tensors were written with numbers that are not finite.
+fn say_what_is_not_finite(marked: &[NotFiniteTensor], cause: &str) {
+    const SHOWN: usize = 5;
+    let Some(first) = marked.first() else { return };
+    let names: Vec<&str> = marked.iter().take(SHOWN).map(|tensor| tensor.name.as_str()).collect();
+    let more = match marked.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    terminal::note(&format!(
+        "written with numbers that are not finite, as the output's record says: {}{more}; in the first, {}; {cause}",
+        names.join(", "),
+        first.numbers
+    ));
 }
 
 /// One line for each LoRA of which the model does not use everything.

@@ -17,9 +17,10 @@ use crate::{
     },
     error::{Error, Result},
     extract::{
+        extracted::Extracted,
         framing::Framing,
         image::Size,
-        job::{self, Extracted, Planned},
+        job::{self, Planned},
         output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},

@@ -3,6 +3,7 @@
 use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -11,12 +12,14 @@ use super::{
     terminal,
 };
 use crate::{
+    activation::{Id, NotFinite},
     analysis::{
         pairs::{PointPair, parse_pairs},
         rank::{RankMade, RankOptions, RankRow, Ranking, protocol, rank_csv},
     },
     error::{Error, Result},
     extract::{
+        finite::likely_cause,
         job::{self, Planned},
         memory,
         model::Model,
@@ -87,7 +90,10 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         .run
         .requests(&[source.clone(), target.clone()], &activations)?;
     // Everything that can be wrong is found before weights are read.
-    let planned = requests.iter().map(job::plan).collect::<Result<Vec<_>>>()?;
+    let planned = requests
+        .iter()
+        .map(|request| Ok(job::plan(request)?.allowing_non_finite()));
+    let planned = planned.collect::<Result<Vec<_>>>()?;
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
     };
@@ -98,6 +104,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     };
     let ranking = ranking_of(&pairs, first, options).map_err(|error| error.context(arguments.pairs.display()))?;
     let spec = first.spec.clone();
+    let settings = first.settings().clone();
     say_what_is_not_used(&arguments.run, &spec);
     let bar = terminal::progress("ranking");
     let mut watch = terminal::watch(&bar);
@@ -109,6 +116,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     let mut table = Table {
         ranking,
         rows: Vec::new(),
+        unranked: Vec::new(),
         ran: Vec::new(),
     };
     for (index, (planned, request)) in planned.into_iter().zip(&requests).enumerate() {
@@ -116,6 +124,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         table.run(planned, request, &mut model, &mut watch)?;
     }
     bar.finish_and_clear();
+    table.say_what_is_unranked(&likely_cause(&model, &settings, None))?;
     // What is equally good stays in the order of execution.
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
@@ -127,6 +136,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
                 "made_by": made,
                 "pairs": pairs,
                 "rows": table.rows,
+                "not_finite": table.unranked,
                 "requests": requests,
                 "ran": table.ran,
             })
@@ -166,10 +176,23 @@ fn ranking_of(pairs: &[PointPair], planned: &Planned, options: RankOptions) -> R
     Ranking::new(pairs, [source.framing, target.framing], options)
 }
 
+/// An activation that has no score.
+#[derive(Serialize)]
+struct Unranked {
+    /// The timestep that ran.
+    t: u32,
+    id: Id,
+    /// Whose numbers are not finite, the source's or the target's.
+    picture: &'static str,
+    #[serde(flatten)]
+    numbers: NotFinite,
+}
+
 /// What was found so far.
 struct Table {
     ranking: Ranking,
     rows: Vec<RankRow>,
+    unranked: Vec<Unranked>,
     ran: Vec<Provenance>,
 }
 
@@ -204,6 +227,18 @@ impl Table {
         });
         let (sources, targets) = (each.next().unwrap_or_default(), each.next().unwrap_or_default());
         for ((id, source), (_, target)) in sources.into_iter().zip(targets) {
+            let found = [("source", &source), ("target", &target)]
+                .into_iter()
+                .find_map(|(picture, array)| Some((picture, NotFinite::among(&array.data)?)));
+            if let Some((picture, numbers)) = found {
+                self.unranked.push(Unranked {
+                    t,
+                    id,
+                    picture,
+                    numbers,
+                });
+                continue;
+            }
             let score = self
                 .ranking
                 .score(&source.feature_map(0)?, &target.feature_map(0)?)
@@ -211,6 +246,29 @@ impl Table {
             self.rows.push(RankRow { t, id, score });
         }
         Ok(())
+    }
+
+    /// One line if activations have no score; an error if none has one.
+    fn say_what_is_unranked(&self, cause: &str) -> Result<()> {
+        let Some(first) = self.unranked.first() else {
+            return Ok(());
+        };
+        let words = format!(
+            "{} of {} activations have no score, the first of them {} at t {}: in the {} {}; {cause}",
+            self.unranked.len(),
+            self.unranked.len() + self.rows.len(),
+            first.id,
+            first.t,
+            first.picture,
+            first.numbers
+        );
+        match self.rows.is_empty() {
+            true => Err(Error::failed(words)),
+            false => {
+                terminal::note(&words);
+                Ok(())
+            }
+        }
     }
 
     fn made(&self, request: &ExtractRequest, model: &Model, options: RankOptions) -> Result<RankMade> {

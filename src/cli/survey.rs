@@ -13,6 +13,7 @@ use crate::{
     activation::{Grid, Id},
     error::{Error, Result},
     extract::{
+        finite::likely_cause,
         framing::Framing,
         image::Picture,
         job::{self, Planned},
@@ -114,11 +115,26 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
         watch(job::after_loading(done))
     })?;
-    bar.suspend(|| extract::say_what_is_special(&model));
+    bar.suspend(|| {
+        say_what_is_not_measured(&surveys, &likely_cause(&model, planned.settings(), None));
+        extract::say_what_is_special(&model);
+    });
     let made_by = json!({ "request": request, "noises": request.ensemble, "ran": ran });
     write_folder(&arguments.out, |folder| {
         write_survey(folder, &surveys, &made_by, arguments.sort)
     })
+}
+
+/// One line if activations were not measured.
+fn say_what_is_not_measured(surveys: &[PictureSurvey], cause: &str) {
+    let findings = || surveys.iter().flat_map(|survey| &survey.findings);
+    let mut unmeasured = findings().filter_map(|finding| Some((finding.id, finding.unmeasured.as_ref()?)));
+    let Some((first, why)) = unmeasured.next() else { return };
+    terminal::note(&format!(
+        "{} of {} activations have no figures, the first of them {first}: {why}; {cause}",
+        1 + unmeasured.count(),
+        findings().count()
+    ));
 }
 
 /// The survey of each picture, and what ran.

@@ -22,14 +22,15 @@ pub struct PictureSurvey {
     pub findings: Vec<Finding>,
 }
 
-/// A line for every picture and activation, a column for every figure; what an activation does not have is empty.
+/// A line for every picture and activation, a column for every figure; what an activation does not have is empty. The last
+/// column says why an activation has no figures.
 fn csv(surveys: &[PictureSurvey]) -> String {
     let mut out = "picture,id".to_owned();
     for column in Column::ALL {
         out.push(',');
         out.push_str(column.key());
     }
-    out.push('\n');
+    out.push_str(",unmeasured\n");
     for survey in surveys {
         for finding in &survey.findings {
             out.push_str(&csv_field(&survey.picture));
@@ -41,6 +42,8 @@ fn csv(surveys: &[PictureSurvey]) -> String {
                     None => write!(out, ","),
                 };
             }
+            out.push(',');
+            out.push_str(&csv_field(finding.unmeasured.as_deref().unwrap_or_default()));
             out.push('\n');
         }
     }
@@ -55,6 +58,10 @@ fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
         for finding in survey["findings"].as_array_mut().into_iter().flatten() {
             if let Some(finding) = finding.as_object_mut() {
                 finding.remove("thumbnail");
+                match finding.get("unmeasured") {
+                    Some(Value::String(_)) => finding.insert("figures".to_owned(), Value::Null),
+                    _ => finding.remove("unmeasured"),
+                };
             }
         }
     }
@@ -94,6 +101,7 @@ fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
                 "id": finding.id,
                 "png": STANDARD.encode(&png),
                 "figures": figures,
+                "unmeasured": finding.unmeasured,
                 "curve": finding.figures.locality.curve,
                 "short": finding.figures.locality.short_side,
             }));

@@ -7,6 +7,7 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+mod non_finite;
 mod pca;
 mod presets;
 mod ranking;

@@ -483,6 +483,7 @@ impl Worker {
                 stage: stages.stage(*id),
                 block: 0,
                 shape: layer.ok_or_else(|| Error::failed("a map without a layer"))?.shape,
+                unmeasured: None,
                 figures,
                 thumbnail,
             };

@@ -242,6 +242,7 @@ impl FakeModel {
             tokens: tokens(),
             pictures: vec![FramedPicture { path, framing }],
             ids: Vec::new(),
+            not_finite: Vec::new(),
             seconds: self.seconds(),
         }
     }

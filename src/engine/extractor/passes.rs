@@ -14,6 +14,7 @@ use crate::{
     extract::{
         array::Array,
         averager::Averager,
+        finite::NonFinite,
         framing::{Plan, Prepared},
         inversion::Inversion,
         memory,
@@ -184,6 +185,7 @@ pub fn pass_settings(settings: &RunSettings, members: usize, recording: Recordin
         ensemble: members,
         adapters: settings.adapters.clone(),
         recording,
+        non_finite: NonFinite::default(),
     }
 }
 
