@@ -17,8 +17,8 @@ const TOO_SOON: Duration = Duration::from_millis(400);
 
 /// Asks for a path; the answer comes through `answer`.
 pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
-    let context = context.clone();
-    thread::spawn(move || {
+    let (here, context) = (answer.clone(), context.clone());
+    let started = thread::Builder::new().spawn(move || {
         let asked = Instant::now();
         let picked = match (show(purpose), asked.elapsed() < TOO_SOON) {
             (Some(path), _) => Some(Later::Path(purpose, path)),
@@ -31,6 +31,10 @@ pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
             context.request_repaint();
         }
     });
+    if started.is_err() {
+        // The path can be typed.
+        let _ = here.send(Later::NoDialog(purpose));
+    }
 }
 
 fn show(purpose: PathPurpose) -> Option<PathBuf> {

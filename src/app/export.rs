@@ -363,7 +363,7 @@ impl App {
         let write = write_panes(&self.state, &self.canvases, context.pixels_per_point(), &out);
         let (answer, woken) = (self.answer.clone(), context.clone());
         context.request_screenshot(move |image| {
-            background(&answer, &woken, move || Later::Written(write(&image).map(|()| out)));
+            background(&answer, &woken, Later::Written, move || write(&image).map(|()| out));
         });
     }
 
@@ -392,7 +392,7 @@ impl App {
         match text {
             Some(text) => self.write_text(path, text),
             None => self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is no ranking to save: mark the same places in two pictures, and run the model.",
             ),
         }
@@ -411,34 +411,31 @@ impl App {
             Some(view) => compared_json(&self.state, view).map(|json| (view.clone(), json)),
             None => Err(nothing_compared()),
         };
-        background(&self.answer, &context, move || {
-            let write = || {
-                let (view, json) = made?;
-                check_extension(&path, &["png", "json"])?;
-                let bytes = match is_json(&path) {
-                    true => format!("{json:#}\n").into_bytes(),
-                    false => {
-                        let (size, rgb) = compared_picture(&view)?;
-                        let mut png = Vec::new();
-                        write_png(&mut png, size, &rgb)?;
-                        with_text(&png, METADATA_KEY, &json.to_string())
-                    }
-                };
-                replace_file(&path, |file| file.write_all(&bytes).map_err(write_error))?;
-                Ok(path)
+        background(&self.answer, &context, Later::Written, move || {
+            let (view, json) = made?;
+            check_extension(&path, &["png", "json"])?;
+            let bytes = match is_json(&path) {
+                true => format!("{json:#}\n").into_bytes(),
+                false => {
+                    let (size, rgb) = compared_picture(&view)?;
+                    let mut png = Vec::new();
+                    write_png(&mut png, size, &rgb)?;
+                    with_text(&png, METADATA_KEY, &json.to_string())
+                }
             };
-            Later::Written(write())
+            replace_file(&path, |file| file.write_all(&bytes).map_err(write_error))?;
+            Ok(path)
         });
     }
 
     /// Writes a text file, and tells when it is there.
     pub(super) fn write_text(&self, path: PathBuf, text: String) {
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || {
-            let written = replace_file(&path, |temporary| {
+        background(&self.answer, &context, Later::Written, move || {
+            replace_file(&path, |temporary| {
                 temporary.write_all(text.as_bytes()).map_err(write_error)
-            });
-            Later::Written(written.map(|()| path))
+            })?;
+            Ok(path)
         });
     }
 }

@@ -159,8 +159,8 @@ impl App {
     /// A picture from the clipboard becomes a file, so that a workspace can name it.
     fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
         let folder = self.kept_in.clone().or_else(start::data_folder);
-        background(&self.answer, context, move || {
-            Later::Pasted(keep_pasted(&image, folder))
+        background(&self.answer, context, Later::Pasted, move || {
+            keep_pasted(&image, folder)
         });
     }
 }

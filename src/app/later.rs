@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     analysis::pairs::{PointPair, check_pairs, parse_pairs},
-    engine::PictureSource,
+    engine::{PictureSource, recovered},
     error::{Error, Result},
     files,
 };
@@ -50,14 +50,24 @@ pub enum Later {
     Pasted(Result<PathBuf>),
 }
 
-/// Does something on a thread of its own and wakes the window with what came of it.
-pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce() -> Later + Send + 'static) {
-    let (answer, context) = (answer.clone(), context.clone());
-    thread::spawn(move || {
+/// Does something on a thread of its own and wakes the window with what came of it, as `told` says it; a bug in it, and a
+/// thread that there is no room for, are told in its place.
+pub fn background<T: 'static>(
+    answer: &Sender<Later>,
+    context: &Context,
+    told: fn(Result<T>) -> Later,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) {
+    let (here, answer, context) = (answer.clone(), answer.clone(), context.clone());
+    let started = thread::Builder::new().spawn(move || {
+        let bug = |words| Err(Error::failed(format!("a bug was met: {words}")));
         // A window that is gone needs no answer.
-        let _ = answer.send(work());
+        let _ = answer.send(told(recovered(work).unwrap_or_else(bug)));
         context.request_repaint();
     });
+    if let Err(error) = started {
+        let _ = here.send(told(Err(Error::failed(format!("no thread can be started: {error}")))));
+    }
 }
 
 impl App {
@@ -105,7 +115,7 @@ impl App {
             | Later::Recoveries(Err(error))
             | Later::Discarded(Err(error))
             | Later::Written(Err(error))
-            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::Error, error.to_string()),
+            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::of(&error), error.to_string()),
         }
     }
 
@@ -113,8 +123,8 @@ impl App {
     pub(super) fn open_workspace(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, move || {
-            Later::Workspace(WorkspaceFile::read(&path).map(Box::new))
+        background(&self.answer, &context, Later::Workspace, move || {
+            WorkspaceFile::read(&path).map(Box::new)
         });
     }
 
@@ -122,9 +132,10 @@ impl App {
     pub(super) fn open_pairs(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, move || {
-            let pairs = files::read_text(&path, MOST_PAIRS_BYTES, "a file of pairs").and_then(|text| parse_pairs(&text));
-            Later::Pairs(pairs.map_err(|error| error.context(path.display())))
+        background(&self.answer, &context, Later::Pairs, move || {
+            let pairs =
+                files::read_text(&path, MOST_PAIRS_BYTES, "a file of pairs").and_then(|text| parse_pairs(&text));
+            pairs.map_err(|error| error.context(path.display()))
         });
     }
 
@@ -146,7 +157,7 @@ impl App {
         };
         match checked {
             Ok(()) => set_pairs(&mut self.state.document, pairs),
-            Err(error) => self.state.messages.tell(Level::Error, error.to_string()),
+            Err(error) => self.state.messages.tell(Level::of(&error), error.to_string()),
         }
     }
 
@@ -154,9 +165,9 @@ impl App {
     pub(super) fn save_workspace(&mut self, path: PathBuf) {
         let document = Arc::new(self.state.document.clone());
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || {
-            let written = WorkspaceFile::holding((*document).clone()).write(&path);
-            Later::WorkspaceSaved(written.map(|path| (path, document)))
+        background(&self.answer, &context, Later::WorkspaceSaved, move || {
+            let written = WorkspaceFile::holding((*document).clone()).write(&path)?;
+            Ok((written, document))
         });
     }
 }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::error::Error;
+
 /// Lines that are kept.
 const LOG_LINES: usize = 500;
 /// How long a toast stays.
@@ -18,13 +20,21 @@ const MOST_TOASTS: usize = 5;
 pub enum Level {
     /// Something was done.
     Info,
-    /// Something is not as was asked for.
+    /// Something is not as was asked for, or was refused.
     Warning,
     /// Something was not done.
     Error,
 }
 
 impl Level {
+    /// How much it matters that something was not done: what was refused, as it makes no sense at that moment, is no error.
+    pub const fn of(error: &Error) -> Self {
+        match error {
+            Error::Usage(_) => Self::Warning,
+            Error::Failed(_) | Error::Cancelled => Self::Error,
+        }
+    }
+
     /// A word for it: colour alone tells nobody anything.
     pub const fn word(self) -> &'static str {
         match self {

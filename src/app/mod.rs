@@ -68,8 +68,8 @@ use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 pub use action::{Action, Menu};
 pub use command::{Command, Notice};
-pub use keep::{Beginning, Recovery};
 pub use document::{Display, Document, Mask, Pane, PaneKind, Pin, RangeMode, View};
+pub use keep::{Beginning, Recovery};
 pub use memory::Memory;
 pub use messages::{Level, Messages};
 pub use paths::{PathBox, PathPurpose};
@@ -99,8 +99,8 @@ use canvases::Canvases;
 use frames::FrameTimes;
 use later::Later;
 use layer_tree::LayerTree;
-use textures::Textures;
 use recover::Kept;
+use textures::Textures;
 use undo::History;
 use wanted::Sent;
 

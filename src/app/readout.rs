@@ -54,6 +54,10 @@ fn point_text(state: &State, point: PointAt) -> String {
         return text;
     };
     text += &format!("  cell ({row}, {column})");
+    if let Some(numbers) = state.not_finite(point.slot) {
+        text += &format!("  not finite: {numbers}");
+        return text;
+    }
     let score = state
         .scores_of(point.slot)
         .filter(|_| !state.heat_is_stale())

@@ -64,7 +64,7 @@ impl App {
             Ok(keeper) => {
                 let look = keeper.recoveries();
                 self.answers_awaited += 1;
-                background(&self.answer, context, move || Later::Recoveries(look()));
+                background(&self.answer, context, Later::Recoveries, look);
                 self.kept.keeper = Some(keeper);
             }
             Err(error) => self.state.messages.tell(Level::Warning, error.to_string()),
@@ -181,7 +181,7 @@ impl App {
         let discard = keeper.discard(folder);
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, move || Later::Discarded(discard()));
+        background(&self.answer, &context, Later::Discarded, discard);
     }
 }
 

@@ -202,7 +202,9 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice, beginning: Result<B
                 if let Some(render_state) = render_state {
                     told.listen(render_state);
                 }
-                let memory = beginning.as_ref().map_or_else(|_| Memory::default(), |kept| kept.memory.clone());
+                let memory = beginning
+                    .as_ref()
+                    .map_or_else(|_| Memory::default(), |kept| kept.memory.clone());
                 let mut app = App::new(&creation.egui_ctx, render_state, memory, &arguments)?;
                 match beginning {
                     Ok(beginning) => app.keep_work(beginning, &creation.egui_ctx),

@@ -263,8 +263,13 @@ mod tests {
         let path = WorkspaceFile::holding(written.clone()).write(&folder.path().join("mine"))?;
         assert_eq!(path, folder.path().join("mine.featscope.json"));
         let other = || WorkspaceFile::holding(Document::default());
-        let refused = other().write(&folder.path().join("mine")).expect_err("nobody was asked");
-        assert!(refused.to_string().contains("mine.featscope.json is there already"), "{refused}");
+        let refused = other()
+            .write(&folder.path().join("mine"))
+            .expect_err("nobody was asked");
+        assert!(
+            refused.to_string().contains("mine.featscope.json is there already"),
+            "{refused}"
+        );
         assert_eq!(WorkspaceFile::read(&path)?.document, written);
         Ok(())
     }
@@ -338,7 +343,10 @@ mod tests {
         WorkspaceFile::read(&path).expect("as large as may be");
         fs::write(&path, format!("{sound} {:most$}", "")).expect("it can be written");
         let error = WorkspaceFile::read(&path).expect_err("too large").to_string();
-        assert!(error.contains("x.featscope.json") && error.contains(&MOST_BYTES.to_string()), "{error}");
+        assert!(
+            error.contains("x.featscope.json") && error.contains(&MOST_BYTES.to_string()),
+            "{error}"
+        );
 
         let mut document = Document::default();
         document.pins.push(Pin {
@@ -350,8 +358,14 @@ mod tests {
             },
         });
         let kept = fs::read(&path).expect("it is there");
-        let error = WorkspaceFile::holding(document).write(&path).expect_err("too large").to_string();
-        assert!(error.contains("x.featscope.json") && error.contains("delete some"), "{error}");
+        let error = WorkspaceFile::holding(document)
+            .write(&path)
+            .expect_err("too large")
+            .to_string();
+        assert!(
+            error.contains("x.featscope.json") && error.contains("delete some"),
+            "{error}"
+        );
         assert_eq!(fs::read(&path).expect("it is there"), kept, "what was there stays");
     }
 

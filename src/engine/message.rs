@@ -9,7 +9,7 @@ use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
-    activation::{Entry, Id, Shape},
+    activation::{Entry, Id, NotFinite, Shape},
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
@@ -458,6 +458,8 @@ pub struct Capture {
     pub layers: Vec<Layer>,
     /// Those that are kept.
     pub ids: Vec<Id>,
+    /// Those of them that are not finite, in execution order: nothing can be computed from them.
+    pub not_finite: Vec<(Id, NotFinite)>,
     /// What ran.
     pub ran: Provenance,
 }

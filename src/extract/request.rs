@@ -117,7 +117,8 @@ pub struct Provenance {
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
     pub ids: Vec<String>,
-    /// What was written with numbers that are not finite, in the order of the tensors; files of older versions have none.
+    /// What was written, or kept, with numbers that are not finite, in the order of the tensors; files of older versions have
+    /// none.
     #[serde(default)]
     pub not_finite: Vec<NotFiniteTensor>,
     /// Seconds from the loaded model to the last activation.

@@ -165,7 +165,7 @@ impl App {
         match export::save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
             None => self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is nothing to save yet: nothing has run, or nothing is pointed at.",
             ),
         }
@@ -174,7 +174,7 @@ impl App {
     fn extract(&mut self, out: PathBuf) {
         let Some(request) = export::extract_request(&self.state) else {
             self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is nothing to extract: a model, a layer and at least one picture from a file are needed.",
             );
             return;

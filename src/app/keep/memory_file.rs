@@ -78,9 +78,7 @@ impl MemoryFile {
             Some((theirs, their_others)) => {
                 let changed = |(key, text): &(&String, &String)| self.others.get(*key) != Some(*text);
                 let mut merged = their_others.clone();
-                merged.extend(
-                    (others.iter().filter(changed)).map(|(key, text)| (key.clone(), text.clone())),
-                );
+                merged.extend((others.iter().filter(changed)).map(|(key, text)| (key.clone(), text.clone())));
                 (memory.merged(&self.memory, theirs), merged)
             }
             None => (memory.clone(), others.clone()),
@@ -160,7 +158,9 @@ fn unused(path: &Path) -> PathBuf {
         1 => path.with_file_name(DAMAGED),
         number => path.with_file_name(format!("{DAMAGED}-{number}")),
     };
-    let free = (1..MOST_DAMAGED).map(named).find(|path| fs::symlink_metadata(path).is_err());
+    let free = (1..MOST_DAMAGED)
+        .map(named)
+        .find(|path| fs::symlink_metadata(path).is_err());
     free.unwrap_or_else(|| named(MOST_DAMAGED))
 }
 
@@ -263,7 +263,10 @@ mod tests {
         let mut found: Vec<Vec<u8>> = Vec::new();
         for entry in fs::read_dir(folder.path())? {
             let path = entry?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED)) {
+            if path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED))
+            {
                 found.push(fs::read(path)?);
             }
         }
