@@ -197,11 +197,15 @@ pub fn recoveries_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
     });
     ui.weak("What is opened here takes the place of what this window shows; undo brings that back.");
-    if ui
+    let later = ui
         .button("Not now")
-        .on_hover_text("It is offered again at the next start; in the menu File it is before.")
-        .clicked()
-    {
+        .on_hover_text("It is offered again at the next start, and before in the menu File.");
+    // Whoever has no pointer begins here: what does no harm is nearest.
+    let layer = ui.layer_id();
+    if !ui.memory(|memory| memory.areas().visible_last_frame(&layer)) {
+        later.request_focus();
+    }
+    if later.clicked() {
         commands.push(Command::Act(Action::Recover));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     array::Array,
-    attention::{AttentionAverager, AttentionCategory, AttentionPlan},
+    attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
     averager::Averager,
     extracted::Extracted,
     finite::{self, Lookout, NonFinite, NotFiniteTensor},
