@@ -374,7 +374,10 @@ fn work_of_a_program_that_was_killed_is_offered_and_opened_by_keys() -> TestResu
     screen.await_part("the offer", MIDDLE, |pixels| count(pixels, BOX_TITLE) > 20);
     screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
     let near = [at[0] - 4, at[1] - 4, at[0] + 5, at[1] + 5];
-    assert!(count(&pixels(&screen.shot(), near), PIN) == 0, "nothing is opened without being asked for");
+    assert!(
+        count(&pixels(&screen.shot(), near), PIN) == 0,
+        "nothing is opened without being asked for"
+    );
     // "Not now" has the keyboard; backwards over "Discard" to "Open".
     for key in ["shift+Tab", "shift+Tab", "Return"] {
         screen.xdotool(&["key", key]);
@@ -382,7 +385,9 @@ fn work_of_a_program_that_was_killed_is_offered_and_opened_by_keys() -> TestResu
     }
     screen.await_part("the pin", near, |pixels| count(pixels, PIN) > 5);
     // What was opened is this program's work now, and goes when it is closed.
-    until("the work of this program alone", || (screen.kept_work().len() == 1).then_some(()));
+    until("the work of this program alone", || {
+        (screen.kept_work().len() == 1).then_some(())
+    });
     screen.xdotool(&["key", "ctrl+q"]);
     until("its end", || screen.program.try_wait().ok().flatten());
     assert!(screen.kept_work().is_empty());

@@ -299,7 +299,7 @@ fn footer_words_ui(ui: &mut Ui, words: &str, colour: Color32) {
 }
 
 /// What is said where an activation of a picture is not finite.
-fn not_finite_text(state: &State, slot: Slot) -> Option<String> {
+pub fn not_finite_text(state: &State, slot: Slot) -> Option<String> {
     let (id, numbers) = (state.layer()?, state.not_finite(slot)?);
     Some(format!("{id} of {} is not finite: {numbers}", slot.name()))
 }

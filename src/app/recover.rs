@@ -16,6 +16,7 @@ use super::{
     messages::Level,
     workspace::OpenedWorkspace,
 };
+use crate::engine::Slot;
 
 /// Height of the list of works, in points, at most.
 const LIST_HEIGHT: f32 = 320.0;
@@ -158,6 +159,7 @@ impl App {
         self.kept.opened.push(folder.clone());
         self.kept.taken_over.push(folder);
         self.touched = true;
+        self.make_way_for(&work.document);
         self.restore(work.document);
     }
 
@@ -173,7 +175,20 @@ impl App {
         self.state.workspace_path = Some(opened.path);
         self.state.missing.clear();
         self.kept.saved = Some(Arc::new(opened.document.clone()));
+        self.make_way_for(&opened.document);
         self.restore(opened.document);
+    }
+
+    /// Lets go of pictures in whose place a file has others: if one of these is not there, it is asked for, and what was there
+    /// does not stand for it.
+    fn make_way_for(&mut self, document: &Document) {
+        for slot in Slot::all() {
+            let there = self.state.slot(slot).picture.as_ref().map(|picture| &picture.source);
+            let wanted = document.pictures.get(&slot).map(|picture| &picture.source);
+            if there.is_some() && wanted.is_some() && there != wanted {
+                self.let_go_of_picture(slot);
+            }
+        }
     }
 
     fn discard(&mut self, folder: PathBuf) {

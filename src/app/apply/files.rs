@@ -6,8 +6,8 @@ use egui::Context;
 
 use crate::{
     app::{
-        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level, state::Job,
-        workspace,
+        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level,
+        panes::not_finite_text, state::Job, workspace,
     },
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
@@ -31,7 +31,7 @@ impl App {
     }
 
     /// Empties a slot that the document says is empty.
-    fn let_go_of_picture(&mut self, slot: Slot) {
+    pub(in crate::app) fn let_go_of_picture(&mut self, slot: Slot) {
         self.empty_slot(slot);
         self.asked.ask(slot, By::Document);
         self.engine.send(Request::ClosePicture { slot });
@@ -164,10 +164,14 @@ impl App {
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {
         match export::save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
-            None => self.state.messages.tell(
-                Level::Warning,
-                "There is nothing to save yet: nothing has run, or nothing is pointed at.",
-            ),
+            None => {
+                let nothing = "There is nothing to save yet: nothing has run, or nothing is pointed at.";
+                let words = slot.and_then(|slot| not_finite_text(&self.state, slot));
+                let words = words.map_or(nothing.to_owned(), |words| {
+                    format!("{words}: there is nothing to save.")
+                });
+                self.state.messages.tell(Level::Warning, words);
+            }
         }
     }
 

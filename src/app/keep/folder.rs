@@ -121,9 +121,13 @@ impl WindowFolder {
         }
     }
 
-    /// Takes everything of this window away.
+    /// Takes everything of this window away, its work first: eframe may be writing its copy still, and then the next window
+    /// takes that away.
     pub fn remove(&self) -> Result<()> {
-        discard_folder(&self.path)
+        self.remove_work()?;
+        // Whatever is left is found by the next window.
+        let _ = discard_folder(&self.path);
+        Ok(())
     }
 
     pub fn write_copy(&self, file: &MemoryFile) -> Result<PathBuf> {
