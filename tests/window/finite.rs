@@ -4,6 +4,7 @@ use egui::Key;
 use featscope::{
     app::{Action, CkaChoice, Command, LayerChoice, Level, PaneKind, PathPurpose},
     engine::{QueryAt, RunSettings, Slot},
+    survey::Column,
 };
 use serde_json::Value;
 
@@ -17,6 +18,9 @@ use super::{
 /// How many numbers of the layers are not finite: a position of two and of twelve channels on 16 x 16 positions.
 const OF_LAST: &str = "2 of 512 numbers are NaN";
 const OF_FIRST: &str = "12 of 3072 numbers are NaN";
+
+/// Side of small thumbnails, in points.
+const SMALL: f32 = 32.0;
 
 fn broken() -> Window {
     Opening::of_model("fake-broken").settled()
@@ -90,6 +94,8 @@ fn a_picture_whose_map_is_not_finite_takes_nothing_from_the_others() {
 #[test]
 fn the_layer_list_marks_it() {
     let mut window = broken();
+    // What was told of it goes.
+    window.pass(10.0);
     window.apply(Command::Search(LAST_LAYER.to_owned()));
     window.settle();
     window.assert_says("not finite");
@@ -121,7 +127,10 @@ fn a_survey_marks_it_and_measures_the_others() {
         let findings = window.state().survey.iter().flat_map(|survey| &survey.findings);
         findings.last().is_some_and(|finding| finding.id == id(LAST_LAYER))
     });
-    window.settle();
+    // Small, and in the order in which they run, all are in sight.
+    let mut sheet = window.document().sheet.clone();
+    (sheet.side, sheet.sort) = (SMALL, Some(Column::Order));
+    window.apply_and_settle(Command::Sheet(Box::new(sheet)));
     window.assert_says(&format!("{LAST_LAYER} on the sheet, not measured"));
     window.assert_says(&format!("{FIRST_LAYER} on the sheet"));
     window.assert_silent(&format!("{FIRST_LAYER} on the sheet, not measured"));
