@@ -48,6 +48,12 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
         }
         PathPurpose::ModelFile => dialog.add_filter("Models", &["safetensors", "ckpt", "pt"]).pick_file(),
         PathPurpose::Lora => dialog.add_filter("LoRAs", &["safetensors", "pt", "bin"]).pick_file(),
+        PathPurpose::ControlNetFile => dialog
+            .add_filter("ControlNets", &["safetensors", "sft", "pth", "pt", "ckpt", "bin"])
+            .pick_file(),
+        PathPurpose::Embedding => dialog
+            .add_filter("Embeddings", &["safetensors", "sft", "pt", "bin"])
+            .pick_file(),
         PathPurpose::OpenWorkspace => dialog.add_filter("Workspaces", &["featscope.json", "json"]).pick_file(),
         PathPurpose::OpenBasis => dialog.add_filter("Bases", &["json"]).pick_file(),
         PathPurpose::SaveWorkspace => dialog

@@ -24,6 +24,10 @@ pub enum PathPurpose {
     Lora,
     /// A folder with a ControlNet to put beside the model.
     ControlNet,
+    /// A ControlNet in one file.
+    ControlNetFile,
+    /// An embedding for the prompt to name.
+    Embedding,
     /// The picture that a ControlNet looks at, by the net's place in the list.
     ControlImage(usize),
     /// A workspace to open.
@@ -73,6 +77,8 @@ impl PathPurpose {
             Self::ModelFile => "Open a model's file".to_owned(),
             Self::Lora => "Add a LoRA (.safetensors)".to_owned(),
             Self::ControlNet => "Add a ControlNet's folder".to_owned(),
+            Self::ControlNetFile => "Add a ControlNet's file".to_owned(),
+            Self::Embedding => "Add an embedding (textual inversion)".to_owned(),
             Self::ControlImage(_) => "Open a control image".to_owned(),
             Self::OpenWorkspace => "Open workspace".to_owned(),
             Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),

@@ -137,6 +137,9 @@ fn provenance_text(state: &State) -> String {
             f64::from(control.scale)
         );
     }
+    for embedding in ran.adapters.embeddings.iter().filter(|embedding| embedding.in_prompt) {
+        added += &format!("  embedding {} ({})", file_name(&embedding.file), embedding.token);
+    }
     for note in &ran.notes {
         added += &format!("  {note}");
     }

@@ -171,6 +171,10 @@ fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
     }
     let adapters = &mut document.settings.adapters;
     adapters.loras.iter_mut().for_each(|lora| change(&mut lora.file));
+    adapters
+        .embeddings
+        .iter_mut()
+        .for_each(|embedding| change(&mut embedding.file));
     for control in &mut adapters.controls {
         change(&mut control.net);
         if let ControlImage::Picture(path) = &mut control.image {

@@ -4,13 +4,17 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{ranking::RankArguments, survey::SurveyArguments};
+use super::{
+    adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
+    ranking::RankArguments,
+    survey::SurveyArguments,
+};
 use crate::{
     analysis::correspondence::Method,
     device::{DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
-        adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
+        adapters::Adapters,
         attention::AttentionCategory,
         compat::Compat,
         framing::WorkingSize,
@@ -198,12 +202,16 @@ pub struct RunArguments {
     #[arg(long, value_name = "PROGRAM")]
     pub compat: Option<Compat>,
     /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
-    #[arg(long, value_name = "FILE[:SCALE]")]
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = parser(LoraArgument::of))]
     pub lora: Vec<LoraArgument>,
-    /// Put a ControlNet beside the model: its folder or OWNER/NAME in the hub's cache, and `canny` (edges of the picture) or a picture it looks at; may be
-    /// given several times
-    #[arg(long, value_name = "DIR=canny|IMAGE[:SCALE]")]
+    /// Put a ControlNet beside the model: its folder, its file or OWNER/NAME in the hub's cache, and `canny` (edges of the
+    /// picture) or a picture it looks at; may be given several times
+    #[arg(long, value_name = "NET=canny|IMAGE[:SCALE]", value_parser = parser(ControlArgument::of))]
     pub control: Vec<ControlArgument>,
+    /// Let the prompt name a textual-inversion embedding: a file, with the token that stands for it behind `=` if it is not the
+    /// file's own; may be given several times
+    #[arg(long, value_name = "FILE[=TOKEN]", value_parser = parser(EmbeddingArgument::of))]
+    pub embedding: Vec<EmbeddingArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     pub dtype: Precision,
@@ -452,63 +460,6 @@ impl FromStr for Point {
     }
 }
 
-/// A LoRA: `FILE` or `FILE:SCALE`.
-#[derive(Debug, Clone)]
-pub struct LoraArgument(LoraUse);
-
-impl FromStr for LoraArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (file, scale) = split_scale(text)?;
-        if file.is_empty() {
-            return Err("a LoRA is FILE or FILE:SCALE".to_owned());
-        }
-        Ok(Self(LoraUse {
-            file: file.into(),
-            scale,
-            on: true,
-        }))
-    }
-}
-
-/// A ControlNet: `DIR=canny` or `DIR=IMAGE`, each with `:SCALE` or without.
-#[derive(Debug, Clone)]
-pub struct ControlArgument(ControlUse);
-
-impl FromStr for ControlArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        const CANNY: &str = "canny";
-        let (net, shown) = text.rsplit_once('=').unwrap_or_default();
-        let (image, scale) = split_scale(shown)?;
-        if net.is_empty() || image.is_empty() {
-            return Err("a ControlNet is DIR=canny or DIR=IMAGE, with :SCALE behind it if it is not 1".to_owned());
-        }
-        Ok(Self(ControlUse {
-            net: net.into(),
-            image: match image {
-                CANNY => ControlImage::Canny,
-                path => ControlImage::Picture(path.into()),
-            },
-            scale,
-            on: true,
-        }))
-    }
-}
-
-/// A text and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`).
-fn split_scale(text: &str) -> Result<(&str, Scale), String> {
-    match text
-        .rsplit_once(':')
-        .map(|(before, scale)| (before, scale.parse::<f64>()))
-    {
-        Some((before, Ok(scale))) => Ok((before, Scale::try_from(scale)?)),
-        _ => Ok((text, Scale::ONE)),
-    }
-}
-
 impl RunArguments {
     /// The published settings named, if any.
     pub fn preset(&self) -> Result<Option<&'static Preset>> {
@@ -575,6 +526,7 @@ impl RunArguments {
             adapters: Adapters {
                 loras: self.lora.iter().map(|lora| lora.0.clone()).collect(),
                 controls: self.control.iter().map(|control| control.0.clone()).collect(),
+                embeddings: self.embedding.iter().map(|embedding| embedding.0.clone()).collect(),
             },
             activations: match preset {
                 Some(preset) if activations.is_empty() => preset.activations(),
@@ -588,51 +540,5 @@ impl RunArguments {
             intermediates: false,
             allow_non_finite: false,
         })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::expect_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scale_is_a_number_behind_the_last_colon() {
-        let scale = |x: f64| Scale::try_from(x).expect("a scale");
-        for (text, file, wanted) in [
-            ("a.safetensors", "a.safetensors", 1.0),
-            ("a.safetensors:0.5", "a.safetensors", 0.5),
-            ("a:b:-1", "a:b", -1.0),
-            (r"C:\a.safetensors", r"C:\a.safetensors", 1.0),
-            ("a=b:2.png", "a=b:2.png", 1.0),
-        ] {
-            let LoraArgument(lora) = text.parse().expect("a LoRA");
-            assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
-        }
-        for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
-            assert!(text.parse::<LoraArgument>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_controlnet_and_its_image_stand_beside_the_last_equals_sign() {
-        for (text, net, image, scale) in [
-            ("net=canny", "net", ControlImage::Canny, 1.0),
-            ("a=b=canny:0.5", "a=b", ControlImage::Canny, 0.5),
-            ("net=depth.png", "net", ControlImage::Picture("depth.png".into()), 1.0),
-            (
-                "C:/net=C:/depth.png:2",
-                "C:/net",
-                ControlImage::Picture("C:/depth.png".into()),
-                2.0,
-            ),
-        ] {
-            let ControlArgument(control) = text.parse().expect("a ControlNet");
-            assert_eq!((control.net, control.image), (net.into(), image), "{text}");
-            assert_eq!(f64::from(control.scale), scale, "{text}");
-        }
-        for text in ["", "canny", "=canny", "net=", "net=:1", "net=canny:1e9"] {
-            assert!(text.parse::<ControlArgument>().is_err(), "{text}");
-        }
     }
 }

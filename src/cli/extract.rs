@@ -133,6 +133,18 @@ pub fn say_what_is_special(model: &Model) {
             "the prompt has {words} tokens: it was read as {runs} runs of up to {MAX_PROMPT_TOKENS}, each with its own start and end"
         ));
     }
+    for embedding in model
+        .applied()
+        .embeddings
+        .iter()
+        .filter(|embedding| !embedding.in_prompt)
+    {
+        terminal::note(&format!(
+            "{} changes nothing: the prompt does not name \"{}\"",
+            embedding.file.display(),
+            embedding.token
+        ));
+    }
     for note in &model.spec.notes {
         terminal::note(note);
     }

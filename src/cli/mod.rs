@@ -1,5 +1,6 @@
 //! The library without a window. In: arguments. Out: files, text on standard output, an exit status. `main` calls it.
 
+mod adapters;
 mod args;
 mod doctor;
 mod extract;

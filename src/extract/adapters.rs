@@ -1,5 +1,5 @@
-//! What may be put on a model, as plain data: LoRAs, which change its weights, and ControlNets, which look at a control
-//! image beside it.
+//! What may be put on a model, as plain data: LoRAs, which change its weights, ControlNets, which look at a control image
+//! beside it, and embeddings, which its text encoders read where a prompt names them.
 
 use std::path::PathBuf;
 
@@ -82,6 +82,18 @@ pub struct ControlUse {
     pub on: bool,
 }
 
+/// A textual-inversion embedding.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EmbeddingUse {
+    /// The file.
+    pub file: PathBuf,
+    /// What stands for it in a prompt; none: what the file says, else its name without the ending.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Whether it is known to the text encoders at all.
+    pub on: bool,
+}
+
 /// Everything that is put on a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Adapters {
@@ -91,6 +103,9 @@ pub struct Adapters {
     /// ControlNets; what they say is summed.
     #[serde(default)]
     pub controls: Vec<ControlUse>,
+    /// Embeddings that a prompt can name.
+    #[serde(default)]
+    pub embeddings: Vec<EmbeddingUse>,
 }
 
 impl Adapters {
@@ -110,12 +125,18 @@ impl Adapters {
                 .filter(|net| acts(net.on, net.scale))
                 .cloned()
                 .collect(),
+            embeddings: self
+                .embeddings
+                .iter()
+                .filter(|embedding| embedding.on)
+                .cloned()
+                .collect(),
         }
     }
 
     /// Whether nothing is put on the model.
     pub fn is_empty(&self) -> bool {
-        self.loras.is_empty() && self.controls.is_empty()
+        self.loras.is_empty() && self.controls.is_empty() && self.embeddings.is_empty()
     }
 }
 
@@ -128,6 +149,22 @@ pub struct Applied {
     /// The ControlNets.
     #[serde(default)]
     pub controls: Vec<ControlUse>,
+    /// The embeddings.
+    #[serde(default)]
+    pub embeddings: Vec<AppliedEmbedding>,
+}
+
+/// An embedding that the text encoders knew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedEmbedding {
+    /// The file.
+    pub file: PathBuf,
+    /// What stands for it in a prompt.
+    pub token: String,
+    /// How many tokens it takes there.
+    pub vectors: usize,
+    /// Whether the prompt names it; otherwise it changed nothing.
+    pub in_prompt: bool,
 }
 
 /// A LoRA that acted.

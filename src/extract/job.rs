@@ -73,6 +73,11 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         .compat
         .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
     spec.schedule.at(t)?;
+    if request.compat.is_some() && !request.adapters.acting().embeddings.is_empty() {
+        return Err(Error::usage(
+            "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
+        ));
+    }
     spec.check_adapters(&request.adapters)?;
     let native = Size::new(spec.native_side, spec.native_side);
     // Aggregated attention may be all that is wanted.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    adapters::Adapters,
+    adapted::{add_to_tokenizer, open_embeddings},
+    adapters::{Adapters, EmbeddingUse},
     compat::GdfKind,
     control,
     framing::SizeRule,
@@ -20,7 +21,7 @@ use crate::{
         lora::LoraFile,
         original::{self, Original},
         schedule::{Mixture, Schedule},
-        text::CONTEXT_LENGTH,
+        text::{CONTEXT_LENGTH, TextPart},
         unet::{self, UnetConfig},
         vae::VaeConfig,
     },
@@ -395,14 +396,29 @@ impl ModelSpec {
                 for used in &acting.controls {
                     control::read_config(&used.net, unet)?;
                 }
-                Ok(())
+                self.check_embeddings(&acting.embeddings, unet)
             }
             NetworkSpec::Adm { .. } if acting.is_empty() => Ok(()),
             NetworkSpec::Adm { .. } => Err(Error::usage(format!(
-                "{} takes neither LoRA nor ControlNet: both are for Stable Diffusion",
+                "{} takes neither LoRA, ControlNet nor embedding: these are for Stable Diffusion",
                 self.name
             ))),
         }
+    }
+
+    /// Refuses embeddings that the text encoders of this model cannot read, or whose tokens they have already.
+    fn check_embeddings(&self, embeddings: &[EmbeddingUse], unet: &UnetConfig) -> Result<()> {
+        let opened = open_embeddings(embeddings, unet)?;
+        // A model that is not on this machine is refused when it is read.
+        let Some(files) = self.files().ok().filter(|_| !opened.is_empty()) else {
+            return Ok(());
+        };
+        let mut tokenizer = files.parts.tokenizer(TextPart::First)?;
+        for (used, embedding) in &opened {
+            add_to_tokenizer(std::iter::once(embedding), TextPart::First, &mut tokenizer)
+                .map_err(|error| error.context(used.file.display()))?;
+        }
+        Ok(())
     }
 
     /// Whether the weights are on this machine.

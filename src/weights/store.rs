@@ -115,12 +115,14 @@ impl Store {
         &self.label
     }
 
-    /// What the file says beside its tensors, under a key of a safetensors header's `__metadata__`.
+    /// What the file says beside its tensors: under a key of a safetensors header's `__metadata__`, or of the dictionary at the top
+    /// of a pickle.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         match &*self.source {
             Source::Files(files) => files.metadata(key),
             Source::Renamed(renamed) => renamed.inner().metadata(key),
-            Source::Embedded(_) | Source::Pickle(_) => None,
+            Source::Pickle(file) => file.text(key),
+            Source::Embedded(_) => None,
         }
     }
 

@@ -230,7 +230,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
 }
 
 /// A model on the processor, with nothing on it.
-fn loaded(name: &str) -> featscope::Result<Model> {
+pub(super) fn loaded(name: &str) -> featscope::Result<Model> {
     let spec = ModelSpec::find(&model(name).display().to_string())?;
     Model::load(
         &spec,

@@ -6,6 +6,7 @@ mod common;
 
 mod attention;
 mod control;
+mod embedding;
 mod ensemble;
 mod lora;
 

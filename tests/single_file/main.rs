@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod deduced;
 mod names;
 mod parity;

@@ -11,7 +11,7 @@ use crate::{
     },
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
-    extract::adapters::{ControlImage, ControlUse, LoraUse, Scale},
+    extract::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
     weights::zoo_entry,
 };
 
@@ -112,7 +112,11 @@ impl App {
         match purpose {
             PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
             PathPurpose::Model | PathPurpose::ModelFile => self.load_model(path.display().to_string()),
-            PathPurpose::Lora | PathPurpose::ControlNet | PathPurpose::ControlImage(_) => {
+            PathPurpose::Lora
+            | PathPurpose::ControlNet
+            | PathPurpose::ControlNetFile
+            | PathPurpose::Embedding
+            | PathPurpose::ControlImage(_) => {
                 self.put_on_model(purpose, lasting(path));
             }
             PathPurpose::OpenWorkspace => self.open_workspace(path),
@@ -137,11 +141,16 @@ impl App {
         context.request_repaint();
     }
 
-    /// A LoRA, a ControlNet, or what one looks at.
+    /// A LoRA, an embedding, a ControlNet, or what one looks at.
     fn put_on_model(&mut self, purpose: PathPurpose, path: PathBuf) {
         let adapters = &mut self.state.document.settings.adapters;
         match purpose {
-            PathPurpose::ControlNet => adapters.controls.push(ControlUse {
+            PathPurpose::Embedding => adapters.embeddings.push(EmbeddingUse {
+                file: path,
+                token: None,
+                on: true,
+            }),
+            PathPurpose::ControlNet | PathPurpose::ControlNetFile => adapters.controls.push(ControlUse {
                 net: path,
                 image: ControlImage::Canny,
                 scale: Scale::ONE,

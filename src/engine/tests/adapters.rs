@@ -48,6 +48,7 @@ fn with(loras: &[LoraUse], controls: &[ControlUse]) -> RunSettings {
         adapters: Adapters {
             loras: loras.to_vec(),
             controls: controls.to_vec(),
+            ..Adapters::default()
         },
         ..settings(51)
     }

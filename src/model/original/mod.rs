@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use serde_json::Value;
 
+pub(super) use self::unet::RESNET;
 use self::{outline::Outline, text::TextKind};
 use super::{
     schedule::{Prediction, Schedule},

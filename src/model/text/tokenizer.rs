@@ -47,6 +47,8 @@ const FIRST_TOKEN: &str = "!";
 /// Turns prompts into token ids.
 pub struct Tokenizer {
     vocabulary: Vocabulary,
+    /// Tokens of embeddings, each with the words for all its vectors.
+    added: Vec<(String, String)>,
     pieces: SysRegex,
     /// The printable character that stands for each byte in the vocabulary.
     byte_chars: [char; 256],
@@ -70,10 +72,45 @@ impl Tokenizer {
     fn new(vocabulary: Vocabulary) -> Result<Self> {
         Ok(Self {
             vocabulary,
+            added: Vec::new(),
             pieces: SysRegex::new(PIECE_PATTERN)
                 .map_err(|error| Error::failed(format!("the pattern of CLIP's tokenizer is broken: {error}")))?,
             byte_chars: byte_chars(),
         })
+    }
+
+    /// Adds a token for an embedding of so many vectors, as transformers' `add_tokens` and diffusers' textual inversion do: it is
+    /// found wherever its text is, and is read as one id after the other. Gives the first of its ids.
+    ///
+    /// # Errors
+    ///
+    /// Where the vocabulary has such a token.
+    pub fn add(&mut self, token: &str, vectors: usize) -> Result<u32> {
+        let first = self.vocabulary.add(token)?;
+        let mut all = token.to_owned();
+        for number in 1..vectors {
+            let name = format!("{token}_{number}");
+            self.vocabulary.add(&name)?;
+            all = format!("{all} {name}");
+        }
+        self.added.push((token.to_owned(), all));
+        Ok(first)
+    }
+
+    /// A prompt in which every vector of an embedding is named, as diffusers' `maybe_convert_prompt` makes it.
+    fn with_all_vectors(&self, prompt: &str) -> String {
+        let mut met: Vec<&str> = Vec::new();
+        let mut rest = prompt;
+        while let Some((start, token, _)) = self.next_special(rest) {
+            rest = rest.split_at(start).1.strip_prefix(token).unwrap_or_default();
+            if !met.contains(&token) {
+                met.push(token);
+            }
+        }
+        let all = met
+            .iter()
+            .filter_map(|met| self.added.iter().find(|(token, _)| token == met));
+        all.fold(prompt.to_owned(), |prompt, (token, all)| prompt.replace(token, all))
     }
 
     /// Encodes a prompt into exactly [`CONTEXT_LENGTH`] ids, cutting off what does not fit.
@@ -143,7 +180,8 @@ impl Tokenizer {
     /// Ids of a prompt without start and end.
     fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
-        let mut rest = prompt;
+        let prompt = self.with_all_vectors(prompt);
+        let mut rest = prompt.as_str();
         while let Some((start, token, id)) = self.next_special(rest) {
             let (before, after) = rest.split_at(start);
             self.push_text(before, &mut ids)?;

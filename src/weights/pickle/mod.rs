@@ -32,6 +32,8 @@ const OLD_VERSION: i128 = 1001;
 pub(super) struct TorchFile {
     tensors: BTreeMap<String, Description>,
     places: HashMap<String, Place>,
+    /// Texts in the dictionary at the top, by their keys.
+    texts: HashMap<String, String>,
     source: Source,
 }
 
@@ -123,6 +125,7 @@ impl TorchFile {
         Ok(Self {
             tensors,
             places,
+            texts: tensors::texts(&pickle),
             source: Source::Zip(Mutex::new(archive)),
         })
     }
@@ -172,8 +175,14 @@ impl TorchFile {
         Ok(Self {
             tensors,
             places,
+            texts: tensors::texts(&pickle),
             source: Source::Stream(Mutex::new(reader.into_inner())),
         })
+    }
+
+    /// The text under a key of the dictionary at the top.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.texts.get(key).map(String::as_str)
     }
 
     /// Names and shapes.
