@@ -19,7 +19,10 @@ use super::{
     memory,
     model::Model,
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, run_pass},
+    pass::{
+        GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
+        run_pass,
+    },
     request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
     saved::SavedActivations,
     self_check,
@@ -31,6 +34,7 @@ use crate::{
     activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
+    files::names,
     model::Extent,
     weights::read_text,
 };
@@ -61,13 +65,13 @@ impl Extracted {
         if is_file_path(out) {
             write_safetensors(out, &arrays, &record)
         } else {
-            write_npy_folder(out, &arrays, &record)
+            write_npy_folder(out, &arrays, record)
         }
     }
 
     /// Writes everything into a folder that is being filled.
     fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
-        folder.arrays(&self.arrays(store), &self.record_json()?)
+        folder.arrays(&self.arrays(store), self.record_json()?)
     }
 
     fn arrays(&self, store: StoreFormat) -> Vec<(String, &Array, StoreFormat)> {
@@ -119,6 +123,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
 
 /// Checks a request, of which nothing is kept, and prepares its pictures.
 pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
+    check_passes(request.pictures.len(), request.ensemble)?;
     let spec = ModelSpec::find(&request.model)?;
     let t = request
         .compat
@@ -182,7 +187,7 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
 /// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
 fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
     let list = spec.plain_catalogue(working);
-    let path = Path::new(text);
+    let path = &*names::path(text);
     if path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
@@ -407,14 +412,15 @@ impl Planned {
         let mut taken = HashSet::new();
         for (index, planned) in alone.iter().enumerate() {
             let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
-            let folder = out.folder(&folder_name(&pictures, &mut taken))?;
-            let request = ExtractRequest {
-                pictures,
-                ..request.clone()
-            };
-            let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
-            let extracted = planned.run(&request, model, &mut watch)?;
-            extracted.write_into(&folder, request.store)?;
+            out.folder(&folder_name(&pictures, &mut taken), |folder| {
+                let request = ExtractRequest {
+                    pictures,
+                    ..request.clone()
+                };
+                let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
+                let extracted = planned.run(&request, model, &mut watch)?;
+                extracted.write_into(folder, request.store)
+            })?;
         }
         Ok(())
     }

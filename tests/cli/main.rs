@@ -7,6 +7,8 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+#[cfg(unix)]
+mod names;
 mod pca;
 mod presets;
 mod ranking;
