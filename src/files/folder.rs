@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     collections::BTreeSet,
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Component, Path, PathBuf},
 };
 
@@ -32,6 +32,8 @@ pub const SURVEY_FILE: &str = "survey.json";
 const RECORDS: [&str; 3] = [REQUEST_FILE, PANES_FILE, SURVEY_FILE];
 /// Key of a record under which its files are listed.
 const OUTPUT_KEY: &str = "output";
+/// What the names of old records begin with as long as they are kept beside the new files.
+const OLD: &str = ".old-";
 /// A larger record than this is not searched for the files it lists.
 const MOST_RECORD_BYTES: u64 = 64 << 20;
 
@@ -53,7 +55,8 @@ pub fn write_folder(folder: &Path, fill: impl FnOnce(&UnfinishedFolder) -> Resul
     let place = if is_new { folder_of(&target) } else { &target };
     let made = MadeFolders::down_to(place)?;
     let temporary = UnfinishedPlace::in_folder(place, !is_new)?;
-    remove_leftovers(place);
+    let mut torn = Vec::new();
+    remove_leftovers(place, |leftover| torn.extend(outputs_in(leftover)));
     let unfinished = UnfinishedFolder::new(temporary.path().to_owned(), folder.to_owned());
     fill(&unfinished)?;
     unfinished.finish()?;
@@ -62,7 +65,7 @@ pub fn write_folder(folder: &Path, fill: impl FnOnce(&UnfinishedFolder) -> Resul
         false => Some(temporary),
     };
     if let Some(temporary) = temporary {
-        let merge = Merge::plan(temporary.path(), &target)?;
+        let merge = Merge::plan(temporary.path(), &target, &torn)?;
         temporary.put(|_| merge.carry_out())?;
     }
     moved(&target);
@@ -144,10 +147,11 @@ impl UnfinishedFolder {
 /// What is to be moved from an unfinished folder into one that is there.
 #[derive(Default)]
 struct Merge {
-    /// Records that are replaced: they go before anything else changes.
-    old_records: Vec<PathBuf>,
+    /// (from, to) of records that are replaced: they go before anything else changes, to where the next program finds them if
+    /// this one is killed.
+    old_records: Vec<(PathBuf, PathBuf)>,
     /// Files that only those records name.
-    stale: Vec<PathBuf>,
+    stale: BTreeSet<PathBuf>,
     /// (from, to): files, and whole folders that are not there yet.
     moves: Vec<(PathBuf, PathBuf)>,
     /// The same of records, which come last.
@@ -159,13 +163,14 @@ struct Merge {
 impl Merge {
     /// Refuses what could be moved only in part: a folder where a file must go, or a file where a folder must, or a file
     /// that may not be written.
-    fn plan(from: &Path, to: &Path) -> Result<Self> {
+    /// `torn` is what programs that were killed here meant to write and to replace.
+    fn plan(from: &Path, to: &Path, torn: &[Output]) -> Result<Self> {
         let mut merge = Self::default();
-        merge.add(from, to)?;
+        merge.add(from, to, torn)?;
         Ok(merge)
     }
 
-    fn add(&mut self, from: &Path, to: &Path) -> Result<()> {
+    fn add(&mut self, from: &Path, to: &Path, torn: &[Output]) -> Result<()> {
         let read_error = |error| Error::io("read the folder", from, &error);
         let entries = fs::read_dir(from)
             .map_err(read_error)?
@@ -177,7 +182,7 @@ impl Merge {
             if source.is_dir() {
                 check_folder_place(&target)?;
                 match target.is_dir() {
-                    true => self.add(&source, &target)?,
+                    true => self.add(&source, &target, &[])?,
                     false => self.moves.push((source, target)),
                 }
                 continue;
@@ -190,9 +195,15 @@ impl Merge {
                 self.moves.push((source, target));
                 continue;
             }
-            self.stale.extend(stale(&source, &target));
-            if target.exists() {
-                self.old_records.push(target.clone());
+            match target.exists() {
+                true => {
+                    let old = output_of(&target);
+                    self.stale.extend(stale(&source, old.as_slice(), to));
+                    let kept = from.join(format!("{OLD}{}", entry.file_name().display()));
+                    self.old_records.push((target.clone(), kept));
+                }
+                // A record that is there tells better than what somebody once meant to write.
+                false => self.stale.extend(stale(&source, torn, to)),
             }
             self.records.push((source, target));
         }
@@ -203,11 +214,16 @@ impl Merge {
     }
 
     fn carry_out(&self) -> Result<()> {
-        let remove = |path: &PathBuf| fs::remove_file(path).map_err(|error| Error::io("replace", path, &error));
-        self.old_records.iter().try_for_each(remove)?;
+        let take =
+            |(old, kept): &(PathBuf, PathBuf)| fs::rename(old, kept).map_err(|error| Error::io("replace", old, &error));
+        self.old_records.iter().try_for_each(take)?;
         if !self.old_records.is_empty() {
             self.folders.iter().for_each(|folder| sync_folder(folder));
         }
+        let remove = |path: &PathBuf| match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("replace", path, &error)),
+            _ => Ok(()),
+        };
         self.stale.iter().try_for_each(remove)?;
         let put = |(source, target): &(PathBuf, PathBuf)| {
             fs::rename(source, target).map_err(|error| Error::io("write", target, &error))
@@ -221,24 +237,29 @@ impl Merge {
     }
 }
 
-/// The files that the old record of an output of the same kind names, and the new one does not.
-fn stale(new: &Path, old: &Path) -> Vec<PathBuf> {
-    let (Some(new), Some(listed)) = (output_of(new), output_of(old)) else {
-        return Vec::new();
+/// The files in `folder` that old records of outputs of the same kind name, and the new one does not.
+fn stale(new: &Path, old: &[Output], folder: &Path) -> BTreeSet<PathBuf> {
+    let Some(new) = output_of(new) else {
+        return BTreeSet::new();
     };
-    if new.of != listed.of {
-        return Vec::new();
-    }
-    let beside = folder_of(old);
     // A record may come from anywhere: only what lies beside it is its own.
     let is_name = |name: &&String| {
         let mut parts = Path::new(name.as_str()).components();
-        matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        !RECORDS.contains(&name.as_str()) && matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
     };
-    let stale = listed.files.difference(&new.files).filter(is_name);
-    let paths = stale.map(|name| beside.join(name));
+    let same = old.iter().filter(|old| old.of == new.of);
+    let stale = same.flat_map(|old| old.files.difference(&new.files)).filter(is_name);
+    let paths = stale.map(|name| folder.join(name));
     let is_file = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     paths.filter(is_file).collect()
+}
+
+/// What an unfinished folder was to hold, and what it was to replace.
+fn outputs_in(unfinished: &Path) -> Vec<Output> {
+    let names = RECORDS
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), format!("{OLD}{name}")]);
+    names.filter_map(|name| output_of(&unfinished.join(name))).collect()
 }
 
 /// What a record says of its folder; those of older programs say nothing.
@@ -265,6 +286,10 @@ mod tests {
                 .iter()
                 .try_for_each(|name| inside.file(name, |file| write!(file, "{seed}").map_err(write_error)))
         })
+    }
+
+    fn listing(files: &[&str]) -> String {
+        json!({ "output": { "of": "a", "files": files } }).to_string()
     }
 
     fn names(folder: &Path) -> std::io::Result<Vec<String>> {
@@ -306,7 +331,8 @@ mod tests {
         fs::write(place.path().join("mine"), "kept")?;
         fs::create_dir(folder.join("inside"))?;
         let absolute = place.path().join("mine").display().to_string();
-        let listed = json!({ "output": { "of": "a", "files": ["../mine", absolute, "..", "", "inside", "x"] } });
+        let listed =
+            json!({ "output": { "of": "a", "files": ["../mine", absolute, "..", "", "inside", "request.json", "x"] } });
         fs::write(folder.join(REQUEST_FILE), listed.to_string())?;
         written(&folder, "a", 2, &["y"])?;
         assert_eq!(names(place.path())?, ["mine", "out"]);
@@ -322,12 +348,23 @@ mod tests {
         // The end comes when the last of the files cannot be moved.
         let unfinished = place.path().join("unfinished");
         written(&unfinished, "a", 2, &["x", "y", "z"])?;
-        let mut merge = Merge::plan(&unfinished, &folder)?;
+        let mut merge = Merge::plan(&unfinished, &folder, &[])?;
         merge.moves.push((place.path().join("absent"), folder.join("w")));
         assert!(merge.carry_out().is_err());
         assert_eq!(names(&folder)?, ["x", "y", "z"]);
+        // The next one finds what was to be there, and what was there before.
+        fs::write(folder.join("mine"), "kept")?;
+        fs::write(unfinished.join(REQUEST_FILE), listing(&["x", "y"]))?;
+        fs::write(unfinished.join(".old-request.json"), listing(&["x", "z"]))?;
+        fs::rename(&unfinished, folder.join(".featscope-Torn12"))?;
         written(&folder, "a", 3, &["x"])?;
-        assert_eq!(names(&folder)?, [REQUEST_FILE, "x", "y", "z"]);
+        assert_eq!(names(&folder)?, ["mine", REQUEST_FILE, "x"]);
+        // Where a record is, that alone counts.
+        fs::write(folder.join("y"), "another's")?;
+        fs::create_dir(folder.join(".featscope-Torn34"))?;
+        fs::write(folder.join(".featscope-Torn34").join(REQUEST_FILE), listing(&["y"]))?;
+        written(&folder, "a", 4, &["x"])?;
+        assert_eq!(names(&folder)?, ["mine", REQUEST_FILE, "x", "y"]);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub fn replace_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>
     let folder = folder_of(&target);
     let made = MadeFolders::down_to(folder)?;
     let unfinished = UnfinishedFile::in_folder(folder, old.is_some())?;
-    remove_leftovers(folder);
+    remove_leftovers(folder, |_| {});
     filled(unfinished.file(), fill).map_err(named)?;
     let lasting = match &old {
         Some(old) => take_after(unfinished.path(), old),

@@ -251,8 +251,8 @@ fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Takes away what programs that were killed left unfinished in a folder.
-pub(super) fn remove_leftovers(folder: &Path) {
+/// Takes away what programs that were killed left unfinished in a folder; `look` sees each before it goes.
+pub(super) fn remove_leftovers(folder: &Path, mut look: impl FnMut(&Path)) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -260,12 +260,12 @@ pub(super) fn remove_leftovers(folder: &Path) {
         let ours =
             random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()));
         if ours {
-            remove_leftover(&entry.path());
+            remove_leftover(&entry.path(), &mut look);
         }
     }
 }
 
-fn remove_leftover(path: &Path) {
+fn remove_leftover(path: &Path, look: &mut dyn FnMut(&Path)) {
     // A link of such a name is nobody's output.
     let Ok(found) = fs::symlink_metadata(path) else { return };
     if !(found.is_file() || found.is_dir()) {
@@ -278,6 +278,7 @@ fn remove_leftover(path: &Path) {
         Ok(Err(TryLockError::Error(_))) | Err(_) => is_old(&found),
     };
     if abandoned {
+        look(path);
         // Another user's stays.
         let _ = match found.is_dir() {
             true => fs::remove_dir_all(path),
@@ -353,7 +354,7 @@ mod tests {
         for name in others {
             fs::write(at(name), "mine")?;
         }
-        remove_leftovers(place.path());
+        remove_leftovers(place.path(), |_| {});
         assert!(!at(".featscope-Abc123").exists() && !at(".featscope-folder").exists());
         assert!(others.iter().all(|name| at(name).exists()));
         // Elsewhere folders cannot be locked: their age tells.
@@ -370,7 +371,7 @@ mod tests {
         let (target, link) = (place.path().join("target"), place.path().join(".featscope-linked"));
         fs::write(&target, "mine")?;
         std::os::unix::fs::symlink(&target, &link)?;
-        remove_leftovers(place.path());
+        remove_leftovers(place.path(), |_| {});
         assert!(target.exists() && fs::symlink_metadata(&link).is_ok());
         Ok(())
     }

@@ -302,7 +302,7 @@ fn comparisons_say_exactly_which_pictures_they_compared() -> TestResult {
         "--activations",
         "b5",
         "--at",
-        "10,10",
+        "60,60",
     ];
     let fixed = fixed.map(OsStr::new);
     let more = [
@@ -318,7 +318,7 @@ fn comparisons_say_exactly_which_pictures_they_compared() -> TestResult {
     assert_eq!(found[0]["source"], written(&pictures[0]));
     assert_eq!(found[0]["target"], written(&pictures[1]));
 
-    fs::write(&pairs, r#"[{"source": [10, 10], "target": [20, 20]}]"#)?;
+    fs::write(&pairs, r#"[{"source": [60, 60], "target": [70, 60]}]"#)?;
     let fixed = [
         "rank",
         "--model",
@@ -445,6 +445,8 @@ fn the_window_is_drawn_and_exported_under_any_name() -> TestResult {
     let workspace = named(&place, b"w\xff.featscope.json");
     let mut document = serde_json::to_value(featscope::app::Document::default())?;
     document["model"] = "demo".into();
+    document["settings"]["t"] = 90.into();
+    document["settings"]["size"] = json!({ "ShortSide": 32 });
     let source = json!({ "File": written(Path::new(OsStr::from_bytes(SECOND))) });
     document["pictures"] = json!({ "A": { "source": source, "fingerprint": null } });
     let file = json!({ "kind": "featscope-workspace", "version": 1, "program": "by hand", "document": document });
