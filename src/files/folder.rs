@@ -292,7 +292,7 @@ mod tests {
         json!({ "output": { "of": "a", "files": files } }).to_string()
     }
 
-    fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    fn names(folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
