@@ -291,8 +291,10 @@ fn no_number() -> Error {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankMade {
     /// The model, as it was named.
+    #[serde(with = "crate::files::names")]
     pub model: String,
     /// Source and target picture.
+    #[serde(with = "crate::files::names")]
     pub pictures: [String; 2],
     /// Width and height of the original target picture.
     pub target_size: [usize; 2],

@@ -30,6 +30,7 @@ use crate::{
         png_text::with_text,
         request::{ExtractRequest, StoreFormat},
     },
+    files::{PANES_FILE, names},
 };
 
 /// What is saved is what is shown: the same passes, the same basis, the same colours.
@@ -254,7 +255,7 @@ pub fn record(state: &State) -> Value {
     let document = &state.document;
     json!({
         "program": format!("featscope {}", env!("CARGO_PKG_VERSION")),
-        "model": document.model,
+        "model": document.model.as_deref().map(names::text_json),
         "layer": state.layer(),
         "pictures": pictures,
         "pca": document.pca,
@@ -333,11 +334,11 @@ pub fn write_panes(
             return Err(Error::usage("no pane is open: there is nothing to export"));
         }
         let fill = |folder: &UnfinishedFolder| {
-            for pane in &panes {
+            folder.record(PANES_FILE, "export", json!({ "panes": listed, "made_by": record }));
+            panes.iter().try_for_each(|pane| {
                 let (size, rgb) = cut(image, pane.rect, pixels_per_point);
-                folder.file(&pane.name, |file| write_png(file, size, &rgb))?;
-            }
-            folder.json("panes.json", &json!({ "panes": listed, "made_by": record }))
+                folder.file(&pane.name, |file| write_png(file, size, &rgb))
+            })
         };
         write_folder(&out, fill)
     }

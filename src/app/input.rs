@@ -18,6 +18,7 @@ use crate::{
     engine::{PictureSource, Slot},
     error::{Error, Result},
     extract::output::{replace_file, write_png},
+    files::names,
 };
 
 /// Keys that a focused button, slider or list needs for itself.
@@ -178,9 +179,28 @@ fn paths_in(text: &str) -> Vec<PathBuf> {
     const MOST_LINES: usize = Slot::MOST;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let unquoted = lines.map(|line| line.trim_matches(['"', '\'']));
-    let paths = unquoted.map(|line| PathBuf::from(line.strip_prefix("file://").unwrap_or(line)));
+    let paths = unquoted.map(|line| match line.strip_prefix("file://") {
+        Some(address) => of_address(address),
+        None => names::path(line),
+    });
     let absolute = paths.take_while(|path| path.is_absolute());
     absolute.take(MOST_LINES).collect()
+}
+
+/// The path of a file's address, in which what is no plain character is `%` and two digits for each byte.
+fn of_address(address: &str) -> PathBuf {
+    /// As many characters stand for a byte.
+    const ESCAPED: usize = 3;
+    const HEXADECIMAL: u32 = 16;
+    let (mut bytes, mut rest) = (Vec::new(), address.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = rest.get(1..ESCAPED).and_then(|digits| str::from_utf8(digits).ok());
+        let digits = digits.filter(|digits| *first == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, HEXADECIMAL).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[ESCAPED..] } else { after };
+    }
+    names::of_bytes(bytes)
 }
 
 /// Writes a picture beside what the program remembers, under a name that says when.
@@ -219,12 +239,24 @@ fn unused(folder: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn pasted_addresses_may_hold_any_byte() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"/tmp/b\xe9.png");
+        assert_eq!(paths_in("file:///tmp/b%E9.png"), [PathBuf::from(name)]);
+    }
+
     #[test]
     fn pasted_paths_are_told_from_other_text() {
         assert_eq!(paths_in("/tmp/a.png\n"), [PathBuf::from("/tmp/a.png")]);
         assert_eq!(
             paths_in("file:///tmp/a.png\n'/tmp/b c.jpg'"),
             [PathBuf::from("/tmp/a.png"), PathBuf::from("/tmp/b c.jpg")]
+        );
+        assert_eq!(
+            paths_in("file:///tmp/b%20c%25.png\nfile:///tmp/100%.png\nfile:///tmp/%C3%A4.png"),
+            ["/tmp/b c%.png", "/tmp/100%.png", "/tmp/ä.png"].map(PathBuf::from)
         );
         assert!(paths_in("a photo of a cat").is_empty());
         assert!(paths_in("").is_empty());

@@ -26,10 +26,13 @@ const MOST_RECENT: usize = 12;
 #[serde(default)]
 pub struct Memory {
     /// Pictures opened from files, the last one first.
+    #[serde(with = "crate::files::names")]
     pub pictures: Vec<PathBuf>,
     /// Models, the last one first.
+    #[serde(with = "crate::files::names")]
     pub models: Vec<String>,
     /// Workspaces opened or saved, the last one first.
+    #[serde(with = "crate::files::names")]
     pub workspaces: Vec<PathBuf>,
     /// Dark, light, or as the system.
     pub theme: ThemePreference,

@@ -12,7 +12,7 @@ use crate::{
         adapters::ControlImage,
         output::{replace_file, write_error},
     },
-    files,
+    files::{self, names},
 };
 
 /// What the names of workspace files end in.
@@ -183,11 +183,11 @@ fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
     }
     // A model is a short name or a path; only what is there as a path is one.
     if let Some(model) = &mut document.model {
-        let mut path = PathBuf::from(&*model);
+        let mut path = names::path(model);
         let looks_like_a_path = path.is_absolute() || model.starts_with('.');
         if looks_like_a_path {
             change(&mut path);
-            let text = path.display().to_string();
+            let text = names::text(&path);
             *model = if path.is_relative() && !text.starts_with('.') {
                 format!("./{text}")
             } else {

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
 use super::{
     adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
@@ -23,6 +26,7 @@ use crate::{
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
+    files::names,
     weights::hub::{MAIN, Variant},
 };
 
@@ -45,7 +49,7 @@ pub struct WindowArguments {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
 }
 
@@ -140,7 +144,7 @@ pub struct GetArguments {
 #[derive(Debug, Args)]
 pub struct LayersArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: String,
     /// Working size, W x H or one number for both; without it the size the model was made for
     #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
@@ -154,7 +158,7 @@ pub struct LayersArguments {
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M", required_unless_present = "preset")]
+    #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
     pub model: Option<String>,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
     /// it is given
@@ -242,7 +246,13 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., required_unless_present_any = ["attention", "preset"])]
+    #[arg(
+        long,
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path(),
+        required_unless_present_any = ["attention", "preset"]
+    )]
     pub activations: Vec<String>,
     /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
     #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
@@ -312,7 +322,7 @@ pub struct MatchArguments {
     #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
     pub at: Vec<Point>,
     /// The activation compared
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = text_or_path())]
     pub activations: String,
     /// How
     #[arg(long, value_name = "METHOD", default_value = "grid")]
@@ -341,7 +351,7 @@ pub struct DrawArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
     pub image: Vec<PathBuf>,
     /// Model, where the workspace does not name one
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
     /// Size of the window, W x H points
     #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
@@ -386,6 +396,19 @@ pub struct ExportArguments {
     /// Folder for a PNG per pane and panes.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
+pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(names::text)
+}
+
+/// What is read from such a text.
+fn of_paths<T>() -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(|text| names::text(text).parse::<T>())
 }
 
 /// A whole number that is not negative.

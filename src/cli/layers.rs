@@ -17,6 +17,7 @@ use crate::{
         preset::PRESETS,
         spec::ModelSpec,
     },
+    files::names,
 };
 
 /// Lists a model's activations at a working size.
@@ -44,7 +45,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
                 })
             })
             .collect();
-        let all = json!({ "model": arguments.model, "working": working, "activations": entries });
+        let all = json!({ "model": names::text_json(&arguments.model), "working": working, "activations": entries });
         return terminal::print(&format!("{all:#}\n"));
     }
     let width = list

@@ -23,6 +23,7 @@ use crate::{
         job::{self, Planned},
         output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
+    files::names,
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
 
@@ -79,7 +80,8 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     };
     let record = json!({ "request": request, "ran": records, "method": Method::from(arguments.method).name() });
     write_folder(&arguments.out, |folder| {
-        write_matches(folder, arguments, source, targets, &record)
+        folder.record(REQUEST_FILE, "match", record);
+        write_matches(folder, arguments, source, targets)
     })?;
     bar.suspend(|| say_what_is_special(&model));
     Ok(())
@@ -152,7 +154,6 @@ fn write_matches(
     arguments: &MatchArguments,
     source: &Compared,
     targets: &[Compared],
-    record: &Value,
 ) -> Result<()> {
     let mut matches = Vec::new();
     for (number, target) in targets.iter().enumerate() {
@@ -165,8 +166,8 @@ fn write_matches(
                 None => match_cells(source, at, target)?,
             };
             matches.push(json!({
-                "source": source.path,
-                "target": target.path,
+                "source": names::json(&source.path),
+                "target": names::json(&target.path),
                 "xy": at,
                 "xy_target": found.xy,
                 "cell": [found.cell.0, found.cell.1],
@@ -177,8 +178,7 @@ fn write_matches(
             folder.file(&name, |file| write_heat(file, &found))?;
         }
     }
-    folder.json("matches.json", &Value::Array(matches))?;
-    folder.json(REQUEST_FILE, record)
+    folder.json("matches.json", &Value::Array(matches))
 }
 
 fn match_cells(source: &Compared, at: [f64; 2], target: &Compared) -> Result<Found> {

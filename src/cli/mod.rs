@@ -11,6 +11,8 @@ mod models;
 mod pca;
 mod ranking;
 mod shot;
+#[cfg(unix)]
+mod signals;
 mod survey;
 mod terminal;
 mod worker;
@@ -57,7 +59,7 @@ fn one_paragraph(error: &clap::Error) -> String {
 
 /// The program: a window, or a command.
 pub fn main() -> ExitCode {
-    listen_to_rust_log();
+    begin();
     let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(status) => return status,
@@ -74,7 +76,7 @@ pub fn main() -> ExitCode {
 
 /// The program without its window and what draws it: the worker for GPUs.
 pub fn main_without_window() -> ExitCode {
-    listen_to_rust_log();
+    begin();
     match parse() {
         Ok(Arguments {
             command: Some(command), ..
@@ -84,6 +86,13 @@ pub fn main_without_window() -> ExitCode {
         ))),
         Err(status) => status,
     }
+}
+
+/// What comes before the arguments.
+fn begin() {
+    listen_to_rust_log();
+    #[cfg(unix)]
+    signals::clear_up_on_signals();
 }
 
 /// Silent unless RUST_LOG asks, such as RUST_LOG=featscope=debug.

@@ -69,7 +69,7 @@ fn get(arguments: &GetArguments) -> Result<()> {
         path.get_or_insert(fetched);
     }
     let path = path.unwrap_or_default();
-    terminal::print(&format!("{}\n", path.display()))
+    terminal::print_path(&path)
 }
 
 /// Downloads what is missing, and gives the folder, or the file where one was wanted.

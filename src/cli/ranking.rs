@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    args::{MatchMethod, RunArguments},
+    args::{MatchMethod, RunArguments, text_or_path},
     extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
     terminal,
 };
@@ -25,6 +25,7 @@ use crate::{
         model::Model,
         request::{ExtractRequest, Provenance},
     },
+    files::names,
     weights::read_text,
 };
 
@@ -50,7 +51,7 @@ pub struct RankArguments {
     #[arg(long, value_name = "FILE")]
     pub pairs: PathBuf,
     /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
-    #[arg(long, value_name = "IDS", num_args = 1..)]
+    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path())]
     pub activations: Vec<String>,
     /// Every id but attention maps, also with a preset
     #[arg(long, conflicts_with = "activations")]
@@ -272,8 +273,7 @@ impl Table {
     }
 
     fn made(&self, request: &ExtractRequest, model: &Model, options: RankOptions) -> Result<RankMade> {
-        let name = |path: &PathBuf| path.display().to_string();
-        let mut pictures = request.pictures.iter().map(name);
+        let mut pictures = request.pictures.iter().map(names::text);
         let framing = self
             .ran
             .iter()

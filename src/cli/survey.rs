@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::{RunArguments, whole},
+    args::{RunArguments, text_or_path, whole},
     extract, terminal,
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
         source::PictureSource,
         spec::ModelSpec,
     },
+    files::names,
     survey::{
         Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
         survey_pass, write_survey,
@@ -40,7 +41,7 @@ pub struct SurveyArguments {
     pub image: Vec<PathBuf>,
     /// `all-maps` (every id; attention maps as the mean over their heads, at most 1024 keys after averaging neighbours), `all` (every id but attention maps), a layer
     /// file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., default_value = "all-maps")]
+    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path(), default_value = "all-maps")]
     pub activations: Vec<String>,
     /// Noises compared; the features of single ones are measured, not their average
     #[arg(
@@ -146,7 +147,7 @@ fn measured(
 ) -> Result<(Vec<PictureSurvey>, Provenance)> {
     let started = std::time::Instant::now();
     let count = planned.pictures.len();
-    let mut surveys = Vec::with_capacity(count);
+    let mut surveys: Vec<PictureSurvey> = Vec::with_capacity(count);
     for (index, (path, picture)) in planned.pictures.iter().enumerate() {
         let framing = picture.framing;
         let regions = marked.map(|marked| move |grid: Grid| regions_of(marked, &framing, grid));
@@ -165,11 +166,9 @@ fn measured(
             },
             &mut |done| watch((index as f32 + done) / count as f32),
         )?;
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        surveys.push(PictureSurvey {
-            picture: name.to_string_lossy().into_owned(),
-            findings,
-        });
+        let taken: Vec<String> = surveys.iter().map(|survey| survey.picture.clone()).collect();
+        let picture = names::told_apart(path, &taken);
+        surveys.push(PictureSurvey { picture, findings });
     }
     let pictures = planned.pictures.iter().map(|(path, picture)| FramedPicture {
         path: path.clone(),

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     time::Duration,
 };
 
@@ -16,8 +17,20 @@ const DOWNLOAD_BAR: &str = "{wide_msg}\n[{bar:40}] {bytes} of {total_bytes}, {by
 
 /// Writes a result. A reader that has seen enough, such as `head`, is no error.
 pub fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes a path on a line: as it is for another program, to be read on a terminal.
+pub fn print_path(path: &Path) -> Result<()> {
+    match io::stdout().is_terminal() {
+        true => print(&format!("{}\n", path.display())),
+        false => print_bytes(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat()),
+    }
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::failed(format!("cannot write to standard output: {error}"))),
         Ok(()) => Ok(()),

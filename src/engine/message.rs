@@ -168,6 +168,7 @@ pub enum Request {
         /// What is extracted.
         request: Box<ExtractRequest>,
         /// File or folder.
+        #[serde(with = "crate::files::names")]
         out: PathBuf,
     },
     /// Ends an extraction, or takes it out of the queue.
@@ -313,6 +314,7 @@ pub enum Event {
         /// What kind of work wrote it.
         work: Work,
         /// The file or folder.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// A model could not be read.

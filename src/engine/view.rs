@@ -53,6 +53,7 @@ pub enum ViewRequest {
         /// The pass.
         pass: PassId,
         /// The file; its extension says the format.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// Writes PCA colours as a PNG.
@@ -62,6 +63,7 @@ pub enum ViewRequest {
         /// The pass that is written, one of the query's.
         pass: PassId,
         /// The file.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// Writes the basis of PCA colours, so that other maps can be shown in it.
@@ -69,6 +71,7 @@ pub enum ViewRequest {
         /// As they are shown; fitted on each map alone, the first one's basis is written.
         query: PcaQuery,
         /// A .json file.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// Writes a heat map over its picture as a PNG.
@@ -78,6 +81,7 @@ pub enum ViewRequest {
         /// How scores become colours.
         style: ScoreStyle,
         /// The file.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
 }
@@ -213,7 +217,7 @@ pub enum BasisChoice {
     /// One picture, for all.
     Of(Slot),
     /// A basis in a file.
-    Saved(PathBuf),
+    Saved(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 /// One channel of an activation of some pictures.

@@ -52,6 +52,7 @@ impl std::hash::Hash for Scale {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LoraUse {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// How strongly.
     pub scale: Scale,
@@ -66,13 +67,14 @@ pub enum ControlImage {
     /// Canny edges of the working picture.
     Canny,
     /// A picture made elsewhere (depth, edges of another kind), resized to the working size.
-    Picture(PathBuf),
+    Picture(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 /// A ControlNet, what it looks at and how strongly it acts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ControlUse {
     /// Its folder, with `config.json` and weights, or its name on the hub.
+    #[serde(with = "crate::files::names")]
     pub net: PathBuf,
     /// What it looks at.
     pub image: ControlImage,
@@ -171,6 +173,7 @@ pub struct AppliedEmbedding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedLora {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// How strongly.
     pub scale: Scale,

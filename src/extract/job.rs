@@ -19,7 +19,10 @@ use super::{
     memory,
     model::Model,
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
-    pass::{GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, run_pass},
+    pass::{
+        GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
+        run_pass,
+    },
     request::{ExtractRequest, FramedPicture, Provenance, Record},
     saved::SavedActivations,
     self_check,
@@ -31,6 +34,7 @@ use crate::{
     activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
+    files::names,
     model::Extent,
     weights::read_text,
 };
@@ -68,6 +72,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
 
 /// Checks a request, of which nothing is kept, and prepares its pictures.
 pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
+    check_passes(request.pictures.len(), request.ensemble)?;
     let spec = ModelSpec::find(&request.model)?;
     let t = request
         .compat
@@ -140,7 +145,7 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
 /// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
 fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
     let list = spec.plain_catalogue(working);
-    let path = Path::new(text);
+    let path = &*names::path(text);
     if path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
@@ -379,25 +384,21 @@ impl Planned {
         for (index, planned) in alone.iter().enumerate() {
             let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
             let name = folder_name(&pictures, &mut taken);
-            let folder = out.folder(&name)?;
-            let request = ExtractRequest {
-                pictures,
-                ..request.clone()
-            };
-            let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
-            let extracted = planned.run(&request, model, &mut watch)?;
-            extracted.write_into(&folder, request.store)?;
-            marked.extend(
-                extracted
-                    .record
-                    .ran
-                    .not_finite
-                    .into_iter()
-                    .map(|tensor| NotFiniteTensor {
-                        name: format!("{name}/{}", tensor.name),
-                        ..tensor
-                    }),
-            );
+            out.folder(&name, |folder| {
+                let request = ExtractRequest {
+                    pictures,
+                    ..request.clone()
+                };
+                let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
+                let extracted = planned.run(&request, model, &mut watch)?;
+                extracted.write_into(folder, request.store)?;
+                let found = extracted.record.ran.not_finite.into_iter();
+                marked.extend(found.map(|tensor| NotFiniteTensor {
+                    name: format!("{name}/{}", tensor.name),
+                    ..tensor
+                }));
+                Ok(())
+            })?;
         }
         Ok(marked)
     }

@@ -19,7 +19,7 @@ pub enum PictureSource {
     /// A sample embedded in the program, by name.
     Sample(String),
     /// A file.
-    File(PathBuf),
+    File(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 impl PictureSource {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
     error::{Error, Result},
+    files::names,
     model::{
         adm::{self, AdmConfig},
         lora::LoraFile,
@@ -56,7 +57,7 @@ pub enum Family {
 /// A model as its configuration describes it.
 #[derive(Clone)]
 pub struct ModelSpec {
-    /// How the user named it: a zoo key, a folder or a file.
+    /// How the user named it: a zoo key, a folder or a file, as [`names::text`] writes it.
     pub name: String,
     /// The folder or file it is read from; none for the embedded model and for one that is not on this machine.
     pub path: Option<PathBuf>,
@@ -95,7 +96,7 @@ impl ModelSpec {
         if let Some(entry) = zoo_entry(name) {
             return Self::from_zoo(entry);
         }
-        let path = Path::new(name);
+        let path = &*names::path(name);
         if path.is_dir() {
             if path.join("unet").join("config.json").is_file() {
                 return Self::from_hub_folder(name, path);
@@ -124,10 +125,11 @@ impl ModelSpec {
             let (config, store) = adm::open(path)?;
             return Ok(Self::from_adm(name, Some(path), config, Some(store)));
         }
-        if let Some((base, file)) = name.rsplit_once(DROP_IN)
-            && Path::new(file).is_file()
-        {
-            return Self::find(base)?.with_unet(name, Path::new(file));
+        if let Some((base, file)) = name.rsplit_once(DROP_IN) {
+            let file = names::path(file);
+            if file.is_file() {
+                return Self::find(base)?.with_unet(name, &file);
+            }
         }
         if name.contains('/') && Repo::new(name).is_ok() {
             return Self::from_hub(name);
@@ -348,9 +350,7 @@ impl ModelSpec {
 
     /// Where the weights come from, for provenance.
     pub fn weights_label(&self) -> String {
-        self.path
-            .as_ref()
-            .map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(|| "embedded".to_owned(), names::text)
     }
 
     /// The shares of picture and noise at timestep `t`, or an error that names the schedule's range.

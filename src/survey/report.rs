@@ -11,6 +11,7 @@ use crate::{
     analysis::{granularity, locality, massive, noise},
     error::{Error, Result},
     extract::output::{UnfinishedFolder, csv_field, write_png},
+    files::{SURVEY_FILE, names},
 };
 
 /// The survey of one picture.
@@ -121,7 +122,7 @@ fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
 /// of thumbnails sorted by one figure. `made_by` is what was asked (`request`) and what ran (`ran`).
 pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_by: &Value, sort: Column) -> Result<()> {
     folder.file("survey.csv", |file| write_text(file, &csv(surveys)))?;
-    folder.json("survey.json", &json(surveys, made_by)?)?;
+    folder.record(SURVEY_FILE, "survey", json(surveys, made_by)?);
     folder.file("survey.html", |file| write_text(file, &page(surveys, made_by)?))?;
     for (number, survey) in surveys.iter().enumerate() {
         let mut findings: Vec<&Finding> = survey.findings.iter().collect();
@@ -144,7 +145,7 @@ pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_b
             ),
             format!(
                 "{} at t {}, seed {}, {} noises, {} on {}; each PCA of its own, lowest to highest",
-                made_by["request"]["model"].as_str().unwrap_or_default(),
+                names::shown_json(&made_by["request"]["model"]),
                 ran["t_ran"],
                 made_by["request"]["seed"],
                 made_by["noises"],

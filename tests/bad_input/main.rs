@@ -6,6 +6,7 @@ mod common;
 
 mod extracted_files;
 mod models;
+mod outputs;
 mod places;
 mod requests;
 

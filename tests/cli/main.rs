@@ -8,6 +8,8 @@ mod extract;
 mod layers;
 mod matching;
 mod non_finite;
+#[cfg(unix)]
+mod names;
 mod pca;
 mod presets;
 mod ranking;

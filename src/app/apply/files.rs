@@ -1,6 +1,6 @@
 //! Pictures, models and workspaces: opened, closed, saved, shown again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use egui::Context;
 
@@ -12,6 +12,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
     extract::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
+    files::names,
     weights::zoo_entry,
 };
 
@@ -111,7 +112,7 @@ impl App {
     pub(super) fn use_path(&mut self, purpose: PathPurpose, path: PathBuf, context: &Context) {
         match purpose {
             PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
-            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(path.display().to_string()),
+            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(names::text(path)),
             PathPurpose::Lora
             | PathPurpose::ControlNet
             | PathPurpose::ControlNetFile
@@ -237,9 +238,9 @@ fn lasting(path: PathBuf) -> PathBuf {
 
 /// The same of a model, where its name is a path.
 fn lasting_name(name: String) -> String {
-    let path = Path::new(&name);
+    let path = names::path(&name);
     if zoo_entry(&name).is_some() || !path.exists() {
         return name;
     }
-    lasting(path.to_owned()).display().to_string()
+    names::text(lasting(path))
 }

@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Error, Result},
     extract::{inversion::Inversion, memory},
+    files::names,
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
 
@@ -395,8 +396,8 @@ pub fn compared_json(state: &State, view: &CompareView) -> Result<Value> {
             let kept = state.kept.get(*pass);
             json!({
                 "activation": id,
-                "model": kept.map(|kept| &kept.model),
-                "picture": kept.map(|kept| kept.source.path()),
+                "model": kept.map(|kept| names::text_json(&kept.model)),
+                "picture": kept.map(|kept| names::json(kept.source.path())),
                 "settings": kept.map(|kept| &kept.settings),
                 "framing": kept.map(|kept| &kept.framing),
                 "dtype": kept.map(|kept| &kept.dtype),

@@ -29,6 +29,7 @@ use crate::{
         memory,
         output::{csv_field, replace_file, write_error, write_png},
     },
+    files::names,
     paint::render_scores,
 };
 
@@ -269,7 +270,7 @@ fn matrix_json(state: &State, matrix: &Matrix) -> Value {
         "most_positions": matrix.query.most_rows,
         "ran": matrix.ran[0].iter().map(|kept| &kept.ran).collect::<Vec<_>>(),
         "ran_of_columns": matrix.ran[1].iter().map(|kept| &kept.ran).collect::<Vec<_>>(),
-        "model_of_columns": matrix.other_model,
+        "model_of_columns": matrix.other_model.as_deref().map(names::text_json),
         "made_by": record(state),
     })
 }
