@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 
 use super::{ranking::RankArguments, survey::SurveyArguments};
 use crate::{
@@ -212,6 +215,16 @@ pub struct RunArguments {
     pub device: DeviceChoice,
 }
 
+/// Where something is to be written.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => {
+            Err("nothing is written to standard output: name a file or a folder (./- for one that is called \"-\")")
+        }
+        false => Ok(path),
+    })
+}
+
 /// One timestep, or several separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timesteps(Vec<u32>);
@@ -249,7 +262,7 @@ pub struct ExtractArguments {
     #[arg(long)]
     pub intermediates: bool,
     /// A path that ends in .safetensors is one file, anything else a folder of .npy files
-    #[arg(long, value_name = "FILE.safetensors|DIR")]
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -272,7 +285,7 @@ pub struct PcaArguments {
     #[arg(long)]
     pub reference: bool,
     /// A path that ends in .png is one picture, anything else a folder
-    #[arg(long, value_name = "PNG|DIR")]
+    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -307,7 +320,7 @@ pub struct MatchArguments {
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
     /// Folder for matches.json and a heat map per target and point
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -362,7 +375,7 @@ pub struct ShotArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// The picture
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -373,7 +386,7 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 

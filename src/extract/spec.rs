@@ -29,6 +29,7 @@ use crate::{
         hub::{Hub, Repo},
         hub_file, hub_folder, read_json, zoo_entry,
     },
+    words::did_you_mean,
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
@@ -132,11 +133,10 @@ impl ModelSpec {
             return Self::from_hub(name);
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
-        let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
         Err(Error::failed(format!(
-            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}; did you mean \"{}\"?",
+            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}{}",
             keys.join(", "),
-            nearest.unwrap_or(&"demo")
+            did_you_mean(name, keys.iter().copied())
         )))
     }
 

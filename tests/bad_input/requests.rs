@@ -37,7 +37,7 @@ fn pictures_that_are_none() -> TestResult {
         ("promises-too-much.jpg", "cut off or damaged"),
         ("cut-after-thumbnail.jpg", "cut off or damaged"),
         ("no-data.png", "PNG"),
-        ("bitmap.bmp", "Bmp"),
+        ("photo.heic", "HEIC"),
     ]
     .map(|(name, word)| (data("bad-pictures").join(name).display().to_string(), word));
     for (picture, word) in written.iter().chain(&kept) {
