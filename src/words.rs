@@ -12,7 +12,7 @@ const MOST_OF_A_NAME: usize = 200;
 
 /// Whether a character does something where text is shown, instead of being seen: control characters, line separators, and
 /// what changes the direction of writing.
-const fn acts(character: char) -> bool {
+fn acts(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -241,7 +241,7 @@ fn cut_off_files_are_never_half_a_picture() -> Result<()> {
         "jpeg.tif",
         "plain.gif",
         "grey.pgm",
-        "text.ppm",
+        "text.pbm",
         "alpha.pam",
         "alpha.qoi",
         "word.tga",

@@ -356,11 +356,13 @@ impl Planned {
             spec,
             selection,
             pictures,
+            notes: _,
             settings,
             attention,
             pool,
         } = self;
         let alone = |(index, picture)| Self {
+            notes: Vec::new(),
             spec: spec.clone(),
             selection: selection.clone(),
             pictures: vec![picture],

@@ -11,6 +11,7 @@ use super::{
     framing::SizeRule,
     image::Size,
     parts::{Files, Parts, Source},
+    picture,
 };
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
@@ -117,6 +118,7 @@ impl ModelSpec {
             )));
         }
         if path.is_file() {
+            picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
                 return Self::from_file(name, path, store);

@@ -91,8 +91,12 @@ fn requests_that_cannot_be_met() {
             vec!["did you mean \"b2-res-out\"?", "layers"],
         ),
         ("--activations", "b99", vec!["b99", "did you mean"]),
-        ("--activations", "unet-after-conv-in", vec!["did you mean"]),
-        ("--activations", "b1,\u{732B}", vec!["\u{732B}", "did you mean"]),
+        (
+            "--activations",
+            "unet-after-conv-in",
+            vec!["unet-after-conv-in", "layers"],
+        ),
+        ("--activations", "b1,\u{732B}", vec!["\u{732B}", "layers"]),
     ] {
         Request::of_adm(&place).with(option, value).refused(&place, 2, &words);
     }

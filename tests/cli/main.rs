@@ -13,3 +13,4 @@ mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod words;

@@ -91,7 +91,7 @@ const READ_SIGNATURES: [(&[u8], Format); 12] = [
 ];
 
 /// Signatures of pictures that are not read.
-const OTHER_PICTURES: [(&[u8], &str); 26] = [
+const OTHER_PICTURES: [(&[u8], &str); 25] = [
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture (JP2)"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000 picture (J2K)"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture (JXL)"),
@@ -105,7 +105,6 @@ const OTHER_PICTURES: [(&[u8], &str); 26] = [
     (b"#?RGBE", "a Radiance picture (HDR)"),
     (b"DDS ", "a DirectDraw picture (DDS)"),
     (b"\0\0\x01\0", "an icon (ICO)"),
-    (b"\0\0\x02\0", "a cursor (CUR)"),
     (b"icns", "an icon (ICNS)"),
     (b"gimp xcf", "a GIMP picture (XCF)"),
     (b"farbfeld", "a farbfeld picture"),
@@ -183,6 +182,10 @@ pub(super) fn of(start: &[u8], end: &[u8]) -> Option<Kind> {
     if end.ends_with(TGA_FOOTER) || super::tga::is_header(start) {
         return Some(Kind::Read(Format::Tga));
     }
+    // A TGA may begin with the same bytes.
+    if start.starts_with(b"\0\0\x02\0") {
+        return Some(Kind::Picture("a cursor (CUR)"));
+    }
     of_text(start)
 }
 
@@ -208,7 +211,7 @@ fn of_brand(brand: &[u8]) -> Kind {
 
 /// A header's length in eight bytes and then its JSON.
 fn is_safetensors(start: &[u8]) -> bool {
-    matches!(start, [.., _] if start.get(6..9) == Some(&[0, 0, b'{']))
+    start.get(6..9) == Some(&[0, 0, b'{'])
 }
 
 /// What a text is.

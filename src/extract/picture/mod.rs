@@ -66,6 +66,22 @@ pub(super) fn read(path: &Path, background: [u8; 3]) -> Result<Picture> {
     decode(&bytes, background, &path.display().to_string())
 }
 
+/// Refuses a picture where a model is asked for.
+pub(super) fn refuse_as_model(path: &Path) -> Result<()> {
+    let mut start = Vec::new();
+    files::open(path)?
+        .take(kind::SIGNATURE_BYTES)
+        .read_to_end(&mut start)
+        .map_err(|error| Error::io("read", path, &error))?;
+    match picture_kind(&start) {
+        Some(kind) => Err(Error::failed(format!(
+            "{} is {kind}, not a model; pictures are given with --image",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Decodes the bytes of a picture file; `label` names them in messages.
 pub(super) fn decode(bytes: &[u8], background: [u8; 3], label: &str) -> Result<Picture> {
     let format = supported_format(bytes, bytes, label)?;
