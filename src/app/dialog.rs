@@ -15,6 +15,12 @@ use super::{PathPurpose, later::Later};
 /// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
 const TOO_SOON: Duration = Duration::from_millis(400);
 
+/// How the names of pictures end; the contents decide what is read.
+const PICTURES: [&str; 17] = [
+    "png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pam", "qoi", "tga", "dib",
+    "apng",
+];
+
 /// Asks for a path; the answer comes through `answer`.
 pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
     let (here, context) = (answer.clone(), context.clone());
@@ -40,9 +46,7 @@ pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
 fn show(purpose: PathPurpose) -> Option<PathBuf> {
     let dialog = FileDialog::new().set_title(purpose.title());
     match purpose {
-        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog
-            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp"])
-            .pick_file(),
+        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog.add_filter("Pictures", &PICTURES).pick_file(),
         PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes | PathPurpose::SaveSurvey => {
             dialog.pick_folder()
         }

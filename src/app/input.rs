@@ -17,7 +17,10 @@ use super::{
 use crate::{
     engine::{PictureSource, Slot},
     error::{Error, Result},
-    extract::output::{replace_file, write_png},
+    extract::{
+        output::{replace_file, write_png},
+        picture::MAX_HELD_BYTES,
+    },
     files::names,
 };
 
@@ -213,11 +216,20 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
     std::fs::create_dir_all(&folder)
         .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
     let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
-    let rgb: Vec<u8> = image
-        .pixels
-        .iter()
-        .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
-        .collect();
+    // The pixels pasted have four bytes, those that are kept three.
+    let held = image.pixels.len() as u64 * 7;
+    if held > MAX_HELD_BYTES {
+        let [width, height] = image.size;
+        return Err(Error::failed(format!(
+            "the pasted picture has {width}x{height} pixels: that takes {held} bytes of memory, at most {MAX_HELD_BYTES} (1 GiB) \
+             are used; scale it down first"
+        )));
+    }
+    // Colours are multiplied by alpha; what is behind them is white, as it is behind files.
+    let over_white = |pixel: &egui::Color32| {
+        [pixel.r(), pixel.g(), pixel.b()].map(|level| level.saturating_add(u8::MAX - pixel.a()))
+    };
+    let rgb: Vec<u8> = image.pixels.iter().flat_map(over_white).collect();
     replace_file(&path, |temporary| write_png(temporary, image.size, &rgb))?;
     Ok(path)
 }
@@ -245,6 +257,18 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let name = std::ffi::OsStr::from_bytes(b"/tmp/b\xe9.png");
         assert_eq!(paths_in("file:///tmp/b%E9.png"), [PathBuf::from(name)]);
+    }
+
+    #[test]
+    fn a_pasted_picture_lies_on_white() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|error| Error::failed(error.to_string()))?;
+        let rgba = [0, 0, 0, 0, 10, 20, 30, 255, 255, 0, 0, 128];
+        let image = egui::ColorImage::from_rgba_unmultiplied([3, 1], &rgba);
+        let path = keep_pasted(&image, Some(folder.path().to_owned()))?;
+        let picture = PictureSource::File(path).read()?;
+        assert_eq!(picture.rgb()[..6], [255, 255, 255, 10, 20, 30]);
+        assert!(picture.rgb()[6] == 255 && picture.rgb()[7].abs_diff(127) <= 1);
+        Ok(())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::error::Error;
+use crate::{error::Error, words};
 
 /// Lines that are kept.
 const LOG_LINES: usize = 500;
@@ -82,7 +82,7 @@ pub struct Messages {
 impl Messages {
     /// Notes something in the log alone: it is shown where it belongs.
     pub fn note(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
+        let text = words::message(&text.into()).into_owned();
         tracing::info!(?level, text, "told");
         if self.log.len() >= LOG_LINES {
             self.log.pop_front();
@@ -96,13 +96,14 @@ impl Messages {
 
     /// Tells something that has no place of its own.
     pub fn tell(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
+        let text = words::message(&text.into()).into_owned();
         self.note(level, text.clone());
         self.toast(level, text);
     }
 
     /// Shows a toast of what the log already has.
     pub fn toast(&mut self, level: Level, text: String) {
+        let text = words::message(&text).into_owned();
         self.told += 1;
         // The same again replaces what still stands.
         self.toasts.retain(|toast| toast.text != text);
@@ -157,6 +158,16 @@ mod tests {
         assert_eq!(messages.toasts.len(), MOST_TOASTS);
         assert_eq!(messages.toasts[MOST_TOASTS - 1].text, (3 * MOST_TOASTS - 1).to_string());
         assert_eq!(messages.log.len(), 3 * MOST_TOASTS);
+    }
+
+    #[test]
+    fn nothing_in_a_message_acts() {
+        let mut messages = Messages::default();
+        messages.tell(Level::Warning, "no\u{1b}[31m.png");
+        messages.toast(Level::Info, "\u{202e}gnp.x".to_owned());
+        assert_eq!(messages.log[0].text, "no\\u{1b}[31m.png");
+        assert_eq!(messages.toasts[0].text, "no\\u{1b}[31m.png");
+        assert_eq!(messages.toasts[1].text, "\\u{202e}gnp.x");
     }
 
     #[test]

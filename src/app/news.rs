@@ -251,6 +251,9 @@ impl App {
                 format!("{name} has other pixels than when the workspace was saved: what is shown differs from it."),
             );
         }
+        if let Some(note) = &picture.note {
+            state.messages.tell(Level::Warning, note.clone());
+        }
         if let PictureSource::File(path) = &picture.source {
             state.memory.add_picture(path);
         }

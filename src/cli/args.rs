@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
-    builder::{OsStringValueParser, TypedValueParser},
+    builder::{OsStringValueParser, PathBufValueParser, TypedValueParser},
 };
 
 use super::{
@@ -224,6 +224,16 @@ pub struct RunArguments {
     pub device: DeviceChoice,
 }
 
+/// Where something is to be written.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => {
+            Err("nothing is written to standard output: name a file or a folder (./- for one that is called \"-\")")
+        }
+        false => Ok(path),
+    })
+}
+
 /// One timestep, or several separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timesteps(Vec<u32>);
@@ -270,7 +280,7 @@ pub struct ExtractArguments {
     #[arg(long)]
     pub allow_non_finite: bool,
     /// A path that ends in .safetensors is one file, anything else a folder of .npy files
-    #[arg(long, value_name = "FILE.safetensors|DIR")]
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -293,7 +303,7 @@ pub struct PcaArguments {
     #[arg(long)]
     pub reference: bool,
     /// A path that ends in .png is one picture, anything else a folder
-    #[arg(long, value_name = "PNG|DIR")]
+    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -328,7 +338,7 @@ pub struct MatchArguments {
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
     /// Folder for matches.json and a heat map per target and point
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -383,7 +393,7 @@ pub struct ShotArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// The picture
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -394,21 +404,13 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
 /// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
 pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().map(names::text)
-}
-
-/// What is read from such a text.
-fn of_paths<T>() -> impl TypedValueParser<Value = T>
-where
-    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
-{
-    OsStringValueParser::new().try_map(|text| names::text(text).parse::<T>())
 }
 
 /// A whole number that is not negative.

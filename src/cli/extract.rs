@@ -1,5 +1,7 @@
 //! `featscope extract`.
 
+use std::collections::BTreeSet;
+
 use super::{
     args::{ExtractArguments, RunArguments},
     terminal,
@@ -9,7 +11,7 @@ use crate::{
     error::Result,
     extract::{
         finite::{NotFiniteTensor, likely_cause},
-        job,
+        job::{self, Planned},
         model::Model,
         output::check_writable,
         request::ExtractRequest,
@@ -37,6 +39,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         ..asked
     };
     let planned = job::plan(&request)?;
+    say_of_pictures([&planned]);
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
     }
@@ -107,6 +110,12 @@ pub fn say_what_of_loras_is_not_used(model: &Model) {
             terminal::note(&format!("{}: {unused}", lora.file.display()));
         }
     }
+}
+
+/// One line for each thing that there is to say about the files of pictures.
+pub fn say_of_pictures<'a>(planned: impl IntoIterator<Item = &'a Planned>) {
+    let notes: BTreeSet<&String> = planned.into_iter().flat_map(|planned| &planned.notes).collect();
+    notes.into_iter().for_each(|note| terminal::note(note));
 }
 
 /// One line for each option that the model does not use.

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     args::{MatchArguments, MatchMethod, Point},
-    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
+    extract::{
+        say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used,
+    },
     terminal,
 };
 use crate::{
@@ -55,6 +57,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .collect();
     let request = arguments.run.request(pictures, arguments.activations.clone())?;
     let planned = job::plan(&request)?;
+    say_of_pictures([&planned]);
     say_what_is_not_used(&arguments.run, &planned.spec);
     check_activation(&planned)?;
     check_points(arguments, &planned)?;

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::{
     args::{MatchMethod, RunArguments, text_or_path},
-    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
+    extract::{
+        say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used,
+    },
     terminal,
 };
 use crate::{
@@ -95,6 +97,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         .iter()
         .map(|request| Ok(job::plan(request)?.allowing_non_finite()));
     let planned = planned.collect::<Result<Vec<_>>>()?;
+    say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
     };
@@ -129,20 +132,19 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     // What is equally good stays in the order of execution.
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
-    terminal::print(&if arguments.json {
-        format!(
-            "{:#}\n",
-            json!({
-                "protocol": protocol(&made),
-                "made_by": made,
-                "pairs": pairs,
-                "rows": table.rows,
-                "not_finite": table.unranked,
-                "requests": requests,
-                "ran": table.ran,
-            })
-        )
-    } else if arguments.csv {
+    if arguments.json {
+        let all = json!({
+            "protocol": protocol(&made),
+            "made_by": made,
+            "pairs": pairs,
+            "rows": table.rows,
+            "not_finite": table.unranked,
+            "requests": requests,
+            "ran": table.ran,
+        });
+        return terminal::print_json(&format!("{all:#}\n"));
+    }
+    terminal::print(&if arguments.csv {
         rank_csv(&table.rows, &made)
     } else {
         in_words(&table.rows, &made)

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::{RunArguments, text_or_path, whole},
+    args::{RunArguments, place, text_or_path, whole},
     extract, terminal,
 };
 use crate::{
@@ -61,7 +61,7 @@ pub struct SurveyArguments {
     #[arg(long, value_name = "COLUMN", default_value = "order", value_parser = column)]
     pub sort: Column,
     /// Folder: survey.html (stands alone), survey.csv, survey.json, and a sheet of thumbnails for each picture
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -97,12 +97,16 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
         }
     };
     let planned = job::plan_streamed(&request)?;
+    extract::say_of_pictures([&planned]);
     for (_, picture) in &planned.pictures {
         let list = planned.spec.plain_catalogue(picture.framing.working);
         check_memory(&list, &planned.selection, request.ensemble)?;
     }
     let marked = arguments.regions.as_deref().map(|path| PictureSource::of(path).read());
     let marked = marked.transpose()?;
+    if let Some(note) = marked.as_ref().and_then(Picture::note) {
+        terminal::note(note);
+    }
     if marked.is_some() && planned.pictures.len() > 1 {
         return Err(Error::usage(
             "--regions marks regions of one picture: give one --image, or leave --regions out",

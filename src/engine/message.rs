@@ -443,6 +443,9 @@ pub struct OpenedPicture {
     pub rgb: Vec<u8>,
     /// Tells pictures of other pixels apart, today and on another machine.
     pub fingerprint: u64,
+    /// What there is to say about the file it was read from.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The activations of one picture that are kept.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    adapters::ControlImage,
     array::Array,
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
     averager::Averager,
@@ -54,6 +55,8 @@ pub struct Planned {
     pub selection: Selection,
     /// The pictures as the model will see them.
     pub pictures: Vec<(PathBuf, Prepared)>,
+    /// What there is to say about the files of the pictures and control images.
+    pub notes: Vec<String>,
     settings: PassSettings,
     attention: Vec<AttentionCategory>,
     pool: Option<usize>,
@@ -94,11 +97,21 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         Some(compat) => compat.size(&spec, request.size)?,
         None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
     };
+    let mut notes = Vec::new();
+    for control in &request.adapters.controls {
+        // It is looked at in the pass: what is wrong with it is told before.
+        if let ControlImage::Picture(path) = &control.image {
+            let picture = PictureSource::of(path).read();
+            let picture = picture.map_err(|error| error.context("control image"))?;
+            notes.extend(picture.note().map(str::to_owned));
+        }
+    }
     let pictures = request
         .pictures
         .iter()
         .map(|path| {
             let picture = PictureSource::of(path).read()?;
+            notes.extend(picture.note().map(str::to_owned));
             let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
             Ok((
                 path.clone(),
@@ -132,6 +145,7 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         spec,
         selection,
         pictures,
+        notes,
         settings,
         attention: request.attention.clone(),
         pool: request.pool,
@@ -311,11 +325,13 @@ impl Planned {
             spec,
             selection,
             pictures,
+            notes: _,
             settings,
             attention,
             pool,
         } = self;
         let alone = |(index, picture)| Self {
+            notes: Vec::new(),
             spec: spec.clone(),
             selection: selection.clone(),
             pictures: vec![picture],

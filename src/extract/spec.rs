@@ -12,6 +12,7 @@ use super::{
     framing::SizeRule,
     image::Size,
     parts::{Files, Parts, Source},
+    picture,
 };
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
@@ -31,6 +32,7 @@ use crate::{
         hub::{Hub, Repo},
         hub_file, hub_folder, read_json, zoo_entry,
     },
+    words::did_you_mean,
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
@@ -118,6 +120,7 @@ impl ModelSpec {
             )));
         }
         if path.is_file() {
+            picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
                 return Self::from_file(name, path, store);
@@ -135,11 +138,10 @@ impl ModelSpec {
             return Self::from_hub(name);
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
-        let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
         Err(Error::failed(format!(
-            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}; did you mean \"{}\"?",
+            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}{}",
             keys.join(", "),
-            nearest.unwrap_or(&"demo")
+            did_you_mean(name, keys.iter().copied())
         )))
     }
 

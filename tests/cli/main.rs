@@ -16,3 +16,4 @@ mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod words;

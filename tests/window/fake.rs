@@ -323,6 +323,7 @@ impl Worker {
             size: picture.size(),
             rgb: picture.rgb().to_vec(),
             fingerprint,
+            note: picture.note().map(str::to_owned),
         };
         let picture = Arc::new(picture);
         self.pictures.insert(

@@ -297,10 +297,11 @@ fn shifts_csv(state: &State, shifts: &Shifts) -> String {
     let mut text = "model,activation,picture,line,t,seed,dtype,diff,score,anchor_diff,anchor_t,laplacian\n".to_owned();
     for ((name, member, kept), shift) in shifts.points.iter().zip(&shifts.view.shifts) {
         text += &format!(
-            "{},{},{},{name},{},{},{},{},{},{},{},{}\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{}\n",
             csv_field(&model_name(state)),
             shifts.view.query.id,
             member.slot.name(),
+            csv_field(name),
             member.settings.t,
             member.settings.seed,
             kept.ran.dtype,
