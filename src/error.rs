@@ -107,6 +107,17 @@ fn is_out_of_memory(message: &str) -> bool {
     SAID.iter().any(|said| message.contains(said))
 }
 
+/// The longest piece of a file that a message repeats, in characters.
+const MOST_REPEATED: usize = 200;
+
+/// A text from a file as a message repeats it: its beginning, if it is long.
+pub fn clipped(text: &str) -> String {
+    match text.char_indices().nth(MOST_REPEATED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

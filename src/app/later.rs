@@ -20,11 +20,8 @@ use crate::{
     analysis::pairs::{PointPair, check_pairs, parse_pairs},
     engine::{PictureSource, recovered},
     error::{Error, Result},
-    files,
+    weights::{TextKind, read_text},
 };
-
-/// Pairs that can be pinned take some kB.
-const MOST_PAIRS_BYTES: u64 = 4 << 20;
 
 /// What came of it.
 pub enum Later {
@@ -133,8 +130,7 @@ impl App {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
         background(&self.answer, &context, Later::Pairs, move || {
-            let pairs =
-                files::read_text(&path, MOST_PAIRS_BYTES, "a file of pairs").and_then(|text| parse_pairs(&text));
+            let pairs = read_text(&path, TextKind::Pairs).and_then(|text| parse_pairs(&text));
             pairs.map_err(|error| error.context(path.display()))
         });
     }

@@ -28,7 +28,7 @@ use crate::{
         request::{ExtractRequest, Provenance},
     },
     files::names,
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// Every feature map, as `extract` calls it.
@@ -83,7 +83,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
             }
         )));
     };
-    let text = read_text(&arguments.pairs)?;
+    let text = read_text(&arguments.pairs, TextKind::Pairs)?;
     let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
     let mut activations = arguments.activations.join(",");
     if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {

@@ -10,11 +10,8 @@ use crate::{
     analysis::pca::{PcaBasis, Scores},
     error::{Error, Result},
     extract::output::{replace_file, write_error},
-    files,
+    weights::{TextKind, read_text},
 };
-
-/// A file larger than this is no basis: one of 64 components of 4096 channels takes some MB.
-const MOST_BYTES: u64 = 16 << 20;
 
 /// A basis with the channels it knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,8 +31,7 @@ impl SavedBasis {
     pub fn read(path: &Path) -> Result<Self> {
         let advice = "choose a file that was saved as a PCA basis, or fit a basis on the pictures";
         let found = |what: String| Error::failed(format!("{} is no PCA basis: {what}; {advice}", path.display()));
-        let text = files::read_text(path, MOST_BYTES, "a PCA basis")
-            .map_err(|error| error.followed_by(format_args!("; {advice}")))?;
+        let text = read_text(path, TextKind::Basis).map_err(|error| error.followed_by(format_args!("; {advice}")))?;
         let saved: Self = serde_json::from_str(&text).map_err(|error| found(error.to_string()))?;
         saved.check().map_err(|what| found(what.to_owned()))?;
         Ok(saved)

@@ -37,7 +37,7 @@ use crate::{
     error::{Error, Result},
     files::names,
     model::Extent,
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// Share of the watched work that reading the weights is.
@@ -164,7 +164,8 @@ fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
     {
-        let names = parse_layer_file(&read_text(path)?).map_err(|error| error.context(path.display()))?;
+        let names =
+            parse_layer_file(&read_text(path, TextKind::Layers)?).map_err(|error| error.context(path.display()))?;
         return Selection::from_names(names.iter().map(String::as_str), &list)
             .map_err(|error| error.context(path.display()));
     }

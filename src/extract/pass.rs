@@ -24,7 +24,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
     error::{Error, Result},
-    model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
+    model::{schedule::Mixture, text::check_prompt, unet::ControlResiduals, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -390,6 +390,7 @@ pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
     spec.schedule.at(settings.t)?;
+    check_prompt(&settings.prompt)?;
     let members = settings.ensemble;
     let rows = check_passes(pictures, members)?;
     let inverts = settings.inversion == Inversion::Ddim;

@@ -30,7 +30,7 @@ use crate::{
     weights::{
         Store, ZOO, ZooEntry, ZooKind,
         hub::{Hub, Repo},
-        hub_file, hub_folder, read_json, zoo_entry,
+        hub_file, hub_folder, read_json, variant_notes, zoo_entry,
     },
     words::did_you_mean,
 };
@@ -231,7 +231,7 @@ impl ModelSpec {
             native_side: unet.sample_size * LATENT_STRIDE,
             default_t: LATENT_DEFAULT_T,
             adds_noise: true,
-            notes: inpainting_note(&unet),
+            notes: [inpainting_note(&unet), variant_notes(folder)].concat(),
             network: NetworkSpec::StableDiffusion {
                 unet,
                 files: Some(Files {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
@@ -17,8 +16,6 @@ use crate::{
 
 /// Messages name at most so many tensors.
 const MAX_NAMED: usize = 3;
-/// Endings of PyTorch's own format.
-const PICKLES: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
 /// No LoRA in use has a larger alpha.
 const MAX_ALPHA: f64 = 1e6;
 
@@ -89,12 +86,7 @@ fn named(names: &[String]) -> String {
 impl LoraFile {
     /// Opens a safetensors file, or a PyTorch file of which nothing but tensors is read.
     pub fn open(path: &Path) -> Result<Self> {
-        let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-        let store = if PICKLES.contains(&extension.to_ascii_lowercase().as_str()) {
-            Store::open_pickle(path)?
-        } else {
-            Store::open_safetensors(&[path.to_owned()])?
-        };
+        let store = Store::open(path)?;
         Self::from_store(path, store)
     }
 

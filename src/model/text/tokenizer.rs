@@ -15,6 +15,12 @@ pub const CONTEXT_LENGTH: usize = 77;
 /// Tokens of the prompt itself that fit between start and end.
 pub const MAX_PROMPT_TOKENS: usize = CONTEXT_LENGTH - 2;
 
+/// The longest prompt that is read, in bytes: some hundred times what fits into one run of the text encoder.
+const MOST_PROMPT_BYTES: usize = 32 << 10;
+
+/// The most tokens of a prompt, which every cross-attention reads: 64 runs of the text encoder.
+const MOST_TOKENS: usize = 64 * MAX_PROMPT_TOKENS;
+
 /// What one piece is: special tokens, English contractions, letters, single digits, everything else but space.
 const PIECE_PATTERN: &str =
     r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
@@ -177,8 +183,9 @@ impl Tokenizer {
         ids
     }
 
-    /// Ids of a prompt without start and end.
+    /// Ids of a prompt without start and end. One that is longer than any is refused before it takes time.
     fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>> {
+        check_prompt(prompt)?;
         let mut ids = Vec::new();
         let prompt = self.with_all_vectors(prompt);
         let mut rest = prompt.as_str();
@@ -189,7 +196,12 @@ impl Tokenizer {
             rest = after.strip_prefix(token).unwrap_or_default();
         }
         self.push_text(rest, &mut ids)?;
-        Ok(ids)
+        match ids.len() {
+            count if count > MOST_TOKENS => Err(Error::usage(format!(
+                "the prompt has {count} tokens: at most {MOST_TOKENS} are read"
+            ))),
+            _ => Ok(ids),
+        }
     }
 
     /// Where the first special token begins, the longest of those that begin there, and its id.
@@ -233,6 +245,16 @@ impl Tokenizer {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a prompt that is longer than any, before a model is read for it.
+pub fn check_prompt(prompt: &str) -> Result<()> {
+    match prompt.len() {
+        bytes if bytes > MOST_PROMPT_BYTES => Err(Error::usage(format!(
+            "the prompt has {bytes} bytes: at most {MOST_PROMPT_BYTES} are read"
+        ))),
+        _ => Ok(()),
     }
 }
 
