@@ -1,8 +1,15 @@
 //! The arguments of the command line.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
 use super::{ranking::RankArguments, survey::SurveyArguments};
 use crate::{
@@ -197,12 +204,21 @@ pub struct RunArguments {
     /// Make the numbers of another program where this one differs on purpose
     #[arg(long, value_name = "PROGRAM")]
     pub compat: Option<Compat>,
-    /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
-    #[arg(long, value_name = "FILE[:SCALE]")]
+    /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
+    /// be given several times
+    #[arg(
+        long,
+        value_name = "FILE[:SCALE]",
+        value_parser = OsStringValueParser::new().try_map(LoraArgument::parse)
+    )]
     pub lora: Vec<LoraArgument>,
     /// Put a ControlNet beside the model: its folder or OWNER/NAME in the hub's cache, and `canny` (edges of the picture) or a picture it looks at; may be
     /// given several times
-    #[arg(long, value_name = "DIR=canny|IMAGE[:SCALE]")]
+    #[arg(
+        long,
+        value_name = "DIR=canny|IMAGE[:SCALE]",
+        value_parser = OsStringValueParser::new().try_map(ControlArgument::parse)
+    )]
     pub control: Vec<ControlArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
@@ -453,11 +469,9 @@ impl FromStr for Point {
 #[derive(Debug, Clone)]
 pub struct LoraArgument(LoraUse);
 
-impl FromStr for LoraArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (file, scale) = split_scale(text)?;
+impl LoraArgument {
+    fn parse(text: OsString) -> std::result::Result<Self, String> {
+        let (file, scale) = split_scale(&text)?;
         if file.is_empty() {
             return Err("a LoRA is FILE or FILE:SCALE".to_owned());
         }
@@ -473,21 +487,19 @@ impl FromStr for LoraArgument {
 #[derive(Debug, Clone)]
 pub struct ControlArgument(ControlUse);
 
-impl FromStr for ControlArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+impl ControlArgument {
+    fn parse(text: OsString) -> std::result::Result<Self, String> {
         const CANNY: &str = "canny";
-        let (net, shown) = text.rsplit_once('=').unwrap_or_default();
-        let (image, scale) = split_scale(shown)?;
+        let (net, shown) = split_last(&text, b'=').unwrap_or_default();
+        let (image, scale) = split_scale(&shown)?;
         if net.is_empty() || image.is_empty() {
             return Err("a ControlNet is DIR=canny or DIR=IMAGE, with :SCALE behind it if it is not 1".to_owned());
         }
         Ok(Self(ControlUse {
             net: net.into(),
-            image: match image {
-                CANNY => ControlImage::Canny,
-                path => ControlImage::Picture(path.into()),
+            image: match image == CANNY {
+                true => ControlImage::Canny,
+                false => ControlImage::Picture(image.into()),
             },
             scale,
             on: true,
@@ -495,15 +507,37 @@ impl FromStr for ControlArgument {
     }
 }
 
-/// A text and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`).
-fn split_scale(text: &str) -> Result<(&str, Scale), String> {
-    match text
-        .rsplit_once(':')
-        .map(|(before, scale)| (before, scale.parse::<f64>()))
-    {
-        Some((before, Ok(scale))) => Ok((before, Scale::try_from(scale)?)),
-        _ => Ok((text, Scale::ONE)),
+/// A path and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`) and where there is
+/// something with the whole name.
+fn split_scale(text: &OsStr) -> std::result::Result<(OsString, Scale), String> {
+    let whole = || Ok((text.to_owned(), Scale::ONE));
+    if Path::new(text).exists() {
+        return whole();
     }
+    let Some((before, behind)) = split_last(text, b':') else {
+        return whole();
+    };
+    match behind.to_str().and_then(|scale| scale.parse::<f64>().ok()) {
+        Some(scale) => Ok((before, Scale::try_from(scale)?)),
+        None => whole(),
+    }
+}
+
+/// What stands before and behind the last `mark`, a character of ASCII. On Unix names need not be text.
+#[cfg(unix)]
+fn split_last(text: &OsStr, mark: u8) -> Option<(OsString, OsString)> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = text.as_bytes();
+    let place = bytes.iter().rposition(|byte| *byte == mark)?;
+    let part = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    Some((part(&bytes[..place]), part(&bytes[place + 1..])))
+}
+
+/// What stands before and behind the last `mark`, a character of ASCII.
+#[cfg(not(unix))]
+fn split_last(text: &OsStr, mark: u8) -> Option<(OsString, OsString)> {
+    let (before, behind) = text.to_str()?.rsplit_once(char::from(mark))?;
+    Some((before.into(), behind.into()))
 }
 
 impl RunArguments {
@@ -602,12 +636,42 @@ mod tests {
             (r"C:\a.safetensors", r"C:\a.safetensors", 1.0),
             ("a=b:2.png", "a=b:2.png", 1.0),
         ] {
-            let LoraArgument(lora) = text.parse().expect("a LoRA");
+            let LoraArgument(lora) = LoraArgument::parse(text.into()).expect("a LoRA");
             assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
         }
         for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
-            assert!(text.parse::<LoraArgument>().is_err(), "{text}");
+            assert!(LoraArgument::parse(text.into()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_there_by_its_whole_name_is_meant() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("v1:2");
+        let LoraArgument(lora) = LoraArgument::parse(file.clone().into()).expect("a LoRA");
+        assert_eq!(
+            (lora.file, lora.scale),
+            (folder.path().join("v1"), Scale::try_from(2.0).expect("a scale"))
+        );
+        std::fs::write(&file, "").expect("a file");
+        let LoraArgument(lora) = LoraArgument::parse(file.clone().into()).expect("a LoRA");
+        assert_eq!((lora.file, lora.scale), (file.clone(), Scale::ONE));
+        let mut scaled = file.clone().into_os_string();
+        scaled.push(":0.5");
+        let LoraArgument(lora) = LoraArgument::parse(scaled).expect("a LoRA");
+        assert_eq!((lora.file, f64::from(lora.scale)), (file, 0.5));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_need_not_be_text() {
+        use std::os::unix::ffi::OsStringExt;
+        let name = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let LoraArgument(lora) = LoraArgument::parse(name(b"a\xff:0.5")).expect("a LoRA");
+        assert_eq!((lora.file, f64::from(lora.scale)), (name(b"a\xff").into(), 0.5));
+        let ControlArgument(control) = ControlArgument::parse(name(b"n\xfe=i\xff:2")).expect("a ControlNet");
+        assert_eq!(control.net, PathBuf::from(name(b"n\xfe")));
+        assert_eq!(control.image, ControlImage::Picture(name(b"i\xff").into()));
     }
 
     #[test]
@@ -623,12 +687,12 @@ mod tests {
                 2.0,
             ),
         ] {
-            let ControlArgument(control) = text.parse().expect("a ControlNet");
+            let ControlArgument(control) = ControlArgument::parse(text.into()).expect("a ControlNet");
             assert_eq!((control.net, control.image), (net.into(), image), "{text}");
             assert_eq!(f64::from(control.scale), scale, "{text}");
         }
         for text in ["", "canny", "=canny", "net=", "net=:1", "net=canny:1e9"] {
-            assert!(text.parse::<ControlArgument>().is_err(), "{text}");
+            assert!(ControlArgument::parse(text.into()).is_err(), "{text}");
         }
     }
 }

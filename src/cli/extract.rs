@@ -63,7 +63,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
-    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    bar.suspend(|| say_how_loras_act(&model));
     planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
     })?;
@@ -71,12 +71,10 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     Ok(())
 }
 
-/// One line for each LoRA of which the model does not use everything.
-pub fn say_what_of_loras_is_not_used(model: &Model) {
+/// One line for each LoRA: what it is, and at which scale it acts.
+pub fn say_how_loras_act(model: &Model) {
     for lora in model.applied().loras {
-        if let Some(unused) = lora.unused {
-            terminal::note(&format!("{}: {unused}", lora.file.display()));
-        }
+        terminal::note(&format!("{}: {}", lora.file.display(), lora.in_words()));
     }
 }
 
