@@ -128,7 +128,7 @@ fn provenance_text(state: &State) -> String {
         added += "  DDIM inversion, no random noise";
     }
     for lora in &ran.adapters.loras {
-        added += &format!("  LoRA {} × {}", file_name(&lora.file), f64::from(lora.scale));
+        added += &format!("  {}: {}", file_name(&lora.file), lora.in_words());
     }
     for control in &ran.adapters.controls {
         added += &format!(

@@ -205,7 +205,8 @@ pub struct RunArguments {
     /// Make the numbers of another program where this one differs on purpose
     #[arg(long, value_name = "PROGRAM")]
     pub compat: Option<Compat>,
-    /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
+    /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
+    /// be given several times
     #[arg(long, value_name = "FILE[:SCALE]", value_parser = parser(LoraArgument::of))]
     pub lora: Vec<LoraArgument>,
     /// Put a ControlNet beside the model: its folder, its file or OWNER/NAME in the hub's cache, and `canny` (edges of the

@@ -75,7 +75,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
-    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    bar.suspend(|| say_how_loras_act(&model));
     let settings = planned.settings().clone();
     let marked = planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
@@ -103,12 +103,10 @@ fn say_what_is_not_finite(marked: &[NotFiniteTensor], cause: &str) {
     ));
 }
 
-/// One line for each LoRA of which the model does not use everything.
-pub fn say_what_of_loras_is_not_used(model: &Model) {
+/// One line for each LoRA: what it is, and at which scale it acts.
+pub fn say_how_loras_act(model: &Model) {
     for lora in model.applied().loras {
-        if let Some(unused) = lora.unused {
-            terminal::note(&format!("{}: {unused}", lora.file.display()));
-        }
+        terminal::note(&format!("{}: {}", lora.file.display(), lora.in_words()));
     }
 }
 

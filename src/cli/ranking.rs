@@ -8,9 +8,7 @@ use serde_json::json;
 
 use super::{
     args::{MatchMethod, RunArguments, text_or_path},
-    extract::{
-        say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used,
-    },
+    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
     terminal,
 };
 use crate::{
@@ -115,7 +113,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     let mut model = job::load(&spec, first_request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, first_request));
     model.adapt(&first_request.adapters)?;
-    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    bar.suspend(|| say_how_loras_act(&model));
     let count = planned.len() as f32;
     let mut table = Table {
         ranking,

@@ -87,7 +87,10 @@ fn a_lora_acts_without_reading_the_model_and_leaves_no_trace() {
     let (full, strong, computed) = look(&engine, with(&[lora(1.0, true)], &[]));
     assert!(computed && full.pass != plain.pass && strong != without);
     let applied = &full.ran.adapters.loras[0];
-    assert_eq!((applied.scale, applied.unused.as_deref()), (Scale::ONE, None));
+    assert_eq!(
+        (applied.scale, applied.kinds.as_slice()),
+        (Scale::ONE, &["LoRA".to_owned()][..])
+    );
     assert!(applied.layers > 100, "{applied:?}");
     let (half, weak, computed) = look(&engine, with(&[lora(0.5, true)], &[]));
     assert!(computed && half.pass != full.pass && weak != strong && weak != without);
