@@ -59,6 +59,7 @@ impl WorkspaceFile {
         Self::holding(state.document.clone())
     }
 
+    /// The file that holds a document.
     pub fn holding(document: Document) -> Self {
         Self {
             kind: KIND.to_owned(),

@@ -178,14 +178,10 @@ fn head_of(pass: &FinishedPass) -> PassHead {
 
 fn read_pass(from: &mut impl Read, head: PassHead) -> Result<FinishedPass> {
     const CHANNELS: usize = 3;
-    let bytes = product(&[head.picture.width, head.picture.height, CHANNELS])?;
-    let mut rgb = vec![0; bytes];
-    from.read_exact(&mut rgb).map_err(unread)?;
+    let rgb = read_values(from, product(&[head.picture.width, head.picture.height, CHANNELS])?)?;
     let mut maps_of = |shapes: Vec<(Id, usize, Grid)>| -> Result<Vec<(Id, FeatureMap)>> {
         let map = |(id, channels, grid): (Id, usize, Grid)| {
-            let mut vectors = vec![0_f32; product(&[channels, grid.height, grid.width])?];
-            from.read_exact(bytemuck::cast_slice_mut(&mut vectors))
-                .map_err(unread)?;
+            let vectors = read_values(from, product(&[channels, grid.height, grid.width])?)?;
             Ok((id, FeatureMap::from_positions(channels, grid, vectors)?))
         };
         shapes.into_iter().map(map).collect()
@@ -200,6 +196,24 @@ fn read_pass(from: &mut impl Read, head: PassHead) -> Result<FinishedPass> {
         maps: maps_of(head.maps)?,
         heads: maps_of(head.heads)?,
     })
+}
+
+/// So many values as they lie in memory. Room is made as they come: of what is only told of, none is taken.
+fn read_values<T: bytemuck::Pod>(from: &mut impl Read, count: usize) -> Result<Vec<T>> {
+    /// Values that are awaited first; then as many as are there already.
+    const FIRST: usize = 1 << 16;
+    let mut values = Vec::new();
+    while values.len() < count {
+        let held = values.len();
+        let more = (count - held).min(held.max(FIRST));
+        values
+            .try_reserve_exact(more)
+            .map_err(|_| Error::failed(format!("there is no memory for a message with {count} values")))?;
+        values.resize(held + more, T::zeroed());
+        from.read_exact(bytemuck::cast_slice_mut(&mut values[held..]))
+            .map_err(unread)?;
+    }
+    Ok(values)
 }
 
 /// How many numbers something has; a worker that says a senseless shape is not believed.
@@ -239,8 +253,7 @@ fn read_head<T: DeserializeOwned>(from: &mut impl Read) -> Result<Option<T>> {
     if length > LONGEST {
         return Err(Error::failed(format!("a worker's message tells of {length} bytes")));
     }
-    let mut bytes = vec![0; length as usize];
-    from.read_exact(&mut bytes).map_err(unread)?;
+    let bytes: Vec<u8> = read_values(from, length as usize)?;
     let message = rmp_serde::from_slice(&bytes)
         .map_err(|error| Error::failed(format!("a worker's message is of another version or broken: {error}")))?;
     Ok(Some(message))
