@@ -85,6 +85,8 @@ pub use studies::{
     sides::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
 };
 pub use textures::waker;
+#[doc(hidden)]
+pub use workspace::WorkspaceFile;
 pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
 
 use crate::{

@@ -68,6 +68,7 @@ pub fn is_workspace(path: &Path) -> bool {
 }
 
 impl WorkspaceFile {
+    /// The file that holds a document.
     pub fn holding(document: Document) -> Self {
         Self {
             kind: KIND.to_owned(),
