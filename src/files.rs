@@ -25,6 +25,9 @@ use std::{
 
 use crate::error::{Error, Result};
 
+/// What a stand-in of Git's large file storage begins with.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// Opens a file for reading. Folders, named pipes, sockets and devices are refused before they are opened: reading from
 /// them may wait for ever, or do something.
 pub fn open(path: &Path) -> Result<File> {
@@ -34,6 +37,17 @@ pub fn open(path: &Path) -> Result<File> {
     // What lies there now may be something else than a moment ago.
     check_kind(path, &file.metadata().map_err(unread)?)?;
     Ok(file)
+}
+
+/// Refuses a file that begins as a stand-in of Git's large file storage does: it holds nothing but where the file is.
+pub fn refuse_pointer(path: &Path, start: &[u8]) -> Result<()> {
+    match start.starts_with(LFS_POINTER) {
+        true => Err(Error::failed(format!(
+            "{} only stands for a file of Git LFS; fetch the file itself with `git lfs pull`",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// The bytes of a file, unless there are more than `most`; `kind` says what is read, as in "a workspace".
@@ -61,7 +75,10 @@ pub fn read(path: &Path, most: u64, kind: &str) -> Result<Vec<u8>> {
     file.take(most + 1).read_to_end(&mut bytes).map_err(unread)?;
     match bytes.len() as u64 {
         length if length > most => Err(too_large(length)),
-        _ => Ok(bytes),
+        _ => {
+            refuse_pointer(path, &bytes)?;
+            Ok(bytes)
+        }
     }
 }
 
@@ -140,6 +157,22 @@ mod tests {
         assert!(refusal.contains("5 bytes; a test of more than 4"), "{refusal}");
         fs::write(&path, [0xff])?;
         assert!(read_text(&path, 4, "a test").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_stand_in_of_large_file_storage_is_named() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("config.json");
+        fs::write(
+            &path,
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        )?;
+        let refusal = read(&path, 1000, "a test").expect_err("a pointer").to_string();
+        assert!(
+            refusal.contains("config.json") && refusal.contains("git lfs pull"),
+            "{refusal}"
+        );
         Ok(())
     }
 

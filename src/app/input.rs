@@ -1,6 +1,10 @@
 //! Keys, drops and pastes: what reaches the window as a whole and no widget of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use egui::{Context, Event, Key, Modifiers, Popup};
 
@@ -13,7 +17,10 @@ use super::{
 use crate::{
     engine::{PictureSource, Slot},
     error::{Error, Result},
-    extract::output::{replace_file, write_png},
+    extract::{
+        output::{replace_file, write_png},
+        picture::MAX_HELD_BYTES,
+    },
     files::names,
 };
 
@@ -156,8 +163,8 @@ impl App {
     /// A picture from the clipboard becomes a file, so that a workspace can name it.
     fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
         let folder = self.kept_in.clone().or_else(start::data_folder);
-        background(&self.answer, context, move || {
-            Later::Pasted(keep_pasted(&image, folder))
+        background(&self.answer, context, Later::Pasted, move || {
+            keep_pasted(&image, folder)
         });
     }
 }
@@ -208,19 +215,36 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
         .join("pasted");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
-    let path = unused(&folder);
-    let rgb: Vec<u8> = image
-        .pixels
-        .iter()
-        .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
-        .collect();
+    let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
+    // The pixels pasted have four bytes, those that are kept three.
+    let held = image.pixels.len() as u64 * 7;
+    if held > MAX_HELD_BYTES {
+        let [width, height] = image.size;
+        return Err(Error::failed(format!(
+            "the pasted picture has {width}x{height} pixels: that takes {held} bytes of memory, at most {MAX_HELD_BYTES} (1 GiB) \
+             are used; scale it down first"
+        )));
+    }
+    // Colours are multiplied by alpha; what is behind them is white, as it is behind files.
+    let over_white = |pixel: &egui::Color32| {
+        [pixel.r(), pixel.g(), pixel.b()].map(|level| level.saturating_add(u8::MAX - pixel.a()))
+    };
+    let rgb: Vec<u8> = image.pixels.iter().flat_map(over_white).collect();
     replace_file(&path, |temporary| write_png(temporary, image.size, &rgb))?;
     Ok(path)
 }
 
-fn unused(folder: &Path) -> PathBuf {
-    let name = |number: u32| folder.join(format!("pasted-{number}.png"));
-    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+/// A file that was not there: another window that pastes at the same time gets another one.
+fn unused(folder: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let path = folder.join(format!("pasted-{number}.png"));
+        match File::create_new(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +257,18 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let name = std::ffi::OsStr::from_bytes(b"/tmp/b\xe9.png");
         assert_eq!(paths_in("file:///tmp/b%E9.png"), [PathBuf::from(name)]);
+    }
+
+    #[test]
+    fn a_pasted_picture_lies_on_white() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|error| Error::failed(error.to_string()))?;
+        let rgba = [0, 0, 0, 0, 10, 20, 30, 255, 255, 0, 0, 128];
+        let image = egui::ColorImage::from_rgba_unmultiplied([3, 1], &rgba);
+        let path = keep_pasted(&image, Some(folder.path().to_owned()))?;
+        let picture = PictureSource::File(path).read()?;
+        assert_eq!(picture.rgb()[..6], [255, 255, 255, 10, 20, 30]);
+        assert!(picture.rgb()[6] == 255 && picture.rgb()[7].abs_diff(127) <= 1);
+        Ok(())
     }
 
     #[test]

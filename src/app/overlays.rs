@@ -12,7 +12,7 @@ use super::{
     jobs,
     menus::dismiss_button_ui,
     messages::Level,
-    models, palette, theme,
+    models, palette, recover, theme,
     tour::tour_ui,
     widgets::key_cap_ui,
 };
@@ -42,6 +42,11 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     if overlays.models {
         open.extend(window_ui(ui, "Models", Action::Models, commands, |ui| {
             models::models_ui(ui, state, &mut asked);
+        }));
+    }
+    if overlays.recoveries {
+        open.extend(window_ui(ui, "Unsaved work", Action::Recover, commands, |ui| {
+            recover::recoveries_ui(ui, state, &mut asked);
         }));
     }
     commands.extend(asked);

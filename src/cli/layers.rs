@@ -46,7 +46,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
             })
             .collect();
         let all = json!({ "model": names::text_json(&arguments.model), "working": working, "activations": entries });
-        return terminal::print(&format!("{all:#}\n"));
+        return terminal::print_json(&format!("{all:#}\n"));
     }
     let width = list
         .entries()
@@ -74,7 +74,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
 /// Lists published settings.
 pub fn presets(arguments: &PresetsArguments) -> Result<()> {
     if arguments.json {
-        return terminal::print(&format!("{:#}\n", json!(PRESETS)));
+        return terminal::print_json(&format!("{:#}\n", json!(PRESETS)));
     }
     let mut text = String::new();
     for preset in PRESETS {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{MatchArguments, MatchMethod, Point},
-    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
+    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
     terminal,
 };
 use crate::{
@@ -17,9 +17,10 @@ use crate::{
     },
     error::{Error, Result},
     extract::{
+        extracted::Extracted,
         framing::Framing,
         image::Size,
-        job::{self, Extracted, Planned},
+        job::{self, Planned},
         output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
     files::names,
@@ -54,6 +55,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .collect();
     let request = arguments.run.request(pictures, arguments.activations.clone())?;
     let planned = job::plan(&request)?;
+    say_of_pictures([&planned]);
     say_what_is_not_used(&arguments.run, &planned.spec);
     check_activation(&planned)?;
     check_points(arguments, &planned)?;
@@ -62,7 +64,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
-    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    bar.suspend(|| say_how_loras_act(&model));
     // Each picture runs alone, all with the same noise: what is found in one target does not depend on the others.
     let parts = planned.split();
     let total = parts.len() as f32;

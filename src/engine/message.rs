@@ -9,7 +9,7 @@ use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
-    activation::{Entry, Id, Shape},
+    activation::{Entry, Id, NotFinite, Shape},
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
@@ -443,6 +443,9 @@ pub struct OpenedPicture {
     pub rgb: Vec<u8>,
     /// Tells pictures of other pixels apart, today and on another machine.
     pub fingerprint: u64,
+    /// What there is to say about the file it was read from.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The activations of one picture that are kept.
@@ -460,6 +463,8 @@ pub struct Capture {
     pub layers: Vec<Layer>,
     /// Those that are kept.
     pub ids: Vec<Id>,
+    /// Those of them that are not finite, in execution order: nothing can be computed from them.
+    pub not_finite: Vec<(Id, NotFinite)>,
     /// What ran.
     pub ran: Provenance,
 }

@@ -117,11 +117,20 @@ impl UnfinishedFolder {
     }
 }
 
-/// A field of a CSV file.
+/// A field of a CSV file that holds a text. A spreadsheet takes what begins with one of these signs for a formula and runs it,
+/// so an apostrophe stands before it, which spreadsheets read as "this is a text".
 pub fn csv_field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
+    // The last four are the wide forms that some spreadsheets take for the same.
+    const BEGIN_FORMULAS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    let sign = if text.trim_start_matches(' ').starts_with(BEGIN_FORMULAS) {
+        "'"
+    } else {
+        ""
+    };
+    // Where another sign separates fields, an unquoted one would begin a new field.
+    match text.contains([',', ';', '|', '\t', '"', '\n', '\r']) {
+        true => format!("\"{sign}{}\"", text.replace('"', "\"\"")),
+        false => format!("{sign}{text}"),
     }
 }
 
@@ -148,5 +157,20 @@ mod tests {
     fn fields_with_commas_and_quotes_are_quoted() {
         assert_eq!(csv_field("a cat.png"), "a cat.png");
         assert_eq!(csv_field("a, \"b\""), "\"a, \"\"b\"\"\"");
+    }
+
+    #[test]
+    fn no_field_is_a_formula() {
+        assert_eq!(
+            csv_field("=HYPERLINK(\"http:x\")+.png"),
+            "\"'=HYPERLINK(\"\"http:x\"\")+.png\""
+        );
+        for sign in ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "  ="] {
+            let field = csv_field(&format!("{sign}1+1"));
+            assert!(field.trim_start_matches('"').starts_with('\''), "{field:?}");
+        }
+        assert_eq!(csv_field("a;=1+1"), "\"a;=1+1\"");
+        assert_eq!(csv_field("a\n=1+1"), "\"a\n=1+1\"");
+        assert_eq!(csv_field("a-b=c.png"), "a-b=c.png");
     }
 }

@@ -9,6 +9,7 @@ use super::{
     adapters::{Adapters, Applied},
     attention::AttentionCategory,
     compat::Compat,
+    finite::NotFiniteTensor,
     framing::{Framing, WorkingSize},
     inversion::Inversion,
     model::Model,
@@ -83,6 +84,9 @@ pub struct ExtractRequest {
     pub store: StoreFormat,
     /// Whether the inner tensors that are no activations (`mid.*`) are written as well.
     pub intermediates: bool,
+    /// Whether tensors with numbers that are not finite are written, and marked in the record.
+    #[serde(default)]
+    pub allow_non_finite: bool,
 }
 
 /// What ran: written beside the request into every output.
@@ -118,6 +122,10 @@ pub struct Provenance {
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
     pub ids: Vec<String>,
+    /// What was written, or kept, with numbers that are not finite, in the order of the tensors; files of older versions have
+    /// none.
+    #[serde(default)]
+    pub not_finite: Vec<NotFiniteTensor>,
     /// Seconds from the loaded model to the last activation.
     pub seconds: f64,
 }
@@ -140,6 +148,7 @@ impl Provenance {
             tokens: model.tokens().to_vec(),
             pictures,
             ids,
+            not_finite: Vec::new(),
             seconds,
         })
     }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    adapters::Adapters,
+    adapted::{add_to_tokenizer, open_embeddings},
+    adapters::{Adapters, EmbeddingUse},
     compat::GdfKind,
     control,
     framing::SizeRule,
     image::Size,
     parts::{Files, Parts, Source},
+    picture,
 };
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
@@ -21,15 +23,16 @@ use crate::{
         lora::LoraFile,
         original::{self, Original},
         schedule::{Mixture, Schedule},
-        text::CONTEXT_LENGTH,
+        text::{CONTEXT_LENGTH, TextPart},
         unet::{self, UnetConfig},
         vae::VaeConfig,
     },
     weights::{
         Store, ZOO, ZooEntry, ZooKind,
         hub::{Hub, Repo},
-        hub_file, hub_folder, read_json, zoo_entry,
+        hub_file, hub_folder, read_json, variant_notes, zoo_entry,
     },
+    words::did_you_mean,
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
@@ -117,6 +120,7 @@ impl ModelSpec {
             )));
         }
         if path.is_file() {
+            picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
                 return Self::from_file(name, path, store);
@@ -134,11 +138,10 @@ impl ModelSpec {
             return Self::from_hub(name);
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
-        let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
         Err(Error::failed(format!(
-            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}; did you mean \"{}\"?",
+            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}{}",
             keys.join(", "),
-            nearest.unwrap_or(&"demo")
+            did_you_mean(name, keys.iter().copied())
         )))
     }
 
@@ -228,7 +231,7 @@ impl ModelSpec {
             native_side: unet.sample_size * LATENT_STRIDE,
             default_t: LATENT_DEFAULT_T,
             adds_noise: true,
-            notes: inpainting_note(&unet),
+            notes: [inpainting_note(&unet), variant_notes(folder)].concat(),
             network: NetworkSpec::StableDiffusion {
                 unet,
                 files: Some(Files {
@@ -395,14 +398,29 @@ impl ModelSpec {
                 for used in &acting.controls {
                     control::read_config(&used.net, unet)?;
                 }
-                Ok(())
+                self.check_embeddings(&acting.embeddings, unet)
             }
             NetworkSpec::Adm { .. } if acting.is_empty() => Ok(()),
             NetworkSpec::Adm { .. } => Err(Error::usage(format!(
-                "{} takes neither LoRA nor ControlNet: both are for Stable Diffusion",
+                "{} takes neither LoRA, ControlNet nor embedding: these are for Stable Diffusion",
                 self.name
             ))),
         }
+    }
+
+    /// Refuses embeddings that the text encoders of this model cannot read, or whose tokens they have already.
+    fn check_embeddings(&self, embeddings: &[EmbeddingUse], unet: &UnetConfig) -> Result<()> {
+        let opened = open_embeddings(embeddings, unet)?;
+        // A model that is not on this machine is refused when it is read.
+        let Some(files) = self.files().ok().filter(|_| !opened.is_empty()) else {
+            return Ok(());
+        };
+        let mut tokenizer = files.parts.tokenizer(TextPart::First)?;
+        for (used, embedding) in &opened {
+            add_to_tokenizer(std::iter::once(embedding), TextPart::First, &mut tokenizer)
+                .map_err(|error| error.context(used.file.display()))?;
+        }
+        Ok(())
     }
 
     /// Whether the weights are on this machine.

@@ -7,6 +7,7 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+mod non_finite;
 #[cfg(unix)]
 mod names;
 mod pca;
@@ -15,3 +16,4 @@ mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod words;

@@ -371,6 +371,7 @@ pub fn ranking_json(state: &State) -> Option<Value> {
         "ranked": made,
         "pairs": view.query.pairs,
         "rows": rows,
+        "not_finite": view.not_finite,
         "complete": view.done == view.total && view.problem.is_none(),
         "made_by": record(state),
     }))

@@ -176,7 +176,7 @@ impl App {
     pub(in crate::app) fn save_survey(&mut self, out: PathBuf) {
         let save = save_survey(&self.state, &out);
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || Later::Written(save().map(|()| out)));
+        background(&self.answer, &context, Later::Written, move || save().map(|()| out));
     }
 }
 
