@@ -19,7 +19,7 @@ use super::{
     renamed::{Rename, RenamedStore},
     tensors::Tensors,
 };
-use crate::error::Result;
+use crate::{error::Result, files::names};
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Store {
     pub fn open_files(files: &[PathBuf]) -> Result<Self> {
         let opened = files.iter().map(|path| {
             let file = WeightFile::open(path)?;
-            Ok((path.display().to_string(), file))
+            Ok((names::text(path), file))
         });
         Self::of_files(opened.collect::<Result<_>>()?)
     }
@@ -162,7 +162,7 @@ impl Store {
     /// Whether the file of this label holds a tensor under a name of its own.
     pub(super) fn file_holds(&self, file: &Path, name: &str) -> bool {
         match &*self.source {
-            Source::Files(tensors) => tensors.file_holds(&file.display().to_string(), name),
+            Source::Files(tensors) => tensors.file_holds(&names::text(file), name),
             Source::Renamed(renamed) => renamed.inner().file_holds(file, name),
         }
     }
