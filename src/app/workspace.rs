@@ -34,7 +34,7 @@ pub struct WorkspaceFile {
     /// Everything that is looked at; paths relative to the file where they can be.
     document: Document,
     /// The workspace file that it belongs to, where this one is kept for after a crash.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::files::names")]
     saved_as: Option<PathBuf>,
 }
 
