@@ -321,6 +321,7 @@ fn extraction() -> ExtractRequest {
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,
+        allow_non_finite: false,
     }
 }
 

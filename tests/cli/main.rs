@@ -7,9 +7,13 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+mod non_finite;
+#[cfg(unix)]
+mod names;
 mod pca;
 mod presets;
 mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod words;

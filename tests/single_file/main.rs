@@ -3,7 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod deduced;
+mod layouts;
 mod names;
 mod parity;
 mod recognised;

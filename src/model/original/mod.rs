@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use serde_json::Value;
 
+pub(super) use self::unet::RESNET;
 use self::{outline::Outline, text::TextKind};
 use super::{
     schedule::{Prediction, Schedule},
@@ -128,6 +129,11 @@ impl Original {
         let config = self.text_config(part)?;
         let store = self.text_store(part)?;
         ClipTextModel::new(config, store.var_builder(DType::F32, device))
+    }
+
+    /// A text encoder without its numbers: what layers it has.
+    pub fn text_outline(&self, part: TextPart) -> Result<ClipTextModel> {
+        ClipTextModel::outline(self.text_config(part)?, &self.text_store(part)?)
     }
 
     /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.

@@ -378,8 +378,10 @@ pub(super) fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
         "{scheme}://{}",
         base.authority().map_or("", |authority| authority.as_str())
     );
-    let target = if location.contains("://") {
+    let target = if is_absolute(location) {
         location.to_owned()
+    } else if location.is_empty() || location.starts_with('?') {
+        format!("{root}{}{location}", base.path())
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
     } else if location.starts_with('/') {
@@ -400,6 +402,14 @@ pub(super) fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
         host(base),
         shown(&target)
     ))))
+}
+
+/// Whether an address begins with a scheme; what stands behind a `/`, `?` or `#` is part of a path or a question.
+fn is_absolute(location: &str) -> bool {
+    let before = location.split([':', '/', '?', '#']).next().unwrap_or_default();
+    let has_colon = location[before.len()..].starts_with(':');
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    has_colon && before.starts_with(|c: char| c.is_ascii_alphabetic()) && before.chars().all(is_scheme)
 }
 
 fn host(uri: &Uri) -> String {
@@ -495,6 +505,21 @@ mod tests {
             ("//cdn.test/x", Some("https://cdn.test/x")),
             ("/x/y", Some("https://hub.test/x/y")),
             ("x", Some("https://hub.test/a/x")),
+            (
+                "/x?to=https://cdn.test/y",
+                Some("https://hub.test/x?to=https://cdn.test/y"),
+            ),
+            (
+                "x?to=http://cdn.test/y",
+                Some("https://hub.test/a/x?to=http://cdn.test/y"),
+            ),
+            (
+                "?to=https://cdn.test/y",
+                Some("https://hub.test/a/b?to=https://cdn.test/y"),
+            ),
+            ("//cdn.test/x?to=http://a", Some("https://cdn.test/x?to=http://a")),
+            ("HTTP://cdn.test/x", None),
+            ("mailto:a@hub.test", None),
             ("http://cdn.test/x", None),
             ("file:///etc/passwd", None),
         ] {
