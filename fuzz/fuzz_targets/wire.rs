@@ -3,7 +3,7 @@
 
 use featscope_fuzz::mutation::{mutate, repair_message};
 
-featscope_fuzz::target!("wire", 256 << 20);
+featscope_fuzz::target!("wire", 6144 << 20);
 
 libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate(data, size, max_size, seed, repair_message)

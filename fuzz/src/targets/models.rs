@@ -1,13 +1,20 @@
-//! Configurations of networks, vocabularies, LoRA files.
+//! Configurations of networks, vocabularies, adapters.
 
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Conv2dConfig, VarBuilder};
 use featscope::{
     activation::{Catalogue, Grid},
     model::{
+        adaptable::{Adaptable, Visit},
         adm::{self, AdmConfig},
         controlnet::ControlNetConfig,
-        lora::{Layer, LoraFile, Part},
+        layers::{Conv2d, Linear, conv2d, linear_no_bias},
+        lora::{LoraFile, Part, layers_of, put},
+        norms::{GroupNorm, group_norm},
         schedule::Schedule,
-        text::{CONTEXT_LENGTH, ClipConfig, Tokenizer},
+        text::{CONTEXT_LENGTH, ClipConfig, Embedding, Tokenizer},
         unet::{self, UnetConfig},
         vae::VaeConfig,
     },
@@ -105,27 +112,72 @@ pub fn vocabulary(bytes: &[u8]) {
     }
 }
 
-/// A LoRA file, and whether it fits a model.
-pub fn lora(bytes: &[u8]) {
-    const LAYERS: [(&str, &[usize]); 4] = [
-        ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", &[32, 32]),
-        ("down_blocks.0.resnets.0.conv1", &[32, 32, 3, 3]),
-        ("mid_block.attentions.0.proj_in", &[64, 64, 1, 1]),
-        ("up_blocks.0.upsamplers.0.conv", &[64, 64, 3, 3]),
-    ];
-    let layer = |(name, shape): &(&str, &[usize])| Layer {
-        name: (*name).to_owned(),
-        shape: shape.to_vec(),
-    };
-    let text = Layer {
-        name: "text_model.encoder.layers.0.self_attn.q_proj".to_owned(),
-        shape: vec![32, 32],
-    };
-    if let Some(file) = with_file("lora.safetensors", bytes, |path| read(LoraFile::open(path))) {
-        let model = [
-            (Part::Unet, LAYERS.iter().map(layer).collect()),
-            (Part::Text(0), vec![text]),
-        ];
-        read(file.fit(&model, 1));
+/// Layers of every kind that adapters change, with the names that they have in a Stable Diffusion.
+struct Network {
+    attention: Linear,
+    convolution: Conv2d,
+    norm: GroupNorm,
+}
+
+impl Network {
+    /// Side of every weight.
+    const WIDTH: usize = 4;
+    const KERNEL: usize = 3;
+
+    fn new() -> candle_core::Result<Self> {
+        let numbers = |shape: &[usize]| {
+            let count: usize = shape.iter().product();
+            let numbers: Vec<f32> = (0..count).map(|index| (index % 7) as f32 - 2.5).collect();
+            Tensor::from_vec(numbers, shape, &Device::Cpu)
+        };
+        let (attention, resnet) = (
+            "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+            "down_blocks.0.resnets.0",
+        );
+        let (width, kernel) = (Self::WIDTH, Self::KERNEL);
+        let tensors = HashMap::from([
+            (format!("{attention}.weight"), numbers(&[width, width])?),
+            (
+                format!("{resnet}.conv1.weight"),
+                numbers(&[width, width, kernel, kernel])?,
+            ),
+            (format!("{resnet}.conv1.bias"), numbers(&[width])?),
+            (format!("{resnet}.norm1.weight"), numbers(&[width])?),
+            (format!("{resnet}.norm1.bias"), numbers(&[width])?),
+        ]);
+        let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let padded = Conv2dConfig {
+            padding: 1,
+            ..Conv2dConfig::default()
+        };
+        Ok(Self {
+            attention: linear_no_bias(width, width, vb.pp(attention))?,
+            convolution: conv2d(width, width, kernel, padded, vb.pp(format!("{resnet}.conv1")))?,
+            norm: group_norm(2, width, 1e-5, vb.pp(format!("{resnet}.norm1")))?,
+        })
     }
+}
+
+impl Adaptable for Network {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        self.attention.each_layer(visit);
+        self.convolution.each_layer(visit);
+        self.norm.each_layer(visit);
+    }
+}
+
+/// An adapter, which is put on a network if it fits; or a textual inversion.
+pub fn lora(bytes: &[u8]) {
+    with_file("adapter.safetensors", bytes, |path| {
+        read(Embedding::open(path, None));
+        let Some(file) = read(LoraFile::open(path)) else { return };
+        let mut network = Network::new().expect("a network");
+        let model = [(Part::Unet, layers_of(&mut network))];
+        let fits = read(file.fit(&model, 1));
+        let cpu = (DType::F32, Device::Cpu);
+        let put = read(put(&[(&file, 0.5)], Part::Unet, 1, &mut network, &cpu));
+        if let (Some(fit), Some(())) = (fits, put) {
+            assert!(fit.layers > 0, "what fits changes something");
+        }
+    });
 }

@@ -3,28 +3,21 @@
 use candle_core::{DType, Device};
 use featscope::weights::{DIFFUSERS_STEM, Store, find_weights};
 
-use super::{
-    read,
-    scratch::{with_file, with_files},
-};
+use super::{read, scratch::with_files};
 
 /// One safetensors file.
 pub fn safetensors(bytes: &[u8]) {
-    with_file("input.safetensors", bytes, |path| {
-        if let Some(store) = read(Store::open_safetensors(&[path.to_owned()])) {
-            load_all(&store);
-            let _ = store.metadata("format");
-        }
-    });
+    if let Some(store) = read(Store::from_bytes(bytes.to_vec(), "input.safetensors")) {
+        load_all(&store);
+        let _ = store.metadata("format");
+    }
 }
 
 /// One PyTorch file: a zip archive or the stream before it.
 pub fn pickle(bytes: &[u8]) {
-    with_file("input.pt", bytes, |path| {
-        if let Some(store) = read(Store::open_pickle(path)) {
-            load_all(&store);
-        }
-    });
+    if let Some(store) = read(Store::from_bytes(bytes.to_vec(), "input.pt")) {
+        load_all(&store);
+    }
 }
 
 /// Tensors are what their shape says, or are refused.
@@ -50,7 +43,7 @@ pub fn shards(bytes: &[u8]) {
     let index = format!("{DIFFUSERS_STEM}.safetensors.index.json");
     let files: [(&str, &[u8]); 3] = [(&index, bytes), ("a-1.safetensors", b""), ("a-2.safetensors", b"")];
     with_files(&files, |folder| {
-        for file in read(find_weights(folder, DIFFUSERS_STEM)).unwrap_or_default() {
+        for file in read(find_weights(folder, DIFFUSERS_STEM)).map_or_else(Vec::new, |found| found.files) {
             assert_eq!(file.parent(), Some(folder), "no index leads out of its folder");
             assert!(file.is_file());
         }
