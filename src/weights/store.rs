@@ -178,6 +178,20 @@ impl Store {
         }
     }
 
+    /// Bytes that each number of a tensor takes while it is read: in the file's type and as a tensor of it, in f32, once more
+    /// where it is multiplied out, and in the wanted type.
+    fn bytes_each(&self, name: &str, wanted: DType) -> usize {
+        const FLOAT: usize = size_of::<f32>();
+        let cast = if wanted == DType::F32 { 0 } else { wanted.size_in_bytes() };
+        let width = |dtype: Dtype| dtype.bitsize().div_ceil(u8::BITS as usize);
+        match self.dtype(name) {
+            // Read into its place.
+            Some(Dtype::F32) => FLOAT + cast,
+            Some(dtype) if numbers::is_f8(dtype) => width(dtype) + size_of::<u16>() + 2 * FLOAT + cast,
+            other => 2 * other.map_or(FLOAT, width) + 2 * FLOAT + cast,
+        }
+    }
+
     fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         let shape = self.shape(name).unwrap_or_default();
         let count = shape.iter().product::<usize>();
@@ -195,9 +209,7 @@ impl Store {
         if self.without_values {
             return Tensor::zeros((), dtype, device)?.broadcast_as(shape);
         }
-        // Beside the tensor as it is read, it is there in f32 and in the wanted type.
-        let wanted = count.saturating_mul(2 * size_of::<f32>() + dtype.size_in_bytes());
-        ask_memory(wanted).map_err(|error| {
+        ask_memory(count.saturating_mul(self.bytes_each(name, dtype))).map_err(|error| {
             let name = self.in_file(name);
             candle_core::Error::msg(error.context(format_args!("{}: the tensor {name}", self.label)))
         })?;
