@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    files,
     model::{
         controlnet::{ControlNet, ControlNetConfig, ControlNetFile, check_names},
         unet::UnetConfig,
@@ -61,6 +62,7 @@ impl Net {
             return Ok(Self::Folder(net.to_owned()));
         }
         if net.exists() {
+            drop(files::open(net)?);
             return Ok(Self::File(Box::new(ControlNetFile::open(net)?)));
         }
         match net.to_str() {

@@ -106,8 +106,9 @@ fn half_of_sdxl(place: &Place) -> Result<(String, Tensors), Box<dyn std::error::
             .any(|up| name.starts_with(up))
     });
     let wave = |shape: &[usize]| -> candle_core::Result<Tensor> {
-        let numbers = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin() / 4.0);
-        Tensor::from_vec(numbers.collect::<Vec<f32>>(), shape, &Device::Cpu)
+        let count: usize = shape.iter().product();
+        let numbers: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin() / 4.0).collect();
+        Tensor::from_vec(numbers, shape, &Device::Cpu)
     };
     let mut conv = |name: &str, out: usize, input: usize, kernel: usize| -> candle_core::Result<()> {
         tensors.insert(format!("{name}.weight"), wave(&[out, input, kernel, kernel])?);
