@@ -37,9 +37,12 @@ pub fn read(path: &Path, most: u64, kind: &str) -> Result<Vec<u8>> {
         return Err(too_large(length));
     }
     let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(length as usize)
-        .map_err(|_| Error::failed(format!("{} has {length} bytes: there is not enough memory", path.display())))?;
+    bytes.try_reserve_exact(length as usize).map_err(|_| {
+        Error::failed(format!(
+            "{} has {length} bytes: there is not enough memory",
+            path.display()
+        ))
+    })?;
     // A file that grows meanwhile, or whose length the system does not know, is bounded all the same.
     file.take(most + 1).read_to_end(&mut bytes).map_err(unread)?;
     match bytes.len() as u64 {
@@ -50,8 +53,13 @@ pub fn read(path: &Path, most: u64, kind: &str) -> Result<Vec<u8>> {
 
 /// The text of a file in UTF-8, unless it has more than `most` bytes; `kind` says what is read.
 pub fn read_text(path: &Path, most: u64, kind: &str) -> Result<String> {
-    String::from_utf8(read(path, most, kind)?)
-        .map_err(|error| Error::failed(format!("{} is not text in UTF-8: {}", path.display(), error.utf8_error())))
+    String::from_utf8(read(path, most, kind)?).map_err(|error| {
+        Error::failed(format!(
+            "{} is not text in UTF-8: {}",
+            path.display(),
+            error.utf8_error()
+        ))
+    })
 }
 
 fn check_file(path: &Path, metadata: &Metadata) -> Result<()> {

@@ -78,14 +78,14 @@ impl Adapted {
     fn put_loras(&mut self, wanted: &[LoraUse], model: &Parts, unet: &mut Unet, place: &Place) -> Result<()> {
         let mut loras = Vec::with_capacity(wanted.len());
         let mut applied = Vec::with_capacity(wanted.len());
-        let layers_per_block = unet.config().layers_per_block;
+        let layers_per_block = unet.config().layers_per_block();
         let mut parts = vec![(Part::Unet, layers_of(unet))];
         if !wanted.is_empty() {
             parts.extend(model.text_layers(unet.config())?);
         }
         for used in wanted {
             let lora = LoraFile::open(&used.file)?;
-            let fit = lora.fit(&parts, layers_per_block)?;
+            let fit = lora.fit(&parts, &layers_per_block)?;
             applied.push(AppliedLora {
                 file: used.file.clone(),
                 scale: used.scale,
@@ -95,7 +95,7 @@ impl Adapted {
             loras.push((used.clone(), lora));
         }
         let to = (place.dtype, place.device.clone());
-        set_branches(&scaled(&loras), Part::Unet, layers_per_block, unet, &to)?;
+        set_branches(&scaled(&loras), Part::Unet, &layers_per_block, unet, &to)?;
         self.loras = loras;
         self.applied.loras = applied;
         Ok(())
@@ -109,7 +109,7 @@ impl Adapted {
         }
         // Text encoders compute in f32 everywhere; only U-Nets number their layers by blocks.
         let to = (candle_core::DType::F32, place.device.clone());
-        set_branches(&scaled(&self.loras), part, 0, encoder, &to)
+        set_branches(&scaled(&self.loras), part, &[], encoder, &to)
     }
 }
 

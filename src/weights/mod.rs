@@ -6,6 +6,7 @@ mod folder;
 pub mod hub;
 mod in_cache;
 mod json;
+mod moved;
 mod needed;
 mod pickle;
 mod renamed;
@@ -15,7 +16,7 @@ mod store;
 mod zoo;
 
 pub use folder::{DIFFUSERS_STEM, find_weights, open_weights};
-pub use in_cache::{hub_file, hub_folder};
+pub use in_cache::{Snapshot, held_under_old_name, hub_file, hub_folder, hub_snapshot};
 pub use json::{read_json, read_text};
 pub use needed::{Needed, Offer, needed, offers};
 pub use renamed::{Rename, Take};

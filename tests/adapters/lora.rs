@@ -111,8 +111,8 @@ fn factors(seed: u64) -> Vec<Factors> {
 }
 
 fn put(unet: &mut Unet, loras: &[(&LoraFile, f64)]) -> featscope::Result<()> {
-    let layers_per_block = unet.config().layers_per_block;
-    set_branches(loras, Part::Unet, layers_per_block, unet, &(DType::F32, Device::Cpu))
+    let layers_per_block = unet.config().layers_per_block();
+    set_branches(loras, Part::Unet, &layers_per_block, unet, &(DType::F32, Device::Cpu))
 }
 
 fn written(place: &Place, name: &str, tensors: &Tensors) -> LoraFile {
@@ -141,7 +141,7 @@ fn branches_are_what_merged_weights_would_be() -> TestResult {
             layers: LAYERS.len(),
             unused: Vec::new(),
         };
-        assert_eq!(file.fit(&layers, 2)?, wanted);
+        assert_eq!(file.fit(&layers, &[2; 4])?, wanted);
     }
     put(&mut adapted, &[(&files[0], scales[0]), (&files[1], scales[1])])?;
     let found = pass(&adapted, &given);
@@ -220,7 +220,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
     }
     let mut network = unet("tiny-sdxl", &weights);
     let file = written(&place, "original.safetensors", &original);
-    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], 2)?;
+    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], &[2; 4])?;
     assert_eq!((fit.layers, fit.unused.len()), (names.len(), 0), "{fit:?}");
     put(&mut network, &[(&file, 0.2)])?;
     let given = Given::of(network.config());
@@ -403,7 +403,7 @@ fn files_that_are_no_lora_of_the_model_are_refused() -> TestResult {
     for (index, (tensors, word)) in cases.iter().enumerate() {
         let path = save(tensors, &place.path(&format!("{index}.safetensors")));
         let ended = LoraFile::open(&path).and_then(|file| {
-            file.fit(&layers, 2)?;
+            file.fit(&layers, &[2; 4])?;
             put(&mut network, &[(&file, 1.0)])
         });
         let message = ended.expect_err(word).to_string();

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     model::{
         config::{ConfigReader, MAX_WIDTH},
-        unet::UnetConfig,
+        unet::{Level, UnetConfig},
     },
 };
 
@@ -77,10 +77,9 @@ impl ControlNetConfig {
             let levels = config
                 .down
                 .iter()
-                .map(|level| (level.channels, level.transformer_layers));
+                .map(|level| (level.channels, level.transformers.clone()));
             (
                 config.latent_channels(),
-                config.layers_per_block,
                 config.cross_attention_dim,
                 levels.collect::<Vec<_>>(),
             )
@@ -98,14 +97,15 @@ impl ControlNetConfig {
 
 fn widths(config: &UnetConfig) -> String {
     let channels: Vec<usize> = config.down.iter().map(|level| level.channels).collect();
-    let layers: Vec<usize> = config.down.iter().map(|level| level.transformer_layers).collect();
+    let blocks = |level: &Level| level.transformers.iter().map(|blocks| blocks.unwrap_or(0)).collect();
+    let blocks: Vec<Vec<usize>> = config.down.iter().map(blocks).collect();
     let pooled = match config.added {
         Some(added) => format!(", a pooled text of width {}", added.pooled),
         None => String::new(),
     };
     format!(
-        "levels of {channels:?} channels with {} resnets and {layers:?} transformer blocks each, text of width {}{pooled}",
-        config.layers_per_block, config.cross_attention_dim
+        "levels of {channels:?} channels with {blocks:?} transformer blocks behind their resnets, text of width {}{pooled}",
+        config.cross_attention_dim
     )
 }
 
@@ -121,6 +121,8 @@ fn as_unet(json: &Value) -> Value {
         });
         keys.insert("up_block_types".into(), up.collect());
     }
+    // The way up has no depths of its own here.
+    keys.insert("reverse_transformer_layers_per_block".into(), json!(1));
     let latent = json.get("in_channels").cloned().unwrap_or(Value::Null);
     keys.insert("out_channels".into(), latent);
     unet

@@ -145,8 +145,8 @@ impl LoraFile {
     }
 
     /// How the file fits a model with these layers; a file that fits nothing, or of which a tensor has another shape than
-    /// its layer, is of another model and refused. `layers_per_block` is that of the U-Net's down levels.
-    pub fn fit(&self, model: &[(Part, Vec<Layer>)], layers_per_block: usize) -> Result<Fit> {
+    /// its layer, is of another model and refused. `layers_per_block` are those of the U-Net's down levels.
+    pub fn fit(&self, model: &[(Part, Vec<Layer>)], layers_per_block: &[usize]) -> Result<Fit> {
         let mut fit = Fit {
             layers: 0,
             unused: self.unknown.clone(),
@@ -256,7 +256,7 @@ impl LoraFile {
 }
 
 /// Layers by every name that LoRA files may have for them.
-fn by_flat_name(layers: &[Layer], part: Part, layers_per_block: usize) -> HashMap<String, &Layer> {
+fn by_flat_name<'a>(layers: &'a [Layer], part: Part, layers_per_block: &[usize]) -> HashMap<String, &'a Layer> {
     let mut names = HashMap::with_capacity(2 * layers.len());
     for layer in layers {
         names.insert(flat(&layer.name, part), layer);
@@ -287,7 +287,7 @@ pub fn layers_of(network: &mut dyn Adaptable) -> Vec<Layer> {
 pub fn set_branches(
     loras: &[(&LoraFile, f64)],
     part: Part,
-    layers_per_block: usize,
+    layers_per_block: &[usize],
     network: &mut dyn Adaptable,
     to: &(DType, Device),
 ) -> Result<()> {

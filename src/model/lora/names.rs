@@ -171,11 +171,12 @@ pub fn flat(layer: &str, part: Part) -> String {
 }
 
 /// The name of a U-Net's layer in the numbering of the original implementation, which kohya's scripts use for SDXL;
-/// `layers_per_block` is that of the down levels.
-pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
+/// `layers_per_block` are those of the down levels.
+pub fn original_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
     let parts: Vec<&str> = layer.split('.').collect();
     let number = |text: &str| text.parse::<usize>().ok();
-    let per_level = layers_per_block + 1;
+    let before = |levels: usize| blocks_of(layers_per_block.get(..levels)?);
+    let before_up = |levels: usize| blocks_of(layers_per_block.get(layers_per_block.len().checked_sub(levels)?..)?);
     Some(match parts.as_slice() {
         ["conv_in"] => "input_blocks.0.0".to_owned(),
         ["conv_out"] => "out.2".to_owned(),
@@ -184,19 +185,19 @@ pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
         ["add_embedding", "linear_1"] => "label_emb.0.0".to_owned(),
         ["add_embedding", "linear_2"] => "label_emb.0.2".to_owned(),
         ["down_blocks", level, "downsamplers", _, "conv"] => {
-            format!("input_blocks.{}.0.op", (number(level)? + 1) * per_level)
+            format!("input_blocks.{}.0.op", before(number(level)?.checked_add(1)?)?)
         }
         ["down_blocks", level, kind, repeat, rest @ ..] => {
-            let block = number(level)? * per_level + number(repeat)? + 1;
+            let block = before(number(level)?)?.checked_add(number(repeat)?)?.checked_add(1)?;
             format!("input_blocks.{block}.{}", inner(kind, rest)?)
         }
         ["mid_block", "attentions", _, rest @ ..] => format!("middle_block.{}", inner("attentions", rest)?),
         ["mid_block", "resnets", repeat, rest @ ..] => {
-            let place = 2 * number(repeat)?;
+            let place = number(repeat)?.checked_mul(2)?;
             format!("middle_block.{place}.{}", of_resnet(rest)?)
         }
         ["up_blocks", level, kind, repeat, rest @ ..] if *kind != "upsamplers" => {
-            let block = number(level)? * per_level + number(repeat)?;
+            let block = before_up(number(level)?)?.checked_add(number(repeat)?)?;
             format!("output_blocks.{block}.{}", inner(kind, rest)?)
         }
         _ => return None,
@@ -204,10 +205,20 @@ pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
 }
 
 /// Names of the upsampler of level `level`, which comes after a level's last resnet and, where there is one, transformer.
-pub fn original_upsampler(layer: &str, layers_per_block: usize) -> Option<[String; 2]> {
+pub fn original_upsampler(layer: &str, layers_per_block: &[usize]) -> Option<[String; 2]> {
     let level = layer.strip_prefix("up_blocks.")?.strip_suffix(".upsamplers.0.conv")?;
-    let block = level.parse::<usize>().ok()? * (layers_per_block + 1) + layers_per_block;
+    let levels = level.parse::<usize>().ok()?.checked_add(1)?;
+    let first = layers_per_block.len().checked_sub(levels)?;
+    let block = blocks_of(layers_per_block.get(first..)?)?.checked_sub(1)?;
     Some([1, 2].map(|place| format!("output_blocks.{block}.{place}.conv")))
+}
+
+/// Blocks of levels of so many resnets in the original numbering: on the way down each has a sampler besides, or the first
+/// convolution; on the way up a resnet more.
+fn blocks_of(layers_per_block: &[usize]) -> Option<usize> {
+    layers_per_block
+        .iter()
+        .try_fold(0_usize, |sum, layers| sum.checked_add(*layers)?.checked_add(1))
 }
 
 /// Place and name of a layer inside a block: resnets come first, transformers second.
@@ -309,15 +320,15 @@ mod tests {
             ("add_embedding.linear_1", "label_emb.0.0"),
         ] {
             // A transformer of the middle is its second module.
-            let layer_name = original_name(layer, 2);
+            let layer_name = original_name(layer, &[2; 4]);
             assert_eq!(layer_name.as_deref(), Some(original), "{layer}");
         }
-        let upsampler = original_upsampler("up_blocks.0.upsamplers.0.conv", 2);
+        let upsampler = original_upsampler("up_blocks.0.upsamplers.0.conv", &[2; 4]);
         assert_eq!(
             upsampler,
             Some(["output_blocks.2.1.conv", "output_blocks.2.2.conv"].map(str::to_owned))
         );
-        assert_eq!(original_name("nonsense", 2), None);
+        assert_eq!(original_name("nonsense", &[2; 4]), None);
     }
 
     #[test]
