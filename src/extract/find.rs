@@ -13,7 +13,7 @@ use crate::{
     files,
     model::{
         adm::{self, AdmConfig},
-        original::{self, LooseText, LooseUnet, LooseVae, Original},
+        original::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
         schedule::Schedule,
         text::TextPart,
         unet::UnetConfig,
@@ -99,6 +99,8 @@ impl ModelSpec {
             files::open(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
+                let alone = original::lone_unet(&store).map_err(|error| error.context(path.display()))?;
+                refuse_alone(name, alone, loose)?;
                 return Self::from_original(name, path, Original::open(path, store)?, loose);
             }
             if let Some(words) = original::other_in_words(&store) {
@@ -126,6 +128,8 @@ impl ModelSpec {
         }
         match original::network_in_folder(folder) {
             Some(original::Network::Unet) => {
+                let alone = original::lone_unet_in(folder).map_err(|error| error.context(folder.display()))?;
+                refuse_alone(name, alone, loose)?;
                 return Self::from_original(name, folder, Original::open_folder(folder)?, loose);
             }
             Some(other) => {
@@ -389,10 +393,23 @@ impl ModelSpec {
     }
 }
 
+/// Refuses a U-Net that is given as a model without what else a model needs; `name` is how it was given.
+fn refuse_alone(name: &str, unet: Option<UnetPart>, loose: &Loose) -> Result<()> {
+    match unet {
+        Some(unet) if loose.vae.is_none() && loose.text.is_empty() => Err(Error::failed(format!(
+            "{name} holds {} alone, neither autoencoder nor text encoders: put it into a model that has them, as in \
+             --model {}+{name}, or name their files by --vae-file and --text-encoder (in the window behind the model, as \
+             +vae=FILE and +text=FILE)",
+            unet.in_words(),
+            unet.base()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a file that lacks networks which were not given either, and says what gives them.
 fn check_whole(path: &Path, file: &Original, loose: &Loose, given: &Given) -> Result<()> {
     let mut lacking = file.lacks();
-    let nothing_else = lacking.vae && lacking.text.len() == file.text_encoders();
     lacking.vae &= loose.vae.is_none();
     lacking.text.retain(|part| given.text(*part).is_none());
     if !lacking.vae && lacking.text.is_empty() {
@@ -400,15 +417,6 @@ fn check_whole(path: &Path, file: &Original, loose: &Loose, given: &Given) -> Re
     }
     let shown = path.display();
     let unet = file.unet_part();
-    if nothing_else && loose.is_empty() {
-        return Err(Error::failed(format!(
-            "{shown} holds {} alone, neither autoencoder nor text encoders: put it into a model that has them, as in \
-             --model {}+{shown}, or name their files by --vae-file and --text-encoder (in the window behind the model, as \
-             +vae=FILE and +text=FILE)",
-            unet.in_words(),
-            unet.base()
-        )));
-    }
     let mut words = Vec::new();
     if lacking.vae {
         words.push("no autoencoder (first_stage_model was looked for): --vae-file FILE names one".to_owned());

@@ -70,6 +70,28 @@ pub fn recognises(store: &Store) -> bool {
     UnetPart::is_in(store)
 }
 
+/// The U-Net of a file that holds nothing else of a model.
+///
+/// # Errors
+///
+/// As [`UnetPart::find`].
+pub fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
+    let text = EncoderPart::of_model(store, TextPart::First)?;
+    match VaePart::find(store).is_none() && text.is_none() {
+        true => UnetPart::find(store),
+        false => Ok(None),
+    }
+}
+
+/// The same of a folder with a network and its configuration.
+///
+/// # Errors
+///
+/// As [`UnetPart::find`], and where the folder holds no weights.
+pub fn lone_unet_in(folder: &Path) -> Result<Option<UnetPart>> {
+    lone_unet(&OnDisk::open(folder, DIFFUSERS_STEM, "unet")?.store)
+}
+
 impl Original {
     /// Reads what the file is; `path` is where `store` was opened.
     pub fn open(path: &Path, store: Store) -> Result<Self> {
@@ -162,11 +184,6 @@ impl Original {
                 .map(|(part, _)| *part)
                 .collect(),
         }
-    }
-
-    /// How many text encoders such a model has.
-    pub fn text_encoders(&self) -> usize {
-        self.text.parts().len()
     }
 
     /// The U-Net in the file.
