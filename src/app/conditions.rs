@@ -1,4 +1,4 @@
-//! What a model is told and what is put on it: prompt with its tokens, LoRAs, ControlNets.
+//! What a model is told and what is put on it: prompt with its tokens, embeddings, LoRAs, ControlNets.
 
 use egui::{DragValue, RichText, TextEdit, Ui};
 
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     engine::RunSettings,
     extract::{
-        adapters::{AppliedLora, ControlImage, Scale},
+        adapters::{AppliedEmbedding, AppliedLora, ControlImage, Scale},
         preset::Preset,
         tokens::{PromptToken, TokenRole},
     },
@@ -23,7 +23,7 @@ const SCALES: std::ops::RangeInclusive<f64> = -2.0..=2.0;
 /// Change of a scale per point dragged.
 const SCALE_SPEED: f64 = 0.01;
 
-/// Prompt and tokens, LoRAs and ControlNets of a model that reads prompts.
+/// Prompt and tokens, embeddings, LoRAs and ControlNets of a model that reads prompts.
 pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands: &mut Vec<Command>) {
     prompt_ui(ui, &mut settings.prompt);
     let focused = state.focused_slot();
@@ -32,6 +32,8 @@ pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, com
     if let Some(capture) = ran {
         tokens_ui(ui, &capture.ran.tokens);
     }
+    let applied = ran.map_or(&[][..], |capture| &capture.ran.adapters.embeddings);
+    embeddings_ui(ui, settings, applied);
     let applied = capture.map_or(&[][..], |capture| &capture.ran.adapters.loras);
     loras_ui(ui, settings, applied);
     controls_ui(ui, settings, commands);
@@ -111,12 +113,42 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
             }
         });
         let told = applied.iter().find(|applied| applied.file == lora.file);
-        if let Some(unused) = told.and_then(|applied| applied.unused.as_ref()) {
-            ui.weak(unused);
+        if let Some(told) = told.filter(|told| lora.on && told.scale == lora.scale) {
+            ui.weak(told.in_words());
         }
     }
     if let Some(index) = removed {
         settings.adapters.loras.remove(index);
+    }
+}
+
+/// A row for each embedding: what names it in the prompt is the file's own token, or another one typed here.
+fn embeddings_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedEmbedding]) {
+    const TOKEN_WIDTH: f32 = 90.0;
+    let mut removed = None;
+    for (index, embedding) in settings.adapters.embeddings.iter_mut().enumerate() {
+        let told = applied.iter().find(|applied| applied.file == embedding.file);
+        ui.horizontal_wrapped(|ui| {
+            let path = embedding.file.display().to_string();
+            ui.checkbox(&mut embedding.on, name_of(&embedding.file))
+                .on_hover_text(path);
+            let mut token = embedding.token.clone().unwrap_or_default();
+            let edit = TextEdit::singleline(&mut token)
+                .hint_text(told.map_or("its own token", |told| &told.token))
+                .desired_width(TOKEN_WIDTH);
+            if ui.add(edit).on_hover_text("What names it in the prompt").changed() {
+                embedding.token = Some(token).filter(|token| !token.trim().is_empty());
+            }
+            if ui.small_button("×").on_hover_text("Take this embedding off").clicked() {
+                removed = Some(index);
+            }
+        });
+        if let Some(told) = told.filter(|told| embedding.on && !told.in_prompt) {
+            ui.weak(format!("The prompt does not name \"{}\".", told.token));
+        }
+    }
+    if let Some(index) = removed {
+        settings.adapters.embeddings.remove(index);
     }
 }
 
@@ -155,11 +187,15 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
 
 /// What can be put on the model besides.
 fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let hint = "A .safetensors file for this model: of kohya's scripts, PEFT or diffusers";
+    let hint = "An adapter for this model: LoRA, LoHa, LoKr, DoRA, OFT, differences, with the names of any program";
     if ui.button("Add LoRA…").on_hover_text(hint).clicked() {
         commands.push(Command::AskPath(PathPurpose::Lora));
     }
-    let hint = "A folder with config.json and weights, for the same family as this model";
+    let hint = "Textual inversion: vectors that the prompt names by a token";
+    if ui.button("Add embedding…").on_hover_text(hint).clicked() {
+        commands.push(Command::AskPath(PathPurpose::Embedding));
+    }
+    let hint = "A folder with config.json and weights, or one file, for the same family as this model";
     let menu = ui.menu_button("Add ControlNet…", |ui| {
         let shelf = state.shop.shelf.iter();
         for (net, folder) in shelf.flat_map(Shelf::control_nets) {
@@ -173,6 +209,9 @@ fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         if ui.button("Open a folder…").on_hover_text(hint).clicked() {
             commands.push(Command::AskPath(PathPurpose::ControlNet));
+        }
+        if ui.button("Open a file…").on_hover_text(hint).clicked() {
+            commands.push(Command::AskPath(PathPurpose::ControlNetFile));
         }
         download_button_ui(ui, state, commands);
     });

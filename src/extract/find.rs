@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use super::{
     name::{ModelName, not_downloaded, unknown},
     parts::{Files, Given, Parts, Source},
+    picture,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
 };
 use crate::{
     error::{Error, Result},
-    files,
+    files::{self, names},
     model::{
         adm::{self, AdmConfig},
         original::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
@@ -90,13 +91,14 @@ impl ModelSpec {
         if let Some(entry) = zoo_entry(name) {
             return Self::from_zoo(entry, loose);
         }
-        let path = Path::new(name);
+        let path = &*names::path(name);
         if path.is_dir() {
             return Self::from_folder(name, path, loose);
         }
         if path.exists() {
             // What is no file is refused by its kind.
             files::open(path)?;
+            picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
                 let alone = original::lone_unet(&store).map_err(|error| error.context(path.display()))?;
@@ -135,7 +137,7 @@ impl ModelSpec {
             Some(other) => {
                 return Err(Error::failed(format!(
                     "{name} is no model: it holds {}",
-                    other.in_words(Path::new(name))
+                    other.in_words(&names::path(name))
                 )));
             }
             None => {}
@@ -261,7 +263,7 @@ impl ModelSpec {
                 path: folder.to_owned(),
                 schedule,
                 native_side: unet.sample_size * LATENT_STRIDE,
-                notes: Vec::new(),
+                notes: variant_notes(folder),
                 unet,
                 vae,
                 source: Source::Folder(folder.to_owned()),

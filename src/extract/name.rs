@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     error::{Error, Result},
+    files::names,
     weights::{
         ZOO,
         hub::{HubSettings, Repo},
         hub_snapshot, zoo_entry,
     },
+    words::{did_you_mean, shown},
 };
 
 /// What stands between a model and the file of another network for it.
@@ -16,10 +18,6 @@ const JOINT: char = '+';
 /// What stands before the file of an autoencoder, and of a text encoder; before that of a U-Net nothing does.
 const VAE: &str = "vae=";
 const TEXT: &str = "text=";
-/// A message shows so much of what was asked for.
-const MOST_SHOWN: usize = 200;
-/// A short name is near to what was typed if at most one letter in so many differs.
-const LETTERS_PER_SLIP: usize = 3;
 
 /// A model, and the networks that stand in the place of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +58,7 @@ impl ModelName {
             self.text.insert(0, path);
             Ok(())
         } else {
-            match self.unet.replace(path_of(part).unwrap_or_else(|| PathBuf::from(part))) {
+            match self.unet.replace(path_of(part).unwrap_or_else(|| names::path(part))) {
                 Some(_) => Err(twice("U-Nets")),
                 None => Ok(()),
             }
@@ -72,24 +70,22 @@ impl ModelName {
 ///
 /// # Errors
 ///
-/// Where a file is not there, or has a name that is not text.
+/// Where a file is not there.
 pub fn with_files(model: &str, vae: Option<&Path>, text: &[PathBuf]) -> Result<String> {
     let mut name = model.to_owned();
     let vae = vae.map(|path| ("--vae-file", VAE, path));
     let text = text.iter().map(|path| ("--text-encoder", TEXT, path.as_path()));
     for (option, role, path) in vae.into_iter().chain(text) {
-        let shown = path.display();
-        let Some(written) = path.to_str() else {
-            return Err(Error::usage(format!("{option}: the name {shown} is not text in UTF-8")));
-        };
-        if path_of(written).is_none() {
+        let written = names::text(path);
+        if path_of(&written).is_none() {
+            let shown = path.display();
             return Err(Error::usage(format!(
                 "{option}: {shown} is neither a file nor a folder here"
             )));
         }
         name.push(JOINT);
         name.push_str(role);
-        name.push_str(written);
+        name.push_str(&written);
     }
     Ok(name)
 }
@@ -101,9 +97,9 @@ fn is_here(name: &str) -> bool {
 
 /// What lies under a name: a path, or a repository in the hub's cache.
 fn path_of(name: &str) -> Option<PathBuf> {
-    let path = Path::new(name);
+    let path = names::path(name);
     if path.exists() {
-        return Some(path.to_owned());
+        return Some(path);
     }
     let is_repository = name.contains('/') && Repo::new(name).is_ok();
     is_repository
@@ -134,10 +130,7 @@ pub(super) fn not_downloaded(name: &str) -> Error {
 
 /// What is said of a name under which there is nothing.
 pub(super) fn unknown(name: &str) -> Error {
-    let mut shown: String = name.chars().take(MOST_SHOWN).collect();
-    if shown.len() < name.len() {
-        shown.push('…');
-    }
+    let told = shown(&names::shown(name));
     if let Some((_, address)) = name.split_once("://") {
         // huggingface.co/OWNER/NAME, and what follows of a file in it.
         let parts: Vec<&str> = address.split(['/', '?', '#']).collect();
@@ -147,16 +140,16 @@ pub(super) fn unknown(name: &str) -> Error {
         };
         let example = repository.map_or_else(|| "OWNER/NAME".to_owned(), |repository| repository.id().to_owned());
         return Error::failed(format!(
-            "\"{shown}\" is a web address, and a model is none: it is named as on the hub, here {example}, once \
+            "\"{told}\" is a web address, and a model is none: it is named as on the hub, here {example}, once \
              `featscope models get {example}` has downloaded it"
         ));
     }
     if let Some((model, revision)) = name.rsplit_once('@')
         && (zoo_entry(model).is_some() || model.contains('/') && Repo::new(model).is_ok())
     {
-        let revision: String = revision.chars().take(MOST_SHOWN).collect();
+        let revision = shown(revision);
         return Error::failed(format!(
-            "there is no model \"{shown}\": a revision is no part of a model's name; `featscope models get {model} \
+            "there is no model \"{told}\": a revision is no part of a model's name; `featscope models get {model} \
              --revision {revision}` downloads that one and prints its folder, which is a model's name"
         ));
     }
@@ -168,30 +161,17 @@ pub(super) fn unknown(name: &str) -> Error {
             .or_else(|| part.strip_prefix(TEXT))
             .unwrap_or(part);
         if path_of(part).is_none() && ModelName::parse(before).is_ok_and(|before| is_here(&before.base)) {
-            let part: String = part.chars().take(MOST_SHOWN).collect();
+            let part = shown(&names::shown(part));
             return Error::failed(format!(
-                "there is no model \"{shown}\": \"{part}\", behind the {JOINT}, is neither a file nor a folder here, nor \
+                "there is no model \"{told}\": \"{part}\", behind the {JOINT}, is neither a file nor a folder here, nor \
                  in the hub's cache"
             ));
         }
     }
     let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
-    let hint = near(&keys, name).map_or_else(String::new, |key| format!("; did you mean \"{key}\"?"));
+    let hint = did_you_mean(name, keys.iter().copied());
     Error::failed(format!(
-        "there is no model \"{shown}\": it is neither a folder nor a file here, nor one of {}{hint}",
+        "there is no model \"{told}\": it is neither a folder nor a file here, nor one of {}{hint}",
         keys.join(", ")
     ))
-}
-
-/// The key that was meant, if one is near.
-fn near<'a>(keys: &[&'a str], typed: &str) -> Option<&'a str> {
-    let letters = typed.chars().count();
-    let most = (letters / LETTERS_PER_SLIP).max(1);
-    let longest = keys.iter().map(|key| key.len()).max().unwrap_or(0);
-    if letters > longest + most {
-        return None;
-    }
-    let slips = |key: &str| strsim::damerau_levenshtein(key, &typed.to_lowercase());
-    let nearest = keys.iter().min_by_key(|key| slips(key))?;
-    (slips(nearest) <= most).then_some(nearest)
 }

@@ -14,7 +14,8 @@ use crate::{
     device::Place,
     error::{Error, Result},
     model::{
-        lora::{Layer, Part},
+        adaptable::LayerInfo,
+        lora::{Part, layers_of},
         original::{Original, TextNetwork},
         text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         unet::UnetConfig,
@@ -111,7 +112,7 @@ impl Parts {
             && (unet.added.is_none() || text(TextPart::Second))
     }
 
-    fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
+    pub(super) fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
         match (self.given.text(part), &self.source) {
             (Some(given), Source::Folder(folder)) => {
                 let folder = folder.join(part.tokenizer_folder());
@@ -123,8 +124,14 @@ impl Parts {
         }
     }
 
-    /// The text encoder with the LoRAs that act.
-    fn text_model(&self, part: TextPart, adapted: &Adapted, place: &Place) -> Result<ClipTextModel> {
+    /// The text encoder with the LoRAs and embeddings that act.
+    fn text_model(
+        &self,
+        part: TextPart,
+        adapted: &Adapted,
+        added: &[(u32, Tensor)],
+        place: &Place,
+    ) -> Result<ClipTextModel> {
         let mut model = match (self.given.text(part), &self.source) {
             (Some(given), _) => given.model(&place.device)?,
             (None, Source::Folder(folder)) => {
@@ -133,28 +140,24 @@ impl Parts {
             (None, Source::File(file)) => file.text_model(part, &place.device)?,
         };
         adapted.put_on_text(part, &mut model, place)?;
+        for (first, vectors) in added {
+            model.add_tokens(*first, vectors)?;
+        }
         Ok(model)
     }
 
-    /// The layers of the text encoders that go with a U-Net, from the headers of their files.
-    pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<Layer>)>> {
+    /// The layers of the text encoders that go with a U-Net. Of their files nothing but headers is read.
+    pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<LayerInfo>)>> {
         let second = unet.added.map(|_| TextPart::Second);
         let layers = |part: TextPart| {
-            let store = match (self.given.text(part), &self.source) {
-                (Some(given), _) => given.store().clone(),
-                (None, Source::Folder(folder)) => open_weights(&folder.join(part.encoder_folder()), TEXT_WEIGHTS_STEM)?,
-                (None, Source::File(file)) => file.text_store(part)?,
+            let mut outline = match (self.given.text(part), &self.source) {
+                (Some(given), _) => given.outline()?,
+                (None, Source::Folder(folder)) => {
+                    ClipTextModel::outline_of_folder(&folder.join(part.encoder_folder()))?
+                }
+                (None, Source::File(file)) => file.text_outline(part)?,
             };
-            let layers = store.names().filter_map(|name| {
-                let layer = name.strip_suffix(".weight")?;
-                let shape = store.shape(name).filter(|shape| shape.len() == 2)?;
-                let is_layer = layer.contains("encoder.layers.") || layer == "text_projection";
-                is_layer.then(|| Layer {
-                    name: layer.to_owned(),
-                    shape: shape.to_vec(),
-                })
-            });
-            Ok((Part::of_text(part), layers.collect()))
+            Ok((Part::of_text(part), layers_of(&mut outline)))
         };
         [Some(TextPart::First), second]
             .into_iter()
@@ -172,9 +175,10 @@ impl Parts {
         place: &Place,
         watch: &mut Watch<'_>,
     ) -> Result<PromptStates> {
-        let Some(added) = unet.added else {
-            let tokenizer = self.tokenizer(TextPart::First)?;
-            let model = self.text_model(TextPart::First, adapted, place)?;
+        let Some(pooling) = unet.added else {
+            let mut tokenizer = self.tokenizer(TextPart::First)?;
+            let added = adapted.put_on_tokenizer(TextPart::First, &mut tokenizer)?;
+            let model = self.text_model(TextPart::First, adapted, &added, place)?;
             let long = prompt.split(' ').count() > LONG_PROMPT_PIECES;
             let runs = match compat {
                 None => tokenizer.chunks(prompt)?,
@@ -201,24 +205,26 @@ impl Parts {
             });
         };
         // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
-        let tokenizers = [self.tokenizer(TextPart::First)?, self.tokenizer(TextPart::Second)?];
+        let mut tokenizers = [self.tokenizer(TextPart::First)?, self.tokenizer(TextPart::Second)?];
+        let of_first = adapted.put_on_tokenizer(TextPart::First, &mut tokenizers[0])?;
+        let of_second = adapted.put_on_tokenizer(TextPart::Second, &mut tokenizers[1])?;
         let [mut first, mut second] = chunks_of_equal_number(&tokenizers, prompt)?;
         if compat == Some(Compat::Gdf) {
             [first, second] = [cut(first), cut(second)];
         }
         let left = self
-            .text_model(TextPart::First, adapted, place)?
+            .text_model(TextPart::First, adapted, &of_first, place)?
             .encode_chunks(&first, &mut |done| watch(done / 2.0))?
             .penultimate;
         let right = self
-            .text_model(TextPart::Second, adapted, place)?
+            .text_model(TextPart::Second, adapted, &of_second, place)?
             .encode_chunks(&second, &mut |done| watch((1.0 + done) / 2.0))?;
         let (_, pooled) = right.pooled.dims2()?;
-        if pooled != added.pooled {
+        if pooled != pooling.pooled {
             return Err(Error::failed(format!(
                 "the U-Net reads a pooled text of width {}, the second text encoder gives {pooled}: they are not of the same model, \
                  or the encoder's file lacks its text_projection.weight",
-                added.pooled
+                pooling.pooled
             )));
         }
         Ok(PromptStates {

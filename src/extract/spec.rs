@@ -4,15 +4,24 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{adapters::Adapters, compat::GdfKind, control, framing::SizeRule, image::Size, parts::Files};
+use super::{
+    adapted::{add_to_tokenizer, open_embeddings},
+    adapters::{Adapters, EmbeddingUse},
+    compat::GdfKind,
+    control,
+    framing::SizeRule,
+    image::Size,
+    parts::Files,
+};
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
     error::{Error, Result},
+    files::names,
     model::{
         adm::{self, AdmConfig},
         lora::LoraFile,
         schedule::{Mixture, Schedule},
-        text::CONTEXT_LENGTH,
+        text::{CONTEXT_LENGTH, TextPart},
         unet::{self, UnetConfig},
     },
     weights::Store,
@@ -36,7 +45,7 @@ pub enum Family {
 /// A model as its configuration describes it.
 #[derive(Clone)]
 pub struct ModelSpec {
-    /// How the user named it: a zoo key, a folder or a file.
+    /// How the user named it: a zoo key, a folder or a file, as [`names::text`] writes it.
     pub name: String,
     /// The folder or file it is read from; none for the embedded model and for one that is not on this machine.
     pub path: Option<PathBuf>,
@@ -102,9 +111,7 @@ impl ModelSpec {
 
     /// Where the weights come from, for provenance.
     pub fn weights_label(&self) -> String {
-        self.path
-            .as_ref()
-            .map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(|| "embedded".to_owned(), names::text)
     }
 
     /// The shares of picture and noise at timestep `t`, or an error that names the schedule's range.
@@ -150,14 +157,29 @@ impl ModelSpec {
                 for used in &acting.controls {
                     control::read_config(&used.net, unet)?;
                 }
-                Ok(())
+                self.check_embeddings(&acting.embeddings, unet)
             }
             NetworkSpec::Adm { .. } if acting.is_empty() => Ok(()),
             NetworkSpec::Adm { .. } => Err(Error::usage(format!(
-                "{} takes neither LoRA nor ControlNet: both are for Stable Diffusion",
+                "{} takes neither LoRA, ControlNet nor embedding: these are for Stable Diffusion",
                 self.name
             ))),
         }
+    }
+
+    /// Refuses embeddings that the text encoders of this model cannot read, or whose tokens they have already.
+    fn check_embeddings(&self, embeddings: &[EmbeddingUse], unet: &UnetConfig) -> Result<()> {
+        let opened = open_embeddings(embeddings, unet)?;
+        // A model that is not on this machine is refused when it is read.
+        let Some(files) = self.files().ok().filter(|_| !opened.is_empty()) else {
+            return Ok(());
+        };
+        let mut tokenizer = files.parts.tokenizer(TextPart::First)?;
+        for (used, embedding) in &opened {
+            add_to_tokenizer(std::iter::once(embedding), TextPart::First, &mut tokenizer)
+                .map_err(|error| error.context(used.file.display()))?;
+        }
+        Ok(())
     }
 
     /// Whether the weights are on this machine.

@@ -4,7 +4,9 @@
 mod alone;
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod deduced;
+mod layouts;
 mod names;
 mod parity;
 mod recognised;

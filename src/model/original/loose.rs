@@ -307,9 +307,9 @@ impl TextNetwork {
         ClipTextModel::new(self.config.clone(), self.store.var_builder(DType::F32, device))
     }
 
-    /// Its tensors under the names of `text_encoder/model.safetensors`.
-    pub fn store(&self) -> &Store {
-        &self.store
+    /// The encoder without its numbers: what layers it has.
+    pub fn outline(&self) -> Result<ClipTextModel> {
+        ClipTextModel::outline(self.config.clone(), &self.store)
     }
 
     /// The tokenizer that lies beside the encoder, else `model`'s, else CLIP's own.

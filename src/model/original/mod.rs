@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use serde_json::Value;
 
+pub(super) use self::unet::RESNET;
 pub use self::{
     beside::{Network, network_in_folder},
     loose::{LooseText, LooseUnet, LooseVae, TextNetwork, other_in_words},
@@ -209,6 +210,11 @@ impl Original {
         let config = self.text_config(part)?;
         let store = self.text_store(part)?;
         ClipTextModel::new(config, store.var_builder(DType::F32, device))
+    }
+
+    /// A text encoder without its numbers: what layers it has.
+    pub fn text_outline(&self, part: TextPart) -> Result<ClipTextModel> {
+        ClipTextModel::outline(self.text_config(part)?, &self.text_store(part)?)
     }
 
     /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.

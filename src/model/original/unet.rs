@@ -135,7 +135,8 @@ impl UnetPart {
     }
 }
 
-const RESNET: [(&str, &str); 6] = [
+/// The parts of a resnet.
+pub(in crate::model) const RESNET: [(&str, &str); 6] = [
     ("in_layers.0", "norm1"),
     ("in_layers.2", "conv1"),
     ("emb_layers.1", "time_emb_proj"),

@@ -15,6 +15,12 @@ pub const CONTEXT_LENGTH: usize = 77;
 /// Tokens of the prompt itself that fit between start and end.
 pub const MAX_PROMPT_TOKENS: usize = CONTEXT_LENGTH - 2;
 
+/// The longest prompt that is read, in bytes: some hundred times what fits into one run of the text encoder.
+const MOST_PROMPT_BYTES: usize = 32 << 10;
+
+/// The most tokens of a prompt, which every cross-attention reads: 64 runs of the text encoder.
+const MOST_TOKENS: usize = 64 * MAX_PROMPT_TOKENS;
+
 /// What one piece is: special tokens, English contractions, letters, single digits, everything else but space.
 const PIECE_PATTERN: &str =
     r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
@@ -47,6 +53,8 @@ const FIRST_TOKEN: &str = "!";
 /// Turns prompts into token ids.
 pub struct Tokenizer {
     vocabulary: Vocabulary,
+    /// Tokens of embeddings, each with the words for all its vectors.
+    added: Vec<(String, String)>,
     pieces: SysRegex,
     /// The printable character that stands for each byte in the vocabulary.
     byte_chars: [char; 256],
@@ -70,10 +78,45 @@ impl Tokenizer {
     fn new(vocabulary: Vocabulary) -> Result<Self> {
         Ok(Self {
             vocabulary,
+            added: Vec::new(),
             pieces: SysRegex::new(PIECE_PATTERN)
                 .map_err(|error| Error::failed(format!("the pattern of CLIP's tokenizer is broken: {error}")))?,
             byte_chars: byte_chars(),
         })
+    }
+
+    /// Adds a token for an embedding of so many vectors, as transformers' `add_tokens` and diffusers' textual inversion do: it is
+    /// found wherever its text is, and is read as one id after the other. Gives the first of its ids.
+    ///
+    /// # Errors
+    ///
+    /// Where the vocabulary has such a token.
+    pub fn add(&mut self, token: &str, vectors: usize) -> Result<u32> {
+        let first = self.vocabulary.add(token)?;
+        let mut all = token.to_owned();
+        for number in 1..vectors {
+            let name = format!("{token}_{number}");
+            self.vocabulary.add(&name)?;
+            all = format!("{all} {name}");
+        }
+        self.added.push((token.to_owned(), all));
+        Ok(first)
+    }
+
+    /// A prompt in which every vector of an embedding is named, as diffusers' `maybe_convert_prompt` makes it.
+    fn with_all_vectors(&self, prompt: &str) -> String {
+        let mut met: Vec<&str> = Vec::new();
+        let mut rest = prompt;
+        while let Some((start, token, _)) = self.next_special(rest) {
+            rest = rest.split_at(start).1.strip_prefix(token).unwrap_or_default();
+            if !met.contains(&token) {
+                met.push(token);
+            }
+        }
+        let all = met
+            .iter()
+            .filter_map(|met| self.added.iter().find(|(token, _)| token == met));
+        all.fold(prompt.to_owned(), |prompt, (token, all)| prompt.replace(token, all))
     }
 
     /// Encodes a prompt into exactly [`CONTEXT_LENGTH`] ids, cutting off what does not fit.
@@ -140,10 +183,12 @@ impl Tokenizer {
         ids
     }
 
-    /// Ids of a prompt without start and end.
+    /// Ids of a prompt without start and end. One that is longer than any is refused before it takes time.
     fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>> {
+        check_prompt(prompt)?;
         let mut ids = Vec::new();
-        let mut rest = prompt;
+        let prompt = self.with_all_vectors(prompt);
+        let mut rest = prompt.as_str();
         while let Some((start, token, id)) = self.next_special(rest) {
             let (before, after) = rest.split_at(start);
             self.push_text(before, &mut ids)?;
@@ -151,7 +196,12 @@ impl Tokenizer {
             rest = after.strip_prefix(token).unwrap_or_default();
         }
         self.push_text(rest, &mut ids)?;
-        Ok(ids)
+        match ids.len() {
+            count if count > MOST_TOKENS => Err(Error::usage(format!(
+                "the prompt has {count} tokens: at most {MOST_TOKENS} are read"
+            ))),
+            _ => Ok(ids),
+        }
     }
 
     /// Where the first special token begins, the longest of those that begin there, and its id.
@@ -195,6 +245,16 @@ impl Tokenizer {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a prompt that is longer than any, before a model is read for it.
+pub fn check_prompt(prompt: &str) -> Result<()> {
+    match prompt.len() {
+        bytes if bytes > MOST_PROMPT_BYTES => Err(Error::usage(format!(
+            "the prompt has {bytes} bytes: at most {MOST_PROMPT_BYTES} are read"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::repo::shown;
 use crate::{
     error::{Error, Result},
     files,
+    words::shown,
 };
 
 const PUBLIC_ENDPOINT: &str = "https://huggingface.co";
@@ -22,10 +22,11 @@ const STALL: Duration = Duration::from_secs(30);
 const RETRIES: u32 = 5;
 /// The wait before the first new attempt; it doubles with each.
 const BACK_OFF: Duration = Duration::from_millis(500);
-/// A file with more bytes than this holds no token.
-const MAX_TOKEN_FILE: u64 = 64 << 10;
 /// Bytes that stay free on the disk: a system whose disk is full to the last byte no longer works.
 const MARGIN: u64 = 256 << 20;
+
+/// A longer file holds no token.
+const MOST_TOKEN_BYTES: u64 = 1 << 16;
 
 /// A secret that authenticates the user: it is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -247,10 +248,10 @@ impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
             return Ok(None);
         }
         let origin = path.display().to_string();
-        match files::read(&path, MAX_TOKEN_FILE, "a token") {
+        match files::read(&path, MOST_TOKEN_BYTES, "a token") {
             Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Ok(None),
             Ok(bytes) => Token::new(&String::from_utf8_lossy(&bytes), &origin).map(Some),
-            Err(_) if fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_TOKEN_FILE) => {
+            Err(_) if fs::metadata(&path).is_ok_and(|meta| meta.len() > MOST_TOKEN_BYTES) => {
                 Token::new("", &origin).map(Some)
             }
             Err(_) => Ok(None),
