@@ -8,9 +8,9 @@ use super::{
     adapters::{ControlImage, ControlUse},
     canny::canny,
     image::{CHANNELS, Picture},
+    name::not_downloaded,
     resize::{Filter, resize},
     source::PictureSource,
-    spec::not_downloaded,
 };
 use crate::{
     error::{Error, Result},
