@@ -182,7 +182,11 @@ impl Store {
     /// where it is multiplied out, and in the wanted type.
     fn bytes_each(&self, name: &str, wanted: DType) -> usize {
         const FLOAT: usize = size_of::<f32>();
-        let cast = if wanted == DType::F32 { 0 } else { wanted.size_in_bytes() };
+        let cast = if wanted == DType::F32 {
+            0
+        } else {
+            wanted.size_in_bytes()
+        };
         let width = |dtype: Dtype| dtype.bitsize().div_ceil(u8::BITS as usize);
         match self.dtype(name) {
             // Read into its place.
