@@ -17,7 +17,7 @@ use featscope::{
 fn open(name: &str) -> featscope::Result<VaeEncoder> {
     let folder = model(name).join("vae");
     let config = VaeConfig::from_json(&read_json(&folder.join("config.json"))?)?;
-    let store = Store::open_safetensors(&[folder.join("diffusion_pytorch_model.safetensors")])?;
+    let store = Store::open_files(&[folder.join("diffusion_pytorch_model.safetensors")])?;
     VaeEncoder::new(config, store.var_builder(DType::F32, &Device::Cpu))
 }
 

@@ -125,6 +125,31 @@ fn special_tokens_in_other_case_are_the_same_tokens() -> Result<(), Error> {
 }
 
 #[test]
+fn prompts_and_vocabularies_beyond_any_are_refused() -> Result<(), Error> {
+    let folder = copied(FOLDERS[0]);
+    let tokenizer = Tokenizer::from_folder(folder.path())?;
+    let refused = |prompt: &str| tokenizer.chunks(prompt).expect_err("too long").to_string();
+    let long = refused(&"a".repeat((32 << 10) + 1));
+    assert!(long.contains("32769 bytes"), "{long}");
+    let many = refused(&"cat ".repeat(64 * 75 + 1));
+    assert!(many.contains("tokens: at most 4800"), "{many}");
+    assert_eq!(tokenizer.chunks(&"cat ".repeat(64 * 75))?.len(), 64);
+    let added: serde_json::Map<String, Value> = (0..5000)
+        .map(|id| (id.to_string(), json!({"content": format!("<{id}>")})))
+        .collect();
+    write_json(
+        &folder.path().join("tokenizer_config.json"),
+        &json!({"added_tokens_decoder": added}),
+    );
+    let error = Tokenizer::from_folder(folder.path())
+        .err()
+        .expect("too many")
+        .to_string();
+    assert!(error.contains("5000 added tokens"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn tokenizer_json_alone_gives_the_same_ids() -> Result<(), Error> {
     let reference = reference();
     for folder in FOLDERS {

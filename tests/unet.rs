@@ -24,7 +24,7 @@ fn open(name: &str) -> featscope::Result<Unet> {
 fn open_as_far_as(name: &str, extent: Extent) -> featscope::Result<Unet> {
     let folder = model(name).join("unet");
     let config = UnetConfig::from_json(&read_json(&folder.join("config.json"))?)?;
-    let store = Store::open_safetensors(&[folder.join("diffusion_pytorch_model.safetensors")])?;
+    let store = Store::open_files(&[folder.join("diffusion_pytorch_model.safetensors")])?;
     Unet::new(config, extent, store.var_builder(DType::F32, &Device::Cpu))
 }
 

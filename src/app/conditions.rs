@@ -113,8 +113,8 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
             }
         });
         let told = applied.iter().find(|applied| applied.file == lora.file);
-        if let Some(unused) = told.and_then(|applied| applied.unused.as_ref()) {
-            ui.weak(unused);
+        if let Some(told) = told.filter(|told| lora.on && told.scale == lora.scale) {
+            ui.weak(told.in_words());
         }
     }
     if let Some(index) = removed {
@@ -187,7 +187,7 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
 
 /// What can be put on the model besides.
 fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let hint = "A .safetensors file for this model: of kohya's scripts, PEFT or diffusers";
+    let hint = "An adapter for this model: LoRA, LoHa, LoKr, DoRA, OFT, differences, with the names of any program";
     if ui.button("Add LoRA…").on_hover_text(hint).clicked() {
         commands.push(Command::AskPath(PathPurpose::Lora));
     }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     engine::{PictureSource, Slot},
+    files::names,
     weights::{ZOO, embedded::SAMPLES},
 };
 
@@ -200,7 +201,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             for name in recent {
                 if ui
                     .selectable_label(shown == name, short(name))
-                    .on_hover_text(name)
+                    .on_hover_text(names::shown(name))
                     .clicked()
                 {
                     commands.push(Command::LoadModel(name.clone()));
@@ -234,9 +235,10 @@ pub fn file_name(path: &Path) -> Cow<'_, str> {
 /// The end of a long path: what tells it from others.
 pub fn short(name: &str) -> String {
     const SHOWN: usize = 24;
+    let name = names::shown(name);
     let count = name.chars().count();
     if count <= SHOWN {
-        return name.to_owned();
+        return name.into_owned();
     }
     format!("…{}", name.chars().skip(count - SHOWN).collect::<String>())
 }

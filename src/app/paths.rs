@@ -58,7 +58,7 @@ pub enum PathPurpose {
     SaveCka,
     /// Content shifts as .csv or .json.
     SaveShift,
-    /// A comparison as .png and .json.
+    /// A comparison as .png, or its figures as .json.
     SaveCompare,
     /// Pairs of points that become pins.
     OpenPairs,
@@ -94,7 +94,7 @@ impl PathPurpose {
             Self::SaveStrip => "Save strip as .png, .csv or .json".to_owned(),
             Self::SaveCka => "Save CKA matrix as .csv, .json or .png".to_owned(),
             Self::SaveShift => "Save content shift as .csv or .json".to_owned(),
-            Self::SaveCompare => "Save comparison as .png and .json".to_owned(),
+            Self::SaveCompare => "Save comparison as .png or .json".to_owned(),
             Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
             Self::SavePairs => "Save pairs of points as .json".to_owned(),
             Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, PathBufValueParser, TypedValueParser},
+};
 
 use super::{
     adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
@@ -23,6 +26,7 @@ use crate::{
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
+    files::names,
     weights::hub::{MAIN, Variant},
 };
 
@@ -45,7 +49,7 @@ pub struct WindowArguments {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
 }
 
@@ -140,7 +144,7 @@ pub struct GetArguments {
 #[derive(Debug, Args)]
 pub struct LayersArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: String,
     /// Working size, W x H or one number for both; without it the size the model was made for
     #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
@@ -154,7 +158,7 @@ pub struct LayersArguments {
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M", required_unless_present = "preset")]
+    #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
     pub model: Option<String>,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
     /// it is given
@@ -201,7 +205,8 @@ pub struct RunArguments {
     /// Make the numbers of another program where this one differs on purpose
     #[arg(long, value_name = "PROGRAM")]
     pub compat: Option<Compat>,
-    /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
+    /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
+    /// be given several times
     #[arg(long, value_name = "FILE[:SCALE]", value_parser = parser(LoraArgument::of))]
     pub lora: Vec<LoraArgument>,
     /// Put a ControlNet beside the model: its folder, its file or OWNER/NAME in the hub's cache, and `canny` (edges of the
@@ -218,6 +223,16 @@ pub struct RunArguments {
     /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
     pub device: DeviceChoice,
+}
+
+/// Where something is to be written.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => {
+            Err("nothing is written to standard output: name a file or a folder (./- for one that is called \"-\")")
+        }
+        false => Ok(path),
+    })
 }
 
 /// One timestep, or several separated by commas.
@@ -242,7 +257,13 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., required_unless_present_any = ["attention", "preset"])]
+    #[arg(
+        long,
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path(),
+        required_unless_present_any = ["attention", "preset"]
+    )]
     pub activations: Vec<String>,
     /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
     #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
@@ -260,7 +281,7 @@ pub struct ExtractArguments {
     #[arg(long)]
     pub allow_non_finite: bool,
     /// A path that ends in .safetensors is one file, anything else a folder of .npy files
-    #[arg(long, value_name = "FILE.safetensors|DIR")]
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -283,7 +304,7 @@ pub struct PcaArguments {
     #[arg(long)]
     pub reference: bool,
     /// A path that ends in .png is one picture, anything else a folder
-    #[arg(long, value_name = "PNG|DIR")]
+    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -312,13 +333,13 @@ pub struct MatchArguments {
     #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
     pub at: Vec<Point>,
     /// The activation compared
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = text_or_path())]
     pub activations: String,
     /// How
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
     /// Folder for matches.json and a heat map per target and point
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -341,7 +362,7 @@ pub struct DrawArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
     pub image: Vec<PathBuf>,
     /// Model, where the workspace does not name one
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
     /// Size of the window, W x H points
     #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
@@ -373,7 +394,7 @@ pub struct ShotArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// The picture
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -384,8 +405,13 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
+}
+
+/// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
+pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(names::text)
 }
 
 /// A whole number that is not negative.

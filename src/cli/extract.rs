@@ -1,5 +1,7 @@
 //! `featscope extract`.
 
+use std::collections::BTreeSet;
+
 use super::{
     args::{ExtractArguments, RunArguments},
     terminal,
@@ -9,7 +11,7 @@ use crate::{
     error::Result,
     extract::{
         finite::{NotFiniteTensor, likely_cause},
-        job,
+        job::{self, Planned},
         model::Model,
         output::check_writable,
         request::ExtractRequest,
@@ -37,6 +39,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         ..asked
     };
     let planned = job::plan(&request)?;
+    say_of_pictures([&planned]);
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
     }
@@ -72,7 +75,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let mut model = planned.load(&request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
-    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    bar.suspend(|| say_how_loras_act(&model));
     let settings = planned.settings().clone();
     let marked = planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
@@ -100,13 +103,17 @@ fn say_what_is_not_finite(marked: &[NotFiniteTensor], cause: &str) {
     ));
 }
 
-/// One line for each LoRA of which the model does not use everything.
-pub fn say_what_of_loras_is_not_used(model: &Model) {
+/// One line for each LoRA: what it is, and at which scale it acts.
+pub fn say_how_loras_act(model: &Model) {
     for lora in model.applied().loras {
-        if let Some(unused) = lora.unused {
-            terminal::note(&format!("{}: {unused}", lora.file.display()));
-        }
+        terminal::note(&format!("{}: {}", lora.file.display(), lora.in_words()));
     }
+}
+
+/// One line for each thing that there is to say about the files of pictures.
+pub fn say_of_pictures<'a>(planned: impl IntoIterator<Item = &'a Planned>) {
+    let notes: BTreeSet<&String> = planned.into_iter().flat_map(|planned| &planned.notes).collect();
+    notes.into_iter().for_each(|note| terminal::note(note));
 }
 
 /// One line for each option that the model does not use.

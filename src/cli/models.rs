@@ -17,6 +17,7 @@ use crate::{
         hub::{Hub, Plan, Repo, Wanted, bytes},
         needed,
     },
+    words::visible,
 };
 
 /// Says which models there are, or downloads one.
@@ -69,7 +70,7 @@ fn get(arguments: &GetArguments) -> Result<()> {
         path.get_or_insert(fetched);
     }
     let path = path.unwrap_or_default();
-    terminal::print(&format!("{}\n", path.display()))
+    terminal::print_path(&path)
 }
 
 /// Downloads what is missing, and gives the folder, or the file where one was wanted.
@@ -101,7 +102,7 @@ fn downloaded(hub: &Hub, plan: &Plan) -> Result<PathBuf> {
     let mut begun = false;
     hub.fetch(plan, &mut |progress| {
         bar.set_position(progress.bytes_done);
-        bar.set_message(progress.in_words());
+        bar.set_message(visible(&progress.in_words()).into_owned());
         if progress.bytes_received > 0 && !begun {
             // What was there before has not been downloaded in no time.
             bar.reset_eta();

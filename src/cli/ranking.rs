@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    args::{MatchMethod, RunArguments},
-    extract::{say_what_computes, say_what_is_not_used, say_what_is_special, say_what_of_loras_is_not_used},
+    args::{MatchMethod, RunArguments, text_or_path},
+    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
     terminal,
 };
 use crate::{
@@ -25,7 +25,8 @@ use crate::{
         model::Model,
         request::{ExtractRequest, Provenance},
     },
-    weights::read_text,
+    files::names,
+    weights::{TextKind, read_text},
 };
 
 /// Every feature map, as `extract` calls it.
@@ -50,7 +51,7 @@ pub struct RankArguments {
     #[arg(long, value_name = "FILE")]
     pub pairs: PathBuf,
     /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
-    #[arg(long, value_name = "IDS", num_args = 1..)]
+    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path())]
     pub activations: Vec<String>,
     /// Every id but attention maps, also with a preset
     #[arg(long, conflicts_with = "activations")]
@@ -80,7 +81,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
             }
         )));
     };
-    let text = read_text(&arguments.pairs)?;
+    let text = read_text(&arguments.pairs, TextKind::Pairs)?;
     let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
     let mut activations = arguments.activations.join(",");
     if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
@@ -94,6 +95,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         .iter()
         .map(|request| Ok(job::plan(request)?.allowing_non_finite()));
     let planned = planned.collect::<Result<Vec<_>>>()?;
+    say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
     };
@@ -111,7 +113,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     let mut model = job::load(&spec, first_request, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, first_request));
     model.adapt(&first_request.adapters)?;
-    bar.suspend(|| say_what_of_loras_is_not_used(&model));
+    bar.suspend(|| say_how_loras_act(&model));
     let count = planned.len() as f32;
     let mut table = Table {
         ranking,
@@ -128,20 +130,21 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     // What is equally good stays in the order of execution.
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
-    terminal::print(&if arguments.json {
-        format!(
-            "{:#}\n",
-            json!({
-                "protocol": protocol(&made),
-                "made_by": made,
-                "pairs": pairs,
-                "rows": table.rows,
-                "not_finite": table.unranked,
-                "requests": requests,
-                "ran": table.ran,
-            })
-        )
-    } else if arguments.csv {
+    if arguments.json {
+        let all = json!({
+            "protocol": protocol(&made),
+            "made_by": made,
+            "pairs": pairs,
+            "rows": table.rows,
+            "not_finite": table.unranked,
+            "requests": requests,
+            "ran": table.ran,
+        });
+        terminal::print_json(&format!("{all:#}\n"))?;
+        say_what_is_special(&model);
+        return Ok(());
+    }
+    terminal::print(&if arguments.csv {
         rank_csv(&table.rows, &made)
     } else {
         in_words(&table.rows, &made)
@@ -272,8 +275,7 @@ impl Table {
     }
 
     fn made(&self, request: &ExtractRequest, model: &Model, options: RankOptions) -> Result<RankMade> {
-        let name = |path: &PathBuf| path.display().to_string();
-        let mut pictures = request.pictures.iter().map(name);
+        let mut pictures = request.pictures.iter().map(names::text);
         let framing = self
             .ran
             .iter()

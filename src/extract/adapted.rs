@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     model::{
         controlnet::ControlNet,
-        lora::{LoraFile, Part, layers_of, set_branches},
+        lora::{Fit, LoraFile, Part, layers_of, put},
         text::{ClipTextModel, Embedding, TextPart, Tokenizer},
         unet::{Unet, UnetConfig},
     },
@@ -101,17 +101,11 @@ impl Adapted {
         }
         for used in wanted {
             let lora = LoraFile::open(&used.file)?;
-            let fit = lora.fit(&parts, layers_per_block)?;
-            applied.push(AppliedLora {
-                file: used.file.clone(),
-                scale: used.scale,
-                layers: fit.layers,
-                unused: fit.unused_in_words(),
-            });
+            applied.push(told(used, lora.fit(&parts, layers_per_block)?));
             loras.push((used.clone(), lora));
         }
         let to = (place.dtype, place.device.clone());
-        set_branches(&scaled(&loras), Part::Unet, layers_per_block, unet, &to)?;
+        put(&scaled(&loras), Part::Unet, layers_per_block, unet, &to)?;
         self.loras = loras;
         self.applied.loras = applied;
         Ok(())
@@ -131,7 +125,7 @@ impl Adapted {
         }
         // Text encoders compute in f32 everywhere; only U-Nets number their layers by blocks.
         let to = (candle_core::DType::F32, place.device.clone());
-        set_branches(&scaled(&self.loras), part, 0, encoder, &to)
+        put(&scaled(&self.loras), part, 0, encoder, &to)
     }
 }
 
@@ -174,4 +168,15 @@ pub(super) fn add_to_tokenizer<'e>(
 
 fn scaled(loras: &[(LoraUse, LoraFile)]) -> Vec<(&LoraFile, f64)> {
     loras.iter().map(|(used, lora)| (lora, used.scale.into())).collect()
+}
+
+fn told(used: &LoraUse, fit: Fit) -> AppliedLora {
+    AppliedLora {
+        file: used.file.clone(),
+        scale: used.scale,
+        layers: fit.layers,
+        kinds: fit.kinds.into_iter().map(str::to_owned).collect(),
+        factors: fit.factors.as_ref().map(|factors| factors.range),
+        factors_from: fit.factors.map(|factors| factors.source),
+    }
 }

@@ -52,6 +52,7 @@ impl std::hash::Hash for Scale {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LoraUse {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// How strongly.
     pub scale: Scale,
@@ -66,13 +67,14 @@ pub enum ControlImage {
     /// Canny edges of the working picture.
     Canny,
     /// A picture made elsewhere (depth, edges of another kind), resized to the working size.
-    Picture(PathBuf),
+    Picture(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 /// A ControlNet, what it looks at and how strongly it acts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ControlUse {
     /// Its folder, with `config.json` and weights, or its name on the hub.
+    #[serde(with = "crate::files::names")]
     pub net: PathBuf,
     /// What it looks at.
     pub image: ControlImage,
@@ -86,6 +88,7 @@ pub struct ControlUse {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EmbeddingUse {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// What stands for it in a prompt; none: what the file says, else its name without the ending.
     #[serde(default)]
@@ -141,7 +144,7 @@ impl Adapters {
 }
 
 /// What acted, as outputs record it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
     /// The LoRAs.
     #[serde(default)]
@@ -158,6 +161,7 @@ pub struct Applied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedEmbedding {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// What stands for it in a prompt.
     pub token: String,
@@ -168,14 +172,85 @@ pub struct AppliedEmbedding {
 }
 
 /// A LoRA that acted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppliedLora {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
-    /// How strongly.
+    /// How strongly, as it was asked for.
     pub scale: Scale,
     /// Layers it changed.
     pub layers: usize,
-    /// What of it was not used, in words.
-    pub unused: Option<String>,
+    /// What kinds of adapter it is of.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// By what the file's factors were multiplied besides, alpha / rank: the smallest and the largest of all layers; none
+    /// where it has no factors.
+    #[serde(default)]
+    pub factors: Option<[f64; 2]>,
+    /// Where these were found.
+    #[serde(default)]
+    pub factors_from: Option<String>,
+}
+
+impl AppliedLora {
+    /// What it is and at which scale it acts, for people: "LoRA on 96 layers, acts at 2 = 0.5 × 4 (alpha 16 / rank 4 …)".
+    pub fn in_words(&self) -> String {
+        let layers = if self.layers == 1 { "layer" } else { "layers" };
+        let kinds = self.kinds.join(", ");
+        let scale = f64::from(self.scale);
+        let acts = match self.factors {
+            None => format!("{scale}"),
+            Some([least, most]) if least == most => format!("{} = {scale} × {}", short(scale * least), short(least)),
+            Some(range) => {
+                let [least, most] = range.map(short);
+                let [lower, upper] = range.map(|factor| short(scale * factor));
+                format!("{lower} to {upper} = {scale} × {least} to {most}")
+            }
+        };
+        let from = self
+            .factors_from
+            .as_ref()
+            .map_or(String::new(), |from| format!(" ({from})"));
+        format!("{kinds} on {} {layers}, acts at {acts}{from}", self.layers)
+    }
+}
+
+/// A number with as many digits as people care for.
+fn short(number: f64) -> f64 {
+    const DIGITS: f64 = 1e4;
+    let rounded = (number * DIGITS).round() / DIGITS;
+    // A number that would be rounded away is told whole.
+    if rounded == 0.0 { number } else { rounded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_that_acts_is_told() -> Result<(), String> {
+        let mut lora = AppliedLora {
+            file: "x".into(),
+            scale: Scale::try_from(0.5)?,
+            layers: 96,
+            kinds: vec!["LoRA".to_owned()],
+            factors: Some([4.0; 2]),
+            factors_from: Some("alpha 16 / rank 4 by adapter_config.json".to_owned()),
+        };
+        assert_eq!(
+            lora.in_words(),
+            "LoRA on 96 layers, acts at 2 = 0.5 × 4 (alpha 16 / rank 4 by adapter_config.json)"
+        );
+        lora.factors = Some([1.0 / 3.0, 2.0]);
+        lora.factors_from = None;
+        assert_eq!(
+            lora.in_words(),
+            "LoRA on 96 layers, acts at 0.1667 to 1 = 0.5 × 0.3333 to 2"
+        );
+        lora.factors = None;
+        lora.layers = 1;
+        assert_eq!(lora.in_words(), "LoRA on 1 layer, acts at 0.5");
+        Ok(())
+    }
 }

@@ -36,13 +36,13 @@ impl Extracted {
         if is_file_path(out) {
             write_safetensors(out, &arrays, &record)
         } else {
-            write_npy_folder(out, &arrays, &record)
+            write_npy_folder(out, &arrays, record)
         }
     }
 
     /// Writes everything into a folder that is being filled.
     pub(super) fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
-        folder.arrays(&self.arrays(store), &self.record_json()?)
+        folder.arrays(&self.arrays(store), self.record_json()?)
     }
 
     fn arrays(&self, store: StoreFormat) -> Vec<(String, &Array, StoreFormat)> {

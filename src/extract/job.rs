@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    adapters::ControlImage,
     array::Array,
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
     averager::Averager,
@@ -19,7 +20,10 @@ use super::{
     memory,
     model::Model,
     output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
-    pass::{GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, run_pass},
+    pass::{
+        GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
+        run_pass,
+    },
     request::{ExtractRequest, FramedPicture, Provenance, Record},
     saved::SavedActivations,
     self_check,
@@ -31,8 +35,9 @@ use crate::{
     activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
+    files::names,
     model::Extent,
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// Share of the watched work that reading the weights is.
@@ -50,6 +55,8 @@ pub struct Planned {
     pub selection: Selection,
     /// The pictures as the model will see them.
     pub pictures: Vec<(PathBuf, Prepared)>,
+    /// What there is to say about the files of the pictures and control images.
+    pub notes: Vec<String>,
     settings: PassSettings,
     attention: Vec<AttentionCategory>,
     pool: Option<usize>,
@@ -68,6 +75,7 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
 
 /// Checks a request, of which nothing is kept, and prepares its pictures.
 pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
+    check_passes(request.pictures.len(), request.ensemble)?;
     let spec = ModelSpec::find(&request.model)?;
     let t = request
         .compat
@@ -89,11 +97,21 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         Some(compat) => compat.size(&spec, request.size)?,
         None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
     };
+    let mut notes = Vec::new();
+    for control in &request.adapters.controls {
+        // It is looked at in the pass: what is wrong with it is told before.
+        if let ControlImage::Picture(path) = &control.image {
+            let picture = PictureSource::of(path).read();
+            let picture = picture.map_err(|error| error.context("control image"))?;
+            notes.extend(picture.note().map(str::to_owned));
+        }
+    }
     let pictures = request
         .pictures
         .iter()
         .map(|path| {
             let picture = PictureSource::of(path).read()?;
+            notes.extend(picture.note().map(str::to_owned));
             let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
             Ok((
                 path.clone(),
@@ -127,6 +145,7 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         spec,
         selection,
         pictures,
+        notes,
         settings,
         attention: request.attention.clone(),
         pool: request.pool,
@@ -140,12 +159,13 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
 /// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
 fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
     let list = spec.plain_catalogue(working);
-    let path = Path::new(text);
+    let path = &*names::path(text);
     if path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
     {
-        let names = parse_layer_file(&read_text(path)?).map_err(|error| error.context(path.display()))?;
+        let names =
+            parse_layer_file(&read_text(path, TextKind::Layers)?).map_err(|error| error.context(path.display()))?;
         return Selection::from_names(names.iter().map(String::as_str), &list)
             .map_err(|error| error.context(path.display()));
     }
@@ -306,11 +326,13 @@ impl Planned {
             spec,
             selection,
             pictures,
+            notes: _,
             settings,
             attention,
             pool,
         } = self;
         let alone = |(index, picture)| Self {
+            notes: Vec::new(),
             spec: spec.clone(),
             selection: selection.clone(),
             pictures: vec![picture],
@@ -379,25 +401,21 @@ impl Planned {
         for (index, planned) in alone.iter().enumerate() {
             let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
             let name = folder_name(&pictures, &mut taken);
-            let folder = out.folder(&name)?;
-            let request = ExtractRequest {
-                pictures,
-                ..request.clone()
-            };
-            let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
-            let extracted = planned.run(&request, model, &mut watch)?;
-            extracted.write_into(&folder, request.store)?;
-            marked.extend(
-                extracted
-                    .record
-                    .ran
-                    .not_finite
-                    .into_iter()
-                    .map(|tensor| NotFiniteTensor {
-                        name: format!("{name}/{}", tensor.name),
-                        ..tensor
-                    }),
-            );
+            out.folder(&name, |folder| {
+                let request = ExtractRequest {
+                    pictures,
+                    ..request.clone()
+                };
+                let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
+                let extracted = planned.run(&request, model, &mut watch)?;
+                extracted.write_into(folder, request.store)?;
+                let found = extracted.record.ran.not_finite.into_iter();
+                marked.extend(found.map(|tensor| NotFiniteTensor {
+                    name: format!("{name}/{}", tensor.name),
+                    ..tensor
+                }));
+                Ok(())
+            })?;
         }
         Ok(marked)
     }

@@ -14,7 +14,8 @@ use crate::{
     device::Place,
     error::Result,
     model::{
-        lora::{Layer, Part},
+        adaptable::LayerInfo,
+        lora::{Part, layers_of},
         original::Original,
         text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         unet::UnetConfig,
@@ -117,24 +118,15 @@ impl Parts {
         Ok(model)
     }
 
-    /// The layers of the text encoders that go with a U-Net, from the headers of their files.
-    pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<Layer>)>> {
+    /// The layers of the text encoders that go with a U-Net. Of their files nothing but headers is read.
+    pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<LayerInfo>)>> {
         let second = unet.added.map(|_| TextPart::Second);
         let layers = |part: TextPart| {
-            let store = match &self.source {
-                Source::Folder(folder) => open_weights(&folder.join(part.encoder_folder()), TEXT_WEIGHTS_STEM)?,
-                Source::File(file) => file.text_store(part)?,
+            let mut outline = match &self.source {
+                Source::Folder(folder) => ClipTextModel::outline_of_folder(&folder.join(part.encoder_folder()))?,
+                Source::File(file) => file.text_outline(part)?,
             };
-            let layers = store.names().filter_map(|name| {
-                let layer = name.strip_suffix(".weight")?;
-                let shape = store.shape(name).filter(|shape| shape.len() == 2)?;
-                let is_layer = layer.contains("encoder.layers.") || layer == "text_projection";
-                is_layer.then(|| Layer {
-                    name: layer.to_owned(),
-                    shape: shape.to_vec(),
-                })
-            });
-            Ok((Part::of_text(part), layers.collect()))
+            Ok((Part::of_text(part), layers_of(&mut outline)))
         };
         [Some(TextPart::First), second]
             .into_iter()

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
     error::{Error, Result},
-    model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
+    model::{schedule::Mixture, text::check_prompt, unet::ControlResiduals, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -371,16 +371,28 @@ fn prepare_input(
     })
 }
 
+/// Refuses more rows than a run takes; gives their number.
+pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
+    let rows = pictures.saturating_mul(members);
+    if (1..=MAX_ROWS).contains(&rows) {
+        return Ok(rows);
+    }
+    let advice = match rows {
+        0 => "",
+        _ if members <= MAX_ROWS => "; split the pictures into several runs",
+        _ => "; ask for a smaller ensemble",
+    };
+    Err(Error::usage(format!(
+        "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made{advice}"
+    )))
+}
+
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
     spec.schedule.at(settings.t)?;
+    check_prompt(&settings.prompt)?;
     let members = settings.ensemble;
-    let rows = pictures.saturating_mul(members);
-    if rows == 0 || rows > MAX_ROWS {
-        return Err(Error::usage(format!(
-            "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made"
-        )));
-    }
+    let rows = check_passes(pictures, members)?;
     let inverts = settings.inversion == Inversion::Ddim;
     if inverts && !spec.adds_noise {
         return Err(Error::usage(format!(

@@ -36,11 +36,13 @@ pub enum StoreFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExtractRequest {
     /// Zoo key, folder or file.
+    #[serde(with = "crate::files::names")]
     pub model: String,
     /// The published settings it began with.
     #[serde(default)]
     pub preset: Option<String>,
     /// The pictures.
+    #[serde(with = "crate::files::names")]
     pub pictures: Vec<PathBuf>,
     /// One prompt for all pictures.
     pub prompt: String,
@@ -51,6 +53,7 @@ pub struct ExtractRequest {
     /// Seed of the noise.
     pub seed: u64,
     /// File whose `in.noise` (and `in.vae_noise`) replace the seed's numbers.
+    #[serde(default, with = "crate::files::names")]
     pub noise_file: Option<PathBuf>,
     /// Which latent is used.
     pub vae: VaeMode,
@@ -66,6 +69,7 @@ pub struct ExtractRequest {
     #[serde(default)]
     pub adapters: Adapters,
     /// `all`, `all-maps`, or ids separated by commas.
+    #[serde(with = "crate::files::names")]
     pub activations: String,
     /// Categories of attention maps that are aggregated into `attn`, in this order.
     #[serde(default)]
@@ -91,6 +95,7 @@ pub struct Provenance {
     /// Version of this program.
     pub featscope: String,
     /// The folder or file the weights came from.
+    #[serde(with = "crate::files::names")]
     pub weights: String,
     /// What is special about the model and is in neither its weights nor the request; files of older versions have none.
     #[serde(default)]
@@ -117,7 +122,8 @@ pub struct Provenance {
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
     pub ids: Vec<String>,
-    /// What was written with numbers that are not finite, in the order of the tensors; files of older versions have none.
+    /// What was written, or kept, with numbers that are not finite, in the order of the tensors; files of older versions have
+    /// none.
     #[serde(default)]
     pub not_finite: Vec<NotFiniteTensor>,
     /// Seconds from the loaded model to the last activation.
@@ -152,6 +158,7 @@ impl Provenance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FramedPicture {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub path: PathBuf,
     /// Original size, working size and the transform between them.
     pub framing: Framing,

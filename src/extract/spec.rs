@@ -12,10 +12,12 @@ use super::{
     framing::SizeRule,
     image::Size,
     parts::{Files, Parts, Source},
+    picture,
 };
 use crate::{
     activation::{Catalogue, Grid, Id, Shape},
     error::{Error, Result},
+    files::names,
     model::{
         adm::{self, AdmConfig},
         lora::LoraFile,
@@ -28,8 +30,9 @@ use crate::{
     weights::{
         Store, ZOO, ZooEntry, ZooKind,
         hub::{Hub, Repo},
-        hub_file, hub_folder, read_json, zoo_entry,
+        hub_file, hub_folder, read_json, variant_notes, zoo_entry,
     },
+    words::did_you_mean,
 };
 
 /// Pixels per position of the latent of every Stable Diffusion, along a side.
@@ -56,7 +59,7 @@ pub enum Family {
 /// A model as its configuration describes it.
 #[derive(Clone)]
 pub struct ModelSpec {
-    /// How the user named it: a zoo key, a folder or a file.
+    /// How the user named it: a zoo key, a folder or a file, as [`names::text`] writes it.
     pub name: String,
     /// The folder or file it is read from; none for the embedded model and for one that is not on this machine.
     pub path: Option<PathBuf>,
@@ -95,7 +98,7 @@ impl ModelSpec {
         if let Some(entry) = zoo_entry(name) {
             return Self::from_zoo(entry);
         }
-        let path = Path::new(name);
+        let path = &*names::path(name);
         if path.is_dir() {
             if path.join("unet").join("config.json").is_file() {
                 return Self::from_hub_folder(name, path);
@@ -117,6 +120,7 @@ impl ModelSpec {
             )));
         }
         if path.is_file() {
+            picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
                 return Self::from_file(name, path, store);
@@ -124,20 +128,20 @@ impl ModelSpec {
             let (config, store) = adm::open(path)?;
             return Ok(Self::from_adm(name, Some(path), config, Some(store)));
         }
-        if let Some((base, file)) = name.rsplit_once(DROP_IN)
-            && Path::new(file).is_file()
-        {
-            return Self::find(base)?.with_unet(name, Path::new(file));
+        if let Some((base, file)) = name.rsplit_once(DROP_IN) {
+            let file = names::path(file);
+            if file.is_file() {
+                return Self::find(base)?.with_unet(name, &file);
+            }
         }
         if name.contains('/') && Repo::new(name).is_ok() {
             return Self::from_hub(name);
         }
         let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
-        let nearest = keys.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
         Err(Error::failed(format!(
-            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}; did you mean \"{}\"?",
+            "there is no model \"{name}\": it is neither a folder, nor a file, nor one of {}{}",
             keys.join(", "),
-            nearest.unwrap_or(&"demo")
+            did_you_mean(name, keys.iter().copied())
         )))
     }
 
@@ -227,7 +231,7 @@ impl ModelSpec {
             native_side: unet.sample_size * LATENT_STRIDE,
             default_t: LATENT_DEFAULT_T,
             adds_noise: true,
-            notes: inpainting_note(&unet),
+            notes: [inpainting_note(&unet), variant_notes(folder)].concat(),
             network: NetworkSpec::StableDiffusion {
                 unet,
                 files: Some(Files {
@@ -348,9 +352,7 @@ impl ModelSpec {
 
     /// Where the weights come from, for provenance.
     pub fn weights_label(&self) -> String {
-        self.path
-            .as_ref()
-            .map_or_else(|| "embedded".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(|| "embedded".to_owned(), names::text)
     }
 
     /// The shares of picture and noise at timestep `t`, or an error that names the schedule's range.

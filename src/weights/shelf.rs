@@ -36,6 +36,7 @@ pub struct Stock {
     /// Whether it is complete.
     pub here: bool,
     /// Where it lies, if it is here and not inside the program: its folder, or for another U-Net the file.
+    #[serde(default, with = "crate::files::names")]
     pub path: Option<PathBuf>,
     /// Bytes of its repository on the disk, what was begun included.
     pub bytes: u64,
@@ -53,6 +54,7 @@ impl Stock {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Shelf {
     /// The hub's cache; none where the environment names none that makes sense.
+    #[serde(default, with = "crate::files::names")]
     pub folder: Option<PathBuf>,
     /// Why nothing can be downloaded, if so.
     pub closed: Option<String>,

@@ -37,7 +37,7 @@ fn pictures_that_are_none() -> TestResult {
         ("promises-too-much.jpg", "cut off or damaged"),
         ("cut-after-thumbnail.jpg", "cut off or damaged"),
         ("no-data.png", "PNG"),
-        ("bitmap.bmp", "Bmp"),
+        ("photo.heic", "HEIC"),
     ]
     .map(|(name, word)| (data("bad-pictures").join(name).display().to_string(), word));
     for (picture, word) in written.iter().chain(&kept) {
@@ -91,8 +91,12 @@ fn requests_that_cannot_be_met() {
             vec!["did you mean \"b2-res-out\"?", "layers"],
         ),
         ("--activations", "b99", vec!["b99", "did you mean"]),
-        ("--activations", "unet-after-conv-in", vec!["did you mean"]),
-        ("--activations", "b1,\u{732B}", vec!["\u{732B}", "did you mean"]),
+        (
+            "--activations",
+            "unet-after-conv-in",
+            vec!["unet-after-conv-in", "layers"],
+        ),
+        ("--activations", "b1,\u{732B}", vec!["\u{732B}", "layers"]),
     ] {
         Request::of_adm(&place).with(option, value).refused(&place, 2, &words);
     }

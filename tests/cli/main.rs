@@ -7,6 +7,8 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+#[cfg(unix)]
+mod names;
 mod non_finite;
 mod pca;
 mod presets;
@@ -14,3 +16,4 @@ mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod words;

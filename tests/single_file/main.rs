@@ -5,6 +5,7 @@
 mod common;
 mod control;
 mod deduced;
+mod layouts;
 mod names;
 mod parity;
 mod recognised;

@@ -1,17 +1,18 @@
 //! Pictures, models and workspaces: opened, closed, saved, shown again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use egui::Context;
 
 use crate::{
     app::{
-        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level, state::Job,
-        workspace,
+        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level,
+        panes::not_finite_text, state::Job, workspace,
     },
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
     extract::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
+    files::names,
     weights::zoo_entry,
 };
 
@@ -31,7 +32,7 @@ impl App {
     }
 
     /// Empties a slot that the document says is empty.
-    fn let_go_of_picture(&mut self, slot: Slot) {
+    pub(in crate::app) fn let_go_of_picture(&mut self, slot: Slot) {
         self.empty_slot(slot);
         self.asked.ask(slot, By::Document);
         self.engine.send(Request::ClosePicture { slot });
@@ -111,7 +112,7 @@ impl App {
     pub(super) fn use_path(&mut self, purpose: PathPurpose, path: PathBuf, context: &Context) {
         match purpose {
             PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
-            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(path.display().to_string()),
+            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(names::text(path)),
             PathPurpose::Lora
             | PathPurpose::ControlNet
             | PathPurpose::ControlNetFile
@@ -173,17 +174,21 @@ impl App {
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {
         match export::save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
-            None => self.state.messages.tell(
-                Level::Error,
-                "There is nothing to save yet: nothing has run, or nothing is pointed at.",
-            ),
+            None => {
+                let nothing = "There is nothing to save yet: nothing has run, or nothing is pointed at.";
+                let words = slot.and_then(|slot| not_finite_text(&self.state, slot));
+                let words = words.map_or(nothing.to_owned(), |words| {
+                    format!("{words}: there is nothing to save.")
+                });
+                self.state.messages.tell(Level::Warning, words);
+            }
         }
     }
 
     fn extract(&mut self, out: PathBuf) {
         let Some(request) = export::extract_request(&self.state) else {
             self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is nothing to extract: a model, a layer and at least one picture from a file are needed.",
             );
             return;
@@ -233,9 +238,9 @@ fn lasting(path: PathBuf) -> PathBuf {
 
 /// The same of a model, where its name is a path.
 fn lasting_name(name: String) -> String {
-    let path = Path::new(&name);
+    let path = names::path(&name);
     if zoo_entry(&name).is_some() || !path.exists() {
         return name;
     }
-    lasting(path.to_owned()).display().to_string()
+    names::text(lasting(path))
 }

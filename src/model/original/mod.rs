@@ -131,6 +131,11 @@ impl Original {
         ClipTextModel::new(config, store.var_builder(DType::F32, device))
     }
 
+    /// A text encoder without its numbers: what layers it has.
+    pub fn text_outline(&self, part: TextPart) -> Result<ClipTextModel> {
+        ClipTextModel::outline(self.text_config(part)?, &self.text_store(part)?)
+    }
+
     /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.
     pub fn text_store(&self, part: TextPart) -> Result<Store> {
         let layers = self.text_config(part)?.num_hidden_layers;

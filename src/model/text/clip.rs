@@ -1,17 +1,18 @@
 //! CLIP's text encoder, as transformers' `CLIPTextModel` and `CLIPTextModelWithProjection` compute it.
 
 use candle_core::{D, DType, Device, Module, Tensor};
-use candle_nn::{Embedding, VarBuilder, embedding, ops::softmax_last_dim};
+use candle_nn::{VarBuilder, ops::softmax_last_dim};
 use serde_json::Value;
 
 use crate::{
     activation::Watch,
     error::{Error, Result},
     model::{
+        adaptable::{Adaptable, Visit},
         attention::{join_heads, split_heads},
         config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
         feed_forward::{gelu, quick_gelu},
-        layers::{Adaptable, Linear, LowRank, linear, linear_no_bias},
+        layers::{Embedding, Linear, embedding, linear, linear_no_bias},
         norms::{LayerNorm, layer_norm},
     },
 };
@@ -395,20 +396,35 @@ impl Mlp {
 }
 
 impl Adaptable for ClipTextModel {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
-        for EncoderLayer { self_attn, mlp, .. } in &mut self.layers {
-            for layer in [
-                &mut self_attn.q_proj,
-                &mut self_attn.k_proj,
-                &mut self_attn.v_proj,
-                &mut self_attn.out_proj,
-                &mut mlp.fc1,
-                &mut mlp.fc2,
-            ] {
-                layer.each_layer(visit);
-            }
-        }
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        self.token_embedding.each_layer(visit);
+        self.position_embedding.each_layer(visit);
+        self.layers.each_layer(visit);
+        self.final_layer_norm.each_layer(visit);
         self.text_projection.each_layer(visit);
+    }
+}
+
+impl Adaptable for EncoderLayer {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        let Self {
+            layer_norm1,
+            self_attn,
+            layer_norm2,
+            mlp,
+        } = self;
+        layer_norm1.each_layer(visit);
+        for layer in [
+            &mut self_attn.q_proj,
+            &mut self_attn.k_proj,
+            &mut self_attn.v_proj,
+            &mut self_attn.out_proj,
+        ] {
+            layer.each_layer(visit);
+        }
+        layer_norm2.each_layer(visit);
+        mlp.fc1.each_layer(visit);
+        mlp.fc2.each_layer(visit);
     }
 }
 

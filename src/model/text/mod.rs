@@ -10,4 +10,4 @@ mod vocabulary;
 pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
 pub use embedding::Embedding;
 pub use encoder::{TEXT_WEIGHTS_STEM, TextPart};
-pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Padding, Tokenizer};
+pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Padding, Tokenizer, check_prompt};

@@ -11,7 +11,7 @@ use tokenizers::{
 
 use crate::{
     error::{Error, Result},
-    weights::{embedded, read_json, read_text},
+    weights::{TextKind, embedded, read_json, read_text},
 };
 
 /// What ends a word in CLIP's vocabulary.
@@ -24,6 +24,12 @@ const MERGES_HEADER: &str = "#version";
 pub(super) const START_OF_TEXT: &str = "<|startoftext|>";
 /// See [`START_OF_TEXT`].
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// The most tokens and merges that are read: CLIP has 49,408.
+const MOST_TOKENS: usize = 1 << 18;
+
+/// The most tokens that are looked for in a prompt before anything else: CLIP has two, and users add some.
+const MOST_SPECIAL: usize = 4096;
 
 /// Number of byte values.
 const BYTE_VALUES: usize = 256;
@@ -73,6 +79,16 @@ impl Vocabulary {
             mut added,
         } = words;
         added.extend(names.added);
+        let bounds = [
+            ("tokens", vocab.len(), MOST_TOKENS),
+            ("merges", merges.len(), MOST_TOKENS),
+            ("added tokens", added.len(), MOST_SPECIAL),
+        ];
+        if let Some((what, count, most)) = bounds.iter().find(|(_, count, most)| count > most) {
+            return Err(Error::failed(format!(
+                "{source} has {count} {what}: at most {most} are read"
+            )));
+        }
 
         let id_of = |role: &str, token: &str| {
             added
@@ -196,13 +212,14 @@ impl Words {
     }
 
     fn from_files(vocab_file: &Path, merges_file: &Path) -> Result<Self> {
-        let vocab = serde_json::from_str(&read_text(vocab_file)?).map_err(|error| {
+        let vocab = serde_json::from_str(&read_text(vocab_file, TextKind::Vocabulary)?).map_err(|error| {
             Error::failed(format!(
                 "{} is not a vocabulary, a JSON object from tokens to ids: {error}",
                 vocab_file.display()
             ))
         })?;
-        let merges = parse_merges(&read_text(merges_file)?).map_err(|error| error.context(merges_file.display()))?;
+        let merges = parse_merges(&read_text(merges_file, TextKind::Vocabulary)?)
+            .map_err(|error| error.context(merges_file.display()))?;
         Ok(Self {
             source: format!("{} with {}", vocab_file.display(), merges_file.display()),
             vocab,
@@ -235,7 +252,7 @@ impl Words {
     }
 
     fn from_fast(file: &Path) -> Result<Self> {
-        let fast: FastTokenizer = serde_json::from_str(&read_text(file)?).map_err(|error| {
+        let fast: FastTokenizer = serde_json::from_str(&read_text(file, TextKind::Vocabulary)?).map_err(|error| {
             Error::failed(format!(
                 "{} is not a byte-pair tokenizer with model.vocab and model.merges: {error}",
                 file.display()

@@ -11,7 +11,8 @@ use crate::{
     activation::{Catalogue, Halt, Id, Leaf, Place, Probe, Tap},
     error::Result,
     model::{
-        layers::{Adaptable, Conv2d, LowRank, conv2d},
+        adaptable::{Adaptable, Visit},
+        layers::{Conv2d, conv2d},
         resnet::{Norms, Resnet, conv3x3},
     },
 };
@@ -147,7 +148,7 @@ impl TappedResnet {
 }
 
 impl Adaptable for Stage {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         for (resnet, attention) in &mut self.layers {
             resnet.each_layer(visit);
             attention.each_layer(visit);
@@ -159,7 +160,7 @@ impl Adaptable for Stage {
 }
 
 impl Adaptable for TappedResnet {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         self.resnet.each_layer(visit);
     }
 }

@@ -13,7 +13,8 @@ use crate::{
     activation::{Halt, Id, Leaf, Place, Probe, Tap},
     error::Result,
     model::{
-        layers::{Adaptable, Conv2d, LowRank},
+        adaptable::{Adaptable, Visit},
+        layers::Conv2d,
         resnet::conv3x3,
     },
 };
@@ -118,7 +119,7 @@ impl DownPath {
 }
 
 impl Adaptable for DownPath {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         self.time.each_layer(visit);
         self.conv_in.each_layer(visit);
         self.down.each_layer(visit);

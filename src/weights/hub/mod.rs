@@ -8,6 +8,8 @@ mod answer;
 mod cache;
 mod choose;
 mod download;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod http;
 mod listing;

@@ -3,12 +3,15 @@
 use std::{
     env,
     ffi::OsString,
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 
 const PUBLIC_ENDPOINT: &str = "https://huggingface.co";
 
@@ -20,6 +23,9 @@ const RETRIES: u32 = 5;
 const BACK_OFF: Duration = Duration::from_millis(500);
 /// Bytes that stay free on the disk: a system whose disk is full to the last byte no longer works.
 const MARGIN: u64 = 256 << 20;
+
+/// A longer file holds no token.
+const MOST_TOKEN_BYTES: u64 = 1 << 16;
 
 /// A secret that authenticates the user: it is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -228,7 +234,7 @@ impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
         let Some(path) = path else { return Ok(None) };
         // A file that is not there or cannot be read is no reason to refuse the models that need no token; where one
         // is needed, the answer says that none was found.
-        match fs::read_to_string(&path) {
+        match files::read_text(&path, MOST_TOKEN_BYTES, "a token") {
             Ok(text) if !text.trim().is_empty() => Token::new(&text, &path.display().to_string()).map(Some),
             _ => Ok(None),
         }
