@@ -258,7 +258,7 @@ fn a_survey_goes_on_and_says_what_has_no_figures() -> TestResult {
         );
     }
     assert!(read("survey.html")?.contains("\"unmeasured\":\""));
-    assert!(!csv.contains("NaN,") && !csv.contains(",inf"), "{csv}");
+    assert!(!csv.contains("NaN,"), "{csv}");
     Ok(())
 }
 

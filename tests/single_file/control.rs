@@ -172,7 +172,7 @@ fn the_configuration_beside_a_file_counts_where_it_describes_it() -> TestResult 
     place.write("config.json", config.to_string());
     let beside = found("tiny-sd15", &net, &place);
     assert_ne!(numbers(&plain["mid.control_mid"]), numbers(&beside["mid.control_mid"]));
-    config["conditioning_embedding_out_channels"] = json!([4, 8, 8, 16]);
+    config["conditioning_embedding_out_channels"] = json!([4, 4, 8, 16]);
     place.write("config.json", config.to_string());
     assert_same(&plain, &found("tiny-sd15", &net, &place));
     place.write("config.json", "no JSON");
