@@ -4,6 +4,8 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -58,10 +60,11 @@ impl Error {
     }
 }
 
+/// The message as it may be shown anywhere, see [`words::message`].
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
+            Self::Usage(message) | Self::Failed(message) => f.write_str(&words::message(message)),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }

@@ -1,7 +1,21 @@
-//! Files that somebody gives: opened only where they are files, read within a bound.
+//! Files that somebody gives and files that are written.
 //!
 //! In: a path from the user, a workspace or a model's index. Out: an open file or its bytes. Whatever reads a file of the
 //! user's calls this, so that a named pipe never makes it wait and no file is read that is larger than its kind can be.
+//! Whatever writes one calls [`replace_file`] or [`write_folder`]: what was there stays until the new one is whole.
+
+mod durable;
+mod folder;
+pub mod names;
+mod places;
+mod replace;
+mod unfinished;
+
+pub use folder::{PANES_FILE, REQUEST_FILE, SURVEY_FILE, UnfinishedFolder, write_folder};
+pub use places::{check_file, check_folder};
+pub use replace::replace_file;
+pub(crate) use replace::write_error;
+pub use unfinished::clear_up_and;
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -18,10 +32,10 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// them may wait for ever, or do something.
 pub fn open(path: &Path) -> Result<File> {
     let unread = |error| Error::io("read", path, &error);
-    check_file(path, &fs::metadata(path).map_err(unread)?)?;
+    check_kind(path, &fs::metadata(path).map_err(unread)?)?;
     let file = reading().open(path).map_err(unread)?;
     // What lies there now may be something else than a moment ago.
-    check_file(path, &file.metadata().map_err(unread)?)?;
+    check_kind(path, &file.metadata().map_err(unread)?)?;
     Ok(file)
 }
 
@@ -79,7 +93,7 @@ pub fn read_text(path: &Path, most: u64, kind: &str) -> Result<String> {
     })
 }
 
-fn check_file(path: &Path, metadata: &Metadata) -> Result<()> {
+fn check_kind(path: &Path, metadata: &Metadata) -> Result<()> {
     match metadata.is_file() {
         true => Ok(()),
         false => Err(Error::failed(format!(

@@ -2,23 +2,32 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, PathBufValueParser, TypedValueParser},
+};
 
-use super::{ranking::RankArguments, survey::SurveyArguments};
+use super::{
+    adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
+    ranking::RankArguments,
+    survey::SurveyArguments,
+};
 use crate::{
     analysis::correspondence::Method,
     device::{DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
-        adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
+        adapters::Adapters,
         attention::AttentionCategory,
         compat::Compat,
         framing::WorkingSize,
         inversion::Inversion,
+        name::with_files,
         pass::VaeMode,
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
+    files::names,
     weights::hub::{MAIN, Variant},
 };
 
@@ -40,8 +49,8 @@ pub struct WindowArguments {
     /// Pictures to open, the first as A, the next as B and so on; or a workspace (.featscope.json)
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
 }
 
@@ -135,9 +144,12 @@ pub struct GetArguments {
 /// `featscope layers`.
 #[derive(Debug, Args)]
 pub struct LayersArguments {
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: String,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
     /// Working size, W x H or one number for both; without it the size the model was made for
     #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
     pub size: Option<ExactSize>,
@@ -146,12 +158,34 @@ pub struct LayersArguments {
     pub json: bool,
 }
 
+/// Networks in the place of a model's own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NetworkArguments {
+    /// Take this autoencoder: for a model file that has none, or in the place of the model's own; a file or a folder
+    #[arg(long, value_name = "FILE")]
+    pub vae_file: Option<PathBuf>,
+    /// Take this text encoder: for a model file that has none, or in the place of the model's own; a file or a folder, for
+    /// SDXL given twice
+    #[arg(long, value_name = "FILE")]
+    pub text_encoder: Vec<PathBuf>,
+}
+
+impl NetworkArguments {
+    /// The name of `model` with these networks.
+    pub fn on(&self, model: &str) -> Result<String> {
+        with_files(model, self.vae_file.as_deref(), &self.text_encoder)
+    }
+}
+
 /// What `extract` and `match` share.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M", required_unless_present = "preset")]
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
     pub model: Option<String>,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
     /// it is given
     #[arg(long, value_name = "KEY")]
@@ -197,19 +231,34 @@ pub struct RunArguments {
     /// Make the numbers of another program where this one differs on purpose
     #[arg(long, value_name = "PROGRAM")]
     pub compat: Option<Compat>,
-    /// Put a LoRA on the model: a file, with `:scale` behind it if it is not 1; may be given several times
-    #[arg(long, value_name = "FILE[:SCALE]")]
+    /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
+    /// be given several times
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = parser(LoraArgument::of))]
     pub lora: Vec<LoraArgument>,
-    /// Put a ControlNet beside the model: its folder or OWNER/NAME in the hub's cache, and `canny` (edges of the picture) or a picture it looks at; may be
-    /// given several times
-    #[arg(long, value_name = "DIR=canny|IMAGE[:SCALE]")]
+    /// Put a ControlNet beside the model: its folder, its file or OWNER/NAME in the hub's cache, and `canny` (edges of the
+    /// picture) or a picture it looks at; may be given several times
+    #[arg(long, value_name = "NET=canny|IMAGE[:SCALE]", value_parser = parser(ControlArgument::of))]
     pub control: Vec<ControlArgument>,
+    /// Let the prompt name a textual-inversion embedding: a file, with the token that stands for it behind `=` if it is not the
+    /// file's own; may be given several times
+    #[arg(long, value_name = "FILE[=TOKEN]", value_parser = parser(EmbeddingArgument::of))]
+    pub embedding: Vec<EmbeddingArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     pub dtype: Precision,
     /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
     pub device: DeviceChoice,
+}
+
+/// Where something is to be written.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => {
+            Err("nothing is written to standard output: name a file or a folder (./- for one that is called \"-\")")
+        }
+        false => Ok(path),
+    })
 }
 
 /// One timestep, or several separated by commas.
@@ -234,7 +283,13 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., required_unless_present_any = ["attention", "preset"])]
+    #[arg(
+        long,
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path(),
+        required_unless_present_any = ["attention", "preset"]
+    )]
     pub activations: Vec<String>,
     /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
     #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
@@ -248,8 +303,11 @@ pub struct ExtractArguments {
     /// Also write the inner tensors that are no activations (mid.*)
     #[arg(long)]
     pub intermediates: bool,
+    /// Write activations with NaN or infinite numbers too, and say in the output which they are
+    #[arg(long)]
+    pub allow_non_finite: bool,
     /// A path that ends in .safetensors is one file, anything else a folder of .npy files
-    #[arg(long, value_name = "FILE.safetensors|DIR")]
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -272,7 +330,7 @@ pub struct PcaArguments {
     #[arg(long)]
     pub reference: bool,
     /// A path that ends in .png is one picture, anything else a folder
-    #[arg(long, value_name = "PNG|DIR")]
+    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -301,13 +359,13 @@ pub struct MatchArguments {
     #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
     pub at: Vec<Point>,
     /// The activation compared
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = text_or_path())]
     pub activations: String,
     /// How
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
     /// Folder for matches.json and a heat map per target and point
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -330,7 +388,7 @@ pub struct DrawArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
     pub image: Vec<PathBuf>,
     /// Model, where the workspace does not name one
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
     /// Size of the window, W x H points
     #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
@@ -362,7 +420,7 @@ pub struct ShotArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// The picture
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -373,8 +431,13 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
+}
+
+/// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
+pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(names::text)
 }
 
 /// A whole number that is not negative.
@@ -449,63 +512,6 @@ impl FromStr for Point {
     }
 }
 
-/// A LoRA: `FILE` or `FILE:SCALE`.
-#[derive(Debug, Clone)]
-pub struct LoraArgument(LoraUse);
-
-impl FromStr for LoraArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (file, scale) = split_scale(text)?;
-        if file.is_empty() {
-            return Err("a LoRA is FILE or FILE:SCALE".to_owned());
-        }
-        Ok(Self(LoraUse {
-            file: file.into(),
-            scale,
-            on: true,
-        }))
-    }
-}
-
-/// A ControlNet: `DIR=canny` or `DIR=IMAGE`, each with `:SCALE` or without.
-#[derive(Debug, Clone)]
-pub struct ControlArgument(ControlUse);
-
-impl FromStr for ControlArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        const CANNY: &str = "canny";
-        let (net, shown) = text.rsplit_once('=').unwrap_or_default();
-        let (image, scale) = split_scale(shown)?;
-        if net.is_empty() || image.is_empty() {
-            return Err("a ControlNet is DIR=canny or DIR=IMAGE, with :SCALE behind it if it is not 1".to_owned());
-        }
-        Ok(Self(ControlUse {
-            net: net.into(),
-            image: match image {
-                CANNY => ControlImage::Canny,
-                path => ControlImage::Picture(path.into()),
-            },
-            scale,
-            on: true,
-        }))
-    }
-}
-
-/// A text and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`).
-fn split_scale(text: &str) -> Result<(&str, Scale), String> {
-    match text
-        .rsplit_once(':')
-        .map(|(before, scale)| (before, scale.parse::<f64>()))
-    {
-        Some((before, Ok(scale))) => Ok((before, Scale::try_from(scale)?)),
-        _ => Ok((text, Scale::ONE)),
-    }
-}
-
 impl RunArguments {
     /// The published settings named, if any.
     pub fn preset(&self) -> Result<Option<&'static Preset>> {
@@ -557,7 +563,9 @@ impl RunArguments {
         let preset_t = preset.map(|preset| if nominal { preset.nominal_t } else { preset.t });
         let preset_model = preset.map(|preset| preset.model.to_owned());
         Ok(ExtractRequest {
-            model: self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?,
+            model: self
+                .networks
+                .on(&self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?)?,
             preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
             prompt: prompt.to_owned(),
@@ -572,6 +580,7 @@ impl RunArguments {
             adapters: Adapters {
                 loras: self.lora.iter().map(|lora| lora.0.clone()).collect(),
                 controls: self.control.iter().map(|control| control.0.clone()).collect(),
+                embeddings: self.embedding.iter().map(|embedding| embedding.0.clone()).collect(),
             },
             activations: match preset {
                 Some(preset) if activations.is_empty() => preset.activations(),
@@ -583,52 +592,7 @@ impl RunArguments {
             pool: None,
             store: StoreFormat::default(),
             intermediates: false,
+            allow_non_finite: false,
         })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::expect_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scale_is_a_number_behind_the_last_colon() {
-        let scale = |x: f64| Scale::try_from(x).expect("a scale");
-        for (text, file, wanted) in [
-            ("a.safetensors", "a.safetensors", 1.0),
-            ("a.safetensors:0.5", "a.safetensors", 0.5),
-            ("a:b:-1", "a:b", -1.0),
-            (r"C:\a.safetensors", r"C:\a.safetensors", 1.0),
-            ("a=b:2.png", "a=b:2.png", 1.0),
-        ] {
-            let LoraArgument(lora) = text.parse().expect("a LoRA");
-            assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
-        }
-        for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
-            assert!(text.parse::<LoraArgument>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_controlnet_and_its_image_stand_beside_the_last_equals_sign() {
-        for (text, net, image, scale) in [
-            ("net=canny", "net", ControlImage::Canny, 1.0),
-            ("a=b=canny:0.5", "a=b", ControlImage::Canny, 0.5),
-            ("net=depth.png", "net", ControlImage::Picture("depth.png".into()), 1.0),
-            (
-                "C:/net=C:/depth.png:2",
-                "C:/net",
-                ControlImage::Picture("C:/depth.png".into()),
-                2.0,
-            ),
-        ] {
-            let ControlArgument(control) = text.parse().expect("a ControlNet");
-            assert_eq!((control.net, control.image), (net.into(), image), "{text}");
-            assert_eq!(f64::from(control.scale), scale, "{text}");
-        }
-        for text in ["", "canny", "=canny", "net=", "net=:1", "net=canny:1e9"] {
-            assert!(text.parse::<ControlArgument>().is_err(), "{text}");
-        }
     }
 }

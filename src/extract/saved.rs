@@ -9,6 +9,7 @@ use super::{array::Array, npy::read_npy};
 use crate::{
     error::{Error, Result},
     weights::SafetensorsFile,
+    words::did_you_mean,
 };
 
 /// Extension of NumPy's arrays.
@@ -95,12 +96,7 @@ impl SavedActivations {
 
     fn unknown(&self, name: &str) -> Error {
         let names = self.names();
-        let nearest = names
-            .iter()
-            .min_by_key(|known| strsim::damerau_levenshtein(known, name));
-        let hint = nearest
-            .map(|name| format!("; did you mean \"{name}\"?"))
-            .unwrap_or_default();
+        let hint = did_you_mean(name, names.iter().map(String::as_str));
         Error::usage(format!(
             "{} holds no tensor \"{name}\"{hint} (it holds {})",
             self.path.display(),

@@ -1,71 +1,34 @@
-//! Linear layers and 2-D convolutions that can carry low-rank branches beside their weights.
-//!
-//! A LoRA says W' = W + s·up·down. Here a layer computes W·x + (s·up)·(down·x) instead: the weights stay as they were read
-//! (shared, mapped, packed), a LoRA costs the memory of its factors, and switching one off gives back the very same numbers.
+//! Linear layers, 2-D convolutions and tables of embeddings that adapters can change; see [`super::adaptable`].
 
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
-use super::formats::wide;
+use super::{
+    adaptable::{
+        Adaptable, AdaptableLayer, Branch, Change, Changed, LayerInfo, LayerKind, Visit, changed_in_two_steps,
+    },
+    formats::wide,
+};
 use crate::ops;
 
 /// Bytes of the matrix that candle makes of a convolution's input on a device, at most: it is as large as the input times the
 /// positions of the kernel, 4.5 GiB for the largest of the autoencoder's at 1024 x 1024 pixels.
 const COLUMN_BYTES: usize = 512 << 20;
 
-/// Something whose layers can carry low-rank branches.
-pub trait Adaptable {
-    /// Shows every layer's branches to `visit`.
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank));
-}
-
-/// The low-rank branches of one layer.
-#[derive(Debug, Clone)]
-pub struct LowRank {
-    layer: String,
-    weight_shape: Vec<usize>,
-    branches: Vec<Branch>,
-}
-
-/// The two factors of what is added to a weight.
-#[derive(Debug, Clone)]
-pub struct Branch {
-    /// (rank, in), or (rank, in, kh, kw) for a convolution.
-    pub down: Tensor,
-    /// (out, rank), or (out, rank, 1, 1) for a convolution, with every scale multiplied in.
-    pub up: Tensor,
-}
-
-impl LowRank {
-    fn new(vb: &VarBuilder<'_>, weight: &Tensor) -> Self {
-        Self {
-            layer: vb.prefix(),
-            weight_shape: weight.dims().to_vec(),
-            branches: Vec::new(),
-        }
-    }
-
-    /// The layer's name: that of its weight without `.weight`.
-    pub fn layer(&self) -> &str {
-        &self.layer
-    }
-
-    /// (out, in), or (out, in, kh, kw) for a convolution.
-    pub fn weight_shape(&self) -> &[usize] {
-        &self.weight_shape
-    }
-
-    /// Puts these branches in the place of those before.
-    pub fn set(&mut self, branches: Vec<Branch>) {
-        self.branches = branches;
-    }
-}
-
-/// y = x·Wᵀ + b over the last dimension, plus its branches.
+/// y = x·Wᵀ + b over the last dimension.
 #[derive(Debug, Clone)]
 pub struct Linear {
     base: candle_nn::Linear,
-    low_rank: LowRank,
+    info: LayerInfo,
+    changed: Changed<ChangedLinear>,
+}
+
+/// What acts in the place of a linear layer and beside it.
+#[derive(Debug, Clone)]
+struct ChangedLinear {
+    base: Option<candle_nn::Linear>,
+    branches: Vec<Branch>,
+    bias: Option<Tensor>,
 }
 
 /// A linear layer with the tensors `weight` (out, in) and `bias` (out).
@@ -83,11 +46,15 @@ pub fn linear_no_bias(in_width: usize, out_width: usize, vb: VarBuilder<'_>) -> 
 
 impl Linear {
     fn around(base: candle_nn::Linear, vb: &VarBuilder<'_>) -> Self {
-        let low_rank = LowRank::new(vb, base.weight());
-        Self { base, low_rank }
+        let info = LayerInfo::new(vb, LayerKind::Linear, base.weight(), base.bias().is_some());
+        Self {
+            base,
+            info,
+            changed: Changed::nothing(),
+        }
     }
 
-    /// The weight (out, in) without branches.
+    /// The weight (out, in) as it was read.
     pub fn weight(&self) -> &Tensor {
         self.base.weight()
     }
@@ -95,27 +62,126 @@ impl Linear {
 
 impl Module for Linear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut y = self.base.forward(x)?;
-        for Branch { down, up } in &self.low_rank.branches {
+        let Some(ChangedLinear { base, branches, bias }) = self.changed.acting() else {
+            return self.base.forward(x);
+        };
+        let mut y = base.as_ref().unwrap_or(&self.base).forward(x)?;
+        for Branch { down, up } in branches {
             let inner = candle_nn::Linear::new(down.clone(), None).forward(x)?;
             y = (y + candle_nn::Linear::new(up.clone(), None).forward(&inner)?)?;
         }
-        Ok(y)
+        match bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
+}
+
+impl AdaptableLayer for Linear {
+    changed_in_two_steps!();
+
+    fn weight(&self) -> Result<Tensor> {
+        Ok(self.base.weight().clone())
+    }
+
+    fn bias(&self) -> Option<Tensor> {
+        self.base.bias().cloned()
+    }
+
+    fn prepare(&mut self, change: Change) -> Result<()> {
+        let bias = self.base.bias();
+        self.changed.prepare(ChangedLinear {
+            base: change
+                .weight
+                .map(|weight| candle_nn::Linear::new(weight, bias.cloned())),
+            branches: change.branches,
+            bias: change.bias,
+        });
+        Ok(())
     }
 }
 
 impl Adaptable for Linear {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
-        visit(&mut self.low_rank);
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        visit(self);
     }
 }
 
-/// A 2-D convolution with a bias, plus its branches.
+/// A table of embeddings (rows, width), of which rows are looked up.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    table: Tensor,
+    info: LayerInfo,
+    changed: Changed<Option<Tensor>>,
+}
+
+/// A table with the tensor `weight` (rows, width).
+pub fn embedding(rows: usize, width: usize, vb: VarBuilder<'_>) -> Result<Embedding> {
+    let table = vb.get((rows, width), "weight")?;
+    Ok(Embedding {
+        info: LayerInfo::new(&vb, LayerKind::Embedding, &table, false),
+        table,
+        changed: Changed::nothing(),
+    })
+}
+
+impl Embedding {
+    /// The table that acts, (rows, width).
+    pub fn embeddings(&self) -> &Tensor {
+        self.changed.acting().and_then(Option::as_ref).unwrap_or(&self.table)
+    }
+}
+
+impl Module for Embedding {
+    /// (B, L) of row numbers → (B, L, width).
+    fn forward(&self, rows: &Tensor) -> Result<Tensor> {
+        let table = self.embeddings().clone();
+        let width = table.dim(D::Minus1)?;
+        candle_nn::Embedding::new(table, width).forward(rows)
+    }
+}
+
+impl AdaptableLayer for Embedding {
+    changed_in_two_steps!();
+
+    fn weight(&self) -> Result<Tensor> {
+        Ok(self.table.clone())
+    }
+
+    fn bias(&self) -> Option<Tensor> {
+        None
+    }
+
+    fn prepare(&mut self, change: Change) -> Result<()> {
+        self.changed.prepare(change.weight);
+        Ok(())
+    }
+}
+
+impl Adaptable for Embedding {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        visit(self);
+    }
+}
+
+/// A 2-D convolution with a bias.
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     base: Base,
+    /// (out).
+    bias: Tensor,
     config: Conv2dConfig,
-    low_rank: LowRank,
+    info: LayerInfo,
+    changed: Changed<ChangedConv>,
+}
+
+/// What acts in the place of a convolution and beside it.
+#[derive(Debug, Clone)]
+struct ChangedConv {
+    base: Option<Base>,
+    branches: Vec<Branch>,
+    /// (1, out, 1, 1).
+    bias: Option<Tensor>,
 }
 
 /// What a convolution is computed with; weights are held once.
@@ -125,6 +191,20 @@ enum Base {
     Own(ops::Conv2d),
     /// Elsewhere: the weight, and the bias as (1, out, 1, 1).
     Plain(Tensor, Tensor),
+}
+
+impl Base {
+    fn new(weight: Tensor, bias: &Tensor, config: Conv2dConfig) -> Result<Self> {
+        Ok(match ops::takes(&weight) {
+            true => Self::Own(ops::Conv2d::new(&weight, Some(bias), config.padding, config.stride)?),
+            false => Self::Plain(weight, over_grid(bias)?),
+        })
+    }
+}
+
+/// (out) → (1, out, 1, 1).
+fn over_grid(bias: &Tensor) -> Result<Tensor> {
+    bias.reshape((1, bias.elem_count(), 1, 1))
 }
 
 /// A convolution with a square kernel and the tensors `weight` (out, in, k, k) and `bias` (out).
@@ -137,12 +217,13 @@ pub fn conv2d(
 ) -> Result<Conv2d> {
     let weight = vb.get((out_channels, in_channels, kernel, kernel), "weight")?;
     let bias = vb.get(out_channels, "bias")?;
-    let low_rank = LowRank::new(&vb, &weight);
-    let base = match ops::takes(&weight) {
-        true => Base::Own(ops::Conv2d::new(&weight, Some(&bias), config.padding, config.stride)?),
-        false => Base::Plain(weight, bias.reshape((1, out_channels, 1, 1))?),
-    };
-    Ok(Conv2d { base, config, low_rank })
+    Ok(Conv2d {
+        info: LayerInfo::new(&vb, LayerKind::Conv, &weight, true),
+        base: Base::new(weight, &bias, config)?,
+        bias,
+        config,
+        changed: Changed::nothing(),
+    })
 }
 
 impl Conv2d {
@@ -152,20 +233,27 @@ impl Conv2d {
             padding: 0,
             ..self.config
         };
-        let y = match &self.base {
-            Base::Own(own) => own.forward_unpadded(x)?,
-            Base::Plain(weight, bias) => convolve(x, weight, config)?.broadcast_add(bias)?,
+        let base = |base: &Base| match base {
+            Base::Own(own) => own.forward_unpadded(x),
+            Base::Plain(weight, bias) => convolve(x, weight, config)?.broadcast_add(bias),
         };
-        self.with_branches(y, x, config)
+        self.with_changes(base, x, config)
     }
 
-    fn with_branches(&self, mut y: Tensor, x: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
-        for Branch { down, up } in &self.low_rank.branches {
+    fn with_changes(&self, run: impl Fn(&Base) -> Result<Tensor>, x: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
+        let Some(ChangedConv { base, branches, bias }) = self.changed.acting() else {
+            return run(&self.base);
+        };
+        let mut y = run(base.as_ref().unwrap_or(&self.base))?;
+        for Branch { down, up } in branches {
             // The branch sees the picture as the layer does: its first factor has the layer's kernel, padding and stride.
             let inner = convolve(x, down, config)?;
             y = (y + convolve(&inner, up, Conv2dConfig::default())?)?;
         }
-        Ok(y)
+        match bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     }
 }
 
@@ -217,33 +305,42 @@ fn convolve_whole(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<T
 
 impl Module for Conv2d {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = match &self.base {
-            Base::Own(own) => own.forward(x)?,
-            Base::Plain(weight, bias) => convolve(x, weight, self.config)?.broadcast_add(bias)?,
+        let base = |base: &Base| match base {
+            Base::Own(own) => own.forward(x),
+            Base::Plain(weight, bias) => convolve(x, weight, self.config)?.broadcast_add(bias),
         };
-        self.with_branches(y, x, self.config)
+        self.with_changes(base, x, self.config)
+    }
+}
+
+impl AdaptableLayer for Conv2d {
+    changed_in_two_steps!();
+
+    fn weight(&self) -> Result<Tensor> {
+        match &self.base {
+            Base::Own(own) => own.weight(),
+            Base::Plain(weight, _) => Ok(weight.clone()),
+        }
+    }
+
+    fn bias(&self) -> Option<Tensor> {
+        Some(self.bias.clone())
+    }
+
+    fn prepare(&mut self, change: Change) -> Result<()> {
+        let base = |weight| Base::new(weight, &self.bias, self.config);
+        self.changed.prepare(ChangedConv {
+            base: change.weight.map(base).transpose()?,
+            branches: change.branches,
+            bias: change.bias.as_ref().map(over_grid).transpose()?,
+        });
+        Ok(())
     }
 }
 
 impl Adaptable for Conv2d {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
-        visit(&mut self.low_rank);
-    }
-}
-
-impl<T: Adaptable> Adaptable for Option<T> {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
-        if let Some(layer) = self {
-            layer.each_layer(visit);
-        }
-    }
-}
-
-impl<T: Adaptable> Adaptable for [T] {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
-        for layer in self {
-            layer.each_layer(visit);
-        }
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        visit(self);
     }
 }
 

@@ -2,6 +2,7 @@
 //! and configurations. Out: latents, text states, and the activations a probe meets. `extract` calls it; it knows
 //! neither windows nor threads.
 
+pub mod adaptable;
 pub mod adm;
 pub mod attention;
 pub mod config;

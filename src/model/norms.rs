@@ -9,20 +9,68 @@ use candle_nn::{
     ops::{layer_norm_slow, silu},
 };
 
-use super::formats::wide;
+use super::{
+    adaptable::{Adaptable, AdaptableLayer, Change, Changed, LayerInfo, LayerKind, Visit, changed_in_two_steps},
+    formats::wide,
+};
 use crate::ops;
 
 /// GroupNorm over (B, C, h, w) with what often follows it.
 #[derive(Debug)]
 pub struct GroupNorm {
-    /// None where the weights are not on the CPU in f32.
-    own: Option<ops::GroupNorm>,
     groups: usize,
     eps: f64,
+    read: OverGrid,
+    info: LayerInfo,
+    changed: Changed<OverGrid>,
+}
+
+/// Scale and shift of every channel, and the operator that has them.
+#[derive(Debug)]
+struct Parameters<Own> {
+    /// (C), in the layer's format.
+    weight: Tensor,
+    /// (C), in the layer's format.
+    bias: Tensor,
+    /// None where the parameters are not on the CPU in f32.
+    own: Option<Own>,
+}
+
+impl<Own> Parameters<Own> {
+    fn new(weight: Tensor, bias: Tensor, own: impl FnOnce(&Tensor, &Tensor) -> Result<Own>) -> Result<Self> {
+        let own = ops::takes(&weight).then(|| own(&weight, &bias)).transpose()?;
+        Ok(Self { weight, bias, own })
+    }
+
+    /// The same with what adapters make of it.
+    fn changed(&self, change: Change, own: impl FnOnce(&Tensor, &Tensor) -> Result<Own>) -> Result<Self> {
+        let weight = change.weight.unwrap_or_else(|| self.weight.clone());
+        let bias = match &change.bias {
+            Some(bias) => (&self.bias + bias)?,
+            None => self.bias.clone(),
+        };
+        Self::new(weight, bias, own)
+    }
+}
+
+/// The parameters of a GroupNorm, also as candle's operators take them.
+#[derive(Debug)]
+struct OverGrid {
+    parameters: Parameters<ops::GroupNorm>,
     /// (1, C, 1, 1), at least in f32.
     weight: Tensor,
     /// (1, C, 1, 1), at least in f32.
     bias: Tensor,
+}
+
+impl OverGrid {
+    fn new(parameters: Parameters<ops::GroupNorm>) -> Result<Self> {
+        Ok(Self {
+            weight: over_grid(&wide(&parameters.weight)?.unsqueeze(0)?)?,
+            bias: over_grid(&wide(&parameters.bias)?.unsqueeze(0)?)?,
+            parameters,
+        })
+    }
 }
 
 /// Mean and standard deviation of every group, (B, groups, 1) each, at least in f32.
@@ -38,24 +86,27 @@ pub type OfRows<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<GroupNorm> {
     let weight = vb.get(channels, "weight")?;
     let bias = vb.get(channels, "bias")?;
-    let own = ops::takes(&weight)
-        .then(|| ops::GroupNorm::new(groups, &weight, &bias, eps))
-        .transpose()?;
     if !channels.is_multiple_of(groups.max(1)) {
         bail!("{channels} channels do not make {groups} groups");
     }
+    let info = LayerInfo::new(&vb, LayerKind::Norm, &weight, true);
+    let own = |weight: &Tensor, bias: &Tensor| ops::GroupNorm::new(groups, weight, bias, eps);
     Ok(GroupNorm {
-        own,
         groups,
         eps,
-        weight: over_grid(&wide(&weight)?.unsqueeze(0)?)?,
-        bias: over_grid(&wide(&bias)?.unsqueeze(0)?)?,
+        info,
+        read: OverGrid::new(Parameters::new(weight, bias, own)?)?,
+        changed: Changed::nothing(),
     })
 }
 
 impl GroupNorm {
+    fn acting(&self) -> &OverGrid {
+        self.changed.acting().unwrap_or(&self.read)
+    }
+
     fn own(&self, x: &Tensor) -> Option<&ops::GroupNorm> {
-        self.own.as_ref().filter(|_| ops::takes(x))
+        self.acting().parameters.own.as_ref().filter(|_| ops::takes(x))
     }
 
     /// norm(x), (B, C, h, w).
@@ -83,7 +134,8 @@ impl GroupNorm {
     /// [`Self::forward_silu`] for a map that lies in bands (B, C, rows, w) from top to bottom: what it does to any rows of it,
     /// with the statistics of all.
     pub fn silu_of_rows(&self, bands: &[Tensor]) -> Result<OfRows<'_>> {
-        if let Some(own) = self.own.as_ref().filter(|_| bands.iter().all(ops::takes)) {
+        let own = self.acting().parameters.own.as_ref();
+        if let Some(own) = own.filter(|_| bands.iter().all(ops::takes)) {
             let lines = own.lines(bands)?;
             return Ok(Box::new(move |rows| own.forward_silu_by(rows, &lines)));
         }
@@ -97,7 +149,8 @@ impl GroupNorm {
     fn normal(&self, rows: &Tensor, Statistics { mean, deviation }: &Statistics) -> Result<Tensor> {
         let normal = self.grouped(rows)?.broadcast_sub(mean)?.broadcast_div(deviation)?;
         let normal = normal.reshape(rows.shape())?;
-        normal.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+        let OverGrid { weight, bias, .. } = self.acting();
+        normal.broadcast_mul(weight)?.broadcast_add(bias)
     }
 
     /// The statistics of a map that lies in bands (B, C, rows, w).
@@ -158,6 +211,32 @@ impl GroupNorm {
     }
 }
 
+impl AdaptableLayer for GroupNorm {
+    changed_in_two_steps!();
+
+    fn weight(&self) -> Result<Tensor> {
+        Ok(self.read.parameters.weight.clone())
+    }
+
+    fn bias(&self) -> Option<Tensor> {
+        Some(self.read.parameters.bias.clone())
+    }
+
+    fn prepare(&mut self, change: Change) -> Result<()> {
+        let (groups, eps) = (self.groups, self.eps);
+        let own = |weight: &Tensor, bias: &Tensor| ops::GroupNorm::new(groups, weight, bias, eps);
+        let changed = self.read.parameters.changed(change, own)?;
+        self.changed.prepare(OverGrid::new(changed)?);
+        Ok(())
+    }
+}
+
+impl Adaptable for GroupNorm {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        visit(self);
+    }
+}
+
 /// (B, C) for x (B, …), from the same or from (1, C), which is for all rows.
 fn of_rows(shift: &Tensor, x: &Tensor) -> Result<Tensor> {
     shift.broadcast_as((x.dim(0)?, shift.dim(1)?))?.contiguous()
@@ -171,44 +250,71 @@ fn over_grid(x: &Tensor) -> Result<Tensor> {
 /// LayerNorm over the last dimension.
 #[derive(Debug)]
 pub struct LayerNorm {
-    own: Option<ops::LayerNorm>,
-    weight: Tensor,
-    bias: Tensor,
-    eps: f32,
+    eps: f64,
+    read: Parameters<ops::LayerNorm>,
+    info: LayerInfo,
+    changed: Changed<Parameters<ops::LayerNorm>>,
 }
 
 /// A LayerNorm with the tensors `weight` (C) and `bias` (C).
 pub fn layer_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<LayerNorm> {
     let (weight, bias) = (vb.get(width, "weight")?, vb.get(width, "bias")?);
-    let own = ops::takes(&weight)
-        .then(|| ops::LayerNorm::new(&weight, &bias, eps))
-        .transpose()?;
     Ok(LayerNorm {
-        own,
-        weight,
-        bias,
-        eps: eps as f32,
+        eps,
+        info: LayerInfo::new(&vb, LayerKind::Norm, &weight, true),
+        read: Parameters::new(weight, bias, |weight, bias| ops::LayerNorm::new(weight, bias, eps))?,
+        changed: Changed::nothing(),
     })
 }
 
 impl LayerNorm {
+    fn parameters(&self) -> &Parameters<ops::LayerNorm> {
+        self.changed.acting().unwrap_or(&self.read)
+    }
+
     /// The norm by candle's operators.
     fn plain(&self, x: &Tensor) -> Result<Tensor> {
-        let Self { weight, bias, eps, .. } = self;
+        let Parameters { weight, bias, .. } = self.parameters();
+        let eps = self.eps as f32;
         match x.dtype() {
             // One kernel, with statistics, weight and bias in f32 whatever the format; for f64 there is none.
-            DType::F16 | DType::BF16 | DType::F32 => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, *eps),
-            _ => layer_norm_slow(x, weight, bias, *eps),
+            DType::F16 | DType::BF16 | DType::F32 => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, eps),
+            _ => layer_norm_slow(x, weight, bias, eps),
         }
     }
 }
 
 impl Module for LayerNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self.own.as_ref().filter(|_| ops::takes(x)) {
+        match self.parameters().own.as_ref().filter(|_| ops::takes(x)) {
             Some(own) => own.forward(x),
             None => self.plain(x),
         }
+    }
+}
+
+impl AdaptableLayer for LayerNorm {
+    changed_in_two_steps!();
+
+    fn weight(&self) -> Result<Tensor> {
+        Ok(self.read.weight.clone())
+    }
+
+    fn bias(&self) -> Option<Tensor> {
+        Some(self.read.bias.clone())
+    }
+
+    fn prepare(&mut self, change: Change) -> Result<()> {
+        let eps = self.eps;
+        let own = |weight: &Tensor, bias: &Tensor| ops::LayerNorm::new(weight, bias, eps);
+        self.changed.prepare(self.read.changed(change, own)?);
+        Ok(())
+    }
+}
+
+impl Adaptable for LayerNorm {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        visit(self);
     }
 }
 

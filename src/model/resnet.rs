@@ -4,7 +4,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
 use super::{
-    layers::{Adaptable, Conv2d, Linear, LowRank, conv2d, linear},
+    adaptable::{Adaptable, Visit},
+    layers::{Conv2d, Linear, conv2d, linear},
     norms::{GroupNorm, group_norm},
 };
 
@@ -101,9 +102,11 @@ impl Resnet {
 }
 
 impl Adaptable for Resnet {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        self.norm1.each_layer(visit);
         self.conv1.each_layer(visit);
         self.time_emb_proj.each_layer(visit);
+        self.norm2.each_layer(visit);
         self.conv2.each_layer(visit);
         self.conv_shortcut.each_layer(visit);
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::im2col::Im2Col;
 use super::transform::TAPS;
@@ -68,6 +68,22 @@ impl Conv2d {
             padding,
             stride,
         })))
+    }
+
+    /// The weight as it came, (O, C, k, k), copied: it is held in another order.
+    pub fn weight(&self) -> Result<Tensor> {
+        let Prepared {
+            method,
+            outputs,
+            inputs,
+            kernel,
+            ..
+        } = &*self.0;
+        let weight = match method {
+            Method::Winograd(conv) => conv.weight(),
+            Method::Im2Col(conv) => conv.weight(),
+        };
+        Tensor::from_vec(weight, (*outputs, *inputs, *kernel, *kernel), &Device::Cpu)
     }
 
     /// Convolves `x` (B, C, h, w), with any strides, to (B, O, h', w').

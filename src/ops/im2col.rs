@@ -70,6 +70,19 @@ impl Im2Col {
         }
     }
 
+    /// The weights as they came, (O, C, k, k).
+    pub(super) fn weight(&self) -> Vec<f32> {
+        let depth = self.depth();
+        let mut weight = Vec::with_capacity(self.weights.len());
+        for block in self.weights.chunks(NARROW * depth) {
+            let columns = block.len() / depth;
+            for column in 0..columns {
+                weight.extend(block.iter().skip(column).step_by(columns));
+            }
+        }
+        weight
+    }
+
     /// Steps of the product.
     fn depth(&self) -> usize {
         self.inputs * self.kernel * self.kernel

@@ -100,6 +100,18 @@ impl Winograd {
         }
     }
 
+    /// The weights as they came, (O, C, 3, 3).
+    pub(super) fn weight(&self) -> Vec<f32> {
+        let (width, inputs) = (self.width, self.inputs);
+        let mut weight = Vec::with_capacity(self.outputs * inputs * TAPS_2D);
+        for o in 0..self.outputs {
+            let panel = &self.weights[o / width * inputs * TAPS_2D * width..];
+            let of_output = panel.iter().skip(o % width).step_by(width);
+            weight.extend(of_output.take(inputs * TAPS_2D));
+        }
+        weight
+    }
+
     /// `x` is (B, C, h, w), around which there are `padding` zeros on every
     /// side; the result is (B, O, h', w'). The caller has checked that h' and
     /// w' are at least 1.

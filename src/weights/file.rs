@@ -74,7 +74,7 @@ impl WeightFile {
     pub(super) fn metadata(&self, key: &str) -> Option<&str> {
         match self {
             Self::Safetensors(file) => file.metadata(key),
-            Self::Torch(_) => None,
+            Self::Torch(file) => file.text(key),
         }
     }
 

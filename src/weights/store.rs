@@ -19,7 +19,7 @@ use super::{
     renamed::{Rename, RenamedStore},
     tensors::Tensors,
 };
-use crate::error::Result;
+use crate::{error::Result, files::names};
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Store {
     pub fn open_files(files: &[PathBuf]) -> Result<Self> {
         let opened = files.iter().map(|path| {
             let file = WeightFile::open(path)?;
-            Ok((path.display().to_string(), file))
+            Ok((names::text(path), file))
         });
         Self::of_files(opened.collect::<Result<_>>()?)
     }
@@ -115,7 +115,8 @@ impl Store {
         &self.label
     }
 
-    /// What the file says beside its tensors, under a key of a safetensors header's `__metadata__`.
+    /// What the file says beside its tensors: under a key of a safetensors header's `__metadata__`, or of the dictionary at the top
+    /// of a pickle.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         match &*self.source {
             Source::Files(files) => files.metadata(key),
@@ -161,7 +162,7 @@ impl Store {
     /// Whether the file of this label holds a tensor under a name of its own.
     pub(super) fn file_holds(&self, file: &Path, name: &str) -> bool {
         match &*self.source {
-            Source::Files(tensors) => tensors.file_holds(&file.display().to_string(), name),
+            Source::Files(tensors) => tensors.file_holds(&names::text(file), name),
             Source::Renamed(renamed) => renamed.inner().file_holds(file, name),
         }
     }

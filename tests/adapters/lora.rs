@@ -10,7 +10,7 @@ use featscope::{
         model::Model,
         spec::ModelSpec,
     },
-    model::lora::{Fit, LoraFile, Part, layers_of, set_branches},
+    model::lora::{self, LoraFile, Part, layers_of},
 };
 use program::{Place, run};
 
@@ -111,8 +111,8 @@ fn factors(seed: u64) -> Vec<Factors> {
 }
 
 fn put(unet: &mut Unet, loras: &[(&LoraFile, f64)]) -> featscope::Result<()> {
-    let layers_per_block = unet.config().layers_per_block;
-    set_branches(loras, Part::Unet, layers_per_block, unet, &(DType::F32, Device::Cpu))
+    let layers_per_block = unet.config().layers_per_block();
+    lora::put(loras, Part::Unet, &layers_per_block, unet, &(DType::F32, Device::Cpu))
 }
 
 fn written(place: &Place, name: &str, tensors: &Tensors) -> LoraFile {
@@ -137,11 +137,11 @@ fn branches_are_what_merged_weights_would_be() -> TestResult {
     let plain = pass(&adapted, &given);
     let layers = [(Part::Unet, layers_of(&mut adapted))];
     for file in &files {
-        let wanted = Fit {
-            layers: LAYERS.len(),
-            unused: Vec::new(),
-        };
-        assert_eq!(file.fit(&layers, 2)?, wanted);
+        let fit = file.fit(&layers, &[2; 4])?;
+        assert_eq!((fit.layers, fit.kinds.as_slice()), (LAYERS.len(), &["LoRA"][..]));
+        // Alphas from 0.5 to 6 at a rank of 3; without one it is the rank.
+        let range = fit.factors.ok_or("factors")?.range;
+        assert_eq!(range, [0.5 / 3.0, 2.0]);
     }
     put(&mut adapted, &[(&files[0], scales[0]), (&files[1], scales[1])])?;
     let found = pass(&adapted, &given);
@@ -220,8 +220,8 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
     }
     let mut network = unet("tiny-sdxl", &weights);
     let file = written(&place, "original.safetensors", &original);
-    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], 2)?;
-    assert_eq!((fit.layers, fit.unused.len()), (names.len(), 0), "{fit:?}");
+    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], &[2; 4])?;
+    assert_eq!(fit.layers, names.len(), "{fit:?}");
     put(&mut network, &[(&file, 0.2)])?;
     let given = Given::of(network.config());
     let reference = pass(&unet("tiny-sdxl", &merged), &given);
@@ -230,7 +230,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
 }
 
 /// A model on the processor, with nothing on it.
-fn loaded(name: &str) -> featscope::Result<Model> {
+pub(super) fn loaded(name: &str) -> featscope::Result<Model> {
     let spec = ModelSpec::find(&model(name).display().to_string())?;
     Model::load(
         &spec,
@@ -293,7 +293,6 @@ fn each_text_encoder_of_sdxl_has_its_own_layers() -> TestResult {
             applied.loras.iter().map(|lora| lora.layers).sum::<usize>(),
             layers.len()
         );
-        assert!(applied.loras.iter().all(|lora| lora.unused.is_none()), "{applied:?}");
         let prompt = model
             .encode_prompt("a cat", None, &mut watch_nothing)?
             .ok_or("states")?;
@@ -329,86 +328,13 @@ fn what_cannot_be_put_on_leaves_what_was_there() -> TestResult {
     let mut model = loaded("tiny-sd15")?;
     model.adapt(&kohya(0.5, true))?;
     let before = model.applied();
-    assert_eq!(before.loras[0].unused, None);
+    assert_eq!(before.loras[0].kinds, ["LoRA"]);
     assert!(before.loras[0].layers > 100);
     let mut wrong = kohya(1.0, true);
     wrong.loras[0].file = common::model("tiny-sd15").join("unet/diffusion_pytorch_model.safetensors");
     let error = model.adapt(&wrong).expect_err("a U-Net is no LoRA").to_string();
     assert!(error.contains("is no LoRA"), "{error}");
     assert_eq!(model.applied(), before);
-    Ok(())
-}
-
-#[test]
-fn files_that_are_no_lora_of_the_model_are_refused() -> TestResult {
-    let place = Place::new();
-    let weights = unet_tensors("tiny-sd15");
-    let layer = Factors {
-        layer: LAYERS[0].0,
-        alpha: Some(1.0),
-        flat: false,
-        seed: 1,
-    };
-    let good = layer.kohya(&weights);
-    let stem = format!("lora_unet_{}", layer.layer.replace('.', "_"));
-    let with = |name: String, tensor: Tensor| {
-        let mut tensors = good.clone();
-        tensors.insert(name, tensor);
-        tensors
-    };
-    let without = |ending: &str| {
-        let mut tensors = good.clone();
-        tensors.remove(&format!("{stem}{ending}")).expect("it was there");
-        tensors
-    };
-    let number = |x: f32| Tensor::new(x, &Device::Cpu).expect("a number");
-    let cases: Vec<(Tensors, &str)> = vec![
-        (with(format!("{stem}.dora_scale"), number(1.0)), "DoRA"),
-        (with("lora_unet_x.hada_w1_a".into(), number(1.0)), "LoHa"),
-        (with("lora_unet_x.lokr_w1".into(), number(1.0)), "LoKr"),
-        (without(".lora_up.weight"), "alone"),
-        (without(".lora_down.weight"), "alone"),
-        (
-            with(format!("{stem}.lora_down.weight"), random(&[RANK, 7], 1)),
-            "another model",
-        ),
-        (
-            with(format!("{stem}.lora_up.weight"), random(&[16, RANK + 1], 1)),
-            "another model",
-        ),
-        (
-            with(format!("{stem}.lora_down.weight"), random(&[RANK * 16], 1)),
-            "another model",
-        ),
-        (with(format!("{stem}.alpha"), random(&[2], 1)), "not one number"),
-        (with(format!("{stem}.alpha"), number(f32::NAN)), "NaN or infinite"),
-        (with(format!("{stem}.alpha"), number(1e30)), "more than any LoRA has"),
-        (
-            with(format!("{stem}.lora_up.weight"), (random(&[16, RANK], 1) / 0.0)?),
-            "NaN or infinite",
-        ),
-        (
-            layer.named("lora_unet_nothing_of_this_model", &weights),
-            "fits no layer",
-        ),
-        (layer.named("lora_te2_nothing", &weights), "fits no layer"),
-        (Tensors::from([("weight".to_owned(), number(1.0))]), "is no LoRA"),
-        (
-            with(format!("unet.{}.lora_A.weight", layer.layer), layer.down(&weights)),
-            "two tensors for the same part",
-        ),
-    ];
-    let mut network = unet("tiny-sd15", &weights);
-    let layers = [(Part::Unet, layers_of(&mut network))];
-    for (index, (tensors, word)) in cases.iter().enumerate() {
-        let path = save(tensors, &place.path(&format!("{index}.safetensors")));
-        let ended = LoraFile::open(&path).and_then(|file| {
-            file.fit(&layers, 2)?;
-            put(&mut network, &[(&file, 1.0)])
-        });
-        let message = ended.expect_err(word).to_string();
-        assert!(message.contains(word), "\"{word}\" is not said in: {message}");
-    }
     Ok(())
 }
 
@@ -424,18 +350,8 @@ fn files_cut_anywhere_are_refused() -> TestResult {
 }
 
 #[test]
-fn what_is_not_used_is_said_and_what_acted_is_recorded() -> TestResult {
+fn the_scale_that_acts_is_said_and_recorded() -> TestResult {
     let place = Place::new();
-    let file = model("tiny-sd15-lora").join("lora_kohya.safetensors");
-    let mut tensors = load(&file);
-    for name in [
-        "lora_te2_x.lora_up.weight",
-        "lora_te2_x.lora_down.weight",
-        "what_is_this",
-    ] {
-        tensors.insert(name.to_owned(), random(&[4, 4], 1));
-    }
-    let odd = save(&tensors, &place.path("odd.safetensors"));
     let out = place.text("out.safetensors");
     let image = case_file("sd15-lora-kohya", "image0.png").display().to_string();
     let base = model("tiny-sd15").display().to_string();
@@ -459,15 +375,34 @@ fn what_is_not_used_is_said_and_what_acted_is_recorded() -> TestResult {
         ];
         run(all)
     };
-    let ran = arguments(&format!("{}:0.25", odd.display())).good();
-    for word in ["3 of its tensors", "lora_te2_x", "odd.safetensors"] {
+    let folder = data("adapters/peft-rslora");
+    let ran = arguments(&format!("{}:0.5", folder.display())).good();
+    for word in [
+        "peft-rslora",
+        "0.75 = 0.5 × 1.5",
+        "alpha 3 / √rank 4",
+        "adapter_config.json",
+    ] {
         assert!(ran.stderr.contains(word), "\"{word}\" is not said in: {}", ran.stderr);
     }
     let record = featscope::extract::saved::SavedActivations::open(Path::new(&out))?;
     assert!(record.names().contains(&"unet-out".to_owned()));
     let text = String::from_utf8_lossy(&std::fs::read(&out)?).into_owned();
-    assert!(text.contains(r#"scale\":0.25"#), "the scale is recorded");
+    for word in [
+        r#"scale\":0.5"#,
+        r#"factors\":[1.5,1.5]"#,
+        r#"√rank 4 by adapter_config.json"#,
+    ] {
+        assert!(text.contains(word), "{word} is recorded");
+    }
     arguments("nothing-here.safetensors").refused(1, &["nothing-here.safetensors"]);
-    arguments(&format!("{}:1e9", odd.display())).refused(2, &["a scale is a number"]);
+    arguments("owner/nothing-here").refused(1, &["owner/nothing-here", "hub's cache"]);
+    arguments(&format!("{}:1e9", folder.display())).refused(2, &["a scale is a number"]);
+    // A tensor that is for nothing is no note.
+    let mut tensors = load(&data("adapters/locon.safetensors"));
+    tensors.insert("lora_te2_x.lora_up.weight".to_owned(), random(&[4, 4], 1));
+    tensors.insert("lora_te2_x.lora_down.weight".to_owned(), random(&[4, 4], 1));
+    let odd = save(&tensors, &place.path("odd.safetensors"));
+    arguments(&odd.display().to_string()).refused(2, &["2 of its 20 tensors", "second text encoder", "lora_te2_x"]);
     Ok(())
 }

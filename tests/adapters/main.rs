@@ -1,4 +1,4 @@
-//! What is put on a model: LoRAs and ControlNets, alone and in ensembles; and aggregated attention.
+//! What is put on a model: LoRAs, their relatives and ControlNets, alone and in ensembles; and aggregated attention.
 #![allow(clippy::expect_used)]
 
 #[path = "../common/mod.rs"]
@@ -6,8 +6,11 @@ mod common;
 
 mod attention;
 mod control;
+mod embedding;
 mod ensemble;
+mod kinds;
 mod lora;
+mod refused;
 
 use std::{
     collections::HashMap,

@@ -7,6 +7,7 @@ mod common;
 mod extracted_files;
 mod memory;
 mod models;
+mod outputs;
 mod pipes;
 mod places;
 mod requests;

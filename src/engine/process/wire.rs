@@ -300,6 +300,29 @@ mod tests {
         Ok(())
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn paths_that_are_no_text_arrive_as_they_are() -> Result<()> {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+        use crate::engine::{PictureSource, ViewRequest};
+        let path = std::path::PathBuf::from(OsStr::from_bytes(b"b\xe9.npy"));
+        let picture = Request::OpenPicture {
+            slot: Slot::A,
+            source: PictureSource::File(path.clone()),
+        };
+        let save = Request::View(ViewRequest::SaveMap {
+            id: Id::VAE_OUT,
+            pass: PassId(1),
+            path,
+        });
+        for request in [picture, save] {
+            let message = ToWorker::Request(request);
+            assert_eq!(ToWorker::read(&mut written(&message)?.as_slice())?, Some(message));
+        }
+        Ok(())
+    }
+
     #[test]
     fn what_is_cut_off_or_no_message_is_an_error() -> Result<()> {
         let whole = written(&ToWorker::Answer(Answer::Yes(true)))?;

@@ -1,254 +1,422 @@
-//! A LoRA file and how it fits a model.
+//! An adapter file and how it fits a model.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
-use candle_core::{DType, Device, Tensor};
-
-use super::names::{Key, Part, Role, flat, original_name, original_upsampler, other_kind, parse};
+use super::{
+    kinds::{Recipe, Source},
+    locate::{PEFT_STEM, locate},
+    names::{Key, Part, Role, flat, other_kind, parse},
+    original::{original_name, original_upsampler},
+    scale::{HEADER_KEY, PeftConfig, Settings},
+};
 use crate::{
     error::{Error, Result},
-    model::layers::{Adaptable, Branch},
+    files,
+    model::adaptable::LayerInfo,
     weights::Store,
 };
 
-/// Messages name at most so many tensors.
+/// Messages name at most so many tensors, and so much of each name.
 const MAX_NAMED: usize = 3;
+const MAX_NAME: usize = 160;
 /// No LoRA in use has a larger alpha.
 const MAX_ALPHA: f64 = 1e6;
+/// PEFT's settings beside its file, and how large they can be.
+const CONFIG: &str = "adapter_config.json";
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// By how much two statements of one scale may differ: alpha may be in a short format.
+const SAME_SCALE: f64 = 1e-2;
+/// The key of a header under which kohya's scripts say what made the file, and what their own OFT says there.
+const MADE_BY: &str = "ss_network_module";
+const KOHYA_OFT: &str = "networks.oft";
 
-/// A layer of a network that a LoRA may fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layer {
-    /// Its name: that of its weight without `.weight`.
-    pub name: String,
-    /// (out, in), or (out, in, kh, kw) for a convolution.
-    pub shape: Vec<usize>,
-}
-
-/// A LoRA file, of which nothing but names and shapes is read before it is put on a model.
+/// An adapter file, of which nothing but names and shapes is read before it is put on a model.
 pub struct LoraFile {
+    /// As it was given.
     path: PathBuf,
     store: Store,
-    pairs: BTreeMap<(Part, String), Pair>,
-    /// Names that stand for nothing known.
-    unknown: Vec<String>,
+    settings: Option<Settings>,
+    layers: BTreeMap<(Part, String), Tensors>,
 }
 
 /// The tensors of one layer, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Pair {
-    down: Option<String>,
-    up: Option<String>,
-    alpha: Option<String>,
+pub(super) struct Tensors {
+    pub(super) names: BTreeMap<Role, String>,
+    /// Whether PEFT wrote them.
+    pub(super) peft: bool,
 }
 
-impl Pair {
-    fn names(&self) -> impl Iterator<Item = &String> {
-        [&self.down, &self.up, &self.alpha].into_iter().flatten()
-    }
-}
-
-/// Which layers of a model a LoRA changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which layers of a model an adapter changes, and how.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fit {
     /// How many layers.
     pub layers: usize,
-    /// Names of the tensors that fit no layer.
-    pub unused: Vec<String>,
+    /// What kinds of adapter it is of, such as "LoRA".
+    pub kinds: Vec<&'static str>,
+    /// By what the file's factors are multiplied before the scale that is asked for; none where it has no factors.
+    pub factors: Option<Factors>,
 }
 
-impl Fit {
-    /// What is not used, for a message: how many tensors, and a few names; none if all are used.
-    pub fn unused_in_words(&self) -> Option<String> {
-        (!self.unused.is_empty()).then(|| {
-            let dots = if self.unused.len() > MAX_NAMED { ", …" } else { "" };
-            format!(
-                "{} of its tensors fit no layer of the model and are not used ({}{dots})",
-                self.unused.len(),
-                named(&self.unused)
-            )
-        })
-    }
+/// By what an adapter's factors are multiplied before the scale that is asked for: alpha / rank.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Factors {
+    /// The smallest and the largest of all layers.
+    pub range: [f64; 2],
+    /// Where they were found, and what was said there.
+    pub source: String,
 }
 
-fn named(names: &[String]) -> String {
-    names
-        .iter()
-        .take(MAX_NAMED)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+/// The factor of one layer, and where it was found.
+pub(super) struct Factor {
+    pub(super) number: f64,
+    said: String,
 }
 
 impl LoraFile {
-    /// Opens a safetensors file, or a PyTorch file of which nothing but tensors is read.
+    /// Opens a file of tensors, a folder that holds one, or a repository in the hub's cache.
     pub fn open(path: &Path) -> Result<Self> {
-        let store = Store::open(path)?;
-        Self::from_store(path, store)
+        let file = locate(path)?;
+        let store = Store::open(&file)?;
+        let mut lora = Self {
+            path: path.to_owned(),
+            layers: BTreeMap::new(),
+            settings: None,
+            store,
+        };
+        let opened = lora.group().and_then(|peft| lora.read_settings(&file, peft));
+        match opened {
+            Ok(()) => Ok(lora),
+            Err(error) => Err(lora.refused(error)),
+        }
     }
 
-    fn from_store(path: &Path, store: Store) -> Result<Self> {
-        let mut names: Vec<&str> = store.names().collect();
+    fn refused(&self, error: Error) -> Error {
+        error.context(format!("the LoRA {} cannot be used", self.path.display()))
+    }
+
+    /// Puts every tensor to its layer, and says whether PEFT named any of them.
+    fn group(&mut self) -> Result<bool> {
+        let mut names: Vec<&str> = self.store.names().collect();
         names.sort_unstable();
-        let mut pairs: BTreeMap<(Part, String), Pair> = BTreeMap::new();
-        let mut unknown = Vec::new();
-        for name in names {
+        let mut unknown: Vec<String> = Vec::new();
+        let mut adapters = BTreeSet::new();
+        let mut layers: BTreeMap<(Part, String), Tensors> = BTreeMap::new();
+        for name in &names {
             if let Some(kind) = other_kind(name) {
                 return Err(Error::failed(format!(
-                    "{} cannot be used: its tensor {name} is of {kind}, and only LoRA and LoCon (two factors per layer) are \
-                     supported",
-                    path.display()
+                    "its tensor {} is of {kind}, which is not computed",
+                    cut(name)
                 )));
             }
-            let Some(Key { part, layer, role }) = parse(name) else {
-                unknown.push(name.to_owned());
+            let Some(Key {
+                part,
+                layer,
+                role,
+                peft,
+                adapter,
+            }) = parse(name)
+            else {
+                unknown.push((*name).to_owned());
                 continue;
             };
-            let pair = pairs.entry((part, layer)).or_default();
-            let place = match role {
-                Role::Down => &mut pair.down,
-                Role::Up => &mut pair.up,
-                Role::Alpha => &mut pair.alpha,
-            };
-            if let Some(other) = place.replace(name.to_owned()) {
+            adapters.extend(adapter);
+            let tensors = layers.entry((part, layer)).or_default();
+            tensors.peft |= peft;
+            if let Some(other) = tensors.names.insert(role, (*name).to_owned()) {
+                if adapters.len() > 1 {
+                    return Err(several_adapters(&adapters));
+                }
                 return Err(Error::failed(format!(
-                    "{} has two tensors for the same part of one layer: {other} and {name}",
-                    path.display()
+                    "it has two tensors for the same part of one layer: {} and {}",
+                    cut(&other),
+                    cut(name)
                 )));
             }
         }
-        if pairs.is_empty() {
+        if adapters.len() > 1 {
+            return Err(several_adapters(&adapters));
+        }
+        // A weight alone is one of a network, not of an adapter.
+        layers.retain(|_, tensors| {
+            let whole = tensors.names.contains_key(&Role::Factors) && !tensors.names.contains_key(&Role::OnInput);
+            if whole {
+                unknown.extend(tensors.names.values().cloned());
+            }
+            !whole
+        });
+        if layers.is_empty() {
             return Err(Error::failed(format!(
-                "{} is no LoRA: none of its {} tensors has a name of kohya's scripts, PEFT or diffusers (it has {})",
-                path.display(),
+                "it is no LoRA: none of its {} tensors has a name of kohya's scripts, LyCORIS, PEFT, ComfyUI or diffusers ({})",
                 unknown.len(),
-                named(&unknown)
+                listed(&unknown)
             )));
         }
-        Ok(Self {
-            path: path.to_owned(),
-            store,
-            pairs,
-            unknown,
-        })
+        if !unknown.is_empty() {
+            return Err(Error::failed(format!(
+                "{} of its {} tensors have names of no adapter that is known ({})",
+                unknown.len(),
+                names.len(),
+                listed(&unknown)
+            )));
+        }
+        self.layers = layers;
+        Ok(self.layers.values().any(|tensors| tensors.peft))
     }
 
-    /// How the file fits a model with these layers; a file that fits nothing, or of which a tensor has another shape than
-    /// its layer, is of another model and refused. `layers_per_block` is that of the U-Net's down levels.
-    pub fn fit(&self, model: &[(Part, Vec<Layer>)], layers_per_block: usize) -> Result<Fit> {
-        let mut fit = Fit {
-            layers: 0,
-            unused: self.unknown.clone(),
-        };
-        let layers: HashMap<Part, HashMap<String, &Layer>> = model
-            .iter()
-            .map(|(part, layers)| (*part, by_flat_name(layers, *part, layers_per_block)))
-            .collect();
-        for ((part, name), pair) in &self.pairs {
-            match layers.get(part).and_then(|layers| layers.get(name)) {
-                Some(layer) => {
-                    self.check(pair, &layer.name, &layer.shape)?;
-                    fit.layers += 1;
-                }
-                None => fit.unused.extend(pair.names().cloned()),
-            }
+    /// Reads what PEFT says of the file: in its header, or beside it.
+    fn read_settings(&mut self, file: &Path, peft: bool) -> Result<()> {
+        if let Some(json) = self.store.metadata(HEADER_KEY) {
+            let name = file.file_name().unwrap_or_default().display().to_string();
+            self.settings = Some(Settings::of_header(json, &name)?);
+            return Ok(());
         }
-        if fit.layers == 0 {
-            return Err(Error::usage(format!(
-                "the LoRA {} fits no layer of this model: it is for another one (it has {})",
-                self.path.display(),
-                named(&fit.unused)
-            )));
+        let config = file.with_file_name(CONFIG);
+        let of_peft = peft || file.file_stem().is_some_and(|stem| stem == PEFT_STEM);
+        if of_peft && config.exists() {
+            let json = files::read_text(&config, MAX_CONFIG_BYTES, "PEFT's settings of an adapter")?;
+            self.settings = Some(Settings::of_file(&json, CONFIG.to_owned())?);
         }
-        Ok(fit)
+        Ok(())
     }
 
     /// Whether anything in the file is for this part of a model.
     pub fn has(&self, part: Part) -> bool {
-        self.pairs.keys().any(|(of, _)| *of == part)
+        self.layers.keys().any(|(of, _)| *of == part)
     }
 
-    /// The branch that a layer gets at this scale.
-    fn branch(&self, pair: &Pair, layer: &str, shape: &[usize], scale: f64, to: &(DType, Device)) -> Result<Branch> {
-        let (down_name, up_name, rank) = self.check(pair, layer, shape)?;
-        let load = |name: &str| {
-            let tensor = self.store.var_builder(DType::F32, &Device::Cpu).get_unchecked(name)?;
-            Ok::<_, Error>(tensor)
-        };
-        let alpha = match &pair.alpha {
-            Some(name) => {
-                let alpha = load(name)?.flatten_all()?.to_vec1::<f32>()?;
-                alpha.first().map_or(rank as f64, |alpha| f64::from(*alpha))
+    /// How the file fits a model with these layers; a file of which any tensor fits no layer, or has another shape than its
+    /// layer, is of another model and refused. `layers_per_block` are those of the U-Net's down levels.
+    pub fn fit(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: &[usize]) -> Result<Fit> {
+        self.fit_all(model, layers_per_block)
+            .map_err(|error| self.refused(error))
+    }
+
+    fn fit_all(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: &[usize]) -> Result<Fit> {
+        let layers: HashMap<Part, HashMap<String, &LayerInfo>> = model
+            .iter()
+            .map(|(part, layers)| (*part, by_flat_name(layers, *part, layers_per_block)))
+            .collect();
+        self.check_all_used(&layers)?;
+        let mut changed = BTreeSet::new();
+        let mut kinds = BTreeSet::new();
+        let mut factors: Option<Factors> = None;
+        for ((part, name), tensors) in &self.layers {
+            let Some(info) = layers.get(part).and_then(|layers| layers.get(name)) else {
+                continue;
+            };
+            if !changed.insert((*part, info.name.as_str())) {
+                return Err(Error::failed(format!(
+                    "it has tensors for the layer {} under two names",
+                    info.name
+                )));
             }
-            None => rank as f64,
-        };
-        if alpha.abs() > MAX_ALPHA {
-            return Err(Error::failed(format!(
-                "{}: the alpha of {layer} is {alpha}, more than any LoRA has",
-                self.path.display()
-            )));
+            let (recipe, factor) = self.recipe(*part, info, tensors)?;
+            kinds.insert(recipe.kind());
+            if let Some(Factor { number, said }) = factor {
+                let Factors { range, source } = factors.get_or_insert_with(|| Factors {
+                    range: [number; 2],
+                    source: said.clone(),
+                });
+                if *range != [number; 2] || *source != said {
+                    *range = [range[0].min(number), range[1].max(number)];
+                    *source = self.source_of_several(source, &said);
+                }
+            }
         }
-        // The same number of dimensions as the layer: 1x1 convolutions and linear layers stand for each other.
-        let shaped = |tensor: Tensor, kernel: &[usize]| {
-            let (rows, columns) = (tensor.dim(0)?, tensor.dim(1)?);
-            Ok::<_, Error>(tensor.reshape([&[rows, columns], kernel].concat())?)
-        };
-        let (kernel, point): (&[usize], &[usize]) = match shape.len() {
-            4 => (&shape[2..], &[1, 1]),
-            _ => (&[], &[]),
-        };
-        let (dtype, device) = to;
-        let scaled = (load(up_name)? * (scale * alpha / rank as f64))?;
-        Ok(Branch {
-            down: shaped(load(down_name)?, kernel)?.to_dtype(*dtype)?.to_device(device)?,
-            up: shaped(scaled, point)?.to_dtype(*dtype)?.to_device(device)?,
+        Ok(Fit {
+            layers: changed.len(),
+            kinds: kinds.into_iter().collect(),
+            factors,
         })
     }
 
-    /// Names of the two factors of a layer and their rank, if their shapes fit the layer's weight.
-    fn check<'p>(&self, pair: &'p Pair, layer: &str, shape: &[usize]) -> Result<(&'p str, &'p str, usize)> {
-        let wrong =
-            |problem: String| Error::failed(format!("the LoRA {} cannot be used: {problem}", self.path.display()));
-        let (Some(down), Some(up)) = (&pair.down, &pair.up) else {
-            let held: Vec<&String> = pair.names().collect();
-            return Err(wrong(format!("of the two factors for {layer} it has {held:?} alone")));
-        };
-        let dims = |name: &str| self.store.shape(name).unwrap_or_default();
-        let (down_shape, up_shape) = (dims(down), dims(up));
-        let rank = down_shape.first().copied().unwrap_or(0);
-        // A kernel of one position may be left out.
-        let same_kernel = |a: &[usize], b: &[usize]| a == b || a.iter().chain(b).all(|side| *side == 1);
-        let fits = |found: &[usize], rows: usize, columns: usize, kernel: &[usize]| match found {
-            [of_rows, of_columns, rest @ ..] if matches!(rest.len(), 0 | 2) => {
-                [*of_rows, *of_columns] == [rows, columns] && same_kernel(rest, kernel)
+    /// Where the factors of layers were found that do not all say the same.
+    fn source_of_several(&self, one: &str, other: &str) -> String {
+        match &self.settings {
+            Some(settings) => format!("alpha and rank of each layer by {}", settings.source),
+            None if one == other => one.to_owned(),
+            None => "alpha and rank of each layer in the file".to_owned(),
+        }
+    }
+
+    fn check_all_used(&self, layers: &HashMap<Part, HashMap<String, &LayerInfo>>) -> Result<()> {
+        let mut unused: BTreeMap<Part, Vec<&str>> = BTreeMap::new();
+        for ((part, name), tensors) in &self.layers {
+            let is_there = layers.get(part).is_some_and(|layers| layers.contains_key(name));
+            if !is_there {
+                let names = tensors.names.values().map(String::as_str);
+                unused.entry(*part).or_default().extend(names);
             }
-            _ => false,
+        }
+        let count: usize = unused.values().map(Vec::len).sum();
+        let Some((part, names)) = unused.into_iter().next() else {
+            return Ok(());
         };
-        let kernel = shape.get(2..).unwrap_or_default();
-        let [out, input] = [shape.first(), shape.get(1)].map(|side| side.copied().unwrap_or(0));
-        if rank == 0 || !fits(down_shape, rank, input, kernel) || !fits(up_shape, out, rank, &[]) {
-            return Err(wrong(format!(
-                "its factors {down} {down_shape:?} and {up} {up_shape:?} do not fit the layer {layer}, whose weight is \
-                 {shape:?}: they would have to be [rank, {input}, …] and [{out}, rank, …]; it is for another model"
+        let all: usize = self.layers.values().map(|tensors| tensors.names.len()).sum();
+        let of_part = match layers.contains_key(&part) {
+            true => "fit no layer of this model".to_owned(),
+            false => format!("are for {part}, which this model does not have"),
+        };
+        let whole = if count == all {
+            "it is for another one"
+        } else {
+            "it is for another one, or only in part for this"
+        };
+        Err(Error::usage(format!(
+            "{count} of its {all} tensors {of_part} ({}): {whole}",
+            listed(&names)
+        )))
+    }
+
+    /// The recipe for a layer, of which all shapes fit, and the factor of its change where it has one.
+    pub(super) fn recipe<'a>(
+        &'a self,
+        part: Part,
+        info: &LayerInfo,
+        tensors: &'a Tensors,
+    ) -> Result<(Recipe<'a>, Option<Factor>)> {
+        let of_layer = |error: Error| error.context(&info.name);
+        let config = self.settings.as_ref().and_then(|settings| settings.of(part));
+        let recipe = Recipe::new(&tensors.names).map_err(of_layer)?;
+        if let Some(config) = config {
+            self.agrees(config, &recipe).map_err(of_layer)?;
+        }
+        let rank = recipe.check(&self.source(part), info)?;
+        let factor = self.factor(part, info, &recipe, rank, config).map_err(of_layer)?;
+        Ok((recipe, factor))
+    }
+
+    /// The tensors, with what is said of those for a part.
+    pub(super) fn source(&self, part: Part) -> Source<'_> {
+        let config = self.settings.as_ref().and_then(|settings| settings.of(part));
+        Source {
+            store: &self.store,
+            oft: config.and_then(PeftConfig::oft),
+        }
+    }
+
+    /// Refuses tensors of another kind than the settings are for.
+    fn agrees(&self, config: &PeftConfig, recipe: &Recipe<'_>) -> Result<()> {
+        let source = self.settings.as_ref().map_or("", |settings| &settings.source);
+        if !recipe.is_of(config.kind()) {
+            return Err(Error::failed(format!(
+                "{source} is for PEFT's {:?}, but the tensors are of {}",
+                config.kind(),
+                recipe.kind()
             )));
         }
-        if let Some(alpha) = &pair.alpha
-            && dims(alpha).iter().product::<usize>() != 1
+        for (setting, said, found) in [
+            ("use_dora", config.dora(), recipe.is_dora()),
+            ("lora_bias", config.up_bias(), recipe.has_up_bias()),
+        ] {
+            if recipe.is_low_rank() && said.is_some_and(|said| said != found) {
+                return Err(Error::failed(format!(
+                    "{source} says {setting} {}, and the tensors of the layer say otherwise",
+                    !found
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// By what the layer's factors are multiplied.
+    fn factor(
+        &self,
+        part: Part,
+        info: &LayerInfo,
+        recipe: &Recipe<'_>,
+        rank: Option<usize>,
+        config: Option<&PeftConfig>,
+    ) -> Result<Option<Factor>> {
+        let alpha = self.alpha(part, recipe)?;
+        if !recipe.is_scaled() {
+            return Ok(None);
+        }
+        let of_file = match (alpha, rank) {
+            (Some(alpha), Some(rank)) => Some(Factor {
+                number: alpha / rank as f64,
+                said: format!("alpha {alpha} / rank {rank} in the file"),
+            }),
+            // Two whole matrices have no rank: LyCORIS does not scale them.
+            _ => None,
+        };
+        let Some((config, settings)) = config.zip(self.settings.as_ref()) else {
+            return Ok(of_file.or(Some(Factor {
+                number: 1.0,
+                said: "the file has no alpha".to_owned(),
+            })));
+        };
+        let said = config.scale(&name_for_peft(part, &info.name))?;
+        if let Some(rank) = rank
+            && said.rank != rank as f64
         {
-            return Err(wrong(format!(
-                "{alpha} is not one number but has the shape {:?}",
-                dims(alpha)
+            return Err(Error::failed(format!(
+                "{} says rank {}, but the factors have rank {rank}",
+                settings.source, said.rank
             )));
         }
-        Ok((down, up, rank))
+        let of_settings = Factor {
+            number: said.factor(),
+            said: format!("{} by {}", said.in_words(), settings.source),
+        };
+        match of_file {
+            Some(Factor { number, said }) if (number - of_settings.number).abs() > SAME_SCALE * number.abs() => {
+                Err(Error::failed(format!(
+                    "two scales are said, and they are not the same: {said}, and {}",
+                    of_settings.said
+                )))
+            }
+            _ => Ok(Some(of_settings)),
+        }
+    }
+
+    /// The layer's alpha, if it has one: a scale, or of rotations a constraint.
+    fn alpha(&self, part: Part, recipe: &Recipe<'_>) -> Result<Option<f64>> {
+        let Some(name) = recipe.alpha else {
+            return Ok(None);
+        };
+        let alpha = self.source(part).number(name)?;
+        if alpha.abs() > MAX_ALPHA {
+            return Err(Error::failed(format!("{name} is {alpha}, more than any LoRA has")));
+        }
+        let of_kohya = self.store.metadata(MADE_BY) == Some(KOHYA_OFT);
+        if alpha == 0.0 && (recipe.is_scaled() || of_kohya) {
+            return Err(Error::failed(format!(
+                "{name} is 0: some programs take it as a scale of 1, others as none, and which made the file is not said"
+            )));
+        }
+        Ok(Some(alpha))
+    }
+
+    pub(super) fn layers_of(&self, part: Part) -> impl Iterator<Item = (&str, &Tensors)> {
+        let of_part = self.layers.iter().filter(move |((of, _), _)| *of == part);
+        of_part.map(|((_, name), tensors)| (name.as_str(), tensors))
+    }
+
+    pub(super) fn in_words(&self, error: Error) -> Error {
+        self.refused(error)
     }
 }
 
-/// Layers by every name that LoRA files may have for them.
-fn by_flat_name(layers: &[Layer], part: Part, layers_per_block: usize) -> HashMap<String, &Layer> {
+/// A layer's name as PEFT's patterns mean it: those of text encoders always with what transformers puts before them.
+fn name_for_peft(part: Part, layer: &str) -> String {
+    const TEXT_MODEL: &str = "text_model.";
+    match part {
+        Part::Text(_) if !layer.starts_with(TEXT_MODEL) && layer.contains('.') => format!("{TEXT_MODEL}{layer}"),
+        _ => layer.to_owned(),
+    }
+}
+
+/// Layers by every name that adapter files may have for them.
+pub(super) fn by_flat_name<'a>(
+    layers: &'a [LayerInfo],
+    part: Part,
+    layers_per_block: &[usize],
+) -> HashMap<String, &'a LayerInfo> {
     let mut names = HashMap::with_capacity(2 * layers.len());
     for layer in layers {
         names.insert(flat(&layer.name, part), layer);
@@ -263,44 +431,26 @@ fn by_flat_name(layers: &[Layer], part: Part, layers_per_block: usize) -> HashMa
     names
 }
 
-/// The layers of a network.
-pub fn layers_of(network: &mut dyn Adaptable) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    network.each_layer(&mut |low_rank| {
-        layers.push(Layer {
-            name: low_rank.layer().to_owned(),
-            shape: low_rank.weight_shape().to_vec(),
-        });
-    });
-    layers
+fn several_adapters(names: &BTreeSet<String>) -> Error {
+    Error::failed(format!(
+        "it holds several adapters ({}): give each in a file of its own",
+        listed(names)
+    ))
 }
 
-/// Puts LoRAs, each at its scale, on one part of a model in the place of those before. On an error the part is as it was.
-pub fn set_branches(
-    loras: &[(&LoraFile, f64)],
-    part: Part,
-    layers_per_block: usize,
-    network: &mut dyn Adaptable,
-    to: &(DType, Device),
-) -> Result<()> {
-    let layers = layers_of(network);
-    let names = by_flat_name(&layers, part, layers_per_block);
-    let mut branches: HashMap<&str, Vec<Branch>> = HashMap::new();
-    for (lora, scale) in loras {
-        // At 0 a LoRA changes nothing, to the last digit.
-        if *scale == 0.0 {
-            continue;
-        }
-        for ((_, name), pair) in lora.pairs.iter().filter(|((of, _), _)| *of == part) {
-            if let Some(layer) = names.get(name) {
-                let branch = lora.branch(pair, &layer.name, &layer.shape, *scale, to)?;
-                branches.entry(&layer.name).or_default().push(branch);
-            }
-        }
+/// A few names for a message, and how many there are besides.
+fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(MAX_NAMED).map(|name| cut(name.as_ref())).collect();
+    match names.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
-    network.each_layer(&mut |low_rank| {
-        let found = branches.remove(low_rank.layer()).unwrap_or_default();
-        low_rank.set(found);
-    });
-    Ok(())
+}
+
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
 }

@@ -1,4 +1,4 @@
-//! The names in LoRA files, and the layers they mean.
+//! The names in adapter files, and the layers and parts of layers they mean.
 //!
 //! Kohya's scripts write a layer's name with every dot as an underscore. Names are compared in that form here, whoever
 //! wrote them: `down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q`.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::model::text::TextPart;
 
-/// Which network of a model a LoRA's factor belongs to.
+/// Which network of a model an adapter's tensor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// The denoiser.
@@ -36,114 +36,331 @@ impl fmt::Display for Part {
     }
 }
 
-/// Which tensor of a layer's pair it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a tensor is for its layer. Shapes are those of a linear layer's; convolutions add their kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// The factor that the input meets first, (rank, in, …).
+    /// LoRA: the factor that the input meets first, (rank, in, …).
     Down,
-    /// The other factor, (out, rank, …).
+    /// LoRA: the other factor, (out, rank, …).
     Up,
-    /// One number: the factors are scaled by alpha / rank.
+    /// LoRA: what lies between the two in a Tucker decomposition, (rank, rank, kh, kw).
+    Mid,
+    /// LoRA: what is added to the bias, (out).
+    UpBias,
+    /// LoRA of a table: (rank, rows).
+    TableDown,
+    /// LoRA of a table: (width, rank).
+    TableUp,
+    /// One number: factors are scaled by alpha / rank; of rotations it is the constraint.
     Alpha,
+    /// DoRA: the norms of all rows or columns, as LyCORIS writes them.
+    DoraScale,
+    /// DoRA: the norms of all rows, as PEFT writes them.
+    Magnitude,
+    /// LoHa: the first factor of the first product.
+    Hada1A,
+    /// LoHa: its second factor.
+    Hada1B,
+    /// LoHa: the core of the first product.
+    Hada1Core,
+    /// LoHa: the first factor of the second product.
+    Hada2A,
+    /// LoHa: its second factor.
+    Hada2B,
+    /// LoHa: the core of the second product.
+    Hada2Core,
+    /// LoKr: the left matrix.
+    Kron1,
+    /// LoKr: the left matrix's first factor.
+    Kron1A,
+    /// LoKr: its second factor.
+    Kron1B,
+    /// LoKr: the right matrix.
+    Kron2,
+    /// LoKr: the right matrix's first factor.
+    Kron2A,
+    /// LoKr: its second factor.
+    Kron2B,
+    /// LoKr: the core of the right matrix.
+    Kron2Core,
+    /// What is added to the weight.
+    Difference,
+    /// What is added to the bias.
+    BiasDifference,
+    /// The weight itself, whatever it was before.
+    Weight,
+    /// The bias itself, whatever it was before.
+    Bias,
+    /// OFT and BOFT: what the rotations of blocks are made of.
+    OftBlocks,
+    /// OFT of LyCORIS 2: the rotations themselves.
+    OftRotations,
+    /// OFT and BOFT: a factor for every row of the rotated weight.
+    Rescale,
+    /// OFT of PEFT from 0.16 on: the upper triangles of skew matrices, one row a block.
+    OftTriangles,
+    /// GLoRA: the first factor of A.
+    GloraA1,
+    /// GLoRA: its second factor.
+    GloraA2,
+    /// GLoRA: the first factor of B.
+    GloraB1,
+    /// GLoRA: its second factor.
+    GloraB2,
+    /// (IA)³ of LyCORIS: what is added to factors of 1 for all rows or columns.
+    Factors,
+    /// (IA)³ of LyCORIS: whether the weight's columns are scaled, not its rows.
+    OnInput,
+    /// (IA)³ of PEFT: the factors of all rows or columns.
+    Ia3,
 }
 
-/// What a tensor of a LoRA file is for.
+/// What a tensor of an adapter file is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The network.
     pub part: Part,
     /// The layer, with underscores for dots.
     pub layer: String,
-    /// Which tensor of the pair.
+    /// What it is for the layer.
     pub role: Role,
+    /// Whether the name has PEFT's form.
+    pub peft: bool,
+    /// The name that PEFT gave the adapter, where the tensor's has it.
+    pub adapter: Option<String>,
 }
 
-/// Parts of names that stand for something else than a product of two factors, and what it is called.
-const OTHER_KINDS: [(&str, &str); 10] = [
-    ("dora_scale", "DoRA"),
-    ("lora_magnitude_vector", "DoRA"),
-    ("hada_w", "LoHa"),
-    ("hada_t", "LoHa"),
-    ("lokr_w", "LoKr"),
-    ("lokr_t", "LoKr"),
-    ("lora_mid.", "LoCon with a Tucker core"),
-    ("oft_blocks", "OFT"),
-    ("oft_diag", "OFT"),
-    ("on_input", "IA3"),
-];
-
-/// Ends of names of whole differences of a weight or a bias.
-const DIFFERENCES: [&str; 2] = [".diff", ".diff_b"];
-
-/// The kind of adapter that a tensor of this name belongs to, if it is none that this program computes.
-pub fn other_kind(name: &str) -> Option<&'static str> {
-    let named = OTHER_KINDS.iter().find(|(part, _)| name.contains(part));
-    let difference = DIFFERENCES.iter().any(|end| name.ends_with(end));
-    named
-        .map(|(_, kind)| *kind)
-        .or(difference.then_some("a full difference"))
+/// What may stand behind the word that says a tensor's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Nothing.
+    Nothing,
+    /// `weight`.
+    Weight,
+    /// Nothing or `weight`, with PEFT's name of the adapter before it or without. With `bias`, an up factor is that of a bias.
+    Peft,
+    /// `down.weight` or `up.weight`.
+    DownUp,
 }
 
-/// Endings of the two factors and of alpha.
-const ROLES: [(&str, Role); 13] = [
-    (".lora_down.weight", Role::Down),
-    (".lora_up.weight", Role::Up),
-    (".lora_A.weight", Role::Down),
-    (".lora_B.weight", Role::Up),
-    (".lora_A.default.weight", Role::Down),
-    (".lora_B.default.weight", Role::Up),
-    (".lora.down.weight", Role::Down),
-    (".lora.up.weight", Role::Up),
-    (".lora_linear_layer.down.weight", Role::Down),
-    (".lora_linear_layer.up.weight", Role::Up),
-    ("_lora.down.weight", Role::Down),
-    ("_lora.up.weight", Role::Up),
-    (".alpha", Role::Alpha),
+use Ending::{DownUp, Nothing, Peft, Weight};
+
+/// The words that say a tensor's role.
+const WORDS: [(&str, Role, Ending); 40] = [
+    ("lora_down", Role::Down, Weight),
+    ("lora_up", Role::Up, Weight),
+    ("lora_mid", Role::Mid, Weight),
+    ("lora", Role::Down, DownUp),
+    ("lora_linear_layer", Role::Down, DownUp),
+    ("lora_A", Role::Down, Peft),
+    ("lora_B", Role::Up, Peft),
+    ("lora_embedding_A", Role::TableDown, Peft),
+    ("lora_embedding_B", Role::TableUp, Peft),
+    ("lora_magnitude_vector", Role::Magnitude, Peft),
+    ("alpha", Role::Alpha, Nothing),
+    ("dora_scale", Role::DoraScale, Nothing),
+    ("hada_w1_a", Role::Hada1A, Peft),
+    ("hada_w1_b", Role::Hada1B, Peft),
+    ("hada_t1", Role::Hada1Core, Peft),
+    ("hada_w2_a", Role::Hada2A, Peft),
+    ("hada_w2_b", Role::Hada2B, Peft),
+    ("hada_t2", Role::Hada2Core, Peft),
+    ("lokr_w1", Role::Kron1, Peft),
+    ("lokr_w1_a", Role::Kron1A, Peft),
+    ("lokr_w1_b", Role::Kron1B, Peft),
+    ("lokr_w2", Role::Kron2, Peft),
+    ("lokr_w2_a", Role::Kron2A, Peft),
+    ("lokr_w2_b", Role::Kron2B, Peft),
+    ("lokr_t2", Role::Kron2Core, Peft),
+    ("diff", Role::Difference, Nothing),
+    ("diff_b", Role::BiasDifference, Nothing),
+    ("w_norm", Role::Difference, Nothing),
+    ("b_norm", Role::BiasDifference, Nothing),
+    ("set_weight", Role::Weight, Nothing),
+    ("oft_blocks", Role::OftBlocks, Nothing),
+    ("oft_diag", Role::OftRotations, Nothing),
+    ("rescale", Role::Rescale, Nothing),
+    ("oft_R", Role::OftTriangles, Peft),
+    ("a1", Role::GloraA1, Weight),
+    ("a2", Role::GloraA2, Weight),
+    ("b1", Role::GloraB1, Weight),
+    ("b2", Role::GloraB2, Weight),
+    ("on_input", Role::OnInput, Nothing),
+    ("ia3_l", Role::Ia3, Peft),
 ];
 
-/// Beginnings of the names of kohya's scripts; SDXL has two numbered text encoders.
-const KOHYA_PARTS: [(&str, Part); 4] = [
+/// Words whose tensors are PEFT's whatever else their names say.
+const PEFT_WORDS: [&str; 7] = [
+    "lora_A",
+    "lora_B",
+    "lora_embedding_A",
+    "lora_embedding_B",
+    "lora_magnitude_vector",
+    "oft_R",
+    "ia3_l",
+];
+/// At most so many words stand behind the one that says a tensor's role.
+const MOST_BEHIND: usize = 2;
+
+/// Words in the names of adapters that this program does not compute, and what these are called.
+const OTHER_KINDS: [(&str, &str); 17] = [
+    ("boft_R", "PEFT's BOFT"),
+    ("boft_s", "PEFT's BOFT"),
+    ("oft_r", "OFT of PEFT before 0.16"),
+    ("oft_s", "OFT of PEFT before 0.16"),
+    ("lora_E", "AdaLoRA"),
+    ("lora_ranknum", "AdaLoRA"),
+    ("lambda_layer", "T-LoRA"),
+    ("q_layer", "T-LoRA"),
+    ("p_layer", "T-LoRA"),
+    ("lokr_t1", "LoKr with a core in its left matrix, which nothing writes"),
+    ("bm", "GLoRA with a Tucker core"),
+    ("vera_lambda_b", "VeRA"),
+    ("vera_lambda_d", "VeRA"),
+    ("hra_u", "HRA"),
+    ("spectrum", "FourierFT"),
+    ("reshape_weight", "a LoRA that changes the shape of its layer"),
+    ("trainable_tokens_delta", "trained tokens"),
+];
+
+/// What begins the names of kohya's scripts and LyCORIS; SDXL has two numbered text encoders.
+const FLAT_PARTS: [(&str, Part); 6] = [
     ("lora_unet_", Part::Unet),
     ("lora_te_", Part::Text(0)),
     ("lora_te1_", Part::Text(0)),
     ("lora_te2_", Part::Text(1)),
+    ("lycoris_text_model_", Part::Text(0)),
+    ("lycoris_", Part::Unet),
 ];
 
-/// Beginnings of the names of diffusers; a file for the U-Net alone may have none.
-const DIFFUSERS_PARTS: [(&str, Part); 4] = [
+/// What begins the names of diffusers and ComfyUI; a file for the U-Net alone may have nothing there.
+const DOTTED_PARTS: [(&str, Part); 20] = [
     ("unet.", Part::Unet),
+    ("model.diffusion_model.", Part::Unet),
+    ("diffusion_model.", Part::Unet),
     ("text_encoder.", Part::Text(0)),
     ("text_encoder_2.", Part::Text(1)),
+    ("text_encoders.clip_l.transformer.", Part::Text(0)),
+    ("text_encoders.clip_h.transformer.", Part::Text(0)),
+    ("text_encoders.clip_g.transformer.", Part::Text(1)),
+    ("text_encoders.clip_l.", Part::Text(0)),
+    ("text_encoders.clip_h.", Part::Text(0)),
+    ("text_encoders.clip_g.", Part::Text(1)),
+    ("clip_l.transformer.", Part::Text(0)),
+    ("clip_h.transformer.", Part::Text(0)),
+    ("clip_g.transformer.", Part::Text(1)),
+    ("clip_l.", Part::Text(0)),
+    ("clip_h.", Part::Text(0)),
+    ("clip_g.", Part::Text(1)),
+    ("te1.", Part::Text(0)),
+    ("te2.", Part::Text(1)),
     ("text_model.", Part::Text(0)),
 ];
 
 /// What PEFT writes before the names of a model that it has wrapped.
 const PEFT_WRAPPER: &str = "base_model.model.";
+/// What PEFT writes behind the name of a layer that it has wrapped, and of one of which it saves all.
+const PEFT_BASE: &str = ".base_layer";
+const PEFT_SAVED: &str = ".modules_to_save";
+/// What PyTorch writes into the names of a model that it has compiled.
+const COMPILED: &str = "_orig_mod.";
+
+/// The kind of adapter that a tensor of this name belongs to, if it is none that this program computes.
+pub fn other_kind(name: &str) -> Option<&'static str> {
+    let words = || name.split('.').skip(1);
+    OTHER_KINDS
+        .iter()
+        .find_map(|(word, kind)| words().any(|found| found == *word).then_some(*kind))
+}
 
 /// The layer and role a name stands for; none for a name of no known kind.
 pub fn parse(name: &str) -> Option<Key> {
-    let name = name.strip_prefix(PEFT_WRAPPER).unwrap_or(name);
-    let (stem, role) = ROLES
-        .iter()
-        .find_map(|(ending, role)| Some((name.strip_suffix(ending)?, *role)))?;
+    let words: Vec<&str> = name.split('.').collect();
+    let found = (0..=MOST_BEHIND).find_map(|behind| find_word(&words, behind));
+    let Some((stem, word, role, adapter)) = found else {
+        return parse_whole(name);
+    };
+    // Old versions of diffusers put alpha behind the whole name of a factor.
+    if role == Role::Alpha
+        && let Some(factor) = parse(&stem)
+        && matches!(factor.role, Role::Down | Role::Up)
+    {
+        return Some(Key { role, ..factor });
+    }
+    let peft = stem.contains(PEFT_WRAPPER) || adapter.is_some() || PEFT_WORDS.contains(&word);
+    let (part, layer) = layer_of(&stem)?;
+    Some(Key {
+        part,
+        layer,
+        role,
+        peft,
+        adapter,
+    })
+}
+
+/// What precedes the word that has so many words behind it, that word, its role, and the name of the adapter.
+fn find_word<'a>(words: &[&'a str], behind: usize) -> Option<(String, &'a str, Role, Option<String>)> {
+    let place = words.len().checked_sub(behind + 1)?;
+    let (word, behind) = (words[place], &words[place + 1..]);
+    // What old versions of diffusers call `to_q_lora.down.weight` has its word behind an underscore.
+    let (known, stem) = match word.ends_with("_lora") && !behind.is_empty() {
+        true => ("lora", &words[..=place]),
+        false => (word, &words[..place]),
+    };
+    let (_, role, ending) = WORDS.iter().find(|(of, ..)| *of == known)?;
+    let (role, adapter) = match (ending, behind) {
+        (Nothing | Peft, []) | (Weight | Peft, ["weight"]) | (DownUp, ["down", "weight"]) => (*role, None),
+        (DownUp, ["up", "weight"]) => (Role::Up, None),
+        (Peft, ["bias"]) if *role == Role::Up => (Role::UpBias, None),
+        (Peft, [name, "bias"]) if *role == Role::Up => (Role::UpBias, Some(*name)),
+        (Peft, [name] | [name, "weight"]) if *name != "bias" => (*role, Some(*name)),
+        _ => return None,
+    };
+    Some((stem.join("."), known, role, adapter.map(str::to_owned)))
+}
+
+/// The name of a whole weight or bias: of a layer that PEFT saved, or the factors of LyCORIS's (IA)³.
+fn parse_whole(name: &str) -> Option<Key> {
+    let (stem, last) = name.rsplit_once('.')?;
+    let peft = stem.contains(PEFT_WRAPPER);
+    let role = match (last, peft) {
+        ("weight", true) => Role::Weight,
+        ("bias", true) => Role::Bias,
+        ("weight", false) => Role::Factors,
+        _ => return None,
+    };
+    let (stem, adapter) = match stem.split_once(PEFT_SAVED) {
+        Some((stem, adapter)) => (stem, adapter.strip_prefix('.').map(str::to_owned)),
+        None => (stem, None),
+    };
+    let (part, layer) = layer_of(stem)?;
+    Some(Key {
+        part,
+        layer,
+        role,
+        peft,
+        adapter,
+    })
+}
+
+/// The network and the layer that the beginning of a name stands for.
+fn layer_of(stem: &str) -> Option<(Part, String)> {
+    let stem = stem.replace(COMPILED, "").replacen(PEFT_WRAPPER, "", 1);
+    let stem = stem.strip_suffix(PEFT_BASE).unwrap_or(&stem);
     let begins = |parts: &[(&str, Part)]| {
         parts
             .iter()
-            .find_map(|(beginning, part)| Some((stem.strip_prefix(beginning)?.to_owned(), *part)))
+            .find_map(|(beginning, part)| Some((stem.strip_prefix(beginning)?, *part)))
     };
-    let (layer, part) = begins(&KOHYA_PARTS)
-        .or_else(|| begins(&DIFFUSERS_PARTS))
-        .unwrap_or_else(|| (stem.to_owned(), Part::Unet));
-    let layer = if name.contains("_lora.") {
-        of_processor(&layer, part)
-    } else {
-        layer
+    let (layer, part) = begins(&FLAT_PARTS)
+        .or_else(|| begins(&DOTTED_PARTS))
+        .unwrap_or((stem, Part::Unet));
+    let layer = match layer.strip_suffix("_lora") {
+        Some(layer) => of_processor(layer, part),
+        None if layer.contains(".processor.") => of_processor(layer, part),
+        None => layer.to_owned(),
     };
-    Some(Key {
-        part,
-        layer: flat(&layer, part),
-        role,
-    })
+    (!layer.is_empty()).then(|| (part, flat(&layer, part)))
 }
 
 /// Diffusers once kept LoRAs in attention processors, `attn1.processor.to_out`, whose layers have other names.
@@ -170,65 +387,6 @@ pub fn flat(layer: &str, part: Part) -> String {
     }
 }
 
-/// The name of a U-Net's layer in the numbering of the original implementation, which kohya's scripts use for SDXL;
-/// `layers_per_block` is that of the down levels.
-pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
-    let parts: Vec<&str> = layer.split('.').collect();
-    let number = |text: &str| text.parse::<usize>().ok();
-    let per_level = layers_per_block + 1;
-    Some(match parts.as_slice() {
-        ["conv_in"] => "input_blocks.0.0".to_owned(),
-        ["conv_out"] => "out.2".to_owned(),
-        ["time_embedding", "linear_1"] => "time_embed.0".to_owned(),
-        ["time_embedding", "linear_2"] => "time_embed.2".to_owned(),
-        ["add_embedding", "linear_1"] => "label_emb.0.0".to_owned(),
-        ["add_embedding", "linear_2"] => "label_emb.0.2".to_owned(),
-        ["down_blocks", level, "downsamplers", _, "conv"] => {
-            format!("input_blocks.{}.0.op", (number(level)? + 1) * per_level)
-        }
-        ["down_blocks", level, kind, repeat, rest @ ..] => {
-            let block = number(level)? * per_level + number(repeat)? + 1;
-            format!("input_blocks.{block}.{}", inner(kind, rest)?)
-        }
-        ["mid_block", "attentions", _, rest @ ..] => format!("middle_block.{}", inner("attentions", rest)?),
-        ["mid_block", "resnets", repeat, rest @ ..] => {
-            let place = 2 * number(repeat)?;
-            format!("middle_block.{place}.{}", of_resnet(rest)?)
-        }
-        ["up_blocks", level, kind, repeat, rest @ ..] if *kind != "upsamplers" => {
-            let block = number(level)? * per_level + number(repeat)?;
-            format!("output_blocks.{block}.{}", inner(kind, rest)?)
-        }
-        _ => return None,
-    })
-}
-
-/// Names of the upsampler of level `level`, which comes after a level's last resnet and, where there is one, transformer.
-pub fn original_upsampler(layer: &str, layers_per_block: usize) -> Option<[String; 2]> {
-    let level = layer.strip_prefix("up_blocks.")?.strip_suffix(".upsamplers.0.conv")?;
-    let block = level.parse::<usize>().ok()? * (layers_per_block + 1) + layers_per_block;
-    Some([1, 2].map(|place| format!("output_blocks.{block}.{place}.conv")))
-}
-
-/// Place and name of a layer inside a block: resnets come first, transformers second.
-fn inner(kind: &str, rest: &[&str]) -> Option<String> {
-    match kind {
-        "resnets" => Some(format!("0.{}", of_resnet(rest)?)),
-        "attentions" => Some(format!("1.{}", rest.join("."))),
-        _ => None,
-    }
-}
-
-fn of_resnet(rest: &[&str]) -> Option<&'static str> {
-    match rest {
-        ["conv1"] => Some("in_layers.2"),
-        ["conv2"] => Some("out_layers.3"),
-        ["time_emb_proj"] => Some("emb_layers.1"),
-        ["conv_shortcut"] => Some("skip_connection"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,99 +395,118 @@ mod tests {
     fn every_naming_means_the_same_layer() {
         let layer = "down_blocks_0_attentions_1_transformer_blocks_0_attn1_to_out_0";
         let dotted = "down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_out.0";
-        let processor = "down_blocks.0.attentions.1.transformer_blocks.0.attn1.processor.to_out_lora";
+        let processor = "down_blocks.0.attentions.1.transformer_blocks.0.attn1.processor.to_out";
         for name in [
             format!("lora_unet_{layer}.lora_down.weight"),
+            format!("lycoris_{layer}.lora_down.weight"),
             format!("unet.{dotted}.lora_A.weight"),
             format!("unet.{dotted}.lora_A.default.weight"),
+            format!("unet.{dotted}.lora_A.my-style.weight"),
+            format!("unet.{dotted}.lora_A"),
+            format!("unet._orig_mod.{dotted}.lora_A.weight"),
             format!("base_model.model.unet.{dotted}.lora_A.weight"),
+            format!("base_model.model.{dotted}.lora_A.weight"),
+            format!("unet.base_model.model.{dotted}.lora_A.weight"),
+            format!("diffusion_model.{dotted}.lora_A.weight"),
+            format!("diffusion_model.{dotted}.lora_down.weight"),
             format!("{dotted}.lora_A.weight"),
             format!("unet.{dotted}.lora.down.weight"),
-            format!("unet.{processor}.down.weight"),
-            format!("{processor}.down.weight"),
+            format!("unet.{processor}_lora.down.weight"),
+            format!("{processor}_lora.down.weight"),
+            format!("unet.{processor}.lora.down.weight"),
         ] {
-            let wanted = Key {
-                part: Part::Unet,
-                layer: layer.to_owned(),
-                role: Role::Down,
-            };
-            assert_eq!(parse(&name), Some(wanted), "{name}");
+            let found = parse(&name).map(|key| (key.part, key.layer, key.role));
+            assert_eq!(found, Some((Part::Unet, layer.to_owned(), Role::Down)), "{name}");
+        }
+        for name in [
+            format!("lora_unet_{layer}.alpha"),
+            format!("unet.{dotted}.alpha"),
+            format!("unet.{processor}_lora.down.weight.alpha"),
+            format!("{processor}_lora.up.weight.alpha"),
+        ] {
+            let found = parse(&name).map(|key| (key.layer, key.role));
+            assert_eq!(found, Some((layer.to_owned(), Role::Alpha)), "{name}");
         }
     }
 
     #[test]
     fn every_naming_of_a_text_encoder_means_the_same_layer() {
+        let flat = "text_model_encoder_layers_3_self_attn_q_proj.lora_up.weight";
         let dotted = "text_model.encoder.layers.3.self_attn";
         for (name, encoder) in [
-            (
-                "lora_te_text_model_encoder_layers_3_self_attn_q_proj.lora_up.weight".to_owned(),
-                0,
-            ),
-            (
-                "lora_te1_text_model_encoder_layers_3_self_attn_q_proj.lora_up.weight".to_owned(),
-                0,
-            ),
-            (
-                "lora_te2_text_model_encoder_layers_3_self_attn_q_proj.lora_up.weight".to_owned(),
-                1,
-            ),
+            (format!("lora_te_{flat}"), 0),
+            (format!("lora_te1_{flat}"), 0),
+            (format!("lora_te2_{flat}"), 1),
+            (format!("lycoris_{flat}"), 0),
             (format!("text_encoder.{dotted}.q_proj.lora_B.weight"), 0),
             (format!("text_encoder_2.{dotted}.q_proj.lora_B.weight"), 1),
+            (
+                format!("text_encoder_2.base_model.model.{dotted}.q_proj.lora_B.weight"),
+                1,
+            ),
+            (format!("base_model.model.{dotted}.q_proj.lora_B.weight"), 0),
+            (
+                format!("text_encoders.clip_l.transformer.{dotted}.q_proj.lora_B.weight"),
+                0,
+            ),
+            (
+                format!("text_encoders.clip_g.transformer.{dotted}.q_proj.lora_up.weight"),
+                1,
+            ),
+            (format!("clip_l.transformer.{dotted}.q_proj.lora_up.weight"), 0),
+            (format!("clip_g.{dotted}.q_proj.lora_up.weight"), 1),
+            (format!("te1.{dotted}.q_proj.lora_up.weight"), 0),
             (format!("text_encoder.{dotted}.q_proj.lora_linear_layer.up.weight"), 0),
             (format!("text_encoder.{dotted}.to_q_lora.up.weight"), 0),
         ] {
-            let wanted = Key {
-                part: Part::Text(encoder),
-                layer: "encoder_layers_3_self_attn_q_proj".to_owned(),
-                role: Role::Up,
-            };
-            assert_eq!(parse(&name), Some(wanted), "{name}");
+            let wanted = (
+                Part::Text(encoder),
+                "encoder_layers_3_self_attn_q_proj".to_owned(),
+                Role::Up,
+            );
+            let found = parse(&name).map(|key| (key.part, key.layer, key.role));
+            assert_eq!(found, Some(wanted), "{name}");
         }
     }
 
     #[test]
-    fn sdxls_layers_have_the_original_numbers() {
-        for (layer, original) in [
-            ("conv_in", "input_blocks.0.0"),
-            ("down_blocks.0.resnets.1.conv1", "input_blocks.2.0.in_layers.2"),
-            ("down_blocks.0.downsamplers.0.conv", "input_blocks.3.0.op"),
-            ("down_blocks.1.attentions.0.proj_in", "input_blocks.4.1.proj_in"),
+    fn what_peft_says_besides_is_kept() {
+        let found = |name: &str| parse(name).map(|key| (key.role, key.peft, key.adapter));
+        let named = |name: &str| Some(name.to_owned());
+        for (name, wanted) in [
+            ("x.lora_B.one.bias", (Role::UpBias, true, named("one"))),
+            ("x.lora_B.bias", (Role::UpBias, true, None)),
+            ("x.lora_magnitude_vector", (Role::Magnitude, true, None)),
             (
-                "down_blocks.2.attentions.1.transformer_blocks.9.attn2.to_k",
-                "input_blocks.8.1.transformer_blocks.9.attn2.to_k",
+                "x.lora_magnitude_vector.one.weight",
+                (Role::Magnitude, true, named("one")),
             ),
-            ("mid_block.resnets.0.time_emb_proj", "middle_block.0.emb_layers.1"),
-            ("mid_block.attentions.0.proj_out", "middle_block.1.proj_out"),
-            ("mid_block.resnets.1.conv2", "middle_block.2.out_layers.3"),
-            ("up_blocks.0.attentions.2.proj_in", "output_blocks.2.1.proj_in"),
+            ("base_model.model.x.hada_w1_a", (Role::Hada1A, true, None)),
+            ("lora_unet_x.hada_w1_a", (Role::Hada1A, false, None)),
+            ("x.oft_R.weight", (Role::OftTriangles, true, None)),
+            ("base_model.model.x.base_layer.bias", (Role::Bias, true, None)),
             (
-                "up_blocks.2.resnets.0.conv_shortcut",
-                "output_blocks.6.0.skip_connection",
+                "base_model.model.x.modules_to_save.one.weight",
+                (Role::Weight, true, named("one")),
             ),
-            ("add_embedding.linear_1", "label_emb.0.0"),
+            ("lora_unet_x.weight", (Role::Factors, false, None)),
+            ("lora_unet_x.set_weight", (Role::Weight, false, None)),
         ] {
-            // A transformer of the middle is its second module.
-            let layer_name = original_name(layer, 2);
-            assert_eq!(layer_name.as_deref(), Some(original), "{layer}");
+            assert_eq!(found(name), Some(wanted), "{name}");
         }
-        let upsampler = original_upsampler("up_blocks.0.upsamplers.0.conv", 2);
-        assert_eq!(
-            upsampler,
-            Some(["output_blocks.2.1.conv", "output_blocks.2.2.conv"].map(str::to_owned))
-        );
-        assert_eq!(original_name("nonsense", 2), None);
+        let layer = |name: &str| parse(name).map(|key| key.layer);
+        assert_eq!(layer("base_model.model.x.base_layer.bias"), named("x"));
+        assert_eq!(layer("base_model.model.x.modules_to_save.one.weight"), named("x"));
+        for name in ["x.lora_A.bias", "x.bias", "alpha", "lora_A.weight", "", "."] {
+            assert_eq!(found(name), None, "{name}");
+        }
     }
 
     #[test]
     fn adapters_of_other_kinds_are_known_by_name() {
-        assert_eq!(other_kind("lora_unet_x.dora_scale"), Some("DoRA"));
-        assert_eq!(other_kind("lora_unet_x.hada_w1_a"), Some("LoHa"));
-        assert_eq!(other_kind("lora_unet_x.lokr_w1"), Some("LoKr"));
-        assert_eq!(
-            other_kind("lora_unet_x.lora_mid.weight"),
-            Some("LoCon with a Tucker core")
-        );
+        assert_eq!(other_kind("x.boft_R.default"), Some("PEFT's BOFT"));
+        assert_eq!(other_kind("lora_unet_x.lambda_layer"), Some("T-LoRA"));
+        assert_eq!(other_kind("x.lora_E.default"), Some("AdaLoRA"));
         assert_eq!(other_kind("lora_unet_x.lora_down.weight"), None);
-        assert_eq!(parse("something.weight"), None);
     }
 }

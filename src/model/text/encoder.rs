@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use super::{ClipConfig, ClipTextModel};
 use crate::{
     error::Result,
-    weights::{open_weights, read_json},
+    weights::{Store, open_weights, read_json},
 };
 
 /// Name of the weights of transformers' models.
@@ -43,9 +43,25 @@ impl TextPart {
 impl ClipTextModel {
     /// Opens the encoder in a folder of the hub's layout, with configuration and weights.
     pub fn from_folder(folder: &Path, device: &Device, dtype: DType) -> Result<Self> {
-        let config = ClipConfig::from_json(&read_json(&folder.join("config.json"))?)
-            .map_err(|error| error.context(folder.display()))?;
-        let weights = open_weights(folder, TEXT_WEIGHTS_STEM)?;
+        let (config, weights) = open_folder(folder)?;
         Self::new(config, weights.var_builder(dtype, device))
     }
+
+    /// The encoder in a folder of the hub's layout without its numbers: what layers it has.
+    pub fn outline_of_folder(folder: &Path) -> Result<Self> {
+        let (config, weights) = open_folder(folder)?;
+        Self::outline(config, &weights)
+    }
+
+    /// An encoder without its numbers, which takes neither time nor memory.
+    pub fn outline(config: ClipConfig, weights: &Store) -> Result<Self> {
+        // In a format that no operator prepares its weights for.
+        Self::new(config, weights.without_values().var_builder(DType::F16, &Device::Cpu))
+    }
+}
+
+fn open_folder(folder: &Path) -> Result<(ClipConfig, Store)> {
+    let config = ClipConfig::from_json(&read_json(&folder.join("config.json"))?)
+        .map_err(|error| error.context(folder.display()))?;
+    Ok((config, open_weights(folder, TEXT_WEIGHTS_STEM)?))
 }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::{
+    Model,
+    models::bpe::{BPE, Merges, Vocab},
+};
 
 use crate::{
     error::{Error, Result},
@@ -46,6 +49,8 @@ pub(super) struct Vocabulary {
     pub(super) eos: u32,
     /// Id that fills a prompt up.
     pub(super) pad: u32,
+    /// The first id that no token has.
+    pub(super) next: u32,
 }
 
 impl Vocabulary {
@@ -108,6 +113,8 @@ impl Vocabulary {
         let mut special: Vec<_> = special.into_iter().collect();
         special.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
 
+        let ids = vocab.values().chain(added.values()).copied();
+        let next = ids.max().unwrap_or_default().saturating_add(1);
         // The encoder looks the unknown token up in its own vocabulary.
         vocab.insert(names.unknown.clone(), unknown);
         let bpe = BPE::builder()
@@ -124,7 +131,26 @@ impl Vocabulary {
             bos,
             eos,
             pad,
+            next,
         })
+    }
+
+    /// Adds a token that is split off before anything else; gives its id.
+    pub(super) fn add(&mut self, token: &str) -> Result<u32> {
+        let known = self.special.iter().any(|(special, _)| special == token);
+        if known || self.bpe.token_to_id(token).is_some() {
+            return Err(Error::usage(format!(
+                "\"{token}\" is a token of the vocabulary already, and cannot stand for an embedding: give another as \
+                 FILE=TOKEN"
+            )));
+        }
+        let id = self.next;
+        self.next = id.saturating_add(1);
+        let place = self
+            .special
+            .partition_point(|(special, _)| special.len() >= token.len());
+        self.special.insert(place, (token.to_owned(), id));
+        Ok(id)
     }
 }
 

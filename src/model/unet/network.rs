@@ -14,8 +14,9 @@ use crate::{
     activation::{Grid, Halt, Id, Leaf, Place, Probe, Tap},
     error::{Error, Result},
     model::{
+        adaptable::{Adaptable, Visit},
         extent::{Extent, nothing_was_read},
-        layers::{Adaptable, Conv2d, LowRank},
+        layers::Conv2d,
         norms::{GroupNorm, group_norm},
         resnet::conv3x3,
     },
@@ -45,7 +46,7 @@ impl Unet {
         };
         let path = DownPath::new(&builder, &vb)?;
         let mut skips = path.skip_widths().to_vec();
-        let mut width = config.mid.channels;
+        let mut width = config.deepest().channels;
         let mut up = Vec::with_capacity(config.up.len());
         let up_levels = (0u16..).zip(&config.up);
         let is_of = |index| move |place: Place| matches!(place, Place::Up { level, .. } if level == index);
@@ -142,10 +143,11 @@ fn add_control(contracted: &mut Contracted, control: &ControlResiduals) -> Resul
 }
 
 impl Adaptable for Unet {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         self.path.each_layer(visit);
         self.up.each_layer(visit);
-        if let Some((_, conv_out)) = &mut self.out {
+        if let Some((conv_norm_out, conv_out)) = &mut self.out {
+            conv_norm_out.each_layer(visit);
             conv_out.each_layer(visit);
         }
     }

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     error::Result,
     model::{
-        layers::{Adaptable, Linear, LowRank, linear},
+        adaptable::{Adaptable, Visit},
+        layers::{Linear, linear},
         timestep::timestep_embedding,
     },
 };
@@ -69,7 +70,7 @@ fn embed([first, second]: &[Linear; 2], x: &Tensor) -> Result<Tensor> {
 }
 
 impl Adaptable for TimeEmbedding {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         self.layers.each_layer(visit);
         if let Some((_, layers)) = &mut self.added {
             layers.each_layer(visit);

@@ -8,9 +8,10 @@ use crate::{
     activation::{Catalogue, Grid, Halt, Id, Leaf, Place, Probe, Tap, VitPart},
     error::Result,
     model::{
+        adaptable::{Adaptable, Visit},
         attention::{attend, split_heads, visit_map},
         feed_forward::geglu,
-        layers::{Adaptable, Conv2d, Linear, LowRank, linear, linear_no_bias},
+        layers::{Conv2d, Linear, linear, linear_no_bias},
         norms::{GroupNorm, LayerNorm, group_norm, layer_norm},
         resnet::conv1x1,
     },
@@ -61,8 +62,15 @@ fn to_grid(tokens: &Tensor, grid: Grid) -> CandleResult<Tensor> {
 }
 
 impl Transformer {
-    pub fn new(config: &UnetConfig, level: &Level, place: Place, list: &Catalogue, vb: VarBuilder<'_>) -> Result<Self> {
-        let blocks = (0..level.transformer_layers as u16)
+    /// With so many blocks, of the widths of `level`.
+    pub fn new(
+        config: &UnetConfig,
+        (level, blocks): (&Level, usize),
+        place: Place,
+        list: &Catalogue,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let blocks = (0..blocks as u16)
             .map(|block| {
                 Block::new(
                     config,
@@ -224,9 +232,13 @@ impl Attention {
 }
 
 impl Adaptable for Transformer {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
+        self.norm.each_layer(visit);
         self.proj_in.each_layer(visit);
         for block in &mut self.blocks {
+            for norm in [&mut block.norm1, &mut block.norm2, &mut block.norm3] {
+                norm.each_layer(visit);
+            }
             block.attn1.each_layer(visit);
             block.attn2.each_layer(visit);
             block.ff_in.each_layer(visit);
@@ -237,7 +249,7 @@ impl Adaptable for Transformer {
 }
 
 impl Adaptable for Projection {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         match self {
             Self::Conv(conv) => conv.each_layer(visit),
             Self::Linear(linear) => linear.each_layer(visit),
@@ -246,7 +258,7 @@ impl Adaptable for Projection {
 }
 
 impl Adaptable for Attention {
-    fn each_layer(&mut self, visit: &mut dyn FnMut(&mut LowRank)) {
+    fn each_layer(&mut self, visit: &mut Visit<'_>) {
         for layer in [&mut self.to_q, &mut self.to_k, &mut self.to_v, &mut self.to_out] {
             layer.each_layer(visit);
         }

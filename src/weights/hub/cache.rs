@@ -307,13 +307,12 @@ fn has_holes(_meta: &Metadata) -> bool {
 /// Why the cache cannot be written to, and what to do about it.
 pub(super) fn write_error(path: &Path, error: &io::Error) -> Error {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
-            "; models cannot be downloaded to this cache: make it writable, or name another folder with HF_HUB_CACHE=FOLDER"
-        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space and try again: the download goes on where it stopped"
         }
-        _ => "",
+        _ => {
+            "; models cannot be downloaded to this cache: make it writable, or name another folder with HF_HUB_CACHE=FOLDER"
+        }
     };
     Error::io("write", path, error).followed_by(hint)
 }

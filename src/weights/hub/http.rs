@@ -314,7 +314,7 @@ fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Bo
 
 impl Head {
     /// Takes what the hub says about the file; its first word counts.
-    fn listen(&mut self, headers: &HeaderMap) {
+    pub(super) fn listen(&mut self, headers: &HeaderMap) {
         let etag = || {
             text(headers, "x-linked-etag")
                 .or_else(|| text(headers, "etag"))
@@ -333,7 +333,7 @@ impl Head {
     }
 
     /// Takes what the answer itself says, from whichever host it came.
-    fn end(&mut self, status: u16, by_hub: bool, headers: &HeaderMap) {
+    pub(super) fn end(&mut self, status: u16, by_hub: bool, headers: &HeaderMap) {
         self.status = status;
         self.by_hub = by_hub;
         let length = || text(headers, "content-length")?.parse().ok();
@@ -371,7 +371,7 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// Where a redirect from `base` leads.
-fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
+pub(super) fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
     let location = location.split('#').next().unwrap_or_default();
     let scheme = base.scheme_str().unwrap_or("https");
     let root = format!(

@@ -36,6 +36,8 @@ const OLD_VERSION: i64 = 1001;
 pub(super) struct TorchFile {
     tensors: BTreeMap<String, Description>,
     places: HashMap<String, Place>,
+    /// Texts in the dictionary at the top, by their keys.
+    texts: HashMap<String, String>,
     bytes: Mutex<Bytes>,
 }
 
@@ -115,6 +117,7 @@ impl TorchFile {
         Ok(Self {
             tensors: tensors::tensors(&pickle)?,
             places,
+            texts: tensors::texts(&pickle),
             bytes: Mutex::new(bytes),
         })
     }
@@ -164,8 +167,14 @@ impl TorchFile {
         Ok(Self {
             tensors,
             places,
+            texts: tensors::texts(&pickle),
             bytes: Mutex::new(reader.into_inner()),
         })
+    }
+
+    /// The text under a key of the dictionary at the top.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.texts.get(key).map(String::as_str)
     }
 
     /// Every tensor.

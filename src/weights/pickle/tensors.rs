@@ -6,7 +6,7 @@ use std::{
     slice::Iter,
 };
 
-use super::machine::{Node, Pickle, Value};
+use super::machine::{MAX_NAME_BYTES, Node, Pickle, Value};
 use crate::{
     error::{Error, Result},
     weights::{
@@ -56,6 +56,16 @@ pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, Description>> 
         }
     }
     flatten(pickle, &pickle.root)
+}
+
+/// The texts in the dictionary at the top, by their keys; long ones are no names.
+pub(super) fn texts(pickle: &Pickle) -> HashMap<String, String> {
+    let entries = pickle.dict(&pickle.root).unwrap_or_default();
+    let text = |(key, value): &(Value, Value)| {
+        let (key, text) = (key.text()?, value.text()?);
+        (key.len().max(text.len()) <= MAX_NAME_BYTES).then(|| (key.to_owned(), text.to_owned()))
+    };
+    entries.iter().filter_map(text).collect()
 }
 
 /// Every storage that the pickle mentions, by its key: the old format needs the size of all of them.
