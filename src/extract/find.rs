@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::{self, names},
+    files::names,
     model::{
         adm::{self, AdmConfig},
         original::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
@@ -97,7 +97,6 @@ impl ModelSpec {
         }
         if path.exists() {
             // What is no file is refused by its kind.
-            files::open(path)?;
             picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
