@@ -20,7 +20,7 @@ use crate::{
         unet::UnetConfig,
         vae::VaeConfig,
     },
-    weights::{Store, ZooEntry, ZooKind, hub::Repo, hub_file, hub_snapshot, read_json, zoo_entry},
+    weights::{Store, ZooEntry, ZooKind, hub::Repo, hub_file, hub_snapshot, read_json, variant_notes, zoo_entry},
 };
 
 /// How the names of CleanDIFT's files begin.
