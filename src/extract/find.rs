@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::{self, names},
+    files::names,
     model::{
         adm::{self, AdmConfig},
         original::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
@@ -20,7 +20,7 @@ use crate::{
         unet::UnetConfig,
         vae::VaeConfig,
     },
-    weights::{Store, ZooEntry, ZooKind, hub::Repo, hub_file, hub_snapshot, read_json, zoo_entry},
+    weights::{Store, ZooEntry, ZooKind, hub::Repo, hub_file, hub_snapshot, read_json, variant_notes, zoo_entry},
 };
 
 /// How the names of CleanDIFT's files begin.
@@ -97,7 +97,6 @@ impl ModelSpec {
         }
         if path.exists() {
             // What is no file is refused by its kind.
-            files::open(path)?;
             picture::refuse_as_model(path)?;
             let store = Store::open(path)?;
             if original::recognises(&store) {
