@@ -17,6 +17,7 @@ use featscope::{
     error::{Error, Result},
     extract::{
         adapters::Adapters,
+        finite::NonFinite,
         framing::{Prepared, WorkingSize, prepare},
         image::Picture,
         inversion::Inversion,
@@ -181,6 +182,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
                 compat: None,
                 adapters: Adapters::default(),
                 recording: Recording::InBatches,
+                non_finite: NonFinite::default(),
             };
             let work = Work::of(&spec.plain_catalogue(prepared.framing.working));
             let pictures = [prepared];

@@ -4,6 +4,8 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -58,10 +60,11 @@ impl Error {
     }
 }
 
+/// The message as it may be shown anywhere, see [`words::message`].
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
+            Self::Usage(message) | Self::Failed(message) => f.write_str(&words::message(message)),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }
@@ -102,6 +105,17 @@ fn is_out_of_memory(message: &str) -> bool {
         "kIOGPUCommandBufferCallbackErrorOutOfMemory",
     ];
     SAID.iter().any(|said| message.contains(said))
+}
+
+/// The longest piece of a file that a message repeats, in characters.
+const MOST_REPEATED: usize = 200;
+
+/// A text from a file as a message repeats it: its beginning, if it is long.
+pub fn clipped(text: &str) -> String {
+    match text.char_indices().nth(MOST_REPEATED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -17,5 +17,6 @@ pub mod ops;
 pub mod paint;
 pub mod survey;
 pub mod weights;
+pub mod words;
 
 pub use error::{Error, Result};

@@ -15,7 +15,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn open(name: &str) -> featscope::Result<Store> {
-    Store::open_pickle(&file(name))
+    Store::open(&file(name))
 }
 
 fn read(store: &Store, name: &str) -> candle_core::Result<Vec<f64>> {
@@ -72,19 +72,42 @@ fn views_of_a_storage_are_read_in_row_major_order() -> TestResult {
 }
 
 #[test]
-fn every_plain_type_of_numbers_is_read() -> TestResult {
+fn floats_of_every_type_are_read_and_integers_are_no_weights() -> TestResult {
     for (file, in_file) in [("types", 11), ("old_types", 10)] {
         let store = open(file)?;
         assert_eq!(names(&store).len(), in_file);
-        for kind in [
-            "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte",
-        ] {
+        for kind in ["Float", "Double", "Half", "BFloat16"] {
             assert_eq!(read(&store, kind)?, [0.0, 1.0, 2.0], "{file}: {kind}");
         }
-        assert_eq!(read(&store, "Bool")?, [0.0, 1.0, 0.0], "{file}");
+        for (kind, says) in [
+            ("Long", "I64"),
+            ("Int", "I32"),
+            ("Short", "I16"),
+            ("Char", "I8"),
+            ("Byte", "U8"),
+            ("Bool", "BOOL"),
+        ] {
+            let error = read(&store, kind).expect_err("integers are no weights").to_string();
+            assert!(
+                error.contains(&format!("tensor {kind} holds integers ({says})"))
+                    && error.contains(&format!("{file}.pt")),
+                "{error}"
+            );
+        }
     }
     let complex = read(&open("types")?, "ComplexFloat").expect_err("complex numbers are not read");
     assert!(complex.to_string().contains("ComplexFloatStorage"), "{complex}");
+    Ok(())
+}
+
+/// PyTorch writes types without a storage class of their own as bytes with the type beside them.
+#[test]
+fn floats_of_eight_bits_are_read_with_their_factors() -> TestResult {
+    let store = open("float8")?;
+    assert_eq!(names(&store), ["e4m3.weight", "e5m2.weight", "plain.weight"]);
+    assert_eq!(read(&store, "plain.weight")?, [1.0, -448.0]);
+    assert_eq!(read(&store, "e4m3.weight")?, [0.5, -1.0, 4.5, 1344.0]);
+    assert_eq!(read(&store, "e5m2.weight")?, [0.25, -14336.0]);
     Ok(())
 }
 
@@ -137,7 +160,7 @@ fn files_that_are_no_checkpoints_are_refused_with_the_reason() {
         ("pickle_no_mark", "mark is missing"),
         ("pickle_unknown_memo", "refers to what it does not hold"),
         ("pickle_odd_items", "a key has no value"),
-        ("not_torch", "not a PyTorch file"),
+        ("not_torch", "no file of weights"),
         ("other_zip", "without data.pkl"),
         ("is_not_there", "No such file"),
     ] {
@@ -163,12 +186,12 @@ fn damage_is_survived() -> TestResult {
         let mut readable = 0;
         for position in 0..whole.len() {
             fs::write(&damaged, &whole[..position])?;
-            assert!(Store::open_pickle(&damaged).is_err(), "{name} cut at {position}");
+            assert!(Store::open(&damaged).is_err(), "{name} cut at {position}");
             for value in [0xff, whole[position] ^ 1] {
                 let mut changed = whole.clone();
                 changed[position] = value;
                 fs::write(&damaged, &changed)?;
-                let Ok(store) = Store::open_pickle(&damaged) else {
+                let Ok(store) = Store::open(&damaged) else {
                     continue;
                 };
                 for tensor in names(&store) {
@@ -190,7 +213,7 @@ fn a_wrong_byte_in_the_numbers_is_noticed() -> TestResult {
     let folder = tempfile::tempdir()?;
     let damaged = folder.path().join("damaged.pt");
     fs::write(&damaged, bytes)?;
-    let error = read(&Store::open_pickle(&damaged)?, "layer.weight").expect_err("the checksum differs");
+    let error = read(&Store::open(&damaged)?, "layer.weight").expect_err("the checksum differs");
     assert!(error.to_string().contains("tensor layer.weight"), "{error}");
     Ok(())
 }
@@ -198,8 +221,8 @@ fn a_wrong_byte_in_the_numbers_is_noticed() -> TestResult {
 #[test]
 fn both_formats_of_a_model_hold_the_same() -> TestResult {
     let folder = model("tiny-adm");
-    let pickle = Store::open_pickle(&folder.join("model.pt"))?;
-    let safe = Store::open_safetensors(&[folder.join("model.safetensors")])?;
+    let pickle = Store::open(&folder.join("model.pt"))?;
+    let safe = Store::open_files(&[folder.join("model.safetensors")])?;
     assert_eq!(names(&pickle), names(&safe));
     for name in names(&pickle) {
         assert_eq!(pickle.shape(name), safe.shape(name), "{name}");

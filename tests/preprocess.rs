@@ -23,6 +23,9 @@ use serde_json::Value;
 const SD: SizeRule = SizeRule::Latent { multiple: 8 };
 const ADM: SizeRule = SizeRule::Adm { multiple: 32 };
 
+/// Pictures that are compared with what Pillow reads; `tools/test_pictures.py` writes most of them.
+const PICTURES: usize = 113;
+
 /// Most that two correct JPEG decoders differ, of 255.
 const JPEG_TOLERANCE: u8 = 3;
 
@@ -126,16 +129,13 @@ fn every_kind_of_picture_is_read_as_pillow_reads_it() -> Result<()> {
         let Some(source) = name(&path).strip_suffix(".want.png") else {
             continue;
         };
-        let tolerance = if source.ends_with(".jpg") && !source.starts_with("png-") {
-            JPEG_TOLERANCE
-        } else {
-            0
-        };
+        let is_jpeg = source.ends_with(".jpg") && !source.starts_with("png-") || source.ends_with("jpeg.tif");
+        let tolerance = if is_jpeg { JPEG_TOLERANCE } else { 0 };
         let difference = largest_difference(&read(&data("pictures").join(source))?, &read(&path)?);
         assert!(difference <= tolerance, "{source} differs by {difference}");
         compared += 1;
     }
-    assert_eq!(compared, 28);
+    assert_eq!(compared, PICTURES);
     Ok(())
 }
 
@@ -155,24 +155,54 @@ fn background_is_a_choice() -> Result<()> {
 #[test]
 fn bad_pictures_say_what_they_are() {
     let expected = [
-        ("bitmap.bmp", "Bmp format"),
         ("cut-after-thumbnail.jpg", "is cut off or damaged"),
-        ("huge.jpg", "30000x30000 = 900000000 pixels, the limit is 268435456"),
-        ("huge.png", "30000x30000 = 900000000 pixels, the limit is 268435456"),
-        ("named.png", "Gif format"),
+        ("cut-scan-then-end.jpg", "compressed data ends early"),
+        ("cut-scan-then-trailer.jpg", "cut off or damaged"),
+        ("cut.bmp", "promises 56x40 pixels of 24 bits"),
+        ("cut.gif", "pixels are there"),
+        ("cut.ppm", "cut off or damaged"),
+        ("cut.qoi", "cut off or damaged"),
+        ("cut.tga", "cut off or damaged"),
+        ("cut.tif", "row 2 of 9 is not there"),
+        ("fax.tif", "a fax machine's code (CCITT)"),
+        ("floats.tif", "its samples have [32] bits"),
+        ("huge-runs.bmp", "promises 16000x16000 pixels"),
+        ("huge-strip.tif", "promises 16000x16000 pixels"),
+        ("huge.bmp", "promises 60000x60000 pixels"),
+        ("huge.gif", "promises 65535x65535 pixels"),
+        ("huge.jpg", "its 30000x30000 pixels takes"),
+        ("huge.png", "its 30000x30000 pixels takes"),
+        ("huge.ppm", "promises 30000x30000 pixels"),
+        ("huge.qoi", "promises 30000x30000 pixels"),
+        ("huge.tga", "promises 60000x60000 pixels"),
+        ("huge.tif", "its 40000x40000 pixels takes"),
         ("no-data.png", "cut off or damaged"),
+        (
+            "photo.avif",
+            "it is an AVIF picture, which is not read; convert it to PNG",
+        ),
+        (
+            "photo.heic",
+            "it is an HEIC picture, which is not read; convert it to PNG",
+        ),
+        (
+            "photo.jp2",
+            "it is a JPEG 2000 picture (JP2), which is not read; convert it to PNG",
+        ),
         ("promises-too-much.jpg", "promises 16000x16000 pixels"),
         ("promises-too-much.png", "promises 16000x16000 pixels"),
+        ("raw.tif", "a camera's raw file"),
+        ("without-its-last-scan.jpg", "its picture is not whole"),
+        ("wrong-data.png", "checksum of its pixels is wrong"),
+        ("wrong-palette-sum.png", "checksum of its chunk PLTE is wrong"),
     ];
     let found = files("bad-pictures");
     assert_eq!(found.len(), expected.len());
     for (path, (file, says)) in found.iter().zip(expected) {
         assert_eq!(name(path), file);
-        let start = Instant::now();
         let message = failure(read(path));
         assert!(message.contains(&path.display().to_string()), "{message}");
         assert!(message.contains(says), "{message}");
-        assert!(start.elapsed() < Duration::from_secs(1), "{file} is refused at once");
     }
 }
 
@@ -194,24 +224,108 @@ fn missing_empty_and_other_files_say_so() -> std::io::Result<()> {
 }
 
 #[test]
-fn cut_off_files_are_never_half_a_picture() {
-    // What can be missing while every pixel is still there: a PNG's closing chunk and checksums.
-    const PNG_TAIL_BYTES: usize = 24;
+fn cut_off_files_are_never_half_a_picture() -> Result<()> {
     for file in [
         "rgba.png",
         "progressive.jpg",
         "subsampled.jpg",
         "cmyk.jpg",
+        "restarts-progressive.jpg",
         "lossless.webp",
         "lossy.webp",
+        "rgb.bmp",
+        "rle8.bmp",
+        "lzw.tif",
+        "deflate.tif",
+        "packbits.tif",
+        "jpeg.tif",
+        "plain.gif",
+        "grey.pgm",
+        "text.pbm",
+        "alpha.pam",
+        "alpha.qoi",
+        "word.tga",
+        "runs.tga",
     ] {
         let bytes = fs::read(data("pictures").join(file)).expect("the picture is there");
-        let tail = if file.ends_with(".png") { PNG_TAIL_BYTES } else { 1 };
-        for length in 0..=bytes.len() - tail {
-            let message = failure(Picture::decode(&bytes[..length], WHITE, file));
-            assert!(message.contains(file), "{message}");
+        let whole = Picture::decode(&bytes, WHITE, file)?;
+        let mut refused = 0;
+        for length in 0..bytes.len() {
+            match Picture::decode(&bytes[..length], WHITE, file) {
+                Ok(picture) => assert!(
+                    picture == whole,
+                    "{file} is read from {length} bytes as another picture"
+                ),
+                Err(error) => {
+                    let message = error.to_string();
+                    assert!(message.contains(file), "{message}");
+                    refused += 1;
+                }
+            }
         }
+        // All pixels may be there without the end marker, and without text or tables behind them.
+        assert!(
+            refused > bytes.len() / 2,
+            "{file}: {refused} of {} are refused",
+            bytes.len()
+        );
     }
+    Ok(())
+}
+
+/// What is said of a picture that is read.
+fn note(file: &str) -> Result<String> {
+    Ok(read(&data("pictures").join(file))?
+        .note()
+        .unwrap_or_default()
+        .to_owned())
+}
+
+#[test]
+fn what_a_file_lacks_is_said() -> Result<()> {
+    for (file, says) in [
+        ("no-end-plain.jpg", "its end marker is missing"),
+        ("no-end-trailer.jpg", "bytes behind it are not read"),
+        ("no-end-trailer-progressive.jpg", "its end marker is missing"),
+        ("trailer.jpg", "260 bytes behind its end are not read"),
+        ("no-tables.jpg", "it has no Huffman tables"),
+        ("no-iend.png", "its end is missing"),
+        ("half-iend.png", "its end is missing"),
+        ("trailer.png", "36 bytes behind its end are not read"),
+        ("wrong-text.png", "damaged, and not used: tEXt"),
+        ("wrong-sum.png", "a checksum of its pixels is wrong"),
+        ("moving.gif", "it moves: its first frame is read"),
+        ("moving.webp", "it moves: its first frame is read"),
+        ("moving.png", "it moves: its first frame is read"),
+        ("pages.tif", "it has several pages: the first is read"),
+    ] {
+        let note = note(file)?;
+        assert!(note.contains(file) && note.contains(says), "{file}: {note}");
+    }
+    for file in [
+        "rgba.png",
+        "progressive.jpg",
+        "alpha.webp",
+        "plain.gif",
+        "lzw.tif",
+        "rgb.bmp",
+        "stray-bytes.jpg",
+    ] {
+        assert_eq!(note(file)?, "", "{file}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_no_pictures() -> Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let pipe = folder.path().join("pipe.png");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
+    assert!(failure(read(&pipe)).contains("a named pipe"));
+    assert!(failure(read(Path::new("/dev/zero"))).contains("a device"));
+    Ok(())
 }
 
 fn failure(result: Result<Picture>) -> String {

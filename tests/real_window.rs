@@ -6,7 +6,7 @@ mod common;
 use std::{
     collections::HashSet,
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
@@ -97,27 +97,48 @@ impl Screen {
             text.ends_with('\n').then(|| format!(":{}", text.trim()))
         });
         screen.display = display;
-        screen.program = screen
+        screen.start(arguments)?;
+        Ok(screen)
+    }
+
+    /// Starts the program on the display, with what it remembers from before, and waits for its window.
+    fn start(&mut self, arguments: &[&str]) -> TestResult {
+        self.program = self
             .on_display(&mut Command::new(PROGRAM))
             .args(arguments)
-            .env("XDG_DATA_HOME", screen.folder.path())
-            .env("XDG_RUNTIME_DIR", screen.folder.path())
+            .env("XDG_DATA_HOME", self.folder.path())
+            .env("XDG_RUNTIME_DIR", self.folder.path())
             .env("WGPU_BACKEND", "vulkan")
             .env_remove("WAYLAND_DISPLAY")
-            .stderr(File::create(screen.folder.path().join("stderr"))?)
+            .stderr(File::create(self.folder.path().join("stderr"))?)
             .spawn()?;
         let window = until("a window", || {
-            if let Ok(Some(status)) = screen.program.try_wait() {
-                let said = fs::read_to_string(screen.folder.path().join("stderr")).unwrap_or_default();
+            if let Ok(Some(status)) = self.program.try_wait() {
+                let said = fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default();
                 panic!("the program ended with {status}: {said}\nwhat a window needs: {PACKAGES}");
             }
-            let found = screen.xdotool(&["search", "--onlyvisible", "--name", "featscope"]);
+            let found = self.xdotool(&["search", "--onlyvisible", "--name", "featscope"]);
             found.lines().next_back().map(str::to_owned)
         });
-        screen.xdotool(&["windowmove", &window, "0", "0"]);
-        screen.xdotool(&["windowsize", &window, &WIDTH.to_string(), &HEIGHT.to_string()]);
-        screen.xdotool(&["windowfocus", &window]);
-        Ok(screen)
+        self.xdotool(&["windowmove", &window, "0", "0"]);
+        self.xdotool(&["windowsize", &window, &WIDTH.to_string(), &HEIGHT.to_string()]);
+        self.xdotool(&["windowfocus", &window]);
+        Ok(())
+    }
+
+    /// Kills the program: it hears nothing of it.
+    fn kill(&mut self) -> TestResult {
+        self.program.kill()?;
+        self.program.wait()?;
+        Ok(())
+    }
+
+    /// The files of work that is kept for after a crash.
+    fn kept_work(&self) -> Vec<PathBuf> {
+        let windows = self.folder.path().join("featscope/windows");
+        let folders = fs::read_dir(windows).into_iter().flatten().flatten();
+        let files = folders.map(|folder| folder.path().join("work.featscope.json"));
+        files.filter(|file| file.exists()).collect()
     }
 
     fn on_display<'a>(&self, command: &'a mut Command) -> &'a mut Command {
@@ -331,6 +352,45 @@ fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
     let screen = Screen::open(&[&copy.display().to_string()])?;
     screen.await_part("the same PCA", PCA_A, |pixels| changed(&shown, pixels) < 0.02);
     screen.await_part("the same pin", near, |pixels| count(pixels, SECOND_PIN) > 5);
+    Ok(())
+}
+
+#[test]
+fn work_of_a_program_that_was_killed_is_offered_and_opened_by_keys() -> TestResult {
+    let mut screen = Screen::open(&TWO_SAMPLES)?;
+    screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
+    let [left, top, ..] = PICTURE_A;
+    let at = [left + 12, top + 12];
+    screen.pin(at);
+    let is_kept = |screen: &Screen| {
+        let kept = screen.kept_work();
+        let pinned = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains("\"number\": 1"));
+        kept.iter().any(pinned).then_some(())
+    };
+    until("work that is kept", || is_kept(&screen));
+    screen.kill()?;
+
+    screen.start(&TWO_SAMPLES)?;
+    screen.await_part("the offer", MIDDLE, |pixels| count(pixels, BOX_TITLE) > 20);
+    screen.await_part("the PCA of A", PCA_A, |pixels| colours(pixels) > 50);
+    let near = [at[0] - 4, at[1] - 4, at[0] + 5, at[1] + 5];
+    assert!(
+        count(&pixels(&screen.shot(), near), PIN) == 0,
+        "nothing is opened without being asked for"
+    );
+    // "Not now" has the keyboard; backwards over "Discard" to "Open".
+    for key in ["shift+Tab", "shift+Tab", "Return"] {
+        screen.xdotool(&["key", key]);
+        sleep(BETWEEN_EVENTS);
+    }
+    screen.await_part("the pin", near, |pixels| count(pixels, PIN) > 5);
+    // What was opened is this program's work now, and goes when it is closed.
+    until("the work of this program alone", || {
+        (screen.kept_work().len() == 1).then_some(())
+    });
+    screen.xdotool(&["key", "ctrl+q"]);
+    until("its end", || screen.program.try_wait().ok().flatten());
+    assert!(screen.kept_work().is_empty());
     Ok(())
 }
 

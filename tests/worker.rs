@@ -5,7 +5,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -27,6 +26,8 @@ use featscope::{
         request::{ExtractRequest, StoreFormat},
     },
 };
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Signal, kill_process};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -141,26 +142,25 @@ fn saved(engine: &Engine, capture: &Capture, path: &Path) -> Vec<u8> {
 
 /// The process that this one has started as a worker and that is not about to be started again.
 #[cfg(target_os = "linux")]
-fn workers() -> Vec<u32> {
-    let children = |task: PathBuf| fs::read_to_string(task.join("children")).unwrap_or_default();
-    let tasks = fs::read_dir("/proc/self/task").expect("the threads of this process");
-    let pids = tasks.flatten().map(|task| children(task.path()));
-    let pids = pids.flat_map(|line| {
-        line.split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect::<Vec<u32>>()
-    });
-    let is_worker = |pid: &u32| {
+fn workers() -> Vec<Pid> {
+    // The parent is the second word behind the name, which stands in brackets and may have any bytes.
+    let parent = |pid: &str| -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        status.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let is_worker = |pid: &str| {
         let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         arguments.ends_with("\0worker\0")
     };
-    pids.filter(is_worker).collect()
+    let processes = fs::read_dir("/proc").expect("the processes of this machine").flatten();
+    let names = processes.filter_map(|process| process.file_name().into_string().ok());
+    let ours = names.filter(|pid| parent(pid) == Some(std::process::id()) && is_worker(pid));
+    ours.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 #[cfg(target_os = "linux")]
-fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(sent.expect("kill starts").success());
+fn send(signal: Signal, pid: Pid) {
+    kill_process(pid, signal).expect("a process of this one takes a signal");
 }
 
 /// The tests that look for their worker's process do so one after the other.
@@ -321,6 +321,7 @@ fn extraction() -> ExtractRequest {
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,
+        allow_non_finite: false,
     }
 }
 
@@ -348,7 +349,7 @@ fn a_worker_that_is_killed_is_started_anew_with_model_and_pictures() -> Outcome 
     let [worker] = workers()[..] else {
         panic!("one worker is expected, found {:?}", workers());
     };
-    signal("-KILL", worker);
+    send(Signal::KILL, worker);
     let error = failure_of_run(&engine).to_string();
     assert!(error.contains("has ended"), "{error}");
     until(&engine, |event| matches!(event, Event::Recovered { .. }).then_some(()));
@@ -379,7 +380,7 @@ fn a_worker_that_hangs_is_ended_when_it_is_told_to_stop() {
     begin(&engine);
     begin_long_run(&engine);
     let hung = workers();
-    hung.iter().for_each(|pid| signal("-STOP", *pid));
+    hung.iter().for_each(|pid| send(Signal::STOP, *pid));
     engine.send(Request::Cancel);
     assert_eq!(failure_of_run(&engine), Error::Cancelled);
     assert!(workers().iter().all(|pid| !hung.contains(pid)), "it is still there");
@@ -420,6 +421,8 @@ fn what_is_no_worker_is_not_believed() {
 }
 
 mod command_line {
+    use std::process::Command;
+
     use super::*;
 
     fn featscope() -> Command {

@@ -23,6 +23,7 @@ use featscope::{
     extract::{
         adapters::Adapters,
         array::Array,
+        finite::NonFinite,
         framing::{Prepared, WorkingSize, prepare},
         inversion::Inversion,
         model::Model,
@@ -91,6 +92,7 @@ fn settings(spec: &ModelSpec) -> PassSettings {
         compat: None,
         adapters: Adapters::default(),
         recording: Recording::InBatches,
+        non_finite: NonFinite::default(),
     }
 }
 

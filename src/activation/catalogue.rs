@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Grid, Id};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    words::did_you_mean,
+};
 
 /// Number of an activation in execution order: an index into its model's [`Catalogue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,10 +155,8 @@ impl Catalogue {
         if let Some(tap) = text.parse::<Id>().ok().and_then(|id| self.tap(id)) {
             return Ok(tap);
         }
-        let nearest = self.nearest(text);
-        let hint = nearest
-            .map(|id| format!("; did you mean \"{id}\"?"))
-            .unwrap_or_default();
+        let names: Vec<String> = self.entries.iter().map(|entry| entry.id.to_string()).collect();
+        let hint = did_you_mean(text, names.iter().map(String::as_str));
         Err(Error::usage(format!(
             "this model has no activation \"{text}\"{hint} (`featscope layers` lists all {})",
             self.len()

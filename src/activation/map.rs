@@ -4,6 +4,7 @@ use std::{ops::Range, sync::OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::NotFinite;
 use crate::error::{Error, Result};
 
 /// Rows and columns of positions.
@@ -46,6 +47,8 @@ pub struct FeatureMap {
     vectors: Vec<f32>,
     /// 1/‖f_p‖₂ of every position, 0 where the vector is zero: computed when it is first asked for.
     inverse_norms: OnceLock<Vec<f32>>,
+    /// What of the numbers is not finite: looked for when it is first asked for.
+    not_finite: OnceLock<Option<NotFinite>>,
 }
 
 impl PartialEq for FeatureMap {
@@ -71,6 +74,7 @@ impl FeatureMap {
             grid,
             vectors,
             inverse_norms: OnceLock::new(),
+            not_finite: OnceLock::new(),
         })
     }
 
@@ -120,6 +124,11 @@ impl FeatureMap {
         };
         self.inverse_norms
             .get_or_init(|| self.vectors.chunks_exact(self.channels).map(inverse).collect())
+    }
+
+    /// What of the numbers is not finite; none where all are. Nothing can be computed from a map where some are not.
+    pub fn not_finite(&self) -> Option<NotFinite> {
+        *self.not_finite.get_or_init(|| NotFinite::among(&self.vectors))
     }
 
     /// The numbers channel by channel, (C, h, w).

@@ -3,6 +3,7 @@
 //! knows neither devices nor windows.
 
 mod catalogue;
+mod finite;
 mod id;
 mod map;
 mod probe;
@@ -10,6 +11,7 @@ mod selection;
 mod work;
 
 pub use catalogue::{Catalogue, Entry, Shape, Tap};
+pub use finite::NotFinite;
 pub use id::{AttnPart, Id, Leaf, Place, VitPart};
 pub use map::{AttentionMap, FeatureMap, Grid};
 pub use probe::{Halt, Probe, Watch, watch_nothing};

@@ -49,6 +49,30 @@ pub struct Figures {
     pub norm: f64,
 }
 
+impl Figures {
+    /// The figures of an activation of which there are none.
+    pub fn unmeasured(noises: usize, grid: Grid) -> Self {
+        Self {
+            noises,
+            nsr: None,
+            nsr_low_passed: None,
+            locality: Locality {
+                curve: Vec::new(),
+                short_side: grid.height.min(grid.width),
+                baseline: f64::NAN,
+                half_width: None,
+            },
+            semantics: None,
+            signal: None,
+            residual: None,
+            explained: [f64::NAN; THUMBNAIL_COMPONENTS],
+            effective_rank: f64::NAN,
+            massive: Vec::new(),
+            norm: f64::NAN,
+        }
+    }
+}
+
 /// A small picture of an activation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Thumbnail {
@@ -58,6 +82,18 @@ pub struct Thumbnail {
     pub scores: Vec<f32>,
     /// (h·w): how noisy each cell is, as a share of the variance; empty where one pass ran.
     pub noise: Vec<f32>,
+}
+
+impl Thumbnail {
+    /// The black picture of an activation that was not measured.
+    pub fn black(of: Grid) -> Self {
+        let grid = thumbnail_grid(of);
+        Self {
+            grid,
+            scores: vec![0.0; grid.positions() * THUMBNAIL_COMPONENTS],
+            noise: Vec::new(),
+        }
+    }
 }
 
 /// Measures one activation over `noises` passes; `map_of` gives the map of each and is asked once for it. `regions` names the region of a position of a grid, where some are marked.
@@ -121,15 +157,20 @@ pub fn measure(
     Ok((figures, thumbnail))
 }
 
-/// Averages what is larger than a thumbnail.
-fn thumbnail(scores: &Scores, noise: Option<&[f32]>) -> Result<Thumbnail> {
-    let from = scores.grid;
+/// The grid of the thumbnail of an activation.
+fn thumbnail_grid(from: Grid) -> Grid {
     let longer = from.height.max(from.width);
     let shrunk = |side: usize| match longer > THUMBNAIL_SIDE {
         true => (side * THUMBNAIL_SIDE / longer).max(1),
         false => side,
     };
-    let grid = Grid::new(shrunk(from.height), shrunk(from.width));
+    Grid::new(shrunk(from.height), shrunk(from.width))
+}
+
+/// Averages what is larger than a thumbnail.
+fn thumbnail(scores: &Scores, noise: Option<&[f32]>) -> Result<Thumbnail> {
+    let from = scores.grid;
+    let grid = thumbnail_grid(from);
     let pooled = |plane: &[f32]| match grid == from {
         true => Ok(plane.to_vec()),
         false => adaptive_average_pool(plane, 1, from, grid),

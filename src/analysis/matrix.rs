@@ -83,10 +83,10 @@ pub(super) fn product<T: Real>(left: View<'_, T>, right: View<'_, T>, out: &mut 
     if rows == 0 || columns == 0 {
         return;
     }
-    assert!(
-        (rows - 1) * out_stride + columns <= out.len(),
-        "the product does not fit"
-    );
+    let end = (rows - 1)
+        .checked_mul(out_stride)
+        .and_then(|start| start.checked_add(columns));
+    assert!(end.is_some_and(|end| end <= out.len()), "the product does not fit");
     // SAFETY: both factors and the destination lie inside their slices (asserted above), the destination is borrowed
     // mutably and so overlaps neither factor, and `T` is f32 or f64, which `gemm` supports.
     unsafe {

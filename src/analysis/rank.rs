@@ -14,7 +14,7 @@ use super::{
 use crate::{
     activation::{FeatureMap, Grid, Id},
     error::{Error, Result},
-    extract::framing::Framing,
+    extract::{framing::Framing, output::csv_field},
 };
 
 /// Shares of the target's longer side within which a prediction counts as correct.
@@ -291,8 +291,10 @@ fn no_number() -> Error {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankMade {
     /// The model, as it was named.
+    #[serde(with = "crate::files::names")]
     pub model: String,
     /// Source and target picture.
+    #[serde(with = "crate::files::names")]
     pub pictures: [String; 2],
     /// Width and height of the original target picture.
     pub target_size: [usize; 2],
@@ -318,7 +320,6 @@ pub fn rank_csv(rows: &[RankRow], made: &RankMade) -> String {
                   chance_pck@.05,chance_pck@.1,pairs,pairs_unseen,longer_side_px,method,drop_massive,model,seed,ensemble,\
                   working_width,working_height,dtype,source,target";
     let mut table = format!("{titles}\n");
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let method = made.options.method.name();
     for (index, row) in rows.iter().enumerate() {
         let score = &row.score;
@@ -344,14 +345,14 @@ pub fn rank_csv(rows: &[RankRow], made: &RankMade) -> String {
             made.pairs[1],
             made.longer_side_px,
             made.options.drop_massive,
-            quoted(&made.model),
+            csv_field(&made.model),
             made.seed,
             made.ensemble,
             made.working_size[0],
             made.working_size[1],
             made.dtype,
-            quoted(&made.pictures[0]),
-            quoted(&made.pictures[1]),
+            csv_field(&made.pictures[0]),
+            csv_field(&made.pictures[1]),
         );
     }
     table

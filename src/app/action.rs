@@ -112,6 +112,7 @@ actions! {
         OpenWorkspace "Open workspace…" [command_shift(Key::W)] "Open a workspace file: the same picture, layer, pins and panes.";
         SaveWorkspace "Save workspace" [command(Key::S)] "Write everything that is looked at into the workspace file.";
         SaveWorkspaceAs "Save workspace as…" [command_shift(Key::S)] "Write everything that is looked at into another file.";
+        Recover "Recover work…" [] "Open or discard work of windows that did not come to their end.";
         ExportPanes "Export panes…" [command(Key::E)] "Write every pane as it is shown, and what made it, into a folder.";
         ExtractMaps "Extract maps…" [command_shift(Key::E)] "Write this activation of all pictures as a safetensors file, in the background.";
         SavePca "Save PCA as PNG…" [] "Write the PCA colours of the picture worked with.";
@@ -122,7 +123,7 @@ actions! {
         OpenPairs "Open pairs…" [] "Read pairs of points (.json) and pin them in both pictures of the ranking, in place of their pins.";
         SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them.";
         SaveRanking "Save ranking…" [] "Write the listed rows of the ranking and what made them as .csv or .json.";
-        SaveCompare "Save comparison…" [] "Write A, B and their difference as .png, and what they are and what made them beside it as .json.";
+        SaveCompare "Save comparison…" [] "Write A, B and their difference as .png, which holds what made them, or their figures and what made them as .json.";
         Quit "Quit" [command(Key::Q)] "Close the window.";
     }
     Edit {

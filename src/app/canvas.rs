@@ -210,6 +210,7 @@ pub fn scores_of_pane<'a>(
         }
         PaneKind::Channel => {
             let scores = textures.slot(slot).channel.as_ref()?;
+            state.not_finite(slot).is_none().then_some(())?;
             Some((scores, channel_style(state, scores)))
         }
         _ => None,
@@ -233,7 +234,12 @@ fn paint_content(
     }
     let Some(framing) = framing else { return };
     let seen = place.seen(&framing);
-    if kind == PaneKind::Pca && state.slot(slot).pca.is_some() && state.layer().is_some_and(|id| id.has_vectors()) {
+    let sound = state.not_finite(slot).is_none();
+    if kind == PaneKind::Pca
+        && sound
+        && state.slot(slot).pca.is_some()
+        && state.layer().is_some_and(|id| id.has_vectors())
+    {
         let tint = if pca_is_current(state, slot) {
             Color32::WHITE
         } else {
@@ -389,7 +395,7 @@ fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: 
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
     let drawn = textures.slot(slot);
     let (texture, rect) = match (kind, framing) {
-        (PaneKind::Pca, Some(framing)) => (&drawn.pca, place.seen(&framing)),
+        (PaneKind::Pca, Some(framing)) if state.not_finite(slot).is_none() => (&drawn.pca, place.seen(&framing)),
         _ => (&drawn.picture, place.rect),
     };
     let Some(loupe) = Loupe::near(pos, painter.clip_rect(), LOUPE_SIDE, LOUPE_MAGNIFICATION) else {

@@ -9,6 +9,7 @@ use super::{
     action::Action,
     document::{Display, Mask, Pane, Pin, View},
     paths::{PathBox, PathPurpose},
+    recover::RecoverCommand,
     shop::ShopCommand,
     state::{Hold, PointAt},
     studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice},
@@ -131,6 +132,8 @@ pub enum Command {
     Compute(ComparisonKind),
     /// End a study.
     CancelStudy(u64),
+    /// Open or discard work of a window that did not come to its end.
+    Recover(RecoverCommand),
     /// Take a message away.
     Dismiss(Notice),
     /// Take a toast away.

@@ -1,16 +1,16 @@
-//! What a model is told and what is put on it: prompt with its tokens, LoRAs, ControlNets.
+//! What a model is told and what is put on it: prompt with its tokens, embeddings, LoRAs, ControlNets.
 
 use egui::{DragValue, RichText, TextEdit, Ui};
 
 use super::{
     Command, PathPurpose, State,
-    menus::{file_name, short},
+    menus::{file_name, short, shown_path},
     models::download_button_ui,
 };
 use crate::{
     engine::RunSettings,
     extract::{
-        adapters::{AppliedLora, ControlImage, Scale},
+        adapters::{AppliedEmbedding, AppliedLora, ControlImage, Scale},
         preset::Preset,
         tokens::{PromptToken, TokenRole},
     },
@@ -23,7 +23,7 @@ const SCALES: std::ops::RangeInclusive<f64> = -2.0..=2.0;
 /// Change of a scale per point dragged.
 const SCALE_SPEED: f64 = 0.01;
 
-/// Prompt and tokens, LoRAs and ControlNets of a model that reads prompts.
+/// Prompt and tokens, embeddings, LoRAs and ControlNets of a model that reads prompts.
 pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, commands: &mut Vec<Command>) {
     prompt_ui(ui, &mut settings.prompt);
     let focused = state.focused_slot();
@@ -32,6 +32,8 @@ pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, com
     if let Some(capture) = ran {
         tokens_ui(ui, &capture.ran.tokens);
     }
+    let applied = ran.map_or(&[][..], |capture| &capture.ran.adapters.embeddings);
+    embeddings_ui(ui, settings, applied);
     let applied = capture.map_or(&[][..], |capture| &capture.ran.adapters.loras);
     loras_ui(ui, settings, applied);
     controls_ui(ui, settings, commands);
@@ -103,7 +105,7 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
     let mut removed = None;
     for (index, lora) in settings.adapters.loras.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
-            let path = lora.file.display().to_string();
+            let path = shown_path(&lora.file);
             ui.checkbox(&mut lora.on, name_of(&lora.file)).on_hover_text(path);
             scale_ui(ui, &mut lora.scale);
             if ui.small_button("×").on_hover_text("Take this LoRA off").clicked() {
@@ -120,11 +122,41 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
     }
 }
 
+/// A row for each embedding: what names it in the prompt is the file's own token, or another one typed here.
+fn embeddings_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedEmbedding]) {
+    const TOKEN_WIDTH: f32 = 90.0;
+    let mut removed = None;
+    for (index, embedding) in settings.adapters.embeddings.iter_mut().enumerate() {
+        let told = applied.iter().find(|applied| applied.file == embedding.file);
+        ui.horizontal_wrapped(|ui| {
+            let path = shown_path(&embedding.file);
+            ui.checkbox(&mut embedding.on, name_of(&embedding.file))
+                .on_hover_text(path);
+            let mut token = embedding.token.clone().unwrap_or_default();
+            let edit = TextEdit::singleline(&mut token)
+                .hint_text(told.map_or("its own token", |told| &told.token))
+                .desired_width(TOKEN_WIDTH);
+            if ui.add(edit).on_hover_text("What names it in the prompt").changed() {
+                embedding.token = Some(token).filter(|token| !token.trim().is_empty());
+            }
+            if ui.small_button("×").on_hover_text("Take this embedding off").clicked() {
+                removed = Some(index);
+            }
+        });
+        if let Some(told) = told.filter(|told| embedding.on && !told.in_prompt) {
+            ui.weak(format!("The prompt does not name \"{}\".", told.token));
+        }
+    }
+    if let Some(index) = removed {
+        settings.adapters.embeddings.remove(index);
+    }
+}
+
 fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Command>) {
     let mut removed = None;
     for (index, control) in settings.adapters.controls.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
-            let path = control.net.display().to_string();
+            let path = shown_path(&control.net);
             ui.checkbox(&mut control.on, name_of(&control.net)).on_hover_text(path);
             scale_ui(ui, &mut control.scale);
             if ui.small_button("×").on_hover_text("Take this ControlNet off").clicked() {
@@ -140,7 +172,7 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
             }
             let (name, path) = match &control.image {
                 ControlImage::Canny => ("a picture…".to_owned(), String::new()),
-                ControlImage::Picture(path) => (name_of(path), path.display().to_string()),
+                ControlImage::Picture(path) => (name_of(path), shown_path(path)),
             };
             let hint = format!("A control image made elsewhere, such as depth  {path}");
             if ui.selectable_label(!edges, name).on_hover_text(hint).clicked() {
@@ -159,20 +191,23 @@ fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     if ui.button("Add LoRA…").on_hover_text(hint).clicked() {
         commands.push(Command::AskPath(PathPurpose::Lora));
     }
-    let hint = "A folder with config.json and weights, for the same family as this model";
+    let hint = "Textual inversion: vectors that the prompt names by a token";
+    if ui.button("Add embedding…").on_hover_text(hint).clicked() {
+        commands.push(Command::AskPath(PathPurpose::Embedding));
+    }
+    let hint = "A folder with config.json and weights, or one file, for the same family as this model";
     let menu = ui.menu_button("Add ControlNet…", |ui| {
         let shelf = state.shop.shelf.iter();
         for (net, folder) in shelf.flat_map(Shelf::control_nets) {
-            if ui
-                .button(&net.name)
-                .on_hover_text(folder.display().to_string())
-                .clicked()
-            {
+            if ui.button(&net.name).on_hover_text(shown_path(folder)).clicked() {
                 commands.push(Command::UsePath(PathPurpose::ControlNet, folder.to_owned()));
             }
         }
         if ui.button("Open a folder…").on_hover_text(hint).clicked() {
             commands.push(Command::AskPath(PathPurpose::ControlNet));
+        }
+        if ui.button("Open a file…").on_hover_text(hint).clicked() {
+            commands.push(Command::AskPath(PathPurpose::ControlNetFile));
         }
         download_button_ui(ui, state, commands);
     });

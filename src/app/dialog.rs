@@ -15,10 +15,16 @@ use super::{PathPurpose, later::Later};
 /// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
 const TOO_SOON: Duration = Duration::from_millis(400);
 
+/// How the names of pictures end; the contents decide what is read.
+const PICTURES: [&str; 17] = [
+    "png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pam", "qoi", "tga", "dib",
+    "apng",
+];
+
 /// Asks for a path; the answer comes through `answer`.
 pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
-    let context = context.clone();
-    thread::spawn(move || {
+    let (here, context) = (answer.clone(), context.clone());
+    let started = thread::Builder::new().spawn(move || {
         let asked = Instant::now();
         let picked = match (show(purpose), asked.elapsed() < TOO_SOON) {
             (Some(path), _) => Some(Later::Path(purpose, path)),
@@ -31,19 +37,27 @@ pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
             context.request_repaint();
         }
     });
+    if started.is_err() {
+        // The path can be typed.
+        let _ = here.send(Later::NoDialog(purpose));
+    }
 }
 
 fn show(purpose: PathPurpose) -> Option<PathBuf> {
     let dialog = FileDialog::new().set_title(purpose.title());
     match purpose {
-        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog
-            .add_filter("Pictures", &["png", "jpg", "jpeg", "webp"])
-            .pick_file(),
+        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog.add_filter("Pictures", &PICTURES).pick_file(),
         PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes | PathPurpose::SaveSurvey => {
             dialog.pick_folder()
         }
         PathPurpose::ModelFile => dialog.add_filter("Models", &["safetensors", "ckpt", "pt"]).pick_file(),
         PathPurpose::Lora => dialog.add_filter("LoRAs", &["safetensors", "pt", "bin"]).pick_file(),
+        PathPurpose::ControlNetFile => dialog
+            .add_filter("ControlNets", &["safetensors", "sft", "pth", "pt", "ckpt", "bin"])
+            .pick_file(),
+        PathPurpose::Embedding => dialog
+            .add_filter("Embeddings", &["safetensors", "sft", "pt", "bin"])
+            .pick_file(),
         PathPurpose::OpenWorkspace => dialog.add_filter("Workspaces", &["featscope.json", "json"]).pick_file(),
         PathPurpose::OpenBasis => dialog.add_filter("Bases", &["json"]).pick_file(),
         PathPurpose::SaveWorkspace => dialog
@@ -65,7 +79,7 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .set_file_name("basis.json")
             .save_file(),
         PathPurpose::SaveCompare => dialog
-            .add_filter("PNG", &["png"])
+            .add_filter("Comparisons", &["png", "json"])
             .set_file_name("comparison.png")
             .save_file(),
         PathPurpose::OpenPairs => dialog.add_filter("Pairs", &["json"]).pick_file(),

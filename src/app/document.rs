@@ -23,6 +23,7 @@ const FIRST_TOP_K: usize = 3;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// The model, as the user named it; none before the first one is there.
+    #[serde(default, with = "crate::files::names")]
     pub model: Option<String>,
     /// The pictures.
     pub pictures: BTreeMap<Slot, PictureRef>,

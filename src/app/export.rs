@@ -26,9 +26,11 @@ use crate::{
     engine::{Query, QueryAt, Slot, ViewRequest, check_extension},
     error::{Error, Result},
     extract::{
-        output::{UnfinishedFolder, replace_file, write_error, write_folder, write_png},
+        output::{METADATA_KEY, UnfinishedFolder, replace_file, write_error, write_folder, write_png},
+        png_text::with_text,
         request::{ExtractRequest, StoreFormat},
     },
+    files::{PANES_FILE, names},
 };
 
 /// What is saved is what is shown: the same passes, the same basis, the same colours.
@@ -100,6 +102,7 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,
+        allow_non_finite: false,
     })
 }
 
@@ -252,7 +255,7 @@ pub fn record(state: &State) -> Value {
     let document = &state.document;
     json!({
         "program": format!("featscope {}", env!("CARGO_PKG_VERSION")),
-        "model": document.model,
+        "model": document.model.as_deref().map(names::text_json),
         "layer": state.layer(),
         "pictures": pictures,
         "pca": document.pca,
@@ -331,11 +334,11 @@ pub fn write_panes(
             return Err(Error::usage("no pane is open: there is nothing to export"));
         }
         let fill = |folder: &UnfinishedFolder| {
-            for pane in &panes {
+            folder.record(PANES_FILE, "export", json!({ "panes": listed, "made_by": record }));
+            panes.iter().try_for_each(|pane| {
                 let (size, rgb) = cut(image, pane.rect, pixels_per_point);
-                folder.file(&pane.name, |file| write_png(file, size, &rgb))?;
-            }
-            folder.json("panes.json", &json!({ "panes": listed, "made_by": record }))
+                folder.file(&pane.name, |file| write_png(file, size, &rgb))
+            })
         };
         write_folder(&out, fill)
     }
@@ -361,7 +364,7 @@ impl App {
         let write = write_panes(&self.state, &self.canvases, context.pixels_per_point(), &out);
         let (answer, woken) = (self.answer.clone(), context.clone());
         context.request_screenshot(move |image| {
-            background(&answer, &woken, move || Later::Written(write(&image).map(|()| out)));
+            background(&answer, &woken, Later::Written, move || write(&image).map(|()| out));
         });
     }
 
@@ -390,7 +393,7 @@ impl App {
         match text {
             Some(text) => self.write_text(path, text),
             None => self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is no ranking to save: mark the same places in two pictures, and run the model.",
             ),
         }
@@ -402,36 +405,38 @@ impl App {
         self.write_text(path, format!("{:#}\n", json!(pairs)));
     }
 
-    /// Writes A, B and their difference as a picture, and beside it as .json what they are and what made them.
+    /// Writes A, B and their difference as a picture, which holds what they are and what made them, or these as JSON.
     pub(super) fn save_compare(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         let made = match &self.state.compare.view {
             Some(view) => compared_json(&self.state, view).map(|json| (view.clone(), json)),
             None => Err(nothing_compared()),
         };
-        background(&self.answer, &context, move || {
-            let write = || {
-                let (view, json) = made?;
-                check_extension(&path, &["png"])?;
-                let (size, rgb) = compared_picture(&view)?;
-                replace_file(&path, |file| write_png(file, size, &rgb))?;
-                replace_file(&path.with_extension("json"), |file| {
-                    file.write_all(format!("{json:#}\n").as_bytes()).map_err(write_error)
-                })?;
-                Ok(path)
+        background(&self.answer, &context, Later::Written, move || {
+            let (view, json) = made?;
+            check_extension(&path, &["png", "json"])?;
+            let bytes = match is_json(&path) {
+                true => format!("{json:#}\n").into_bytes(),
+                false => {
+                    let (size, rgb) = compared_picture(&view)?;
+                    let mut png = Vec::new();
+                    write_png(&mut png, size, &rgb)?;
+                    with_text(&png, METADATA_KEY, &json.to_string())
+                }
             };
-            Later::Written(write())
+            replace_file(&path, |file| file.write_all(&bytes).map_err(write_error))?;
+            Ok(path)
         });
     }
 
     /// Writes a text file, and tells when it is there.
     pub(super) fn write_text(&self, path: PathBuf, text: String) {
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || {
-            let written = replace_file(&path, |temporary| {
+        background(&self.answer, &context, Later::Written, move || {
+            replace_file(&path, |temporary| {
                 temporary.write_all(text.as_bytes()).map_err(write_error)
-            });
-            Later::Written(written.map(|()| path))
+            })?;
+            Ok(path)
         });
     }
 }

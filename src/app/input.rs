@@ -1,6 +1,10 @@
 //! Keys, drops and pastes: what reaches the window as a whole and no widget of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use egui::{Context, Event, Key, Modifiers, Popup};
 
@@ -13,7 +17,11 @@ use super::{
 use crate::{
     engine::{PictureSource, Slot},
     error::{Error, Result},
-    extract::output::{replace_file, write_png},
+    extract::{
+        output::{replace_file, write_png},
+        picture::MAX_HELD_BYTES,
+    },
+    files::names,
 };
 
 /// Keys that a focused button, slider or list needs for itself.
@@ -155,8 +163,8 @@ impl App {
     /// A picture from the clipboard becomes a file, so that a workspace can name it.
     fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
         let folder = self.kept_in.clone().or_else(start::data_folder);
-        background(&self.answer, context, move || {
-            Later::Pasted(keep_pasted(&image, folder))
+        background(&self.answer, context, Later::Pasted, move || {
+            keep_pasted(&image, folder)
         });
     }
 }
@@ -174,9 +182,28 @@ fn paths_in(text: &str) -> Vec<PathBuf> {
     const MOST_LINES: usize = Slot::MOST;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let unquoted = lines.map(|line| line.trim_matches(['"', '\'']));
-    let paths = unquoted.map(|line| PathBuf::from(line.strip_prefix("file://").unwrap_or(line)));
+    let paths = unquoted.map(|line| match line.strip_prefix("file://") {
+        Some(address) => of_address(address),
+        None => names::path(line),
+    });
     let absolute = paths.take_while(|path| path.is_absolute());
     absolute.take(MOST_LINES).collect()
+}
+
+/// The path of a file's address, in which what is no plain character is `%` and two digits for each byte.
+fn of_address(address: &str) -> PathBuf {
+    /// As many characters stand for a byte.
+    const ESCAPED: usize = 3;
+    const HEXADECIMAL: u32 = 16;
+    let (mut bytes, mut rest) = (Vec::new(), address.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = rest.get(1..ESCAPED).and_then(|digits| str::from_utf8(digits).ok());
+        let digits = digits.filter(|digits| *first == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, HEXADECIMAL).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[ESCAPED..] } else { after };
+    }
+    names::of_bytes(bytes)
 }
 
 /// Writes a picture beside what the program remembers, under a name that says when.
@@ -188,24 +215,61 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
         .join("pasted");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
-    let path = unused(&folder);
-    let rgb: Vec<u8> = image
-        .pixels
-        .iter()
-        .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
-        .collect();
+    let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
+    // The pixels pasted have four bytes, those that are kept three.
+    let held = image.pixels.len() as u64 * 7;
+    if held > MAX_HELD_BYTES {
+        let [width, height] = image.size;
+        return Err(Error::failed(format!(
+            "the pasted picture has {width}x{height} pixels: that takes {held} bytes of memory, at most {MAX_HELD_BYTES} (1 GiB) \
+             are used; scale it down first"
+        )));
+    }
+    // Colours are multiplied by alpha; what is behind them is white, as it is behind files.
+    let over_white = |pixel: &egui::Color32| {
+        [pixel.r(), pixel.g(), pixel.b()].map(|level| level.saturating_add(u8::MAX - pixel.a()))
+    };
+    let rgb: Vec<u8> = image.pixels.iter().flat_map(over_white).collect();
     replace_file(&path, |temporary| write_png(temporary, image.size, &rgb))?;
     Ok(path)
 }
 
-fn unused(folder: &Path) -> PathBuf {
-    let name = |number: u32| folder.join(format!("pasted-{number}.png"));
-    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+/// A file that was not there: another window that pastes at the same time gets another one.
+fn unused(folder: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let path = folder.join(format!("pasted-{number}.png"));
+        match File::create_new(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn pasted_addresses_may_hold_any_byte() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"/tmp/b\xe9.png");
+        assert_eq!(paths_in("file:///tmp/b%E9.png"), [PathBuf::from(name)]);
+    }
+
+    #[test]
+    fn a_pasted_picture_lies_on_white() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|error| Error::failed(error.to_string()))?;
+        let rgba = [0, 0, 0, 0, 10, 20, 30, 255, 255, 0, 0, 128];
+        let image = egui::ColorImage::from_rgba_unmultiplied([3, 1], &rgba);
+        let path = keep_pasted(&image, Some(folder.path().to_owned()))?;
+        let picture = PictureSource::File(path).read()?;
+        assert_eq!(picture.rgb()[..6], [255, 255, 255, 10, 20, 30]);
+        assert!(picture.rgb()[6] == 255 && picture.rgb()[7].abs_diff(127) <= 1);
+        Ok(())
+    }
 
     #[test]
     fn pasted_paths_are_told_from_other_text() {
@@ -213,6 +277,10 @@ mod tests {
         assert_eq!(
             paths_in("file:///tmp/a.png\n'/tmp/b c.jpg'"),
             [PathBuf::from("/tmp/a.png"), PathBuf::from("/tmp/b c.jpg")]
+        );
+        assert_eq!(
+            paths_in("file:///tmp/b%20c%25.png\nfile:///tmp/100%.png\nfile:///tmp/%C3%A4.png"),
+            ["/tmp/b c%.png", "/tmp/100%.png", "/tmp/ä.png"].map(PathBuf::from)
         );
         assert!(paths_in("a photo of a cat").is_empty());
         assert!(paths_in("").is_empty());

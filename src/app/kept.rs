@@ -3,7 +3,7 @@
 
 use super::state::State;
 use crate::{
-    activation::Id,
+    activation::{Id, NotFinite},
     engine::{Capture, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, Slot},
     extract::{framing::Framing, request::Provenance},
 };
@@ -34,6 +34,8 @@ pub struct KeptPass {
     pub generation: u64,
     /// The feature maps that were kept, in the order of execution.
     pub features: Vec<Id>,
+    /// Those of them that are not finite: nothing can be computed from them.
+    pub not_finite: Vec<(Id, NotFinite)>,
 }
 
 /// Passes, the one told last at the end.
@@ -73,6 +75,9 @@ impl State {
         let features = layers.filter(|id| !id.is_map() && capture.ids.binary_search(id).is_ok());
         let features = features.collect();
         self.remember(slot, capture.pass, &capture.settings, &capture.ran, features);
+        if let Some(kept) = self.kept.0.last_mut().filter(|kept| kept.pass == capture.pass) {
+            kept.not_finite.clone_from(&capture.not_finite);
+        }
     }
 
     /// Remembers a pass of a series that keeps some activations, in the order of execution.
@@ -103,6 +108,9 @@ impl State {
             model: model.name.clone(),
             generation: self.model.generation,
             features,
+            not_finite: (ran.not_finite.iter())
+                .filter_map(|tensor| Some((tensor.name.parse().ok()?, tensor.numbers)))
+                .collect(),
         };
         self.kept.add(kept);
     }

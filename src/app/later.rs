@@ -1,20 +1,26 @@
 //! Answers of threads that live for one piece of work: dialogs, files, the clipboard.
 
-use std::{path::PathBuf, sync::mpsc::Sender, thread};
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc::Sender},
+    thread,
+};
 
 use egui::Context;
 
 use super::{
     App, Command, PathBox, PathPurpose,
+    document::Document,
+    keep::Recovery,
     messages::Level,
     studies::ranking::{MOST_PAIRS_AS_PINS, set_pairs},
     workspace::{OpenedWorkspace, WorkspaceFile},
 };
 use crate::{
     analysis::pairs::{PointPair, check_pairs, parse_pairs},
-    engine::PictureSource,
+    engine::{PictureSource, recovered},
     error::{Error, Result},
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// What came of it.
@@ -27,27 +33,43 @@ pub enum Later {
     Workspace(Result<Box<OpenedWorkspace>>),
     /// Pairs of points were read.
     Pairs(Result<Vec<PointPair>>),
-    /// A workspace was written.
-    WorkspaceSaved(Result<PathBuf>),
+    /// A workspace was written, and what it holds.
+    WorkspaceSaved(Result<(PathBuf, Arc<Document>)>),
+    /// Work of windows that did not come to their end was looked for.
+    Recoveries(Result<Vec<Recovery>>),
+    /// Such work was let go of.
+    Discarded(Result<()>),
+    /// Memory or work could not be kept.
+    NotKept(String),
     /// A file or folder was written.
     Written(Result<PathBuf>),
     /// A picture from the clipboard is in a file.
     Pasted(Result<PathBuf>),
 }
 
-/// Does something on a thread of its own and wakes the window with what came of it.
-pub fn background(answer: &Sender<Later>, context: &Context, work: impl FnOnce() -> Later + Send + 'static) {
-    let (answer, context) = (answer.clone(), context.clone());
-    thread::spawn(move || {
+/// Does something on a thread of its own and wakes the window with what came of it, as `told` says it; a bug in it, and a
+/// thread that there is no room for, are told in its place.
+pub fn background<T: 'static>(
+    answer: &Sender<Later>,
+    context: &Context,
+    told: fn(Result<T>) -> Later,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) {
+    let (here, answer, context) = (answer.clone(), answer.clone(), context.clone());
+    let started = thread::Builder::new().spawn(move || {
+        let bug = |words| Err(Error::failed(format!("a bug was met: {words}")));
         // A window that is gone needs no answer.
-        let _ = answer.send(work());
+        let _ = answer.send(told(recovered(work).unwrap_or_else(bug)));
         context.request_repaint();
     });
+    if let Err(error) = started {
+        let _ = here.send(told(Err(Error::failed(format!("no thread can be started: {error}")))));
+    }
 }
 
 impl App {
     pub(super) fn take_later(&mut self, later: Later, context: &Context) {
-        if let Later::Workspace(_) | Later::Pairs(_) = later {
+        if let Later::Workspace(_) | Later::Pairs(_) | Later::Recoveries(_) | Later::Discarded(_) = later {
             self.answers_awaited -= 1;
         }
         match later {
@@ -64,7 +86,11 @@ impl App {
             }
             Later::Workspace(Ok(opened)) => self.show_workspace(*opened),
             Later::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
-            Later::WorkspaceSaved(Ok(path)) => {
+            Later::Recoveries(Ok(recoveries)) => self.offer(recoveries),
+            Later::Discarded(Ok(())) => {}
+            Later::NotKept(words) => self.state.messages.tell(Level::Warning, words),
+            Later::WorkspaceSaved(Ok((path, document))) => {
+                self.kept.saved = Some(document);
                 self.state.memory.add_workspace(&path);
                 self.state
                     .messages
@@ -83,8 +109,10 @@ impl App {
             Later::Workspace(Err(error))
             | Later::Pairs(Err(error))
             | Later::WorkspaceSaved(Err(error))
+            | Later::Recoveries(Err(error))
+            | Later::Discarded(Err(error))
             | Later::Written(Err(error))
-            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::Error, error.to_string()),
+            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::of(&error), error.to_string()),
         }
     }
 
@@ -92,8 +120,8 @@ impl App {
     pub(super) fn open_workspace(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, move || {
-            Later::Workspace(WorkspaceFile::read(&path).map(Box::new))
+        background(&self.answer, &context, Later::Workspace, move || {
+            WorkspaceFile::read(&path).map(Box::new)
         });
     }
 
@@ -101,9 +129,9 @@ impl App {
     pub(super) fn open_pairs(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, move || {
-            let pairs = read_text(&path).and_then(|text| parse_pairs(&text));
-            Later::Pairs(pairs.map_err(|error| error.context(path.display())))
+        background(&self.answer, &context, Later::Pairs, move || {
+            let pairs = read_text(&path, TextKind::Pairs).and_then(|text| parse_pairs(&text));
+            pairs.map_err(|error| error.context(path.display()))
         });
     }
 
@@ -125,21 +153,17 @@ impl App {
         };
         match checked {
             Ok(()) => set_pairs(&mut self.state.document, pairs),
-            Err(error) => self.state.messages.tell(Level::Error, error.to_string()),
+            Err(error) => self.state.messages.tell(Level::of(&error), error.to_string()),
         }
-    }
-
-    fn show_workspace(&mut self, opened: OpenedWorkspace) {
-        self.state.memory.add_workspace(&opened.path);
-        self.state.workspace_path = Some(opened.path);
-        self.state.missing.clear();
-        self.restore(opened.document);
     }
 
     /// Writes everything that is looked at.
     pub(super) fn save_workspace(&mut self, path: PathBuf) {
-        let file = WorkspaceFile::of(&self.state);
+        let document = Arc::new(self.state.document.clone());
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || Later::WorkspaceSaved(file.write(&path)));
+        background(&self.answer, &context, Later::WorkspaceSaved, move || {
+            let written = WorkspaceFile::holding((*document).clone()).write(&path)?;
+            Ok((written, document))
+        });
     }
 }

@@ -1,8 +1,10 @@
 //! The list of layers by stage, level, repeat and block, with search.
 
-use egui::{Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
+use egui::{
+    Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2,
+};
 
-use super::{Action, Command, State};
+use super::{Action, Command, State, theme};
 use crate::{
     activation::{Id, Leaf, Place, Shape},
     engine::{Capture, Layer},
@@ -253,18 +255,26 @@ impl Rows<'_> {
             |capture: &Capture| capture.settings.same_pass(&state.document.settings) && capture.ids.contains(&layer.id);
         let mut captures = state.open_slots().filter_map(|slot| state.slot(slot).capture.as_ref());
         let captured = captures.any(kept);
+        let not_finite = state.not_finite_of(layer.id);
         ui.horizontal(|ui| {
             // A dot says that the layer is there at once.
             let (rect, _) = ui.allocate_exact_size(vec2(DOT_WIDTH, DOT_WIDTH), Sense::hover());
             if captured {
-                ui.painter()
-                    .circle_filled(rect.center(), DOT_WIDTH / 4.0, ui.visuals().hyperlink_color);
+                let (centre, radius) = (rect.center(), DOT_WIDTH / 4.0);
+                if not_finite.is_none() {
+                    ui.painter().circle_filled(centre, radius, ui.visuals().hyperlink_color);
+                } else {
+                    let stroke = Stroke::new(theme::STROKE_MARK, theme::tokens(ui).error);
+                    for arm in [vec2(radius, radius), vec2(radius, -radius)] {
+                        ui.painter().line_segment([centre - arm, centre + arm], stroke);
+                    }
+                }
             }
             let response = ui.add_enabled(is_shown(layer.id), Button::selectable(selected, name));
-            let hint = if captured {
-                format!("{}, captured", layer.id)
-            } else {
-                layer.id.to_string()
+            let hint = match not_finite {
+                Some((slot, numbers)) => format!("{} is not finite in {}: {numbers}", layer.id, slot.name()),
+                None if captured => format!("{}, captured", layer.id),
+                None => layer.id.to_string(),
             };
             let response = response.on_hover_text(hint).on_disabled_hover_text(
                 "Attention to text: `featscope extract` writes it; it has no row to show here.",
@@ -276,7 +286,10 @@ impl Rows<'_> {
                 response.scroll_to_me(None);
                 self.reached = true;
             }
-            ui.weak(shape_text(layer.shape));
+            match not_finite {
+                Some(_) => ui.colored_label(theme::tokens(ui).error, "not finite"),
+                None => ui.weak(shape_text(layer.shape)),
+            };
         });
     }
 }

@@ -26,10 +26,13 @@ const MOST_RECENT: usize = 12;
 #[serde(default)]
 pub struct Memory {
     /// Pictures opened from files, the last one first.
+    #[serde(with = "crate::files::names")]
     pub pictures: Vec<PathBuf>,
     /// Models, the last one first.
+    #[serde(with = "crate::files::names")]
     pub models: Vec<String>,
     /// Workspaces opened or saved, the last one first.
+    #[serde(with = "crate::files::names")]
     pub workspaces: Vec<PathBuf>,
     /// Dark, light, or as the system.
     pub theme: ThemePreference,
@@ -81,21 +84,63 @@ impl Default for Memory {
 
 impl Memory {
     /// What is remembered, but as in a fresh window where nothing could be shown with it: the file may have been damaged.
-    pub fn sound(mut self) -> Self {
+    /// Gives what that was too, in words.
+    pub fn sound(mut self) -> (Self, Vec<&'static str>) {
         let fresh = Self::default();
+        let mut forgotten = Vec::new();
         let [least, most] = INTERFACE_RANGE;
         if !(least..=most).contains(&self.zoom) {
             self.zoom = fresh.zoom;
+            forgotten.push("the interface's size");
         }
+        let rates = self.rates.len();
         self.rates.retain(|_, rate| rate.is_finite() && *rate > 0.0);
+        if self.rates.len() < rates {
+            forgotten.push("how long runs take");
+        }
         if check_display(&self.display).is_err() {
             self.display = fresh.display;
+            forgotten.push("how heat maps are drawn");
         }
         if check_pca(&self.pca).is_err() {
             self.pca = fresh.pca;
+            forgotten.push("how PCA colours are made");
         }
-        self.layout = self.layout.and_then(|layout| sound_layout(layout).ok());
-        self
+        if let Some(layout) = self.layout.take() {
+            self.layout = sound_layout(layout).ok();
+            if self.layout.is_none() {
+                forgotten.push("the arrangement of panes");
+            }
+        }
+        (self, forgotten)
+    }
+
+    /// What is remembered after two windows: of each setting the one that changed in this window since it remembered
+    /// `before`, else the one that another window wrote; of recent files those of both.
+    pub fn merged(&self, before: &Self, theirs: &Self) -> Self {
+        Self {
+            pictures: recent_of_both(&self.pictures, &before.pictures, &theirs.pictures),
+            models: recent_of_both(&self.models, &before.models, &theirs.models),
+            workspaces: recent_of_both(&self.workspaces, &before.workspaces, &theirs.workspaces),
+            theme: *latest(&self.theme, &before.theme, &theirs.theme),
+            settings_shown: *latest(&self.settings_shown, &before.settings_shown, &theirs.settings_shown),
+            inspector_shown: *latest(&self.inspector_shown, &before.inspector_shown, &theirs.inspector_shown),
+            display: latest(&self.display, &before.display, &theirs.display).clone(),
+            pca: latest(&self.pca, &before.pca, &theirs.pca).clone(),
+            layout: latest(&self.layout, &before.layout, &theirs.layout).clone(),
+            linked: *latest(&self.linked, &before.linked, &theirs.linked),
+            zoom: *latest(&self.zoom, &before.zoom, &theirs.zoom),
+            rates: {
+                let changed = |(name, rate): &(&String, &f64)| before.rates.get(*name) != Some(*rate);
+                let here = self.rates.iter().filter(changed);
+                let mut rates = theirs.rates.clone();
+                rates.extend(here.map(|(name, rate)| (name.clone(), *rate)));
+                rates
+            },
+            device: *latest(&self.device, &before.device, &theirs.device),
+            precision: *latest(&self.precision, &before.precision, &theirs.precision),
+            tour_seen: *latest(&self.tour_seen, &before.tour_seen, &theirs.tour_seen),
+        }
     }
 
     /// A fresh document, arranged as the last one was.
@@ -138,9 +183,43 @@ fn put_first<T: PartialEq>(recent: &mut Vec<T>, item: T) {
     recent.truncate(MOST_RECENT);
 }
 
+/// What changed here, else what another window wrote.
+fn latest<'a, T: PartialEq>(here: &'a T, before: &T, theirs: &'a T) -> &'a T {
+    if here == before { theirs } else { here }
+}
+
+/// What was opened here since `before` stands first; then comes what another window wrote.
+fn recent_of_both<T: Clone + PartialEq>(here: &[T], before: &[T], theirs: &[T]) -> Vec<T> {
+    // What is opened goes to the front, and what follows keeps its order.
+    let was_before = |rest: &[T]| {
+        let mut before = before.iter();
+        rest.iter().all(|item| before.any(|other| other == item))
+    };
+    let opened = (0..here.len()).find(|from| was_before(&here[*from..]));
+    let mut recent = here[..opened.unwrap_or(here.len())].to_vec();
+    for item in theirs {
+        if !recent.contains(item) {
+            recent.push(item.clone());
+        }
+    }
+    recent.truncate(MOST_RECENT);
+    recent
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recent_files_of_two_windows_are_those_of_both() {
+        let merged = |here: &[u8], before: &[u8], theirs: &[u8]| recent_of_both(here, before, theirs);
+        assert_eq!(merged(&[3, 1, 2], &[1, 2], &[4, 1, 2]), [3, 4, 1, 2]);
+        // What was opened again counts as opened.
+        assert_eq!(merged(&[2, 1], &[1, 2], &[4, 1, 2]), [2, 4, 1]);
+        assert_eq!(merged(&[1, 2], &[1, 2], &[4, 2, 1]), [4, 2, 1]);
+        assert_eq!(merged(&[1], &[], &[]), [1]);
+        assert_eq!(merged(&[], &[1], &[1]), [1]);
+    }
 
     #[test]
     fn the_last_one_is_first_and_none_is_there_twice() {
@@ -160,7 +239,7 @@ mod tests {
         let mut memory = Memory::default();
         memory.add_model("demo");
         memory.take_arrangement(&Document::default());
-        assert_eq!(memory.clone().sound(), memory);
+        assert_eq!(memory.clone().sound(), (memory.clone(), Vec::new()));
         let mut damaged = memory.clone();
         damaged.zoom = f32::NAN;
         damaged.display.gamma = -1.0;
@@ -169,7 +248,9 @@ mod tests {
             layout.root = Some(egui_tiles::TileId(99));
         }
         memory.layout = None;
-        assert_eq!(damaged.sound(), memory);
+        let (sound, forgotten) = damaged.sound();
+        assert_eq!(sound, memory);
+        assert_eq!(forgotten.len(), 4, "{forgotten:?}");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::{error::Error, words};
+
 /// Lines that are kept.
 const LOG_LINES: usize = 500;
 /// How long a toast stays.
@@ -18,13 +20,21 @@ const MOST_TOASTS: usize = 5;
 pub enum Level {
     /// Something was done.
     Info,
-    /// Something is not as was asked for.
+    /// Something is not as was asked for, or was refused.
     Warning,
     /// Something was not done.
     Error,
 }
 
 impl Level {
+    /// How much it matters that something was not done: what was refused, as it makes no sense at that moment, is no error.
+    pub const fn of(error: &Error) -> Self {
+        match error {
+            Error::Usage(_) => Self::Warning,
+            Error::Failed(_) | Error::Cancelled => Self::Error,
+        }
+    }
+
     /// A word for it: colour alone tells nobody anything.
     pub const fn word(self) -> &'static str {
         match self {
@@ -72,7 +82,7 @@ pub struct Messages {
 impl Messages {
     /// Notes something in the log alone: it is shown where it belongs.
     pub fn note(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
+        let text = words::message(&text.into()).into_owned();
         tracing::info!(?level, text, "told");
         if self.log.len() >= LOG_LINES {
             self.log.pop_front();
@@ -86,13 +96,14 @@ impl Messages {
 
     /// Tells something that has no place of its own.
     pub fn tell(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
+        let text = words::message(&text.into()).into_owned();
         self.note(level, text.clone());
         self.toast(level, text);
     }
 
     /// Shows a toast of what the log already has.
     pub fn toast(&mut self, level: Level, text: String) {
+        let text = words::message(&text).into_owned();
         self.told += 1;
         // The same again replaces what still stands.
         self.toasts.retain(|toast| toast.text != text);
@@ -147,6 +158,16 @@ mod tests {
         assert_eq!(messages.toasts.len(), MOST_TOASTS);
         assert_eq!(messages.toasts[MOST_TOASTS - 1].text, (3 * MOST_TOASTS - 1).to_string());
         assert_eq!(messages.log.len(), 3 * MOST_TOASTS);
+    }
+
+    #[test]
+    fn nothing_in_a_message_acts() {
+        let mut messages = Messages::default();
+        messages.tell(Level::Warning, "no\u{1b}[31m.png");
+        messages.toast(Level::Info, "\u{202e}gnp.x".to_owned());
+        assert_eq!(messages.log[0].text, "no\\u{1b}[31m.png");
+        assert_eq!(messages.toasts[0].text, "no\\u{1b}[31m.png");
+        assert_eq!(messages.toasts[1].text, "\\u{202e}gnp.x");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod icon;
 mod input;
 mod inspector;
 mod jobs;
+mod keep;
 mod kept;
 mod later;
 mod layer_tree;
@@ -39,6 +40,7 @@ mod panes;
 mod paths;
 mod presets;
 mod readout;
+mod recover;
 mod settings;
 mod shop;
 mod shot;
@@ -67,9 +69,11 @@ use egui_wgpu::{RenderState, wgpu::DeviceType};
 pub use action::{Action, Menu};
 pub use command::{Command, Notice};
 pub use document::{Display, Document, Mask, Pane, PaneKind, Pin, RangeMode, View};
+pub use keep::{Beginning, Recovery};
 pub use memory::Memory;
 pub use messages::{Level, Messages};
 pub use paths::{PathBox, PathPurpose};
+pub use recover::RecoverCommand;
 pub use shop::{Order, OrderStage, Shop, ShopCommand};
 pub use shot::{ShotOptions, export as export_workspace, shot};
 pub use start::{data_folder, open};
@@ -81,6 +85,8 @@ pub use studies::{
     sides::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
 };
 pub use textures::waker;
+#[doc(hidden)]
+pub use workspace::WorkspaceFile;
 pub use workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace};
 
 use crate::{
@@ -95,6 +101,7 @@ use canvases::Canvases;
 use frames::FrameTimes;
 use later::Later;
 use layer_tree::LayerTree;
+use recover::Kept;
 use textures::Textures;
 use undo::History;
 use wanted::Sent;
@@ -139,6 +146,8 @@ pub struct App {
     lost_device: start::LostDevice,
     /// What is set when its model is there.
     preset_awaited: Option<&'static Preset>,
+    /// What of it outlasts the window.
+    kept: Kept,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     kept_in: Option<PathBuf>,
 }
@@ -163,7 +172,7 @@ impl App {
         memory: Memory,
         arguments: &WindowArguments,
     ) -> Self {
-        let memory = memory.sound();
+        let (memory, _) = memory.sound();
         theme::install(context);
         context.set_theme(memory.theme);
         context.set_zoom_factor(memory.zoom);
@@ -192,6 +201,7 @@ impl App {
             had_keyboard: false,
             lost_device: start::LostDevice::default(),
             preset_awaited: None,
+            kept: Kept::default(),
             kept_in: None,
         };
         app.begin(arguments, context);
@@ -331,6 +341,7 @@ impl App {
         }
         self.ask_for_what_is_wanted();
         self.keep_history(&context);
+        self.keep_document();
         self.had_keyboard = context.memory(|memory| memory.focused().is_some());
         self.frames.add(began.elapsed());
     }
@@ -338,7 +349,6 @@ impl App {
     /// Undo points come where the user is not in the middle of something.
     fn keep_history(&mut self, context: &Context) {
         let document = &self.state.document;
-        self.lost_device.keep(document);
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);
             return;
@@ -378,6 +388,11 @@ impl eframe::App for App {
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         self.state.memory.take_arrangement(&self.state.document);
-        eframe::set_value(storage, start::MEMORY_KEY, &self.state.memory);
+        eframe::set_value(storage, keep::MEMORY_KEY, &self.state.memory);
+        self.remember(storage);
+    }
+
+    fn on_exit(&mut self) {
+        self.stop_keeping();
     }
 }

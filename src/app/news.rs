@@ -125,7 +125,7 @@ impl App {
             Event::Failed {
                 work: Work::Picture(slot),
                 error,
-            } if !self.asked.answer(slot) => state.messages.note(Level::Error, error.to_string()),
+            } if !self.asked.answer(slot) => state.messages.note(Level::of(&error), error.to_string()),
             Event::Failed {
                 work: Work::Study { job },
                 error,
@@ -251,6 +251,9 @@ impl App {
                 format!("{name} has other pixels than when the workspace was saved: what is shown differs from it."),
             );
         }
+        if let Some(note) = &picture.note {
+            state.messages.tell(Level::Warning, note.clone());
+        }
         if let PictureSource::File(path) = &picture.source {
             state.memory.add_picture(path);
         }
@@ -355,10 +358,29 @@ fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usi
 }
 
 fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
+    tell_not_finite(state, slot, &capture);
     state.take_time(slot, &capture);
     state.know_capture(slot, &capture);
     state.remember_pass(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);
+}
+
+/// What is not finite in a pass is said once, with the first such activation and the likely cause.
+fn tell_not_finite(state: &mut State, slot: Slot, capture: &Capture) {
+    let before = state.slot(slot).capture.as_ref();
+    let known = before.is_some_and(|before| before.pass == capture.pass && before.not_finite == capture.not_finite);
+    let Some((first, numbers)) = capture.not_finite.first().filter(|_| !known) else {
+        return;
+    };
+    // The extractor knows the likely cause.
+    let name = first.to_string();
+    let said = capture.ran.notes.iter().find(|note| note.starts_with(&name));
+    let words = said
+        .cloned()
+        .unwrap_or_else(|| format!("{first} is not finite: {numbers}"));
+    state
+        .messages
+        .tell(Level::Warning, format!("In the pass of {}, {words}.", slot.name()));
 }
 
 fn end_job(state: &mut State, work: Work) {
@@ -371,7 +393,7 @@ fn end_job(state: &mut State, work: Work) {
 /// What is told of an error, which is noted in the log; nothing of what the user ended.
 fn words_of(state: &mut State, error: &Error) -> Option<String> {
     let words = (*error != Error::Cancelled).then(|| error.to_string())?;
-    state.messages.note(Level::Error, words.clone());
+    state.messages.note(Level::of(error), words.clone());
     Some(words)
 }
 
@@ -414,7 +436,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
         }
         Work::Save | Work::Extract { .. } | Work::Study { .. } => {
             if let Some(words) = words {
-                state.messages.toast(Level::Error, words);
+                state.messages.toast(Level::of(error), words);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Windows over the window: palette, keys, log, frame times, the box for paths, toasts.
 
-use std::{path::PathBuf, time::UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use egui::{
     Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window, accesskit::Role, vec2,
@@ -10,12 +10,13 @@ use super::{
     Action, Command, Menu, PathBox, State, about,
     frames::{FrameTimes, frame_times_ui},
     jobs,
-    menus::dismiss_button_ui,
+    menus::{dismiss_button_ui, shown_path},
     messages::Level,
-    models, palette, theme,
+    models, palette, recover, theme,
     tour::tour_ui,
     widgets::key_cap_ui,
 };
+use crate::files::names;
 
 /// Distance of toasts from the corner, and their width, in points.
 const TOAST_MARGIN: f32 = 12.0;
@@ -41,6 +42,11 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     if overlays.models {
         open.extend(window_ui(ui, "Models", Action::Models, commands, |ui| {
             models::models_ui(ui, state, &mut asked);
+        }));
+    }
+    if overlays.recoveries {
+        open.extend(window_ui(ui, "Unsaved work", Action::Recover, commands, |ui| {
+            recover::recoveries_ui(ui, state, &mut asked);
         }));
     }
     commands.extend(asked);
@@ -207,7 +213,7 @@ fn missing_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
             ui.label("The workspace names pictures that are not there. Where are they now?");
             for (slot, picture) in &state.missing {
                 ui.horizontal(|ui| {
-                    ui.label(format!("{}: {}", slot.name(), picture.source.path().display()));
+                    ui.label(format!("{}: {}", slot.name(), shown_path(&picture.source.path())));
                     let purpose = super::PathPurpose::Picture(*slot);
                     if ui.button("Find…").on_hover_text("Choose the file").clicked() {
                         commands.push(Command::AskPath(purpose));
@@ -215,7 +221,7 @@ fn missing_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                     if ui.button("Type…").on_hover_text("Type its path").clicked() {
                         commands.push(Command::PathBox(PathBox {
                             purpose: Some(purpose),
-                            text: picture.source.path().display().to_string(),
+                            text: names::text(picture.source.path()),
                         }));
                     }
                     if ui.button("Do without").clicked() {
@@ -250,7 +256,7 @@ fn path_box_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
         });
     let path = text.trim();
     if used && !path.is_empty() {
-        commands.push(Command::UsePath(purpose, PathBuf::from(path)));
+        commands.push(Command::UsePath(purpose, names::path(path)));
     } else if !open || ui.input(|input| input.key_pressed(Key::Escape)) {
         commands.push(Command::PathBox(PathBox::default()));
     } else if text != state.path_box.text {

@@ -14,7 +14,7 @@ use super::{
     canvas::{CanvasContext, canvas_ui, pca_is_current, scores_of_pane},
     canvases::{Canvases, Painted},
     document::{Layout, Pane, PaneKind},
-    menus::error_ui,
+    menus::{error_ui, shown_source},
     studies::study_ui,
     textures::Textures,
     theme,
@@ -126,6 +126,8 @@ impl Behavior<Pane> for Painting<'_> {
         }
         if pane.kind == PaneKind::Picture {
             picture_error_ui(ui, canvas, state, slot, self.context.commands);
+        } else {
+            not_finite_ui(ui, canvas, state, slot);
         }
         self.outline(ui, tile, rect);
         UiResponse::None
@@ -226,9 +228,16 @@ impl Painting<'_> {
         let slot = state.shown_slot(pane.slot);
         let shown = Pane { slot, ..pane.clone() };
         let about = match pane.kind {
-            PaneKind::Picture => state.slot(slot).picture.as_ref().map(|picture| picture.source.name()),
+            PaneKind::Picture => state
+                .slot(slot)
+                .picture
+                .as_ref()
+                .map(|picture| shown_source(&picture.source)),
             PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
-            PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| id.to_string()),
+            PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| match state.not_finite(slot) {
+                Some(_) => format!("{id}, not finite"),
+                None => id.to_string(),
+            }),
             _ => None,
         };
         match about {
@@ -249,6 +258,10 @@ impl Painting<'_> {
     /// The colours and what they stand for, or how PCA colours came about.
     fn footer_ui(&mut self, ui: &mut Ui, kind: PaneKind, slot: Slot) {
         let (state, textures) = (self.context.state, self.context.textures);
+        if let Some(words) = not_finite_text(state, slot) {
+            footer_words_ui(ui, &words, theme::tokens(ui).error);
+            return;
+        }
         if let Some((_, style)) = scores_of_pane(kind, slot, state, textures) {
             colour_bar_ui(ui, &style);
             return;
@@ -271,17 +284,43 @@ impl Painting<'_> {
         if words.is_empty() {
             return;
         }
-        let layout = UiLayout::left_to_right(Align::Center);
-        ui.with_layout(layout, |ui| {
-            let label = Label::new(RichText::new(&words).size(FOOTER_SIZE).weak());
-            let label = if ui.available_width() < LEAST_WITH_TWO_LINES {
-                label.truncate()
-            } else {
-                label.wrap()
-            };
-            ui.add(label).on_hover_text(&words);
-        });
+        footer_words_ui(ui, &words, ui.visuals().weak_text_color());
     }
+}
+
+/// The words of a footer, as much of them as there is room for.
+fn footer_words_ui(ui: &mut Ui, words: &str, colour: Color32) {
+    let layout = UiLayout::left_to_right(Align::Center);
+    ui.with_layout(layout, |ui| {
+        let label = Label::new(RichText::new(words).size(FOOTER_SIZE).color(colour));
+        let label = if ui.available_width() < LEAST_WITH_TWO_LINES {
+            label.truncate()
+        } else {
+            label.wrap()
+        };
+        ui.add(label).on_hover_text(words);
+    });
+}
+
+/// What is said where an activation of a picture is not finite.
+pub fn not_finite_text(state: &State, slot: Slot) -> Option<String> {
+    let (id, numbers) = (state.layer()?, state.not_finite(slot)?);
+    Some(format!("{id} of {} is not finite: {numbers}", slot.name()))
+}
+
+/// The mark in the place of a map that is not finite: an empty pane could as well be waiting.
+fn not_finite_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: Slot) {
+    let Some(words) = not_finite_text(state, slot) else {
+        return;
+    };
+    let builder = UiBuilder::new().max_rect(canvas.shrink(8.0)).id_salt("not finite");
+    ui.scope_builder(builder, |ui| {
+        ui.vertical_centered(|ui| {
+            ui.add_space((ui.available_height() / 2.0 - 30.0).max(0.0));
+            ui.colored_label(theme::tokens(ui).error, words);
+            ui.weak("Nothing can be shown of it. The log says the first such layer and the likely cause.");
+        });
+    });
 }
 
 /// How the colours came about.

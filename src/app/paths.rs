@@ -24,6 +24,10 @@ pub enum PathPurpose {
     Lora,
     /// A folder with a ControlNet to put beside the model.
     ControlNet,
+    /// A ControlNet in one file.
+    ControlNetFile,
+    /// An embedding for the prompt to name.
+    Embedding,
     /// The picture that a ControlNet looks at, by the net's place in the list.
     ControlImage(usize),
     /// A workspace to open.
@@ -54,7 +58,7 @@ pub enum PathPurpose {
     SaveCka,
     /// Content shifts as .csv or .json.
     SaveShift,
-    /// A comparison as .png and .json.
+    /// A comparison as .png, or its figures as .json.
     SaveCompare,
     /// Pairs of points that become pins.
     OpenPairs,
@@ -73,6 +77,8 @@ impl PathPurpose {
             Self::ModelFile => "Open a model's file".to_owned(),
             Self::Lora => "Add a LoRA (.safetensors)".to_owned(),
             Self::ControlNet => "Add a ControlNet's folder".to_owned(),
+            Self::ControlNetFile => "Add a ControlNet's file".to_owned(),
+            Self::Embedding => "Add an embedding (textual inversion)".to_owned(),
             Self::ControlImage(_) => "Open a control image".to_owned(),
             Self::OpenWorkspace => "Open workspace".to_owned(),
             Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
@@ -88,7 +94,7 @@ impl PathPurpose {
             Self::SaveStrip => "Save strip as .png, .csv or .json".to_owned(),
             Self::SaveCka => "Save CKA matrix as .csv, .json or .png".to_owned(),
             Self::SaveShift => "Save content shift as .csv or .json".to_owned(),
-            Self::SaveCompare => "Save comparison as .png and .json".to_owned(),
+            Self::SaveCompare => "Save comparison as .png or .json".to_owned(),
             Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
             Self::SavePairs => "Save pairs of points as .json".to_owned(),
             Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),

@@ -54,6 +54,10 @@ fn point_text(state: &State, point: PointAt) -> String {
         return text;
     };
     text += &format!("  cell ({row}, {column})");
+    if let Some(numbers) = state.not_finite(point.slot) {
+        text += &format!("  not finite: {numbers}");
+        return text;
+    }
     let score = state
         .scores_of(point.slot)
         .filter(|_| !state.heat_is_stale())
@@ -132,6 +136,9 @@ fn provenance_text(state: &State) -> String {
             file_name(&control.net),
             f64::from(control.scale)
         );
+    }
+    for embedding in ran.adapters.embeddings.iter().filter(|embedding| embedding.in_prompt) {
+        added += &format!("  embedding {} ({})", file_name(&embedding.file), embedding.token);
     }
     for note in &ran.notes {
         added += &format!("  {note}");

@@ -22,6 +22,10 @@ use crate::{
 /// The most tiles of a layout, and how deep they may lie in each other: more than anybody can look at.
 const MOST_TILES: usize = 1000;
 const DEEPEST: usize = 64;
+/// The most pins, places of the regions drawn, and things put on the model: more than can be shown in a frame.
+const MOST_PINS: usize = 1000;
+const MOST_PLACES: usize = 100_000;
+const MOST_ADAPTERS: usize = 100;
 /// A coordinate that is greater than this lies in no picture.
 const FURTHEST_PX: f64 = 1e6;
 
@@ -38,6 +42,16 @@ pub fn sound_document(mut document: Document) -> Sound<Document> {
     if !document.mask.threshold.is_finite() {
         return Err("the threshold of its mask is no usable number".to_owned());
     }
+    in_range("the number of pins", document.pins.len(), 0..=MOST_PINS)?;
+    let places = document.pins.iter().map(|pin| match &pin.at {
+        QueryAt::Region { path, .. } => path.len(),
+        QueryAt::Point(_) | QueryAt::Word(_) => 1,
+    });
+    in_range("the number of places of its pins", places.sum(), 0..=MOST_PLACES)?;
+    let adapters = &document.settings.adapters;
+    in_range("the number of LoRAs", adapters.loras.len(), 0..=MOST_ADAPTERS)?;
+    in_range("the number of embeddings", adapters.embeddings.len(), 0..=MOST_ADAPTERS)?;
+    in_range("the number of ControlNets", adapters.controls.len(), 0..=MOST_ADAPTERS)?;
     document.pins.iter().try_for_each(check_pin)?;
     if let Some(number) = document.selected_pin.filter(|number| document.pin(*number).is_none()) {
         return Err(format!("pin {number} is selected in it, but there is no such pin"));
@@ -336,5 +350,12 @@ mod tests {
         assert!(!refused(&|document| document
             .pins
             .push(pin(QueryAt::Point([-3.5, 1e5])))));
+        assert!(refused(&|document| {
+            document.pins = vec![pin(QueryAt::Point([0.0; 2])); MOST_PINS + 1];
+        }));
+        assert!(refused(&|document| {
+            let (path, radius) = (vec![[0.0; 2]; MOST_PLACES + 1], 1.0);
+            document.pins.push(pin(QueryAt::Region { path, radius }));
+        }));
     }
 }

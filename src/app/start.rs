@@ -10,7 +10,11 @@ use std::{
 use egui::ViewportBuilder;
 use egui_wgpu::{RenderState, wgpu};
 
-use super::{App, Document, Level, Memory, icon::icon, workspace::WorkspaceFile};
+use super::{
+    App, Level, Memory,
+    icon::icon,
+    keep::{self, Beginning, Work},
+};
 use crate::{
     cli::WindowArguments,
     engine::recovered,
@@ -19,8 +23,6 @@ use crate::{
 
 /// The name under which the desktop and the file system know the program.
 const NAME: &str = "featscope";
-/// The name of what is remembered from one start to the next.
-pub const MEMORY_KEY: &str = "memory";
 /// What a window is told that is opened again: why, and how often that was.
 const REOPENED_BECAUSE: &str = "FEATSCOPE_REOPENED_BECAUSE";
 const REOPENED_TIMES: &str = "FEATSCOPE_REOPENED_TIMES";
@@ -47,7 +49,7 @@ pub struct LostDevice(Arc<Mutex<Lost>>);
 #[derive(Default)]
 struct Lost {
     why: Option<String>,
-    document: Option<Box<Document>>,
+    work: Option<Work>,
 }
 
 impl LostDevice {
@@ -77,16 +79,16 @@ impl LostDevice {
     }
 
     /// Keeps what is looked at: what draws the window may panic at once when the device goes.
-    pub fn keep(&self, document: &Document) {
+    pub fn keep(&self, work: &Work) {
         let mut lost = self.lock();
-        if lost.why.is_none() && lost.document.as_deref() != Some(document) {
-            lost.document = Some(Box::new(document.clone()));
+        if lost.why.is_none() {
+            lost.work = Some(work.clone());
         }
     }
 
     /// Whether a window has been painted.
-    fn has_document(&self) -> bool {
-        self.lock().document.is_some()
+    fn has_work(&self) -> bool {
+        self.lock().work.is_some()
     }
 
     /// Whether the device is gone.
@@ -103,22 +105,27 @@ pub fn open(arguments: &WindowArguments) -> Result<()> {
         )));
     }
     let lost = LostDevice::default();
-    let ended = open_once(arguments, &lost);
-    let (why, document) = {
+    let no_folder = || Error::failed("there is no folder for it: set HOME or XDG_DATA_HOME");
+    let beginning = data_folder()
+        .ok_or_else(no_folder)
+        .and_then(|data| Beginning::within(&data));
+    let own = beginning.as_ref().ok().map(|beginning| beginning.place().to_owned());
+    let ended = open_once(arguments, &lost, beginning);
+    let (why, work) = {
         let mut lost = lost.lock();
-        (lost.why.take(), lost.document.take())
+        (lost.why.take(), lost.work.take())
     };
     // A device that goes makes what draws the window panic, often before anybody is told why.
     let why = why.or(ended.as_ref().err().map(ToString::to_string));
-    match (why, document) {
-        (Some(why), Some(document)) => open_again(&why, *document),
+    match (why, work) {
+        (Some(why), Some(work)) => open_again(&why, work, own.unwrap_or_else(env::temp_dir)),
         _ => ended,
     }
 }
 
-/// Opens the window again in a process of its own, with what was looked at: after a panic of what draws it, this one
-/// cannot.
-fn open_again(why: &str, document: Document) -> Result<()> {
+/// Opens the window again in a process of its own, with what was looked at, which it finds in `folder`: after a panic of
+/// what draws it, this one cannot.
+fn open_again(why: &str, work: Work, folder: PathBuf) -> Result<()> {
     let times: usize = env::var(REOPENED_TIMES)
         .ok()
         .and_then(|times| times.parse().ok())
@@ -131,9 +138,7 @@ fn open_again(why: &str, document: Document) -> Result<()> {
     if times >= MOST_REOPENED {
         return Err(failed(format!("it was lost {times} times before")));
     }
-    let folder = data_folder().unwrap_or_else(env::temp_dir);
-    std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
-    let workspace = WorkspaceFile::holding(document).write(&folder.join("recovered"))?;
+    let workspace = keep::hand_over(&folder, work)?;
     let again = env::current_exe().and_then(|program| {
         let mut again = Process::new(program);
         again
@@ -164,7 +169,7 @@ fn replace_by(mut program: Process) -> io::Result<()> {
     program.spawn().map(drop)
 }
 
-fn open_once(arguments: &WindowArguments, lost: &LostDevice) -> Result<()> {
+fn open_once(arguments: &WindowArguments, lost: &LostDevice, beginning: Result<Beginning>) -> Result<()> {
     let mut viewport = ViewportBuilder::default()
         .with_app_id(NAME)
         .with_title(NAME)
@@ -174,8 +179,16 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice) -> Result<()> {
     if let Some(icon) = icon() {
         viewport = viewport.with_icon(icon);
     }
+    let mut beginning = beginning;
+    let copy = beginning.as_ref().map(Beginning::copy_for_eframe);
+    let copy = copy.unwrap_or_else(|error| Err(error.clone())).unwrap_or_else(|error| {
+        beginning = Err(error);
+        // A name that no file has: eframe keeps nothing.
+        PathBuf::new()
+    });
     let options = eframe::NativeOptions {
         viewport,
+        persistence_path: Some(copy),
         ..Default::default()
     };
     let (arguments, told) = (arguments.clone(), lost.clone());
@@ -189,11 +202,17 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice) -> Result<()> {
                 if let Some(render_state) = render_state {
                     told.listen(render_state);
                 }
-                let memory = creation
-                    .storage
-                    .and_then(|storage| eframe::get_value::<Memory>(storage, MEMORY_KEY))
-                    .unwrap_or_default();
+                let memory = beginning
+                    .as_ref()
+                    .map_or_else(|_| Memory::default(), |kept| kept.memory.clone());
                 let mut app = App::new(&creation.egui_ctx, render_state, memory, &arguments)?;
+                match beginning {
+                    Ok(beginning) => app.keep_work(beginning, &creation.egui_ctx),
+                    Err(error) => {
+                        let words = format!("Nothing is remembered, and no work is kept for after a crash: {error}");
+                        app.state.messages.tell(Level::Warning, words);
+                    }
+                }
                 if let Ok(why) = env::var(REOPENED_BECAUSE) {
                     let words = format!("The graphics device was lost ({why}): the window was opened again.");
                     app.state.messages.tell(Level::Warning, words);
@@ -210,7 +229,7 @@ fn open_once(arguments: &WindowArguments, lost: &LostDevice) -> Result<()> {
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Error::failed(format!("{}: {error}", no_window()))),
-        Err(panic) if lost.has_document() => Err(Error::failed(panic)),
+        Err(panic) if lost.has_work() => Err(Error::failed(panic)),
         Err(_) => Err(Error::failed(no_window())),
     }
 }

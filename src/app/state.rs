@@ -10,6 +10,7 @@ use egui_tiles::{Tile, TileId};
 
 use super::{
     document::{Document, Pane, PictureRef},
+    keep::Recovery,
     kept::KeptPasses,
     memory::Memory,
     messages::Messages,
@@ -19,7 +20,7 @@ use super::{
     tour::TourState,
 };
 use crate::{
-    activation::{Grid, Id, Shape},
+    activation::{Grid, Id, NotFinite, Shape},
     device::Devices,
     engine::{
         Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
@@ -101,6 +102,8 @@ pub struct State {
     pub workspace_path: Option<PathBuf>,
     /// Pictures of a workspace that are not where it says: asked for.
     pub missing: Vec<(Slot, PictureRef)>,
+    /// Work of windows that did not come to their end: offered.
+    pub recoveries: Vec<Recovery>,
     /// Whether how long a run took is left out: then the same document gives the same picture of the window.
     pub timeless: bool,
 }
@@ -211,6 +214,8 @@ pub struct Overlays {
     pub log: bool,
     /// Models that are here or could be downloaded.
     pub models: bool,
+    /// Work of windows that did not come to their end.
+    pub recoveries: bool,
     /// Frame times.
     pub frame_times: bool,
     /// About this program.
@@ -222,7 +227,16 @@ pub struct Overlays {
 impl Overlays {
     /// Whether a window is open that Esc closes.
     pub fn windows_are_open(&self) -> bool {
-        self.keys || self.log || self.models || self.frame_times || self.about || self.tour.is_some()
+        let Self {
+            keys,
+            log,
+            models,
+            recoveries,
+            frame_times,
+            about,
+            ..
+        } = *self;
+        keys || log || models || recoveries || frame_times || about || self.tour.is_some()
     }
 }
 
@@ -267,6 +281,7 @@ impl State {
             memory,
             workspace_path: None,
             missing: Vec::new(),
+            recoveries: Vec::new(),
             timeless: false,
         }
     }
@@ -409,6 +424,21 @@ impl State {
         self.model.info.is_some() && self.layer().is_some() && self.open_slots().any(|slot| !self.is_captured(slot))
     }
 
+    /// What of the activation looked at is not finite in a picture's pass: nothing of it can be shown.
+    pub fn not_finite(&self, slot: Slot) -> Option<NotFinite> {
+        not_finite(self.slot(slot).capture.as_ref()?, self.layer()?)
+    }
+
+    /// What is not finite of any picture's pass that is kept with what is set; the layers are marked.
+    pub fn not_finite_of(&self, id: Id) -> Option<(Slot, NotFinite)> {
+        self.open_slots().find_map(|slot| {
+            let capture = self.slot(slot).capture.as_ref()?;
+            let found = not_finite(capture, id)?;
+            let current = capture.settings.same_pass(&self.document.settings);
+            current.then_some((slot, found))
+        })
+    }
+
     /// The passes that what is looked at can be shown from, also while newer ones are on their way.
     pub fn shown_passes(&self) -> Vec<(Slot, PassId)> {
         let Some(id) = self.layer() else { return Vec::new() };
@@ -416,7 +446,7 @@ impl State {
             .open_slots()
             .filter_map(|slot| Some((slot, self.slot(slot).capture.as_ref()?)));
         captured
-            .filter(|(_, capture)| has(capture, id))
+            .filter(|(_, capture)| has(capture, id) && not_finite(capture, id).is_none())
             .map(|(slot, capture)| (slot, capture.pass))
             .collect()
     }
@@ -479,7 +509,7 @@ impl State {
     /// ones until these come.
     pub fn current_heat(&self) -> Option<&HeatView> {
         let (slot, at) = self.query_at()?;
-        self.sees(slot, &at).then_some(())?;
+        (self.sees(slot, &at) && self.not_finite(slot).is_none()).then_some(())?;
         self.heat
             .as_ref()
             .filter(|heat| Some(heat.query.source) == self.pass(slot))
@@ -502,7 +532,7 @@ impl State {
     /// Scores of a picture's positions, if they are those of the pass that is shown.
     pub fn scores_of(&self, slot: Slot) -> Option<&TargetHeat> {
         let (heat, pass) = (self.current_heat()?, self.pass(slot)?);
-        let asked = heat.query.targets.contains(&(slot, pass));
+        let asked = heat.query.targets.contains(&(slot, pass)) && self.not_finite(slot).is_none();
         asked
             .then(|| heat.targets.iter().find(|target| target.slot == slot))
             .flatten()
@@ -543,5 +573,17 @@ fn has(capture: &Capture, id: Id) -> bool {
     match id.attention_sources() {
         Some(sources) => sources.iter().all(|source| capture.ids.contains(source)),
         None => capture.ids.contains(&id),
+    }
+}
+
+/// What is not finite of what an activation is shown from.
+fn not_finite(capture: &Capture, id: Id) -> Option<NotFinite> {
+    let of = |wanted: Id| {
+        let found = capture.not_finite.iter().find(|(other, _)| *other == wanted);
+        found.map(|(_, numbers)| *numbers)
+    };
+    match id.attention_sources() {
+        Some(sources) => sources.into_iter().find_map(of),
+        None => of(id),
     }
 }

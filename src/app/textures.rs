@@ -13,8 +13,10 @@ use super::{
 };
 use crate::{
     activation::Grid,
-    engine::{ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat},
-    error::Result,
+    engine::{
+        ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat, recovered,
+    },
+    error::{Error, Result},
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
 
@@ -128,7 +130,9 @@ impl Textures {
         let (finish, context, max_side_px) = (self.finish.clone(), self.context.clone(), self.max_side_px());
         rayon::spawn(move || {
             let size = Grid::new(opened.size.height, opened.size.width);
-            let picture = DisplayPicture::picture(&opened.rgb, size, max_side_px);
+            // A panic on the pool would end the program.
+            let picture = recovered(|| DisplayPicture::picture(&opened.rgb, size, max_side_px))
+                .unwrap_or_else(|bug| Err(Error::failed(format!("it cannot be made ready for display: {bug}"))));
             // A window that is gone needs no picture.
             let _ = finish.send(Ready { number, picture });
             context.request_repaint();

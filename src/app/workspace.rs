@@ -1,14 +1,10 @@
 //! Workspace files: everything that is looked at, as JSON, so that it opens to the same picture, on another machine too.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{State, document::Document, soundness::sound_document};
+use super::{document::Document, keep::Work, soundness::sound_document};
 use crate::{
     engine::{BasisChoice, PictureSource},
     error::{Error, Result},
@@ -16,6 +12,7 @@ use crate::{
         adapters::ControlImage,
         output::{replace_file, write_error},
     },
+    files::{self, names},
 };
 
 /// What the names of workspace files end in.
@@ -24,8 +21,8 @@ pub const EXTENSION: &str = ".featscope.json";
 const VERSION: u64 = 1;
 /// What tells a workspace from other JSON.
 const KIND: &str = "featscope-workspace";
-/// A file larger than this is no workspace.
-const MOST_BYTES: u64 = 16 << 20;
+/// A file larger than this is not read, and none is written: what is looked at takes some tens of kB.
+const MOST_BYTES: u64 = 2 << 20;
 
 /// What a workspace file holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +33,21 @@ pub struct WorkspaceFile {
     program: String,
     /// Everything that is looked at; paths relative to the file where they can be.
     document: Document,
+    /// The workspace file that it belongs to, where this one is kept for after a crash.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::files::names")]
+    saved_as: Option<PathBuf>,
+}
+
+/// What tells a workspace from other JSON.
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+/// What tells whether a workspace can be read.
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
 }
 
 /// A workspace that was read.
@@ -45,6 +57,8 @@ pub struct OpenedWorkspace {
     pub path: PathBuf,
     /// What is to be looked at, with absolute paths.
     pub document: Document,
+    /// The workspace file that it belongs to, where this one was kept for after a crash.
+    pub saved_as: Option<PathBuf>,
 }
 
 /// Whether a file is named as workspaces are.
@@ -54,23 +68,40 @@ pub fn is_workspace(path: &Path) -> bool {
 }
 
 impl WorkspaceFile {
-    /// What is looked at now.
-    pub fn of(state: &State) -> Self {
-        Self::holding(state.document.clone())
-    }
-
+    /// The file that holds a document.
     pub fn holding(document: Document) -> Self {
         Self {
             kind: KIND.to_owned(),
             version: VERSION,
             program: format!("featscope {}", env!("CARGO_PKG_VERSION")),
             document,
+            saved_as: None,
         }
     }
 
-    /// Writes the file whole or not at all; gives its path, with the ending that workspaces have.
+    /// What is worked on, to be opened after a crash. Pictures that were not found are still wanted.
+    pub fn recovering(work: Work) -> Self {
+        let mut document = (*work.document).clone();
+        for (slot, picture) in work.missing {
+            document.pictures.entry(slot).or_insert(picture);
+        }
+        Self {
+            saved_as: work.saved_as,
+            ..Self::holding(document)
+        }
+    }
+
+    /// Writes the file whole or not at all; gives its path, with the ending that workspaces have. A file that is not named
+    /// by all of its name is not replaced: nobody was asked about it.
     pub fn write(mut self, path: &Path) -> Result<PathBuf> {
-        let path = with_extension(path);
+        let named = path;
+        let path = with_extension(named);
+        if path != named && path.exists() {
+            return Err(Error::usage(format!(
+                "{} is there already: give all of its name to replace it",
+                path.display()
+            )));
+        }
         let folder = absolute(&path)?;
         let folder = folder.parent().unwrap_or(Path::new("")).to_owned();
         change_paths(&mut self.document, |path| {
@@ -78,6 +109,14 @@ impl WorkspaceFile {
         });
         let json = serde_json::to_vec_pretty(&self)
             .map_err(|error| Error::failed(format!("the workspace cannot be written as JSON: {error}")))?;
+        if json.len() as u64 > MOST_BYTES {
+            return Err(Error::failed(format!(
+                "cannot write the workspace {}: it has {} bytes, more than the {MOST_BYTES} that are read; regions that were \
+                 drawn take most: delete some",
+                path.display(),
+                json.len()
+            )));
+        }
         replace_file(&path, |temporary| temporary.write_all(&json).map_err(write_error))?;
         Ok(path)
     }
@@ -86,24 +125,21 @@ impl WorkspaceFile {
     pub fn read(path: &Path) -> Result<OpenedWorkspace> {
         let asked = path.display();
         let failed = |why: String| Error::failed(format!("cannot open the workspace {asked}: {why}"));
-        let length = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
-        if length > MOST_BYTES {
-            return Err(failed(format!("it has {length} bytes, which no workspace has")));
+        let text = files::read_text(path, MOST_BYTES, "a workspace").map_err(|error| failed(error.to_string()))?;
+        // What it is is looked at before any of it is held: JSON of another kind can take many times its size.
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|error| failed(format!("it is not valid JSON: {error}")))?;
+        match serde_json::from_str::<Kind>(&text) {
+            Ok(found) if found.kind == KIND => {}
+            _ => return Err(failed(format!("it is JSON, but its \"kind\" is not \"{KIND}\""))),
         }
-        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| failed(format!("it is not valid JSON: {error}")))?;
-        if value.get("kind").and_then(Value::as_str) != Some(KIND) {
-            return Err(failed(format!("it is JSON, but its \"kind\" is not \"{KIND}\"")));
-        }
-        let version = value.get("version").and_then(Value::as_u64);
+        let version = serde_json::from_str::<Version>(&text).ok().map(|found| found.version);
         if version.is_none_or(|version| version > VERSION) {
             return Err(failed(format!(
                 "it has format {}, this program reads formats up to {VERSION}: get a newer featscope",
                 version.map_or("unknown".to_owned(), |version| version.to_string())
             )));
         }
-        let file: Self = serde_json::from_value(value)
+        let file: Self = serde_json::from_str(&text)
             .map_err(|error| failed(format!("something in it is missing or wrong: {error}")))?;
         let mut document = sound_document(file.document).map_err(failed)?;
         let path = absolute(path)?;
@@ -115,7 +151,12 @@ impl WorkspaceFile {
                 std::path::absolute(&*path).unwrap_or_else(|_| path.clone())
             };
         });
-        Ok(OpenedWorkspace { path, document })
+        let saved_as = file.saved_as;
+        Ok(OpenedWorkspace {
+            path,
+            document,
+            saved_as,
+        })
     }
 }
 
@@ -131,6 +172,10 @@ fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
     }
     let adapters = &mut document.settings.adapters;
     adapters.loras.iter_mut().for_each(|lora| change(&mut lora.file));
+    adapters
+        .embeddings
+        .iter_mut()
+        .for_each(|embedding| change(&mut embedding.file));
     for control in &mut adapters.controls {
         change(&mut control.net);
         if let ControlImage::Picture(path) = &mut control.image {
@@ -139,11 +184,11 @@ fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
     }
     // A model is a short name or a path; only what is there as a path is one.
     if let Some(model) = &mut document.model {
-        let mut path = PathBuf::from(&*model);
+        let mut path = names::path(model);
         let looks_like_a_path = path.is_absolute() || model.starts_with('.');
         if looks_like_a_path {
             change(&mut path);
-            let text = path.display().to_string();
+            let text = names::text(&path);
             *model = if path.is_relative() && !text.starts_with('.') {
                 format!("./{text}")
             } else {
@@ -195,8 +240,15 @@ fn plain(path: &Path) -> PathBuf {
 #[cfg(test)]
 #[allow(clippy::expect_used)]
 mod tests {
-    use super::{super::document::PictureRef, *};
-    use crate::engine::Slot;
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::{
+        super::document::{PictureRef, Pin},
+        *,
+    };
+    use crate::engine::{QueryAt, Slot};
 
     fn document(picture: &Path, model: &str) -> Document {
         let mut document = Document {
@@ -215,6 +267,14 @@ mod tests {
         let written = document(&folder.path().join("pictures/cat.png"), "demo");
         let path = WorkspaceFile::holding(written.clone()).write(&folder.path().join("mine"))?;
         assert_eq!(path, folder.path().join("mine.featscope.json"));
+        let other = || WorkspaceFile::holding(Document::default());
+        let refused = other()
+            .write(&folder.path().join("mine"))
+            .expect_err("nobody was asked");
+        assert!(
+            refused.to_string().contains("mine.featscope.json is there already"),
+            "{refused}"
+        );
         assert_eq!(WorkspaceFile::read(&path)?.document, written);
         Ok(())
     }
@@ -267,7 +327,68 @@ mod tests {
             let error = WorkspaceFile::read(&path).expect_err(&text).to_string();
             assert!(error.contains(reason) && error.contains("x.featscope.json"), "{error}");
         }
+        // Of another kind it is also where its kind is no text, however much else it holds.
+        let others = "{\"\":0},".repeat(1000);
+        for kind in ["7", "{\"kind\":1}", "null"] {
+            fs::write(&path, format!("{{\"a\":[{others}0],\"kind\":{kind}}}")).expect("it can be written");
+            let error = WorkspaceFile::read(&path).expect_err(kind).to_string();
+            assert!(error.contains("its \"kind\" is not"), "{error}");
+        }
         assert!(WorkspaceFile::read(folder.path()).is_err());
         assert!(WorkspaceFile::read(&folder.path().join("none.featscope.json")).is_err());
+    }
+
+    #[test]
+    fn what_is_too_large_is_neither_read_nor_written() {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let path = folder.path().join("x.featscope.json");
+        let sound = serde_json::to_string(&WorkspaceFile::holding(Document::default())).expect("JSON");
+        let most = MOST_BYTES as usize;
+        fs::write(&path, format!("{sound:most$}")).expect("it can be written");
+        WorkspaceFile::read(&path).expect("as large as may be");
+        fs::write(&path, format!("{sound} {:most$}", "")).expect("it can be written");
+        let error = WorkspaceFile::read(&path).expect_err("too large").to_string();
+        assert!(
+            error.contains("x.featscope.json") && error.contains(&MOST_BYTES.to_string()),
+            "{error}"
+        );
+
+        let mut document = Document::default();
+        document.pins.push(Pin {
+            number: 1,
+            slot: Slot::A,
+            at: QueryAt::Region {
+                path: vec![[1.5; 2]; most / 8],
+                radius: 1.0,
+            },
+        });
+        let kept = fs::read(&path).expect("it is there");
+        let error = WorkspaceFile::holding(document)
+            .write(&path)
+            .expect_err("too large")
+            .to_string();
+        assert!(
+            error.contains("x.featscope.json") && error.contains("delete some"),
+            "{error}"
+        );
+        assert_eq!(fs::read(&path).expect("it is there"), kept, "what was there stays");
+    }
+
+    #[test]
+    fn work_is_kept_with_the_file_it_belongs_to_and_with_pictures_that_were_not_found() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let mut wanted = document(&folder.path().join("cat.png"), "demo");
+        let there = wanted.clone();
+        let picture = wanted.pictures[&Slot::A].clone();
+        wanted.pictures.insert(Slot::B, picture.clone());
+        let work = Work {
+            document: std::sync::Arc::new(there),
+            missing: vec![(Slot::B, picture)],
+            saved_as: Some(folder.path().join("mine.featscope.json")),
+        };
+        let path = WorkspaceFile::recovering(work.clone()).write(&folder.path().join("work"))?;
+        let read = WorkspaceFile::read(&path)?;
+        assert_eq!((read.document, read.saved_as), (wanted, work.saved_as));
+        Ok(())
     }
 }

@@ -1,31 +1,33 @@
 //! The arguments of the command line.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
-    builder::{OsStringValueParser, TypedValueParser},
+    builder::{OsStringValueParser, PathBufValueParser, TypedValueParser},
 };
 
-use super::{ranking::RankArguments, survey::SurveyArguments};
+use super::{
+    adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
+    ranking::RankArguments,
+    survey::SurveyArguments,
+};
 use crate::{
     analysis::correspondence::Method,
     device::{DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
-        adapters::{Adapters, ControlImage, ControlUse, LoraUse, Scale},
+        adapters::Adapters,
         attention::AttentionCategory,
         compat::Compat,
         framing::WorkingSize,
         inversion::Inversion,
+        name::with_files,
         pass::VaeMode,
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
+    files::names,
     weights::hub::{MAIN, Variant},
 };
 
@@ -47,8 +49,8 @@ pub struct WindowArguments {
     /// Pictures to open, the first as A, the next as B and so on; or a workspace (.featscope.json)
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
 }
 
@@ -142,9 +144,12 @@ pub struct GetArguments {
 /// `featscope layers`.
 #[derive(Debug, Args)]
 pub struct LayersArguments {
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M")]
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: String,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
     /// Working size, W x H or one number for both; without it the size the model was made for
     #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
     pub size: Option<ExactSize>,
@@ -153,12 +158,34 @@ pub struct LayersArguments {
     pub json: bool,
 }
 
+/// Networks in the place of a model's own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NetworkArguments {
+    /// Take this autoencoder: for a model file that has none, or in the place of the model's own; a file or a folder
+    #[arg(long, value_name = "FILE")]
+    pub vae_file: Option<PathBuf>,
+    /// Take this text encoder: for a model file that has none, or in the place of the model's own; a file or a folder, for
+    /// SDXL given twice
+    #[arg(long, value_name = "FILE")]
+    pub text_encoder: Vec<PathBuf>,
+}
+
+impl NetworkArguments {
+    /// The name of `model` with these networks.
+    pub fn on(&self, model: &str) -> Result<String> {
+        with_files(model, self.vae_file.as_deref(), &self.text_encoder)
+    }
+}
+
 /// What `extract` and `match` share.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
-    #[arg(long, value_name = "M", required_unless_present = "preset")]
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
     pub model: Option<String>,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
     /// it is given
     #[arg(long, value_name = "KEY")]
@@ -206,26 +233,32 @@ pub struct RunArguments {
     pub compat: Option<Compat>,
     /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
     /// be given several times
-    #[arg(
-        long,
-        value_name = "FILE[:SCALE]",
-        value_parser = OsStringValueParser::new().try_map(LoraArgument::parse)
-    )]
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = parser(LoraArgument::of))]
     pub lora: Vec<LoraArgument>,
-    /// Put a ControlNet beside the model: its folder or OWNER/NAME in the hub's cache, and `canny` (edges of the picture) or a picture it looks at; may be
-    /// given several times
-    #[arg(
-        long,
-        value_name = "DIR=canny|IMAGE[:SCALE]",
-        value_parser = OsStringValueParser::new().try_map(ControlArgument::parse)
-    )]
+    /// Put a ControlNet beside the model: its folder, its file or OWNER/NAME in the hub's cache, and `canny` (edges of the
+    /// picture) or a picture it looks at; may be given several times
+    #[arg(long, value_name = "NET=canny|IMAGE[:SCALE]", value_parser = parser(ControlArgument::of))]
     pub control: Vec<ControlArgument>,
+    /// Let the prompt name a textual-inversion embedding: a file, with the token that stands for it behind `=` if it is not the
+    /// file's own; may be given several times
+    #[arg(long, value_name = "FILE[=TOKEN]", value_parser = parser(EmbeddingArgument::of))]
+    pub embedding: Vec<EmbeddingArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
     #[arg(long, value_name = "FORMAT", default_value = "f32")]
     pub dtype: Precision,
     /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
     pub device: DeviceChoice,
+}
+
+/// Where something is to be written.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => {
+            Err("nothing is written to standard output: name a file or a folder (./- for one that is called \"-\")")
+        }
+        false => Ok(path),
+    })
 }
 
 /// One timestep, or several separated by commas.
@@ -250,7 +283,13 @@ pub struct ExtractArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., required_unless_present_any = ["attention", "preset"])]
+    #[arg(
+        long,
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path(),
+        required_unless_present_any = ["attention", "preset"]
+    )]
     pub activations: Vec<String>,
     /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
     #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
@@ -264,8 +303,11 @@ pub struct ExtractArguments {
     /// Also write the inner tensors that are no activations (mid.*)
     #[arg(long)]
     pub intermediates: bool,
+    /// Write activations with NaN or infinite numbers too, and say in the output which they are
+    #[arg(long)]
+    pub allow_non_finite: bool,
     /// A path that ends in .safetensors is one file, anything else a folder of .npy files
-    #[arg(long, value_name = "FILE.safetensors|DIR")]
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -288,7 +330,7 @@ pub struct PcaArguments {
     #[arg(long)]
     pub reference: bool,
     /// A path that ends in .png is one picture, anything else a folder
-    #[arg(long, value_name = "PNG|DIR")]
+    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -317,13 +359,13 @@ pub struct MatchArguments {
     #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
     pub at: Vec<Point>,
     /// The activation compared
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = text_or_path())]
     pub activations: String,
     /// How
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
     /// Folder for matches.json and a heat map per target and point
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -346,7 +388,7 @@ pub struct DrawArguments {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
     pub image: Vec<PathBuf>,
     /// Model, where the workspace does not name one
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
     /// Size of the window, W x H points
     #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
@@ -378,7 +420,7 @@ pub struct ShotArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// The picture
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -389,8 +431,13 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
+}
+
+/// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
+pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(names::text)
 }
 
 /// A whole number that is not negative.
@@ -465,81 +512,6 @@ impl FromStr for Point {
     }
 }
 
-/// A LoRA: `FILE` or `FILE:SCALE`.
-#[derive(Debug, Clone)]
-pub struct LoraArgument(LoraUse);
-
-impl LoraArgument {
-    fn parse(text: OsString) -> std::result::Result<Self, String> {
-        let (file, scale) = split_scale(&text)?;
-        if file.is_empty() {
-            return Err("a LoRA is FILE or FILE:SCALE".to_owned());
-        }
-        Ok(Self(LoraUse {
-            file: file.into(),
-            scale,
-            on: true,
-        }))
-    }
-}
-
-/// A ControlNet: `DIR=canny` or `DIR=IMAGE`, each with `:SCALE` or without.
-#[derive(Debug, Clone)]
-pub struct ControlArgument(ControlUse);
-
-impl ControlArgument {
-    fn parse(text: OsString) -> std::result::Result<Self, String> {
-        const CANNY: &str = "canny";
-        let (net, shown) = split_last(&text, b'=').unwrap_or_default();
-        let (image, scale) = split_scale(&shown)?;
-        if net.is_empty() || image.is_empty() {
-            return Err("a ControlNet is DIR=canny or DIR=IMAGE, with :SCALE behind it if it is not 1".to_owned());
-        }
-        Ok(Self(ControlUse {
-            net: net.into(),
-            image: match image == CANNY {
-                true => ControlImage::Canny,
-                false => ControlImage::Picture(image.into()),
-            },
-            scale,
-            on: true,
-        }))
-    }
-}
-
-/// A path and the scale behind its last colon, 1 where no number follows one (as in `C:\lora.safetensors`) and where there is
-/// something with the whole name.
-fn split_scale(text: &OsStr) -> std::result::Result<(OsString, Scale), String> {
-    let whole = || Ok((text.to_owned(), Scale::ONE));
-    if Path::new(text).exists() {
-        return whole();
-    }
-    let Some((before, behind)) = split_last(text, b':') else {
-        return whole();
-    };
-    match behind.to_str().and_then(|scale| scale.parse::<f64>().ok()) {
-        Some(scale) => Ok((before, Scale::try_from(scale)?)),
-        None => whole(),
-    }
-}
-
-/// What stands before and behind the last `mark`, a character of ASCII. On Unix names need not be text.
-#[cfg(unix)]
-fn split_last(text: &OsStr, mark: u8) -> Option<(OsString, OsString)> {
-    use std::os::unix::ffi::OsStrExt;
-    let bytes = text.as_bytes();
-    let place = bytes.iter().rposition(|byte| *byte == mark)?;
-    let part = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
-    Some((part(&bytes[..place]), part(&bytes[place + 1..])))
-}
-
-/// What stands before and behind the last `mark`, a character of ASCII.
-#[cfg(not(unix))]
-fn split_last(text: &OsStr, mark: u8) -> Option<(OsString, OsString)> {
-    let (before, behind) = text.to_str()?.rsplit_once(char::from(mark))?;
-    Some((before.into(), behind.into()))
-}
-
 impl RunArguments {
     /// The published settings named, if any.
     pub fn preset(&self) -> Result<Option<&'static Preset>> {
@@ -591,7 +563,9 @@ impl RunArguments {
         let preset_t = preset.map(|preset| if nominal { preset.nominal_t } else { preset.t });
         let preset_model = preset.map(|preset| preset.model.to_owned());
         Ok(ExtractRequest {
-            model: self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?,
+            model: self
+                .networks
+                .on(&self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?)?,
             preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
             prompt: prompt.to_owned(),
@@ -606,6 +580,7 @@ impl RunArguments {
             adapters: Adapters {
                 loras: self.lora.iter().map(|lora| lora.0.clone()).collect(),
                 controls: self.control.iter().map(|control| control.0.clone()).collect(),
+                embeddings: self.embedding.iter().map(|embedding| embedding.0.clone()).collect(),
             },
             activations: match preset {
                 Some(preset) if activations.is_empty() => preset.activations(),
@@ -617,82 +592,7 @@ impl RunArguments {
             pool: None,
             store: StoreFormat::default(),
             intermediates: false,
+            allow_non_finite: false,
         })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::expect_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scale_is_a_number_behind_the_last_colon() {
-        let scale = |x: f64| Scale::try_from(x).expect("a scale");
-        for (text, file, wanted) in [
-            ("a.safetensors", "a.safetensors", 1.0),
-            ("a.safetensors:0.5", "a.safetensors", 0.5),
-            ("a:b:-1", "a:b", -1.0),
-            (r"C:\a.safetensors", r"C:\a.safetensors", 1.0),
-            ("a=b:2.png", "a=b:2.png", 1.0),
-        ] {
-            let LoraArgument(lora) = LoraArgument::parse(text.into()).expect("a LoRA");
-            assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
-        }
-        for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
-            assert!(LoraArgument::parse(text.into()).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_there_by_its_whole_name_is_meant() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("v1:2");
-        let LoraArgument(lora) = LoraArgument::parse(file.clone().into()).expect("a LoRA");
-        assert_eq!(
-            (lora.file, lora.scale),
-            (folder.path().join("v1"), Scale::try_from(2.0).expect("a scale"))
-        );
-        std::fs::write(&file, "").expect("a file");
-        let LoraArgument(lora) = LoraArgument::parse(file.clone().into()).expect("a LoRA");
-        assert_eq!((lora.file, lora.scale), (file.clone(), Scale::ONE));
-        let mut scaled = file.clone().into_os_string();
-        scaled.push(":0.5");
-        let LoraArgument(lora) = LoraArgument::parse(scaled).expect("a LoRA");
-        assert_eq!((lora.file, f64::from(lora.scale)), (file, 0.5));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn names_need_not_be_text() {
-        use std::os::unix::ffi::OsStringExt;
-        let name = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        let LoraArgument(lora) = LoraArgument::parse(name(b"a\xff:0.5")).expect("a LoRA");
-        assert_eq!((lora.file, f64::from(lora.scale)), (name(b"a\xff").into(), 0.5));
-        let ControlArgument(control) = ControlArgument::parse(name(b"n\xfe=i\xff:2")).expect("a ControlNet");
-        assert_eq!(control.net, PathBuf::from(name(b"n\xfe")));
-        assert_eq!(control.image, ControlImage::Picture(name(b"i\xff").into()));
-    }
-
-    #[test]
-    fn a_controlnet_and_its_image_stand_beside_the_last_equals_sign() {
-        for (text, net, image, scale) in [
-            ("net=canny", "net", ControlImage::Canny, 1.0),
-            ("a=b=canny:0.5", "a=b", ControlImage::Canny, 0.5),
-            ("net=depth.png", "net", ControlImage::Picture("depth.png".into()), 1.0),
-            (
-                "C:/net=C:/depth.png:2",
-                "C:/net",
-                ControlImage::Picture("C:/depth.png".into()),
-                2.0,
-            ),
-        ] {
-            let ControlArgument(control) = ControlArgument::parse(text.into()).expect("a ControlNet");
-            assert_eq!((control.net, control.image), (net.into(), image), "{text}");
-            assert_eq!(f64::from(control.scale), scale, "{text}");
-        }
-        for text in ["", "canny", "=canny", "net=", "net=:1", "net=canny:1e9"] {
-            assert!(ControlArgument::parse(text.into()).is_err(), "{text}");
-        }
     }
 }

@@ -72,13 +72,14 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<()> {
         verdict,
         sections,
     };
-    let text = match arguments.json {
-        true => serde_json::to_string_pretty(&report)
-            .map(|text| text + "\n")
-            .map_err(|error| Error::failed(format!("the report cannot be written: {error}")))?,
-        false => in_words(&report),
-    };
-    terminal::print(&text)?;
+    match arguments.json {
+        true => {
+            let text = serde_json::to_string_pretty(&report)
+                .map_err(|error| Error::failed(format!("the report cannot be written: {error}")))?;
+            terminal::print_json(&(text + "\n"))?;
+        }
+        false => terminal::print(&in_words(&report))?,
+    }
     match report.healthy {
         true => Ok(()),
         false => Err(Error::failed(format!("{}: see above what to do", report.verdict))),
@@ -246,6 +247,10 @@ fn hub(offline: bool) -> Section {
         // It was told with the folders.
         Err(_) => return section,
     };
+    if let Some(trouble) = &settings.trouble {
+        section.problem(format!("nothing can be downloaded: {trouble}"));
+        return section;
+    }
     let endpoint = settings.endpoint.clone();
     if offline || settings.offline {
         section.say(format!("{endpoint} was not asked: offline"));

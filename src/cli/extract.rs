@@ -1,5 +1,7 @@
 //! `featscope extract`.
 
+use std::collections::BTreeSet;
+
 use super::{
     args::{ExtractArguments, RunArguments},
     terminal,
@@ -7,7 +9,15 @@ use super::{
 use crate::{
     device::Precision,
     error::Result,
-    extract::{job, model::Model, output::check_writable, request::ExtractRequest, spec::ModelSpec, tokens::TokenRole},
+    extract::{
+        finite::{NotFiniteTensor, likely_cause},
+        job::{self, Planned},
+        model::Model,
+        output::check_writable,
+        request::ExtractRequest,
+        spec::ModelSpec,
+        tokens::TokenRole,
+    },
     model::text::MAX_PROMPT_TOKENS,
 };
 
@@ -24,10 +34,12 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         pool: arguments.pool,
         store: arguments.store,
         intermediates: arguments.intermediates,
+        allow_non_finite: arguments.allow_non_finite,
         attention: arguments.attention.clone(),
         ..asked
     };
     let planned = job::plan(&request)?;
+    say_of_pictures([&planned]);
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
     }
@@ -64,11 +76,31 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
-    planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
+    let settings = planned.settings().clone();
+    let marked = planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
     })?;
-    bar.suspend(|| say_what_is_special(&model));
+    bar.suspend(|| {
+        say_what_is_not_finite(&marked, &likely_cause(&model, &settings, None));
+        say_what_is_special(&model);
+    });
     Ok(())
+}
+
+/// One line if tensors were written with numbers that are not finite.
+fn say_what_is_not_finite(marked: &[NotFiniteTensor], cause: &str) {
+    const SHOWN: usize = 5;
+    let Some(first) = marked.first() else { return };
+    let names: Vec<&str> = marked.iter().take(SHOWN).map(|tensor| tensor.name.as_str()).collect();
+    let more = match marked.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    terminal::note(&format!(
+        "written with numbers that are not finite, as the output's record says: {}{more}; in the first, {}; {cause}",
+        names.join(", "),
+        first.numbers
+    ));
 }
 
 /// One line for each LoRA: what it is, and at which scale it acts.
@@ -76,6 +108,12 @@ pub fn say_how_loras_act(model: &Model) {
     for lora in model.applied().loras {
         terminal::note(&format!("{}: {}", lora.file.display(), lora.in_words()));
     }
+}
+
+/// One line for each thing that there is to say about the files of pictures.
+pub fn say_of_pictures<'a>(planned: impl IntoIterator<Item = &'a Planned>) {
+    let notes: BTreeSet<&String> = planned.into_iter().flat_map(|planned| &planned.notes).collect();
+    notes.into_iter().for_each(|note| terminal::note(note));
 }
 
 /// One line for each option that the model does not use.
@@ -100,6 +138,18 @@ pub fn say_what_is_special(model: &Model) {
     if runs > 1 {
         terminal::note(&format!(
             "the prompt has {words} tokens: it was read as {runs} runs of up to {MAX_PROMPT_TOKENS}, each with its own start and end"
+        ));
+    }
+    for embedding in model
+        .applied()
+        .embeddings
+        .iter()
+        .filter(|embedding| !embedding.in_prompt)
+    {
+        terminal::note(&format!(
+            "{} changes nothing: the prompt does not name \"{}\"",
+            embedding.file.display(),
+            embedding.token
         ));
     }
     for note in &model.spec.notes {

@@ -17,11 +17,12 @@ use crate::{
         preset::PRESETS,
         spec::ModelSpec,
     },
+    files::names,
 };
 
 /// Lists a model's activations at a working size.
 pub fn layers(arguments: &LayersArguments) -> Result<()> {
-    let spec = ModelSpec::find(&arguments.model)?;
+    let spec = ModelSpec::find(&arguments.networks.on(&arguments.model)?)?;
     let native = Size::new(spec.native_side, spec.native_side);
     let request = arguments
         .size
@@ -44,8 +45,8 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
                 })
             })
             .collect();
-        let all = json!({ "model": arguments.model, "working": working, "activations": entries });
-        return terminal::print(&format!("{all:#}\n"));
+        let all = json!({ "model": names::text_json(&arguments.model), "working": working, "activations": entries });
+        return terminal::print_json(&format!("{all:#}\n"));
     }
     let width = list
         .entries()
@@ -73,7 +74,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
 /// Lists published settings.
 pub fn presets(arguments: &PresetsArguments) -> Result<()> {
     if arguments.json {
-        return terminal::print(&format!("{:#}\n", json!(PRESETS)));
+        return terminal::print_json(&format!("{:#}\n", json!(PRESETS)));
     }
     let mut text = String::new();
     for preset in PRESETS {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{MatchArguments, MatchMethod, Point},
-    extract::{say_how_loras_act, say_what_computes, say_what_is_not_used, say_what_is_special},
+    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
     terminal,
 };
 use crate::{
@@ -17,11 +17,13 @@ use crate::{
     },
     error::{Error, Result},
     extract::{
+        extracted::Extracted,
         framing::Framing,
         image::Size,
-        job::{self, Extracted, Planned},
+        job::{self, Planned},
         output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
+    files::names,
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
 
@@ -53,6 +55,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .collect();
     let request = arguments.run.request(pictures, arguments.activations.clone())?;
     let planned = job::plan(&request)?;
+    say_of_pictures([&planned]);
     say_what_is_not_used(&arguments.run, &planned.spec);
     check_activation(&planned)?;
     check_points(arguments, &planned)?;
@@ -78,7 +81,8 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     };
     let record = json!({ "request": request, "ran": records, "method": Method::from(arguments.method).name() });
     write_folder(&arguments.out, |folder| {
-        write_matches(folder, arguments, source, targets, &record)
+        folder.record(REQUEST_FILE, "match", record);
+        write_matches(folder, arguments, source, targets)
     })?;
     bar.suspend(|| say_what_is_special(&model));
     Ok(())
@@ -151,7 +155,6 @@ fn write_matches(
     arguments: &MatchArguments,
     source: &Compared,
     targets: &[Compared],
-    record: &Value,
 ) -> Result<()> {
     let mut matches = Vec::new();
     for (number, target) in targets.iter().enumerate() {
@@ -164,8 +167,8 @@ fn write_matches(
                 None => match_cells(source, at, target)?,
             };
             matches.push(json!({
-                "source": source.path,
-                "target": target.path,
+                "source": names::json(&source.path),
+                "target": names::json(&target.path),
                 "xy": at,
                 "xy_target": found.xy,
                 "cell": [found.cell.0, found.cell.1],
@@ -176,8 +179,7 @@ fn write_matches(
             folder.file(&name, |file| write_heat(file, &found))?;
         }
     }
-    folder.json("matches.json", &Value::Array(matches))?;
-    folder.json(REQUEST_FILE, record)
+    folder.json("matches.json", &Value::Array(matches))
 }
 
 fn match_cells(source: &Compared, at: [f64; 2], target: &Compared) -> Result<Found> {

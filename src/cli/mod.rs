@@ -1,5 +1,6 @@
 //! The library without a window. In: arguments. Out: files, text on standard output, an exit status. `main` calls it.
 
+mod adapters;
 mod args;
 mod doctor;
 mod extract;
@@ -10,17 +11,22 @@ mod models;
 mod pca;
 mod ranking;
 mod shot;
+#[cfg(unix)]
+mod signals;
 mod survey;
 mod terminal;
 mod worker;
 
-use std::process::ExitCode;
+use std::{ffi::OsStr, path::Path, process::ExitCode};
 
 pub use args::{Arguments, Command, WindowArguments};
-use clap::{Parser, error::ErrorKind};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    words::did_you_mean,
+};
 
 /// Exit status for a request that is wrong in itself.
 const BAD_ARGUMENTS: u8 = 2;
@@ -29,14 +35,47 @@ const FAILED: u8 = 1;
 
 /// Reads the program's arguments; help and what is wrong with them are told at once, with the exit status to end with.
 pub fn parse() -> Result<Arguments, ExitCode> {
-    Arguments::try_parse().map_err(|error| match error.kind() {
+    // The first word is looked at before all others, which say nothing where it is no command.
+    if let Some(error) = std::env::args_os().nth(1).and_then(|word| no_command(&word)) {
+        return Err(exit_code(Err(error)));
+    }
+    let arguments = Arguments::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // A closed output leaves nobody to tell.
             let _ = error.print();
             u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
         }
         _ => exit_code(Err(Error::usage(one_paragraph(&error)))),
-    })
+    })?;
+    let mut files = arguments.window.files.iter();
+    match files.find_map(|file| no_command(file.as_os_str())) {
+        Some(error) => Err(exit_code(Err(error))),
+        None => Ok(arguments),
+    }
+}
+
+/// What is said of a word that looks like a command, but is none, and no file either.
+fn no_command(word: &OsStr) -> Option<Error> {
+    let text = word.to_str()?;
+    let is_word = text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_');
+    let command = Arguments::command();
+    let known = || {
+        command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(|command| command.get_name())
+    };
+    let is_command = text == "help" || command.find_subcommand(text).is_some();
+    if !is_word || is_command || Path::new(word).exists() {
+        return None;
+    }
+    Some(Error::usage(format!(
+        "\"{text}\" is neither a command nor a file{} (--help lists the commands)",
+        did_you_mean(text, known())
+    )))
 }
 
 /// What is wrong with the arguments and what may have been meant, without the usage lines.
@@ -56,7 +95,7 @@ fn one_paragraph(error: &clap::Error) -> String {
 
 /// The program: a window, or a command.
 pub fn main() -> ExitCode {
-    listen_to_rust_log();
+    begin();
     let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(status) => return status,
@@ -73,7 +112,7 @@ pub fn main() -> ExitCode {
 
 /// The program without its window and what draws it: the worker for GPUs.
 pub fn main_without_window() -> ExitCode {
-    listen_to_rust_log();
+    begin();
     match parse() {
         Ok(Arguments {
             command: Some(command), ..
@@ -85,11 +124,20 @@ pub fn main_without_window() -> ExitCode {
     }
 }
 
+/// What comes before the arguments.
+fn begin() {
+    listen_to_rust_log();
+    #[cfg(unix)]
+    signals::clear_up_on_signals();
+}
+
 /// Silent unless RUST_LOG asks, such as RUST_LOG=featscope=debug.
 fn listen_to_rust_log() {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
+        // What colours the log would also colour the terminal for who names a file.
+        .with_ansi(false)
+        .with_writer(|| terminal::Log)
         .init();
 }
 

@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use super::args::PcaArguments;
 use crate::{
-    activation::{FeatureMap, Id},
+    activation::{FeatureMap, Id, NotFinite},
     analysis::{
         colour::{self, ColourRange, RangeRule},
         pca::{self, PcaOptions},
@@ -56,6 +56,12 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
                 .array(id)?
                 .feature_map(arguments.image_index)
                 .map_err(|error| error.context(id))?;
+            if let Some(numbers) = NotFinite::among(map.vectors()) {
+                return Err(Error::failed(format!(
+                    "{id} of {} has no principal components: {numbers}",
+                    path.display()
+                )));
+            }
             let prefix = if several_files {
                 format!("{number}-{}-", stem(path))
             } else {

@@ -3,26 +3,30 @@
 use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    args::{MatchMethod, RunArguments},
-    extract::{say_how_loras_act, say_what_computes, say_what_is_not_used, say_what_is_special},
+    args::{MatchMethod, RunArguments, text_or_path},
+    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
     terminal,
 };
 use crate::{
+    activation::{Id, NotFinite},
     analysis::{
         pairs::{PointPair, parse_pairs},
         rank::{RankMade, RankOptions, RankRow, Ranking, protocol, rank_csv},
     },
     error::{Error, Result},
     extract::{
+        finite::likely_cause,
         job::{self, Planned},
         memory,
         model::Model,
         request::{ExtractRequest, Provenance},
     },
-    weights::read_text,
+    files::names,
+    weights::{TextKind, read_text},
 };
 
 /// Every feature map, as `extract` calls it.
@@ -47,7 +51,7 @@ pub struct RankArguments {
     #[arg(long, value_name = "FILE")]
     pub pairs: PathBuf,
     /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
-    #[arg(long, value_name = "IDS", num_args = 1..)]
+    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path())]
     pub activations: Vec<String>,
     /// Every id but attention maps, also with a preset
     #[arg(long, conflicts_with = "activations")]
@@ -77,7 +81,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
             }
         )));
     };
-    let text = read_text(&arguments.pairs)?;
+    let text = read_text(&arguments.pairs, TextKind::Pairs)?;
     let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
     let mut activations = arguments.activations.join(",");
     if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
@@ -87,7 +91,11 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         .run
         .requests(&[source.clone(), target.clone()], &activations)?;
     // Everything that can be wrong is found before weights are read.
-    let planned = requests.iter().map(job::plan).collect::<Result<Vec<_>>>()?;
+    let planned = requests
+        .iter()
+        .map(|request| Ok(job::plan(request)?.allowing_non_finite()));
+    let planned = planned.collect::<Result<Vec<_>>>()?;
+    say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
     };
@@ -98,6 +106,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     };
     let ranking = ranking_of(&pairs, first, options).map_err(|error| error.context(arguments.pairs.display()))?;
     let spec = first.spec.clone();
+    let settings = first.settings().clone();
     say_what_is_not_used(&arguments.run, &spec);
     let bar = terminal::progress("ranking");
     let mut watch = terminal::watch(&bar);
@@ -109,6 +118,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     let mut table = Table {
         ranking,
         rows: Vec::new(),
+        unranked: Vec::new(),
         ran: Vec::new(),
     };
     for (index, (planned, request)) in planned.into_iter().zip(&requests).enumerate() {
@@ -116,22 +126,25 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         table.run(planned, request, &mut model, &mut watch)?;
     }
     bar.finish_and_clear();
+    table.say_what_is_unranked(&likely_cause(&model, &settings, None))?;
     // What is equally good stays in the order of execution.
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
-    terminal::print(&if arguments.json {
-        format!(
-            "{:#}\n",
-            json!({
-                "protocol": protocol(&made),
-                "made_by": made,
-                "pairs": pairs,
-                "rows": table.rows,
-                "requests": requests,
-                "ran": table.ran,
-            })
-        )
-    } else if arguments.csv {
+    if arguments.json {
+        let all = json!({
+            "protocol": protocol(&made),
+            "made_by": made,
+            "pairs": pairs,
+            "rows": table.rows,
+            "not_finite": table.unranked,
+            "requests": requests,
+            "ran": table.ran,
+        });
+        terminal::print_json(&format!("{all:#}\n"))?;
+        say_what_is_special(&model);
+        return Ok(());
+    }
+    terminal::print(&if arguments.csv {
         rank_csv(&table.rows, &made)
     } else {
         in_words(&table.rows, &made)
@@ -166,10 +179,23 @@ fn ranking_of(pairs: &[PointPair], planned: &Planned, options: RankOptions) -> R
     Ranking::new(pairs, [source.framing, target.framing], options)
 }
 
+/// An activation that has no score.
+#[derive(Serialize)]
+struct Unranked {
+    /// The timestep that ran.
+    t: u32,
+    id: Id,
+    /// Whose numbers are not finite, the source's or the target's.
+    picture: &'static str,
+    #[serde(flatten)]
+    numbers: NotFinite,
+}
+
 /// What was found so far.
 struct Table {
     ranking: Ranking,
     rows: Vec<RankRow>,
+    unranked: Vec<Unranked>,
     ran: Vec<Provenance>,
 }
 
@@ -204,6 +230,18 @@ impl Table {
         });
         let (sources, targets) = (each.next().unwrap_or_default(), each.next().unwrap_or_default());
         for ((id, source), (_, target)) in sources.into_iter().zip(targets) {
+            let found = [("source", &source), ("target", &target)]
+                .into_iter()
+                .find_map(|(picture, array)| Some((picture, NotFinite::among(&array.data)?)));
+            if let Some((picture, numbers)) = found {
+                self.unranked.push(Unranked {
+                    t,
+                    id,
+                    picture,
+                    numbers,
+                });
+                continue;
+            }
             let score = self
                 .ranking
                 .score(&source.feature_map(0)?, &target.feature_map(0)?)
@@ -213,9 +251,31 @@ impl Table {
         Ok(())
     }
 
+    /// One line if activations have no score; an error if none has one.
+    fn say_what_is_unranked(&self, cause: &str) -> Result<()> {
+        let Some(first) = self.unranked.first() else {
+            return Ok(());
+        };
+        let words = format!(
+            "{} of {} activations have no score, the first of them {} at t {}: in the {} {}; {cause}",
+            self.unranked.len(),
+            self.unranked.len() + self.rows.len(),
+            first.id,
+            first.t,
+            first.picture,
+            first.numbers
+        );
+        match self.rows.is_empty() {
+            true => Err(Error::failed(words)),
+            false => {
+                terminal::note(&words);
+                Ok(())
+            }
+        }
+    }
+
     fn made(&self, request: &ExtractRequest, model: &Model, options: RankOptions) -> Result<RankMade> {
-        let name = |path: &PathBuf| path.display().to_string();
-        let mut pictures = request.pictures.iter().map(name);
+        let mut pictures = request.pictures.iter().map(names::text);
         let framing = self
             .ran
             .iter()

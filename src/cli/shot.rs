@@ -10,6 +10,7 @@ use crate::{
     app::{self, Action, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
     error::{Error, Result},
     extract::output::{check_file, check_folder},
+    words::did_you_mean,
 };
 
 /// Draws the window.
@@ -69,12 +70,7 @@ fn named(name: &str) -> Result<Action> {
     let wanted = name.trim_end_matches('…');
     let same = |action: &&Action| action.name().trim_end_matches('…').eq_ignore_ascii_case(wanted);
     Action::ALL.iter().find(same).copied().ok_or_else(|| {
-        let nearest = Action::ALL
-            .iter()
-            .max_by(|a, b| strsim::jaro_winkler(a.name(), name).total_cmp(&strsim::jaro_winkler(b.name(), name)));
-        let nearest = nearest.map_or("", |action| action.name());
-        Error::usage(format!(
-            "nothing in the menus is called \"{name}\"; the nearest name is \"{nearest}\""
-        ))
+        let hint = did_you_mean(name, Action::ALL.iter().map(|action| action.name()));
+        Error::usage(format!("nothing in the menus is called \"{name}\"{hint}"))
     })
 }

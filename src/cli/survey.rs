@@ -6,13 +6,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::{RunArguments, whole},
+    args::{RunArguments, place, text_or_path, whole},
     extract, terminal,
 };
 use crate::{
     activation::{Grid, Id},
     error::{Error, Result},
     extract::{
+        finite::likely_cause,
         framing::Framing,
         image::Picture,
         job::{self, Planned},
@@ -22,6 +23,7 @@ use crate::{
         source::PictureSource,
         spec::ModelSpec,
     },
+    files::names,
     survey::{
         Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
         survey_pass, write_survey,
@@ -39,7 +41,7 @@ pub struct SurveyArguments {
     pub image: Vec<PathBuf>,
     /// `all-maps` (every id; attention maps as the mean over their heads, at most 1024 keys after averaging neighbours), `all` (every id but attention maps), a layer
     /// file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., default_value = "all-maps")]
+    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path(), default_value = "all-maps")]
     pub activations: Vec<String>,
     /// Noises compared; the features of single ones are measured, not their average
     #[arg(
@@ -59,7 +61,7 @@ pub struct SurveyArguments {
     #[arg(long, value_name = "COLUMN", default_value = "order", value_parser = column)]
     pub sort: Column,
     /// Folder: survey.html (stands alone), survey.csv, survey.json, and a sheet of thumbnails for each picture
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -95,12 +97,16 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
         }
     };
     let planned = job::plan_streamed(&request)?;
+    extract::say_of_pictures([&planned]);
     for (_, picture) in &planned.pictures {
         let list = planned.spec.plain_catalogue(picture.framing.working);
         check_memory(&list, &planned.selection, request.ensemble)?;
     }
     let marked = arguments.regions.as_deref().map(|path| PictureSource::of(path).read());
     let marked = marked.transpose()?;
+    if let Some(note) = marked.as_ref().and_then(Picture::note) {
+        terminal::note(note);
+    }
     if marked.is_some() && planned.pictures.len() > 1 {
         return Err(Error::usage(
             "--regions marks regions of one picture: give one --image, or leave --regions out",
@@ -114,11 +120,26 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
         watch(job::after_loading(done))
     })?;
-    bar.suspend(|| extract::say_what_is_special(&model));
+    bar.suspend(|| {
+        say_what_is_not_measured(&surveys, &likely_cause(&model, planned.settings(), None));
+        extract::say_what_is_special(&model);
+    });
     let made_by = json!({ "request": request, "noises": request.ensemble, "ran": ran });
     write_folder(&arguments.out, |folder| {
         write_survey(folder, &surveys, &made_by, arguments.sort)
     })
+}
+
+/// One line if activations were not measured.
+fn say_what_is_not_measured(surveys: &[PictureSurvey], cause: &str) {
+    let findings = || surveys.iter().flat_map(|survey| &survey.findings);
+    let mut unmeasured = findings().filter_map(|finding| Some((finding.id, finding.unmeasured.as_ref()?)));
+    let Some((first, why)) = unmeasured.next() else { return };
+    terminal::note(&format!(
+        "{} of {} activations have no figures, the first of them {first}: {why}; {cause}",
+        1 + unmeasured.count(),
+        findings().count()
+    ));
 }
 
 /// The survey of each picture, and what ran.
@@ -130,7 +151,7 @@ fn measured(
 ) -> Result<(Vec<PictureSurvey>, Provenance)> {
     let started = std::time::Instant::now();
     let count = planned.pictures.len();
-    let mut surveys = Vec::with_capacity(count);
+    let mut surveys: Vec<PictureSurvey> = Vec::with_capacity(count);
     for (index, (path, picture)) in planned.pictures.iter().enumerate() {
         let framing = picture.framing;
         let regions = marked.map(|marked| move |grid: Grid| regions_of(marked, &framing, grid));
@@ -149,11 +170,9 @@ fn measured(
             },
             &mut |done| watch((index as f32 + done) / count as f32),
         )?;
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        surveys.push(PictureSurvey {
-            picture: name.to_string_lossy().into_owned(),
-            findings,
-        });
+        let taken: Vec<String> = surveys.iter().map(|survey| survey.picture.clone()).collect();
+        let picture = names::told_apart(path, &taken);
+        surveys.push(PictureSurvey { picture, findings });
     }
     let pictures = planned.pictures.iter().map(|(path, picture)| FramedPicture {
         path: path.clone(),

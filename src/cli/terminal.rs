@@ -2,22 +2,47 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    words,
+};
 
 /// Steps of the bar: fine enough to move, coarse enough not to flicker.
 const STEPS: u64 = 1000;
 const BAR: &str = "{msg:12} [{bar:40}] {percent:>3} % {elapsed} (about {eta} left)";
 const DOWNLOAD_BAR: &str = "{wide_msg}\n[{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec} (about {eta} left)";
 
-/// Writes a result. A reader that has seen enough, such as `head`, is no error.
+/// Writes a result: to a terminal so that nothing in it acts, elsewhere as it is. A reader that has seen enough, such as
+/// `head`, is no error.
 pub fn print(text: &str) -> Result<()> {
+    match io::stdout().is_terminal() {
+        true => write(words::visible_lines(text).as_bytes()),
+        false => write(text.as_bytes()),
+    }
+}
+
+/// Writes a path on a line: as it is for another program, to be read on a terminal.
+pub fn print_path(path: &Path) -> Result<()> {
+    match io::stdout().is_terminal() {
+        true => print(&format!("{}\n", path.display())),
+        false => write(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat()),
+    }
+}
+
+/// Writes JSON, which says the same on a terminal and elsewhere.
+pub fn print_json(json: &str) -> Result<()> {
+    write(words::json_lines(json).as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::failed(format!("cannot write to standard output: {error}"))),
         Ok(()) => Ok(()),
@@ -26,9 +51,25 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Says something beside the result, in one paragraph.
 pub fn note(text: &str) {
+    let text = words::message(text);
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     // Standard error that is closed leaves nobody to tell.
     let _ = writeln!(io::stderr(), "featscope: {}", lines.join(" "));
+}
+
+/// Standard error for lines of a log, in which nothing acts on a terminal.
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(buffer);
+        io::stderr().write_all(words::visible_lines(&text).as_bytes())?;
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// A bar on a terminal, silence elsewhere; it goes away when it is dropped.

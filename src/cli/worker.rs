@@ -8,6 +8,7 @@ use crate::{
     engine::process::{Probe, serve},
     error::{Error, Result},
     extract::self_check::self_check,
+    files::clear_up_and,
 };
 
 /// Exit status of a worker whose engine has gone while it did something that does not end.
@@ -21,7 +22,9 @@ pub fn worker(arguments: &WorkerArguments) -> Result<()> {
             .map_err(|error| Error::failed(format!("what was found cannot be written: {error}")))?;
         return terminal::print(&text);
     }
-    serve(io::stdin(), io::stdout(), || process::exit(LEFT_BEHIND))
+    serve(io::stdin(), io::stdout(), || {
+        clear_up_and(|| process::exit(LEFT_BEHIND));
+    })
 }
 
 /// What this executable can compute on, and whether it does so rightly.

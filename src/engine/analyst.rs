@@ -169,7 +169,10 @@ impl Analyst {
         let info = self.desk.info(query.source, query.id)?;
         let heads = info.heads(query.id);
         // Running the attention map brings both of its sources.
-        let missing = |_| Unseen::Missing(query.id, query.source);
+        let missing = |why| match why {
+            Unseen::Missing(..) => Unseen::Missing(query.id, query.source),
+            other => other,
+        };
         let [queries, keys] = sources.map(|source| self.desk.map(query.source, source).map_err(missing));
         let (queries, keys) = (queries?, keys?);
         let cells = cells_at(&query.at, &info.framing, queries.grid()).ok_or_else(|| unseen(&query.at))?;

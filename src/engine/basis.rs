@@ -10,7 +10,7 @@ use crate::{
     analysis::pca::{PcaBasis, Scores},
     error::{Error, Result},
     extract::output::{replace_file, write_error},
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// A basis with the channels it knows.
@@ -31,7 +31,7 @@ impl SavedBasis {
     pub fn read(path: &Path) -> Result<Self> {
         let advice = "choose a file that was saved as a PCA basis, or fit a basis on the pictures";
         let found = |what: String| Error::failed(format!("{} is no PCA basis: {what}; {advice}", path.display()));
-        let text = read_text(path).map_err(|error| error.followed_by(format_args!("; {advice}")))?;
+        let text = read_text(path, TextKind::Basis).map_err(|error| error.followed_by(format_args!("; {advice}")))?;
         let saved: Self = serde_json::from_str(&text).map_err(|error| found(error.to_string()))?;
         saved.check().map_err(|what| found(what.to_owned()))?;
         Ok(saved)

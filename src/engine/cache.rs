@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Layer, PassId, RunSettings};
 use crate::{
-    activation::{FeatureMap, Id, Shape},
+    activation::{FeatureMap, Id, NotFinite, Shape},
     extract::{framing::Framing, image::Picture, request::Provenance},
 };
 
@@ -182,6 +182,15 @@ impl Cache {
     /// Whether a map is kept.
     pub fn has(&self, pass: PassId, id: Id) -> bool {
         self.maps.contains_key(&(pass, id))
+    }
+
+    /// Those of a pass's maps that are not finite, in execution order.
+    pub fn not_finite(&self, pass: PassId) -> Vec<(Id, NotFinite)> {
+        let Some(info) = self.infos.get(&pass) else {
+            return Vec::new();
+        };
+        let found = |layer: &Layer| Some((layer.id, self.maps.get(&(pass, layer.id))?.map.not_finite()?));
+        info.layers.iter().filter_map(found).collect()
     }
 
     /// The ids kept of a pass, in the order of the vocabulary.

@@ -219,6 +219,14 @@ impl Colourist {
             width: view.grid.width,
             rgb: view.rgb.clone(),
         };
+        // Of a grid that is narrow and high, the picture is high too; the PNG is made beside it.
+        const BYTES_PER_PIXEL: usize = 2 * 3;
+        let rows = (SAVED_WIDTH * view.grid.height).div_ceil(view.grid.width.max(1));
+        memory::check(
+            rows.saturating_mul(SAVED_WIDTH * BYTES_PER_PIXEL),
+            "the picture of these colours",
+            "choose a picture that is less narrow",
+        )?;
         let large = picture.resized_nearest(SAVED_WIDTH);
         replace_file(path, |temporary| {
             write_png(temporary, [large.width, large.height], &large.rgb)

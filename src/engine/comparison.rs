@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{message::PassId, view::PcaSettings};
+use super::{
+    message::PassId,
+    view::{NotFiniteMap, PcaSettings},
+};
 use crate::{
     activation::{Grid, Id},
     analysis::{
@@ -78,7 +81,7 @@ pub struct StripQuery {
 pub struct StripFrame {
     /// Rows and columns.
     pub grid: Grid,
-    /// (rows, columns, 3), row-major.
+    /// (rows, columns, 3), row-major; black where the map is not finite.
     pub rgb: Vec<u8>,
 }
 
@@ -93,12 +96,14 @@ pub struct StripView {
     pub explained: Vec<f64>,
     /// Positions the basis was fitted on.
     pub fitted_on: usize,
-    /// Mean over positions of the cosine of two frames' vectors, (n, n) row-major.
+    /// Mean over positions of the cosine of two frames' vectors, (n, n) row-major; NaN where one of them is not finite.
     pub cosine: Vec<f64>,
     /// Linear CKA of two frames, (n, n) row-major; none where it is not defined.
     pub cka: Vec<Option<f64>>,
     /// The grid that CKA was computed on.
     pub cka_grid: Grid,
+    /// Frames that are not finite: they have neither colours nor figures.
+    pub not_finite: Vec<NotFiniteMap>,
 }
 
 /// One activation of some pictures' passes.
@@ -149,6 +154,8 @@ pub struct CkaDone {
     pub grids: Vec<Grid>,
     /// Rows that were compared: positions or pictures.
     pub rows: usize,
+    /// Maps that are not finite: CKA with them is not defined.
+    pub not_finite: Vec<NotFiniteMap>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -175,6 +182,8 @@ pub struct ShiftView {
     pub anchor_diff: f64,
     /// Channels of the reference that do not vary and are left out.
     pub left_out: usize,
-    /// One for every pass.
+    /// One for every pass; NaN where its map is not finite.
     pub shifts: Vec<Shift>,
+    /// Maps that are not finite: they have no shift.
+    pub not_finite: Vec<NotFiniteMap>,
 }

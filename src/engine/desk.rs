@@ -11,7 +11,7 @@ use super::{
     comparison::ComparisonKind,
     message::{Event, PassId, Work},
     recover::recovered,
-    view::ViewRequest,
+    view::{NotFiniteMap, ViewRequest},
 };
 use crate::{
     activation::{FeatureMap, Id},
@@ -34,6 +34,8 @@ pub enum Unseen {
     Missing(Id, PassId),
     /// Something newer of its kind waits, which tells how it fares.
     Overtaken,
+    /// The map is not finite.
+    NotFinite(NotFiniteMap),
     /// Anything else.
     Failed(Error),
 }
@@ -55,8 +57,17 @@ impl Desk {
         self.events.tell(event);
     }
 
-    /// A feature map that is kept.
+    /// A feature map that is kept and that something can be computed from.
     pub fn map(&self, pass: PassId, id: Id) -> Result<Arc<FeatureMap>, Unseen> {
+        let map = self.any_map(pass, id)?;
+        match NotFiniteMap::of(&map, pass, id) {
+            Some(found) => Err(Unseen::NotFinite(found)),
+            None => Ok(map),
+        }
+    }
+
+    /// A feature map that is kept, whatever its numbers are.
+    pub fn any_map(&self, pass: PassId, id: Id) -> Result<Arc<FeatureMap>, Unseen> {
         if !id.has_vectors() {
             // Running again would not bring it.
             return Err(Error::usage(format!(
@@ -105,6 +116,10 @@ impl Desk {
             match recovered(|| answer(&request, &mut || waiting.overtakes(&request))) {
                 Ok(Ok(()) | Err(Unseen::Overtaken)) => {}
                 Ok(Err(Unseen::Missing(id, pass))) => self.tell(Event::Missing { id, pass }),
+                Ok(Err(Unseen::NotFinite(found))) => self.tell(Event::Failed {
+                    work: request.work(),
+                    error: found.refusal(),
+                }),
                 Ok(Err(Unseen::Failed(error))) => self.tell(Event::Failed {
                     work: request.work(),
                     error,

@@ -67,6 +67,7 @@ pub enum HubEvent {
         /// The job.
         job: u64,
         /// The folder of the model's own repository.
+        #[serde(with = "crate::files::names")]
         folder: PathBuf,
     },
 }

@@ -157,6 +157,10 @@ fn put(cache: &SharedCache, finished: FinishedPass) -> Result<()> {
         maps,
         heads,
     } = finished;
+    // Before anybody waits for the cache.
+    for (_, map) in maps.iter().chain(&heads) {
+        map.not_finite();
+    }
     let info = PassInfo {
         settings,
         picture,
@@ -187,6 +191,7 @@ fn tell_kept(events: &Events, cache: &SharedCache, slot: Slot, pass: PassId) -> 
         framing: info.framing,
         layers: info.layers.clone(),
         ids: cache.ids(pass),
+        not_finite: cache.not_finite(pass),
         ran: info.ran.clone(),
     };
     drop(cache);

@@ -9,7 +9,7 @@ use super::download::{HubEvent, HubRequest};
 use super::study::{Study, StudyNews};
 use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
 use crate::{
-    activation::{Entry, Id, Shape},
+    activation::{Entry, Id, NotFinite, Shape},
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
@@ -168,6 +168,7 @@ pub enum Request {
         /// What is extracted.
         request: Box<ExtractRequest>,
         /// File or folder.
+        #[serde(with = "crate::files::names")]
         out: PathBuf,
     },
     /// Ends an extraction, or takes it out of the queue.
@@ -313,6 +314,7 @@ pub enum Event {
         /// What kind of work wrote it.
         work: Work,
         /// The file or folder.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// A model could not be read.
@@ -441,6 +443,9 @@ pub struct OpenedPicture {
     pub rgb: Vec<u8>,
     /// Tells pictures of other pixels apart, today and on another machine.
     pub fingerprint: u64,
+    /// What there is to say about the file it was read from.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The activations of one picture that are kept.
@@ -458,6 +463,8 @@ pub struct Capture {
     pub layers: Vec<Layer>,
     /// Those that are kept.
     pub ids: Vec<Id>,
+    /// Those of them that are not finite, in execution order: nothing can be computed from them.
+    pub not_finite: Vec<(Id, NotFinite)>,
     /// What ran.
     pub ran: Provenance,
 }

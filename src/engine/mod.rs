@@ -55,8 +55,8 @@ pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Reque
 pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews, SurveyQuery, Surveying};
 pub use view::{
     Agreement, BasisChoice, ChannelQuery, ChannelView, ChannelsView, CompareQuery, CompareView, ComparedMap, HeatView,
-    Match, MatchesQuery, MatchesView, PcaQuery, PcaSettings, PcaView, PinMatches, PinQuery, Query, QueryAt, RankPasses,
-    RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+    Match, MatchesQuery, MatchesView, NotFiniteMap, PcaQuery, PcaSettings, PcaView, PinMatches, PinQuery, Query,
+    QueryAt, RankPasses, RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
 pub use crate::extract::source::PictureSource;

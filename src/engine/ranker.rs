@@ -42,6 +42,7 @@ impl Ranker {
             pairs: [0; 2],
             longer_side_px: 0,
             gone: Vec::new(),
+            not_finite: Vec::new(),
             problem: None,
         };
         let mut told = Instant::now();
@@ -58,7 +59,7 @@ impl Ranker {
                     view.problem = Some(error.to_string());
                     break;
                 }
-                Err(Unseen::Overtaken) => return Err(Unseen::Overtaken),
+                Err(other) => return Err(other),
             };
             view.pairs = [ranking.pairs(), ranking.unseen()];
             view.longer_side_px = ranking.longer_side();
@@ -71,6 +72,8 @@ impl Ranker {
                     Ok(row) => view.rows.push(row),
                     // Room was made for others while this was computed.
                     Err(Unseen::Missing(..)) => {}
+                    // Of the others there is a score.
+                    Err(Unseen::NotFinite(found)) => view.not_finite.push(found),
                     Err(Unseen::Failed(error)) => view.problem = Some(error.context(id).to_string()),
                     Err(Unseen::Overtaken) => return Err(Unseen::Overtaken),
                 }

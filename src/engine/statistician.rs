@@ -12,15 +12,15 @@ use super::{
         StripView,
     },
     desk::{Desk, Overtaken, Unseen},
-    message::{Event, Slot},
-    view::{BasisChoice, PcaQuery, PcaSettings, ViewRequest},
+    message::{Event, PassId, Slot},
+    view::{BasisChoice, NotFiniteMap, PcaQuery, PcaSettings, ViewRequest},
 };
 use crate::{
     activation::{FeatureMap, Grid},
     analysis::{
         cka::{Form, GridRule},
         gram::{CentredGram, RowRule, common_grid},
-        shift::ShiftRuler,
+        shift::{Shift, ShiftRuler},
         similarity::mean_cosine_between,
     },
     error::{Error, Result},
@@ -72,11 +72,21 @@ impl Statistician {
         let maps = query
             .passes
             .iter()
-            .map(|pass| self.desk.map(*pass, query.id))
+            .map(|pass| self.desk.any_map(*pass, query.id))
             .collect::<Result<Vec<_>, _>>()?;
+        let not_finite: Vec<NotFiniteMap> = maps
+            .iter()
+            .zip(&query.passes)
+            .filter_map(|(map, pass)| NotFiniteMap::of(map, *pass, query.id))
+            .collect();
+        let is_sound = |pass: &PassId| not_finite.iter().all(|found| found.pass != *pass);
+        let sound: Vec<PassId> = query.passes.iter().copied().filter(is_sound).collect();
+        if let (true, Some(found)) = (sound.is_empty(), not_finite.first()) {
+            return Err(Unseen::NotFinite(*found));
+        }
         let colours = PcaQuery {
             id: query.id,
-            passes: query.passes.iter().map(|pass| (Slot::A, *pass)).collect(),
+            passes: sound.iter().map(|pass| (Slot::A, *pass)).collect(),
             settings: PcaSettings {
                 basis: BasisChoice::Together,
                 ..query.settings.clone()
@@ -95,23 +105,28 @@ impl Statistician {
             .collect::<Result<Vec<_>, _>>()?;
         let count = maps.len();
         let pairs = || (0..count).flat_map(|row| (0..count).map(move |column| (row, column)));
-        let cosine = pairs().map(|(row, column)| mean_cosine_between(&maps[row], &maps[column]));
+        let cosine = |(row, column): (usize, usize)| match maps[row].not_finite().or(maps[column].not_finite()) {
+            Some(_) => Ok(f64::NAN),
+            None => mean_cosine_between(&maps[row], &maps[column]),
+        };
+        let frame = |(pass, grid): (&PassId, &Grid)| {
+            let colours = views.iter().find(|view| view.pass == *pass);
+            StripFrame {
+                grid: *grid,
+                rgb: colours.map_or_else(|| vec![0; 3 * grid.positions()], |view| view.rgb.clone()),
+            }
+        };
         let view = Arc::new(StripView {
             query: query.clone(),
-            frames: views
-                .iter()
-                .map(|view| StripFrame {
-                    grid: view.grid,
-                    rgb: view.rgb.clone(),
-                })
-                .collect(),
+            frames: query.passes.iter().zip(&grids).map(frame).collect(),
             explained: first.explained.clone(),
             fitted_on: first.fitted_on,
-            cosine: cosine.collect::<Result<_>>()?,
+            cosine: pairs().map(cosine).collect::<Result<_>>()?,
             cka: pairs()
                 .map(|(row, column)| cell(&grams[row], &grams[column], query.form))
                 .collect(),
             cka_grid: grid,
+            not_finite,
         });
         let bytes = view.frames.iter().map(|frame| frame.rgb.len()).sum();
         self.strips.put(query.clone(), Arc::clone(&view), bytes);
@@ -124,6 +139,14 @@ impl Statistician {
         let rows = self.maps_of(&query.rows)?;
         let columns = query.columns.as_ref().map(|items| self.maps_of(items)).transpose()?;
         let all = || rows.iter().chain(columns.iter().flatten());
+        let items = || query.rows.iter().chain(query.columns.iter().flatten());
+        let of_item = |(item, maps): (&CkaItem, &Vec<Arc<FeatureMap>>)| -> Vec<NotFiniteMap> {
+            let of_passes = maps.iter().zip(&item.passes);
+            of_passes
+                .filter_map(|(map, pass)| NotFiniteMap::of(map, *pass, item.id))
+                .collect()
+        };
+        let not_finite = items().zip(all()).flat_map(of_item).collect();
         let Some(pictures) = rows.first().map(Vec::len).filter(|count| *count > 0) else {
             return Err(Error::usage("CKA of no activation: choose some").into());
         };
@@ -173,6 +196,7 @@ impl Statistician {
             number: query.number,
             grids,
             rows: compared,
+            not_finite,
             seconds: began.elapsed().as_secs_f64(),
         })
     }
@@ -180,7 +204,7 @@ impl Statistician {
     fn maps_of(&self, items: &[CkaItem]) -> Result<Vec<Vec<Arc<FeatureMap>>>, Unseen> {
         let of_item = |item: &CkaItem| {
             let passes = item.passes.iter();
-            passes.map(|pass| self.desk.map(*pass, item.id)).collect()
+            passes.map(|pass| self.desk.any_map(*pass, item.id)).collect()
         };
         items.iter().map(of_item).collect()
     }
@@ -188,23 +212,35 @@ impl Statistician {
     fn shift(&self, query: &ShiftQuery, overtaken: &mut Overtaken<'_>) -> Result<ShiftView, Unseen> {
         let map = |pass| self.desk.map(pass, query.id);
         let ruler = ShiftRuler::new(&*map(query.reference)?, &*map(query.anchor)?)?;
-        let mut shifts = Vec::with_capacity(query.passes.len());
+        let (mut shifts, mut not_finite) = (Vec::with_capacity(query.passes.len()), Vec::new());
         for pass in &query.passes {
             if overtaken() {
                 return Err(Unseen::Overtaken);
             }
-            shifts.push(ruler.shift(&*map(*pass)?)?);
+            shifts.push(match map(*pass) {
+                Ok(map) => ruler.shift(&map)?,
+                Err(Unseen::NotFinite(found)) => {
+                    not_finite.push(found);
+                    Shift {
+                        diff: f64::NAN,
+                        score: f64::NAN,
+                    }
+                }
+                Err(other) => return Err(other),
+            });
         }
         Ok(ShiftView {
             query: query.clone(),
             anchor_diff: ruler.anchor_diff(),
             left_out: ruler.left_out(),
             shifts,
+            not_finite,
         })
     }
 }
 
-/// The Gram matrix of an activation; none where all its rows are equal, so that nothing compares with it.
+/// The Gram matrix of an activation; none where all its rows are equal, or its numbers are not finite, so that nothing
+/// compares with it.
 fn gram_of<M: AsRef<FeatureMap>>(
     maps: &[M],
     over: RowRule,
@@ -216,6 +252,9 @@ fn gram_of<M: AsRef<FeatureMap>>(
         return Err(Unseen::Overtaken);
     }
     let maps: Vec<&FeatureMap> = maps.iter().map(AsRef::as_ref).collect();
+    if maps.iter().any(|map| map.not_finite().is_some()) {
+        return Ok(None);
+    }
     let gram = match over {
         RowRule::Pictures => CentredGram::of_pictures(&maps),
         RowRule::Positions => CentredGram::of_positions(&maps, grids, rule),

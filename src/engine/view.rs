@@ -9,7 +9,7 @@ use super::{
     message::{PassId, Slot, Work},
 };
 use crate::{
-    activation::{Grid, Id},
+    activation::{FeatureMap, Grid, Id, NotFinite},
     analysis::{
         colour::RangeRule,
         difference::Difference,
@@ -18,6 +18,7 @@ use crate::{
         pca::{COLOUR_COMPONENTS, PcaOptions},
         rank::{RankOptions, RankRow},
     },
+    error::Error,
     paint::ScoreStyle,
 };
 
@@ -52,6 +53,7 @@ pub enum ViewRequest {
         /// The pass.
         pass: PassId,
         /// The file; its extension says the format.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// Writes PCA colours as a PNG.
@@ -61,6 +63,7 @@ pub enum ViewRequest {
         /// The pass that is written, one of the query's.
         pass: PassId,
         /// The file.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// Writes the basis of PCA colours, so that other maps can be shown in it.
@@ -68,6 +71,7 @@ pub enum ViewRequest {
         /// As they are shown; fitted on each map alone, the first one's basis is written.
         query: PcaQuery,
         /// A .json file.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
     /// Writes a heat map over its picture as a PNG.
@@ -77,6 +81,7 @@ pub enum ViewRequest {
         /// How scores become colours.
         style: ScoreStyle,
         /// The file.
+        #[serde(with = "crate::files::names")]
         path: PathBuf,
     },
 }
@@ -212,7 +217,7 @@ pub enum BasisChoice {
     /// One picture, for all.
     Of(Slot),
     /// A basis in a file.
-    Saved(PathBuf),
+    Saved(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 /// One channel of an activation of some pictures.
@@ -327,8 +332,38 @@ pub struct RankView {
     pub longer_side_px: usize,
     /// Passes that are no longer kept.
     pub gone: Vec<PassId>,
+    /// Activations that have no score, as they are not finite in one of the pictures.
+    pub not_finite: Vec<NotFiniteMap>,
     /// Why there is nothing more, where something was wrong.
     pub problem: Option<String>,
+}
+
+/// A map that nothing can be computed from: its numbers are not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotFiniteMap {
+    /// The activation.
+    pub id: Id,
+    /// The pass.
+    pub pass: PassId,
+    /// How many of its numbers.
+    #[serde(flatten)]
+    pub numbers: NotFinite,
+}
+
+impl NotFiniteMap {
+    /// A map as such a one, where it is.
+    pub(super) fn of(map: &FeatureMap, pass: PassId, id: Id) -> Option<Self> {
+        let numbers = map.not_finite()?;
+        Some(Self { id, pass, numbers })
+    }
+
+    /// Why nothing is computed from it.
+    pub fn refusal(&self) -> Error {
+        Error::usage(format!(
+            "{} is not finite: {}, so nothing can be computed from it",
+            self.id, self.numbers
+        ))
+    }
 }
 
 /// PCA colours of one picture's map.

@@ -1,9 +1,11 @@
-//! The LoRAs and ControlNets that are on a loaded model.
+//! The LoRAs, ControlNets and embeddings that are on a loaded model.
 
 use std::path::PathBuf;
 
+use candle_core::Tensor;
+
 use super::{
-    adapters::{Adapters, Applied, AppliedLora, ControlUse, LoraUse},
+    adapters::{Adapters, Applied, AppliedEmbedding, AppliedLora, ControlUse, EmbeddingUse, LoraUse},
     control,
     parts::Parts,
 };
@@ -13,8 +15,8 @@ use crate::{
     model::{
         controlnet::ControlNet,
         lora::{Fit, LoraFile, Part, layers_of, put},
-        text::{ClipTextModel, TextPart},
-        unet::Unet,
+        text::{ClipTextModel, Embedding, TextPart, Tokenizer},
+        unet::{Unet, UnetConfig},
     },
 };
 
@@ -26,6 +28,7 @@ const TEXT_PARTS: [Part; 2] = [Part::Text(0), Part::Text(1)];
 pub struct Adapted {
     loras: Vec<(LoraUse, LoraFile)>,
     nets: Vec<(PathBuf, ControlNet)>,
+    embeddings: Vec<(EmbeddingUse, Embedding)>,
     applied: Applied,
 }
 
@@ -42,6 +45,11 @@ impl Adapted {
             .iter()
             .filter(|(_, lora)| TEXT_PARTS.iter().any(|part| lora.has(*part)));
         of_text.map(|(used, _)| used.clone()).collect()
+    }
+
+    /// The embeddings that a prompt can name.
+    pub fn embeddings(&self) -> Vec<EmbeddingUse> {
+        self.embeddings.iter().map(|(used, _)| used.clone()).collect()
     }
 
     /// The ControlNets that act, with their uses, in order.
@@ -64,8 +72,16 @@ impl Adapted {
                 opened.push((used.net.clone(), net));
             }
         }
+        let embeddings = match wanted.embeddings == self.embeddings() {
+            true => None,
+            false => Some(open_embeddings(&wanted.embeddings, unet.config())?),
+        };
         if wanted.loras.iter().ne(self.loras.iter().map(|(used, _)| used)) {
             self.put_loras(&wanted.loras, model, unet, place)?;
+        }
+        if let Some(embeddings) = embeddings {
+            self.applied.embeddings = embeddings.iter().map(applied_embedding).collect();
+            self.embeddings = embeddings;
         }
         self.nets.append(&mut opened);
         // A net that is only switched off stays read: switching it on again takes no time.
@@ -78,21 +94,27 @@ impl Adapted {
     fn put_loras(&mut self, wanted: &[LoraUse], model: &Parts, unet: &mut Unet, place: &Place) -> Result<()> {
         let mut loras = Vec::with_capacity(wanted.len());
         let mut applied = Vec::with_capacity(wanted.len());
-        let layers_per_block = unet.config().layers_per_block;
+        let layers_per_block = unet.config().layers_per_block();
         let mut parts = vec![(Part::Unet, layers_of(unet))];
         if !wanted.is_empty() {
             parts.extend(model.text_layers(unet.config())?);
         }
         for used in wanted {
             let lora = LoraFile::open(&used.file)?;
-            applied.push(told(used, lora.fit(&parts, layers_per_block)?));
+            applied.push(told(used, lora.fit(&parts, &layers_per_block)?));
             loras.push((used.clone(), lora));
         }
         let to = (place.dtype, place.device.clone());
-        put(&scaled(&loras), Part::Unet, layers_per_block, unet, &to)?;
+        put(&scaled(&loras), Part::Unet, &layers_per_block, unet, &to)?;
         self.loras = loras;
         self.applied.loras = applied;
         Ok(())
+    }
+
+    /// Makes the embeddings known to a tokenizer, and gives what the encoder reads for them, by the first of their ids.
+    pub(super) fn put_on_tokenizer(&self, part: TextPart, tokenizer: &mut Tokenizer) -> Result<Vec<(u32, Tensor)>> {
+        let embeddings = self.embeddings.iter().map(|(_, embedding)| embedding);
+        add_to_tokenizer(embeddings, part, tokenizer)
     }
 
     /// Puts the LoRAs on a text encoder that was just read.
@@ -103,8 +125,45 @@ impl Adapted {
         }
         // Text encoders compute in f32 everywhere; only U-Nets number their layers by blocks.
         let to = (candle_core::DType::F32, place.device.clone());
-        put(&scaled(&self.loras), part, 0, encoder, &to)
+        put(&scaled(&self.loras), part, &[], encoder, &to)
     }
+}
+
+fn applied_embedding((used, embedding): &(EmbeddingUse, Embedding)) -> AppliedEmbedding {
+    AppliedEmbedding {
+        file: used.file.clone(),
+        token: embedding.token().to_owned(),
+        vectors: embedding.length(),
+        in_prompt: false,
+    }
+}
+
+/// Reads embeddings, and checks that they are for the text that a U-Net attends to.
+pub(super) fn open_embeddings(wanted: &[EmbeddingUse], unet: &UnetConfig) -> Result<Vec<(EmbeddingUse, Embedding)>> {
+    let encoders = if unet.added.is_some() { 2 } else { 1 };
+    let open = |used: &EmbeddingUse| {
+        let embedding = Embedding::open(&used.file, used.token.as_deref())?;
+        let fits = embedding.check_fits(unet.cross_attention_dim, encoders);
+        fits.map_err(|error| error.context(used.file.display()))?;
+        Ok((used.clone(), embedding))
+    };
+    wanted.iter().map(open).collect()
+}
+
+/// Adds the tokens of embeddings to a tokenizer.
+pub(super) fn add_to_tokenizer<'e>(
+    embeddings: impl Iterator<Item = &'e Embedding>,
+    part: TextPart,
+    tokenizer: &mut Tokenizer,
+) -> Result<Vec<(u32, Tensor)>> {
+    let mut added = Vec::new();
+    for embedding in embeddings {
+        if let Some(vectors) = embedding.vectors(part) {
+            let first = tokenizer.add(embedding.token(), vectors.dims()[0])?;
+            added.push((first, vectors.clone()));
+        }
+    }
+    Ok(added)
 }
 
 fn scaled(loras: &[(LoraUse, LoraFile)]) -> Vec<(&LoraFile, f64)> {

@@ -1,5 +1,5 @@
-//! What may be put on a model, as plain data: LoRAs, which change its weights, and ControlNets, which look at a control
-//! image beside it.
+//! What may be put on a model, as plain data: LoRAs, which change its weights, ControlNets, which look at a control image
+//! beside it, and embeddings, which its text encoders read where a prompt names them.
 
 use std::path::PathBuf;
 
@@ -52,6 +52,7 @@ impl std::hash::Hash for Scale {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LoraUse {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// How strongly.
     pub scale: Scale,
@@ -66,19 +67,33 @@ pub enum ControlImage {
     /// Canny edges of the working picture.
     Canny,
     /// A picture made elsewhere (depth, edges of another kind), resized to the working size.
-    Picture(PathBuf),
+    Picture(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 /// A ControlNet, what it looks at and how strongly it acts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ControlUse {
     /// Its folder, with `config.json` and weights, or its name on the hub.
+    #[serde(with = "crate::files::names")]
     pub net: PathBuf,
     /// What it looks at.
     pub image: ControlImage,
     /// How strongly.
     pub scale: Scale,
     /// Whether it acts at all.
+    pub on: bool,
+}
+
+/// A textual-inversion embedding.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EmbeddingUse {
+    /// The file.
+    #[serde(with = "crate::files::names")]
+    pub file: PathBuf,
+    /// What stands for it in a prompt; none: what the file says, else its name without the ending.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Whether it is known to the text encoders at all.
     pub on: bool,
 }
 
@@ -91,6 +106,9 @@ pub struct Adapters {
     /// ControlNets; what they say is summed.
     #[serde(default)]
     pub controls: Vec<ControlUse>,
+    /// Embeddings that a prompt can name.
+    #[serde(default)]
+    pub embeddings: Vec<EmbeddingUse>,
 }
 
 impl Adapters {
@@ -110,12 +128,18 @@ impl Adapters {
                 .filter(|net| acts(net.on, net.scale))
                 .cloned()
                 .collect(),
+            embeddings: self
+                .embeddings
+                .iter()
+                .filter(|embedding| embedding.on)
+                .cloned()
+                .collect(),
         }
     }
 
     /// Whether nothing is put on the model.
     pub fn is_empty(&self) -> bool {
-        self.loras.is_empty() && self.controls.is_empty()
+        self.loras.is_empty() && self.controls.is_empty() && self.embeddings.is_empty()
     }
 }
 
@@ -128,12 +152,30 @@ pub struct Applied {
     /// The ControlNets.
     #[serde(default)]
     pub controls: Vec<ControlUse>,
+    /// The embeddings.
+    #[serde(default)]
+    pub embeddings: Vec<AppliedEmbedding>,
+}
+
+/// An embedding that the text encoders knew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedEmbedding {
+    /// The file.
+    #[serde(with = "crate::files::names")]
+    pub file: PathBuf,
+    /// What stands for it in a prompt.
+    pub token: String,
+    /// How many tokens it takes there.
+    pub vectors: usize,
+    /// Whether the prompt names it; otherwise it changed nothing.
+    pub in_prompt: bool,
 }
 
 /// A LoRA that acted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppliedLora {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// How strongly, as it was asked for.
     pub scale: Scale,
@@ -209,6 +251,35 @@ mod tests {
         lora.factors = None;
         lora.layers = 1;
         assert_eq!(lora.in_words(), "LoRA on 1 layer, acts at 0.5");
+        Ok(())
+    }
+
+    /// Files of every kind, of any name.
+    #[cfg(unix)]
+    #[test]
+    fn adapters_are_written_and_read_back_whatever_their_files_are_called() -> serde_json::Result<()> {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let path = PathBuf::from(OsStr::from_bytes(b"b\xe9"));
+        let adapters = Adapters {
+            loras: vec![LoraUse {
+                file: path.clone(),
+                scale: Scale::ONE,
+                on: true,
+            }],
+            controls: vec![ControlUse {
+                net: path.clone(),
+                image: ControlImage::Picture(path.clone()),
+                scale: Scale::ONE,
+                on: true,
+            }],
+            embeddings: vec![EmbeddingUse {
+                file: path,
+                token: None,
+                on: true,
+            }],
+        };
+        let written = serde_json::to_string(&adapters)?;
+        assert_eq!(serde_json::from_str::<Adapters>(&written)?, adapters);
         Ok(())
     }
 }

@@ -6,21 +6,25 @@ use std::{
     time::Instant,
 };
 
-use serde_json::Value;
-
 use super::{
+    adapters::ControlImage,
     array::Array,
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
     averager::Averager,
+    extracted::Extracted,
+    finite::{self, Lookout, NonFinite, NotFiniteTensor},
     framing::{Plan, Prepared, WorkingSize},
     image::Size,
     intermediates::Intermediates,
     inversion::Inversion,
     memory,
     model::Model,
-    output::{UnfinishedFolder, check_writable, is_file_path, write_folder, write_npy_folder, write_safetensors},
-    pass::{GivenNoise, Noise, PassSettings, Recording, check_settings, estimated_bytes, meets_control, run_pass},
-    request::{ExtractRequest, FramedPicture, Provenance, Record, StoreFormat},
+    output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
+    pass::{
+        GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
+        run_pass,
+    },
+    request::{ExtractRequest, FramedPicture, Provenance, Record},
     saved::SavedActivations,
     self_check,
     shares::Shares,
@@ -31,8 +35,9 @@ use crate::{
     activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
+    files::names,
     model::Extent,
-    weights::read_text,
+    weights::{TextKind, read_text},
 };
 
 /// Share of the watched work that reading the weights is.
@@ -42,57 +47,6 @@ const LOADED: f32 = 0.2;
 /// there are several. An error ends the work.
 pub type PicturesWatch<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 'a;
 
-/// What an extraction yields.
-pub struct Extracted {
-    /// (B, C, h, w) or (B, heads, queries, keys) per id, in execution order.
-    pub activations: Vec<(Id, Array)>,
-    /// Aggregated attention maps, (B, C, h, w), if they were asked for and there are any.
-    pub attention: Option<Array>,
-    /// `mid.*`, if they were asked for.
-    pub intermediates: Intermediates,
-    /// What was asked and what ran.
-    pub record: Record,
-}
-
-impl Extracted {
-    /// Writes everything into one safetensors file or a folder of .npy files, as the path says.
-    pub fn write(&self, out: &Path, store: StoreFormat) -> Result<()> {
-        let (arrays, record) = (self.arrays(store), self.record_json()?);
-        if is_file_path(out) {
-            write_safetensors(out, &arrays, &record)
-        } else {
-            write_npy_folder(out, &arrays, &record)
-        }
-    }
-
-    /// Writes everything into a folder that is being filled.
-    fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
-        folder.arrays(&self.arrays(store), &self.record_json()?)
-    }
-
-    fn arrays(&self, store: StoreFormat) -> Vec<(String, &Array, StoreFormat)> {
-        let activations = self
-            .activations
-            .iter()
-            .map(|(id, array)| (id.to_string(), array, store));
-        // The inner tensors are for comparing with a reference: they keep their digits.
-        let intermediates = self
-            .intermediates
-            .iter()
-            .map(|(name, array)| (name.clone(), array, StoreFormat::F32));
-        let attention = self
-            .attention
-            .iter()
-            .map(|array| (ATTENTION_NAME.to_owned(), array, store));
-        activations.chain(attention).chain(intermediates).collect()
-    }
-
-    fn record_json(&self) -> Result<Value> {
-        serde_json::to_value(&self.record)
-            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))
-    }
-}
-
 /// Everything about a request that can be known, and can be wrong, before weights are read.
 pub struct Planned {
     /// The model by its configuration.
@@ -101,6 +55,8 @@ pub struct Planned {
     pub selection: Selection,
     /// The pictures as the model will see them.
     pub pictures: Vec<(PathBuf, Prepared)>,
+    /// What there is to say about the files of the pictures and control images.
+    pub notes: Vec<String>,
     settings: PassSettings,
     attention: Vec<AttentionCategory>,
     pool: Option<usize>,
@@ -119,11 +75,17 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
 
 /// Checks a request, of which nothing is kept, and prepares its pictures.
 pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
+    check_passes(request.pictures.len(), request.ensemble)?;
     let spec = ModelSpec::find(&request.model)?;
     let t = request
         .compat
         .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
     spec.schedule.at(t)?;
+    if request.compat.is_some() && !request.adapters.acting().embeddings.is_empty() {
+        return Err(Error::usage(
+            "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
+        ));
+    }
     spec.check_adapters(&request.adapters)?;
     let native = Size::new(spec.native_side, spec.native_side);
     // Aggregated attention may be all that is wanted.
@@ -135,11 +97,21 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         Some(compat) => compat.size(&spec, request.size)?,
         None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
     };
+    let mut notes = Vec::new();
+    for control in &request.adapters.controls {
+        // It is looked at in the pass: what is wrong with it is told before.
+        if let ControlImage::Picture(path) = &control.image {
+            let picture = PictureSource::of(path).read();
+            let picture = picture.map_err(|error| error.context("control image"))?;
+            notes.extend(picture.note().map(str::to_owned));
+        }
+    }
     let pictures = request
         .pictures
         .iter()
         .map(|path| {
             let picture = PictureSource::of(path).read()?;
+            notes.extend(picture.note().map(str::to_owned));
             let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
             Ok((
                 path.clone(),
@@ -164,11 +136,16 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
         compat: request.compat,
         adapters: request.adapters.clone(),
         recording: Recording::default(),
+        non_finite: match request.allow_non_finite {
+            true => NonFinite::Allowed,
+            false => NonFinite::Refused,
+        },
     };
     let planned = Planned {
         spec,
         selection,
         pictures,
+        notes,
         settings,
         attention: request.attention.clone(),
         pool: request.pool,
@@ -182,12 +159,13 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
 /// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
 fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
     let list = spec.plain_catalogue(working);
-    let path = Path::new(text);
+    let path = &*names::path(text);
     if path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
     {
-        let names = parse_layer_file(&read_text(path)?).map_err(|error| error.context(path.display()))?;
+        let names =
+            parse_layer_file(&read_text(path, TextKind::Layers)?).map_err(|error| error.context(path.display()))?;
         return Selection::from_names(names.iter().map(String::as_str), &list)
             .map_err(|error| error.context(path.display()));
     }
@@ -221,6 +199,12 @@ impl Planned {
     /// What the pass is asked for.
     pub fn settings(&self) -> &PassSettings {
         &self.settings
+    }
+
+    /// The same for somebody who looks for numbers that are not finite in what is recorded, and goes on.
+    pub fn allowing_non_finite(mut self) -> Self {
+        self.settings.non_finite = NonFinite::Allowed;
+        self
     }
 
     /// Finds out before the work whether `out` can be written, and can hold what these pictures give.
@@ -342,11 +326,13 @@ impl Planned {
             spec,
             selection,
             pictures,
+            notes: _,
             settings,
             attention,
             pool,
         } = self;
         let alone = |(index, picture)| Self {
+            notes: Vec::new(),
             spec: spec.clone(),
             selection: selection.clone(),
             pictures: vec![picture],
@@ -374,24 +360,30 @@ impl Planned {
     }
 
     /// Runs everything and writes it: pictures of one working size as a batch into a file or folder, pictures of
-    /// different sizes one by one into a folder each.
+    /// different sizes one by one into a folder each. Gives what was written with numbers that are not finite.
     pub fn write(
         self,
         request: &ExtractRequest,
         model: &mut Model,
         out: &Path,
         watch: &mut PicturesWatch<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<NotFiniteTensor>> {
         self.check_output(out)?;
         if !self.has_one_size() {
-            return write_folder(out, |folder| self.write_apart(request, model, folder, watch));
+            let mut marked = Vec::new();
+            write_folder(out, |folder| {
+                marked = self.write_apart(request, model, folder, watch)?;
+                Ok(())
+            })?;
+            return Ok(marked);
         }
         let total = self.pictures.len();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let shares = Shares::of(model, &prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
-        self.run(request, model, &mut |done| watch(done, item(done)))?
-            .write(out, request.store)
+        let extracted = self.run(request, model, &mut |done| watch(done, item(done)))?;
+        extracted.write(out, request.store)?;
+        Ok(extracted.record.ran.not_finite)
     }
 
     /// One folder per picture.
@@ -401,22 +393,31 @@ impl Planned {
         model: &mut Model,
         out: &UnfinishedFolder,
         watch: &mut PicturesWatch<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<NotFiniteTensor>> {
         let alone = self.split();
         let total = alone.len();
         let mut taken = HashSet::new();
+        let mut marked = Vec::new();
         for (index, planned) in alone.iter().enumerate() {
             let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
-            let folder = out.folder(&folder_name(&pictures, &mut taken))?;
-            let request = ExtractRequest {
-                pictures,
-                ..request.clone()
-            };
-            let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
-            let extracted = planned.run(&request, model, &mut watch)?;
-            extracted.write_into(&folder, request.store)?;
+            let name = folder_name(&pictures, &mut taken);
+            out.folder(&name, |folder| {
+                let request = ExtractRequest {
+                    pictures,
+                    ..request.clone()
+                };
+                let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
+                let extracted = planned.run(&request, model, &mut watch)?;
+                extracted.write_into(folder, request.store)?;
+                let found = extracted.record.ran.not_finite.into_iter();
+                marked.extend(found.map(|tensor| NotFiniteTensor {
+                    name: format!("{name}/{}", tensor.name),
+                    ..tensor
+                }));
+                Ok(())
+            })?;
         }
-        Ok(())
+        Ok(marked)
     }
 
     /// Reads the weights that the request needs and none behind them, watched as the first part of its work.
@@ -437,7 +438,8 @@ impl Planned {
         }
     }
 
-    /// Runs the pass.
+    /// Runs the pass. An activation that is not finite is an error that says where such numbers began and why, unless they are
+    /// allowed: then the record says what holds them.
     pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
         let started = Instant::now();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
@@ -452,12 +454,17 @@ impl Planned {
         let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.ensemble);
         let met = self.met(&attention);
         let mut intermediates = Intermediates::new();
-        run_pass(
+        let mut lookout = Lookout::default();
+        let allowed = self.settings.non_finite == NonFinite::Allowed;
+        let ran = run_pass(
             model,
             &prepared,
             &self.settings,
             &met,
             &mut |tap: Tap, rows, tensor: &_| {
+                if !allowed {
+                    lookout.look(tap, &rows, tensor)?;
+                }
                 aggregated.add(tap, rows.clone(), tensor)?;
                 match self.selection.contains(tap) {
                     true => averager.add(tap, rows, tensor),
@@ -466,7 +473,16 @@ impl Planned {
             },
             request.intermediates.then_some(&mut intermediates),
             watch,
-        )?;
+        );
+        if let Some(met) = lookout.met() {
+            let names: Vec<String> = self
+                .pictures
+                .iter()
+                .map(|(path, _)| path.display().to_string())
+                .collect();
+            return Err(finite::refusal(model, &prepared, &names, &self.settings, met, watch));
+        }
+        ran?;
         let attention = match aggregated.finish()? {
             Some(array) => Some(pooled(array, self.pool)?),
             None => None,
@@ -483,7 +499,7 @@ impl Planned {
         let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
         let seconds = started.elapsed().as_secs_f64();
         let ran = Provenance::of(model, self.settings.t, pictures.collect(), ids, seconds)?;
-        Ok(Extracted {
+        let mut extracted = Extracted {
             activations,
             attention,
             intermediates,
@@ -491,7 +507,10 @@ impl Planned {
                 request: request.clone(),
                 ran,
             },
-        })
+        };
+        let marked = extracted.not_finite(request.store, allowed)?;
+        extracted.record.ran.not_finite = marked;
+        Ok(extracted)
     }
 }
 

@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 
 use super::{
     adapted::Adapted,
-    adapters::{Adapters, Applied, ControlUse, LoraUse},
+    adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
     compat::Compat,
     control::{ControlInput, control_images},
     image::{Picture, Size},
@@ -72,6 +72,7 @@ fn values_left_out(store: &Store) -> VarBuilder<'static> {
 struct PromptKey {
     prompt: String,
     loras: Vec<LoraUse>,
+    embeddings: Vec<EmbeddingUse>,
     compat: Option<Compat>,
 }
 
@@ -212,6 +213,7 @@ impl Model {
         let key = PromptKey {
             prompt: prompt.to_owned(),
             loras: adapted.text_loras(),
+            embeddings: adapted.embeddings(),
             compat,
         };
         let states = match prompts.get(&key) {
@@ -265,7 +267,7 @@ impl Model {
         }))
     }
 
-    /// Puts LoRAs and ControlNets on the model in the place of those before, without reading the model again. On an error
+    /// Puts LoRAs, ControlNets and embeddings on the model in the place of those before, without reading the model again. On an error
     /// the model is as it was.
     pub fn adapt(&mut self, adapters: &Adapters) -> Result<()> {
         match &mut self.network {
@@ -276,10 +278,16 @@ impl Model {
         }
     }
 
-    /// The LoRAs and ControlNets that act now.
+    /// The LoRAs, ControlNets and embeddings that act now.
     pub fn applied(&self) -> Applied {
         match &self.network {
-            Network::StableDiffusion { adapted, .. } => adapted.applied().clone(),
+            Network::StableDiffusion { adapted, tokens, .. } => {
+                let mut applied = adapted.applied().clone();
+                for embedding in &mut applied.embeddings {
+                    embedding.in_prompt = tokens.iter().any(|token| token.piece == embedding.token);
+                }
+                applied
+            }
             Network::Adm(_) => Applied::default(),
         }
     }

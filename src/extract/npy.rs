@@ -1,7 +1,6 @@
 //! NumPy's .npy: one array in one file.
 
 use std::{
-    fs::File,
     io::{Read, Write},
     path::Path,
 };
@@ -13,7 +12,10 @@ use super::{
     output::{write_error, write_numbers},
     request::StoreFormat,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result, clipped},
+    files,
+};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header read: a few sides take a hundred bytes.
@@ -47,11 +49,8 @@ pub fn write_npy(out: &mut dyn Write, array: &Array, format: StoreFormat) -> Res
 pub fn read_npy(path: &Path) -> Result<Array> {
     let read_error = |error| Error::io("read", path, &error);
     let wrong = |problem: &str| Error::failed(format!("{} cannot be read as .npy: {problem}", path.display()));
-    let mut file = File::open(path).map_err(read_error)?;
+    let mut file = files::open(path)?;
     let meta = file.metadata().map_err(read_error)?;
-    if !meta.is_file() {
-        return Err(wrong("it is not a file"));
-    }
     let mut start = [0; 12];
     let cut_off = || wrong("it is cut off in its header, or another kind of file");
     file.read_exact(&mut start[..10]).map_err(|_| cut_off())?;
@@ -72,7 +71,7 @@ pub fn read_npy(path: &Path) -> Result<Array> {
     let (shape, kind) = parse_header(&header).ok_or_else(|| {
         wrong(&format!(
             "its header is {:?}; little-endian floating-point numbers in row-major order are read",
-            header.trim_end()
+            clipped(header.trim_end())
         ))
     })?;
     let bytes_each = kind.bytes();
@@ -87,7 +86,10 @@ pub fn read_npy(path: &Path) -> Result<Array> {
         )));
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(read_error)?;
+    bytes
+        .try_reserve_exact(held as usize)
+        .map_err(|_| wrong(&format!("there is not enough memory for its {held} bytes")))?;
+    file.take(held).read_to_end(&mut bytes).map_err(read_error)?;
     Array::new(shape, kind.numbers(&bytes))
 }
 

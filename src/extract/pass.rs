@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use candle_core::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
+pub use super::settings::{GivenNoise, Noise, PassSettings, Recording, VaeMode};
 use super::{
-    adapters::Adapters,
     array::Array,
     compat::Compat,
     control::ControlInput,
+    finite::{NonFinite, check_control, check_input},
     framing::Prepared,
     image::{Picture, Size},
     intermediates::{Intermediates, keep_control, keep_intermediates},
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
     error::{Error, Result},
-    model::{schedule::Mixture, unet::ControlResiduals, vae::VaeDecoder},
+    model::{schedule::Mixture, text::check_prompt, unet::ControlResiduals, vae::VaeDecoder},
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -35,81 +35,6 @@ const BATCH_TENSOR_BYTES: usize = 256 << 20;
 const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
-
-/// Which latent of a picture is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum VaeMode {
-    /// The posterior's mean: the same map every time.
-    #[default]
-    Mean,
-    /// Mean + standard deviation · noise, as the papers do.
-    Sample,
-}
-
-/// Where the noise comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Noise {
-    /// Seed of PyTorch's CPU generator: diffusion noise first, the autoencoder's next.
-    pub seed: u64,
-    /// Tensors that replace what the seed would give.
-    pub given: Option<GivenNoise>,
-}
-
-/// Noise from a file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GivenNoise {
-    /// (B·K, C, h, w), row b·K + k for member k of picture b.
-    pub noise: Array,
-    /// The autoencoder's noise, (B·K, C, h, w); where it is missing the seed gives it.
-    pub vae_noise: Option<Array>,
-}
-
-/// What one pass is asked for, besides its pictures.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PassSettings {
-    /// The timestep that runs.
-    pub t: u32,
-    /// The prompt of all pictures.
-    pub prompt: String,
-    /// Where the noise comes from.
-    pub noise: Noise,
-    /// Which latent is used.
-    pub vae: VaeMode,
-    /// Noises per picture whose features are averaged.
-    pub ensemble: usize,
-    /// Where the latent that is looked at comes from.
-    pub inversion: Inversion,
-    /// A program whose numbers are wanted.
-    pub compat: Option<Compat>,
-    /// LoRAs and ControlNets.
-    pub adapters: Adapters,
-    /// How tensors are handed over.
-    pub recording: Recording,
-}
-
-/// How the tensors of a pass are handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recording {
-    /// In batches of rows as large as is quick; attention maps with all their heads.
-    #[default]
-    InBatches,
-    /// All rows of an activation at once; attention maps as the mean over their heads, (B·K, 1, queries, keys).
-    Whole,
-}
-
-impl PassSettings {
-    /// The settings of one of several pictures that runs alone.
-    pub(super) fn of_picture(&self, index: usize) -> Self {
-        let mut settings = self.clone();
-        if let Some(given) = &mut settings.noise.given {
-            let rows = index * self.ensemble..(index + 1) * self.ensemble;
-            given.noise = given.noise.rows_in(rows.clone());
-            given.vae_noise = given.vae_noise.take().map(|noise| noise.rows_in(rows));
-        }
-        settings
-    }
-}
 
 /// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
 pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
@@ -146,6 +71,7 @@ struct Denoiser<'a> {
     length: usize,
     work: Work,
     recording: Recording,
+    non_finite: NonFinite,
 }
 
 /// What one evaluation records, and whether it goes on to the end when everything is recorded.
@@ -175,6 +101,9 @@ impl Denoiser<'_> {
             said = self
                 .model
                 .control(noisy, t, self.prompt, self.control, &pictures, &mut watch)?;
+            if let (NonFinite::Traced, Some(said)) = (self.non_finite, &said) {
+                check_control(said)?;
+            }
             before = CONTROL_SHARE;
         }
         let last = wanted.selection.last().filter(|_| !wanted.to_the_end);
@@ -268,6 +197,7 @@ fn run(
 ) -> Result<()> {
     let shares = Shares::of(model, pictures, settings, selection);
     let mut input = prepare_input(model, pictures, settings, shares, watch)?;
+    check_input(model, settings, &input)?;
     let list = match &input.prompt {
         Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
         None => model.spec.plain_catalogue(pictures[0].framing.working),
@@ -296,6 +226,7 @@ fn run(
         length: list.len(),
         work: Work::of(&list),
         recording: settings.recording,
+        non_finite: settings.non_finite,
     };
     let mut begun = shares.prompt;
     if inverts {
@@ -309,6 +240,7 @@ fn run(
             inverted.push(denoiser.invert(&clean, &range, settings, &mut watch)?);
         }
         input.noisy = Tensor::cat(&inverted, 0)?;
+        check_input(model, settings, &input)?;
         begun += share;
     }
     if let Some(kept) = intermediates.as_deref_mut() {
@@ -399,12 +331,7 @@ fn prepare_input(
         ));
     }
     let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
-    let vae = if model.spec.reads_prompt() {
-        settings.vae
-    } else {
-        VaeMode::Mean
-    };
-    let (noise, vae_noise) = draw(&settings.noise, shape, vae)?;
+    let (noise, vae_noise) = draw(&settings.noise, shape, settings.vae_mode(&model.spec))?;
     model.adapt(&settings.adapters)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
@@ -444,16 +371,28 @@ fn prepare_input(
     })
 }
 
+/// Refuses more rows than a run takes; gives their number.
+pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
+    let rows = pictures.saturating_mul(members);
+    if (1..=MAX_ROWS).contains(&rows) {
+        return Ok(rows);
+    }
+    let advice = match rows {
+        0 => "",
+        _ if members <= MAX_ROWS => "; split the pictures into several runs",
+        _ => "; ask for a smaller ensemble",
+    };
+    Err(Error::usage(format!(
+        "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made{advice}"
+    )))
+}
+
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
     spec.schedule.at(settings.t)?;
+    check_prompt(&settings.prompt)?;
     let members = settings.ensemble;
-    let rows = pictures.saturating_mul(members);
-    if rows == 0 || rows > MAX_ROWS {
-        return Err(Error::usage(format!(
-            "{pictures} picture(s) with an ensemble of {members} need {rows} passes: from 1 to {MAX_ROWS} are made"
-        )));
-    }
+    let rows = check_passes(pictures, members)?;
     let inverts = settings.inversion == Inversion::Ddim;
     if inverts && !spec.adds_noise {
         return Err(Error::usage(format!(
@@ -506,7 +445,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
 }
 
 /// The diffusion noise, and the autoencoder's where it is used.
-fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option<Array>)> {
+pub(super) fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option<Array>)> {
     let mut generator = TorchGenerator::new(noise.seed);
     let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
     let (drawn, given) = (next()?, noise.given.as_ref());

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::framing::WorkingSize;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    words::did_you_mean,
+};
 
 /// The prompt that the correspondence experiments of generic-diffusion-feature use: the categories of SPair-71k.
 const CORRESPONDENCE_PROMPT: &str = "a highly realistic photo that may contain an aeroplane, a bicycle, a bird, a boat, \
@@ -207,11 +210,10 @@ impl Preset {
     pub fn find(key: &str) -> Result<&'static Self> {
         PRESETS.iter().find(|preset| preset.key == key).ok_or_else(|| {
             let keys: Vec<&str> = PRESETS.iter().map(|preset| preset.key).collect();
-            let nearest = keys.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
             Error::usage(format!(
-                "there is no preset \"{key}\": there are {}; did you mean \"{}\"?",
+                "there is no preset \"{key}\": there are {}{}",
                 keys.join(", "),
-                nearest.unwrap_or(&"sd15-practical")
+                did_you_mean(key, keys.iter().copied())
             ))
         })
     }

@@ -9,6 +9,7 @@ use super::{
     adapters::{Adapters, Applied},
     attention::AttentionCategory,
     compat::Compat,
+    finite::NotFiniteTensor,
     framing::{Framing, WorkingSize},
     inversion::Inversion,
     model::Model,
@@ -35,11 +36,13 @@ pub enum StoreFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExtractRequest {
     /// Zoo key, folder or file.
+    #[serde(with = "crate::files::names")]
     pub model: String,
     /// The published settings it began with.
     #[serde(default)]
     pub preset: Option<String>,
     /// The pictures.
+    #[serde(with = "crate::files::names")]
     pub pictures: Vec<PathBuf>,
     /// One prompt for all pictures.
     pub prompt: String,
@@ -50,6 +53,7 @@ pub struct ExtractRequest {
     /// Seed of the noise.
     pub seed: u64,
     /// File whose `in.noise` (and `in.vae_noise`) replace the seed's numbers.
+    #[serde(default, with = "crate::files::names")]
     pub noise_file: Option<PathBuf>,
     /// Which latent is used.
     pub vae: VaeMode,
@@ -65,6 +69,7 @@ pub struct ExtractRequest {
     #[serde(default)]
     pub adapters: Adapters,
     /// `all`, `all-maps`, or ids separated by commas.
+    #[serde(with = "crate::files::names")]
     pub activations: String,
     /// Categories of attention maps that are aggregated into `attn`, in this order.
     #[serde(default)]
@@ -79,6 +84,9 @@ pub struct ExtractRequest {
     pub store: StoreFormat,
     /// Whether the inner tensors that are no activations (`mid.*`) are written as well.
     pub intermediates: bool,
+    /// Whether tensors with numbers that are not finite are written, and marked in the record.
+    #[serde(default)]
+    pub allow_non_finite: bool,
 }
 
 /// What ran: written beside the request into every output.
@@ -87,6 +95,7 @@ pub struct Provenance {
     /// Version of this program.
     pub featscope: String,
     /// The folder or file the weights came from.
+    #[serde(with = "crate::files::names")]
     pub weights: String,
     /// What is special about the model and is in neither its weights nor the request; files of older versions have none.
     #[serde(default)]
@@ -113,6 +122,10 @@ pub struct Provenance {
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
     pub ids: Vec<String>,
+    /// What was written, or kept, with numbers that are not finite, in the order of the tensors; files of older versions have
+    /// none.
+    #[serde(default)]
+    pub not_finite: Vec<NotFiniteTensor>,
     /// Seconds from the loaded model to the last activation.
     pub seconds: f64,
 }
@@ -135,6 +148,7 @@ impl Provenance {
             tokens: model.tokens().to_vec(),
             pictures,
             ids,
+            not_finite: Vec::new(),
             seconds,
         })
     }
@@ -144,6 +158,7 @@ impl Provenance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FramedPicture {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub path: PathBuf,
     /// Original size, working size and the transform between them.
     pub framing: Framing,

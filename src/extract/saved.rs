@@ -8,7 +8,8 @@ use std::{
 use super::{array::Array, npy::read_npy};
 use crate::{
     error::{Error, Result},
-    weights::SafetensorsFiles,
+    weights::SafetensorsFile,
+    words::did_you_mean,
 };
 
 /// Extension of NumPy's arrays.
@@ -21,7 +22,7 @@ pub struct SavedActivations {
 }
 
 enum Source {
-    Safetensors(SafetensorsFiles),
+    Safetensors(SafetensorsFile),
     /// (name, file).
     Npy(Vec<(String, PathBuf)>),
 }
@@ -53,7 +54,7 @@ impl SavedActivations {
         } else if is_npy(path) {
             Source::Npy(named(path.to_owned()).into_iter().collect())
         } else {
-            Source::Safetensors(SafetensorsFiles::open(&[path.to_owned()])?)
+            Source::Safetensors(SafetensorsFile::open(path)?)
         };
         Ok(Self {
             path: path.to_owned(),
@@ -64,7 +65,7 @@ impl SavedActivations {
     /// The names of the tensors, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match &self.source {
-            Source::Safetensors(file) => file.shapes().map(|(name, _)| name.to_owned()).collect(),
+            Source::Safetensors(file) => file.tensors().map(|(name, ..)| name.to_owned()).collect(),
             Source::Npy(files) => files.iter().map(|(name, _)| name.clone()).collect(),
         };
         names.sort();
@@ -80,8 +81,7 @@ impl SavedActivations {
     pub fn find(&self, name: &str) -> Result<Option<Array>> {
         match &self.source {
             Source::Safetensors(file) if file.holds(name) => {
-                let array = file.load(name).map_err(Error::from);
-                let array = array.and_then(|tensor| Array::from_tensor(&tensor));
+                let array = file.load(name).and_then(|tensor| Array::from_tensor(&tensor));
                 array
                     .map(Some)
                     .map_err(|error| error.context(format_args!("the tensor {name} of {}", self.path.display())))
@@ -96,12 +96,7 @@ impl SavedActivations {
 
     fn unknown(&self, name: &str) -> Error {
         let names = self.names();
-        let nearest = names
-            .iter()
-            .min_by_key(|known| strsim::damerau_levenshtein(known, name));
-        let hint = nearest
-            .map(|name| format!("; did you mean \"{name}\"?"))
-            .unwrap_or_default();
+        let hint = did_you_mean(name, names.iter().map(String::as_str));
         Error::usage(format!(
             "{} holds no tensor \"{name}\"{hint} (it holds {})",
             self.path.display(),

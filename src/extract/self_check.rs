@@ -12,6 +12,7 @@ use super::{
     adapters::Adapters,
     array::Array,
     averager::Averager,
+    finite::NonFinite,
     framing::{Plan, Prepared, WorkingSize},
     inversion::Inversion,
     model::Model,
@@ -182,6 +183,7 @@ fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
         compat: None,
         adapters: Adapters::default(),
         recording: Recording::default(),
+        non_finite: NonFinite::default(),
     };
     let mut averager = Averager::new(1, 1, |_, array| Ok(array));
     run_pass(

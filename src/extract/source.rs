@@ -8,6 +8,7 @@ use super::image::{Picture, WHITE};
 use crate::{
     error::{Error, Result},
     weights::embedded,
+    words::did_you_mean,
 };
 
 /// What a path begins with that names a sample: `sample:photo-cat`.
@@ -19,7 +20,7 @@ pub enum PictureSource {
     /// A sample embedded in the program, by name.
     Sample(String),
     /// A file.
-    File(PathBuf),
+    File(#[serde(with = "crate::files::names")] PathBuf),
 }
 
 impl PictureSource {
@@ -57,12 +58,11 @@ impl PictureSource {
             Self::File(path) => Picture::read(path, WHITE),
             Self::Sample(name) => {
                 let sample = embedded::sample(name).ok_or_else(|| {
-                    let nearest = embedded::SAMPLES.iter().max_by(|a, b| {
-                        strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name))
-                    });
+                    let names: Vec<&str> = embedded::SAMPLES.iter().map(|sample| sample.name).collect();
                     Error::usage(format!(
-                        "there is no sample picture \"{name}\"; the nearest name is \"{}\"",
-                        nearest.map_or("", |sample| sample.name)
+                        "there is no sample picture \"{name}\": there are {}{}",
+                        names.join(", "),
+                        did_you_mean(name, names.iter().copied())
                     ))
                 })?;
                 Picture::decode(sample.bytes, WHITE, name)

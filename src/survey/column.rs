@@ -35,11 +35,24 @@ macro_rules! columns {
 
             /// Its value, where the activation has one.
             pub fn value(self, finding: &Finding) -> Option<f64> {
+                if self.is_measured() && finding.unmeasured.is_some() {
+                    return None;
+                }
                 let of: fn(&Finding) -> Option<f64> = match self { $(Self::$name => $value,)+ };
                 of(finding)
             }
         }
     };
+}
+
+impl Column {
+    /// Whether it comes from the activation's numbers; the others are known before the pass.
+    const fn is_measured(self) -> bool {
+        !matches!(
+            self,
+            Self::Order | Self::Depth | Self::Block | Self::Channels | Self::Positions
+        )
+    }
 }
 
 columns! {

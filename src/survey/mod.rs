@@ -42,6 +42,9 @@ pub struct Finding {
     /// Its shape for one picture; attention maps are measured as the mean over their heads, a position's vector being its
     /// weights over the keys, of which neighbouring ones are averaged where there are more than [`MOST_KEYS`].
     pub shape: Shape,
+    /// Why it was not measured, in words: its numbers are not finite, or too large. Then it has neither figures nor a picture.
+    #[serde(default)]
+    pub unmeasured: Option<String>,
     /// Its figures.
     pub figures: Figures,
     /// A small picture of it.

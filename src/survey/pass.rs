@@ -7,10 +7,14 @@ use candle_core::Tensor;
 use super::{Finding, Stages};
 use crate::{
     activation::{Catalogue, Entry, FeatureMap, Grid, Selection, Shape, Watch},
-    analysis::{figures::measure, pool::adaptive_average_pool},
+    analysis::{
+        figures::{Figures, Thumbnail, measure},
+        pool::adaptive_average_pool,
+    },
     error::{Error, Result},
     extract::{
         array::Array,
+        finite,
         framing::Prepared,
         inversion::Inversion,
         memory,
@@ -112,9 +116,11 @@ pub fn survey_pass(
         &mut |tap, _, tensor| {
             let Some(entry) = list.entry(tap) else { return Ok(()) };
             let grid = grid_of(&list, entry)?;
-            let map_of = |noise: usize| map_of(tensor, noise, grid);
-            let (figures, thumbnail) =
-                measure(noises, &map_of, what.regions).map_err(|error| error.context(entry.id))?;
+            let (unmeasured, (figures, thumbnail)) = match measured(tensor, noises, grid, what.regions) {
+                Ok(Ok(measured)) => (None, measured),
+                Ok(Err(why)) => (Some(why), (Figures::unmeasured(noises, grid), Thumbnail::black(grid))),
+                Err(error) => return Err(error.context(entry.id)),
+            };
             found(Finding {
                 id: entry.id,
                 order: tap.index(),
@@ -122,6 +128,7 @@ pub fn survey_pass(
                 stage: stages.stage(entry.id),
                 block: blocks.get(tap.index()).copied().unwrap_or_default(),
                 shape: entry.shape,
+                unmeasured,
                 figures,
                 thumbnail,
             })
@@ -129,6 +136,30 @@ pub fn survey_pass(
         None,
         watch,
     )
+}
+
+/// The figures of an activation (K, …) and its small picture, or why it has none, in words.
+fn measured(
+    tensor: &Tensor,
+    noises: usize,
+    grid: Grid,
+    regions: Option<&Regions<'_>>,
+) -> Result<Result<(Figures, Thumbnail), String>> {
+    if let Some(numbers) = finite::in_tensor(tensor)? {
+        return Ok(Err(numbers.to_string()));
+    }
+    match measure(noises, &|noise| map_of(tensor, noise, grid), regions) {
+        Ok(measured) => Ok(Ok(measured)),
+        // Numbers near the end of what f32 holds overflow in the figures: of such a layer too the others say nothing.
+        Err(Error::Failed(why)) if exceeds(tensor)? => Ok(Err(why)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a tensor has numbers whose squares, summed, are beyond `f32`.
+fn exceeds(tensor: &Tensor) -> Result<bool> {
+    const LARGE: f32 = 1e15;
+    Ok(Array::from_tensor(tensor)?.data.iter().any(|x| x.abs() > LARGE))
 }
 
 /// Which of its kind on its grid and in its stage every activation is.

@@ -5,12 +5,15 @@ use std::fmt::Write;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::{Value, json as value};
+use sha2::{Digest, Sha256};
 
 use super::{Column, Finding, SheetEntry, sheet, thumbnail_picture};
 use crate::{
     analysis::{granularity, locality, massive, noise},
     error::{Error, Result},
     extract::output::{UnfinishedFolder, csv_field, write_png},
+    files::{SURVEY_FILE, names},
+    words::json_lines,
 };
 
 /// The survey of one picture.
@@ -22,14 +25,15 @@ pub struct PictureSurvey {
     pub findings: Vec<Finding>,
 }
 
-/// A line for every picture and activation, a column for every figure; what an activation does not have is empty.
+/// A line for every picture and activation, a column for every figure; what an activation does not have is empty. The last
+/// column says why an activation has no figures.
 fn csv(surveys: &[PictureSurvey]) -> String {
     let mut out = "picture,id".to_owned();
     for column in Column::ALL {
         out.push(',');
         out.push_str(column.key());
     }
-    out.push('\n');
+    out.push_str(",unmeasured\n");
     for survey in surveys {
         for finding in &survey.findings {
             out.push_str(&csv_field(&survey.picture));
@@ -41,6 +45,8 @@ fn csv(surveys: &[PictureSurvey]) -> String {
                     None => write!(out, ","),
                 };
             }
+            out.push(',');
+            out.push_str(&csv_field(finding.unmeasured.as_deref().unwrap_or_default()));
             out.push('\n');
         }
     }
@@ -55,6 +61,10 @@ fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
         for finding in survey["findings"].as_array_mut().into_iter().flatten() {
             if let Some(finding) = finding.as_object_mut() {
                 finding.remove("thumbnail");
+                match finding.get("unmeasured") {
+                    Some(Value::String(_)) => finding.insert("figures".to_owned(), Value::Null),
+                    _ => finding.remove("unmeasured"),
+                };
             }
         }
     }
@@ -94,6 +104,7 @@ fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
                 "id": finding.id,
                 "png": STANDARD.encode(&png),
                 "figures": figures,
+                "unmeasured": finding.unmeasured,
                 "curve": finding.figures.locality.curve,
                 "short": finding.figures.locality.short_side,
             }));
@@ -104,16 +115,51 @@ fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
         .map(|column| value!({ "key": column.key(), "title": column.title(), "about": column.about() }))
         .collect();
     let data = value!({ "entries": entries, "columns": columns, "made_by": made_by, "constants": constants() });
-    // Inside a script element only "</" could end it.
-    let data = data.to_string().replace("</", "<\\/");
-    Ok(include_str!("page.html").replace("\"__SURVEY__\"", &data))
+    filled(include_str!("page.html"), &data)
+}
+
+/// The page with its data, and with the policy that lets only its own script and style run.
+fn filled(template: &str, data: &Value) -> Result<String> {
+    // Browsers hash what they read, where every line ends in one sign.
+    let template = template.replace('\r', "");
+    let between = |start: &str, end: &str| {
+        let (before, rest) = template.split_once(start)?;
+        let (inside, after) = rest.split_once(end)?;
+        Some((before, inside, after))
+    };
+    let broken = || Error::failed("the survey's page has no script or no style".to_owned());
+    let (_, style, _) = between("<style>", "</style>").ok_or_else(broken)?;
+    let (head, script, foot) = between("<script>", "</script>").ok_or_else(broken)?;
+    let script = script.replace("\"__SURVEY__\"", &harmless(&data.to_string()));
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let policy = format!(
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        hash(&script),
+        hash(style)
+    );
+    let head = head.replace("__POLICY__", &policy);
+    Ok(format!("{head}<script>{script}</script>{foot}"))
+}
+
+/// JSON inside of a script element: no sign of HTML's is left in its strings, where these can only be.
+fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json_lines(json).chars() {
+        if matches!(character, '<' | '>' | '&') {
+            // Writing into a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Writes everything into a folder: `survey.html` (stands alone), `survey.csv`, `survey.json`, and for each picture a sheet
 /// of thumbnails sorted by one figure. `made_by` is what was asked (`request`) and what ran (`ran`).
 pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_by: &Value, sort: Column) -> Result<()> {
     folder.file("survey.csv", |file| write_text(file, &csv(surveys)))?;
-    folder.json("survey.json", &json(surveys, made_by)?)?;
+    folder.record(SURVEY_FILE, "survey", json(surveys, made_by)?);
     folder.file("survey.html", |file| write_text(file, &page(surveys, made_by)?))?;
     for (number, survey) in surveys.iter().enumerate() {
         let mut findings: Vec<&Finding> = survey.findings.iter().collect();
@@ -136,7 +182,7 @@ pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_b
             ),
             format!(
                 "{} at t {}, seed {}, {} noises, {} on {}; each PCA of its own, lowest to highest",
-                made_by["request"]["model"].as_str().unwrap_or_default(),
+                names::shown_json(&made_by["request"]["model"]),
                 ran["t_ran"],
                 made_by["request"]["seed"],
                 made_by["noises"],
@@ -159,4 +205,43 @@ pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_b
 fn write_text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
     file.write_all(text.as_bytes())
         .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_data() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let name = "<!--<script></script>&amp;\u{2028}\u{1b}'\"__POLICY__ __SURVEY__.png";
+        let data = value!({ "entries": [], "columns": [], "made_by": { "prompt": name } });
+        let page = filled(include_str!("page.html"), &data)?;
+        let (head, rest) = page.split_once("<script>").ok_or("a script")?;
+        let (script, foot) = rest.split_once("</script>").ok_or("its end")?;
+        assert_eq!(page.matches("<script").count(), 1);
+        assert_eq!(foot.trim(), "</html>");
+        let json = script.trim_start().strip_prefix("const survey = ").ok_or("the data")?;
+        let json = json.lines().next().ok_or("a line")?.trim_end_matches(';');
+        assert!(json.is_ascii() && !json.contains(['<', '>', '&']), "{json}");
+        assert_eq!(serde_json::from_str::<Value>(json)?["made_by"]["prompt"], name);
+        let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
+        let (_, style) = head.split_once("<style>").ok_or("a style")?;
+        let (style, _) = style.split_once("</style>").ok_or("its end")?;
+        let policy = head
+            .split_once("Content-Security-Policy\" content=\"")
+            .ok_or("a policy")?
+            .1;
+        let (policy, after) = policy.split_once('"').ok_or("its end")?;
+        assert!(after.contains("<style>"), "the policy comes before what it is about");
+        assert!(
+            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert!(
+            policy.contains(&hash(script)) && policy.contains(&hash(style)),
+            "{policy}"
+        );
+        assert!(!page.contains("src=\"") && !page.contains("<link") && !page.contains(" style=\""));
+        Ok(())
+    }
 }

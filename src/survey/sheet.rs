@@ -60,7 +60,10 @@ pub fn sheet(title: &[String], entries: &[SheetEntry<'_>], figure: Column) -> Ca
             INK,
             SIDE as f32,
         );
-        let figure = format!("{} {value}", figure.title());
+        let figure = match &entry.finding.unmeasured {
+            Some(why) => why.clone(),
+            None => format!("{} {value}", figure.title()),
+        };
         let below = below + LINE as f32;
         letters.write(&mut canvas, [x as f32, below], &figure, LETTERS, PALE_INK, SIDE as f32);
     }

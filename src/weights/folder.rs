@@ -7,66 +7,169 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{Store, read_json};
-use crate::error::{Error, Result};
-
-/// Half-precision variant of the hub: used where the plain file is not there.
-const VARIANT: &str = "fp16";
+use super::{
+    Store,
+    shard_index::{MOST_BYTES, ShardIndex},
+};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 
 /// Name of the weights of diffusers' networks, without variant and ending.
 pub const DIFFUSERS_STEM: &str = "diffusion_pytorch_model";
 
-/// Extension of PyTorch's own format.
-const PICKLE_EXTENSION: &str = "bin";
+/// The ending of safetensors, and that of PyTorch's own format.
+const SAFETENSORS: &str = "safetensors";
+const PICKLE: &str = "bin";
+
+/// The sets of weights that may be used, best first, by mark and ending. The marks of number formats come before `ema` and
+/// `non_ema`, which are other weights than the plain ones; safetensors come before PyTorch's own format, which is slower to
+/// open.
+const SETS: [(&str, &str); 12] = [
+    ("", SAFETENSORS),
+    ("fp32", SAFETENSORS),
+    ("fp16", SAFETENSORS),
+    ("bf16", SAFETENSORS),
+    ("", PICKLE),
+    ("fp32", PICKLE),
+    ("fp16", PICKLE),
+    ("bf16", PICKLE),
+    ("ema", SAFETENSORS),
+    ("ema", PICKLE),
+    ("non_ema", SAFETENSORS),
+    ("non_ema", PICKLE),
+];
 
 /// A message about missing weights names at most this many of the files that are there.
 const MAX_LISTED: usize = 20;
 
+/// The weights of one network in a folder.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FoundWeights {
+    /// One file, or all shards that an index names.
+    pub files: Vec<PathBuf>,
+    /// The mark in their names: `fp16`, `non_ema`; empty for plain ones.
+    pub mark: &'static str,
+    index: Option<(PathBuf, ShardIndex)>,
+}
+
+impl FoundWeights {
+    /// What is said where no plainer weights were there than a variant; `network` is what they are of.
+    pub fn note(&self, network: &str) -> Option<String> {
+        let first = self.files.first()?.file_name()?.to_string_lossy().into_owned();
+        (!self.mark.is_empty()).then(|| {
+            format!(
+                "the weights of {network} are the variant {} ({first}): no plainer ones are there",
+                self.mark
+            )
+        })
+    }
+}
+
 /// The files with the weights of one network in `folder`: one file, or all shards that an index names.
 ///
-/// `stem` is `diffusion_pytorch_model` for diffusers' networks and `model` for transformers'. Safetensors come before
-/// PyTorch's own format, which is slower to open, and full precision before the `fp16` variant.
-pub fn find_weights(folder: &Path, stem: &str) -> Result<Vec<PathBuf>> {
+/// `stem` is `diffusion_pytorch_model` for diffusers' networks and `model` for transformers'. Plain files come before
+/// variants, safetensors before PyTorch's own format. Of several sets the first that is whole counts.
+pub fn find_weights(folder: &Path, stem: &str) -> Result<FoundWeights> {
     let held = file_names(folder)?;
-    let names = candidates(stem);
-    match names.iter().find(|name| held.contains(name.as_str())) {
-        Some(name) if name.ends_with(".json") => shards(folder, name),
-        Some(name) => Ok(vec![folder.join(name)]),
-        None => Err(Error::failed(format!(
-            "{} holds no weights: looked for {}; the folder has {}",
+    let mut broken = None;
+    for (mark, ending) in SETS {
+        let single = single(stem, mark, ending);
+        if held.contains(&single) {
+            return Ok(FoundWeights {
+                files: vec![folder.join(single)],
+                mark,
+                index: None,
+            });
+        }
+        let indices = indices(stem, mark, ending);
+        let Some(index) = indices.iter().find(|name| held.contains(name.as_str())) else {
+            continue;
+        };
+        match shards(folder, index) {
+            Ok((files, index)) => {
+                return Ok(FoundWeights {
+                    files,
+                    mark,
+                    index: Some(index),
+                });
+            }
+            Err(error) => broken = broken.or(Some(error)),
+        }
+    }
+    Err(broken.unwrap_or_else(|| {
+        Error::failed(format!(
+            "{} holds no weights: looked for {}, {}, the index of shards of either, and the variants fp32, fp16, bf16, ema and \
+             non_ema; the folder has {}",
             folder.display(),
-            names.join(", "),
+            single(stem, "", SAFETENSORS),
+            single(stem, "", PICKLE),
             listing(&held)
-        ))),
-    }
+        ))
+    }))
 }
 
-/// Opens the weights that [`find_weights`] finds.
+/// Opens the weights that [`find_weights`] finds. Every tensor that an index names must be in the shard that it names.
 pub fn open_weights(folder: &Path, stem: &str) -> Result<Store> {
-    let files = find_weights(folder, stem)?;
-    match files.as_slice() {
-        [file] => Store::open(file),
-        files => Store::open_safetensors(files),
+    let found = find_weights(folder, stem)?;
+    let store = Store::open_files(&found.files)?;
+    if let Some((path, index)) = &found.index {
+        let is_missing = |(tensor, file): &&(String, String)| !store.file_holds(&folder.join(file), tensor);
+        if let Some((tensor, file)) = index.tensors.iter().find(is_missing) {
+            return Err(Error::failed(format!(
+                "{}: the tensor {tensor} is said to be in {file}, which lacks it; the files are not of one model, or one was \
+                 not downloaded to its end",
+                path.display()
+            )));
+        }
+    }
+    Ok(store)
+}
+
+/// What is said of a folder of the hub's layout whose networks have no plain weights.
+pub fn variant_notes(folder: &Path) -> Vec<String> {
+    const NETWORKS: [(&str, &str); 4] = [
+        ("unet", DIFFUSERS_STEM),
+        ("vae", DIFFUSERS_STEM),
+        ("text_encoder", "model"),
+        ("text_encoder_2", "model"),
+    ];
+    let notes = NETWORKS.iter().filter_map(|(network, stem)| {
+        let found = find_weights(&folder.join(network), stem).ok()?;
+        found.note(network)
+    });
+    notes.collect()
+}
+
+/// Name of a stem in a format: transformers' networks have another one in PyTorch's.
+fn stem_of<'a>(stem: &'a str, ending: &str) -> &'a str {
+    match (stem, ending) {
+        ("model", PICKLE) => "pytorch_model",
+        (other, _) => other,
     }
 }
 
-/// File names that may hold the weights or index their shards, best first.
-fn candidates(stem: &str) -> Vec<String> {
-    let pickle_stem = match stem {
-        "model" => "pytorch_model",
-        other => other,
-    };
-    vec![
-        format!("{stem}.safetensors"),
-        format!("{stem}.safetensors.index.json"),
-        format!("{stem}.{VARIANT}.safetensors"),
+fn single(stem: &str, mark: &str, ending: &str) -> String {
+    let stem = stem_of(stem, ending);
+    match mark {
+        "" => format!("{stem}.{ending}"),
+        mark => format!("{stem}.{mark}.{ending}"),
+    }
+}
+
+/// Names of the index of shards.
+fn indices(stem: &str, mark: &str, ending: &str) -> Vec<String> {
+    let stem = stem_of(stem, ending);
+    match mark {
+        "" => vec![format!("{stem}.{ending}.index.json")],
         // Versions of the libraries differ in where they put the variant.
-        format!("{stem}.safetensors.index.{VARIANT}.json"),
-        format!("{stem}.safetensors.{VARIANT}.index.json"),
-        format!("{stem}.{VARIANT}.safetensors.index.json"),
-        format!("{pickle_stem}.{PICKLE_EXTENSION}"),
-        format!("{pickle_stem}.{VARIANT}.{PICKLE_EXTENSION}"),
-    ]
+        mark => vec![
+            format!("{stem}.{ending}.index.{mark}.json"),
+            format!("{stem}.{ending}.{mark}.index.json"),
+            format!("{stem}.{mark}.{ending}.index.json"),
+        ],
+    }
 }
 
 /// The names of the files in a folder. A link that leads nowhere, as an interrupted download leaves it, is none.
@@ -95,43 +198,30 @@ fn listing(held: &BTreeSet<String>) -> String {
     }
 }
 
-/// The shards that an index (`{"weight_map": {tensor: file}}`) names, in the order of their names.
-fn shards(folder: &Path, index_name: &str) -> Result<Vec<PathBuf>> {
-    let index = folder.join(index_name);
-    let wrong = |problem: String| Error::failed(format!("{}: {problem}", index.display()));
-    let json = read_json(&index)?;
-    let map = json
-        .get("weight_map")
-        .and_then(|map| map.as_object())
-        .ok_or_else(|| wrong("there is no object \"weight_map\" from tensors to files".to_owned()))?;
-    let mut names = BTreeSet::new();
-    for (tensor, file) in map {
-        let name = file
-            .as_str()
-            .ok_or_else(|| wrong(format!("the file of tensor {tensor} is not a name: {file}")))?;
-        if !is_shard_name(name) {
-            return Err(wrong(format!(
-                "the tensor {tensor} is said to be in {name:?}, which is not the name of a safetensors file beside the index"
-            )));
-        }
-        names.insert(name);
+/// The shards that an index names, in the order of their names, and the index.
+fn shards(folder: &Path, index_name: &str) -> Result<(Vec<PathBuf>, (PathBuf, ShardIndex))> {
+    let path = folder.join(index_name);
+    let wrong = |problem: String| Error::failed(format!("{}: {problem}", path.display()));
+    let index = ShardIndex::parse(&files::read(&path, MOST_BYTES, "an index of shards")?).map_err(wrong)?;
+    if let Some(name) = index.files.iter().find(|name| !is_shard_name(name)) {
+        return Err(wrong(format!(
+            "it names the file {name:?}, which is not the name of a file of weights beside the index"
+        )));
     }
-    if names.is_empty() {
-        return Err(wrong("\"weight_map\" names no file".to_owned()));
-    }
-    let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    let files: Vec<PathBuf> = index.files.iter().map(|name| folder.join(name)).collect();
     match files.iter().find(|file| !file.is_file()) {
         Some(missing) => Err(wrong(format!("its file {} is not there", missing.display()))),
-        None => Ok(files),
+        None => Ok((files, (path, index))),
     }
 }
 
 /// Whether an index may name this file: it must lie in the index's own folder, whatever a hostile index says.
 fn is_shard_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
+    let ending = name.rsplit('.').next().unwrap_or_default();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
         && !name.contains(['/', '\\', ':'])
-        && name.ends_with(".safetensors")
+        && [SAFETENSORS, PICKLE].contains(&ending)
 }
 
 #[cfg(test)]
@@ -148,8 +238,9 @@ mod tests {
     }
 
     fn found(folder: &tempfile::TempDir, stem: &str) -> Result<Vec<String>> {
-        let files = find_weights(folder.path(), stem)?;
-        Ok(files
+        let found = find_weights(folder.path(), stem)?;
+        Ok(found
+            .files
             .iter()
             .filter_map(|file| file.file_name()?.to_str().map(str::to_owned))
             .collect())
@@ -170,11 +261,36 @@ mod tests {
     }
 
     #[test]
+    fn variants_are_used_where_nothing_plainer_is_there_and_said() {
+        for stem in ["model", "diffusion_pytorch_model"] {
+            let names: Vec<String> = SETS.iter().map(|(mark, ending)| single(stem, mark, ending)).collect();
+            for (kept, (mark, _)) in SETS.iter().enumerate() {
+                let files: Vec<_> = names[kept..].iter().map(|name| (name.as_str(), "")).collect();
+                let folder = folder_with(&files);
+                let found = find_weights(folder.path(), stem).expect("weights");
+                assert_eq!(found.files, [folder.path().join(&names[kept])]);
+                let note = found.note("unet");
+                assert_eq!(note.is_none(), mark.is_empty(), "{note:?}");
+                assert!(note.is_none_or(|note| note.contains(mark) && note.contains(&names[kept])));
+            }
+        }
+    }
+
+    #[test]
+    fn shards_that_are_not_all_there_give_way_to_what_is_whole() {
+        let index = r#"{"weight_map": {"a": "model-1.safetensors"}}"#;
+        let folder = folder_with(&[("model.safetensors.index.json", index), ("pytorch_model.bin", "")]);
+        assert_eq!(found(&folder, "model"), Ok(vec!["pytorch_model.bin".to_owned()]));
+    }
+
+    #[test]
     fn every_shard_of_an_index_is_found_once() {
         let index =
             r#"{"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#;
         for name in [
             "model.safetensors.index.json",
+            "pytorch_model.bin.index.json",
+            "pytorch_model.bin.index.non_ema.json",
             "model.safetensors.index.fp16.json",
             "model.safetensors.fp16.index.json",
             "model.fp16.safetensors.index.json",
@@ -202,6 +318,7 @@ mod tests {
             assert!(!is_shard_name(name), "{name}");
         }
         assert!(is_shard_name("model.fp16-00001-of-00002.safetensors"));
+        assert!(is_shard_name("pytorch_model-00001-of-00002.bin"));
     }
 
     #[test]

@@ -1,35 +1,86 @@
-//! JSON and text beside the weights.
+//! JSON and text beside the weights, each kind within its own bound.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result, clipped},
+    files,
+};
 
-/// Larger configurations and vocabularies than this are not read: no model has one.
-const MAX_TEXT_BYTES: u64 = 64 << 20;
-
-/// Reads a text file.
-pub fn read_text(path: &Path) -> Result<String> {
-    let meta = fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
-    if !meta.is_file() {
-        return Err(Error::failed(format!(
-            "cannot read {}: it is not a file",
-            path.display()
-        )));
-    }
-    if meta.len() > MAX_TEXT_BYTES {
-        return Err(Error::failed(format!(
-            "{} has {} bytes; a configuration or vocabulary of more than {MAX_TEXT_BYTES} is not read",
-            path.display(),
-            meta.len()
-        )));
-    }
-    fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))
+/// What a file of text is. It bounds its size: a byte of JSON may take a hundred bytes of memory when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextKind {
+    /// A configuration of a network, a tokenizer, an adapter.
+    Configuration,
+    /// A vocabulary with its merges.
+    Vocabulary,
+    /// Names of activations.
+    Layers,
+    /// Pairs of points.
+    Pairs,
+    /// A PCA basis, most of it numbers.
+    Basis,
 }
 
-/// Reads a JSON file.
+impl TextKind {
+    /// The most bytes that are read.
+    pub fn most_bytes(self) -> u64 {
+        match self {
+            Self::Configuration | Self::Layers => 1 << 20,
+            Self::Pairs => 2 << 20,
+            Self::Vocabulary => 4 << 20,
+            Self::Basis => 16 << 20,
+        }
+    }
+
+    /// What it is called in messages.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Configuration => "a configuration",
+            Self::Vocabulary => "a vocabulary",
+            Self::Layers => "a layer file",
+            Self::Pairs => "a file of pairs",
+            Self::Basis => "a PCA basis",
+        }
+    }
+}
+
+/// Reads a text file.
+pub fn read_text(path: &Path, kind: TextKind) -> Result<String> {
+    files::read_text(path, kind.most_bytes(), kind.words())
+}
+
+/// Reads a configuration.
 pub fn read_json(path: &Path) -> Result<Value> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|error| Error::failed(format!("{} is not valid JSON: {error}", path.display())))
+    serde_json::from_str(&read_text(path, TextKind::Configuration)?).map_err(|error| {
+        Error::failed(format!(
+            "{} is not valid JSON: {}",
+            path.display(),
+            clipped(&error.to_string())
+        ))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_own_bound() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, format!("{{}}{}", " ".repeat((1 << 20) - 2)))?;
+        assert!(read_json(&path)?.is_object());
+        std::fs::write(&path, format!("{{}}{}", " ".repeat((1 << 20) - 1)))?;
+        let error = read_json(&path).expect_err("too long").to_string();
+        assert!(
+            error.contains("1048577 bytes; a configuration of more than 1048576"),
+            "{error}"
+        );
+        assert_eq!(read_text(&path, TextKind::Vocabulary)?.len(), (1 << 20) + 1);
+        Ok(())
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::{Result, Tensor, bail};
+use safetensors::Dtype;
 
 use super::Store;
 
@@ -112,6 +113,13 @@ impl RenamedStore {
             Some((original, take)) => take.of(&self.inner.raw(original)?),
             None => bail!("{} lacks the tensor {}", self.inner.label(), self.in_file(name)),
         }
+    }
+
+    /// The type of a tensor's numbers in the file.
+    pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.pieces
+            .get(name)
+            .and_then(|(original, _)| self.inner.dtype(original))
     }
 
     /// A new name and the one in the file, also of a tensor that is not there.

@@ -2,179 +2,131 @@
 //! the place where it is kept. (A mapped file would count as memory of the program beside the copies that are computed with.)
 
 use std::{
-    collections::HashMap,
-    fs::{self, File},
     io::{Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
-use candle_core::{Device, Tensor, bail, safetensors::Load};
-use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
+use candle_core::{Device, Tensor};
+use safetensors::Dtype;
 
-use crate::error::{Error, Result};
+use super::{
+    bytes::{Bytes, room},
+    header::{Header, Info, MOST_BYTES},
+    numbers,
+};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 
-/// What a stand-in of Git's large file storage begins with.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// The length of the header comes first.
 const LENGTH_BYTES: usize = 8;
-/// The longest header that is read: the format's own bound.
-const MOST_HEADER_BYTES: u64 = 100_000_000;
 
-/// The tensors of one or several files.
-pub struct SafetensorsFiles {
-    files: Vec<OpenFile>,
-    /// In which file a tensor is, and where.
-    tensors: HashMap<String, (usize, TensorInfo)>,
-    /// What the headers say besides, by key; of several files the first that says it counts.
-    metadata: HashMap<String, String>,
-}
-
-struct OpenFile {
-    path: PathBuf,
-    file: Mutex<File>,
+/// The tensors of a file.
+pub struct SafetensorsFile {
+    /// What it is called in messages.
+    label: String,
+    header: Header,
+    bytes: Mutex<Bytes>,
     /// Where the numbers begin, in bytes.
     data_start: u64,
 }
 
-impl SafetensorsFiles {
-    /// Opens one file, or the shards of one network, and reads their headers.
-    pub fn open(paths: &[PathBuf]) -> Result<Self> {
-        let mut files = Vec::with_capacity(paths.len());
-        let mut tensors = HashMap::new();
-        let mut said: HashMap<String, String> = HashMap::new();
-        for (index, path) in paths.iter().enumerate() {
-            let (file, metadata) = open(path)?;
-            files.push(file);
-            for (key, value) in metadata.metadata().iter().flatten() {
-                said.entry(key.clone()).or_insert_with(|| value.clone());
-            }
-            let infos = metadata.tensors().into_iter();
-            tensors.extend(infos.map(|(name, info)| (name, (index, info.clone()))));
+impl SafetensorsFile {
+    /// Opens a file and reads its header; one that is cut off or is no safetensors file at all is named here.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut bytes = Bytes::open(path)?;
+        let start = bytes.start(super::contents::START_BYTES);
+        files::refuse_pointer(path, &start.map_err(|error| Error::io("read", path, &error))?)?;
+        Self::read(bytes, &path.display().to_string())
+    }
+
+    /// Reads the header of what is called `label`.
+    pub(super) fn read(mut bytes: Bytes, label: &str) -> Result<Self> {
+        let unread = |error: std::io::Error| Error::failed(format!("cannot read {label}: {error}"));
+        let wrong = |problem: String| Error::failed(format!("{label} cannot be read as safetensors: {problem}"));
+        let length = bytes.length().map_err(unread)?;
+        let start = bytes.start(LENGTH_BYTES).map_err(unread)?;
+        let Some(header_bytes) = start.first_chunk::<LENGTH_BYTES>() else {
+            return Err(wrong(format!("it is cut off after {length} bytes")));
+        };
+        let header_bytes = u64::from_le_bytes(*header_bytes);
+        let data_start = header_bytes.saturating_add(LENGTH_BYTES as u64);
+        if data_start > length {
+            return Err(wrong(format!(
+                "its header would end at byte {data_start}, the file has {length}: it is cut off or of another kind"
+            )));
         }
+        if header_bytes > MOST_BYTES {
+            return Err(wrong(format!(
+                "its header has {header_bytes} bytes; more than {MOST_BYTES} are not read"
+            )));
+        }
+        let mut json = room(header_bytes as usize)?;
+        bytes
+            .seek(SeekFrom::Start(LENGTH_BYTES as u64))
+            .and_then(|_| bytes.read_exact(&mut json))
+            .map_err(unread)?;
+        let header = Header::parse(&json, length - data_start).map_err(wrong)?;
         Ok(Self {
-            files,
-            tensors,
-            metadata: said,
+            label: label.to_owned(),
+            header,
+            bytes: Mutex::new(bytes),
+            data_start,
         })
     }
 
-    /// Every tensor's name and shape, in no order.
-    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.tensors
-            .iter()
-            .map(|(name, (_, info))| (name.as_str(), info.shape.as_slice()))
+    /// Every tensor's name, type of numbers and shape, in no order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, Dtype, &[usize])> {
+        let tensors = self.header.tensors.iter();
+        tensors.map(|(name, info)| (name.as_str(), info.dtype, info.shape.as_slice()))
     }
 
-    /// What a header says under a key of its `__metadata__`.
+    /// What the header says under a key of its `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.header.metadata.get(key).map(String::as_str)
     }
 
     /// Whether there is a tensor of that name.
     pub fn holds(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.header.tensors.contains_key(name)
     }
 
-    /// A tensor in the number format of the file, on the CPU.
-    pub fn load(&self, name: &str) -> candle_core::Result<Tensor> {
-        let Some((index, info)) = self.tensors.get(name) else {
-            bail!("there is no tensor {name}");
-        };
-        let place = &self.files[*index];
+    /// A tensor in the number format of the file, or one that has all its values, on the CPU.
+    pub fn load(&self, name: &str) -> Result<Tensor> {
+        let info = self
+            .header
+            .tensors
+            .get(name)
+            .ok_or_else(|| Error::failed(format!("{} lacks the tensor {name}", self.label)))?;
+        self.load_info(info)
+            .map_err(|error| error.context(format_args!("{}: the tensor {name}", self.label)))
+    }
+
+    fn load_info(&self, info: &Info) -> Result<Tensor> {
         let (start, end) = info.data_offsets;
-        let read = |bytes: &mut [u8]| {
-            let mut file = place.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.seek(SeekFrom::Start(place.data_start + start as u64))
-                .and_then(|_| file.read_exact(bytes))
-                .map_err(|error| candle_core::Error::msg(Error::io("read", &place.path, &error)))
+        let read = |into: &mut [u8]| {
+            let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            bytes
+                .seek(SeekFrom::Start(self.data_start + start as u64))
+                .and_then(|_| bytes.read_exact(into))
+                .map_err(|error| Error::failed(format!("cannot be read: {error}")))
         };
         if info.dtype == Dtype::F32 {
-            let mut values = vec![0.0_f32; (end - start) / size_of::<f32>()];
+            let mut values: Vec<f32> = Vec::new();
+            let count = (end - start) / size_of::<f32>();
+            values
+                .try_reserve_exact(count)
+                .map_err(|_| Error::failed(format!("there is not enough memory for its {} bytes", end - start)))?;
+            values.resize(count, 0.0);
             read(bytemuck::cast_slice_mut(&mut values))?;
-            return Tensor::from_vec(values, info.shape.as_slice(), &Device::Cpu);
+            return Ok(Tensor::from_vec(values, info.shape.as_slice(), &Device::Cpu)?);
         }
-        let mut bytes = vec![0; end - start];
+        let mut bytes = room(end - start)?;
         read(&mut bytes)?;
-        TensorView::new(info.dtype, info.shape.clone(), &bytes)
-            .map_err(candle_core::Error::wrap)?
-            .load(&Device::Cpu)
+        Ok(numbers::tensor(info.dtype, &bytes, &info.shape)?)
     }
-}
-
-/// Opens a file; one that is cut off or is no safetensors file at all is named here.
-fn open(path: &Path) -> Result<(OpenFile, Metadata)> {
-    let read_error = |error| Error::io("read", path, &error);
-    let wrong = |problem: String| Error::failed(format!("{} cannot be read as safetensors: {problem}", path.display()));
-    let meta = fs::metadata(path).map_err(read_error)?;
-    if !meta.is_file() {
-        return Err(wrong("it is not a file".to_owned()));
-    }
-    let mut file = File::open(path).map_err(read_error)?;
-    let mut start = Vec::new();
-    file.by_ref()
-        .take(LFS_POINTER.len() as u64)
-        .read_to_end(&mut start)
-        .map_err(read_error)?;
-    if start == LFS_POINTER {
-        let remedy = "it only stands for a file of Git LFS; fetch the file itself with `git lfs pull`";
-        return Err(wrong(remedy.to_owned()));
-    }
-    let Some(length) = start.first_chunk::<LENGTH_BYTES>() else {
-        return Err(wrong(format!("it is cut off after {} bytes", meta.len())));
-    };
-    let header_bytes = u64::from_le_bytes(*length);
-    let data_start = header_bytes.saturating_add(LENGTH_BYTES as u64);
-    if data_start > meta.len() {
-        return Err(wrong(format!(
-            "its header would end at byte {data_start}, the file has {}: it is cut off or of another kind",
-            meta.len()
-        )));
-    }
-    if header_bytes > MOST_HEADER_BYTES {
-        return Err(wrong(format!(
-            "its header would have {header_bytes} bytes: it is of another kind"
-        )));
-    }
-    let mut header = vec![0; header_bytes as usize];
-    file.seek(SeekFrom::Start(LENGTH_BYTES as u64))
-        .and_then(|_| file.read_exact(&mut header))
-        .map_err(read_error)?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| wrong(format!("its header is damaged ({error})")))?;
-    let data_bytes = meta.len() - data_start;
-    check_offsets(&metadata, data_bytes).map_err(wrong)?;
-    let path = path.to_owned();
-    let file = Mutex::new(file);
-    Ok((OpenFile { path, file, data_start }, metadata))
-}
-
-/// The tensors lie one behind the other, each as long as its shape says, and end with the file.
-fn check_offsets(metadata: &Metadata, data_bytes: u64) -> std::result::Result<(), String> {
-    let tensors = metadata.tensors();
-    let mut infos: Vec<(&String, &&TensorInfo)> = tensors.iter().collect();
-    infos.sort_by_key(|(_, info)| info.data_offsets);
-    let mut end = 0;
-    for (name, info) in infos {
-        let (from, to) = info.data_offsets;
-        let values = info
-            .shape
-            .iter()
-            .try_fold(1_usize, |product, side| product.checked_mul(*side));
-        let bits = values.and_then(|values| values.checked_mul(info.dtype.bitsize()));
-        if from != end || to < from || bits.is_none_or(|bits| bits.div_ceil(u8::BITS as usize) != to - from) {
-            return Err(format!(
-                "the place of the tensor {name} in it is wrong, it may be damaged"
-            ));
-        }
-        end = to;
-    }
-    if end as u64 != data_bytes {
-        return Err(format!(
-            "its tensors have {end} bytes, the file holds {data_bytes} of them: it may be cut off or damaged"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -202,23 +154,23 @@ mod tests {
         serialize(tensors, None)
     }
 
-    fn opened(bytes: &[u8]) -> std::result::Result<Result<SafetensorsFiles>, std::io::Error> {
+    fn opened(bytes: &[u8]) -> std::result::Result<Result<SafetensorsFile>, std::io::Error> {
         let mut file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
         file.write_all(bytes)?;
-        Ok(SafetensorsFiles::open(&[file.path().to_owned()]))
+        Ok(SafetensorsFile::open(file.path()))
     }
 
     #[test]
     fn tensors_come_with_their_shape_format_and_numbers() -> TestResult {
-        let files = opened(&written()?)??;
-        let wide = files.load("wide")?;
+        let file = opened(&written()?)??;
+        let wide = file.load("wide")?;
         assert_eq!((wide.dims(), wide.dtype()), ([3, 1].as_slice(), DType::F32));
         assert_eq!(wide.flatten_all()?.to_vec1::<f32>()?, [1.0, -2.5, 3.25]);
-        let narrow = files.load("narrow")?;
+        let narrow = file.load("narrow")?;
         assert_eq!((narrow.dims(), narrow.dtype()), ([2].as_slice(), DType::F16));
         assert_eq!(narrow.to_dtype(DType::F32)?.to_vec1::<f32>()?, [0.5, 8.0]);
-        assert!(files.holds("wide") && !files.holds("other"));
-        assert!(files.load("other").is_err());
+        assert!(file.holds("wide") && !file.holds("other"));
+        assert!(file.load("other").is_err());
         Ok(())
     }
 
@@ -239,6 +191,19 @@ mod tests {
         let mut lying = whole.clone();
         lying[position..position + 5].copy_from_slice(b"[3,2]");
         assert!(opened(&lying)?.is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_header_longer_than_any_is_not_read() -> TestResult {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(&(MOST_BYTES + 1).to_le_bytes())?;
+        // No block of it is written: nothing reads them.
+        file.set_len(MOST_BYTES + 100)?;
+        let error = SafetensorsFile::read(Bytes::File(file), "x")
+            .err()
+            .ok_or("it was read")?;
+        assert!(error.to_string().contains("16777217 bytes"), "{error}");
         Ok(())
     }
 }

@@ -1,23 +1,25 @@
 //! The tensors of one network, whatever file they lie in.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
+    io::Cursor,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use candle_core::{DType, Device, Shape, Tensor, bail, safetensors::SliceSafetensors};
+use candle_core::{DType, Device, Shape, Tensor, bail};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use safetensors::Dtype;
 
 use super::{
-    pickle::TorchFile,
+    bytes::{Bytes, ask_memory},
+    file::WeightFile,
+    numbers,
     renamed::{Rename, RenamedStore},
-    safetensors_file::SafetensorsFiles,
+    tensors::Tensors,
 };
-use crate::error::{Error, Result};
-
-const SAFETENSORS_EXTENSION: &str = "safetensors";
-const PICKLE_EXTENSIONS: [&str; 4] = ["pt", "pth", "ckpt", "bin"];
+use crate::{error::Result, files::names};
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
@@ -31,74 +33,72 @@ pub struct Store {
 }
 
 enum Source {
-    Files(SafetensorsFiles),
-    Embedded(SliceSafetensors<'static>),
-    Pickle(TorchFile),
+    Files(Tensors),
     Renamed(RenamedStore),
 }
 
 impl Store {
-    /// Opens safetensors files: one, or the shards of one network.
-    pub fn open_safetensors(files: &[PathBuf]) -> Result<Self> {
-        let label = names_of(files);
-        let files = SafetensorsFiles::open(files)?;
-        let shapes = files
-            .shapes()
-            .map(|(name, shape)| (name.to_owned(), shape.to_vec()))
-            .collect();
-        Self::new(Source::Files(files), shapes, label)
-    }
-
-    /// Opens one file by its ending: safetensors, or PyTorch's own format.
+    /// Opens one file: safetensors, or PyTorch's own format (an archive, or the stream before 1.6). What it holds decides, not
+    /// its name. Of PyTorch's, tensors in plain containers are taken, also under `state_dict` or `model`; no code in it is
+    /// ever run.
+    ///
+    /// # Errors
+    ///
+    /// Says of a file that is neither what it seems to be, and names a stand-in of Git LFS; as [`Self::open_files`].
     pub fn open(file: &Path) -> Result<Self> {
-        let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some(SAFETENSORS_EXTENSION) => Self::open_safetensors(&[file.to_owned()]),
-            Some(pickle) if PICKLE_EXTENSIONS.contains(&pickle) => Self::open_pickle(file),
-            _ => Err(Error::failed(format!(
-                "{} is no file of weights: a name that ends in .{SAFETENSORS_EXTENSION}, .{} is expected, or a folder",
-                file.display(),
-                PICKLE_EXTENSIONS.join(", .")
-            ))),
-        }
+        Self::open_files(&[file.to_owned()])
     }
 
-    /// Tensors in the bytes of a safetensors file.
-    pub fn from_bytes(bytes: &'static [u8], label: &str) -> Result<Self> {
-        let embedded = SliceSafetensors::new(bytes).map_err(|error| safetensors_error(label, error))?;
-        let shapes = embedded
-            .tensors()
-            .into_iter()
-            .map(|(name, view)| (name, view.shape().to_vec()))
-            .collect();
-        Self::new(Source::Embedded(embedded), shapes, label.to_owned())
+    /// Opens the files of one network: one, or its shards. Names lose what training puts before them (`module.`,
+    /// `_orig_mod.`), and weights in 8 bits with a factor beside them are multiplied out when they are read.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read, where a tensor is there twice, where a factor does not fit its weight, and where weights
+    /// are quantised in a way that is not read.
+    pub fn open_files(files: &[PathBuf]) -> Result<Self> {
+        let opened = files.iter().map(|path| {
+            let file = WeightFile::open(path)?;
+            Ok((names::text(path), file))
+        });
+        Self::of_files(opened.collect::<Result<_>>()?)
     }
 
-    /// Opens a PyTorch file (`.pt`, `.pth`, `.ckpt`). Tensors and plain containers are taken, also under
-    /// `state_dict` or `model`; no code in it is ever run.
-    pub fn open_pickle(file: &Path) -> Result<Self> {
-        let tensors = TorchFile::open(file)?;
+    /// Tensors in the bytes of a file, called `label` in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>, label: &str) -> Result<Self> {
+        let file = WeightFile::read(Bytes::Memory(Cursor::new(bytes.into())), label)?;
+        Self::of_files(vec![(label.to_owned(), file)])
+    }
+
+    fn of_files(files: Vec<(String, WeightFile)>) -> Result<Self> {
+        let labels: Vec<&str> = files.iter().map(|(label, _)| label.as_str()).collect();
+        let label = labels.join(", ");
+        let tensors = Tensors::new(files)?;
         let shapes = tensors
-            .shapes()
-            .map(|(name, shape)| (name.to_owned(), shape.to_vec()))
+            .entries()
+            .map(|(name, entry)| (name.to_owned(), entry.shape.clone()))
             .collect();
-        Self::new(Source::Pickle(tensors), shapes, file.display().to_string())
+        Ok(Self::new(Source::Files(tensors), shapes, label))
     }
 
-    fn new(source: Source, shapes: HashMap<String, Vec<usize>>, label: String) -> Result<Self> {
-        Ok(Self {
+    fn new(source: Source, shapes: HashMap<String, Vec<usize>>, label: String) -> Self {
+        Self {
             source: Arc::new(source),
             shapes: Arc::new(shapes),
             label: label.into(),
             without_values: false,
-        })
+        }
     }
 
     /// The same tensors under other names; those that no rule names are left out. Nothing is read or copied.
     pub fn renamed(&self, rules: Vec<Rename>) -> Result<Self> {
         let label = self.label().to_owned();
         let (renamed, shapes) = RenamedStore::new(self.clone(), rules);
-        Self::new(Source::Renamed(renamed), shapes, label)
+        Ok(Self::new(Source::Renamed(renamed), shapes, label))
     }
 
     /// The same tensors, of which only names and shapes are looked at: a network that is built from them takes neither time
@@ -115,12 +115,12 @@ impl Store {
         &self.label
     }
 
-    /// What the file says beside its tensors, under a key of a safetensors header's `__metadata__`.
+    /// What the file says beside its tensors: under a key of a safetensors header's `__metadata__`, or of the dictionary at the top
+    /// of a pickle.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         match &*self.source {
             Source::Files(files) => files.metadata(key),
             Source::Renamed(renamed) => renamed.inner().metadata(key),
-            Source::Embedded(_) | Source::Pickle(_) => None,
         }
     }
 
@@ -139,40 +139,94 @@ impl Store {
         VarBuilder::from_backend(Box::new(self.clone()), dtype, device.clone())
     }
 
-    /// A tensor as it is in the file, on the CPU.
+    /// A tensor as it is in the file, on the CPU; multiplied out in f32 where it has a factor.
     pub(super) fn raw(&self, name: &str) -> candle_core::Result<Tensor> {
-        let raw = match &*self.source {
-            Source::Files(files) => files.load(name)?,
-            Source::Embedded(bytes) => bytes.load(name, &Device::Cpu)?,
-            Source::Pickle(file) => match file.load(name) {
-                Ok(Some(tensor)) => tensor,
-                Ok(None) => bail!("{} lacks the tensor {name}", self.label),
-                Err(error) => bail!("{}: {error}", self.label),
+        match &*self.source {
+            Source::Files(tensors) => match tensors.get(name) {
+                Some(entry) => tensors.load(entry).map_err(candle_core::Error::msg),
+                None => bail!("{} lacks the tensor {name}", self.label),
             },
-            Source::Renamed(renamed) => renamed.raw(name)?,
-        };
-        Ok(raw)
+            Source::Renamed(renamed) => renamed.raw(name),
+        }
+    }
+
+    /// The type of a tensor's numbers in the file; none where it has no factor and no name here.
+    pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
+        match &*self.source {
+            // What is multiplied out is no integer, whatever its bits are kept as.
+            Source::Files(tensors) => tensors.get(name).and_then(|entry| entry.bits.or(entry.dtype)),
+            Source::Renamed(renamed) => renamed.dtype(name),
+        }
+    }
+
+    /// Whether the file of this label holds a tensor under a name of its own.
+    pub(super) fn file_holds(&self, file: &Path, name: &str) -> bool {
+        match &*self.source {
+            Source::Files(tensors) => tensors.file_holds(&names::text(file), name),
+            Source::Renamed(renamed) => renamed.inner().file_holds(file, name),
+        }
     }
 
     /// A tensor's name, with the one it has in the file if that is another.
     fn in_file(&self, name: &str) -> String {
         match &*self.source {
             Source::Renamed(renamed) => renamed.in_file(name),
-            _ => name.to_owned(),
+            Source::Files(tensors) => match tensors.get(name) {
+                Some(entry) if entry.name != name => format!("{} ({name})", entry.name),
+                _ => name.to_owned(),
+            },
+        }
+    }
+
+    /// Bytes that each number of a tensor takes while it is read: in the file's type and as a tensor of it, in f32, once more
+    /// where it is multiplied out, and in the wanted type.
+    fn bytes_each(&self, name: &str, wanted: DType) -> usize {
+        const FLOAT: usize = size_of::<f32>();
+        let cast = if wanted == DType::F32 {
+            0
+        } else {
+            wanted.size_in_bytes()
+        };
+        let width = |dtype: Dtype| dtype.bitsize().div_ceil(u8::BITS as usize);
+        match self.dtype(name) {
+            // Read into its place.
+            Some(Dtype::F32) => FLOAT + cast,
+            Some(dtype) if numbers::is_f8(dtype) => width(dtype) + size_of::<u16>() + 2 * FLOAT + cast,
+            other => 2 * other.map_or(FLOAT, width) + 2 * FLOAT + cast,
         }
     }
 
     fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let shape = self.shape(name).unwrap_or_default();
+        let count = shape.iter().product::<usize>();
+        // A single number, as the alpha of a LoRA, may be an integer: as a weight nothing is.
+        if count != 1
+            && let Some(integer) = self.dtype(name).filter(|dtype| numbers::is_integer(*dtype))
+        {
+            bail!(
+                "{}: the tensor {} holds integers ({integer:?}), not weights; quantised weights are read as fp8 with their \
+                 factors, or not at all",
+                self.label,
+                self.in_file(name)
+            );
+        }
         if self.without_values {
-            let shape = self.shape(name).unwrap_or_default();
             return Tensor::zeros((), dtype, device)?.broadcast_as(shape);
         }
+        ask_memory(count.saturating_mul(self.bytes_each(name, dtype))).map_err(|error| {
+            let name = self.in_file(name);
+            candle_core::Error::msg(error.context(format_args!("{}: the tensor {name}", self.label)))
+        })?;
         let raw = self.raw(name)?;
         // A number that is not finite makes the sum so too, so one pass over what was just read settles it; a NaN found
         // later would have no name.
         let wide = raw.to_dtype(DType::F32)?;
         if !wide.sum_all()?.to_scalar::<f32>()?.is_finite() && has_non_finite(&wide)? {
-            bail!("{}: the tensor {name} holds NaN or infinite numbers", self.label);
+            bail!(
+                "{}: the tensor {} holds NaN or infinite numbers",
+                self.label,
+                self.in_file(name)
+            );
         }
         let cast = if raw.dtype() == dtype {
             raw
@@ -183,21 +237,9 @@ impl Store {
     }
 }
 
-fn names_of(files: &[PathBuf]) -> String {
-    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    names.join(", ")
-}
-
 /// Large finite numbers can overflow a sum: this looks at each.
 fn has_non_finite(tensor: &Tensor) -> candle_core::Result<bool> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| !x.is_finite()))
-}
-
-/// Says of an error of the format's reader what it most often means.
-fn safetensors_error(label: &str, error: candle_core::Error) -> Error {
-    Error::from(error).context(format!(
-        "{label} cannot be read as safetensors, it may be cut off or damaged"
-    ))
 }
 
 impl SimpleBackend for Store {

@@ -98,10 +98,10 @@ fn nets_that_do_not_fit_are_refused_before_the_work() {
     let with = |base: &str, control: &str| extract(base, &place, &["--control", control]);
     with("tiny-sd21", &net("canny")).refused(2, &["another family", "text of width 32", "text of width 48"]);
     let unet = model("tiny-sd15").join("unet");
-    with("tiny-sd15", &format!("{}=canny", unet.display())).refused(1, &["_class_name", "ControlNetModel"]);
-    with("tiny-sd15", "/nowhere=canny").refused(1, &["/nowhere", "config.json"]);
+    with("tiny-sd15", &format!("{}=canny", unet.display())).refused(1, &["a U-Net", "ControlNetModel"]);
+    with("tiny-sd15", "/nowhere=canny").refused(1, &["/nowhere", "neither a folder nor a file"]);
     with("tiny-sd15", &net("no-such-picture.png")).refused(1, &["no-such-picture.png"]);
-    with("tiny-sd15", "canny").refused(2, &["DIR=canny"]);
+    with("tiny-sd15", "canny").refused(2, &["NET=canny"]);
     let copy = place.copy(&model("tiny-controlnet"), "net");
     let weights = place.path("net/diffusion_pytorch_model.safetensors");
     let mut tensors = load(&weights);
@@ -129,6 +129,8 @@ fn copy_of(name: &str, order: &str) -> Copy {
     json["controlnet_conditioning_channel_order"] = json!(order);
     let config = ControlNetConfig::from_json(&json).expect("a sound configuration");
     let mut tensors = unet_tensors(name);
+    let of_way_up = ["up_blocks.", "conv_norm_out.", "conv_out."];
+    tensors.retain(|name, _| !of_way_up.iter().any(|up| name.starts_with(up)));
     let mut conv = |name: String, weight: Tensor| {
         let bias = Tensor::zeros(weight.dim(0).expect("rows"), DType::F32, &Device::Cpu).expect("zeros");
         tensors.insert(format!("{name}.weight"), weight);
@@ -165,11 +167,11 @@ fn copy_of(name: &str, order: &str) -> Copy {
     let levels = config.unet.down.len();
     for (level, of) in config.unet.down.iter().enumerate() {
         let sampler = usize::from(level + 1 < levels);
-        (0..config.unet.layers_per_block + sampler).for_each(|_| push(of.channels));
+        (0..of.transformers.len() + sampler).for_each(|_| push(of.channels));
     }
     conv(
         "controlnet_mid_block".to_owned(),
-        identity(config.unet.mid.channels, 2.0),
+        identity(config.unet.deepest().channels, 2.0),
     );
     Copy { json, config, tensors }
 }

@@ -111,8 +111,8 @@ fn factors(seed: u64) -> Vec<Factors> {
 }
 
 fn put(unet: &mut Unet, loras: &[(&LoraFile, f64)]) -> featscope::Result<()> {
-    let layers_per_block = unet.config().layers_per_block;
-    lora::put(loras, Part::Unet, layers_per_block, unet, &(DType::F32, Device::Cpu))
+    let layers_per_block = unet.config().layers_per_block();
+    lora::put(loras, Part::Unet, &layers_per_block, unet, &(DType::F32, Device::Cpu))
 }
 
 fn written(place: &Place, name: &str, tensors: &Tensors) -> LoraFile {
@@ -137,7 +137,7 @@ fn branches_are_what_merged_weights_would_be() -> TestResult {
     let plain = pass(&adapted, &given);
     let layers = [(Part::Unet, layers_of(&mut adapted))];
     for file in &files {
-        let fit = file.fit(&layers, 2)?;
+        let fit = file.fit(&layers, &[2; 4])?;
         assert_eq!((fit.layers, fit.kinds.as_slice()), (LAYERS.len(), &["LoRA"][..]));
         // Alphas from 0.5 to 6 at a rank of 3; without one it is the rank.
         let range = fit.factors.ok_or("factors")?.range;
@@ -220,7 +220,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
     }
     let mut network = unet("tiny-sdxl", &weights);
     let file = written(&place, "original.safetensors", &original);
-    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], 2)?;
+    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], &[2; 4])?;
     assert_eq!(fit.layers, names.len(), "{fit:?}");
     put(&mut network, &[(&file, 0.2)])?;
     let given = Given::of(network.config());
@@ -230,7 +230,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
 }
 
 /// A model on the processor, with nothing on it.
-fn loaded(name: &str) -> featscope::Result<Model> {
+pub(super) fn loaded(name: &str) -> featscope::Result<Model> {
     let spec = ModelSpec::find(&model(name).display().to_string())?;
     Model::load(
         &spec,
@@ -301,7 +301,7 @@ fn each_text_encoder_of_sdxl_has_its_own_layers() -> TestResult {
     let layer = |encoder: usize| format!("lora_te{encoder}_text_model_encoder_layers_0_mlp_fc1");
     let shape = |folder: &str| -> Result<[usize; 2], Box<dyn std::error::Error>> {
         let files = find_weights(&common::model("tiny-sdxl").join(folder), "model")?;
-        let store = Store::open_safetensors(&files)?;
+        let store = Store::open_files(&files.files)?;
         let name = "text_model.encoder.layers.0.mlp.fc1.weight";
         Ok(store.shape(name).ok_or("a layer")?.try_into()?)
     };

@@ -6,6 +6,7 @@ mod common;
 
 mod attention;
 mod control;
+mod embedding;
 mod ensemble;
 mod kinds;
 mod lora;
@@ -47,7 +48,7 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
 /// The weights of a model's U-Net, in f32.
 fn unet_tensors(name: &str) -> Tensors {
     let files = find_weights(&model(name).join("unet"), "diffusion_pytorch_model").expect("weights");
-    let store = Store::open_safetensors(&files).expect("weights");
+    let store = Store::open_files(&files.files).expect("weights");
     let vb = store.var_builder(DType::F32, &Device::Cpu);
     store
         .names()

@@ -54,7 +54,7 @@ fn without(end: &str) -> Tensors {
 fn refusal(path: &Path, unet: &mut Unet) -> Option<String> {
     let layers = [(Part::Unet, layers_of(unet))];
     let ended = LoraFile::open(path).and_then(|file| {
-        file.fit(&layers, 2)?;
+        file.fit(&layers, &[2; 4])?;
         put(&[(&file, 1.0)], Part::Unet, 2, unet, &(DType::F32, Device::Cpu))
     });
     ended.err().map(|error| error.to_string())

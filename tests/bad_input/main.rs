@@ -5,7 +5,10 @@
 mod common;
 
 mod extracted_files;
+mod memory;
 mod models;
+mod outputs;
+mod pipes;
 mod places;
 mod requests;
 

@@ -106,20 +106,23 @@ fn weights_that_are_cut_off_or_something_else() -> TestResult {
         let mut endless = whole.clone();
         endless[..8].fill(0xFF);
         let half = &whole[..whole.len() / 2];
-        let contents: [&[u8]; 9] = [
-            b"",
-            &whole[..5],
-            &whole[..header - 1],
-            half,
-            &whole[..whole.len() - 1],
-            &bad_json,
-            &overlapping,
-            &endless,
-            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        let contents: [(&[u8], &str); 9] = [
+            (b"", "it is empty"),
+            (&whole[..5], "no file of weights"),
+            (&whole[..header - 1], "cannot be read as safetensors"),
+            (half, "cannot be read as safetensors"),
+            (&whole[..whole.len() - 1], "cannot be read as safetensors"),
+            (&bad_json, "cannot be read as safetensors"),
+            (&overlapping, "cannot be read as safetensors"),
+            (&endless, "cannot be read as safetensors"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+                "git lfs pull",
+            ),
         ];
-        for bytes in contents {
+        for (bytes, says) in contents {
             fs::write(broken.path(file), bytes)?;
-            broken.refused(&[file, "cannot be read as safetensors"]);
+            broken.refused(&[file, says]);
         }
     }
     Ok(())
@@ -390,7 +393,7 @@ fn json_that_is_none() -> TestResult {
 #[test]
 fn models_that_are_none() -> TestResult {
     let place = Place::new();
-    let text = place.write("model.txt", "hello");
+    let text = place.write("model.txt", "hello, this is text");
     let safetensors = place.write("text.safetensors", "hello, this is text");
     let pickle = place.write("text.pt", "hello, this is text");
     let folder = place.path("empty");
@@ -400,9 +403,12 @@ fn models_that_are_none() -> TestResult {
     for (name, words) in [
         ("sd16", vec!["no model \"sd16\"", "sd15", "did you mean"]),
         ("", vec!["no model"]),
-        (text.as_str(), vec!["no file of weights", ".safetensors"]),
-        (&safetensors, vec!["text.safetensors", "cut off or of another kind"]),
-        (&pickle, vec!["text.pt", "PyTorch"]),
+        (text.as_str(), vec!["no file of weights", "it is text"]),
+        (
+            &safetensors,
+            vec!["text.safetensors", "no file of weights", "it is text"],
+        ),
+        (&pickle, vec!["text.pt", "no file of weights", "it is text"]),
         (
             &folder.display().to_string(),
             vec!["unet/config.json", "model.safetensors"],

@@ -21,14 +21,14 @@ fn pictures_that_are_none() -> TestResult {
         (place.write("empty.png", ""), "empty"),
         (place.write("signature.png", &png[..8]), "PNG"),
         (place.write("half.png", &png[..png.len() / 2]), "cut off or damaged"),
-        (place.write("almost.png", &png[..png.len() - 20]), "cut off or damaged"),
+        (place.write("almost.png", &png[..png.len() - 40]), "cut off or damaged"),
         (place.write("damaged.png", damaged), "damaged"),
         (place.write("lying.png", lying), "damaged"),
         (place.write("half.jpg", &jpeg[..jpeg.len() / 2]), "cut off or damaged"),
         (place.write("text.png", "this is no picture at all"), "not a picture"),
         (place.text("folder.png"), "folder"),
         (place.text("missing.png"), "No such file"),
-        ("/dev/null".to_owned(), "not a regular file"),
+        ("/dev/null".to_owned(), "it is a device"),
     ];
     let kept = [
         ("huge.png", "30000x30000"),
@@ -37,7 +37,7 @@ fn pictures_that_are_none() -> TestResult {
         ("promises-too-much.jpg", "cut off or damaged"),
         ("cut-after-thumbnail.jpg", "cut off or damaged"),
         ("no-data.png", "PNG"),
-        ("bitmap.bmp", "Bmp"),
+        ("photo.heic", "HEIC"),
     ]
     .map(|(name, word)| (data("bad-pictures").join(name).display().to_string(), word));
     for (picture, word) in written.iter().chain(&kept) {
@@ -91,8 +91,12 @@ fn requests_that_cannot_be_met() {
             vec!["did you mean \"b2-res-out\"?", "layers"],
         ),
         ("--activations", "b99", vec!["b99", "did you mean"]),
-        ("--activations", "unet-after-conv-in", vec!["did you mean"]),
-        ("--activations", "b1,\u{732B}", vec!["\u{732B}", "did you mean"]),
+        (
+            "--activations",
+            "unet-after-conv-in",
+            vec!["unet-after-conv-in", "layers"],
+        ),
+        ("--activations", "b1,\u{732B}", vec!["\u{732B}", "layers"]),
     ] {
         Request::of_adm(&place).with(option, value).refused(&place, 2, &words);
     }

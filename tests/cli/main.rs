@@ -7,9 +7,13 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+#[cfg(unix)]
+mod names;
+mod non_finite;
 mod pca;
 mod presets;
 mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod words;

@@ -325,16 +325,53 @@ fn pytorchs_format_is_taken_where_there_is_no_other_of_the_variant() {
     );
 }
 
+/// SD15 with other weights of the U-Net.
+fn with_unet<'a>(weights: &[&'a str]) -> Vec<&'a str> {
+    let others = SD15.iter().copied().filter(|file| !file.starts_with("unet/diffusion"));
+    others.chain(weights.iter().copied()).collect()
+}
+
+#[test]
+fn every_variant_is_taken_where_nothing_plainer_is_there() {
+    const SETS: [(&str, &[&str]); 6] = [
+        ("", &["unet/diffusion_pytorch_model.bin"]),
+        ("fp32", &["unet/diffusion_pytorch_model.fp32.safetensors"]),
+        (
+            "fp16",
+            &[
+                "unet/diffusion_pytorch_model.bin.index.fp16.json",
+                "unet/diffusion_pytorch_model.fp16-00001-of-00002.bin",
+                "unet/diffusion_pytorch_model.fp16-00002-of-00002.bin",
+            ],
+        ),
+        ("bf16", &["unet/diffusion_pytorch_model.bf16.safetensors"]),
+        ("ema", &["unet/diffusion_pytorch_model.ema.bin"]),
+        ("non_ema", &["unet/diffusion_pytorch_model.non_ema.safetensors"]),
+    ];
+    for first in 0..SETS.len() {
+        let files: Vec<&str> = SETS[first..]
+            .iter()
+            .flat_map(|(_, files)| files.iter().copied())
+            .collect();
+        let choice = chosen(&with_unet(&files), Variant::Full);
+        let unet: Vec<&str> = choice
+            .files
+            .iter()
+            .map(String::as_str)
+            .filter(|file| file.starts_with("unet/diffusion"))
+            .collect();
+        assert_eq!(unet, SETS[first].1);
+        let weights = choice.weights.iter().find(|weights| weights.folder == "unet");
+        assert_eq!(weights.map(|weights| weights.mark.as_str()), Some(SETS[first].0));
+    }
+}
+
 #[test]
 fn other_weights_are_never_taken_for_the_networks_own() {
-    let files: Vec<&str> = SD15
-        .iter()
-        .copied()
-        .filter(|file| !file.starts_with("unet/diffusion") || file.contains("non_ema"))
-        .collect();
+    let files = with_unet(&["unet/diffusion_pytorch_model.int8.safetensors"]);
     let error = choose(files, &Wanted::Model(Variant::Full)).unwrap_err().to_string();
     assert!(
-        error.contains("unet has no weights") && error.contains("non_ema"),
+        error.contains("unet has no weights") && error.contains("int8"),
         "{error}"
     );
 }

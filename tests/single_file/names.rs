@@ -175,3 +175,39 @@ pub fn open_clip(tensors: &Tensors, prefix: &str) -> Result<Tensors> {
     }
     Ok(renamed)
 }
+
+/// A ControlNet's tensors, without the prefix that their authors put before them.
+pub fn controlnet(tensors: &Tensors) -> Tensors {
+    const OF_UNET: &str = "model.diffusion_model.";
+    let mut named = Tensors::new();
+    let mut shared = Tensors::new();
+    for (name, tensor) in tensors {
+        let own = [
+            ("controlnet_cond_embedding.conv_in.", "input_hint_block.0."),
+            ("controlnet_cond_embedding.blocks.0.", "input_hint_block.2."),
+            ("controlnet_cond_embedding.blocks.1.", "input_hint_block.4."),
+            ("controlnet_cond_embedding.blocks.2.", "input_hint_block.6."),
+            ("controlnet_cond_embedding.blocks.3.", "input_hint_block.8."),
+            ("controlnet_cond_embedding.blocks.4.", "input_hint_block.10."),
+            ("controlnet_cond_embedding.blocks.5.", "input_hint_block.12."),
+            ("controlnet_cond_embedding.conv_out.", "input_hint_block.14."),
+            ("controlnet_mid_block.", "middle_block_out.0."),
+        ];
+        let own = own
+            .into_iter()
+            .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
+        let skip = name
+            .strip_prefix("controlnet_down_blocks.")
+            .and_then(|rest| rest.split_once('.'))
+            .map(|(skip, leaf)| format!("zero_convs.{skip}.0.{leaf}"));
+        match own.or(skip) {
+            Some(name) => named.insert(name, tensor.clone()),
+            None => shared.insert(name.clone(), tensor.clone()),
+        };
+    }
+    for (name, tensor) in unet(&shared) {
+        let name = name.strip_prefix(OF_UNET).expect("a name of a U-Net");
+        named.insert(name.to_owned(), tensor);
+    }
+    named
+}

@@ -18,7 +18,7 @@ use egui_kittest::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     activation::Id,
-    app::{Action, App, Command, Document, Memory, Pane, PaneKind, State},
+    app::{Action, App, Beginning, Command, Document, Memory, Pane, PaneKind, State},
     cli::WindowArguments,
     engine::{Engine, PictureSource, Slot},
     weights::hub::HubSettings,
@@ -86,6 +86,8 @@ pub struct Opening {
     pub hub: Option<HubSettings>,
     /// Where its files are; the window takes it along.
     pub folder: TempDir,
+    /// Where memory and work are kept for the next start, if anywhere; what is remembered there counts.
+    pub data: Option<PathBuf>,
 }
 
 impl Default for Opening {
@@ -102,6 +104,7 @@ impl Default for Opening {
             theme: Theme::Dark,
             hub: None,
             folder: tempfile::tempdir().expect("a folder for tests"),
+            data: None,
         }
     }
 }
@@ -143,7 +146,10 @@ impl Opening {
             theme,
             hub,
             folder,
+            data,
         } = self;
+        let beginning = data.map(|data| Beginning::within(&data).expect("a folder that can be written"));
+        let memory = beginning.as_ref().map_or(memory, |beginning| beginning.memory.clone());
         let hub = hub.unwrap_or_else(|| HubSettings {
             offline: true,
             ..HubSettings::new(folder.path().join("hub"))
@@ -171,6 +177,9 @@ impl Opening {
                 let render_state = creation.wgpu_render_state.as_ref();
                 let mut app = App::with_engine(context, render_state, engine, memory, &arguments);
                 app.keep_to(own);
+                if let Some(beginning) = beginning {
+                    app.keep_work(beginning, context);
+                }
                 app
             });
         Window {
@@ -219,6 +228,15 @@ impl Window {
     #[allow(dead_code, reason = "not every target that shares this file needs it")]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Its end, as when its user closes it: what it remembers is kept, and none of its work.
+    #[allow(dead_code, reason = "not every target that shares this file needs it")]
+    pub fn close(mut self, storage: &mut dyn eframe::Storage) -> TempDir {
+        let app = self.harness.state_mut();
+        eframe::App::save(app, storage);
+        eframe::App::on_exit(app);
+        self.folder
     }
 
     /// Its folder, for another window.

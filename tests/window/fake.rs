@@ -13,15 +13,15 @@ use std::{
 };
 
 use featscope::{
-    activation::Id,
-    analysis::figures::measure,
+    activation::{FeatureMap, Id},
+    analysis::figures::{Figures, Thumbnail, measure},
     device::{Device, DeviceChoice, Devices, Precision},
     engine::{
         Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
         Request, RunSettings, Slot, Study, StudyNews, SurveyQuery, Surveying, Waker, Work,
     },
     error::{Error, Result},
-    extract::{framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
+    extract::{finite::NotFiniteTensor, framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
     survey::{Finding, Stages},
     weights::{
         hub::{Hub, HubSettings, Repo, Variant, Wanted},
@@ -323,6 +323,7 @@ impl Worker {
             size: picture.size(),
             rgb: picture.rgb().to_vec(),
             fingerprint,
+            note: picture.note().map(str::to_owned),
         };
         let picture = Arc::new(picture);
         self.pictures.insert(
@@ -474,7 +475,15 @@ impl Worker {
                 model.is_slow(),
             )?;
             let map_of = |noise: usize| Ok(passes[noise].maps[order].1.clone());
-            let (figures, thumbnail) = measure(query.noises, &map_of, None)?;
+            let first = &passes[0].maps[order].1;
+            let unmeasured = first.not_finite().map(|numbers| numbers.to_string());
+            let (figures, thumbnail) = match unmeasured {
+                None => measure(query.noises, &map_of, None)?,
+                Some(_) => (
+                    Figures::unmeasured(query.noises, first.grid()),
+                    Thumbnail::black(first.grid()),
+                ),
+            };
             let layer = planned.layers.iter().find(|layer| layer.id == *id);
             let finding = Finding {
                 id: *id,
@@ -483,6 +492,7 @@ impl Worker {
                 stage: stages.stage(*id),
                 block: 0,
                 shape: layer.ok_or_else(|| Error::failed("a map without a layer"))?.shape,
+                unmeasured,
                 figures,
                 thumbnail,
             };
@@ -521,6 +531,14 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// A map as one that is not finite, where it is.
+fn not_finite((id, map): &(Id, FeatureMap)) -> Option<NotFiniteTensor> {
+    Some(NotFiniteTensor {
+        name: id.to_string(),
+        numbers: map.not_finite()?,
+    })
 }
 
 /// A pass before it is made.
@@ -564,13 +582,16 @@ impl Planned {
     fn finished(&self, model: &FakeModel, open: &Open, settings: &RunSettings) -> Result<FinishedPass> {
         let framing = *self.plan.framing();
         let working = self.plan.apply(&open.picture)?;
+        let maps = model.maps(&self.layers, &working, settings)?;
+        let mut ran = model.provenance(settings, open.source.path(), framing);
+        ran.not_finite = maps.iter().filter_map(not_finite).collect();
         Ok(FinishedPass {
             pass: self.pass,
             settings: settings.clone(),
             picture: Arc::clone(&open.picture),
             framing,
-            ran: model.provenance(settings, open.source.path(), framing),
-            maps: model.maps(&self.layers, &working, settings)?,
+            ran,
+            maps,
             heads: model.heads(&self.layers, &working)?,
             layers: self.layers.clone(),
         })

@@ -14,8 +14,10 @@ mod devices;
 mod display;
 mod driver;
 mod fake;
+mod finite;
 mod first;
 mod heads;
+mod kept;
 #[path = "../hub/kit.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
 mod kit;

@@ -64,8 +64,12 @@ const LAYERS: [(&str, Kind); 13] = [
     (MASSIVE_LAYER, coarse(24)),
     (FIRST_LAYER, fine(12)),
     ("up-level1-repeat1-res-out", fine(12)),
-    ("unet-out", fine(2)),
+    (LAST_LAYER, fine(2)),
 ];
+/// The last one.
+pub const LAST_LAYER: &str = "unet-out";
+/// From this timestep on a broken model breaks one more activation.
+pub const BROKEN_FROM: u32 = 500;
 /// The one that a fresh window shows.
 pub const FIRST_LAYER: &str = "up-level1-repeat1-vit-block0-cross-q";
 /// The one that has a massive channel, and the channel.
@@ -118,6 +122,13 @@ impl FakeModel {
     /// Whether everything it does waits for the test.
     pub fn is_slow(&self) -> bool {
         self.name.contains("slow")
+    }
+
+    /// Whether an activation has numbers that are not finite: in a model that says that it is broken the last one always, and
+    /// the one that a fresh window shows at late timesteps.
+    fn breaks(&self, layer: Id, t: u32) -> bool {
+        let late = t >= BROKEN_FROM && layer == id(FIRST_LAYER);
+        self.name.contains("broken") && (late || layer == id(LAST_LAYER))
     }
 
     /// Seconds that a pass says it took.
@@ -188,7 +199,10 @@ impl FakeModel {
         for (number, layer) in layers.iter().enumerate() {
             if let Shape::Features { channels, grid } = layer.shape {
                 let massive = (layer.id == id(MASSIVE_LAYER)).then_some(MASSIVE_CHANNEL);
-                let vectors = features(number as u64, channels, grid, massive, working, settings);
+                let mut vectors = features(number as u64, channels, grid, massive, working, settings);
+                if self.breaks(layer.id, settings.t) {
+                    vectors[channels..2 * channels].fill(f32::NAN);
+                }
                 maps.push((layer.id, FeatureMap::from_positions(channels, grid, vectors)?));
             } else if layer.id.is_cross_map() {
                 let size = working.size();
@@ -242,6 +256,7 @@ impl FakeModel {
             tokens: tokens(),
             pictures: vec![FramedPicture { path, framing }],
             ids: Vec::new(),
+            not_finite: Vec::new(),
             seconds: self.seconds(),
         }
     }

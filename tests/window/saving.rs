@@ -23,7 +23,7 @@ pub fn save(window: &mut Window, purpose: PathPurpose, name: &str) -> Result<Pat
     window.apply(Command::UsePath(purpose, path.clone()));
     window.until("what comes of it", |window| window.state().messages.log.len() > told);
     let line = window.state().messages.log.back().cloned().expect("it was told");
-    if line.level == Level::Error {
+    if line.level != Level::Info {
         return Err(line.text);
     }
     assert_eq!(line.text, format!("Saved {}", path.display()));

@@ -202,13 +202,26 @@ fn another_seed_is_run_as_b() {
     window.assert_silent("its maps are not kept");
 }
 
+/// The JSON in a PNG.
+fn text_of(png: &[u8]) -> Result<Value, Box<dyn std::error::Error>> {
+    const BEGINS: &[u8] = b"iTXtfeatscope\0\0\0\0\0";
+    let found = png.windows(BEGINS.len()).position(|bytes| bytes == BEGINS);
+    let at = found.ok_or("a text")?;
+    let length: [u8; 4] = png[at - 4..at].try_into()?;
+    let end = at + b"iTXt".len() + u32::from_be_bytes(length) as usize;
+    Ok(serde_json::from_slice(&png[at + BEGINS.len()..end])?)
+}
+
 #[test]
 fn a_comparison_is_written_with_what_made_it_and_kept_by_a_workspace() -> TestResult {
     let mut window = compared();
     set(&mut window, |choice| choice.mode = CompareMode::Difference);
     window.assert_says("1 − cosine of the two vectors at each position");
     window.assert_says("Histogram of 1 − cosine");
+    // What is beside the picture is somebody else's.
+    fs::write(window.path("comparison.json"), "mine")?;
     let file = save(&mut window, PathPurpose::SaveCompare, "comparison.png")?;
+    assert_eq!(fs::read_to_string(window.path("comparison.json"))?, "mine");
     let picture = image::open(&file)?.to_rgb8();
     assert_eq!(picture.dimensions(), (3 * 512, 512));
     let shown = view(&window);
@@ -218,7 +231,10 @@ fn a_comparison_is_written_with_what_made_it_and_kept_by_a_workspace() -> TestRe
         let pixel = picture.get_pixel(index as u32 * 512 + cell / 2, cell / 2);
         assert_eq!(pixel.0, side.rgb[..3], "side {index}");
     }
-    let json: Value = serde_json::from_slice(&fs::read(file.with_extension("json"))?)?;
+    // What made it is in it, and the same as JSON where that is asked for.
+    let json = text_of(&fs::read(&file)?)?;
+    let other = save(&mut window, PathPurpose::SaveCompare, "figures.json")?;
+    assert_eq!(serde_json::from_slice::<Value>(&fs::read(other)?)?, json);
     assert_eq!(json["sides"][0]["activation"], FIRST_LAYER);
     assert_eq!(json["sides"][1]["model"], "fake");
     assert_eq!(json["difference"]["measure"], "cosine");

@@ -48,6 +48,7 @@ impl State {
             Action::HoldSide => self.compares() || self.hold == Some(Hold::Side),
             Action::SetCompareSide => side_of_now(self).is_some(),
             Action::SaveCompare => self.compare.view.is_some(),
+            Action::Recover => !self.recoveries.is_empty(),
             Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(Hold::Slot),
             Action::AddPicture => document.free_slot().is_some(),
             Action::ClosePane => !document.layout.is_empty(),
@@ -84,6 +85,7 @@ impl State {
             Action::Keys => self.overlays.keys,
             Action::Log => self.overlays.log,
             Action::Models => self.overlays.models,
+            Action::Recover => self.overlays.recoveries,
             Action::FrameTimes => self.overlays.frame_times,
             _ => return None,
         })

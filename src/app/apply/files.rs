@@ -1,17 +1,18 @@
 //! Pictures, models and workspaces: opened, closed, saved, shown again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use egui::Context;
 
 use crate::{
     app::{
-        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level, state::Job,
-        workspace,
+        App, PathPurpose, asked::By, document::Document, export, menus::file_name, messages::Level,
+        panes::not_finite_text, state::Job, workspace,
     },
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
-    extract::adapters::{ControlImage, ControlUse, LoraUse, Scale},
+    extract::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
+    files::names,
     weights::zoo_entry,
 };
 
@@ -31,7 +32,7 @@ impl App {
     }
 
     /// Empties a slot that the document says is empty.
-    fn let_go_of_picture(&mut self, slot: Slot) {
+    pub(in crate::app) fn let_go_of_picture(&mut self, slot: Slot) {
         self.empty_slot(slot);
         self.asked.ask(slot, By::Document);
         self.engine.send(Request::ClosePicture { slot });
@@ -111,8 +112,12 @@ impl App {
     pub(super) fn use_path(&mut self, purpose: PathPurpose, path: PathBuf, context: &Context) {
         match purpose {
             PathPurpose::Picture(slot) => self.open_picture(slot, PictureSource::of(&path)),
-            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(path.display().to_string()),
-            PathPurpose::Lora | PathPurpose::ControlNet | PathPurpose::ControlImage(_) => {
+            PathPurpose::Model | PathPurpose::ModelFile => self.load_model(names::text(path)),
+            PathPurpose::Lora
+            | PathPurpose::ControlNet
+            | PathPurpose::ControlNetFile
+            | PathPurpose::Embedding
+            | PathPurpose::ControlImage(_) => {
                 self.put_on_model(purpose, lasting(path));
             }
             PathPurpose::OpenWorkspace => self.open_workspace(path),
@@ -137,11 +142,16 @@ impl App {
         context.request_repaint();
     }
 
-    /// A LoRA, a ControlNet, or what one looks at.
+    /// A LoRA, an embedding, a ControlNet, or what one looks at.
     fn put_on_model(&mut self, purpose: PathPurpose, path: PathBuf) {
         let adapters = &mut self.state.document.settings.adapters;
         match purpose {
-            PathPurpose::ControlNet => adapters.controls.push(ControlUse {
+            PathPurpose::Embedding => adapters.embeddings.push(EmbeddingUse {
+                file: path,
+                token: None,
+                on: true,
+            }),
+            PathPurpose::ControlNet | PathPurpose::ControlNetFile => adapters.controls.push(ControlUse {
                 net: path,
                 image: ControlImage::Canny,
                 scale: Scale::ONE,
@@ -164,17 +174,21 @@ impl App {
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {
         match export::save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
-            None => self.state.messages.tell(
-                Level::Error,
-                "There is nothing to save yet: nothing has run, or nothing is pointed at.",
-            ),
+            None => {
+                let nothing = "There is nothing to save yet: nothing has run, or nothing is pointed at.";
+                let words = slot.and_then(|slot| not_finite_text(&self.state, slot));
+                let words = words.map_or(nothing.to_owned(), |words| {
+                    format!("{words}: there is nothing to save.")
+                });
+                self.state.messages.tell(Level::Warning, words);
+            }
         }
     }
 
     fn extract(&mut self, out: PathBuf) {
         let Some(request) = export::extract_request(&self.state) else {
             self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is nothing to extract: a model, a layer and at least one picture from a file are needed.",
             );
             return;
@@ -224,9 +238,9 @@ fn lasting(path: PathBuf) -> PathBuf {
 
 /// The same of a model, where its name is a path.
 fn lasting_name(name: String) -> String {
-    let path = Path::new(&name);
+    let path = names::path(&name);
     if zoo_entry(&name).is_some() || !path.exists() {
         return name;
     }
-    lasting(path.to_owned()).display().to_string()
+    names::text(lasting(path))
 }

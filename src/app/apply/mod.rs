@@ -149,6 +149,7 @@ impl App {
             Command::Peek(id) => state.peek = id,
             Command::Sheet(settings) => state.document.sheet = *settings,
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
+            Command::Recover(command) => self.recover(command),
             Command::Dismiss(notice) => match notice {
                 Notice::Recovered => state.recovered = None,
                 Notice::Picture(slot) => state.slot_mut(slot).error = None,
@@ -332,6 +333,7 @@ impl App {
             Action::DropMassive => flip(&mut document.pca.drop_massive),
             Action::Keys => flip(&mut overlays.keys),
             Action::Log => flip(&mut overlays.log),
+            Action::Recover => flip(&mut overlays.recoveries),
             Action::Models => {
                 flip(&mut overlays.models);
                 if overlays.models {

@@ -18,7 +18,7 @@ impl App {
         let slot = self.state.focused_slot();
         let Some(side) = side_of_now(&self.state) else {
             self.state.messages.tell(
-                Level::Error,
+                Level::Warning,
                 "There is nothing to compare with: look at a feature map that has been run.",
             );
             return;

@@ -8,7 +8,7 @@ use super::{
     comparing::Matrix,
     matrix::{matrix_style, matrix_ui, range_up_to},
     name_combo,
-    parts::{form_text, form_ui, grids_text, grids_ui, progress_ui, times_ui},
+    parts::{form_text, form_ui, grids_text, grids_ui, not_finite_words, progress_ui, times_ui},
     sides::{CompareChoice, PassChoice, PassRef, Side},
 };
 use crate::{
@@ -197,6 +197,9 @@ pub fn matrix_text(state: &State, matrix: &Matrix) -> String {
             text += &format!(", {}", item.id);
         }
     }
+    if let Some(words) = matrix.done.as_ref().and_then(|done| not_finite_words(&done.not_finite)) {
+        text += &format!(" · {words}");
+    }
     if let Some(done) = matrix.done.as_ref().filter(|_| !state.timeless) {
         text += &format!(" · {:.1} s", done.seconds);
     }
@@ -208,7 +211,22 @@ fn cell_text(matrix: &Matrix, row: usize, column: usize) -> String {
     let value = matrix
         .value(row, column)
         .map_or_else(|| "not defined".to_owned(), |value| format!("{value:.4}"));
-    format!("{} · {}: {value}", name(0, row), name(1, column))
+    let columns = matrix.query.columns.as_ref().unwrap_or(&matrix.query.rows);
+    let of_cell = [matrix.query.rows.get(row), columns.get(column)];
+    let not_finite = matrix.done.iter().flat_map(|done| &done.not_finite);
+    let why = not_finite
+        .filter(|found| {
+            let is_of = |item: &&CkaItem| item.id == found.id && item.passes.contains(&found.pass);
+            of_cell.iter().flatten().any(is_of)
+        })
+        .map(|found| format!(", {} is not finite: {}", found.id, found.numbers))
+        .next();
+    format!(
+        "{} · {}: {value}{}",
+        name(0, row),
+        name(1, column),
+        why.unwrap_or_default()
+    )
 }
 
 /// Shows both: layers as what is looked at and what was looked at before, which a key holds; timesteps and models side by side

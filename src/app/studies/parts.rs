@@ -6,7 +6,7 @@ use super::choices::timesteps;
 use crate::{
     analysis::cka::{Form, GridRule},
     app::{Command, State},
-    engine::ComparisonKind,
+    engine::{ComparisonKind, NotFiniteMap},
 };
 
 /// Width of a list of timesteps, in points.
@@ -86,6 +86,23 @@ pub fn grids_text(grids: GridRule) -> &'static str {
         GridRule::EnlargeNearest => "nearest neighbour",
         GridRule::PoolAverage => "adaptive averages",
     }
+}
+
+/// Which maps have no figures because they are not finite; the first ones by name.
+pub fn not_finite_words(found: &[NotFiniteMap]) -> Option<String> {
+    const NAMED: usize = 3;
+    if found.is_empty() {
+        return None;
+    }
+    let mut words: Vec<String> = found
+        .iter()
+        .take(NAMED)
+        .map(|map| format!("{} ({})", map.id, map.numbers))
+        .collect();
+    if found.len() > NAMED {
+        words.push(format!("{} more", found.len() - NAMED));
+    }
+    Some(format!("without figures, as they are not finite: {}", words.join(", ")))
 }
 
 /// How far the passes of a comparison are, or why there are none; and what makes them.

@@ -6,6 +6,7 @@ use egui::{
 };
 
 use super::name_combo;
+use super::parts::not_finite_words;
 use super::ranking::{RankChoice, RankColumn, made, paired, series_of_steps, typed_steps, wanted_rank};
 use crate::{
     activation::Id,
@@ -210,6 +211,15 @@ fn how_ui(ui: &mut Ui, state: &State) {
     };
     if let Some(problem) = &view.problem {
         ui.colored_label(ui.visuals().error_fg_color, problem);
+    }
+    if let Some(words) = not_finite_words(&view.not_finite) {
+        let all: Vec<String> = view
+            .not_finite
+            .iter()
+            .map(|found| format!("{}: {}", found.id, found.numbers))
+            .collect();
+        ui.colored_label(theme::tokens(ui).error, words)
+            .on_hover_text(all.join("\n"));
     }
     if view.done < view.total {
         let share = view.done as f32 / view.total.max(1) as f32;

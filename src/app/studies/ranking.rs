@@ -18,6 +18,7 @@ use crate::{
         state::{State, representative},
     },
     engine::{QueryAt, RankPasses, RankQuery, RankView, RunSettings, SeriesMember, SeriesQuery, Slot},
+    files::names,
 };
 
 /// The most pairs of a file that become pins: more cannot be told apart in a picture.
@@ -339,8 +340,8 @@ pub fn made(state: &State, view: &RankView) -> Option<RankMade> {
     Some(RankMade {
         model: target.model.clone(),
         pictures: [
-            name(slots[0], source.source.path().display().to_string()),
-            name(slots[1], target.source.path().display().to_string()),
+            name(slots[0], names::text(source.source.path())),
+            name(slots[1], names::text(target.source.path())),
         ],
         target_size: [framing.original.width, framing.original.height],
         longer_side_px: view.longer_side_px,
@@ -370,6 +371,7 @@ pub fn ranking_json(state: &State) -> Option<Value> {
         "ranked": made,
         "pairs": view.query.pairs,
         "rows": rows,
+        "not_finite": view.not_finite,
         "complete": view.done == view.total && view.problem.is_none(),
         "made_by": record(state),
     }))

@@ -334,7 +334,12 @@ fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings
     let tokens = theme::tokens(ui);
     let name = finding.id.to_string();
     let response = ui.interact(rect, ui.scope_id().with(("cell", finding.order)), Sense::click());
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{name} on the sheet")));
+    let marked = if finding.unmeasured.is_some() {
+        ", not measured"
+    } else {
+        ""
+    };
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{name} on the sheet{marked}")));
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
     let font = FontId::proportional(LETTERS);
     let below = rect.min + vec2(0.0, settings.side);
@@ -344,14 +349,22 @@ fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings
         .value(finding)
         .map_or("–".to_owned(), |value| score_text(value as f32));
     let second = below + vec2(0.0, LINE - 1.0);
-    painter.text(
-        second,
-        Align2::LEFT_TOP,
-        format!("{} {figure}", column.title()),
-        font,
-        tokens.text_weak,
-    );
+    let (words, colour) = match &finding.unmeasured {
+        Some(_) => ("no figures".to_owned(), tokens.error),
+        None => (format!("{} {figure}", column.title()), tokens.text_weak),
+    };
+    painter.text(second, Align2::LEFT_TOP, words, font.clone(), colour);
     let square = Rect::from_min_size(rect.min, vec2(settings.side, settings.side));
+    if let Some(why) = &finding.unmeasured {
+        let width = (square.width() - 2.0 * theme::SPACE_XS).max(0.0);
+        let galley = painter.layout(why.clone(), font, tokens.error, width);
+        let inside = painter.with_clip_rect(square.intersect(painter.clip_rect()));
+        inside.galley(
+            square.min + vec2(theme::SPACE_XS, theme::SPACE_XS),
+            galley,
+            tokens.error,
+        );
+    }
     let outline = |colour: Color32, width: f32| {
         ui.painter()
             .rect_stroke(square, 0.0, Stroke::new(width, colour), StrokeKind::Inside);
@@ -404,6 +417,9 @@ fn short_name(name: &str) -> String {
 /// Every figure of an activation.
 pub fn figures_ui(ui: &mut Ui, finding: &Finding) {
     ui.strong(finding.id.to_string());
+    if let Some(why) = &finding.unmeasured {
+        ui.colored_label(theme::tokens(ui).error, format!("Not measured: {why}"));
+    }
     egui::Grid::new("figures").num_columns(2).show(ui, |ui| {
         for column in Column::ALL.iter().skip(2) {
             if let Some(value) = column.value(finding) {

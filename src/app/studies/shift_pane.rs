@@ -6,7 +6,7 @@ use egui_tiles::TileId;
 
 use super::{
     comparing::Shifts,
-    parts::{progress_ui, times_ui},
+    parts::{not_finite_words, progress_ui, times_ui},
     series::AS_SET,
 };
 use crate::{
@@ -45,6 +45,9 @@ pub fn shift_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
     }
     let Some(shifts) = &state.comparing.shift else { return };
     ui.weak(shift_text(state, shifts));
+    if let Some(words) = not_finite_words(&shifts.view.not_finite) {
+        ui.colored_label(theme::tokens(ui).error, words);
+    }
     if let Some(score) = score_now(state, shifts) {
         ui.label(format!("t {}: score {score:.3}", state.document.settings.t));
     }
@@ -83,7 +86,8 @@ fn score_now(state: &State, shifts: &Shifts) -> Option<f64> {
         .points
         .iter()
         .position(|(name, member, _)| *name == AS_SET && member.settings.t == t)?;
-    shifts.view.shifts.get(place).map(|shift| shift.score)
+    let score = shifts.view.shifts.get(place).map(|shift| shift.score);
+    score.filter(|score| score.is_finite())
 }
 
 fn plot_ui(ui: &mut Ui, tile: TileId, state: &State, shifts: &Shifts) {
@@ -111,7 +115,7 @@ fn plot_ui(ui: &mut Ui, tile: TileId, state: &State, shifts: &Shifts) {
             for (index, name) in names.iter().enumerate() {
                 let of_line = shifts.points.iter().zip(&shifts.view.shifts);
                 let points: Vec<[f64; 2]> = of_line
-                    .filter(|((of, ..), _)| of == name)
+                    .filter(|((of, ..), shift)| of == name && shift.score.is_finite())
                     .map(|((_, member, _), shift)| [f64::from(member.settings.t), shift.score])
                     .collect();
                 let colour: Color32 = tokens.pin(index as u32 + 1);

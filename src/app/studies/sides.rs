@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use crate::{
     activation::Id,
     analysis::colour::Picture,
-    app::{document::PaneKind, estimate::feature_bytes, export::record, kept::KeptPass, state::State},
+    app::{
+        document::PaneKind, estimate::feature_bytes, export::record, kept::KeptPass, menus::shown_source, state::State,
+    },
     engine::{
         CompareQuery, CompareView, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, SeriesQuery, Slot,
     },
     error::{Error, Result},
-    extract::inversion::Inversion,
+    extract::{inversion::Inversion, memory},
+    files::names,
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
 
@@ -149,6 +152,10 @@ pub fn found(state: &State, side: &Side) -> Result<(PassId, Id), Absent> {
     if id.is_map() {
         return Err(words(format!("{id} is an attention map: choose a feature map")));
     }
+    let not_finite = kept_of(state, side).and_then(|kept| kept.not_finite.iter().find(|(other, _)| *other == id));
+    if let Some((_, numbers)) = not_finite {
+        return Err(words(format!("{id} is not finite: {numbers}")));
+    }
     match &side.pass {
         PassChoice::Shown(slot) => {
             let name = slot.name();
@@ -176,7 +183,7 @@ pub fn found(state: &State, side: &Side) -> Result<(PassId, Id), Absent> {
                     _ => Err(words(format!(
                         "its maps are no longer kept: load {} and open {} to run it again",
                         wanted.model,
-                        wanted.source.name()
+                        shown_source(&wanted.source)
                     ))),
                 }
             }
@@ -205,7 +212,7 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
     let mut text = format!(
         "{} {}  t {}  seed {}",
         kept.slot.name(),
-        kept.source.name(),
+        shown_source(&kept.source),
         settings.t,
         settings.seed
     );
@@ -326,6 +333,16 @@ pub fn difference_style(view: &CompareView) -> ScoreStyle {
 
 /// A, B and their difference beside each other: size and pixels.
 pub fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
+    // Of a grid that is narrow and high, the picture is high too.
+    let grids = view.sides.iter().map(|side| side.grid).chain([view.difference.grid]);
+    let rows = grids.map(|grid| (SAVED_WIDTH * grid.height).div_ceil(grid.width.max(1)));
+    // All three as colours, the difference with opacity too, and the whole.
+    const BYTES_PER_ROW: usize = SAVED_WIDTH * (3 * 3 + 4 + 3 * 3);
+    memory::check(
+        rows.max().unwrap_or(0).saturating_mul(BYTES_PER_ROW),
+        "the picture of this comparison",
+        "save it as .json",
+    )?;
     let mut parts: Vec<Picture> = view
         .sides
         .iter()
@@ -381,8 +398,8 @@ pub fn compared_json(state: &State, view: &CompareView) -> Result<Value> {
             let kept = state.kept.get(*pass);
             json!({
                 "activation": id,
-                "model": kept.map(|kept| &kept.model),
-                "picture": kept.map(|kept| kept.source.path()),
+                "model": kept.map(|kept| names::text_json(&kept.model)),
+                "picture": kept.map(|kept| names::json(kept.source.path())),
                 "settings": kept.map(|kept| &kept.settings),
                 "framing": kept.map(|kept| &kept.framing),
                 "dtype": kept.map(|kept| &kept.dtype),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::{Action, Command, canvas::CanvasContext, menus::action_button_ui, state::State, theme},
-    engine::{ComparisonKind, SeriesMember},
+    engine::{ComparisonKind, NotFiniteMap, SeriesMember},
 };
 
 /// Height of a frame, in points.
@@ -141,12 +141,17 @@ fn frame_ui(ui: &mut Ui, strip: &Strip, index: usize, context: &mut CanvasContex
         let cka = view.cka.get(index * count + other).copied().flatten();
         (cosine, cka)
     };
-    let text = |title: &str, (cosine, cka): (f64, Option<f64>)| match cka {
-        Some(cka) => format!("{title} {cosine:.2} {cka:.2}"),
-        None => format!("{title} {cosine:.2} –"),
+    let text = |title: &str, (cosine, cka): (f64, Option<f64>)| {
+        let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+        let cosine = Some(cosine).filter(|cosine| cosine.is_finite());
+        format!("{title} {} {}", figure(cosine), figure(cka))
     };
+    let not_finite = not_finite_frame(strip, index);
     let lines = [
-        (name, tokens.text_strong),
+        match not_finite {
+            Some(_) => (format!("{name}: not finite"), tokens.error),
+            None => (name, tokens.text_strong),
+        },
         (
             current.map_or_else(String::new, |current| text("set", with(current))),
             tokens.text,
@@ -165,9 +170,19 @@ fn frame_ui(ui: &mut Ui, strip: &Strip, index: usize, context: &mut CanvasContex
         ui.painter().text(at, Align2::LEFT_TOP, words, font, colour);
     }
     let hint = "Click to look at it. Below it: cosine and CKA with the frame that is set, and with the next one";
+    let hint = match not_finite {
+        Some(found) => format!("{} is not finite here: {}. {hint}", found.id, found.numbers),
+        None => hint.to_owned(),
+    };
     if response.on_hover_text(hint).clicked() {
         context.commands.push(look_at(state, strip, index));
     }
+}
+
+/// What of a frame is not finite.
+fn not_finite_frame(strip: &Strip, index: usize) -> Option<&NotFiniteMap> {
+    let pass = strip.view.query.passes.get(index)?;
+    strip.view.not_finite.iter().find(|found| found.pass == *pass)
 }
 
 /// What looking at a frame changes.

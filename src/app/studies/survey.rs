@@ -17,6 +17,7 @@ use crate::{
     engine::{QueryAt, Request, Slot, Study, StudyNews, SurveyQuery, Surveying},
     error::{Error, Result},
     extract::output::write_folder,
+    files::names,
     survey::{Column, Finding, PictureSurvey, Stages, write_survey},
 };
 
@@ -175,7 +176,7 @@ impl App {
     pub(in crate::app) fn save_survey(&mut self, out: PathBuf) {
         let save = save_survey(&self.state, &out);
         let context = self.textures.context().clone();
-        background(&self.answer, &context, move || Later::Written(save().map(|()| out)));
+        background(&self.answer, &context, Later::Written, move || save().map(|()| out));
     }
 }
 
@@ -188,7 +189,7 @@ fn save_survey(state: &State, out: &Path) -> impl FnOnce() -> Result<()> + Send 
         let survey = survey.ok_or_else(|| Error::usage("nothing was surveyed yet: there is nothing to save"))?;
         let made_by = json!({
             "request": {
-                "model": survey.model,
+                "model": names::text_json(&survey.model),
                 "seed": survey.query.settings.seed,
                 "settings": survey.query.settings,
                 "regions": survey.query.regions,

@@ -11,6 +11,7 @@ use super::{
     strip_pane::{current_frame, frame_name, strip_text},
 };
 use crate::{
+    activation::Grid,
     analysis::{
         colour::Picture,
         shift::{ANCHOR_T, LAPLACIAN},
@@ -24,7 +25,11 @@ use crate::{
         studies::cka_pane::matrix_text,
     },
     error::{Error, Result},
-    extract::output::{csv_field, replace_file, write_error, write_png},
+    extract::{
+        memory,
+        output::{csv_field, replace_file, write_error, write_png},
+    },
+    files::names,
     paint::render_scores,
 };
 
@@ -49,16 +54,16 @@ impl App {
         let content = match content(&self.state, purpose, &path) {
             Ok(content) => content,
             Err(error) => {
-                self.state.messages.tell(Level::Error, error.to_string());
+                self.state.messages.tell(Level::of(&error), error.to_string());
                 return;
             }
         };
-        background(&self.answer, &context, move || {
-            let written = replace_file(&path, |file| match &content {
+        background(&self.answer, &context, Later::Written, move || {
+            replace_file(&path, |file| match &content {
                 Content::Text(text) => file.write_all(text.as_bytes()).map_err(write_error),
                 Content::Png(size, rgb) => write_png(file, *size, rgb),
-            });
-            Later::Written(written.map(|()| path))
+            })?;
+            Ok(path)
         });
     }
 }
@@ -78,7 +83,7 @@ fn content(state: &State, purpose: PathPurpose, path: &Path) -> Result<Content> 
         PathPurpose::SaveStrip => {
             let strip = comparing.strip.as_ref().ok_or_else(nothing)?;
             match extension.as_str() {
-                "png" => Ok(strip_picture(strip)),
+                "png" => strip_picture(strip),
                 "csv" => Ok(Content::Text(strip_csv(state, strip))),
                 "json" => Ok(json(strip_json(state, strip))),
                 _ => Err(unknown(".png, .csv or .json")),
@@ -113,6 +118,7 @@ fn model_name(state: &State) -> String {
 }
 
 fn number(value: Option<f64>) -> String {
+    let value = value.filter(|value| value.is_finite());
     value.map_or_else(String::new, |value| value.to_string())
 }
 
@@ -130,7 +136,15 @@ fn passes_json(members: &Members) -> Vec<Value> {
 }
 
 /// The frames beside each other, enlarged by nearest neighbour.
-fn strip_picture(strip: &Strip) -> Content {
+fn strip_picture(strip: &Strip) -> Result<Content> {
+    // Of a grid that is long and flat, a frame is long too.
+    let widths = strip.view.frames.iter().map(|frame| frame_width(frame.grid));
+    let pixels = widths.fold(0, usize::saturating_add).saturating_mul(FRAME_HEIGHT);
+    memory::check(
+        pixels.saturating_mul(2 * CHANNELS),
+        "the picture of this strip",
+        "choose fewer frames, or save its figures as .csv",
+    )?;
     let frames: Vec<Picture> = strip
         .view
         .frames
@@ -141,8 +155,7 @@ fn strip_picture(strip: &Strip) -> Content {
                 width: frame.grid.width,
                 rgb: frame.rgb.clone(),
             };
-            let width = (FRAME_HEIGHT * frame.grid.width).div_ceil(frame.grid.height.max(1));
-            picture.resized_nearest(width.max(1))
+            picture.resized_nearest(frame_width(frame.grid))
         })
         .collect();
     let height = frames.iter().map(|frame| frame.height).max().unwrap_or(1);
@@ -160,7 +173,12 @@ fn strip_picture(strip: &Strip) -> Content {
         }
         left += frame.width + FRAME_GAP;
     }
-    Content::Png([width, height], rgb)
+    Ok(Content::Png([width, height], rgb))
+}
+
+/// Width of a frame of a written strip, in pixels.
+fn frame_width(grid: Grid) -> usize {
+    (FRAME_HEIGHT * grid.width).div_ceil(grid.height.max(1)).max(1)
 }
 
 /// A row per frame.
@@ -210,6 +228,7 @@ fn strip_json(state: &State, strip: &Strip) -> Value {
         "cka": view.cka,
         "cka_form": view.query.form,
         "cka_grid": view.cka_grid,
+        "not_finite": view.not_finite,
         "passes": passes_json(&strip.members),
         "made_by": record(state),
     })
@@ -245,12 +264,13 @@ fn matrix_json(state: &State, matrix: &Matrix) -> Value {
         "pictures": matrix.slots,
         "grids": matrix.done.as_ref().map(|done| &done.grids),
         "compared_rows": matrix.done.as_ref().map(|done| done.rows),
+        "not_finite": matrix.done.as_ref().map(|done| &done.not_finite),
         "grid_rule": matrix.query.grids,
         "form": matrix.query.form,
         "most_positions": matrix.query.most_rows,
         "ran": matrix.ran[0].iter().map(|kept| &kept.ran).collect::<Vec<_>>(),
         "ran_of_columns": matrix.ran[1].iter().map(|kept| &kept.ran).collect::<Vec<_>>(),
-        "model_of_columns": matrix.other_model,
+        "model_of_columns": matrix.other_model.as_deref().map(names::text_json),
         "made_by": record(state),
     })
 }
@@ -277,15 +297,16 @@ fn shifts_csv(state: &State, shifts: &Shifts) -> String {
     let mut text = "model,activation,picture,line,t,seed,dtype,diff,score,anchor_diff,anchor_t,laplacian\n".to_owned();
     for ((name, member, kept), shift) in shifts.points.iter().zip(&shifts.view.shifts) {
         text += &format!(
-            "{},{},{},{name},{},{},{},{},{},{},{},{}\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{}\n",
             csv_field(&model_name(state)),
             shifts.view.query.id,
             member.slot.name(),
+            csv_field(name),
             member.settings.t,
             member.settings.seed,
             kept.ran.dtype,
-            shift.diff,
-            shift.score,
+            number(Some(shift.diff)),
+            number(Some(shift.score)),
             shifts.view.anchor_diff,
             shifts.ruler[1].0.settings.t,
             csv_field(LAPLACIAN)
@@ -318,6 +339,7 @@ fn shifts_json(state: &State, shifts: &Shifts) -> Value {
         "laplacian": LAPLACIAN,
         "standardised_by": "channel means and deviations of the reference",
         "constant_channels_left_out": shifts.view.left_out,
+        "not_finite": shifts.view.not_finite,
         "reference_and_anchor": passes_json(&shifts.ruler.to_vec()),
         "made_by": record(state),
     })

@@ -414,6 +414,7 @@ impl Extractor {
             size: picture.size(),
             rgb: picture.rgb().to_vec(),
             fingerprint,
+            note: picture.note().map(str::to_owned),
         };
         self.pictures.insert(
             slot,

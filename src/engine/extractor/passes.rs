@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{Catalogue, FeatureMap, Grid, Id, Selection, Shape, Tap, Watch},
+    activation::{Catalogue, Entry, FeatureMap, Grid, Id, Selection, Shape, Tap, Watch},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
@@ -14,6 +14,7 @@ use crate::{
     extract::{
         array::Array,
         averager::Averager,
+        finite::{NonFinite, NotFiniteTensor, likely_cause},
         framing::{Plan, Prepared},
         inversion::Inversion,
         memory,
@@ -145,13 +146,20 @@ impl Planned<'_> {
                 Shape::Features { .. } => maps.push((entry.id, map)),
             }
         }
+        let mut ran = provenance(&loaded.model, open, &prepared[0], settings, seconds)?;
+        ran.not_finite = not_finite(list, &maps);
+        if let Some(first) = ran.not_finite.first() {
+            let cause = likely_cause(&loaded.model, &pass_settings, None);
+            let note = note_of(first, [ran.not_finite.len(), maps.len()], &cause);
+            ran.notes.push(note);
+        }
         Ok(FinishedPass {
             pass: self.pass,
             settings: settings.acting(),
             picture: Arc::clone(&open.picture),
             framing: prepared[0].framing,
             layers: list.entries().iter().map(Layer::from).collect(),
-            ran: provenance(&loaded.model, open, &prepared[0], settings, seconds)?,
+            ran,
             maps,
             heads,
         })
@@ -169,6 +177,30 @@ impl Planned<'_> {
     }
 }
 
+/// The maps that are not finite, in execution order.
+fn not_finite(list: &Catalogue, maps: &[(Id, FeatureMap)]) -> Vec<NotFiniteTensor> {
+    let found = |entry: &Entry| {
+        let (id, map) = maps.iter().find(|(id, _)| *id == entry.id)?;
+        Some(NotFiniteTensor {
+            name: id.to_string(),
+            numbers: map.not_finite()?,
+        })
+    };
+    list.entries().iter().filter_map(found).collect()
+}
+
+/// What is said of them: which is the first, how many of the maps there are, and the likely cause.
+fn note_of(first: &NotFiniteTensor, [found, recorded]: [usize; 2], cause: &str) -> String {
+    let others = match found - 1 {
+        0 => String::new(),
+        others => format!(
+            ", and {others} of the {} others that were recorded are neither",
+            recorded - 1
+        ),
+    };
+    format!("{} is not finite: {}{others}; {cause}", first.name, first.numbers)
+}
+
 /// What a pass over `members` noises of a picture is asked for.
 pub fn pass_settings(settings: &RunSettings, members: usize, recording: Recording) -> PassSettings {
     PassSettings {
@@ -184,6 +216,7 @@ pub fn pass_settings(settings: &RunSettings, members: usize, recording: Recordin
         ensemble: members,
         adapters: settings.adapters.clone(),
         recording,
+        non_finite: NonFinite::default(),
     }
 }
 

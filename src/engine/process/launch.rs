@@ -2,8 +2,8 @@
 
 use std::{
     env,
-    ffi::OsString,
-    path::{Path, PathBuf},
+    ffi::{OsStr, OsString},
+    path::{self, Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -66,24 +66,18 @@ impl Launch {
         let mut command = Command::new(&self.program);
         // It must not look for a worker of its own.
         command.env(WORKER, "");
-        let folders: Vec<PathBuf> = env::var_os(LIBRARY_PATH)
-            .map(|folders| env::split_paths(&folders).collect::<Vec<_>>())
-            .unwrap_or_default()
-            .into_iter()
-            .chain(self.library_folders())
-            .collect();
-        if let Ok(folders) = env::join_paths(folders)
-            && !folders.is_empty()
-        {
-            command.env(LIBRARY_PATH, folders);
-        }
+        match library_path(env::var_os(LIBRARY_PATH).as_deref(), self.library_folders()) {
+            Some(folders) => command.env(LIBRARY_PATH, folders),
+            None => command.env_remove(LIBRARY_PATH),
+        };
         command
     }
 
     /// Folders that hold CUDA's libraries: beside the worker, of a toolkit, and of Python's packages, of which PyTorch brings
     /// them along.
     fn library_folders(&self) -> Vec<PathBuf> {
-        let beside = self.program.parent().map(|folder| folder.join("lib"));
+        let program = path::absolute(&self.program).ok();
+        let beside = program.and_then(|program| Some(program.parent()?.join("lib")));
         let named = ["CUDA_HOME", "CUDA_PATH"]
             .into_iter()
             .filter_map(env::var_os)
@@ -103,7 +97,10 @@ impl Launch {
             .chain(usual.map(PathBuf::from))
             .chain(python);
         let holds_any = |folder: &PathBuf| NEEDED.iter().any(|library| folder.join(library).is_file());
-        folders.filter(holds_any).collect()
+        // A variable that is set to nothing would mean the folder that happens to be the current one.
+        folders
+            .filter(|folder| folder.is_absolute() && holds_any(folder))
+            .collect()
     }
 
     /// Starts it with its standard input, output and error as pipes.
@@ -186,6 +183,17 @@ impl Launch {
     }
 }
 
+/// Where the loader looks: in the folders it was told of, and in these. An empty one, which an empty variable has too,
+/// would be the current folder, from which no library is to be loaded.
+fn library_path(told: Option<&OsStr>, more: Vec<PathBuf>) -> Option<OsString> {
+    let told = told.map(env::split_paths).into_iter().flatten();
+    let folders: Vec<PathBuf> = told
+        .chain(more)
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .collect();
+    env::join_paths(folders).ok().filter(|joined| !joined.is_empty())
+}
+
 /// The folders `nvidia/*/lib` of a Python environment's packages.
 fn packages_of(root: &Path) -> Vec<PathBuf> {
     let inside = |folder: &Path| -> Vec<PathBuf> {
@@ -245,6 +253,20 @@ mod tests {
             let words = error.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(words.contains("/nowhere/featscope-cuda"), "{words}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_library_is_looked_for_in_the_current_folder() {
+        let path = |told: Option<&str>, more: &[&str]| {
+            let more = more.iter().map(PathBuf::from).collect();
+            library_path(told.map(OsStr::new), more).and_then(|path| path.into_string().ok())
+        };
+        assert_eq!(path(None, &[]), None);
+        assert_eq!(path(Some(""), &[]), None);
+        assert_eq!(path(Some(""), &["/cuda/lib"]).as_deref(), Some("/cuda/lib"));
+        assert_eq!(path(Some("/a::/b:"), &["/c"]).as_deref(), Some("/a:/b:/c"));
+        assert_eq!(path(Some("/a"), &[]).as_deref(), Some("/a"));
     }
 
     #[test]

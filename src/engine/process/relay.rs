@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, BufWriter, Read, Write},
-    process::{Child, ChildStdin},
+    process::Child,
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -116,13 +116,24 @@ struct Gone {
     words: String,
 }
 
-/// A worker's standard input; none once it is closed.
-type ToChild = Mutex<Option<BufWriter<ChildStdin>>>;
+/// The way to a worker's standard input; none once it is closed. A thread of its own writes there, so that nobody waits for
+/// a worker that does not read: it may have been stopped, and then it has to be ended.
+type ToChild = Mutex<Option<Sender<ToWorker>>>;
 
-fn write(to: &ToChild, message: &ToWorker) -> Result<()> {
-    match locked(to).as_mut() {
-        Some(to) => message.write(to),
-        None => Err(Error::failed("the worker has ended")),
+fn write(to: &ToChild, message: ToWorker) -> Result<()> {
+    let is_sent = locked(to).as_ref().is_some_and(|to| to.send(message).is_ok());
+    match is_sent {
+        true => Ok(()),
+        false => Err(Error::failed("the worker has ended")),
+    }
+}
+
+/// Writes messages until there are no more, or the worker has ended: who reads its messages tells that.
+fn hand_over(mut to: impl Write, messages: &Receiver<ToWorker>) {
+    for message in messages {
+        if message.write(&mut to).is_err() {
+            return;
+        }
     }
 }
 
@@ -171,16 +182,18 @@ impl Relay {
         else {
             return Err(Error::failed("the worker has no standard input and output"));
         };
+        let (to, messages) = channel();
         let running = Running {
             number,
             child,
-            to: Arc::new(Mutex::new(Some(BufWriter::new(stdin)))),
+            to: Arc::new(Mutex::new(Some(to))),
             seen: Arc::default(),
             words: Arc::default(),
             stopped: None,
         };
         let words = Arc::clone(&running.words);
         spawn("worker's words", move || listen(stderr, &words))?;
+        spawn("worker's requests", move || hand_over(BufWriter::new(stdin), &messages))?;
         let (host, to, seen) = (self.host.clone(), Arc::clone(&running.to), Arc::clone(&running.seen));
         let sender = self.sender.clone();
         let (is_there, there) = channel();
@@ -194,7 +207,7 @@ impl Relay {
             loadings: number << LOADINGS_BITS,
         };
         // One that ended before it was told anything says why by its standard error.
-        let _ = write(&running.to, &begin);
+        let _ = write(&running.to, begin);
         let devices = there.recv_timeout(STARTING);
         self.running = Some(running);
         devices.map_err(|_| {
@@ -230,7 +243,7 @@ impl Relay {
             running.stopped = Some(Instant::now());
         }
         drop(seen);
-        write(&running.to, &ToWorker::Request(request))
+        write(&running.to, ToWorker::Request(request))
     }
 
     fn pass_on(&mut self, request: Request) {
@@ -407,7 +420,33 @@ fn answer(
             FromWorker::Keep(Some(slot), pass) => Answer::Kept(host.keep(slot, *pass)),
             FromWorker::Keep(None, pass) => Answer::Kept(host.keep_unseen(*pass)),
         };
-        write(to, &ToWorker::Answer(answer))?;
+        write(to, ToWorker::Answer(answer))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_does_not_read() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        /// More than a pipe holds.
+        const MESSAGES: u64 = 20_000;
+        let (reader, writer) = std::io::pipe()?;
+        let (sender, messages) = channel();
+        let to: ToChild = Mutex::new(Some(sender));
+        let writing = thread::spawn(move || hand_over(writer, &messages));
+        for loadings in 0..MESSAGES {
+            let keeps_bytes = 1 << 30;
+            write(&to, ToWorker::Begin { keeps_bytes, loadings })?;
+        }
+        // A worker that is ended by force closes its end.
+        drop(reader);
+        writing.join().map_err(|_| "the writer panicked")?;
+        assert!(write(&to, ToWorker::Request(Request::Cancel)).is_err());
+        *locked(&to) = None;
+        assert!(write(&to, ToWorker::Request(Request::Cancel)).is_err());
+        Ok(())
+    }
 }

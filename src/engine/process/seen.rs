@@ -186,6 +186,7 @@ mod tests {
                 size: crate::extract::image::Size::new(1, 1),
                 rgb: vec![0; 3],
                 fingerprint: 1,
+                note: None,
             },
         };
         assert!(!seen.take(&opened));

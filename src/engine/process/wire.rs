@@ -179,13 +179,10 @@ fn head_of(pass: &FinishedPass) -> PassHead {
 fn read_pass(from: &mut impl Read, head: PassHead) -> Result<FinishedPass> {
     const CHANNELS: usize = 3;
     let bytes = product(&[head.picture.width, head.picture.height, CHANNELS])?;
-    let mut rgb = vec![0; bytes];
-    from.read_exact(&mut rgb).map_err(unread)?;
+    let rgb = read_values(from, bytes)?;
     let mut maps_of = |shapes: Vec<(Id, usize, Grid)>| -> Result<Vec<(Id, FeatureMap)>> {
         let map = |(id, channels, grid): (Id, usize, Grid)| {
-            let mut vectors = vec![0_f32; product(&[channels, grid.height, grid.width])?];
-            from.read_exact(bytemuck::cast_slice_mut(&mut vectors))
-                .map_err(unread)?;
+            let vectors: Vec<f32> = read_values(from, product(&[channels, grid.height, grid.width])?)?;
             Ok((id, FeatureMap::from_positions(channels, grid, vectors)?))
         };
         shapes.into_iter().map(map).collect()
@@ -209,6 +206,24 @@ fn product(sides: &[usize]) -> Result<usize> {
     let all = sides.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
     all.filter(|all| *all <= MOST)
         .ok_or_else(|| Error::failed(format!("a worker's message tells of {sides:?} numbers")))
+}
+
+/// Reads so many values. Memory is touched as they arrive, not as a length claims, and where there is none, that is an error.
+fn read_values<T: bytemuck::Pod>(from: &mut impl Read, count: usize) -> Result<Vec<T>> {
+    /// Few enough to stay in a cache between being made and being read.
+    const AT_ONCE: usize = 1 << 16;
+    let mut values: Vec<T> = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| {
+        let bytes = count.saturating_mul(size_of::<T>());
+        Error::failed(format!("there is no memory for a worker's message of {bytes} bytes"))
+    })?;
+    while values.len() < count {
+        let start = values.len();
+        values.resize(count.min(start + AT_ONCE), T::zeroed());
+        from.read_exact(bytemuck::cast_slice_mut(&mut values[start..]))
+            .map_err(unread)?;
+    }
+    Ok(values)
 }
 
 fn write_head(out: &mut impl Write, message: &impl Serialize) -> Result<()> {
@@ -239,8 +254,7 @@ fn read_head<T: DeserializeOwned>(from: &mut impl Read) -> Result<Option<T>> {
     if length > LONGEST {
         return Err(Error::failed(format!("a worker's message tells of {length} bytes")));
     }
-    let mut bytes = vec![0; length as usize];
-    from.read_exact(&mut bytes).map_err(unread)?;
+    let bytes: Vec<u8> = read_values(from, length as usize)?;
     let message = rmp_serde::from_slice(&bytes)
         .map_err(|error| Error::failed(format!("a worker's message is of another version or broken: {error}")))?;
     Ok(Some(message))
@@ -286,6 +300,29 @@ mod tests {
         Ok(())
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn paths_that_are_no_text_arrive_as_they_are() -> Result<()> {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+        use crate::engine::{PictureSource, ViewRequest};
+        let path = std::path::PathBuf::from(OsStr::from_bytes(b"b\xe9.npy"));
+        let picture = Request::OpenPicture {
+            slot: Slot::A,
+            source: PictureSource::File(path.clone()),
+        };
+        let save = Request::View(ViewRequest::SaveMap {
+            id: Id::VAE_OUT,
+            pass: PassId(1),
+            path,
+        });
+        for request in [picture, save] {
+            let message = ToWorker::Request(request);
+            assert_eq!(ToWorker::read(&mut written(&message)?.as_slice())?, Some(message));
+        }
+        Ok(())
+    }
+
     #[test]
     fn what_is_cut_off_or_no_message_is_an_error() -> Result<()> {
         let whole = written(&ToWorker::Answer(Answer::Yes(true)))?;
@@ -301,6 +338,20 @@ mod tests {
         endless[MARK.len()..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(words(&endless).is_some_and(|words| words.contains("bytes")));
         assert!(product(&[usize::MAX, 2]).is_err() && product(&[1 << 20, 1 << 20]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_message_longer_than_memory_is_an_error() -> Result<()> {
+        let numbers: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let read: Vec<u32> = read_values(&mut numbers.as_slice(), 200_000)?;
+        assert!(read.into_iter().eq(0..200_000));
+        let mut nothing = std::io::empty();
+        let words = |error: Error| error.to_string();
+        let huge = read_values::<f32>(&mut nothing, isize::MAX as usize / 4).map_err(words);
+        assert!(huge.is_err_and(|words| words.contains("no memory")));
+        // What is claimed but does not come takes no time to wait for.
+        assert!(read_values::<f32>(&mut nothing, 1 << 28).is_err());
         Ok(())
     }
 }

@@ -48,6 +48,7 @@ fn with(loras: &[LoraUse], controls: &[ControlUse]) -> RunSettings {
         adapters: Adapters {
             loras: loras.to_vec(),
             controls: controls.to_vec(),
+            ..Adapters::default()
         },
         ..settings(51)
     }
@@ -146,5 +147,55 @@ fn settings_cross_to_another_process_and_old_ones_are_read() -> TestResult {
     assert!(serde_json::from_value::<RunSettings>(json)?.adapters.is_empty());
     let hostile = text.replace("0.8", "1e300");
     assert!(serde_json::from_str::<RunSettings>(&hostile).is_err());
+    Ok(())
+}
+
+/// Weights that are finite and make numbers that are not: told with the first such activation and the likely cause, and nothing
+/// is computed from them.
+#[test]
+fn what_is_not_finite_is_told_and_nothing_is_computed_from_it() -> TestResult {
+    const TOO_STRONG: f64 = 1e36;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("strong.safetensors");
+    let mut tensors = candle_core::safetensors::load(lora(1.0, true).file, &candle_core::Device::Cpu)?;
+    for (name, tensor) in &mut tensors {
+        if name.contains("lora_up") {
+            *tensor = (&*tensor * TOO_STRONG)?;
+        }
+    }
+    candle_core::safetensors::save(&tensors, &file)?;
+    let strong = LoraUse {
+        file,
+        ..lora(1.0, true)
+    };
+    let engine = ready();
+    let capture = run(&engine, with(&[strong], &[]), ID);
+    let (first, numbers) = capture.not_finite.first().expect("activations that are not finite");
+    assert!(numbers.nan + numbers.infinite > 0);
+    assert!(capture.not_finite.iter().any(|(found, _)| *found == id(ID)));
+    let note = capture.ran.notes.last().expect("a note");
+    for words in [
+        first.to_string().as_str(),
+        "is not finite: ",
+        "likely because",
+        "lower its scale",
+    ] {
+        assert!(note.contains(words), "{note}");
+    }
+    let pass = capture.pass;
+    let channels = ViewRequest::Channels { id: id(ID), pass };
+    assert!(refusal(ask(&engine, channels)).contains("is not finite"));
+    let query = ViewRequest::Query(Query {
+        id: id(ID),
+        source: pass,
+        at: QueryAt::Point([5.0, 5.0]),
+        targets: vec![(Slot::A, pass)],
+        drop_massive: false,
+        head: None,
+    });
+    assert!(refusal(ask(&engine, query)).contains("is not finite"));
+    // Without it all is well.
+    let capture = run(&engine, settings(51), ID);
+    assert!(capture.not_finite.is_empty() && capture.ran.not_finite.is_empty());
     Ok(())
 }

@@ -34,6 +34,7 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,
+        allow_non_finite: false,
     })
 }
 

@@ -114,6 +114,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 tokens: Vec::new(),
                 pictures: Vec::new(),
                 ids: Vec::new(),
+                not_finite: Vec::new(),
                 seconds: 0.0,
             },
             maps: pass.maps,

@@ -43,6 +43,7 @@ fn extracted(settings: &RunSettings, wanted: &str) -> Result<Array, Box<dyn std:
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,
+        allow_non_finite: false,
     };
     let planned = job::plan(&request)?;
     let mut model = job::load(&planned.spec, &request, &mut |_| Ok(()))?;

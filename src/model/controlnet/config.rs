@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::{file::not_computed, half::Half, kind::other_kind_of_class};
 use crate::{
     error::{Error, Result},
     model::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 const NAME: &str = "the ControlNet's config.json";
-const CLASS: &str = "ControlNetModel";
+pub(super) const CLASS: &str = "ControlNetModel";
 /// Widths of the small network that looks at the control image, where the configuration has none.
 const DEFAULT_EMBEDDING_CHANNELS: [usize; 4] = [16, 32, 96, 256];
 /// Widths that bring the control image to the latent's 1/8 of its size: every step but the first halves it.
@@ -29,7 +30,9 @@ pub enum ChannelOrder {
 /// A ControlNet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControlNetConfig {
-    /// The half of the U-Net it is a copy of, as the U-Net's own configuration; its up levels mean nothing.
+    /// The half of a U-Net it is a copy of.
+    pub half: Half,
+    /// The same as the U-Net's own configuration; its up levels mean nothing.
     pub unet: UnetConfig,
     /// Channels of the control image.
     pub conditioning_channels: usize,
@@ -37,14 +40,22 @@ pub struct ControlNetConfig {
     pub channel_order: ChannelOrder,
     /// Widths of the network that looks at the control image.
     pub embedding_channels: Vec<usize>,
+    /// Whether what it says is averaged over the positions of each grid (nets of shuffled pictures).
+    pub global_pool: bool,
 }
 
 impl ControlNetConfig {
     /// Reads and checks a configuration; keys that are missing have diffusers' defaults.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, NAME)?;
+        if let Some(kind) = config
+            .value("_class_name")
+            .and_then(Value::as_str)
+            .and_then(other_kind_of_class)
+        {
+            return Err(not_computed(kind));
+        }
         config.only("_class_name", &json!(CLASS))?;
-        config.only("global_pool_conditions", &json!(false))?;
         let embedding_channels = config.counts(
             "conditioning_embedding_out_channels",
             &DEFAULT_EMBEDDING_CHANNELS,
@@ -59,8 +70,11 @@ impl ControlNetConfig {
             ));
         }
         let order = config.choice("controlnet_conditioning_channel_order", "rgb", &["rgb", "bgr"])?;
+        let unet = UnetConfig::from_json(&as_unet(json)).map_err(|error| error.context(NAME))?;
         Ok(Self {
-            unet: UnetConfig::from_json(&as_unet(json)).map_err(|error| error.context(NAME))?,
+            half: Half::of_config(&unet),
+            unet,
+            global_pool: config.flag("global_pool_conditions", false)?,
             conditioning_channels: config.count("conditioning_channels", Some(3), 3, 3)?,
             channel_order: if order == "bgr" {
                 ChannelOrder::Bgr
@@ -73,40 +87,16 @@ impl ControlNetConfig {
 
     /// Refuses a net that is no copy of half of this U-Net: its residuals would not fit.
     pub fn check_fits(&self, unet: &UnetConfig) -> Result<()> {
-        let half = |config: &UnetConfig| {
-            let levels = config
-                .down
-                .iter()
-                .map(|level| (level.channels, level.transformer_layers));
-            (
-                config.latent_channels(),
-                config.layers_per_block,
-                config.cross_attention_dim,
-                levels.collect::<Vec<_>>(),
-            )
-        };
-        if half(&self.unet) == half(unet) && self.unet.added == unet.added {
+        let wanted = Half::of_config(unet);
+        if self.half == wanted {
             return Ok(());
         }
         Err(Error::usage(format!(
             "the ControlNet is of another family than the model: it has {}, the model has {}",
-            widths(&self.unet),
-            widths(unet)
+            self.half.in_words(),
+            wanted.in_words()
         )))
     }
-}
-
-fn widths(config: &UnetConfig) -> String {
-    let channels: Vec<usize> = config.down.iter().map(|level| level.channels).collect();
-    let layers: Vec<usize> = config.down.iter().map(|level| level.transformer_layers).collect();
-    let pooled = match config.added {
-        Some(added) => format!(", a pooled text of width {}", added.pooled),
-        None => String::new(),
-    };
-    format!(
-        "levels of {channels:?} channels with {} resnets and {layers:?} transformer blocks each, text of width {}{pooled}",
-        config.layers_per_block, config.cross_attention_dim
-    )
 }
 
 /// The configuration of the U-Net whose half this is: the shared keys are the same, the up levels mirror the down levels.
@@ -121,6 +111,8 @@ fn as_unet(json: &Value) -> Value {
         });
         keys.insert("up_block_types".into(), up.collect());
     }
+    // The way up has no depths of its own here.
+    keys.insert("reverse_transformer_layers_per_block".into(), json!(1));
     let latent = json.get("in_channels").cloned().unwrap_or(Value::Null);
     keys.insert("out_channels".into(), latent);
     unet

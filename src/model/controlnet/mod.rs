@@ -2,7 +2,12 @@
 //! depth, and add what they see to the U-Net's skips. In: the U-Net's own input and a control image. Out: residuals.
 
 mod config;
+mod file;
+mod half;
+mod kind;
 mod network;
 
 pub use config::{ChannelOrder, ControlNetConfig};
+pub use file::{ControlNetFile, check_names};
+pub use half::Half;
 pub use network::ControlNet;

@@ -8,6 +8,7 @@ use crate::{
     activation::{Grid, Halt, Probe},
     error::Result,
     model::{
+        formats::wide,
         layers::{Conv2d, conv2d},
         resnet::{conv1x1, conv3x3},
         unet::{
@@ -45,7 +46,7 @@ impl ControlNet {
             .enumerate()
             .map(|(index, width)| conv1x1(*width, *width, vb.pp(format!("controlnet_down_blocks.{index}"))))
             .collect::<candle_core::Result<_>>()?;
-        let deepest = config.unet.mid.channels;
+        let deepest = config.unet.deepest().channels;
         Ok(Self {
             embedding: ConditioningEmbedding::new(&config, &vb.pp("controlnet_cond_embedding"))?,
             path,
@@ -98,11 +99,29 @@ impl ControlNet {
         conditions.check(&self.config.unet, "the ControlNet", &x, t)?;
         let time = self.path.time(t, conditions.added, x.device())?.to_dtype(x.dtype())?;
         let Contracted { skips, mid } = self.path.forward(&x, Some(embedded), &time, conditions.text, probe)?;
-        let down = self.down.iter().zip(&skips).map(|(conv, skip)| conv.forward(skip));
+        let down = self
+            .down
+            .iter()
+            .zip(&skips)
+            .map(|(conv, skip)| self.pooled(conv.forward(skip)?));
         Ok(ControlResiduals {
-            down: down.collect::<candle_core::Result<_>>()?,
-            mid: self.mid.forward(&mid)?,
+            down: down.collect::<Result<_>>()?,
+            mid: self.pooled(self.mid.forward(&mid)?)?,
         })
+    }
+}
+
+impl ControlNet {
+    /// A residual (B, C, h, w), or in every position the mean over all, where the net pools.
+    fn pooled(&self, residual: Tensor) -> Result<Tensor> {
+        match self.config.global_pool {
+            true => Ok(wide(&residual)?
+                .mean_keepdim((2, 3))?
+                .to_dtype(residual.dtype())?
+                .broadcast_as(residual.shape())?
+                .contiguous()?),
+            false => Ok(residual),
+        }
     }
 }
 

@@ -128,8 +128,18 @@ pub struct ClipTextModel {
     layers: Vec<EncoderLayer>,
     final_layer_norm: LayerNorm,
     text_projection: Option<Linear>,
+    /// What stands for ids from the first of each on.
+    added: Vec<AddedTokens>,
     config: ClipConfig,
     device: Device,
+}
+
+/// The vectors of an embedding.
+struct AddedTokens {
+    /// The id of the first.
+    first: u32,
+    /// (n, D).
+    vectors: Tensor,
 }
 
 impl ClipTextModel {
@@ -160,6 +170,7 @@ impl ClipTextModel {
             layers,
             final_layer_norm: layer_norm(width, config.layer_norm_eps, vb.pp("final_layer_norm"))?,
             text_projection,
+            added: Vec::new(),
             config,
             device,
         })
@@ -170,14 +181,58 @@ impl ClipTextModel {
         &self.config
     }
 
+    /// Adds vectors (n, D) in f32 that are read for the ids from `first` on.
+    ///
+    /// # Errors
+    ///
+    /// Where they are of another width than the encoder's states.
+    pub fn add_tokens(&mut self, first: u32, vectors: &Tensor) -> Result<()> {
+        let (_, width) = vectors.dims2()?;
+        if width != self.config.hidden_size {
+            return Err(Error::usage(format!(
+                "an embedding holds vectors of width {width}, the text encoder reads {}",
+                self.config.hidden_size
+            )));
+        }
+        let vectors = vectors
+            .to_device(&self.device)?
+            .to_dtype(self.token_embedding.embeddings().dtype())?;
+        self.added.push(AddedTokens { first, vectors });
+        Ok(())
+    }
+
+    /// What is read for each id, (B·L, D).
+    fn embedded(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
+        let table = self.token_embedding.embeddings();
+        let look_up = |table: &Tensor, ids: Vec<u32>| {
+            let count = ids.len();
+            table.index_select(&Tensor::from_vec(ids, count, &self.device)?, 0)
+        };
+        let added = |id: u32| self.added.iter().any(|added| added.has(id));
+        let known = ids.iter().map(|id| if added(*id) { 0 } else { *id });
+        let mut embedded = look_up(table, known.collect())?;
+        for added in &self.added {
+            let here: Vec<u8> = ids.iter().map(|id| u8::from(added.has(*id))).collect();
+            if here.contains(&1) {
+                let own = ids.iter().map(|id| if added.has(*id) { id - added.first } else { 0 });
+                let own = look_up(&added.vectors, own.collect())?;
+                let here = Tensor::from_vec(here, (ids.len(), 1), &self.device)?.broadcast_as(own.shape())?;
+                embedded = here.where_cond(&own, &embedded)?;
+            }
+        }
+        Ok(embedded)
+    }
+
     /// Encodes a batch of sequences of one length, at most `max_position_embeddings`. `watch` hears of every layer.
     pub fn forward(&self, ids: &[Vec<u32>], watch: &mut Watch<'_>) -> Result<TextStates> {
         let length = self.check_ids(ids)?;
         watch(0.0)?;
         let flat: Vec<u32> = ids.iter().flatten().copied().collect();
-        let tokens = Tensor::from_vec(flat, (ids.len(), length), &self.device)?;
+        let tokens = self
+            .embedded(&flat)?
+            .reshape((ids.len(), length, self.config.hidden_size))?;
         let positions = self.position_embedding.embeddings().narrow(0, 0, length)?;
-        let mut states = self.token_embedding.forward(&tokens)?.broadcast_add(&positions)?;
+        let mut states = tokens.broadcast_add(&positions)?;
         let mut penultimate = states.clone();
         let mask = causal_mask(length, &self.device)?;
         for (done, layer) in (1_usize..).zip(&self.layers) {
@@ -218,7 +273,8 @@ impl ClipTextModel {
             )));
         }
         let vocabulary = self.config.vocab_size;
-        match ids.iter().flatten().find(|id| **id as usize >= vocabulary) {
+        let known = |id: u32| (id as usize) < vocabulary || self.added.iter().any(|added| added.has(id));
+        match ids.iter().flatten().find(|id| !known(**id)) {
             Some(id) => Err(Error::failed(format!(
                 "the token id {id} is outside the text encoder's vocabulary of {vocabulary}: tokenizer and text encoder \
                  do not belong together"
@@ -248,6 +304,13 @@ impl ClipTextModel {
             id => Some(id),
         };
         sequence.iter().position(|id| Some(*id) == end).unwrap_or(0)
+    }
+}
+
+impl AddedTokens {
+    fn has(&self, id: u32) -> bool {
+        id.checked_sub(self.first)
+            .is_some_and(|index| (index as usize) < self.vectors.dims()[0])
     }
 }
 

@@ -2,10 +2,12 @@
 //! cross-attention reads. `extract` calls it once per prompt and keeps the result.
 
 mod clip;
+mod embedding;
 mod encoder;
 mod tokenizer;
 mod vocabulary;
 
 pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
+pub use embedding::Embedding;
 pub use encoder::{TEXT_WEIGHTS_STEM, TextPart};
-pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Padding, Tokenizer};
+pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Padding, Tokenizer, check_prompt};

@@ -4,11 +4,14 @@ use std::{collections::HashMap, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::{
+    Model,
+    models::bpe::{BPE, Merges, Vocab},
+};
 
 use crate::{
     error::{Error, Result},
-    weights::{embedded, read_json, read_text},
+    weights::{TextKind, embedded, read_json, read_text},
 };
 
 /// What ends a word in CLIP's vocabulary.
@@ -21,6 +24,12 @@ const MERGES_HEADER: &str = "#version";
 pub(super) const START_OF_TEXT: &str = "<|startoftext|>";
 /// See [`START_OF_TEXT`].
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// The most tokens and merges that are read: CLIP has 49,408.
+const MOST_TOKENS: usize = 1 << 18;
+
+/// The most tokens that are looked for in a prompt before anything else: CLIP has two, and users add some.
+const MOST_SPECIAL: usize = 4096;
 
 /// Number of byte values.
 const BYTE_VALUES: usize = 256;
@@ -40,6 +49,8 @@ pub(super) struct Vocabulary {
     pub(super) eos: u32,
     /// Id that fills a prompt up.
     pub(super) pad: u32,
+    /// The first id that no token has.
+    pub(super) next: u32,
 }
 
 impl Vocabulary {
@@ -68,6 +79,16 @@ impl Vocabulary {
             mut added,
         } = words;
         added.extend(names.added);
+        let bounds = [
+            ("tokens", vocab.len(), MOST_TOKENS),
+            ("merges", merges.len(), MOST_TOKENS),
+            ("added tokens", added.len(), MOST_SPECIAL),
+        ];
+        if let Some((what, count, most)) = bounds.iter().find(|(_, count, most)| count > most) {
+            return Err(Error::failed(format!(
+                "{source} has {count} {what}: at most {most} are read"
+            )));
+        }
 
         let id_of = |role: &str, token: &str| {
             added
@@ -92,6 +113,8 @@ impl Vocabulary {
         let mut special: Vec<_> = special.into_iter().collect();
         special.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
 
+        let ids = vocab.values().chain(added.values()).copied();
+        let next = ids.max().unwrap_or_default().saturating_add(1);
         // The encoder looks the unknown token up in its own vocabulary.
         vocab.insert(names.unknown.clone(), unknown);
         let bpe = BPE::builder()
@@ -108,7 +131,26 @@ impl Vocabulary {
             bos,
             eos,
             pad,
+            next,
         })
+    }
+
+    /// Adds a token that is split off before anything else; gives its id.
+    pub(super) fn add(&mut self, token: &str) -> Result<u32> {
+        let known = self.special.iter().any(|(special, _)| special == token);
+        if known || self.bpe.token_to_id(token).is_some() {
+            return Err(Error::usage(format!(
+                "\"{token}\" is a token of the vocabulary already, and cannot stand for an embedding: give another as \
+                 FILE=TOKEN"
+            )));
+        }
+        let id = self.next;
+        self.next = id.saturating_add(1);
+        let place = self
+            .special
+            .partition_point(|(special, _)| special.len() >= token.len());
+        self.special.insert(place, (token.to_owned(), id));
+        Ok(id)
     }
 }
 
@@ -170,13 +212,14 @@ impl Words {
     }
 
     fn from_files(vocab_file: &Path, merges_file: &Path) -> Result<Self> {
-        let vocab = serde_json::from_str(&read_text(vocab_file)?).map_err(|error| {
+        let vocab = serde_json::from_str(&read_text(vocab_file, TextKind::Vocabulary)?).map_err(|error| {
             Error::failed(format!(
                 "{} is not a vocabulary, a JSON object from tokens to ids: {error}",
                 vocab_file.display()
             ))
         })?;
-        let merges = parse_merges(&read_text(merges_file)?).map_err(|error| error.context(merges_file.display()))?;
+        let merges = parse_merges(&read_text(merges_file, TextKind::Vocabulary)?)
+            .map_err(|error| error.context(merges_file.display()))?;
         Ok(Self {
             source: format!("{} with {}", vocab_file.display(), merges_file.display()),
             vocab,
@@ -209,7 +252,7 @@ impl Words {
     }
 
     fn from_fast(file: &Path) -> Result<Self> {
-        let fast: FastTokenizer = serde_json::from_str(&read_text(file)?).map_err(|error| {
+        let fast: FastTokenizer = serde_json::from_str(&read_text(file, TextKind::Vocabulary)?).map_err(|error| {
             Error::failed(format!(
                 "{} is not a byte-pair tokenizer with model.vocab and model.merges: {error}",
                 file.display()

@@ -10,7 +10,7 @@ use super::{
 use crate::error::{Error, Result};
 
 /// An answer of the hub's own is at most this long; a listing of ten thousand files has a few MiB.
-const MAX_ANSWER: usize = 64 << 20;
+const MAX_ANSWER: usize = 16 << 20;
 
 /// Asks about one repository.
 pub(super) struct Asker<'a> {

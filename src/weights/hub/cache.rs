@@ -19,7 +19,10 @@ use std::{
 };
 
 use super::repo::{Checksum, Repo, is_commit, is_snapshot_name};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 
 /// Marks folders that back-ups may leave out (bford.info/cachedir).
 const TAG_FILE: &str = "CACHEDIR.TAG";
@@ -92,13 +95,7 @@ impl RepoCache {
         if is_commit(revision) {
             return Some(revision.to_ascii_lowercase());
         }
-        let path = self.reference(revision);
-        let small = fs::metadata(&path).ok()?.len() <= MAX_REF;
-        let text = if small {
-            fs::read_to_string(&path).ok()?
-        } else {
-            return None;
-        };
+        let text = files::read_text(&self.reference(revision), MAX_REF, "a revision's commit").ok()?;
         let commit = text.trim();
         is_snapshot_name(commit).then(|| commit.to_owned())
     }
@@ -310,13 +307,12 @@ fn has_holes(_meta: &Metadata) -> bool {
 /// Why the cache cannot be written to, and what to do about it.
 pub(super) fn write_error(path: &Path, error: &io::Error) -> Error {
     let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory => {
-            "; models cannot be downloaded to this cache: make it writable, or name another folder with HF_HUB_CACHE=FOLDER"
-        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space and try again: the download goes on where it stopped"
         }
-        _ => "",
+        _ => {
+            "; models cannot be downloaded to this cache: make it writable, or name another folder with HF_HUB_CACHE=FOLDER"
+        }
     };
     Error::io("write", path, error).followed_by(hint)
 }

@@ -31,12 +31,12 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The marks of acceptable files, best first; "" is that of plain files. `non_ema` is none of them, because those
+    /// The marks of acceptable files, best first; "" is that of plain files. `ema` and `non_ema` come last, because those
     /// are other weights and not only other numbers.
-    fn marks(self) -> [&'static str; 3] {
+    fn marks(self) -> [&'static str; 6] {
         match self {
-            Self::Full => ["", "fp16", "bf16"],
-            Self::Fp16 => ["fp16", "", "bf16"],
+            Self::Full => ["", "fp32", "fp16", "bf16", "ema", "non_ema"],
+            Self::Fp16 => ["fp16", "", "fp32", "bf16", "ema", "non_ema"],
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn download(
     if cache.has_blob(&file.checksum, file.size) {
         return Ok(false);
     }
-    let _lock = Lock::wait(&cache.lock(&file.checksum), reporter)?;
+    let lock = Lock::wait(&cache.lock(&file.checksum), reporter)?;
     if cache.has_blob(&file.checksum, file.size) {
         return Ok(false);
     }
@@ -58,7 +58,7 @@ pub(super) fn download(
     for _ in 0..WRONG {
         let partial = filled(asker, cache, commit, file, reporter)?;
         let path = partial.path.clone();
-        if let Some(file_on_disk) = partial.finished(&file.checksum) {
+        if let Some(file_on_disk) = partial.finished(&file.checksum, lock.is_exclusive(), reporter)? {
             let blob = cache.blob(&file.checksum);
             settle(&file_on_disk).map_err(|error| write_error(&path, &error))?;
             drop(file_on_disk);
@@ -297,9 +297,20 @@ impl Partial {
         Ok(())
     }
 
-    /// The file, if it holds what it should.
-    fn finished(self, checksum: &Checksum) -> Option<File> {
-        (self.hash.digits() == checksum.as_str()).then_some(self.file)
+    /// The file, if it holds what it should. Where somebody else may have written to it too, what was received says nothing
+    /// about that, and it is read once more.
+    fn finished(mut self, checksum: &Checksum, is_own: bool, reporter: &mut Reporter<'_, '_>) -> Result<Option<File>> {
+        if !is_own {
+            let unread = |error: io::Error| Error::io("read", &self.path, &error);
+            self.file.seek(SeekFrom::Start(0)).map_err(unread)?;
+            if self.file.metadata().map_err(unread)?.len() != self.size {
+                return Ok(None);
+            }
+            self.hash = self.hash.restarted(self.size);
+            self.length = 0;
+            self.read_again(self.size, reporter)?;
+        }
+        Ok((self.hash.digits() == checksum.as_str()).then_some(self.file))
     }
 }
 
@@ -376,4 +387,45 @@ fn pause(wait: Duration, reason: &str, reporter: &mut Reporter<'_, '_>) -> Resul
 /// A number between 0 and 1, another one each time.
 fn random() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+    /// SHA-256 of "abc".
+    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_file_that_others_may_have_written_to_is_read_once_more() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("partial");
+        let file = PlannedFile {
+            path: "model".to_owned(),
+            size: 3,
+            checksum: Checksum::new(OF_ABC).ok_or("a checksum")?,
+            present: false,
+            begun: 0,
+        };
+        let mut watch = |_: &_| Ok(());
+        let mut reporter = Reporter::new(1, 3, &mut watch);
+        for (others, is_own, is_whole) in [
+            ("abc", true, true),
+            ("abc", false, true),
+            // What was received was right, whatever others made of the file.
+            ("abd", true, true),
+            ("abd", false, false),
+            ("abcd", false, false),
+        ] {
+            let mut partial = Partial::open(path.clone(), &file, &mut reporter)?;
+            partial.restart()?;
+            partial.append(b"abc")?;
+            fs::write(&path, others)?;
+            let found = partial.finished(&file.checksum, is_own, &mut reporter)?;
+            assert_eq!(found.is_some(), is_whole, "{others}, own: {is_own}");
+        }
+        Ok(())
+    }
 }

@@ -10,18 +10,21 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::super::{
+    json::read_json,
+    shard_index::{MOST_BYTES, ShardIndex},
+};
 use super::{
     cache::RepoCache,
     choose::{MODEL_INDEX, Variant, Wanted, choose, is_used},
     repo::{MAIN, Repo, is_snapshot_name},
 };
+use crate::files;
 
 /// Folders below a snapshot that are looked into: models have one level.
 const MAX_DEPTH: usize = 4;
 /// Entries of a folder of the cache that are looked at; real ones have a few dozen.
 const MAX_ENTRIES: usize = 100_000;
-/// A `model_index.json` or an index of shards beyond this is none.
-const MAX_JSON: u64 = 64 << 20;
 
 /// A commit of a repository in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +108,7 @@ fn is_complete(folder: &Path, wanted: &Wanted) -> bool {
 
 /// The folders that a model of several networks must have, of those that the program uses.
 fn parts(folder: &Path, present: &BTreeSet<&str>) -> Vec<String> {
-    if let Some(Value::Object(index)) = json(&folder.join(MODEL_INDEX)) {
+    if let Ok(Value::Object(index)) = read_json(&folder.join(MODEL_INDEX)) {
         // A part that a model does without is [null, null].
         let is_there = |value: &Value| {
             value
@@ -126,26 +129,12 @@ fn shards(folder: &Path, index: &str) -> BTreeSet<String> {
     let beside = index
         .rsplit_once('/')
         .map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    let read = json(&folder.join(index));
-    let map = read
-        .as_ref()
-        .and_then(|index| index.get("weight_map"))
-        .and_then(Value::as_object);
-    match map {
-        Some(map) => map
-            .values()
-            .map(|file| format!("{beside}{}", file.as_str().unwrap_or_default()))
-            .collect(),
+    let read = files::read(&folder.join(index), MOST_BYTES, "an index of shards").ok();
+    match read.and_then(|json| ShardIndex::parse(&json).ok()) {
+        Some(index) => index.files.iter().map(|file| format!("{beside}{file}")).collect(),
         // An index that cannot be read: no file is called so, and the snapshot does not count as complete.
         None => BTreeSet::from([format!("{index}/")]),
     }
-}
-
-fn json(path: &Path) -> Option<Value> {
-    if fs::metadata(path).ok()?.len() > MAX_JSON {
-        return None;
-    }
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// The entries of a folder, none where it cannot be read.

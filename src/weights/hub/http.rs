@@ -314,7 +314,7 @@ fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Bo
 
 impl Head {
     /// Takes what the hub says about the file; its first word counts.
-    fn listen(&mut self, headers: &HeaderMap) {
+    pub(super) fn listen(&mut self, headers: &HeaderMap) {
         let etag = || {
             text(headers, "x-linked-etag")
                 .or_else(|| text(headers, "etag"))
@@ -333,7 +333,7 @@ impl Head {
     }
 
     /// Takes what the answer itself says, from whichever host it came.
-    fn end(&mut self, status: u16, by_hub: bool, headers: &HeaderMap) {
+    pub(super) fn end(&mut self, status: u16, by_hub: bool, headers: &HeaderMap) {
         self.status = status;
         self.by_hub = by_hub;
         let length = || text(headers, "content-length")?.parse().ok();
@@ -371,15 +371,17 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// Where a redirect from `base` leads.
-fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
+pub(super) fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
     let location = location.split('#').next().unwrap_or_default();
     let scheme = base.scheme_str().unwrap_or("https");
     let root = format!(
         "{scheme}://{}",
         base.authority().map_or("", |authority| authority.as_str())
     );
-    let target = if location.contains("://") {
+    let target = if is_absolute(location) {
         location.to_owned()
+    } else if location.is_empty() || location.starts_with('?') {
+        format!("{root}{}{location}", base.path())
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
     } else if location.starts_with('/') {
@@ -400,6 +402,14 @@ fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
         host(base),
         shown(&target)
     ))))
+}
+
+/// Whether an address begins with a scheme; what stands behind a `/`, `?` or `#` is part of a path or a question.
+fn is_absolute(location: &str) -> bool {
+    let before = location.split([':', '/', '?', '#']).next().unwrap_or_default();
+    let has_colon = location[before.len()..].starts_with(':');
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    has_colon && before.starts_with(|c: char| c.is_ascii_alphabetic()) && before.chars().all(is_scheme)
 }
 
 fn host(uri: &Uri) -> String {
@@ -495,6 +505,21 @@ mod tests {
             ("//cdn.test/x", Some("https://cdn.test/x")),
             ("/x/y", Some("https://hub.test/x/y")),
             ("x", Some("https://hub.test/a/x")),
+            (
+                "/x?to=https://cdn.test/y",
+                Some("https://hub.test/x?to=https://cdn.test/y"),
+            ),
+            (
+                "x?to=http://cdn.test/y",
+                Some("https://hub.test/a/x?to=http://cdn.test/y"),
+            ),
+            (
+                "?to=https://cdn.test/y",
+                Some("https://hub.test/a/b?to=https://cdn.test/y"),
+            ),
+            ("//cdn.test/x?to=http://a", Some("https://cdn.test/x?to=http://a")),
+            ("HTTP://cdn.test/x", None),
+            ("mailto:a@hub.test", None),
             ("http://cdn.test/x", None),
             ("file:///etc/passwd", None),
         ] {

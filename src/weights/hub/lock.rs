@@ -20,6 +20,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// filelock leaves it: removing it would let others wait for a file that nobody else finds any more.
 pub(super) struct Lock {
     _file: File,
+    is_exclusive: bool,
 }
 
 impl Lock {
@@ -31,7 +32,7 @@ impl Lock {
         loop {
             let file = open(path).map_err(|error| write_error(path, &error))?;
             match file.try_lock() {
-                Ok(()) if is_at(&file, path) => return Ok(Self { _file: file }),
+                Ok(()) if is_at(&file, path) => return Ok(Self::new(file, true)),
                 // Somebody removed the file between its opening and its locking.
                 Ok(()) => reporter.tell()?,
                 Err(TryLockError::WouldBlock) => {
@@ -40,9 +41,21 @@ impl Lock {
                 }
                 // Some network file systems have no locks. Without one the worst is that two programs write the same
                 // bytes to the same places.
-                Err(TryLockError::Error(_)) => return Ok(Self { _file: file }),
+                Err(TryLockError::Error(_)) => return Ok(Self::new(file, false)),
             }
         }
+    }
+
+    fn new(file: File, is_exclusive: bool) -> Self {
+        Self {
+            _file: file,
+            is_exclusive,
+        }
+    }
+
+    /// Whether nobody else has it: not where the file system has no locks.
+    pub fn is_exclusive(&self) -> bool {
+        self.is_exclusive
     }
 }
 

@@ -8,6 +8,8 @@ mod answer;
 mod cache;
 mod choose;
 mod download;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod http;
 mod listing;
@@ -78,6 +80,9 @@ impl Hub {
     pub fn plan(&self, repo: &Repo, wanted: &Wanted, watch: &mut HubWatch<'_>) -> Result<Plan> {
         if self.settings.offline {
             return Err(self.offline(repo));
+        }
+        if let Some(trouble) = &self.settings.trouble {
+            return Err(trouble.clone());
         }
         let client = Client::new(&self.settings)?;
         let asker = Asker {
@@ -183,6 +188,9 @@ impl Hub {
         }
         if self.settings.offline && plan.bytes_missing > 0 {
             return Err(self.offline(&plan.repo));
+        }
+        if let Some(trouble) = self.settings.trouble.as_ref().filter(|_| plan.bytes_missing > 0) {
+            return Err(trouble.clone());
         }
         // First, because a disk that cannot be written to says that it is full.
         cache.prepare()?;

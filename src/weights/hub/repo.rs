@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub(super) use crate::words::shown;
 
 /// The revision that is meant where none is named.
 pub const MAIN: &str = "main";
@@ -203,18 +204,4 @@ impl From<Checksum> for String {
     fn from(checksum: Checksum) -> Self {
         checksum.0
     }
-}
-
-/// Text from elsewhere as a message may show it: no control characters, and not without end.
-pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 200;
-    let mut out: String = text
-        .chars()
-        .take(MOST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(MOST).is_some() {
-        out.push('…');
-    }
-    out
 }

@@ -8,14 +8,30 @@ use std::{
 
 use crate::error::{Error, Result};
 
-/// A pickle longer than this is not that of a checkpoint, whose numbers lie outside it.
-const MAX_PICKLE_BYTES: u64 = 64 << 20;
+/// A pickle longer than this is not that of a checkpoint, whose numbers lie outside it: those of the largest have 1 MiB.
+pub(super) const MAX_PICKLE_BYTES: u64 = 16 << 20;
+/// More opcodes than a checkpoint of as many tensors as are read has.
+const MAX_OPCODES: usize = 4_000_000;
+/// Containers, calls and what they hold: a tensor has some thirty.
+const MAX_HELD: usize = 1_000_000;
+/// Values that wait to be put into containers. PyTorch writes a thousand before it fills them.
+const MAX_STACK: usize = 1 << 18;
+/// Values that are remembered: about ten for each tensor.
+const MAX_MEMO: usize = 1 << 19;
+/// The longest name of a module, or in it.
+pub(super) const MAX_NAME_BYTES: usize = 1024;
+/// All names of classes and functions together; each is written once.
+const MAX_NAMES_BYTES: usize = 4 << 20;
+/// First number of a checkpoint in the layout before PyTorch 1.6.
+const OLD_MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
 /// What stands for an object without being a container of others, or where in [`Pickle`] a container is.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Bool(bool),
-    Int(i128),
+    Int(i64),
+    /// The number that a checkpoint in the layout before PyTorch 1.6 begins with.
+    Magic,
     Text(Rc<str>),
     /// A class or function, `module.name`.
     Global(Rc<str>),
@@ -57,8 +73,20 @@ impl Pickle {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            held: 0,
+            names_bytes: 0,
         };
-        while !machine.step()? {}
+        let mut opcodes = 0;
+        while !machine.step()? {
+            opcodes += 1;
+            within("opcodes", opcodes, MAX_OPCODES)?;
+            // Marks lie on the stack too.
+            within(
+                "values on its stack",
+                machine.stack.len() + machine.marks.len(),
+                MAX_STACK,
+            )?;
+        }
         let root = machine.pop()?;
         Ok(Self {
             nodes: machine.nodes,
@@ -129,6 +157,10 @@ struct Machine<'a> {
     /// Heights of the stack where a MARK lies.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
+    /// Containers and calls so far, and what was put into them.
+    held: usize,
+    /// Bytes of the names of classes and functions so far.
+    names_bytes: usize,
 }
 
 impl Machine<'_> {
@@ -173,6 +205,7 @@ impl Machine<'_> {
             let top = self.pop()?;
             self.memo.insert(index, top.clone());
             self.stack.push(top);
+            within("remembered values", self.memo.len(), MAX_MEMO)?;
         }
         Ok(())
     }
@@ -190,8 +223,7 @@ impl Machine<'_> {
                 Node::Sequence(items)
             }
         };
-        self.push_node(node);
-        Ok(())
+        self.push_node(node)
     }
 
     /// Appends to the container below. Objects that are neither list nor dictionary swallow what they are given.
@@ -204,6 +236,7 @@ impl Machine<'_> {
             }
             _ => self.pop_mark()?,
         };
+        self.hold(items.len())?;
         let Some(Value::Node(target)) = self.stack.last() else {
             return Ok(());
         };
@@ -220,20 +253,20 @@ impl Machine<'_> {
         match opcode {
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.stack.push(Value::Global(format!("{module}.{name}").into()));
+                self.push_global(&module, &name)?;
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (Value::Text(module), Value::Text(name)) = (module, name) else {
                     return Err(malformed("a class has no name"));
                 };
-                self.stack.push(Value::Global(format!("{module}.{name}").into()));
+                self.push_global(&module, &name)?;
             }
             // The state of an object: a module's metadata, the inside of an object that is skipped.
             b'b' => drop(self.pop()?),
             b'Q' => {
                 let description = self.pop()?;
-                self.push_node(Node::Persistent(description));
+                self.push_node(Node::Persistent(description))?;
             }
             // A call, or a new object of a class; with 0x92 also arguments by keyword.
             _ => {
@@ -242,8 +275,10 @@ impl Machine<'_> {
                 }
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 match function {
-                    Value::Global(class) if DICT_CLASSES.contains(&&*class) => self.push_node(Node::Dict(Vec::new())),
-                    Value::Global(function) => self.push_node(Node::Call { function, arguments }),
+                    Value::Global(class) if DICT_CLASSES.contains(&&*class) => {
+                        self.push_node(Node::Dict(Vec::new()))?
+                    }
+                    Value::Global(function) => self.push_node(Node::Call { function, arguments })?,
                     _ => self.stack.push(Value::Other),
                 }
             }
@@ -289,9 +324,29 @@ impl Machine<'_> {
         })
     }
 
-    fn push_node(&mut self, node: Node) {
+    fn push_node(&mut self, node: Node) -> Result<()> {
+        self.hold(match &node {
+            Node::Sequence(items) => 1 + items.len(),
+            Node::Dict(entries) => 1 + 2 * entries.len(),
+            Node::Call { .. } | Node::Persistent(_) => 1,
+        })?;
         self.stack.push(Value::Node(self.nodes.len()));
         self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Counts what is held, before it is.
+    fn hold(&mut self, more: usize) -> Result<()> {
+        self.held += more;
+        within("objects", self.held, MAX_HELD)
+    }
+
+    fn push_global(&mut self, module: &str, name: &str) -> Result<()> {
+        within("bytes of a name", module.len().max(name.len()), MAX_NAME_BYTES)?;
+        self.names_bytes += module.len() + name.len();
+        within("bytes of names", self.names_bytes, MAX_NAMES_BYTES)?;
+        self.stack.push(Value::Global(format!("{module}.{name}").into()));
+        Ok(())
     }
 
     /// Takes the top off the stack, but nothing that belongs to an open MARK.
@@ -360,12 +415,13 @@ impl Machine<'_> {
                 b'\n' => break,
                 byte => line.push(byte),
             }
+            within("bytes of a name", line.len(), MAX_NAME_BYTES)?;
         }
         String::from_utf8(line).map_err(|_| malformed("a class has no readable name"))
     }
 }
 
-/// A signed little-endian number; one beyond 128 bits is none that a tensor depends on.
+/// A signed little-endian number; one beyond 64 bits is none that a tensor depends on.
 fn long(bytes: &[u8]) -> Value {
     if bytes.len() > size_of::<i128>() {
         return Value::Other;
@@ -373,7 +429,18 @@ fn long(bytes: &[u8]) -> Value {
     let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
     let mut wide = [if negative { 0xff } else { 0 }; size_of::<i128>()];
     wide[..bytes.len()].copy_from_slice(bytes);
-    Value::Int(i128::from_le_bytes(wide))
+    match i128::from_le_bytes(wide) {
+        OLD_MAGIC => Value::Magic,
+        number => number.try_into().map_or(Value::Other, Value::Int),
+    }
+}
+
+/// Whether a count is within its bound.
+fn within(what: &str, count: usize, most: usize) -> Result<()> {
+    match count <= most {
+        true => Ok(()),
+        false => Err(malformed(&format!("it has more than {most} {what}"))),
+    }
 }
 
 /// Alternating keys and values.
@@ -394,4 +461,62 @@ fn cut_off() -> Error {
         "its pickle is cut off, damaged, or longer than {} MiB",
         MAX_PICKLE_BYTES >> 20
     ))
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Vec<u8> {
+        [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+    }
+
+    #[track_caller]
+    fn refused(pickle: &[u8], says: &str) {
+        let error = Pickle::read(&mut &*pickle).expect_err("refused").to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
+
+    /// What would take hundreds of times the memory of the file, or longer than it takes to read, is refused by a count.
+    #[test]
+    fn every_kind_of_growth_has_a_bound() {
+        refused(&b"]".repeat(MAX_STACK + 1), "values on its stack");
+        refused(&b"(".repeat(MAX_STACK + 1), "values on its stack");
+        refused(&b"]0".repeat(MAX_HELD + 1), "objects");
+        let fill = [b"]q\x00(".as_slice(), &b"h\x00".repeat(1000), b"e0"].concat();
+        refused(&fill.repeat(MAX_HELD / 1000 + 1), "objects");
+        refused(&b"N0".repeat(MAX_OPCODES), "opcodes");
+        let remember: Vec<u8> = (0..=MAX_MEMO as u32)
+            .flat_map(|index| [b"Nr".as_slice(), &index.to_le_bytes(), b"0"].concat())
+            .collect();
+        refused(&remember, "remembered values");
+        refused(&remember_next(MAX_MEMO + 1), "remembered values");
+        let long = "A".repeat(MAX_NAME_BYTES + 1);
+        let global = [text(&long), text("a"), b"\x93".to_vec()].concat();
+        refused(&global, "bytes of a name");
+        refused(format!("c{long}").as_bytes(), "bytes of a name");
+        let name = "A".repeat(MAX_NAME_BYTES);
+        let again = [
+            text(&name),
+            b"q\x000".to_vec(),
+            b"h\x00h\x00\x930".repeat(MAX_NAMES_BYTES / 2048 + 1),
+        ]
+        .concat();
+        refused(&again, "bytes of names");
+    }
+
+    fn remember_next(times: usize) -> Vec<u8> {
+        b"N\x940".repeat(times)
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_read() {
+        assert_eq!(long(&[]).size(), Some(0));
+        assert_eq!(long(&[0xff, 0]).size(), Some(255));
+        assert_eq!(long(&[0xff]).size(), None);
+        assert!(matches!(long(&OLD_MAGIC.to_le_bytes()[..10]), Value::Magic));
+        assert!(matches!(long(&[1; 16]), Value::Other));
+        assert!(matches!(long(&[1; 17]), Value::Other));
+    }
 }

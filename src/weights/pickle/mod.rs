@@ -5,66 +5,67 @@
 //! The tensors are those under the key `state_dict` if there are any, else those under `model`, else all there are;
 //! names in nested containers are joined with dots.
 
+mod archive;
 mod machine;
 mod tensors;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
     io::{BufReader, Read, Seek, SeekFrom},
-    path::Path,
     sync::{Mutex, PoisonError},
 };
 
-use candle_core::{DType, Device, Tensor};
+use archive::{Archive, Entry};
+use candle_core::Tensor;
 use machine::{Pickle, Value};
+use safetensors::Dtype;
 use tensors::Description;
-use zip::{CompressionMethod, ZipArchive};
 
+use super::{
+    bytes::{Bytes, room},
+    contents::Contents,
+    file::Held,
+    numbers,
+};
 use crate::error::{Error, Result};
 
-/// First number of a checkpoint in the old layout.
-const OLD_MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 /// The one version of the old layout there is.
-const OLD_VERSION: i128 = 1001;
+const OLD_VERSION: i64 = 1001;
 
 /// The tensors of a PyTorch file.
 pub(super) struct TorchFile {
     tensors: BTreeMap<String, Description>,
     places: HashMap<String, Place>,
-    source: Source,
+    /// Texts in the dictionary at the top, by their keys.
+    texts: HashMap<String, String>,
+    bytes: Mutex<Bytes>,
 }
 
 /// Where the numbers of a storage lie.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    /// Entry of the archive, or position in the file.
-    start: u64,
-    bytes: u64,
+enum Place {
+    /// In an archive.
+    Entry(Entry),
+    /// In a stream: from which byte on, and how many.
+    Span(u64, u64),
 }
 
-enum Source {
-    Zip(Mutex<ZipArchive<BufReader<File>>>),
-    Stream(Mutex<File>),
+impl Place {
+    fn bytes(self) -> u64 {
+        match self {
+            Self::Entry(entry) => entry.bytes,
+            Self::Span(_, bytes) => bytes,
+        }
+    }
 }
 
 impl TorchFile {
-    /// Opens a file; of its tensors only names and shapes are read.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
-        Self::read(file).map_err(|error| error.context(format_args!("{} is not usable", path.display())))
-    }
-
-    fn read(mut file: File) -> Result<Self> {
-        const ZIP_MAGIC: [u8; 2] = *b"PK";
-        let length = file.metadata().map_err(damaged)?.len();
-        let mut start = [0; ZIP_MAGIC.len()];
-        let is_zip = file.read_exact(&mut start).is_ok() && start == ZIP_MAGIC;
-        file.rewind().map_err(damaged)?;
-        let found = if is_zip {
-            Self::read_zip(file, length)?
-        } else {
-            Self::read_stream(file, length)?
+    /// Reads names and shapes of the tensors.
+    pub(super) fn read(bytes: Bytes, format: Contents) -> Result<Self> {
+        let length = bytes.length().map_err(damaged)?;
+        let found = match format {
+            Contents::Zip => Self::read_zip(bytes, length)?,
+            _ => Self::read_stream(bytes, length)?,
         };
         if found.tensors.is_empty() {
             return Err(Error::failed(
@@ -79,62 +80,56 @@ impl TorchFile {
         Ok(found)
     }
 
-    fn read_zip(file: File, length: u64) -> Result<Self> {
+    fn read_zip(mut bytes: Bytes, length: u64) -> Result<Self> {
         const PICKLE: &str = "data.pkl";
-        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+        let archive = Archive::read(&mut bytes, length)?;
         // PyTorch puts everything into a folder named after the file.
         let folder = archive
-            .file_names()
-            .filter_map(|name| name.ok()?.strip_suffix(PICKLE).map(str::to_owned))
+            .names()
+            .filter_map(|name| name.strip_suffix(PICKLE))
             .find(|folder| folder.is_empty() || folder.ends_with('/'))
-            .ok_or_else(|| Error::failed(format!("it is a zip archive without {PICKLE}, so not of PyTorch")))?;
-        let pickle = {
-            let entry = archive.by_name(&format!("{folder}{PICKLE}")).map_err(damaged)?;
-            Pickle::read(&mut BufReader::new(entry))?
-        };
-        if let Ok(mut entry) = archive.by_name(&format!("{folder}byteorder")) {
-            let mut order = [0; 3];
-            if entry.read_exact(&mut order).is_ok() && &order == b"big" {
-                return Err(Error::failed("its numbers are big-endian, which is not read"));
+            .ok_or_else(|| Error::failed(format!("it is a zip archive without {PICKLE}, so not of PyTorch")))?
+            .to_owned();
+        let mut entry = |name: &str, most: u64| -> Result<Vec<u8>> {
+            let Some(entry) = archive.get(&format!("{folder}{name}"))? else {
+                return Ok(Vec::new());
+            };
+            if entry.bytes > most {
+                return Err(Error::failed(format!(
+                    "its {name} has {} bytes; more than {most} are not read",
+                    entry.bytes
+                )));
             }
+            entry.load(&mut bytes, 0, entry.bytes as usize)
+        };
+        let pickle = Pickle::read(&mut entry(PICKLE, machine::MAX_PICKLE_BYTES)?.as_slice())?;
+        const ORDER_BYTES: u64 = 16;
+        if entry("byteorder", ORDER_BYTES)?.starts_with(b"big") {
+            return Err(Error::failed("its numbers are big-endian, which is not read"));
         }
         let mut places = HashMap::new();
         for key in tensors::storages(&pickle).into_keys() {
-            let name = format!("{folder}data/{key}");
             // A storage that is missing matters only if a tensor of the network needs it.
-            let Some(index) = archive.index_for_name(&name) else {
-                continue;
-            };
-            let entry = archive.by_index_raw(index).map_err(damaged)?;
-            if entry.compression() != CompressionMethod::Stored || entry.size() > length {
-                return Err(Error::failed(format!(
-                    "{name} is compressed or longer than the file, which PyTorch does not write"
-                )));
+            if let Some(entry) = archive.get(&format!("{folder}data/{key}"))? {
+                places.insert(key, Place::Entry(entry));
             }
-            places.insert(
-                key,
-                Place {
-                    start: index as u64,
-                    bytes: entry.size(),
-                },
-            );
         }
-        let tensors = tensors::tensors(&pickle)?;
         Ok(Self {
-            tensors,
+            tensors: tensors::tensors(&pickle)?,
             places,
-            source: Source::Zip(Mutex::new(archive)),
+            texts: tensors::texts(&pickle),
+            bytes: Mutex::new(bytes),
         })
     }
 
     /// The layout before PyTorch 1.6: magic number, version, facts about the writing machine, the object, the keys
     /// of its storages, each as a pickle; then the storages, each as its length and its numbers.
-    fn read_stream(file: File, length: u64) -> Result<Self> {
+    fn read_stream(file: Bytes, length: u64) -> Result<Self> {
         let mut reader = BufReader::new(file);
-        let foreign = || Error::failed("it is not a PyTorch file");
+        let foreign = || Error::failed("it is a pickle, but not one that PyTorch writes");
         let magic = Pickle::read(&mut reader).map_err(|_| foreign())?;
         let version = match magic.root {
-            Value::Int(OLD_MAGIC) => Pickle::read(&mut reader)?,
+            Value::Magic => Pickle::read(&mut reader)?,
             _ => return Err(foreign()),
         };
         let machine = Pickle::read(&mut reader)?;
@@ -155,7 +150,7 @@ impl TorchFile {
             let storage = storages
                 .get(key)
                 .ok_or_else(|| Error::failed(format!("storage {key} is not described")))?;
-            let width = Numbers::of(&storage.kind)?.width();
+            let width = width(&storage.kind)?;
             let mut count = [0; size_of::<i64>()];
             reader.read_exact(&mut count).map_err(damaged)?;
             let start = reader.stream_position().map_err(damaged)?;
@@ -166,21 +161,34 @@ impl TorchFile {
                 .filter(|bytes| *bytes <= length.saturating_sub(start))
                 .ok_or_else(|| Error::failed(format!("it is cut off inside storage {key}")))?;
             reader.seek(SeekFrom::Start(start + bytes)).map_err(damaged)?;
-            places.insert(key.to_owned(), Place { start, bytes });
+            places.insert(key.to_owned(), Place::Span(start, bytes));
         }
         let tensors = tensors::tensors(&pickle)?;
         Ok(Self {
             tensors,
             places,
-            source: Source::Stream(Mutex::new(reader.into_inner())),
+            texts: tensors::texts(&pickle),
+            bytes: Mutex::new(reader.into_inner()),
         })
     }
 
-    /// Names and shapes.
-    pub(super) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.tensors
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
+    /// The text under a key of the dictionary at the top.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.texts.get(key).map(String::as_str)
+    }
+
+    /// Every tensor.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = Held<'_>> {
+        self.tensors.iter().map(|(name, tensor)| Held {
+            name,
+            dtype: dtype_of(&tensor.kind),
+            shape: &tensor.shape,
+        })
+    }
+
+    /// Whether there is a tensor of that name.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     /// Whether the numbers that a tensor claims are there. Their type is looked at only when they are asked for: a
@@ -191,10 +199,10 @@ impl TorchFile {
             .places
             .get(&storage.key)
             .ok_or_else(|| Error::failed(format!("its storage {} is missing", storage.key)))?;
-        let Ok(numbers) = Numbers::of(&storage.kind) else {
+        let Ok(width) = width(&tensor.kind) else {
             return Ok(());
         };
-        let held = place.bytes / numbers.width() as u64;
+        let held = place.bytes() / width as u64;
         let fits = tensor.count().is_some_and(|count| count as u64 <= held)
             && tensor.end().is_some_and(|end| end as u64 <= held);
         if fits {
@@ -207,18 +215,16 @@ impl TorchFile {
     }
 
     /// Reads a tensor.
-    pub(super) fn load(&self, name: &str) -> Result<Option<Tensor>> {
-        let Some(tensor) = self.tensors.get(name) else {
-            return Ok(None);
-        };
+    pub(super) fn load(&self, name: &str) -> Result<Tensor> {
+        let tensor = self.tensors.get(name);
+        let tensor = tensor.ok_or_else(|| Error::failed(format!("it lacks the tensor {name}")))?;
         self.load_described(tensor)
-            .map(Some)
             .map_err(|error| error.context(format_args!("tensor {name}")))
     }
 
     fn load_described(&self, tensor: &Description) -> Result<Tensor> {
-        let numbers = Numbers::of(&tensor.storage.kind)?;
-        let width = numbers.width();
+        let dtype = dtype_of(&tensor.kind).ok_or_else(|| not_read(&tensor.kind))?;
+        let width = width(&tensor.kind)?;
         let (Some(place), Some(end)) = (self.places.get(&tensor.storage.key), tensor.end()) else {
             return Err(Error::failed("its storage is missing"));
         };
@@ -226,36 +232,23 @@ impl TorchFile {
         let bytes = if tensor.is_contiguous() {
             span
         } else {
-            tensor.gather(&span, width)
+            tensor.gather(&span, width)?
         };
-        Ok(numbers.tensor(&bytes, &tensor.shape)?)
+        numbers::tensor(dtype, &bytes, &tensor.shape).map_err(|_| not_read(&tensor.kind))
     }
 
     /// `length` bytes of a storage from byte `skip` on.
     fn read_span(&self, place: Place, skip: usize, length: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        match &self.source {
-            Source::Zip(archive) => {
-                let mut archive = archive.lock().unwrap_or_else(PoisonError::into_inner);
-                let index = usize::try_from(place.start).map_err(damaged)?;
-                if length as u64 == place.bytes {
-                    let mut entry = archive.by_index(index).map_err(damaged)?;
-                    entry.read_exact(&mut bytes).map_err(damaged)?;
-                    // The checksum is compared where the end is read.
-                    entry.read_to_end(&mut Vec::new()).map_err(damaged)?;
-                } else {
-                    let mut entry = archive.by_index_seek(index).map_err(damaged)?;
-                    entry.seek(SeekFrom::Start(skip as u64)).map_err(damaged)?;
-                    entry.read_exact(&mut bytes).map_err(damaged)?;
-                }
-            }
-            Source::Stream(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(place.start + skip as u64)).map_err(damaged)?;
-                file.read_exact(&mut bytes).map_err(damaged)?;
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        match place {
+            Place::Entry(entry) => entry.load(&mut bytes, skip as u64, length),
+            Place::Span(start, _) => {
+                let mut span = room(length)?;
+                bytes.seek(SeekFrom::Start(start + skip as u64)).map_err(damaged)?;
+                bytes.read_exact(&mut span).map_err(damaged)?;
+                Ok(span)
             }
         }
-        Ok(bytes)
     }
 }
 
@@ -295,12 +288,14 @@ impl Description {
     }
 
     /// The numbers in row-major order, from the span of the storage that holds them.
-    fn gather(&self, span: &[u8], width: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.count().unwrap_or(0) * width);
+    fn gather(&self, span: &[u8], width: usize) -> Result<Vec<u8>> {
+        let mut out = room(self.count().unwrap_or(0).saturating_mul(width))?;
         let mut index = vec![0; self.shape.len()];
-        for _ in 0..self.count().unwrap_or(0) {
+        for number in out.chunks_exact_mut(width) {
             let start: usize = index.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum();
-            out.extend_from_slice(span.get(start * width..(start + 1) * width).unwrap_or_default());
+            if let Some(found) = span.get(start * width..(start + 1) * width) {
+                number.copy_from_slice(found);
+            }
             for (i, side) in index.iter_mut().zip(&self.shape).rev() {
                 *i += 1;
                 if *i < *side {
@@ -309,53 +304,44 @@ impl Description {
                 *i = 0;
             }
         }
-        out
+        Ok(out)
     }
 }
 
-/// A type of numbers.
-#[derive(Debug, Clone, Copy)]
-enum Numbers {
-    /// One that candle has.
-    Plain(DType),
-    /// Signed bytes, which become 16-bit numbers.
-    Char,
+/// The type of numbers, from PyTorch's name of a storage or of the type itself; none for what has no name here.
+fn dtype_of(kind: &str) -> Option<Dtype> {
+    Some(match kind {
+        "FloatStorage" | "float32" => Dtype::F32,
+        "DoubleStorage" | "float64" => Dtype::F64,
+        "HalfStorage" | "float16" => Dtype::F16,
+        "BFloat16Storage" | "bfloat16" => Dtype::BF16,
+        "LongStorage" | "int64" => Dtype::I64,
+        "IntStorage" | "int32" => Dtype::I32,
+        "ShortStorage" | "int16" => Dtype::I16,
+        "CharStorage" | "int8" => Dtype::I8,
+        "ByteStorage" | "uint8" | "UntypedStorage" => Dtype::U8,
+        "BoolStorage" | "bool" => Dtype::BOOL,
+        "uint16" => Dtype::U16,
+        "uint32" => Dtype::U32,
+        "uint64" => Dtype::U64,
+        "ComplexFloatStorage" | "complex64" => Dtype::C64,
+        "float8_e4m3fn" => Dtype::F8_E4M3,
+        "float8_e5m2" => Dtype::F8_E5M2,
+        "float8_e4m3fnuz" => Dtype::F8_E4M3FNUZ,
+        "float8_e5m2fnuz" => Dtype::F8_E5M2FNUZ,
+        "float8_e8m0fnu" => Dtype::F8_E8M0,
+        _ => return None,
+    })
 }
 
-impl Numbers {
-    /// From PyTorch's name of the storage.
-    fn of(kind: &str) -> Result<Self> {
-        Ok(Self::Plain(match kind {
-            "FloatStorage" => DType::F32,
-            "DoubleStorage" => DType::F64,
-            "HalfStorage" => DType::F16,
-            "BFloat16Storage" => DType::BF16,
-            "LongStorage" => DType::I64,
-            "IntStorage" => DType::I32,
-            "ShortStorage" => DType::I16,
-            "ByteStorage" | "BoolStorage" => DType::U8,
-            "CharStorage" => return Ok(Self::Char),
-            other => return Err(Error::failed(format!("numbers of type {other} are not read"))),
-        }))
-    }
+/// Bytes of one number.
+fn width(kind: &str) -> Result<usize> {
+    let dtype = dtype_of(kind).ok_or_else(|| not_read(kind))?;
+    Ok(dtype.bitsize() / u8::BITS as usize)
+}
 
-    /// Bytes of one number.
-    fn width(self) -> usize {
-        match self {
-            Self::Plain(dtype) => dtype.size_in_bytes(),
-            Self::Char => 1,
-        }
-    }
-
-    fn tensor(self, bytes: &[u8], shape: &[usize]) -> candle_core::Result<Tensor> {
-        match self {
-            Self::Plain(dtype) => Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu),
-            Self::Char => {
-                let wide: Vec<i16> = bytes.iter().map(|byte| i16::from(byte.cast_signed())).collect();
-                Tensor::from_vec(wide, shape, &Device::Cpu)
-            }
-        }
-    }
+fn not_read(kind: &str) -> Error {
+    Error::failed(format!("numbers of type {kind} are not read"))
 }
 
 fn damaged(error: impl std::fmt::Display) -> Error {

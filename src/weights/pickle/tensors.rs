@@ -1,15 +1,26 @@
 //! Which tensors a checkpoint's pickle describes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    iter::Enumerate,
+    slice::Iter,
+};
 
-use super::machine::{Node, Pickle, Value};
-use crate::error::{Error, Result};
+use super::machine::{MAX_NAME_BYTES, Node, Pickle, Value};
+use crate::{
+    error::{Error, Result},
+    weights::{
+        header::{MOST_NAME_BYTES, MOST_TENSORS},
+        numbers::MAX_DIMENSIONS,
+    },
+};
 
 /// Deeper containers than this are not looked into: a state dict is one or two deep.
 const MAX_DEPTH: usize = 16;
-/// Longer names, and more dimensions, than any tensor has.
-const MAX_NAME_BYTES: usize = 1024;
-const MAX_DIMENSIONS: usize = 8;
+/// The names of all tensors together.
+const MOST_NAMES_BYTES: usize = 16 << 20;
+/// The longest key of a storage, a number, and of the name of its type.
+const MOST_KEY_BYTES: usize = 256;
 
 /// Where a checkpoint keeps the tensors of its network, the first that holds any; else they lie at the top.
 const STATE_KEYS: [&str; 2] = ["state_dict", "model"];
@@ -26,6 +37,8 @@ pub(super) struct Storage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Description {
     pub(super) storage: Storage,
+    /// PyTorch's name of its numbers' type: that of the storage, or `float8_e4m3fn` where the storage has none.
+    pub(super) kind: String,
     /// In numbers, not bytes, as the strides.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
@@ -45,60 +58,113 @@ pub(super) fn tensors(pickle: &Pickle) -> Result<BTreeMap<String, Description>> 
     flatten(pickle, &pickle.root)
 }
 
+/// The texts in the dictionary at the top, by their keys; long ones are no names.
+pub(super) fn texts(pickle: &Pickle) -> HashMap<String, String> {
+    let entries = pickle.dict(&pickle.root).unwrap_or_default();
+    let text = |(key, value): &(Value, Value)| {
+        let (key, text) = (key.text()?, value.text()?);
+        (key.len().max(text.len()) <= MAX_NAME_BYTES).then(|| (key.to_owned(), text.to_owned()))
+    };
+    entries.iter().filter_map(text).collect()
+}
+
 /// Every storage that the pickle mentions, by its key: the old format needs the size of all of them.
 pub(super) fn storages(pickle: &Pickle) -> HashMap<String, Storage> {
-    pickle
-        .nodes
-        .iter()
-        .filter_map(|node| match node {
-            Node::Persistent(description) => storage(pickle, description),
+    let mut found = HashMap::new();
+    for node in &pickle.nodes {
+        if let Node::Persistent(description) = node
+            && let Some((storage, _)) = storage(pickle, description)
+        {
+            found.insert(storage.key.clone(), storage);
+        }
+    }
+    found
+}
+
+/// A container that is gone through.
+struct Open<'a> {
+    entries: Entries<'a>,
+    /// How much of the name is its own.
+    name_bytes: usize,
+}
+
+enum Entries<'a> {
+    Dict(Iter<'a, (Value, Value)>),
+    Sequence(Enumerate<Iter<'a, Value>>),
+}
+
+impl<'a> Entries<'a> {
+    fn of(node: Option<&'a Node>) -> Option<Self> {
+        match node? {
+            Node::Dict(entries) => Some(Self::Dict(entries.iter())),
+            Node::Sequence(items) => Some(Self::Sequence(items.iter().enumerate())),
             _ => None,
-        })
-        .map(|(storage, _)| (storage.key.clone(), storage))
-        .collect()
+        }
+    }
+
+    /// The next entry with its key, if that can be part of a name.
+    fn next(&mut self) -> Option<(Option<String>, &'a Value)> {
+        match self {
+            Self::Dict(entries) => entries.next().map(|(key, value)| {
+                let key = match key {
+                    // Whatever is no container cannot be a tensor, and needs no name.
+                    _ if !matches!(value, Value::Node(_)) => None,
+                    Value::Text(text) if text.len() <= MOST_NAME_BYTES => Some(text.to_string()),
+                    Value::Int(number) => Some(number.to_string()),
+                    _ => None,
+                };
+                (key, value)
+            }),
+            Self::Sequence(items) => items.next().map(|(index, item)| {
+                let key = matches!(item, Value::Node(_)).then(|| index.to_string());
+                (key, item)
+            }),
+        }
+    }
 }
 
 /// All tensors below a container; names of nested ones are joined with dots.
 fn flatten(pickle: &Pickle, top: &Value) -> Result<BTreeMap<String, Description>> {
     let mut found = BTreeMap::new();
+    let mut names_bytes = 0;
     // A container that is reached a second time (shared, or around a circle) is not gone through again.
     let mut seen = HashSet::new();
-    let mut waiting = vec![(String::new(), top, 0)];
-    while let Some((name, value, depth)) = waiting.pop() {
-        if let Some(tensor) = tensor(pickle, value).map_err(|error| error.context(format_args!("tensor {name}")))? {
-            found.insert(name, tensor);
-            continue;
-        }
-        let Value::Node(index) = value else { continue };
-        if depth > MAX_DEPTH || name.len() > MAX_NAME_BYTES || !seen.insert(*index) {
-            continue;
-        }
-        let below = |key: &str| {
-            if name.is_empty() {
-                key.to_owned()
-            } else {
-                format!("{name}.{key}")
+    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut name = String::new();
+    let mut next = Some(top);
+    loop {
+        if let Some(value) = next.take() {
+            let tensor = tensor(pickle, value).map_err(|error| error.context(format_args!("tensor {name}")))?;
+            if let Some(tensor) = tensor {
+                names_bytes += name.len();
+                if found.len() == MOST_TENSORS || names_bytes > MOST_NAMES_BYTES {
+                    return Err(Error::failed(format!(
+                        "it holds more than {MOST_TENSORS} tensors, or names of more than {MOST_NAMES_BYTES} bytes"
+                    )));
+                }
+                found.insert(name.clone(), tensor);
+            } else if let Value::Node(index) = value
+                && open.len() <= MAX_DEPTH
+                && name.len() <= MOST_NAME_BYTES
+                && seen.insert(*index)
+                && let Some(entries) = Entries::of(pickle.node(value))
+            {
+                let name_bytes = name.len();
+                open.push(Open { entries, name_bytes });
             }
-        };
-        match pickle.node(value) {
-            Some(Node::Dict(entries)) => waiting.extend(entries.iter().filter_map(|(key, value)| {
-                // Whatever is no container cannot be a tensor, and needs no name.
-                matches!(value, Value::Node(_)).then_some(())?;
-                let key = match key {
-                    Value::Text(text) if text.len() <= MAX_NAME_BYTES => below(text),
-                    Value::Int(number) => below(&number.to_string()),
-                    _ => return None,
-                };
-                Some((key, value, depth + 1))
-            })),
-            Some(Node::Sequence(items)) => waiting.extend(
-                items
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, item)| matches!(item, Value::Node(_)))
-                    .map(|(index, item)| (below(&index.to_string()), item, depth + 1)),
-            ),
-            _ => {}
+        }
+        let Some(container) = open.last_mut() else { break };
+        name.truncate(container.name_bytes);
+        match container.entries.next() {
+            None => drop(open.pop()),
+            Some((Some(key), value)) => {
+                if !name.is_empty() {
+                    name.push('.');
+                }
+                name.push_str(&key);
+                next = Some(value);
+            }
+            Some((None, _)) => {}
         }
     }
     Ok(found)
@@ -116,6 +182,25 @@ fn tensor(pickle: &Pickle, value: &Value) -> Result<Option<Description>> {
             }
             ("torch._tensor._rebuild_from_type_v2", [Value::Global(function), _class, arguments, ..]) => {
                 pickle.sequence(arguments).map(|arguments| (&**function, arguments))
+            }
+            (
+                // Gradient, hooks, then the type of numbers, which an untyped storage lacks.
+                "torch._utils._rebuild_tensor_v3",
+                [
+                    storage,
+                    offset,
+                    shape,
+                    strides,
+                    _gradient,
+                    _hooks,
+                    Value::Global(dtype),
+                    ..,
+                ],
+            ) => {
+                let described = described(pickle, [storage, offset, shape, strides])?;
+                let kind = dtype.strip_prefix("torch.").filter(|kind| kind.len() <= MOST_KEY_BYTES);
+                let kind = kind.unwrap_or("that has no name").to_owned();
+                return Ok(Some(Description { kind, ..described }));
             }
             (
                 "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor_v3",
@@ -157,6 +242,7 @@ fn described(pickle: &Pickle, parts: [&Value; 4]) -> Result<Description> {
         .ok_or_else(|| Error::failed("its offset is not a number from 0 on"))?;
     match (sizes(shape), sizes(strides)) {
         (Some(shape), Some(strides)) if shape.len() == strides.len() => Ok(Description {
+            kind: storage.kind.clone(),
             storage,
             offset,
             shape,
@@ -186,6 +272,9 @@ fn storage(pickle: &Pickle, description: &Value) -> Option<(Storage, usize)> {
         return None;
     }
     let name = class.rsplit('.').next().unwrap_or(class);
+    if key.len().max(name.len()) > MOST_KEY_BYTES {
+        return None;
+    }
     let base = match view.first().and_then(|view| pickle.sequence(view)) {
         Some([_, offset, ..]) => offset.size()?,
         _ => 0,

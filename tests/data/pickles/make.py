@@ -2,6 +2,13 @@
 """Writes the PyTorch files of this folder without PyTorch: Python's own pickle of stand-in classes, so that the bytes are those torch.save writes.
 
 Numbers are 0, 1, 2, … throughout. Run it in this folder.
+
+float8.pt alone is PyTorch's own (2.15), whose types of 8 bits have no storage class:
+    e4m3 = torch.tensor([[0.25, -0.5], [1.5, 448.0]]).to(torch.float8_e4m3fn)
+    torch.save({"state_dict": {"plain.weight": torch.tensor([1.0, -448.0]).to(torch.float8_e4m3fn), "e4m3.weight": e4m3,
+        "e4m3.scale_weight": torch.tensor([2.0, 3.0]), "e5m2.weight": torch.tensor([1.0, -57344.0]).to(torch.float8_e5m2),
+        "e5m2.weight_scale": torch.tensor(0.25), "e5m2.input_scale": torch.tensor(1.0),
+        "scaled_fp8": torch.empty(0, dtype=torch.float8_e5m2)}}, "float8.pt")
 """
 import argparse
 import collections

@@ -1,0 +1,10 @@
+//! A PyTorch file.
+#![no_main]
+
+use featscope_fuzz::mutation::{mutate, repair_zip};
+
+featscope_fuzz::target!("pickle", 256 << 20);
+
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed, repair_zip)
+});

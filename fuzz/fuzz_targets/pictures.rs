@@ -1,0 +1,10 @@
+//! A picture.
+#![no_main]
+
+use featscope_fuzz::mutation::{mutate, repair_png};
+
+featscope_fuzz::target!("pictures", 1280 << 20);
+
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed, repair_png)
+});

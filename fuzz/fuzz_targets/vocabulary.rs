@@ -1,0 +1,4 @@
+//! A vocabulary and a prompt.
+#![no_main]
+
+featscope_fuzz::target!("vocabulary", 256 << 20);

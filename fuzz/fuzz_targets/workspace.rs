@@ -1,0 +1,4 @@
+//! A workspace.
+#![no_main]
+
+featscope_fuzz::target!("workspace", 256 << 20);
