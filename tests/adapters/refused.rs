@@ -212,8 +212,12 @@ fn what_is_no_adapter_of_the_model_is_refused_by_name() -> TestResult {
             &["NaN or infinite", "lora_up"],
         ),
         (
-            with_end("lora_up.weight", (random(&[SIDE, RANK], 1) * 3e38)?),
-            &["not finite"],
+            {
+                let mut tensors = with_end("lora_up.weight", (random(&[SIDE, RANK], 1) * 3e38)?);
+                tensors.insert(format!("{STEM}.alpha"), number(1e3));
+                tensors
+            },
+            &["not finite", LAYER],
         ),
     ];
     for (index, (tensors, words)) in cases.iter().enumerate() {

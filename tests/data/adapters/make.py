@@ -216,7 +216,7 @@ def peft(name, config, scales=(1.0,), model=unet, kind="unet"):
             from peft.tuners.tuners_utils import BaseTunerLayer
             for module in wrapped.modules():
                 if isinstance(module, BaseTunerLayer):
-                    module.scale_layer(scale)
+                    module.set_scale("default", scale)
         run(f"{name}@{scale:g}", **{("net" if kind == "unet" else "encoder"): wrapped})
 
 
