@@ -79,11 +79,17 @@ fn an_extraction_is_refused_with_where_it_began_and_why() {
     );
     let lora = model("tiny-sd15-lora/lora_kohya.safetensors");
     let strong = format!("{}:50", lora.display());
-    refused(
-        &place,
-        || extract(&["--activations", "unet-after-conv-in", "--lora", &strong]),
-        &["lora_kohya.safetensors at 50", "lower its scale"],
+    // The scale that acts is said before.
+    let before = place.contents();
+    let ran = extract(&["--activations", "unet-after-conv-in", "--lora", &strong]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let told = ran.stderr.lines().last().unwrap_or_default();
+    assert!(
+        told.contains("lora_kohya.safetensors at 50") && told.contains("lower its scale"),
+        "{}",
+        ran.stderr
     );
+    assert_eq!(place.contents(), before);
     // Maps that are aggregated, and what is written beside activations.
     refused(
         &place,
