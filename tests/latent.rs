@@ -127,9 +127,11 @@ fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
     Ok(())
 }
 
-/// Schedules that end in pure noise, and betas that are listed: to the last bit of what diffusers holds.
+/// Schedules that end in pure noise, and betas that are listed, as diffusers holds them in f32. Roots of torch's vector
+/// instructions are not rounded as IEEE says, so that a last bit of it is the machine's.
 #[test]
 fn rescaled_and_listed_betas_equal_the_reference() -> TestResult {
+    const LAST_BITS: f32 = 2.0 * f32::EPSILON;
     let cases = read_json(&common::data("unets/schedules.json"))?;
     let mut compared = 0;
     for case in cases.as_array().ok_or("cases")? {
@@ -138,7 +140,11 @@ fn rescaled_and_listed_betas_equal_the_reference() -> TestResult {
         for (t, expected) in case["alphas_cumprod"].as_object().ok_or("numbers")? {
             let found = schedule.alphas_cumprod()[t.parse::<usize>()?] as f32;
             let expected = expected.as_f64().ok_or("a number")? as f32;
-            assert_eq!(found, expected, "{} at {t}", case["config"]);
+            assert!(
+                (found - expected).abs() <= LAST_BITS * expected,
+                "{} at {t}: {found}, expected {expected}",
+                case["config"]
+            );
             compared += 1;
         }
     }
