@@ -201,6 +201,7 @@ impl Store {
         let count = shape.iter().product::<usize>();
         // A single number, as the alpha of a LoRA, may be an integer: as a weight nothing is.
         if count != 1
+            && !dtype.is_int()
             && let Some(integer) = self.dtype(name).filter(|dtype| numbers::is_integer(*dtype))
         {
             bail!(
