@@ -199,24 +199,6 @@ fn read_pass(from: &mut impl Read, head: PassHead) -> Result<FinishedPass> {
     })
 }
 
-/// So many values as they lie in memory. Room is made as they come: of what is only told of, none is taken.
-fn read_values<T: bytemuck::Pod>(from: &mut impl Read, count: usize) -> Result<Vec<T>> {
-    /// Values that are awaited first; then as many as are there already.
-    const FIRST: usize = 1 << 16;
-    let mut values = Vec::new();
-    while values.len() < count {
-        let held = values.len();
-        let more = (count - held).min(held.max(FIRST));
-        values
-            .try_reserve_exact(more)
-            .map_err(|_| Error::failed(format!("there is no memory for a message with {count} values")))?;
-        values.resize(held + more, T::zeroed());
-        from.read_exact(bytemuck::cast_slice_mut(&mut values[held..]))
-            .map_err(unread)?;
-    }
-    Ok(values)
-}
-
 /// How many numbers something has; a worker that says a senseless shape is not believed.
 fn product(sides: &[usize]) -> Result<usize> {
     /// More than the largest map of a picture of 2048 pixels by far, and less than would exhaust memory by itself.

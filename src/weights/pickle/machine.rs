@@ -19,7 +19,7 @@ const MAX_STACK: usize = 1 << 18;
 /// Values that are remembered: about ten for each tensor.
 const MAX_MEMO: usize = 1 << 19;
 /// The longest name of a module, or in it.
-const MAX_NAME_BYTES: usize = 1024;
+pub(super) const MAX_NAME_BYTES: usize = 1024;
 /// All names of classes and functions together; each is written once.
 const MAX_NAMES_BYTES: usize = 4 << 20;
 /// First number of a checkpoint in the layout before PyTorch 1.6.

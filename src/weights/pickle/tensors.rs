@@ -6,7 +6,7 @@ use std::{
     slice::Iter,
 };
 
-use super::machine::{Node, Pickle, Value};
+use super::machine::{MAX_NAME_BYTES, Node, Pickle, Value};
 use crate::{
     error::{Error, Result},
     weights::{
