@@ -352,13 +352,13 @@ impl ModelSpec {
             notes,
             network: NetworkSpec::StableDiffusion {
                 unet,
-                files: Some(Files {
+                files: Some(Box::new(Files {
                     vae,
                     parts: Parts {
                         source: base.source,
                         given,
                     },
-                }),
+                })),
             },
         })
     }

@@ -68,7 +68,7 @@ pub(super) enum NetworkSpec {
     StableDiffusion {
         unet: UnetConfig,
         /// None where the model is not on this machine.
-        files: Option<Files>,
+        files: Option<Box<Files>>,
     },
     Adm {
         config: AdmConfig,
