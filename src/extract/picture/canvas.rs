@@ -222,6 +222,7 @@ fn turned(size: Size, rgb: &[u8], orientation: Orientation) -> Result<(Size, Vec
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use ::image::{DynamicImage, RgbImage};
 
