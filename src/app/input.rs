@@ -215,7 +215,6 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
         .join("pasted");
     std::fs::create_dir_all(&folder)
         .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
-    let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
     // The pixels pasted have four bytes, those that are kept three.
     let held = image.pixels.len() as u64 * 7;
     if held > MAX_HELD_BYTES {
@@ -230,7 +229,11 @@ fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<Path
         [pixel.r(), pixel.g(), pixel.b()].map(|level| level.saturating_add(u8::MAX - pixel.a()))
     };
     let rgb: Vec<u8> = image.pixels.iter().flat_map(over_white).collect();
-    replace_file(&path, |temporary| write_png(temporary, image.size, &rgb))?;
+    let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
+    replace_file(&path, |temporary| write_png(temporary, image.size, &rgb)).inspect_err(|_| {
+        // The name was only held for a picture.
+        let _ = std::fs::remove_file(&path);
+    })?;
     Ok(path)
 }
 

@@ -202,7 +202,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             for name in recent {
                 if ui
                     .selectable_label(shown == name, short(name))
-                    .on_hover_text(names::shown(name))
+                    .on_hover_text(words::visible(&names::shown(name)))
                     .clicked()
                 {
                     commands.push(Command::LoadModel(name.clone()));

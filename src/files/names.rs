@@ -157,6 +157,8 @@ mod platform {
     const FIRST_SURROGATE: u16 = 0xD800;
     const SELECTOR_BITS: u16 = 7;
     const MASK: u16 = (1 << SELECTOR_BITS) - 1;
+    /// The bits in which surrogates differ: more than these two selectors of a text that came from elsewhere may hold.
+    const SURROGATE_BITS: u16 = 0x07FF;
 
     pub fn text(name: &OsStr) -> String {
         let mut text = String::new();
@@ -186,7 +188,7 @@ mod platform {
             rest = match parts {
                 Some((high, low)) => {
                     let [high, low] = [high, low].map(|part| u16::from(part - FIRST_BYTE));
-                    units.push(FIRST_SURROGATE + (high << SELECTOR_BITS | low));
+                    units.push(FIRST_SURROGATE | (high << SELECTOR_BITS | low) & SURROGATE_BITS);
                     &after[2..]
                 }
                 None => {

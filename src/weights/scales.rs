@@ -167,10 +167,10 @@ pub(super) fn scaled(tensors: &Tensors) -> Result<Scaled> {
             ))
         })?;
         if !factor.dtype.is_some_and(is_float) {
-            return Err(Error::failed(format!(
-                "the factor {name} holds {:?}, not floats",
-                factor.dtype
-            )));
+            let held = factor
+                .dtype
+                .map_or_else(|| "numbers of no known type".to_owned(), |dtype| format!("{dtype:?}"));
+            return Err(Error::failed(format!("the factor {name} holds {held}, not floats")));
         }
         let format = || formats.get(layer).copied().or_else(|| of_layer(&said, layer)).or(mark);
         let bits = match weight.dtype {

@@ -178,10 +178,15 @@ pub fn discard(folder: &Path) -> Result<()> {
     }
 }
 
-/// Reads the work that is in the folder of a window that is no more.
+/// Reads the work that is in the folder of a window that is no more; none where there is none. Work that cannot be looked
+/// at is offered all the same: it is not let go of unasked.
 fn recovery(folder: &Path) -> Option<Recovery> {
     let path = work_in(folder);
-    let kept_at = fs::metadata(&path).ok()?.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let kept_at = match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        found => found.and_then(|found| found.modified()),
+    };
+    let kept_at = kept_at.unwrap_or(SystemTime::UNIX_EPOCH);
     let work = WorkspaceFile::read(&path);
     Some(Recovery {
         folder: folder.to_owned(),

@@ -164,6 +164,8 @@ impl Keeper {
             folder,
             tell,
             told: None,
+            is_kept: true,
+            taken_over: Vec::new(),
         };
         let thread = thread::Builder::new()
             .name("keeper".to_owned())
@@ -243,6 +245,10 @@ struct Writer {
     tell: Tell,
     /// What was told last: the same trouble is told once, not with every change.
     told: Option<String>,
+    /// Whether the work that was handed over last is on the disk.
+    is_kept: bool,
+    /// Work of earlier windows that goes once this one's is kept.
+    taken_over: Vec<PathBuf>,
 }
 
 impl Writer {
@@ -269,15 +275,22 @@ impl Writer {
         if wanted.closed {
             return remembered.and(self.folder.remove());
         }
-        let kept = match wanted.work {
-            Some(Some(work)) => folder::write_work(self.folder.path(), work).map(drop),
-            Some(None) => self.folder.remove_work(),
-            None => Ok(()),
-        };
-        kept.map_err(|error| error.context("what is worked on is not kept for after a crash"))?;
-        for recovery in wanted.taken_over {
-            let _alone = lock_folder(self.folder.data())?;
-            folder::discard(&recovery)?;
+        self.taken_over.extend(wanted.taken_over);
+        if let Some(work) = wanted.work {
+            self.is_kept = false;
+            let kept = match work {
+                Some(work) => folder::write_work(self.folder.path(), work).map(drop),
+                None => self.folder.remove_work(),
+            };
+            kept.map_err(|error| error.context("what is worked on is not kept for after a crash"))?;
+            self.is_kept = true;
+        }
+        // Until then the earlier window's file is the only one that holds it.
+        if self.is_kept {
+            for recovery in std::mem::take(&mut self.taken_over) {
+                let _alone = lock_folder(self.folder.data())?;
+                folder::discard(&recovery)?;
+            }
         }
         remembered
     }

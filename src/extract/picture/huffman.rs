@@ -1,14 +1,12 @@
 //! Huffman codes of a JPEG's compressed data, read without keeping what they stand for.
 
-use super::Fault;
+use super::{Fault, standard::MARKER};
 
 /// Longest code.
 const MOST_BITS: usize = 16;
 /// Codes of up to so many bits are looked up at once.
 const QUICK_BITS: usize = 9;
 
-/// First byte of a marker.
-const MARKER: u8 = 0xff;
 /// After [`MARKER`]: a plain 0xff among the compressed data.
 const STUFFED: u8 = 0x00;
 

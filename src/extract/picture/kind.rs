@@ -53,7 +53,7 @@ pub(super) enum Kind {
 pub(super) const SIGNATURE_BYTES: u64 = 512;
 
 /// How a TGA of version 2 ends.
-const TGA_FOOTER: &[u8] = b"TRUEVISION-XFILE.\0";
+pub(super) const TGA_FOOTER: &[u8] = b"TRUEVISION-XFILE.\0";
 
 /// The last bytes of a file that is read up to `at`, which it is read from afterwards.
 pub(super) fn footer(file: &mut File, at: u64, length: u64) -> io::Result<Vec<u8>> {

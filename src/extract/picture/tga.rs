@@ -6,13 +6,13 @@ use super::{
     Bytes, Decoded, Fault,
     canvas::{Canvas, Colours, pixels, zeros},
     check_promise,
+    kind::TGA_FOOTER,
 };
 use crate::extract::image::Size;
 
 const HEADER_BYTES: usize = 18;
 /// Where the footer says where the extension is, and where that says what alpha means.
 const FOOTER_BYTES: usize = 26;
-const FOOTER: &[u8] = b"TRUEVISION-XFILE.\0";
 const ALPHA_KIND_AT: usize = 494;
 /// A run of 128 pixels takes two bytes.
 const RUN_PIXELS_PER_BYTE: u64 = 64;
@@ -186,7 +186,7 @@ fn alpha_means_nothing(bytes: &[u8]) -> bool {
         return false;
     };
     let extension = u32::from_le_bytes([footer[0], footer[1], footer[2], footer[3]]) as usize;
-    footer.ends_with(FOOTER)
+    footer.ends_with(TGA_FOOTER)
         && extension > 0
         && extension
             .checked_add(ALPHA_KIND_AT)

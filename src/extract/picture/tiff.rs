@@ -21,6 +21,8 @@ use crate::extract::image::Size;
 const MOST_SAMPLES: usize = 16;
 /// What one byte can hold of a picture whose rows are all the same.
 const PIXELS_PER_BYTE: u64 = 4096 * 8;
+/// Parts may share bytes, but where each is copied before it is read, all together have at most so many times the file's.
+const MOST_COPIES: u64 = 16;
 const INDEX_BITS: usize = 8;
 /// Numbers of fields and of what they say.
 const REDUCED: u64 = 1;
@@ -232,7 +234,9 @@ impl Layout {
     fn held(&self) -> u64 {
         let samples = (self.chunk.width as u64).saturating_mul(self.samples as u64 * 4);
         let whole = match self.compression {
-            Compression::Jpeg => self.row_bytes().saturating_mul(self.chunk.height as u64 * 4),
+            Compression::Jpeg => self
+                .row_bytes()
+                .saturating_mul((self.chunk.height as u64).saturating_mul(4)),
             _ => 0,
         };
         samples
@@ -268,7 +272,16 @@ impl Layout {
             let length = length.filter(|length| *length > 0).unwrap_or(rest.len());
             Ok(&rest[..length.min(rest.len())])
         });
-        found.collect()
+        let parts: Vec<&[u8]> = found.collect::<Result<_, Fault>>()?;
+        let copied = self.compression == Compression::Jpeg || self.low_bit_first;
+        let total: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        if copied && total > MOST_COPIES.saturating_mul(bytes.len() as u64) {
+            return Err(Fault::Damaged(format!(
+                "its {count} parts have {total} bytes together, the file has {}",
+                bytes.len()
+            )));
+        }
+        Ok(parts)
     }
 
     fn fill(&self, canvas: &mut Canvas, chunks: &[&[u8]], palette: &[u64], tables: &[u8]) -> Result<(), Fault> {

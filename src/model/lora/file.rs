@@ -13,15 +13,14 @@ use super::{
     scale::{HEADER_KEY, PeftConfig, Settings},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, clipped},
     files,
     model::adaptable::LayerInfo,
     weights::Store,
 };
 
-/// Messages name at most so many tensors, and so much of each name.
+/// Messages name at most so many tensors.
 const MAX_NAMED: usize = 3;
-const MAX_NAME: usize = 160;
 /// No LoRA in use has a larger alpha.
 const MAX_ALPHA: f64 = 1e6;
 /// PEFT's settings beside its file, and how large they can be.
@@ -109,7 +108,7 @@ impl LoraFile {
             if let Some(kind) = other_kind(name) {
                 return Err(Error::failed(format!(
                     "its tensor {} is of {kind}, which is not computed",
-                    cut(name)
+                    clipped(name)
                 )));
             }
             let Some(Key {
@@ -132,8 +131,8 @@ impl LoraFile {
                 }
                 return Err(Error::failed(format!(
                     "it has two tensors for the same part of one layer: {} and {}",
-                    cut(&other),
-                    cut(name)
+                    clipped(&other),
+                    clipped(name)
                 )));
             }
         }
@@ -441,16 +440,13 @@ fn several_adapters(names: &BTreeSet<String>) -> Error {
 /// A few names for a message, and how many there are besides.
 fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let mut names = names.into_iter();
-    let shown: Vec<String> = names.by_ref().take(MAX_NAMED).map(|name| cut(name.as_ref())).collect();
+    let shown: Vec<String> = names
+        .by_ref()
+        .take(MAX_NAMED)
+        .map(|name| clipped(name.as_ref()))
+        .collect();
     match names.count() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn cut(name: &str) -> String {
-    match name.char_indices().nth(MAX_NAME) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use fancy_regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use super::names::Part;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, clipped};
 
 /// The key of a safetensors header under which diffusers keeps PEFT's settings.
 pub(super) const HEADER_KEY: &str = "lora_adapter_metadata";
@@ -15,8 +15,6 @@ const MAX_PATTERNS: usize = 4096;
 const MAX_PATTERN_STEPS: usize = 20_000;
 /// Ranks and alphas of adapters in use are far below.
 const MAX_NUMBER: f64 = 1e6;
-/// Messages show at most so many characters of a value.
-const SHOWN: usize = 60;
 
 /// What begins the keys of a header, where each network has its own settings.
 const PREFIXES: [(&str, Part); 3] = [
@@ -296,7 +294,7 @@ fn kind(settings: &Map<String, Value>) -> Result<PeftKind> {
             other => Err(Error::failed(format!(
                 "it says that the adapter is PEFT's {}, which this program does not compute: LORA, LOHA, LOKR, OFT and IA3 \
                  are",
-                cut(other)
+                clipped(other)
             ))),
         },
         Some(other) => Err(unfit("peft_type", other, "a name such as \"LORA\"")),
@@ -319,8 +317,8 @@ fn refuse_unknown(settings: &Map<String, Value>, kind: PeftKind) -> Result<()> {
         }
         return Err(Error::failed(format!(
             "its setting {} ({}) is not understood, and may change what the adapter computes",
-            cut(key),
-            cut(&value.to_string())
+            clipped(key),
+            clipped(&value.to_string())
         )));
     }
     if let Some(Value::String(beginning)) = settings.get("init_lora_weights")
@@ -329,7 +327,7 @@ fn refuse_unknown(settings: &Map<String, Value>, kind: PeftKind) -> Result<()> {
         return Err(Error::failed(format!(
             "init_lora_weights is \"{}\": such a LoRA is for a model from whose weights a part was taken away before; convert \
              it to a plain one when it is saved (path_initial_model_for_weight_conversion in PEFT)",
-            cut(beginning)
+            clipped(beginning)
         )));
     }
     Ok(())
@@ -356,8 +354,12 @@ fn oft(settings: &Map<String, Value>, kind: PeftKind) -> Result<Option<OftSettin
         true => {
             let key = "num_cayley_neumann_terms";
             let missing = || Error::failed(format!("it does not say {key}"));
-            let terms = number(key, settings.get(key).ok_or_else(missing)?, 1.0)?;
-            Some(terms.min(MAX_TERMS) as usize)
+            let value = settings.get(key).ok_or_else(missing)?;
+            let terms = number(key, value, 1.0)?;
+            if terms > MAX_TERMS || terms.fract() != 0.0 {
+                return Err(unfit(key, value, &format!("a whole number from 1 to {MAX_TERMS}")));
+            }
+            Some(terms as usize)
         }
     };
     Ok(Some(OftSettings {
@@ -366,8 +368,8 @@ fn oft(settings: &Map<String, Value>, kind: PeftKind) -> Result<Option<OftSettin
     }))
 }
 
-/// More terms than this do not change an f32.
-const MAX_TERMS: f64 = 1000.0;
+/// PEFT takes 5 if nothing is said; each costs a product of matrices for every layer.
+const MAX_TERMS: f64 = 100.0;
 
 fn number(key: &str, value: &Value, least: f64) -> Result<f64> {
     value
@@ -407,7 +409,7 @@ fn compiled(text: &str) -> Result<Regex> {
     RegexBuilder::new(&format!(r"^(.*\.)?({text})$"))
         .backtrack_limit(MAX_PATTERN_STEPS)
         .build()
-        .map_err(|error| Error::failed(format!("the pattern \"{}\" is not understood: {error}", cut(text))))
+        .map_err(|error| Error::failed(format!("the pattern \"{}\" is not understood: {error}", clipped(text))))
 }
 
 impl Pattern {
@@ -419,7 +421,7 @@ impl Pattern {
             Some(regex) => regex.is_match(layer).map_err(|error| {
                 Error::failed(format!(
                     "the pattern \"{}\" cannot be compared with the layer {layer}: {error}",
-                    cut(&self.text)
+                    clipped(&self.text)
                 ))
             }),
         }
@@ -427,14 +429,10 @@ impl Pattern {
 }
 
 fn unfit(key: &str, value: &Value, wanted: &str) -> Error {
-    Error::failed(format!("{key} is {}; {wanted} was expected", cut(&value.to_string())))
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    Error::failed(format!(
+        "{key} is {}; {wanted} was expected",
+        clipped(&value.to_string())
+    ))
 }
 
 #[cfg(test)]

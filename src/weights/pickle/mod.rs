@@ -87,7 +87,9 @@ impl TorchFile {
         let folder = archive
             .names()
             .filter_map(|name| name.strip_suffix(PICKLE))
-            .find(|folder| folder.is_empty() || folder.ends_with('/'))
+            .filter(|folder| folder.is_empty() || folder.ends_with('/'))
+            // Of several it is always the same one, whatever the order of a map.
+            .min()
             .ok_or_else(|| Error::failed(format!("it is a zip archive without {PICKLE}, so not of PyTorch")))?
             .to_owned();
         let mut entry = |name: &str, most: u64| -> Result<Vec<u8>> {
@@ -199,6 +201,12 @@ impl TorchFile {
             .places
             .get(&storage.key)
             .ok_or_else(|| Error::failed(format!("its storage {} is missing", storage.key)))?;
+        if tensor.count().is_none() {
+            return Err(Error::failed(format!(
+                "shape {:?} has more numbers than can be counted",
+                tensor.shape
+            )));
+        }
         let Ok(width) = width(&tensor.kind) else {
             return Ok(());
         };
