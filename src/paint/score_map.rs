@@ -308,7 +308,6 @@ fn between(place: f32, count: usize, interpolation: Interpolation) -> Option<Bet
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use egui::pos2;
 
