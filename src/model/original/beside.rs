@@ -13,6 +13,9 @@ use crate::{
 
 /// Name of the configuration of one network.
 const CONFIG: &str = "config.json";
+/// Keys that tell a configuration of diffusers from other JSON.
+const CLASS: &str = "_class_name";
+const WIDTHS: &str = "block_out_channels";
 /// How diffusers calls a U-Net with text.
 const UNET_CLASS: &str = "UNet2DConditionModel";
 
@@ -75,7 +78,12 @@ pub(super) fn unet_config(path: &Path, part: &UnetPart, found: &OnDisk) -> Resul
         && named != path
         && let Some(file) = beside.iter().find(|file| file.is_file())
     {
-        return checked(&read_json(file)?, file, part, true);
+        let json = read_json(file)?;
+        let is_config = json.get(CLASS).is_some() || json.get(WIDTHS).is_some();
+        // Web UIs keep what they know of a model in a file of the same name: that is no configuration.
+        if is_config || *file != beside[2] {
+            return checked(&json, file, part, true);
+        }
     }
     match &found.config {
         Some((json, file)) => checked(json, file, part, found.own),
@@ -85,7 +93,7 @@ pub(super) fn unet_config(path: &Path, part: &UnetPart, found: &OnDisk) -> Resul
 
 /// A configuration, where it is one of these tensors; one that must be and is not is refused.
 fn checked(json: &Value, file: &Path, part: &UnetPart, must: bool) -> Result<Option<UnetConfig>> {
-    let is_of_unet = json.get("_class_name").and_then(Value::as_str) == Some(UNET_CLASS);
+    let is_of_unet = json.get(CLASS).and_then(Value::as_str) == Some(UNET_CLASS);
     if !(must || is_of_unet) {
         return Ok(None);
     }
@@ -156,7 +164,7 @@ impl Network {
 /// What lies in a folder that is no whole model; none where its configuration does not tell.
 pub fn network_in_folder(folder: &Path) -> Option<Network> {
     let json = read_json(&folder.join(CONFIG)).ok()?;
-    let class = json.get("_class_name").and_then(Value::as_str);
+    let class = json.get(CLASS).and_then(Value::as_str);
     let architecture = json
         .get("architectures")
         .and_then(|all| all.get(0))
