@@ -56,6 +56,7 @@ fn pass(maps: usize) -> FinishedPass {
         },
         layers: Vec::new(),
         ran: Provenance {
+            not_finite: Vec::new(),
             featscope: String::new(),
             weights: String::new(),
             notes: Vec::new(),

@@ -142,6 +142,7 @@ fn reading() -> OpenOptions {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -127,6 +127,52 @@ fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
     Ok(())
 }
 
+/// Schedules that end in pure noise, and betas that are listed, as diffusers holds them in f32. Roots of torch's vector
+/// instructions are not rounded as IEEE says, so that a last bit of it is the machine's.
+#[test]
+fn rescaled_and_listed_betas_equal_the_reference() -> TestResult {
+    const LAST_BITS: f32 = 2.0 * f32::EPSILON;
+    let cases = read_json(&common::data("unets/schedules.json"))?;
+    let mut compared = 0;
+    for case in cases.as_array().ok_or("cases")? {
+        let schedule = Schedule::from_json(&case["config"])?;
+        assert_eq!(Some(schedule.steps() as u64), case["steps"].as_u64());
+        for (t, expected) in case["alphas_cumprod"].as_object().ok_or("numbers")? {
+            let found = schedule.alphas_cumprod()[t.parse::<usize>()?] as f32;
+            let expected = expected.as_f64().ok_or("a number")? as f32;
+            assert!(
+                (found - expected).abs() <= LAST_BITS * expected,
+                "{} at {t}: {found}, expected {expected}",
+                case["config"]
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 60, "{compared}");
+    Ok(())
+}
+
+#[test]
+fn a_schedule_that_ends_in_noise_is_read_only_where_its_scheduler_reads_it() -> TestResult {
+    let json = |class: &str| serde_json::json!({"_class_name": class, "rescale_betas_zero_snr": true});
+    let error = Schedule::from_json(&json("PNDMScheduler"))
+        .expect_err("unread")
+        .to_string();
+    assert!(
+        error.contains("rescale_betas_zero_snr") && error.contains("PNDMScheduler"),
+        "{error}"
+    );
+    let schedule = Schedule::from_json(&json("DDIMScheduler"))?;
+    assert_eq!(schedule.at(999)?.signal, 0.0);
+    // Nothing of the picture is left there, so noise that is predicted does not tell it.
+    let x = Tensor::ones((1, 4, 2, 2), DType::F32, &Device::Cpu)?;
+    let error = schedule.ddim_step(&x, &x, 999).expect_err("lost").to_string();
+    assert!(error.contains("timestep 999"), "{error}");
+    let found = schedule.with_prediction(Prediction::V).split(&x, &x, 999)?.0;
+    assert!(common::numbers(&found).iter().all(|x| *x == -1.0));
+    Ok(())
+}
+
 /// What hub folders have; of all of them the betas count.
 #[test]
 fn only_the_betas_of_known_schedulers_count() -> TestResult {

@@ -5,14 +5,15 @@ mod common;
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Shape as Dims, Tensor};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
     activation::{Catalogue, FeatureMap, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
     analysis::attention::attention_row,
     model::{
         Extent,
-        unet::{Conditions, Unet, UnetConfig, catalogue},
+        unet::{AddedConditions, Conditions, TIME_IDS, Unet, UnetConfig, catalogue},
     },
     weights::{Store, read_json},
 };
@@ -35,6 +36,17 @@ struct Pass {
 }
 
 fn pass(unet: &Unet, x: &Tensor, t: f32, text: &Tensor, select: impl Fn(&Catalogue) -> Selection) -> Pass {
+    pass_with(unet, x, t, &Conditions::of_text(text), select)
+}
+
+fn pass_with(
+    unet: &Unet,
+    x: &Tensor,
+    t: f32,
+    conditions: &Conditions<'_>,
+    select: impl Fn(&Catalogue) -> Selection,
+) -> Pass {
+    let text = conditions.text;
     let (batch, _, height, width) = x.dims4().expect("a latent");
     let list = catalogue(
         unet.config(),
@@ -55,7 +67,7 @@ fn pass(unet: &Unet, x: &Tensor, t: f32, text: &Tensor, select: impl Fn(&Catalog
     };
     let mut watch = watch_nothing;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
-    let output = match unet.forward(x, &vec![t; batch], &Conditions::of_text(text), &mut probe) {
+    let output = match unet.forward(x, &vec![t; batch], conditions, &mut probe) {
         Ok(output) => Some(output),
         Err(Halt::Complete) => None,
         Err(Halt::Error(error)) => panic!("{error}"),
@@ -100,6 +112,129 @@ fn every_activation_of_sd21() -> TestResult {
 #[test]
 fn odd_grids() -> TestResult {
     parity("sd15-nonsquare-64x96")
+}
+
+/// Numbers in [-1, 1) that follow from a name: splitmix64 behind FNV-1a, as `data/unets/make.py` makes them.
+fn numbers_of(name: &str, count: usize) -> Vec<f32> {
+    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let number = |index: u64| {
+        let mut z = seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        ((z >> 40) as f64 / f64::from(1 << 23) - 1.0) as f32
+    };
+    (1..=count as u64).map(number).collect()
+}
+
+fn given(name: &str, shape: &[usize]) -> candle_core::Result<Tensor> {
+    Tensor::from_vec(numbers_of(name, shape.iter().product()), shape, &Device::Cpu)? * 2.0
+}
+
+/// Weights that follow from the names of the tensors.
+struct Weights;
+
+impl SimpleBackend for Weights {
+    fn get(&self, shape: Dims, name: &str, _: Init, _: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let mut numbers = numbers_of(name, shape.elem_count());
+        match shape.dims() {
+            [_] => {
+                let mean = if name.ends_with(".weight") { 1.0 } else { 0.0 };
+                numbers.iter_mut().for_each(|x| *x = *x * 0.1 + mean);
+            }
+            [_, columns @ ..] => {
+                let scale = (3.0 / columns.iter().product::<usize>() as f64).sqrt() as f32;
+                numbers.iter_mut().for_each(|x| *x *= scale);
+            }
+            [] => {}
+        }
+        Tensor::from_vec(numbers, shape, device)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name} has no shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        false
+    }
+}
+
+/// A small network of a published shape: every activation there is, some numbers of each.
+fn published_shape(name: &str) -> TestResult {
+    const GRID: Grid = Grid { height: 8, width: 12 };
+    const TOKENS: usize = 5;
+    let config = UnetConfig::from_json(&read_json(&data(&format!("unets/{name}.json")))?)?;
+    let reference = candle_core::safetensors::load(data(&format!("unets/{name}.safetensors")), &Device::Cpu)?;
+    let weights = VarBuilder::from_backend(Box::new(Weights), DType::F32, Device::Cpu);
+    let unet = Unet::new(config.clone(), Extent::Whole, weights)?;
+    let x = given("x", &[1, 4, GRID.height, GRID.width])?;
+    let text = given("text", &[1, TOKENS, config.cross_attention_dim])?;
+    let added = match config.added {
+        Some(added) => Some(AddedConditions {
+            pooled: given("pooled", &[1, added.pooled])?,
+            time_ids: Tensor::new(&[64_f32, 96.0, 0.0, 0.0, 64.0, 96.0], &Device::Cpu)?.reshape((1, TIME_IDS))?,
+        }),
+        None => None,
+    };
+    let conditions = Conditions {
+        added: added.as_ref(),
+        ..Conditions::of_text(&text)
+    };
+    let found = pass_with(&unet, &x, 261.0, &conditions, everything);
+    assert_eq!(
+        found.list.len(),
+        reference.len(),
+        "{name}: as many activations as the network has"
+    );
+    let mut wrong = Vec::new();
+    for (id, expected) in &reference {
+        let expected = expected.to_vec1::<f32>()?;
+        let (std, expected) = expected.split_first().ok_or("a standard deviation")?;
+        let Some(tensor) = found.taps.get(id) else {
+            wrong.push(format!("{id} is missing"));
+            continue;
+        };
+        let all = common::numbers(tensor);
+        for (index, x) in expected.iter().map(|x| f64::from(*x)).enumerate() {
+            let y = all[index * all.len() / expected.len()];
+            if (x - y).abs() > common::ATOL_REL * f64::from(*std) + common::RTOL * x.abs() {
+                wrong.push(format!("{id}[{index}]: expected {x}, found {y}; std {std}"));
+                break;
+            }
+        }
+    }
+    wrong.sort();
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{name}:\n{}", wrong.join("\n")).into()),
+    }
+}
+
+#[test]
+fn distilled_networks_of_sd1_and_sd2() -> TestResult {
+    ["bk-sdm-base", "bk-sdm-small", "bk-sdm-tiny", "bk-sdm-v2-tiny"]
+        .into_iter()
+        .try_for_each(published_shape)
+}
+
+#[test]
+fn distilled_networks_of_sdxl() -> TestResult {
+    ["ssd-1b", "vega", "koala-700m", "koala-1b"]
+        .into_iter()
+        .try_for_each(published_shape)
+}
+
+#[test]
+fn a_network_that_could_be_told_a_guidance_scale_is_told_none() -> TestResult {
+    published_shape("lcm")
+}
+
+#[test]
+fn a_network_without_two_levels_alike() -> TestResult {
+    published_shape("uneven")
 }
 
 #[test]

@@ -289,8 +289,9 @@ fn what_would_be_computed_wrongly_is_refused() -> TestResult {
     let scheduler = "scheduler/scheduler_config.json";
     let edm = json!("EDMDPMSolverMultistepScheduler");
     changed("edm", scheduler, "_class_name", edm, &["EDMDPMSolver", "betas"])?;
-    let rescaled = "rescale_betas_zero_snr";
-    changed("zero", scheduler, rescaled, json!(true), &[rescaled])?;
+    let betas = "trained_betas";
+    changed("betas", scheduler, betas, json!("all"), &[betas, "a list"])?;
+    changed("rising", scheduler, betas, json!([0.1, 1.5]), &[betas, "above 0"])?;
     let mean = json!([-1.6574, 1.886, -1.383, 2.5155]);
     changed("mean", "vae/config.json", "latents_mean", mean, &["latents_mean"])?;
     let width = "projection_class_embeddings_input_dim";

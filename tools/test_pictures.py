@@ -295,7 +295,7 @@ def pictures():
             yield "stray-bytes.jpg", jpeg[:-2] + b"\0\0\0\xff\xd9", right
         if name == "progressive":
             yield "no-end-trailer-progressive.jpg", jpeg[:-2] + bytes(range(99)), right
-            yield "restarts-progressive.jpg", saved(smooth, "JPEG", progressive=True, restart_marker_blocks=2, quality=60), None
+            yield "restarts-progressive.jpg", saved(smooth, "JPEG", progressive=True, restart_marker_blocks=2, quality=95, subsampling=0), None
     yield "no-tables-grey.jpg", without_tables(saved(Image.fromarray(SMOOTH[..., 0]), "JPEG", quality=95)), None
     yield "no-end-grey.jpg", saved(Image.fromarray(SMOOTH[..., 0]), "JPEG")[:-2], pillow(saved(Image.fromarray(SMOOTH[..., 0]), "JPEG"))
     yield "no-end-cmyk.jpg", saved(smooth.convert("CMYK"), "JPEG", quality=95)[:-2], pillow(saved(smooth.convert("CMYK"), "JPEG", quality=95))
@@ -306,7 +306,7 @@ def bad():
     smooth = Image.fromarray(SMOOTH)
     jpeg = saved(smooth, "JPEG", quality=90)
     progressive = saved(smooth, "JPEG", quality=90, progressive=True)
-    yield "cut-scan-then-end.jpg", jpeg[: len(jpeg) // 2] + b"\xff\xd9"
+    yield "cut-scan-then-end.jpg", jpeg[:-60] + b"\xff\xd9"
     yield "cut-scan-then-trailer.jpg", jpeg[:-40] + b"\0\0" + bytes(64)
     last_scan = progressive.rindex(b"\xff\xda")
     yield "without-its-last-scan.jpg", progressive[:last_scan]

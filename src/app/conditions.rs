@@ -4,7 +4,7 @@ use egui::{DragValue, RichText, TextEdit, Ui};
 
 use super::{
     Command, PathPurpose, State,
-    menus::{file_name, short},
+    menus::{file_name, short, shown_path},
     models::download_button_ui,
 };
 use crate::{
@@ -105,7 +105,7 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
     let mut removed = None;
     for (index, lora) in settings.adapters.loras.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
-            let path = lora.file.display().to_string();
+            let path = shown_path(&lora.file);
             ui.checkbox(&mut lora.on, name_of(&lora.file)).on_hover_text(path);
             scale_ui(ui, &mut lora.scale);
             if ui.small_button("×").on_hover_text("Take this LoRA off").clicked() {
@@ -129,7 +129,7 @@ fn embeddings_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedEmbe
     for (index, embedding) in settings.adapters.embeddings.iter_mut().enumerate() {
         let told = applied.iter().find(|applied| applied.file == embedding.file);
         ui.horizontal_wrapped(|ui| {
-            let path = embedding.file.display().to_string();
+            let path = shown_path(&embedding.file);
             ui.checkbox(&mut embedding.on, name_of(&embedding.file))
                 .on_hover_text(path);
             let mut token = embedding.token.clone().unwrap_or_default();
@@ -156,7 +156,7 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
     let mut removed = None;
     for (index, control) in settings.adapters.controls.iter_mut().enumerate() {
         ui.horizontal_wrapped(|ui| {
-            let path = control.net.display().to_string();
+            let path = shown_path(&control.net);
             ui.checkbox(&mut control.on, name_of(&control.net)).on_hover_text(path);
             scale_ui(ui, &mut control.scale);
             if ui.small_button("×").on_hover_text("Take this ControlNet off").clicked() {
@@ -172,7 +172,7 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
             }
             let (name, path) = match &control.image {
                 ControlImage::Canny => ("a picture…".to_owned(), String::new()),
-                ControlImage::Picture(path) => (name_of(path), path.display().to_string()),
+                ControlImage::Picture(path) => (name_of(path), shown_path(path)),
             };
             let hint = format!("A control image made elsewhere, such as depth  {path}");
             if ui.selectable_label(!edges, name).on_hover_text(hint).clicked() {
@@ -199,11 +199,7 @@ fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let menu = ui.menu_button("Add ControlNet…", |ui| {
         let shelf = state.shop.shelf.iter();
         for (net, folder) in shelf.flat_map(Shelf::control_nets) {
-            if ui
-                .button(&net.name)
-                .on_hover_text(folder.display().to_string())
-                .clicked()
-            {
+            if ui.button(&net.name).on_hover_text(shown_path(folder)).clicked() {
                 commands.push(Command::UsePath(PathPurpose::ControlNet, folder.to_owned()));
             }
         }

@@ -14,6 +14,7 @@ use crate::{
     engine::{PictureSource, Slot},
     files::names,
     weights::{ZOO, embedded::SAMPLES},
+    words,
 };
 
 /// Actions that have an icon in the toolbar.
@@ -71,7 +72,7 @@ fn recent_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.menu_button("Recent", |ui| {
             for path in recent {
                 let name = file_name(path);
-                let button = ui.button(short(&name)).on_hover_text(path.display().to_string());
+                let button = ui.button(short(&name)).on_hover_text(shown_path(path));
                 if button.clicked() {
                     commands.push(Command::OpenFiles(vec![path.clone()]));
                     ui.close();
@@ -227,15 +228,29 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         .on_hover_text(format!("{weights}  {}", Action::OpenModel.tooltip(ui.ctx())));
 }
 
-/// What a path is called in a list: its last part.
+/// What a path is called in a list: its last part, in which nothing acts.
 pub fn file_name(path: &Path) -> Cow<'_, str> {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
+    match path.file_name().unwrap_or(path.as_os_str()).to_string_lossy() {
+        Cow::Borrowed(name) => words::visible(name),
+        Cow::Owned(name) => words::visible(&name).into_owned().into(),
+    }
+}
+
+/// All of a path, in which nothing acts.
+pub fn shown_path(path: &Path) -> String {
+    words::visible(&path.display().to_string()).into_owned()
+}
+
+/// What a picture is called, in which nothing acts.
+pub fn shown_source(source: &PictureSource) -> String {
+    words::visible(&source.name()).into_owned()
 }
 
 /// The end of a long path: what tells it from others.
 pub fn short(name: &str) -> String {
     const SHOWN: usize = 24;
     let name = names::shown(name);
+    let name = words::visible(&name);
     let count = name.chars().count();
     if count <= SHOWN {
         return name.into_owned();
@@ -286,7 +301,7 @@ fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Co
                 for path in &state.memory.pictures {
                     let source = PictureSource::File(path.clone());
                     let button = ui.button(short(&source.name()));
-                    if button.on_hover_text(path.display().to_string()).clicked() {
+                    if button.on_hover_text(shown_path(path)).clicked() {
                         commands.push(open(source));
                         ui.close();
                     }
@@ -301,7 +316,7 @@ fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Co
         Some(picture) => format!(
             "Picture {}, {}: open another, or drop a file on its pane",
             slot.name(),
-            picture.source.name()
+            shown_source(&picture.source)
         ),
         None => format!("Open one more picture, as {}", slot.name()),
     };
@@ -314,7 +329,7 @@ pub fn error_ui(ui: &mut Ui, error: &str, notice: Notice, commands: &mut Vec<Com
         if dismiss_button_ui(ui) {
             commands.push(Command::Dismiss(notice));
         }
-        ui.colored_label(ui.visuals().error_fg_color, error);
+        ui.colored_label(ui.visuals().error_fg_color, words::message(error));
     });
 }
 

@@ -5,7 +5,10 @@ use egui::{
     accesskit::Role,
 };
 
-use super::{Action, Command, Order, OrderStage, PathPurpose, ShopCommand, State, shop::may_be_on_the_hub, theme};
+use super::{
+    Action, Command, Order, OrderStage, PathPurpose, ShopCommand, State, menus::shown_path, shop::may_be_on_the_hub,
+    theme,
+};
 use crate::{
     engine::DownloadProgress,
     weights::{
@@ -108,7 +111,7 @@ fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 fn folder_ui(ui: &mut Ui, shelf: &Shelf) {
     if let Some(folder) = &shelf.folder {
-        let folder = folder.display().to_string();
+        let folder = shown_path(folder);
         let words = RichText::new(format!("Kept in {folder}, which Python's programs share")).weak();
         ui.add(Label::new(words).truncate().selectable(true))
             .on_hover_text(folder);
@@ -346,7 +349,7 @@ fn offered_ui(ui: &mut Ui, shelf: &Shelf, name: &str, offers: &[Offer], chosen: 
     let folder = shelf
         .folder
         .as_ref()
-        .map_or_else(String::new, |folder| folder.display().to_string());
+        .map_or_else(String::new, |folder| shown_path(folder));
     let repositories: Vec<String> = offer.plans.iter().map(|plan| plan.repo.to_string()).collect();
     let words = format!(
         "{begun}{} files of {}, into {folder}",

@@ -10,7 +10,7 @@ use super::{
     Action, Command, Menu, PathBox, State, about,
     frames::{FrameTimes, frame_times_ui},
     jobs,
-    menus::dismiss_button_ui,
+    menus::{dismiss_button_ui, shown_path},
     messages::Level,
     models, palette, recover, theme,
     tour::tour_ui,
@@ -213,7 +213,7 @@ fn missing_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
             ui.label("The workspace names pictures that are not there. Where are they now?");
             for (slot, picture) in &state.missing {
                 ui.horizontal(|ui| {
-                    ui.label(format!("{}: {}", slot.name(), picture.source.path().display()));
+                    ui.label(format!("{}: {}", slot.name(), shown_path(&picture.source.path())));
                     let purpose = super::PathPurpose::Picture(*slot);
                     if ui.button("Find…").on_hover_text("Choose the file").clicked() {
                         commands.push(Command::AskPath(purpose));

@@ -2,7 +2,7 @@
 
 use egui::{Align2, Area, Button, Frame, Id, Key, Order, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
 
-use super::{Action, Command, State, layer_tree::is_shown};
+use super::{Action, Command, State, layer_tree::is_shown, menus::shown_path};
 use crate::{
     engine::PictureSource,
     extract::preset::PRESETS,
@@ -161,7 +161,7 @@ fn found(ui: &Ui, state: &State, text: &str) -> Vec<Choice> {
             recent
                 .filter(|path| fits(&path.display().to_string(), "recent"))
                 .map(|path| {
-                    let name = path.display().to_string();
+                    let name = shown_path(path);
                     entry(name, "Recent", Command::OpenFiles(vec![path.clone()]))
                 }),
         );

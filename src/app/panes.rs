@@ -14,7 +14,7 @@ use super::{
     canvas::{CanvasContext, canvas_ui, pca_is_current, scores_of_pane},
     canvases::{Canvases, Painted},
     document::{Layout, Pane, PaneKind},
-    menus::error_ui,
+    menus::{error_ui, shown_source},
     studies::study_ui,
     textures::Textures,
     theme,
@@ -228,7 +228,11 @@ impl Painting<'_> {
         let slot = state.shown_slot(pane.slot);
         let shown = Pane { slot, ..pane.clone() };
         let about = match pane.kind {
-            PaneKind::Picture => state.slot(slot).picture.as_ref().map(|picture| picture.source.name()),
+            PaneKind::Picture => state
+                .slot(slot)
+                .picture
+                .as_ref()
+                .map(|picture| shown_source(&picture.source)),
             PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
             PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| match state.not_finite(slot) {
                 Some(_) => format!("{id}, not finite"),

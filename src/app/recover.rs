@@ -12,11 +12,11 @@ use super::{
     Action, App, Command, Document, State,
     keep::{Beginning, Keeper, OTHER_KEYS, Recovery, Remembered, Work},
     later::{Later, background},
-    menus::file_name,
+    menus::{file_name, shown_source},
     messages::Level,
     workspace::OpenedWorkspace,
 };
-use crate::engine::Slot;
+use crate::{engine::Slot, words};
 
 /// Height of the list of works, in points, at most.
 const LIST_HEIGHT: f32 = 320.0;
@@ -229,7 +229,7 @@ fn recovery_ui(ui: &mut Ui, recovery: &Recovery, commands: &mut Vec<Command>) {
     let age = age_text(recovery.kept_at);
     let words = match &recovery.work {
         Ok(work) => format!("{age}: {}", work_text(work)),
-        Err(why) => format!("{age}: {why}"),
+        Err(why) => format!("{age}: {}", words::message(why)),
     };
     ui.scope(|ui| {
         ui.set_max_width(WORDS_WIDTH);
@@ -266,7 +266,7 @@ fn work_text(work: &OpenedWorkspace) -> String {
     words.extend(work.saved_as.as_deref().map(name_of));
     words.extend(document.model.as_ref().map(|model| name_of(Path::new(model))));
     words.extend(document.layer.map(|layer| layer.to_string()));
-    words.extend(document.pictures.values().map(|picture| picture.source.name()));
+    words.extend(document.pictures.values().map(|picture| shown_source(&picture.source)));
     words.push(match document.pins.len() {
         0 => "no pins".to_owned(),
         1 => "1 pin".to_owned(),

@@ -50,6 +50,7 @@ pub fn sound_document(mut document: Document) -> Sound<Document> {
     in_range("the number of places of its pins", places.sum(), 0..=MOST_PLACES)?;
     let adapters = &document.settings.adapters;
     in_range("the number of LoRAs", adapters.loras.len(), 0..=MOST_ADAPTERS)?;
+    in_range("the number of embeddings", adapters.embeddings.len(), 0..=MOST_ADAPTERS)?;
     in_range("the number of ControlNets", adapters.controls.len(), 0..=MOST_ADAPTERS)?;
     document.pins.iter().try_for_each(check_pin)?;
     if let Some(number) = document.selected_pin.filter(|number| document.pin(*number).is_none()) {

@@ -34,7 +34,7 @@ pub struct WorkspaceFile {
     /// Everything that is looked at; paths relative to the file where they can be.
     document: Document,
     /// The workspace file that it belongs to, where this one is kept for after a crash.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::files::names")]
     saved_as: Option<PathBuf>,
 }
 
@@ -344,9 +344,10 @@ mod tests {
         let path = folder.path().join("x.featscope.json");
         let sound = serde_json::to_string(&WorkspaceFile::holding(Document::default())).expect("JSON");
         let most = MOST_BYTES as usize;
-        fs::write(&path, format!("{sound:most$}")).expect("it can be written");
+        let padded = |length: usize| format!("{sound}{}", " ".repeat(length - sound.len()));
+        fs::write(&path, padded(most)).expect("it can be written");
         WorkspaceFile::read(&path).expect("as large as may be");
-        fs::write(&path, format!("{sound} {:most$}", "")).expect("it can be written");
+        fs::write(&path, padded(most + 1)).expect("it can be written");
         let error = WorkspaceFile::read(&path).expect_err("too large").to_string();
         assert!(
             error.contains("x.featscope.json") && error.contains(&MOST_BYTES.to_string()),

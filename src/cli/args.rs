@@ -22,6 +22,7 @@ use crate::{
         compat::Compat,
         framing::WorkingSize,
         inversion::Inversion,
+        name::with_files,
         pass::VaeMode,
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
@@ -48,7 +49,7 @@ pub struct WindowArguments {
     /// Pictures to open, the first as A, the next as B and so on; or a workspace (.featscope.json)
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
     #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
 }
@@ -143,9 +144,12 @@ pub struct GetArguments {
 /// `featscope layers`.
 #[derive(Debug, Args)]
 pub struct LayersArguments {
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
     #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: String,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
     /// Working size, W x H or one number for both; without it the size the model was made for
     #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
     pub size: Option<ExactSize>,
@@ -154,12 +158,34 @@ pub struct LayersArguments {
     pub json: bool,
 }
 
+/// Networks in the place of a model's own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NetworkArguments {
+    /// Take this autoencoder: for a model file that has none, or in the place of the model's own; a file or a folder
+    #[arg(long, value_name = "FILE")]
+    pub vae_file: Option<PathBuf>,
+    /// Take this text encoder: for a model file that has none, or in the place of the model's own; a file or a folder, for
+    /// SDXL given twice
+    #[arg(long, value_name = "FILE")]
+    pub text_encoder: Vec<PathBuf>,
+}
+
+impl NetworkArguments {
+    /// The name of `model` with these networks.
+    pub fn on(&self, model: &str) -> Result<String> {
+        with_files(model, self.vae_file.as_deref(), &self.text_encoder)
+    }
+}
+
 /// What `extract` and `match` share.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
     #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
     pub model: Option<String>,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
     /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
     /// it is given
     #[arg(long, value_name = "KEY")]
@@ -537,7 +563,9 @@ impl RunArguments {
         let preset_t = preset.map(|preset| if nominal { preset.nominal_t } else { preset.t });
         let preset_model = preset.map(|preset| preset.model.to_owned());
         Ok(ExtractRequest {
-            model: self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?,
+            model: self
+                .networks
+                .on(&self.model.clone().or(preset_model).ok_or_else(|| missing("--model"))?)?,
             preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
             prompt: prompt.to_owned(),

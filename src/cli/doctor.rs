@@ -247,6 +247,10 @@ fn hub(offline: bool) -> Section {
         // It was told with the folders.
         Err(_) => return section,
     };
+    if let Some(trouble) = &settings.trouble {
+        section.problem(format!("nothing can be downloaded: {trouble}"));
+        return section;
+    }
     let endpoint = settings.endpoint.clone();
     if offline || settings.offline {
         section.say(format!("{endpoint} was not asked: offline"));

@@ -13,9 +13,9 @@ use crate::{
     error::Result,
     extract::spec::ModelSpec,
     weights::{
-        Needed, ZOO,
-        hub::{Hub, Plan, Repo, Wanted, bytes},
-        needed,
+        Needed, ZOO, held_under_old_name,
+        hub::{Hub, MAIN, Plan, Repo, Wanted, bytes},
+        hub_snapshot, needed,
     },
     words::visible,
 };
@@ -35,14 +35,16 @@ fn list() -> Result<()> {
     for entry in ZOO {
         let here = ModelSpec::find(entry.key).is_ok_and(|spec| spec.is_here());
         let state = if here { "here" } else { "not here" };
-        let held = || hub.as_ref()?.held(&Repo::new(entry.source).ok()?);
+        // A repository that moved may be here under its old name.
+        let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
+        let held = || hub.as_ref()?.held(&Repo::new(&source).ok()?);
         let held = held().filter(|held| held.bytes > 0);
         let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held.bytes)));
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:14} {state:9} {:5} px  t {:3}  {} ({}{held})",
-            entry.key, entry.side, entry.default_t, entry.title, entry.source
+            "{:14} {state:9} {:5} px  t {:3}  {} ({source}{held})",
+            entry.key, entry.side, entry.default_t, entry.title
         );
     }
     terminal::print(&text)
@@ -50,6 +52,16 @@ fn list() -> Result<()> {
 
 fn get(arguments: &GetArguments) -> Result<()> {
     let hub = Hub::from_env()?;
+    if arguments.file.is_none()
+        && arguments.revision == MAIN
+        && let Some(held) = held_under_old_name(&hub, &arguments.model)
+    {
+        terminal::note(&format!(
+            "{} is in the cache already, as {}: nothing to download",
+            arguments.model, held.repository
+        ));
+        return terminal::print(&format!("{}\n", held.folder.display()));
+    }
     let mut parts = needed(&hub, &arguments.model, &arguments.revision, arguments.variant)?;
     if let (Some(file), Some(own)) = (&arguments.file, parts.first()) {
         // A file is asked for by itself.
@@ -57,6 +69,12 @@ fn get(arguments: &GetArguments) -> Result<()> {
             wanted: Wanted::File(file.clone()),
             ..own.clone()
         }];
+    }
+    if let Some(own) = parts.first()
+        && arguments.model.contains('/')
+        && own.repo.id() != arguments.model
+    {
+        terminal::note(&format!("{} moved: it is {} now", arguments.model, own.repo.id()));
     }
     let mut path = None;
     for part in &parts {

@@ -140,7 +140,9 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
             "requests": requests,
             "ran": table.ran,
         });
-        return terminal::print_json(&format!("{all:#}\n"));
+        terminal::print_json(&format!("{all:#}\n"))?;
+        say_what_is_special(&model);
+        return Ok(());
     }
     terminal::print(&if arguments.csv {
         rank_csv(&table.rows, &made)

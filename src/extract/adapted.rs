@@ -94,18 +94,18 @@ impl Adapted {
     fn put_loras(&mut self, wanted: &[LoraUse], model: &Parts, unet: &mut Unet, place: &Place) -> Result<()> {
         let mut loras = Vec::with_capacity(wanted.len());
         let mut applied = Vec::with_capacity(wanted.len());
-        let layers_per_block = unet.config().layers_per_block;
+        let layers_per_block = unet.config().layers_per_block();
         let mut parts = vec![(Part::Unet, layers_of(unet))];
         if !wanted.is_empty() {
             parts.extend(model.text_layers(unet.config())?);
         }
         for used in wanted {
             let lora = LoraFile::open(&used.file)?;
-            applied.push(told(used, lora.fit(&parts, layers_per_block)?));
+            applied.push(told(used, lora.fit(&parts, &layers_per_block)?));
             loras.push((used.clone(), lora));
         }
         let to = (place.dtype, place.device.clone());
-        put(&scaled(&loras), Part::Unet, layers_per_block, unet, &to)?;
+        put(&scaled(&loras), Part::Unet, &layers_per_block, unet, &to)?;
         self.loras = loras;
         self.applied.loras = applied;
         Ok(())
@@ -125,7 +125,7 @@ impl Adapted {
         }
         // Text encoders compute in f32 everywhere; only U-Nets number their layers by blocks.
         let to = (candle_core::DType::F32, place.device.clone());
-        put(&scaled(&self.loras), part, 0, encoder, &to)
+        put(&scaled(&self.loras), part, &[], encoder, &to)
     }
 }
 

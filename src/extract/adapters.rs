@@ -88,6 +88,7 @@ pub struct ControlUse {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EmbeddingUse {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// What stands for it in a prompt; none: what the file says, else its name without the ending.
     #[serde(default)]
@@ -160,6 +161,7 @@ pub struct Applied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedEmbedding {
     /// The file.
+    #[serde(with = "crate::files::names")]
     pub file: PathBuf,
     /// What stands for it in a prompt.
     pub token: String,
@@ -249,6 +251,35 @@ mod tests {
         lora.factors = None;
         lora.layers = 1;
         assert_eq!(lora.in_words(), "LoRA on 1 layer, acts at 0.5");
+        Ok(())
+    }
+
+    /// Files of every kind, of any name.
+    #[cfg(unix)]
+    #[test]
+    fn adapters_are_written_and_read_back_whatever_their_files_are_called() -> serde_json::Result<()> {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let path = PathBuf::from(OsStr::from_bytes(b"b\xe9"));
+        let adapters = Adapters {
+            loras: vec![LoraUse {
+                file: path.clone(),
+                scale: Scale::ONE,
+                on: true,
+            }],
+            controls: vec![ControlUse {
+                net: path.clone(),
+                image: ControlImage::Picture(path.clone()),
+                scale: Scale::ONE,
+                on: true,
+            }],
+            embeddings: vec![EmbeddingUse {
+                file: path,
+                token: None,
+                on: true,
+            }],
+        };
+        let written = serde_json::to_string(&adapters)?;
+        assert_eq!(serde_json::from_str::<Adapters>(&written)?, adapters);
         Ok(())
     }
 }

@@ -8,12 +8,13 @@ use super::{
     adapters::{ControlImage, ControlUse},
     canny::canny,
     image::{CHANNELS, Picture},
+    name::not_downloaded,
     resize::{Filter, resize},
     source::PictureSource,
-    spec::not_downloaded,
 };
 use crate::{
     error::{Error, Result},
+    files,
     model::{
         controlnet::{ControlNet, ControlNetConfig, ControlNetFile, check_names},
         unet::UnetConfig,
@@ -61,6 +62,7 @@ impl Net {
             return Ok(Self::Folder(net.to_owned()));
         }
         if net.exists() {
+            drop(files::open(net)?);
             return Ok(Self::File(Box::new(ControlNetFile::open(net)?)));
         }
         match net.to_str() {

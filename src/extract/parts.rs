@@ -12,11 +12,11 @@ use super::{
 use crate::{
     activation::Watch,
     device::Place,
-    error::Result,
+    error::{Error, Result},
     model::{
         adaptable::LayerInfo,
         lora::{Part, layers_of},
-        original::Original,
+        original::{Original, TextNetwork},
         text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         unet::UnetConfig,
         vae::VaeConfig,
@@ -35,8 +35,28 @@ pub(super) struct Files {
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) source: Source,
-    /// A file with other weights for the same U-Net.
-    pub(super) drop_in: Option<PathBuf>,
+    /// Networks in the place of the source's own, under the names of the hub's folders.
+    pub(super) given: Given,
+}
+
+/// Networks that were given beside a model.
+#[derive(Clone, Default)]
+pub(super) struct Given {
+    pub(super) unet: Option<Store>,
+    pub(super) vae: Option<Store>,
+    /// In the order of their states.
+    pub(super) text: [Option<TextNetwork>; 2],
+}
+
+impl Given {
+    /// The text encoder in a place.
+    pub(super) fn text(&self, part: TextPart) -> Option<&TextNetwork> {
+        let [first, second] = &self.text;
+        match part {
+            TextPart::First => first.as_ref(),
+            TextPart::Second => second.as_ref(),
+        }
+    }
 }
 
 /// Where all networks of one model lie.
@@ -62,8 +82,8 @@ pub struct PromptStates {
 impl Parts {
     /// The U-Net's tensors under diffusers' names.
     pub(super) fn unet(&self) -> Result<Store> {
-        match (&self.drop_in, &self.source) {
-            (Some(file), _) => Store::open(file),
+        match (&self.given.unet, &self.source) {
+            (Some(store), _) => Ok(store.clone()),
             (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), DIFFUSERS_STEM),
             (None, Source::File(file)) => file.unet_store(),
         }
@@ -71,9 +91,10 @@ impl Parts {
 
     /// The autoencoder's tensors under diffusers' names.
     pub(super) fn vae(&self) -> Result<Store> {
-        match &self.source {
-            Source::Folder(folder) => open_weights(&folder.join("vae"), DIFFUSERS_STEM),
-            Source::File(file) => file.vae_store(),
+        match (&self.given.vae, &self.source) {
+            (Some(store), _) => Ok(store.clone()),
+            (None, Source::Folder(folder)) => open_weights(&folder.join("vae"), DIFFUSERS_STEM),
+            (None, Source::File(file)) => file.vae_store(),
         }
     }
 
@@ -83,17 +104,23 @@ impl Parts {
             return true;
         };
         let weights = |name: &str, stem| find_weights(&folder.join(name), stem).is_ok();
-        let text = |part: TextPart| weights(part.encoder_folder(), TEXT_WEIGHTS_STEM);
-        (self.drop_in.is_some() || weights("unet", DIFFUSERS_STEM))
-            && weights("vae", DIFFUSERS_STEM)
+        let given = &self.given;
+        let text = |part: TextPart| given.text(part).is_some() || weights(part.encoder_folder(), TEXT_WEIGHTS_STEM);
+        (given.unet.is_some() || weights("unet", DIFFUSERS_STEM))
+            && (given.vae.is_some() || weights("vae", DIFFUSERS_STEM))
             && text(TextPart::First)
             && (unet.added.is_none() || text(TextPart::Second))
     }
 
     pub(super) fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
-        match &self.source {
-            Source::Folder(folder) => Tokenizer::from_folder(&folder.join(part.tokenizer_folder())),
-            Source::File(file) => file.tokenizer(part),
+        match (self.given.text(part), &self.source) {
+            (Some(given), Source::Folder(folder)) => {
+                let folder = folder.join(part.tokenizer_folder());
+                given.tokenizer(folder.is_dir().then_some(folder.as_path()))
+            }
+            (Some(given), Source::File(file)) => given.tokenizer(file.tokenizer_folder(part).as_deref()),
+            (None, Source::Folder(folder)) => Tokenizer::from_folder(&folder.join(part.tokenizer_folder())),
+            (None, Source::File(file)) => file.tokenizer(part),
         }
     }
 
@@ -105,11 +132,12 @@ impl Parts {
         added: &[(u32, Tensor)],
         place: &Place,
     ) -> Result<ClipTextModel> {
-        let mut model = match &self.source {
-            Source::Folder(folder) => {
+        let mut model = match (self.given.text(part), &self.source) {
+            (Some(given), _) => given.model(&place.device)?,
+            (None, Source::Folder(folder)) => {
                 ClipTextModel::from_folder(&folder.join(part.encoder_folder()), &place.device, DType::F32)?
             }
-            Source::File(file) => file.text_model(part, &place.device)?,
+            (None, Source::File(file)) => file.text_model(part, &place.device)?,
         };
         adapted.put_on_text(part, &mut model, place)?;
         for (first, vectors) in added {
@@ -122,9 +150,12 @@ impl Parts {
     pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<LayerInfo>)>> {
         let second = unet.added.map(|_| TextPart::Second);
         let layers = |part: TextPart| {
-            let mut outline = match &self.source {
-                Source::Folder(folder) => ClipTextModel::outline_of_folder(&folder.join(part.encoder_folder()))?,
-                Source::File(file) => file.text_outline(part)?,
+            let mut outline = match (self.given.text(part), &self.source) {
+                (Some(given), _) => given.outline()?,
+                (None, Source::Folder(folder)) => {
+                    ClipTextModel::outline_of_folder(&folder.join(part.encoder_folder()))?
+                }
+                (None, Source::File(file)) => file.text_outline(part)?,
             };
             Ok((Part::of_text(part), layers_of(&mut outline)))
         };
@@ -144,7 +175,7 @@ impl Parts {
         place: &Place,
         watch: &mut Watch<'_>,
     ) -> Result<PromptStates> {
-        if unet.added.is_none() {
+        let Some(pooling) = unet.added else {
             let mut tokenizer = self.tokenizer(TextPart::First)?;
             let added = adapted.put_on_tokenizer(TextPart::First, &mut tokenizer)?;
             let model = self.text_model(TextPart::First, adapted, &added, place)?;
@@ -172,7 +203,7 @@ impl Parts {
                 pooled: None,
                 tokens: tokens_of(&tokenizer, &runs).into(),
             });
-        }
+        };
         // SDXL: the states of both before their last layer, side by side, and the pooled state of the second.
         let mut tokenizers = [self.tokenizer(TextPart::First)?, self.tokenizer(TextPart::Second)?];
         let of_first = adapted.put_on_tokenizer(TextPart::First, &mut tokenizers[0])?;
@@ -188,6 +219,14 @@ impl Parts {
         let right = self
             .text_model(TextPart::Second, adapted, &of_second, place)?
             .encode_chunks(&second, &mut |done| watch((1.0 + done) / 2.0))?;
+        let (_, pooled) = right.pooled.dims2()?;
+        if pooled != pooling.pooled {
+            return Err(Error::failed(format!(
+                "the U-Net reads a pooled text of width {}, the second text encoder gives {pooled}: they are not of the same model, \
+                 or the encoder's file lacks its text_projection.weight",
+                pooling.pooled
+            )));
+        }
         Ok(PromptStates {
             states: Tensor::cat(&[&left, &right.penultimate], 2)?,
             pooled: Some(right.pooled),

@@ -71,6 +71,7 @@ pub(crate) fn write_error(error: io::Error) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -50,6 +50,21 @@ pub enum Prediction {
     Sample,
 }
 
+/// How the names of those schedulers begin that can rescale their betas so that the last timestep is pure noise, and
+/// whether they leave a trace of the picture there. The others leave the key unread.
+const ZERO_SNR_SCHEDULERS: [(&str, bool); 8] = [
+    ("DDIM", false),
+    ("DDPM", false),
+    ("DPMSolverMultistep", true),
+    ("EulerAncestral", true),
+    ("EulerDiscrete", true),
+    ("LCM", false),
+    ("TCD", false),
+    ("UniPC", true),
+];
+/// The trace: ā of the last timestep, 2⁻²⁴.
+const TRACE: f64 = 1.0 / 16_777_216.0;
+
 /// How beta grows with t.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Betas {
@@ -113,6 +128,18 @@ impl Schedule {
     /// The picture and the noise that a latent is made of, as the network's prediction at `t` says; all of one shape.
     pub fn split(&self, latent: &Tensor, prediction: &Tensor, t: u32) -> Result<(Tensor, Tensor)> {
         let Mixture { signal, noise } = self.at(t)?;
+        let lost = match self.prediction {
+            Prediction::Epsilon => signal == 0.0,
+            Prediction::V => false,
+            Prediction::Sample => noise == 0.0,
+        };
+        if lost {
+            return Err(Error::usage(format!(
+                "at timestep {t} the latent is {} alone, so that what the network predicts does not tell the rest; ask \
+                 for another timestep",
+                if signal == 0.0 { "noise" } else { "the picture" }
+            )));
+        }
         Ok(match self.prediction {
             Prediction::Epsilon => (((latent - (prediction * noise)?)? / signal)?, prediction.clone()),
             Prediction::V => (
@@ -144,7 +171,7 @@ impl Schedule {
 
     /// Stable Diffusion's schedule.
     pub fn stable_diffusion() -> Self {
-        Self::from_f32_betas(Betas::ScaledLinear, 1000, SD_BETA_START, SD_BETA_END)
+        Self::from_f32_betas(&betas_f32(Betas::ScaledLinear, 1000, SD_BETA_START, SD_BETA_END))
     }
 
     /// The same schedule for a network that predicts something else.
@@ -155,27 +182,10 @@ impl Schedule {
     /// From `scheduler/scheduler_config.json`; missing keys have diffusers' defaults.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, "scheduler_config.json")?;
-        config.absent("trained_betas")?;
-        config.absent("rescale_betas_zero_snr")?;
-        let steps = config.count("num_train_timesteps", Some(1000), 1, MAX_STEPS)?;
-        let allowed = ["linear", "scaled_linear", "squaredcos_cap_v2"];
-        let betas = match config.choice("beta_schedule", "linear", &allowed)? {
-            "linear" => Betas::Linear,
-            "scaled_linear" => Betas::ScaledLinear,
-            _ => Betas::Cosine,
+        let betas = match trained_betas(&config)? {
+            Some(betas) => betas,
+            None => formula_betas(&config)?,
         };
-        let bound = |key, default| {
-            let beta = config.number(key, default)?;
-            if beta > 0.0 && beta < 1.0 {
-                Ok(beta)
-            } else {
-                Err(config.refuse(key, "a number between 0 and 1"))
-            }
-        };
-        let (start, end) = (
-            bound("beta_start", LINEAR_BETA_START)?,
-            bound("beta_end", LINEAR_BETA_END)?,
-        );
         let prediction = match config.choice("prediction_type", "epsilon", &["epsilon", "v_prediction", "sample"])? {
             "epsilon" => Prediction::Epsilon,
             "v_prediction" => Prediction::V,
@@ -191,29 +201,66 @@ impl Schedule {
                 ),
             ));
         }
-        let scales_input = class.contains("Euler");
+        let mut schedule = Self::from_f32_betas(&betas);
+        if config.flag(ZERO_SNR, false)? {
+            let knows = |(known, _): &&(&str, bool)| class.starts_with(known);
+            let leaves_trace = match ZERO_SNR_SCHEDULERS.iter().find(knows) {
+                Some((_, leaves_trace)) => *leaves_trace,
+                None if class.is_empty() => false,
+                None => {
+                    return Err(config.refuse(
+                        ZERO_SNR,
+                        &format!(
+                            "nothing or false with {class}, which does not read it; if the model was trained so, name a \
+                             scheduler that does, such as DDIMScheduler, as \"_class_name\""
+                        ),
+                    ));
+                }
+            };
+            schedule = schedule.with_zero_terminal_snr()?;
+            if let (true, Some(last)) = (leaves_trace, schedule.alphas_cumprod.last_mut()) {
+                *last = TRACE;
+            }
+        }
         Ok(Self {
-            scales_input,
+            scales_input: class.contains("Euler"),
             prediction,
-            ..Self::from_f32_betas(betas, steps, start, end)
+            ..schedule
+        })
+    }
+
+    /// The schedule rescaled so that its last timestep is pure noise (Lin et al., *Common Diffusion Noise Schedules and
+    /// Sample Steps are Flawed*), in f32 as diffusers computes it.
+    ///
+    /// # Errors
+    ///
+    /// Where ā does not fall.
+    pub fn with_zero_terminal_snr(self) -> Result<Self> {
+        let mut roots: Vec<f32> = self.alphas_cumprod.iter().map(|bar| (*bar as f32).sqrt()).collect();
+        let (Some(first), Some(last)) = (roots.first().copied(), roots.last().copied()) else {
+            return Ok(self);
+        };
+        if first <= last {
+            return Err(Error::failed(
+                "a schedule of one step, or without noise, cannot be rescaled to end in pure noise",
+            ));
+        }
+        let scale = first / (first - last);
+        roots.iter_mut().for_each(|root| *root = (*root - last) * scale);
+        let bars: Vec<f32> = roots.iter().map(|root| root * root).collect();
+        let later = bars.windows(2).map(|pair| pair[1] / pair[0]);
+        let alphas = bars.first().copied().into_iter().chain(later);
+        let betas: Vec<f32> = alphas.map(|alpha| 1.0 - alpha).collect();
+        Ok(Self {
+            alphas_cumprod: Self::from_f32_betas(&betas).alphas_cumprod,
+            ..self
         })
     }
 
     /// As diffusers computes it: betas in f32, their product accumulated in f64.
-    fn from_f32_betas(kind: Betas, steps: usize, start: f64, end: f64) -> Self {
-        let betas: Vec<f32> = match kind {
-            Betas::Linear => linspace_f32(start, end, steps),
-            Betas::ScaledLinear => linspace_f32(start.sqrt(), end.sqrt(), steps)
-                .into_iter()
-                .map(|root| root * root)
-                .collect(),
-            Betas::Cosine => betas_f64(kind, steps, start, end)
-                .into_iter()
-                .map(|beta| beta as f32)
-                .collect(),
-        };
+    fn from_f32_betas(betas: &[f32]) -> Self {
         Self::from_betas(
-            betas.into_iter().map(|beta| 1.0 - f64::from(1.0 - beta)).collect(),
+            betas.iter().map(|beta| 1.0 - f64::from(1.0 - beta)).collect(),
             Prediction::Epsilon,
         )
     }
@@ -231,6 +278,11 @@ impl Schedule {
             prediction,
             scales_input: false,
         }
+    }
+
+    /// Whether the last timestep is pure noise, or all but that.
+    pub fn ends_in_noise(&self) -> bool {
+        self.alphas_cumprod.last().is_some_and(|bar| *bar <= TRACE)
     }
 
     /// ā of every timestep.
@@ -258,6 +310,62 @@ impl Schedule {
             signal: alpha.sqrt(),
             noise: (1.0 - alpha).sqrt(),
         })
+    }
+}
+
+const ZERO_SNR: &str = "rescale_betas_zero_snr";
+
+/// The betas that a configuration lists, if it does.
+fn trained_betas(config: &ConfigReader<'_>) -> Result<Option<Vec<f32>>> {
+    const KEY: &str = "trained_betas";
+    let Some(value) = config.value(KEY) else {
+        return Ok(None);
+    };
+    let beta = |value: &Value| {
+        let beta = value.as_f64()? as f32;
+        (beta > 0.0 && beta <= 1.0).then_some(beta)
+    };
+    let betas = value.as_array().filter(|list| (1..=MAX_STEPS).contains(&list.len()));
+    let betas: Option<Vec<f32>> = betas.and_then(|list| list.iter().map(beta).collect());
+    let allowed = || config.refuse(KEY, &format!("a list of up to {MAX_STEPS} numbers above 0 and up to 1"));
+    betas.map(Some).ok_or_else(allowed)
+}
+
+/// The betas that follow from a formula's name and its ends.
+fn formula_betas(config: &ConfigReader<'_>) -> Result<Vec<f32>> {
+    let steps = config.count("num_train_timesteps", Some(1000), 1, MAX_STEPS)?;
+    let allowed = ["linear", "scaled_linear", "squaredcos_cap_v2"];
+    let kind = match config.choice("beta_schedule", "linear", &allowed)? {
+        "linear" => Betas::Linear,
+        "scaled_linear" => Betas::ScaledLinear,
+        _ => Betas::Cosine,
+    };
+    let bound = |key, default| {
+        let beta = config.number(key, default)?;
+        if beta > 0.0 && beta < 1.0 {
+            Ok(beta)
+        } else {
+            Err(config.refuse(key, "a number between 0 and 1"))
+        }
+    };
+    let (start, end) = (
+        bound("beta_start", LINEAR_BETA_START)?,
+        bound("beta_end", LINEAR_BETA_END)?,
+    );
+    Ok(betas_f32(kind, steps, start, end))
+}
+
+fn betas_f32(kind: Betas, steps: usize, start: f64, end: f64) -> Vec<f32> {
+    match kind {
+        Betas::Linear => linspace_f32(start, end, steps),
+        Betas::ScaledLinear => linspace_f32(start.sqrt(), end.sqrt(), steps)
+            .into_iter()
+            .map(|root| root * root)
+            .collect(),
+        Betas::Cosine => betas_f64(kind, steps, start, end)
+            .into_iter()
+            .map(|beta| beta as f32)
+            .collect(),
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn contents(start: &[u8]) -> Result<Contents, String> {
         _ if ZIP.iter().any(|magic| start.starts_with(magic)) => Ok(Contents::Zip),
         _ if start.get(HEADER) == Some(&b'{') => Ok(Contents::Safetensors),
         [PROTOCOL, 0..=HIGHEST, ..] => Ok(Contents::Pickle),
+        _ if start.len() <= HEADER => Err(format!("it is cut off after {} bytes", start.len())),
         _ => Err(otherwise(start)),
     }
 }
@@ -70,6 +71,7 @@ fn otherwise(start: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
@@ -87,15 +89,16 @@ mod tests {
     fn what_is_neither_is_named() {
         for (start, says) in [
             (b"".as_slice(), "empty"),
-            (b"GGUF\x03\0\0\0", "GGUF"),
+            (b"\xd8\x00", "cut off after 2 bytes"),
+            (b"GGUF\x03\0\0\0\0", "GGUF"),
             (b"<!DOCTYPE html><html>", "web page"),
             (b"{\"error\": \"no\"}", "JSON"),
             (b"hello, this is text", "text"),
-            ("Gr\u{fc}\u{df}e".as_bytes(), "text"),
-            (b"\x89PNG\r\n\x1a\n", "PNG"),
-            (b"\x1f\x8b\x08", "gzip"),
+            ("Gr\u{fc}\u{df}e, alle".as_bytes(), "text"),
+            (b"\x89PNG\r\n\x1a\n\0", "PNG"),
+            (b"\x1f\x8b\x08\0\0\0\0\0\0", "gzip"),
             (&[0; 40], "zeros"),
-            (b"\x01\x02\x03", "01, 02, 03"),
+            (b"\x01\x02\x03\x04\x05\x06\x07\x08\x09", "01, 02, 03"),
         ] {
             let told = contents(start).expect_err("no weights");
             assert!(told.contains(says), "{start:?}: {told}");

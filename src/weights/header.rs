@@ -182,6 +182,7 @@ fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Er
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

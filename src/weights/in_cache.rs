@@ -2,23 +2,71 @@
 
 use std::path::PathBuf;
 
-use super::hub::{Hub, Repo, Variant, Wanted};
+use super::{
+    hub::{Hub, Repo, Variant, Wanted},
+    moved::{names_of, todays_name},
+    zoo::zoo_entry,
+};
 
 /// What a folder of Stable Diffusion's layout has at least: with it, its activations can be listed.
 const UNET_CONFIG: &str = "unet/config.json";
 
-/// The newest complete snapshot of `owner/name` in the hub's cache, else one that has at least the U-Net's configuration.
-pub fn hub_folder(id: &str) -> Option<PathBuf> {
+/// A snapshot in the hub's cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The repository it is of: the one that was asked for, or another name of it.
+    pub repository: String,
+}
+
+impl Snapshot {
+    /// What is to be said where the cache holds what was asked for under another name.
+    pub fn moved_in_words(&self, asked: &str) -> Option<String> {
+        (self.repository != asked).then(|| {
+            format!(
+                "{asked} is in the hub's cache under another name of the same repository, {}: that one was used",
+                self.repository
+            )
+        })
+    }
+}
+
+/// The newest complete snapshot of `owner/name` in the hub's cache, else one that has at least the U-Net's configuration;
+/// of a repository that moved, under whichever of its names.
+pub fn hub_snapshot(id: &str) -> Option<Snapshot> {
+    // Settings of the environment without a cache are told to who downloads; here there is simply no such model.
+    let hub = Hub::from_env().ok()?;
     let whole = Wanted::Model(Variant::Full);
-    snapshot(id, &whole).or_else(|| snapshot(id, &Wanted::File(UNET_CONFIG.to_owned())))
+    let listed = || Wanted::File(UNET_CONFIG.to_owned());
+    local(&hub, id, &whole).or_else(|| local(&hub, id, &listed()))
+}
+
+/// The complete snapshot that a cache holds of a model, by its short name or as `OWNER/NAME`, under a name that its
+/// repository no longer has.
+pub fn held_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
+    let source = zoo_entry(model).map_or(model, |entry| entry.source);
+    let found = local(hub, source, &Wanted::Model(Variant::Full))?;
+    todays_name(&found.repository).map(|_| found)
+}
+
+/// The folder of [`hub_snapshot`].
+pub fn hub_folder(id: &str) -> Option<PathBuf> {
+    hub_snapshot(id).map(|snapshot| snapshot.folder)
 }
 
 /// A single file of `owner/name` in the hub's cache.
 pub fn hub_file(id: &str, file: &str) -> Option<PathBuf> {
-    Some(snapshot(id, &Wanted::File(file.to_owned()))?.join(file))
+    let hub = Hub::from_env().ok()?;
+    Some(local(&hub, id, &Wanted::File(file.to_owned()))?.folder.join(file))
 }
 
-fn snapshot(id: &str, wanted: &Wanted) -> Option<PathBuf> {
-    // Settings of the environment that make no sense are told to who downloads; here there is simply no such model.
-    Hub::from_env().ok()?.local(&Repo::new(id).ok()?, wanted)
+/// What a cache holds of a repository, under whichever of its names.
+pub(super) fn local(hub: &Hub, id: &str, wanted: &Wanted) -> Option<Snapshot> {
+    names_of(id).find_map(|name| {
+        Some(Snapshot {
+            folder: hub.local(&Repo::new(&name).ok()?, wanted)?,
+            repository: name,
+        })
+    })
 }

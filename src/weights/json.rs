@@ -64,6 +64,7 @@ pub fn read_json(path: &Path) -> Result<Value> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -10,6 +10,7 @@ mod header;
 pub mod hub;
 mod in_cache;
 mod json;
+mod moved;
 mod needed;
 mod numbers;
 mod pickle;
@@ -27,7 +28,7 @@ mod tests;
 mod zoo;
 
 pub use folder::{DIFFUSERS_STEM, FoundWeights, find_weights, open_weights, variant_notes};
-pub use in_cache::{hub_file, hub_folder};
+pub use in_cache::{Snapshot, held_under_old_name, hub_file, hub_folder, hub_snapshot};
 pub use json::{TextKind, read_json, read_text};
 pub use needed::{Needed, Offer, needed, offers};
 pub use renamed::{Rename, Take};

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hub::{Hub, HubWatch, Plan, Repo, Variant, Wanted},
+    in_cache::local,
+    moved::todays_name,
     zoo::{ZooEntry, ZooKind, zoo_entry},
 };
 use crate::error::{Error, Result};
@@ -32,7 +34,9 @@ pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result
         })
     };
     let Some(entry) = zoo_entry(name) else {
-        return Ok(vec![of_its_own(name, whole)?]);
+        // What moved is no longer where it was.
+        let source = todays_name(name).unwrap_or_else(|| name.to_owned());
+        return Ok(vec![of_its_own(&source, whole)?]);
     };
     match entry.kind {
         ZooKind::StableDiffusion { .. } => Ok(vec![of_its_own(entry.source, whole)?]),
@@ -55,8 +59,8 @@ pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result
 /// Whether one of the models that another U-Net can be put into is on this machine.
 pub(super) fn has_base(hub: &Hub, bases: &[&str]) -> bool {
     let whole = Wanted::Model(Variant::Full);
-    let mut sources = bases.iter().filter_map(|key| Repo::new(zoo_entry(key)?.source).ok());
-    sources.any(|repo| hub.local(&repo, &whole).is_some())
+    let mut sources = bases.iter().filter_map(|key| Some(zoo_entry(key)?.source));
+    sources.any(|source| local(hub, source, &whole).is_some())
 }
 
 fn not_on_the_hub(entry: &ZooEntry) -> Error {

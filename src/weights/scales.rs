@@ -275,6 +275,7 @@ fn of_layer(said: &HashMap<String, Dtype>, layer: &str) -> Option<Dtype> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -80,6 +80,7 @@ impl ShardIndex {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

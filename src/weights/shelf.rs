@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hub::{Hub, HubSettings, Repo, Variant, Wanted},
+    in_cache::local,
     json::read_json,
     needed::has_base,
     zoo::{CONTROL_NETS, ZOO, ZooEntry, ZooKind, zoo_entry},
@@ -70,7 +71,11 @@ impl Shelf {
                 Some(Hub::new(settings)),
                 Some("HF_HUB_OFFLINE is set: nothing is downloaded. Unset it and start anew to allow it.".to_owned()),
             ),
-            Ok(settings) => (Some(Hub::new(settings)), None),
+            // What is here needs nothing of the hub.
+            Ok(settings) => {
+                let trouble = settings.trouble.as_ref().map(ToString::to_string);
+                (Some(Hub::new(settings)), trouble)
+            }
             Err(error) => (None, Some(error.to_string())),
         };
         let mut stock: Vec<Stock> = ZOO.iter().map(|entry| of_zoo(hub.as_ref(), entry)).collect();
@@ -109,8 +114,8 @@ fn of_zoo(hub: Option<&Hub>, entry: &ZooEntry) -> Stock {
         };
     };
     let in_cache = hub.and_then(|hub| {
-        let folder = hub.local(&Repo::new(entry.source).ok()?, &Wanted::File(file.to_owned()))?;
-        has_base(hub, bases).then(|| folder.join(file))
+        let snapshot = local(hub, entry.source, &Wanted::File(file.to_owned()))?;
+        has_base(hub, bases).then(|| snapshot.folder.join(file))
     });
     Stock {
         here: in_cache.is_some(),
@@ -120,11 +125,10 @@ fn of_zoo(hub: Option<&Hub>, entry: &ZooEntry) -> Stock {
 }
 
 fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: StockKind) -> Stock {
-    let found = hub.zip(Repo::new(source).ok());
-    let path = found
-        .as_ref()
-        .and_then(|(hub, repo)| hub.local(repo, &Wanted::Model(Variant::Full)));
-    let held = found.as_ref().and_then(|(hub, repo)| hub.held(repo));
+    let snapshot = hub.and_then(|hub| local(hub, source, &Wanted::Model(Variant::Full)));
+    let repository = snapshot.as_ref().map_or(source, |snapshot| &snapshot.repository);
+    let held = hub.and_then(|hub| hub.held(&Repo::new(repository).ok()?));
+    let path = snapshot.map(|snapshot| snapshot.folder);
     Stock {
         name: name.to_owned(),
         kind,
@@ -136,10 +140,11 @@ fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: StockKind) -
 
 /// What else the cache holds that this program can read: caches hold models of all kinds.
 fn others(hub: &Hub) -> Vec<Stock> {
-    let listed = |id: &str| {
-        let mut sources = ZOO.iter().map(|entry| entry.source);
-        sources.any(|source| source == id) || CONTROL_NETS.iter().any(|net| net.source == id)
-    };
+    let whole = Wanted::Model(Variant::Full);
+    // A repository that moved is listed by its short name, whichever of its names is used.
+    let used = |source: &str| local(hub, source, &whole).map_or_else(|| source.to_owned(), |held| held.repository);
+    let used: Vec<String> = ZOO.iter().map(|entry| used(entry.source)).collect();
+    let listed = |id: &str| used.iter().any(|source| source == id) || CONTROL_NETS.iter().any(|net| net.source == id);
     let held = hub.held_all().into_iter().filter(|held| !listed(&held.id));
     held.filter_map(|held| {
         let folder = hub.local(&Repo::new(&held.id).ok()?, &Wanted::Model(Variant::Full))?;

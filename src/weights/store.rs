@@ -19,7 +19,7 @@ use super::{
     renamed::{Rename, RenamedStore},
     tensors::Tensors,
 };
-use crate::error::Result;
+use crate::{error::Result, files::names};
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Store {
     pub fn open_files(files: &[PathBuf]) -> Result<Self> {
         let opened = files.iter().map(|path| {
             let file = WeightFile::open(path)?;
-            Ok((path.display().to_string(), file))
+            Ok((names::text(path), file))
         });
         Self::of_files(opened.collect::<Result<_>>()?)
     }
@@ -162,7 +162,7 @@ impl Store {
     /// Whether the file of this label holds a tensor under a name of its own.
     pub(super) fn file_holds(&self, file: &Path, name: &str) -> bool {
         match &*self.source {
-            Source::Files(tensors) => tensors.file_holds(&file.display().to_string(), name),
+            Source::Files(tensors) => tensors.file_holds(&names::text(file), name),
             Source::Renamed(renamed) => renamed.inner().file_holds(file, name),
         }
     }
@@ -178,11 +178,30 @@ impl Store {
         }
     }
 
+    /// Bytes that each number of a tensor takes while it is read: in the file's type and as a tensor of it, in f32, once more
+    /// where it is multiplied out, and in the wanted type.
+    fn bytes_each(&self, name: &str, wanted: DType) -> usize {
+        const FLOAT: usize = size_of::<f32>();
+        let cast = if wanted == DType::F32 {
+            0
+        } else {
+            wanted.size_in_bytes()
+        };
+        let width = |dtype: Dtype| dtype.bitsize().div_ceil(u8::BITS as usize);
+        match self.dtype(name) {
+            // Read into its place.
+            Some(Dtype::F32) => FLOAT + cast,
+            Some(dtype) if numbers::is_f8(dtype) => width(dtype) + size_of::<u16>() + 2 * FLOAT + cast,
+            other => 2 * other.map_or(FLOAT, width) + 2 * FLOAT + cast,
+        }
+    }
+
     fn load(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         let shape = self.shape(name).unwrap_or_default();
         let count = shape.iter().product::<usize>();
         // A single number, as the alpha of a LoRA, may be an integer: as a weight nothing is.
         if count != 1
+            && !dtype.is_int()
             && let Some(integer) = self.dtype(name).filter(|dtype| numbers::is_integer(*dtype))
         {
             bail!(
@@ -195,9 +214,7 @@ impl Store {
         if self.without_values {
             return Tensor::zeros((), dtype, device)?.broadcast_as(shape);
         }
-        // Beside the tensor as it is read, it is there in f32 and in the wanted type.
-        let wanted = count.saturating_mul(2 * size_of::<f32>() + dtype.size_in_bytes());
-        ask_memory(wanted).map_err(|error| {
+        ask_memory(count.saturating_mul(self.bytes_each(name, dtype))).map_err(|error| {
             let name = self.in_file(name);
             candle_core::Error::msg(error.context(format_args!("{}: the tensor {name}", self.label)))
         })?;

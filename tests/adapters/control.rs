@@ -167,11 +167,11 @@ fn copy_of(name: &str, order: &str) -> Copy {
     let levels = config.unet.down.len();
     for (level, of) in config.unet.down.iter().enumerate() {
         let sampler = usize::from(level + 1 < levels);
-        (0..config.unet.layers_per_block + sampler).for_each(|_| push(of.channels));
+        (0..of.transformers.len() + sampler).for_each(|_| push(of.channels));
     }
     conv(
         "controlnet_mid_block".to_owned(),
-        identity(config.unet.mid.channels, 2.0),
+        identity(config.unet.deepest().channels, 2.0),
     );
     Copy { json, config, tensors }
 }

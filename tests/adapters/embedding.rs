@@ -183,7 +183,7 @@ fn what_is_no_embedding_of_this_model_is_refused() -> TestResult {
     };
     let own = |name: &str| file(name).display().to_string();
     let style = own("style.safetensors");
-    let cases: Vec<(&str, Vec<String>, i32, &[&str])> = vec![
+    let cases: [(&str, Vec<String>, i32, &[&str]); 14] = [
         (
             "tiny-sd21",
             vec![style.clone()],

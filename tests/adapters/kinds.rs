@@ -11,7 +11,7 @@ use featscope::model::{
 use program::Place;
 
 const T: f32 = 51.0;
-const LAYERS_PER_BLOCK: usize = 2;
+const LAYERS_PER_BLOCK: [usize; 4] = [2; 4];
 
 fn adapter(name: &str) -> PathBuf {
     let folder = data("adapters").join(name);
@@ -57,11 +57,11 @@ impl Networks {
             (Part::Text(0), layers_of(&mut self.text)),
         ];
         for (lora, _) in loras {
-            lora.fit(&layers, LAYERS_PER_BLOCK)?;
+            lora.fit(&layers, &LAYERS_PER_BLOCK)?;
         }
         let to = (DType::F32, Device::Cpu);
-        put(loras, Part::Unet, LAYERS_PER_BLOCK, &mut self.unet, &to)?;
-        put(loras, Part::Text(0), 0, &mut self.text, &to)
+        put(loras, Part::Unet, &LAYERS_PER_BLOCK, &mut self.unet, &to)?;
+        put(loras, Part::Text(0), &[], &mut self.text, &to)
     }
 
     /// The U-Net's output, and the text encoder's last states.
@@ -132,8 +132,14 @@ fn the_second_encoder_of_sdxl_has_its_own() -> TestResult {
     let folder = model("tiny-sdxl").join("text_encoder_2");
     let mut text = ClipTextModel::from_folder(&folder, &Device::Cpu, DType::F32)?;
     let lora = open("second");
-    lora.fit(&[(Part::Text(1), layers_of(&mut text))], 0)?;
-    put(&[(&lora, 1.0)], Part::Text(1), 0, &mut text, &(DType::F32, Device::Cpu))?;
+    lora.fit(&[(Part::Text(1), layers_of(&mut text))], &[])?;
+    put(
+        &[(&lora, 1.0)],
+        Part::Text(1),
+        &[],
+        &mut text,
+        &(DType::F32, Device::Cpu),
+    )?;
     let ids = numbers(&reference["given.second_ids"])
         .iter()
         .map(|id| *id as u32)
@@ -190,7 +196,7 @@ fn settings_in_the_header_are_those_beside_the_file() -> TestResult {
     let header = LoraFile::open(&path)?;
     networks.put(&[(&header, 0.6)])?;
     compare("header", &reference["peft-patterns@0.6.unet"], &networks.run()?[0])?;
-    let fit = header.fit(&[(Part::Unet, layers_of(&mut networks.unet))], LAYERS_PER_BLOCK)?;
+    let fit = header.fit(&[(Part::Unet, layers_of(&mut networks.unet))], &LAYERS_PER_BLOCK)?;
     let factors = fit.factors.ok_or("factors")?;
     assert_eq!(factors.range, [0.5, 16.0]);
     assert!(factors.source.contains("lora_adapter_metadata"), "{}", factors.source);

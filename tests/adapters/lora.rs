@@ -111,8 +111,8 @@ fn factors(seed: u64) -> Vec<Factors> {
 }
 
 fn put(unet: &mut Unet, loras: &[(&LoraFile, f64)]) -> featscope::Result<()> {
-    let layers_per_block = unet.config().layers_per_block;
-    lora::put(loras, Part::Unet, layers_per_block, unet, &(DType::F32, Device::Cpu))
+    let layers_per_block = unet.config().layers_per_block();
+    lora::put(loras, Part::Unet, &layers_per_block, unet, &(DType::F32, Device::Cpu))
 }
 
 fn written(place: &Place, name: &str, tensors: &Tensors) -> LoraFile {
@@ -137,7 +137,7 @@ fn branches_are_what_merged_weights_would_be() -> TestResult {
     let plain = pass(&adapted, &given);
     let layers = [(Part::Unet, layers_of(&mut adapted))];
     for file in &files {
-        let fit = file.fit(&layers, 2)?;
+        let fit = file.fit(&layers, &[2; 4])?;
         assert_eq!((fit.layers, fit.kinds.as_slice()), (LAYERS.len(), &["LoRA"][..]));
         // Alphas from 0.5 to 6 at a rank of 3; without one it is the rank.
         let range = fit.factors.ok_or("factors")?.range;
@@ -220,7 +220,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
     }
     let mut network = unet("tiny-sdxl", &weights);
     let file = written(&place, "original.safetensors", &original);
-    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], 2)?;
+    let fit = file.fit(&[(Part::Unet, layers_of(&mut network))], &[2; 4])?;
     assert_eq!(fit.layers, names.len(), "{fit:?}");
     put(&mut network, &[(&file, 0.2)])?;
     let given = Given::of(network.config());

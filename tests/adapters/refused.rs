@@ -54,8 +54,8 @@ fn without(end: &str) -> Tensors {
 fn refusal(path: &Path, unet: &mut Unet) -> Option<String> {
     let layers = [(Part::Unet, layers_of(unet))];
     let ended = LoraFile::open(path).and_then(|file| {
-        file.fit(&layers, 2)?;
-        put(&[(&file, 1.0)], Part::Unet, 2, unet, &(DType::F32, Device::Cpu))
+        file.fit(&layers, &[2; 4])?;
+        put(&[(&file, 1.0)], Part::Unet, &[2; 4], unet, &(DType::F32, Device::Cpu))
     });
     ended.err().map(|error| error.to_string())
 }
@@ -212,8 +212,12 @@ fn what_is_no_adapter_of_the_model_is_refused_by_name() -> TestResult {
             &["NaN or infinite", "lora_up"],
         ),
         (
-            with_end("lora_up.weight", (random(&[SIDE, RANK], 1) * 3e38)?),
-            &["not finite"],
+            {
+                let mut tensors = with_end("lora_up.weight", (random(&[SIDE, RANK], 1) * 3e38)?);
+                tensors.insert(format!("{STEM}.alpha"), number(1e3));
+                tensors
+            },
+            &["not finite", LAYER],
         ),
     ];
     for (index, (tensors, words)) in cases.iter().enumerate() {
@@ -234,7 +238,7 @@ fn messages_stay_short() -> TestResult {
     let place = Place::new();
     let mut unet = unet("tiny-sd15", &unet_tensors("tiny-sd15"));
     for beginning in ["lora_unet_", "what_is_this_"] {
-        let names = (0..200).map(|i| format!("{beginning}{}{i}.alpha", "x".repeat(5000)));
+        let names = (0..200).map(|i| format!("{beginning}{}{i}.alpha", "x".repeat(900)));
         let tensors = names.map(|name| (name, number(1.0))).collect();
         let path = save(&tensors, &place.path("long.safetensors"));
         let message = refusal(&path, &mut unet).ok_or("it fits nothing")?;

@@ -56,7 +56,7 @@ fn json_that_grows_a_hundredfold() -> TestResult {
 fn headers_of_senseless_values() {
     let place = Place::new();
     for (begin, entry, bytes, says) in [
-        ("{\"a\":[", "[0],", 100 * MIB, "more than 16777216"),
+        ("{\"a\":[", "[0],", 50 * MIB, "more than 16777216"),
         ("{\"a\":[", "[0],", 16 * MIB, "tensor a"),
         ("{\"a\":{\"dtype\":\"F32\",\"shape\":[", "0,", 16 * MIB, "tensor a"),
         ("{\"a\":{\"more\":[", "[0],", 16 * MIB, "tensor a"),
@@ -64,7 +64,6 @@ fn headers_of_senseless_values() {
     ] {
         let entries = (bytes - begin.len() - 2) / entry.len();
         let json = format!("{begin}{}0", entry.repeat(entries));
-        let json = format!("{json:<width$}", width = bytes - 1);
         let file = [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat();
         let path = place.write("x.safetensors", file);
         layers(&path).refused(1, &["x.safetensors", says]);
@@ -152,7 +151,7 @@ fn indices_and_vocabularies() -> TestResult {
             "--activations",
             "unet-in",
         ]);
-        finish(command.args(["--size", "64"])).refused(1, &[says]);
+        finish(command.args(["--size", "64", "--t", "120"])).refused(1, &[says]);
     };
     fs::write(
         &index,

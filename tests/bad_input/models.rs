@@ -393,7 +393,7 @@ fn json_that_is_none() -> TestResult {
 #[test]
 fn models_that_are_none() -> TestResult {
     let place = Place::new();
-    let text = place.write("model.txt", "hello");
+    let text = place.write("model.txt", "hello, this is text");
     let safetensors = place.write("text.safetensors", "hello, this is text");
     let pickle = place.write("text.pt", "hello, this is text");
     let folder = place.path("empty");

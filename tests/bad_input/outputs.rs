@@ -137,7 +137,7 @@ fn a_signal_ends_the_program_and_leaves_nothing() -> TestResult {
         let out = place.path("new/out");
         let mut child = program()
             .args(["extract", "--model", "demo", "--t", "90", "--short-side", "64"])
-            .args(["--ensemble", NOISES, "--activations", "b1,b2", "--image", &picture])
+            .args(["--ensemble", NOISES, "--activations", "b11", "--image", &picture])
             .arg(&tall)
             .arg("--out")
             .arg(&out)

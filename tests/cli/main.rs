@@ -7,9 +7,9 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
-mod non_finite;
 #[cfg(unix)]
 mod names;
+mod non_finite;
 mod pca;
 mod presets;
 mod ranking;

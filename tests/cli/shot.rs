@@ -322,13 +322,13 @@ fn nonsense_is_refused_with_what_to_do() {
         (
             1,
             ["--image", "sample:photo-cta"],
-            ["\"photo-cta\"", "nearest name is \"photo-cat\""],
+            ["\"photo-cta\"", "did you mean \"photo-cat\""],
         ),
         (1, ["--model", "dmeo"], ["\"dmeo\"", "did you mean \"demo\""]),
         (
             2,
             ["--do", "Pin at the midle"],
-            ["\"Pin at the midle\"", "nearest name is \"Pin at the middle\""],
+            ["\"Pin at the midle\"", "did you mean \"Pin at the middle\""],
         ),
         (2, ["--size", "0x10"], ["0x10", "WIDTHxHEIGHT"]),
         (2, ["--size", "100000x100000"], ["100000 x 100000", "must be from 1 to"]),

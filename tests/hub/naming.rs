@@ -84,11 +84,13 @@ fn switches_and_the_endpoint_are_read() {
         "https://a b",
         "https://user:pass@mirror.test",
     ] {
-        let error = settings(&[("HF_ENDPOINT", bad)]).unwrap_err();
+        // What is wrong is told where the hub is asked; the cache is where it was.
+        let read = settings(&[("HF_ENDPOINT", bad)]).expect("settings");
         assert!(
-            matches!(&error, Error::Usage(text) if text.contains("HF_ENDPOINT")),
-            "{bad}: {error}"
+            matches!(&read.trouble, Some(Error::Usage(text)) if text.contains("HF_ENDPOINT")),
+            "{bad}: {read:?}"
         );
+        assert_eq!(read.cache, Path::new("/home/me/.cache/huggingface/hub"));
     }
 }
 
@@ -118,8 +120,20 @@ fn the_token_is_found_and_never_shown() {
         assert_eq!(read.token, expected, "{variables:?}");
         assert!(!format!("{read:?}").contains("hf_"), "{read:?}");
     }
-    let error = settings(&[("HF_TOKEN", "hf_a\nEvil: header")]).unwrap_err().to_string();
-    assert!(error.contains("HF_TOKEN") && !error.contains("Evil"), "{error}");
+    let trouble = |variables: &[(&str, &str)]| {
+        let read = settings(variables).expect("settings");
+        assert_eq!(read.token, None);
+        read.trouble.map(|error| error.to_string()).unwrap_or_default()
+    };
+    for bad in ["hf_a\nEvil: header", "hf_ä"] {
+        let told = trouble(&[("HF_TOKEN", bad)]);
+        assert!(told.contains("HF_TOKEN") && !told.contains("Evil"), "{told}");
+    }
+    for junk in [&b"<html>not found</html> \n"[..], b"\xff\xfe", &[b'a'; 100_000]] {
+        fs::write(path("junk"), junk).expect("a file");
+        let told = trouble(&[("HF_TOKEN_PATH", &path("junk"))]);
+        assert!(told.contains("junk") && told.len() < 1000, "{told}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Stable Diffusion in one file with its authors' names: the same activations as from a folder of the hub's layout.
 #![allow(clippy::expect_used)]
 
+mod alone;
 #[path = "../common/mod.rs"]
 mod common;
 mod control;

@@ -15,10 +15,10 @@ use crate::{
 
 /// Levels of every tiny autoencoder.
 const VAE_LEVELS: usize = 4;
-const CONFIGS: [&str; 5] = ["unet", "vae", "text_encoder", "text_encoder_2", "scheduler"];
+pub const CONFIGS: [&str; 5] = ["unet", "vae", "text_encoder", "text_encoder_2", "scheduler"];
 pub const TOKENIZERS: [&str; 2] = ["tokenizer", "tokenizer_2"];
 
-fn read(folder: &str, file: &str) -> Tensors {
+pub fn read(folder: &str, file: &str) -> Tensors {
     candle_core::safetensors::load(model(folder).join(file), &Device::Cpu)
         .expect("a tiny model")
         .into_iter()
@@ -26,7 +26,7 @@ fn read(folder: &str, file: &str) -> Tensors {
 }
 
 /// A tiny model in its authors' names.
-fn original(name: &str) -> candle_core::Result<Tensors> {
+pub fn original(name: &str) -> candle_core::Result<Tensors> {
     let fp16 = if name == "tiny-sdxl" { ".fp16" } else { "" };
     let network = |part: &str| read(name, &format!("{part}/diffusion_pytorch_model{fp16}.safetensors"));
     let text = |part: &str| read(name, &format!("{part}/model{fp16}.safetensors"));
@@ -86,16 +86,20 @@ pub fn describe(name: &str, place: &Place, folder: &str, parts: &[&str]) -> Test
 
 /// Every activation and inner tensor, and the picture after a step, which tells what is predicted.
 pub fn extract(model: &str, place: &Place) -> Tensors {
+    extract_with(&["--model", model], place)
+}
+
+/// The same of a model with what is put into it.
+pub fn extract_with(model: &[&str], place: &Place) -> Tensors {
     let out = place.text("out.safetensors");
     let image = case_file("sd15-all-64", "image0.png").display().to_string();
-    let arguments = [
-        "extract", "--model", model, "--t", "120", "--size", "64", "--image", &image,
-    ];
+    let arguments = ["extract", "--t", "120", "--size", "64", "--image", &image];
     let prompt = ["--prompt", "a red cat!! on a table", "--out", &out];
     let mut all = Tensors::new();
     for activations in [&["all-maps", "--intermediates"][..], &["vae-out"]] {
         let command = arguments
             .iter()
+            .chain(model)
             .chain(&prompt)
             .chain(&["--activations"])
             .chain(activations);
@@ -166,7 +170,7 @@ fn configurations_around_the_file_are_used_where_they_fit() -> TestResult {
     let named = place.text("tiny-sd15.safetensors");
     save(&original("tiny-sd21")?, Path::new(&named))?;
     describe("tiny-sd15", &place, "tiny-sd15", &CONFIGS)?;
-    run(["layers", "--model", &named]).refused(1, &["unet/config.json", "another U-Net", "rename the folder"]);
+    run(["layers", "--model", &named]).refused(1, &["unet/config.json", "another U-Net", "rename it"]);
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use featscope::{
         Extent,
         original::Original,
         schedule::Prediction,
-        text::{ClipConfig, ClipTextModel},
-        unet::{Unet, UnetConfig},
+        text::{ClipConfig, ClipTextModel, TextPart},
+        unet::{Middle, Unet, UnetConfig},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
     weights::{Store, zoo_config},
@@ -84,7 +84,15 @@ fn text(width: usize, layers: usize) -> featscope::Result<Tensors> {
 
 /// A file of the right names and shapes that takes no room: its numbers are a hole.
 fn save_shapes(tensors: &Tensors, path: &Path) -> TestResult {
+    save_with_header(tensors, path, Value::Null)
+}
+
+/// The same with what the header says besides.
+fn save_with_header(tensors: &Tensors, path: &Path, metadata: Value) -> TestResult {
     let (mut header, mut end) = (serde_json::Map::new(), 0);
+    if metadata.is_object() {
+        header.insert("__metadata__".to_owned(), metadata);
+    }
     for (name, tensor) in tensors {
         let start = end;
         end += tensor.elem_count();
@@ -143,9 +151,10 @@ fn the_published_models_are_told_by_their_shapes() -> TestResult {
             (side, prediction),
             "{key}"
         );
-        assert_eq!(found.vae.block_out_channels, [128, 256, 512, 512]);
+        let vae = found.vae.as_ref().ok_or("an autoencoder")?;
+        assert_eq!(vae.block_out_channels, [128, 256, 512, 512]);
         let scaling = if key == "sdxl" { 0.13025 } else { 0.18215 };
-        assert!((found.vae.scaling_factor - scaling).abs() < 1e-9);
+        assert!((vae.scaling_factor - scaling).abs() < 1e-9);
         assert!(found.notes[0].ends_with(name), "{:?}", found.notes);
         let list = |model: &str| run(["layers", "--model", model]).good().stdout;
         assert_eq!(list(&path.display().to_string()), list(key));
@@ -183,18 +192,11 @@ fn other_models_in_one_file_are_refused_with_the_reason() -> TestResult {
     };
     let scalar = Tensor::zeros(1, DType::U8, &Device::Cpu)?;
     let sdxl = published("sdxl")?;
-    for (tensor, word) in [("edm_mean", "Playground 2.5"), ("ztsnr", "zero terminal SNR")] {
+    for (tensor, word) in [("edm_mean", "Playground 2.5"), ("edm_vpred.sigma_max", "EDM")] {
         let mut other = sdxl.clone();
         other.insert(tensor.into(), scalar.clone());
         refused(&other, &[tensor, word])?;
     }
-    let mut v = sdxl.clone();
-    v.insert("v_pred".into(), scalar.clone());
-    save_shapes(&v, &path)?;
-    assert_eq!(
-        Original::open(&path, Store::open(&path)?)?.schedule.prediction,
-        Prediction::V
-    );
 
     // The refiner's only encoder is the base model's second.
     let mut refiner: Tensors = sdxl
@@ -202,18 +204,151 @@ fn other_models_in_one_file_are_refused_with_the_reason() -> TestResult {
         .filter(|(name, _)| !name.starts_with("conditioner"))
         .map(|(name, tensor)| (name.clone(), tensor.clone()))
         .collect();
-    refused(&refiner, &["text encoders", "cond_stage_model"])?;
+    refused(
+        &refiner,
+        &["text encoders", "conditioner.embedders.0", "--text-encoder"],
+    )?;
     refiner.extend(names::open_clip(&text(1280, 32)?, "conditioner.embedders.0.model.")?);
     refused(&refiner, &["refiner"])?;
 
-    // A distilled network with fewer blocks on the way up.
+    // Half a middle is in no network.
     let mut distilled = sdxl.clone();
-    distilled.retain(|name, _| !name.contains("output_blocks.1.1.transformer_blocks.9."));
-    refused(&distilled, &["output_blocks.1", "as many transformer blocks"])?;
+    distilled.retain(|name, _| !name.contains("middle_block.2."));
+    refused(&distilled, &["middle_block.0", "one resnet, or nothing"])?;
 
     let mut blind = published("sd15")?;
     blind.retain(|name, _| !name.starts_with("first_stage_model"));
-    refused(&blind, &["no autoencoder", "first_stage_model"])
+    refused(&blind, &["no autoencoder", "first_stage_model", "--vae-file"])?;
+    blind.retain(|name, _| name.starts_with("model.diffusion_model"));
+    refused(
+        &blind,
+        &[
+            "U-Net of Stable Diffusion 1 alone",
+            "sd15+",
+            "--vae-file",
+            "--text-encoder",
+        ],
+    )
+}
+
+/// A distilled network with fewer blocks on the way up, and without a middle.
+#[test]
+fn distilled_networks_are_told_by_their_tensors() -> TestResult {
+    let place = Place::new();
+    let path = place.path("distilled.safetensors");
+    let mut tensors = published("sdxl")?;
+    tensors.retain(|name, _| {
+        !name.contains("output_blocks.1.1.transformer_blocks.9.") && !name.contains(".middle_block.")
+    });
+    save_shapes(&tensors, &path)?;
+    let found = Original::open(&path, Store::open(&path)?)?;
+    assert_eq!(found.unet.mid, Middle::Absent);
+    assert_eq!(found.unet.up[0].transformers, [Some(10), Some(9), Some(10)]);
+    assert_eq!(found.unet.down[2].transformers, [Some(10), Some(10)]);
+    Ok(())
+}
+
+#[test]
+fn marks_and_headers_tell_what_is_predicted_and_how_the_schedule_ends() -> TestResult {
+    let place = Place::new();
+    let path = place.path("model.safetensors");
+    let scalar = Tensor::zeros(1, DType::U8, &Device::Cpu)?;
+    let open = |key: &str, marks: &[&str], header: Value| -> Result<Original, Box<dyn std::error::Error>> {
+        let mut tensors = published(key)?;
+        tensors.extend(marks.iter().map(|mark| ((*mark).to_owned(), scalar.clone())));
+        save_with_header(&tensors, &path, header)?;
+        Ok(Original::open(&path, Store::open(&path)?)?)
+    };
+    for (key, marks, header, prediction, ends_in_noise, side) in [
+        ("sdxl", &["v_pred"][..], json!(null), Prediction::V, false, 1024),
+        ("sdxl", &["v_pred", "ztsnr"], json!(null), Prediction::V, true, 1024),
+        ("sdxl", &["ztsnr"], json!(null), Prediction::Epsilon, true, 1024),
+        (
+            "sdxl",
+            &[],
+            json!({"modelspec.prediction_type": "v"}),
+            Prediction::V,
+            false,
+            1024,
+        ),
+        (
+            "sdxl",
+            &[],
+            json!({"ss_zero_terminal_snr": "True"}),
+            Prediction::Epsilon,
+            true,
+            1024,
+        ),
+        (
+            "sd21",
+            &[],
+            json!({"modelspec.prediction_type": "epsilon"}),
+            Prediction::Epsilon,
+            false,
+            512,
+        ),
+        (
+            "sd21",
+            &[],
+            json!({"modelspec.architecture": "stable-diffusion-v2-512"}),
+            Prediction::Epsilon,
+            false,
+            512,
+        ),
+        (
+            "sd21",
+            &[],
+            json!({"modelspec.resolution": "640x640"}),
+            Prediction::V,
+            false,
+            640,
+        ),
+    ] {
+        let found = open(key, marks, header)?;
+        assert_eq!(
+            (
+                found.schedule.prediction,
+                found.schedule.ends_in_noise(),
+                found.native_side
+            ),
+            (prediction, ends_in_noise, side),
+            "{key} {marks:?}"
+        );
+        let said = found.notes.join(" ");
+        assert!(marks.iter().all(|mark| said.contains(mark)), "{said}");
+    }
+    let refusal = match open("sdxl", &[], json!({"modelspec.prediction_type": "rectified_flow"})) {
+        Ok(_) => return Err("a prediction that is not known was accepted".into()),
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        refusal.contains("rectified_flow") && refusal.contains("epsilon"),
+        "{refusal}"
+    );
+    Ok(())
+}
+
+/// Files whose encoders have transformers' names, whichever model they are of.
+#[test]
+fn encoders_with_transformers_names_are_told_by_their_place() -> TestResult {
+    let place = Place::new();
+    let path = place.path("model.safetensors");
+    let whole = |key: &str, prefix: &str, width, layers| -> TestResult {
+        let mut tensors = published(key)?;
+        tensors.retain(|name, _| !name.starts_with(prefix));
+        tensors.extend(names::clip(&text(width, layers)?, &format!("{prefix}transformer.")));
+        save_shapes(&tensors, &path)
+    };
+    whole("sdxl", "conditioner.embedders.1.", 1280, 32)?;
+    let found = Original::open(&path, Store::open(&path)?)?;
+    let projection = found.text_store(TextPart::Second)?;
+    assert_eq!(projection.shape("text_projection.weight"), Some(&[1280, 1280][..]));
+    assert!(found.lacks().text.is_empty());
+    // Stable Diffusion 2's is not taken for that of 1, and its last layer is not used.
+    whole("sd21", "cond_stage_model.", 1024, 24)?;
+    let found = Original::open(&path, Store::open(&path)?)?;
+    assert!(found.notes[0].ends_with("Stable Diffusion 2"), "{:?}", found.notes);
+    Ok(())
 }
 
 /// Whatever shapes a file claims, it is refused in words, or read.

@@ -189,12 +189,16 @@ fn extractions_wait_for_each_other_and_can_be_ended() -> TestResult {
 
 #[test]
 fn messages_go_by_themselves_and_errors_stay_until_they_are_taken_away() {
+    /// What cannot be written, as it is told.
+    const BAD: &str = "file/map.npy";
     let mut window = Window::settled();
     let good = window.path("map.npy");
     window.apply(Command::UsePath(PathPurpose::SaveMap(Slot::A), good));
     window.until("a saved file", |window| window.says("Saved "));
-    window.apply(Command::UsePath(PathPurpose::SaveMap(Slot::A), window.path("map.txt")));
-    window.until("an error", |window| window.says(".npy or .safetensors"));
+    fs::write(window.path("file"), "in the way").expect("a file");
+    let bad = window.path("file").join("map.npy");
+    window.apply(Command::UsePath(PathPurpose::SaveMap(Slot::A), bad));
+    window.until("an error", |window| window.says(BAD));
     assert_eq!(window.state().messages.toasts.len(), 2);
     window.harness.run();
     let delay = window
@@ -204,22 +208,17 @@ fn messages_go_by_themselves_and_errors_stay_until_they_are_taken_away() {
     window.pass(LONG_SECS);
     window.harness.run();
     window.assert_silent("Saved ");
-    window.assert_says(".npy or .safetensors");
+    window.assert_says(BAD);
     assert_eq!(window.wants_frame_in(), None, "what stays asks for no frame");
     window.pass(100.0 * LONG_SECS);
-    window.assert_says(".npy or .safetensors");
+    window.assert_says(BAD);
     window.press_button("Dismiss");
     window.settle();
-    window.assert_silent(".npy or .safetensors");
+    window.assert_silent(BAD);
     // The log has both.
     window.act(Action::Log);
     window.settle();
-    for words in [
-        "Saved ",
-        ".npy or .safetensors",
-        "Model fake is there",
-        "Run finished in 0.01 s.",
-    ] {
+    for words in ["Saved ", BAD, "Model fake is there", "Run finished in 0.01 s."] {
         assert_eq!(window.count(words), 1, "\"{words}\"");
     }
 }

@@ -90,6 +90,33 @@ fn words_that_are_pointed_at_are_shown_at_once() {
 }
 
 #[test]
+fn embeddings_are_added_named_switched_and_taken_off() {
+    let mut window = Window::settled();
+    let file = PathBuf::from("/somewhere/cat-toy.bin");
+    window.apply_and_settle(Command::UsePath(PathPurpose::Embedding, file.clone()));
+    let embeddings = |window: &Window| window.document().settings.adapters.embeddings.clone();
+    assert_eq!(embeddings(&window)[0].file, file);
+    assert!(embeddings(&window)[0].on && embeddings(&window)[0].token.is_none());
+    let capture = window.state().slot(Slot::A).capture.clone().expect("a run");
+    assert_eq!(
+        capture.settings.adapters.embeddings,
+        embeddings(&window),
+        "they take part in the run"
+    );
+    window.choose("cat-toy.bin");
+    window.settle();
+    assert!(!embeddings(&window)[0].on);
+    let net = PathBuf::from("/somewhere/net.safetensors");
+    window.apply_and_settle(Command::UsePath(PathPurpose::ControlNetFile, net.clone()));
+    assert_eq!(window.document().settings.adapters.controls[0].net, net);
+    for _ in 0..3 {
+        window.act(Action::Undo);
+        window.settle();
+    }
+    assert!(window.document().settings.adapters.is_empty());
+}
+
+#[test]
 fn loras_and_controlnets_are_put_on_switched_and_taken_off() {
     let mut window = Window::settled();
     let lora = PathBuf::from("/somewhere/style.safetensors");

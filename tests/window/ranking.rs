@@ -188,7 +188,7 @@ fn pairs_can_be_chosen_and_go_to_a_file_and_back() -> TestResult {
         first_line.starts_with(&format!("1,{},{}", rows(&window)[0].1, rows(&window)[0].0)),
         "{first_line}"
     );
-    assert!(first_line.contains(",dift,false,\"fake\""), "{first_line}");
+    assert!(first_line.contains(",dift,false,fake,"), "{first_line}");
     let json = fs::read(save(&mut window, PathPurpose::SaveRanking, "ranking.json")?)?;
     let json: Value = serde_json::from_slice(&json)?;
     assert_eq!(json["rows"].as_array().map(Vec::len), Some(FEATURES));

@@ -173,9 +173,9 @@ pub fn lora(bytes: &[u8]) {
         let Some(file) = read(LoraFile::open(path)) else { return };
         let mut network = Network::new().expect("a network");
         let model = [(Part::Unet, layers_of(&mut network))];
-        let fits = read(file.fit(&model, 1));
+        let fits = read(file.fit(&model, &[1]));
         let cpu = (DType::F32, Device::Cpu);
-        let put = read(put(&[(&file, 0.5)], Part::Unet, 1, &mut network, &cpu));
+        let put = read(put(&[(&file, 0.5)], Part::Unet, &[1], &mut network, &cpu));
         if let (Some(fit), Some(())) = (fits, put) {
             assert!(fit.layers > 0, "what fits changes something");
         }

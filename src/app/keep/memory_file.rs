@@ -210,6 +210,22 @@ mod tests {
         Ok(())
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_are_remembered() -> TestResult {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir()?;
+        let (mut file, _) = MemoryFile::open(folder.path());
+        let mut memory = Memory::default();
+        memory.add_picture(Path::new(std::ffi::OsStr::from_bytes(b"/tmp/c\xff\n.png")));
+        memory.add_workspace(Path::new("/tmp/mine.featscope.json"));
+        file.write(remembered(&memory, ""))?;
+        let (file, notes) = MemoryFile::open(folder.path());
+        assert!(notes.is_empty(), "{notes:?}");
+        assert_eq!(file.memory(), memory);
+        Ok(())
+    }
+
     #[test]
     fn a_file_of_eframe_is_taken_over() -> TestResult {
         let folder = tempfile::tempdir()?;

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::{
     activation::Id,
     analysis::colour::Picture,
-    app::{document::PaneKind, estimate::feature_bytes, export::record, kept::KeptPass, state::State},
+    app::{
+        document::PaneKind, estimate::feature_bytes, export::record, kept::KeptPass, menus::shown_source, state::State,
+    },
     engine::{
         CompareQuery, CompareView, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, SeriesQuery, Slot,
     },
@@ -181,7 +183,7 @@ pub fn found(state: &State, side: &Side) -> Result<(PassId, Id), Absent> {
                     _ => Err(words(format!(
                         "its maps are no longer kept: load {} and open {} to run it again",
                         wanted.model,
-                        wanted.source.name()
+                        shown_source(&wanted.source)
                     ))),
                 }
             }
@@ -210,7 +212,7 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
     let mut text = format!(
         "{} {}  t {}  seed {}",
         kept.slot.name(),
-        kept.source.name(),
+        shown_source(&kept.source),
         settings.t,
         settings.seed
     );

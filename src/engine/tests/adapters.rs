@@ -159,7 +159,8 @@ fn what_is_not_finite_is_told_and_nothing_is_computed_from_it() -> TestResult {
     let file = folder.path().join("strong.safetensors");
     let mut tensors = candle_core::safetensors::load(lora(1.0, true).file, &candle_core::Device::Cpu)?;
     for (name, tensor) in &mut tensors {
-        if name.contains("lora_up") {
+        // A prompt that is not finite would be refused before any activation.
+        if name.starts_with("lora_unet_") && name.contains("lora_up") {
             *tensor = (&*tensor * TOO_STRONG)?;
         }
     }

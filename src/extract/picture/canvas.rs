@@ -48,7 +48,7 @@ pub(super) fn check_held(size: Size, beside: u64, orientation: Orientation) -> R
     let copies = 1 + u64::from(is_quarter_turn(orientation));
     let held = pixels(size)
         .saturating_mul(CHANNELS as u64 * copies)
-        .saturating_add(size.width as u64 * ROW_BYTES_PER_PIXEL)
+        .saturating_add((size.width as u64).saturating_mul(ROW_BYTES_PER_PIXEL))
         .saturating_add(beside);
     match held > MAX_HELD_BYTES {
         true => Err(Fault::TooLarge(format!(
@@ -222,6 +222,7 @@ fn turned(size: Size, rgb: &[u8], orientation: Orientation) -> Result<(Size, Vec
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use ::image::{DynamicImage, RgbImage};
 

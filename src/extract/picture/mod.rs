@@ -15,6 +15,7 @@ mod lossy;
 mod png;
 mod pnm;
 mod qoi;
+mod standard;
 mod tga;
 mod tiff;
 

@@ -141,15 +141,15 @@ pub(super) fn decode(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault
 /// A stored colour of two, three or four bytes. The highest bit of two says that it is transparent, as Pillow reads it.
 fn colour(bytes: &[u8]) -> [u8; 4] {
     const FIVE_BITS: u32 = 31;
-    match bytes {
-        &[low, high] => {
+    match *bytes {
+        [low, high] => {
             let word = u32::from(u16::from_le_bytes([low, high]));
             let level = |shift: u32| ((word >> shift & FIVE_BITS) * u32::from(u8::MAX) / FIVE_BITS) as u8;
             let alpha = if word >> 15 == 0 { u8::MAX } else { 0 };
             [level(10), level(5), level(0), alpha]
         }
-        &[blue, green, red] => [red, green, blue, u8::MAX],
-        &[blue, green, red, alpha] => [red, green, blue, alpha],
+        [blue, green, red] => [red, green, blue, u8::MAX],
+        [blue, green, red, alpha] => [red, green, blue, alpha],
         _ => [0, 0, 0, u8::MAX],
     }
 }

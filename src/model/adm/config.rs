@@ -254,7 +254,7 @@ impl AdmConfig {
 fn optional_count(keys: &ConfigReader, key: &str) -> Result<Option<usize>> {
     match keys.value(key) {
         None => Ok(None),
-        Some(value) if value.as_i64() == Some(-1) => Ok(None),
+        Some(value) if value.as_f64() == Some(-1.0) => Ok(None),
         Some(_) => keys.count(key, None, 1, MAX_CHANNELS).map(Some),
     }
 }

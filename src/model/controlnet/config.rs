@@ -111,6 +111,8 @@ fn as_unet(json: &Value) -> Value {
         });
         keys.insert("up_block_types".into(), up.collect());
     }
+    // The way up has no depths of its own here.
+    keys.insert("reverse_transformer_layers_per_block".into(), json!(1));
     let latent = json.get("in_channels").cloned().unwrap_or(Value::Null);
     keys.insert("out_channels".into(), latent);
     unet

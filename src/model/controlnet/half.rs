@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     model::{
         config::{MAX_LAYERS, MAX_LEVELS},
-        unet::UnetConfig,
+        unet::{Level, Middle, UnetConfig},
     },
     weights::Store,
 };
@@ -32,11 +32,17 @@ impl Half {
     /// Of a U-Net with this configuration.
     pub fn of_config(config: &UnetConfig) -> Self {
         let levels = config.down.iter();
+        // No ControlNet is a copy of a U-Net with levels that are not alike in themselves; of such a one the first repeat
+        // stands for all, and the number of residuals decides.
+        let blocks = |level: &Level| level.transformers.first().copied().flatten().unwrap_or(0);
         Self {
             latent: config.latent_channels(),
-            levels: levels.map(|level| [level.channels, level.transformer_layers]).collect(),
-            middle: config.mid.transformer_layers,
-            repeats: config.layers_per_block,
+            levels: levels.map(|level| [level.channels, blocks(level)]).collect(),
+            middle: match config.mid {
+                Middle::Attending { blocks } => blocks,
+                Middle::Resnet | Middle::Absent => 0,
+            },
+            repeats: config.down.first().map_or(0, |level| level.transformers.len()),
             text: config.cross_attention_dim,
             linear: config.use_linear_projection,
             added: config.added.map(|added| added.input_width()),

@@ -46,7 +46,7 @@ impl ControlNet {
             .enumerate()
             .map(|(index, width)| conv1x1(*width, *width, vb.pp(format!("controlnet_down_blocks.{index}"))))
             .collect::<candle_core::Result<_>>()?;
-        let deepest = config.unet.mid.channels;
+        let deepest = config.unet.deepest().channels;
         Ok(Self {
             embedding: ConditioningEmbedding::new(&config, &vb.pp("controlnet_cond_embedding"))?,
             path,

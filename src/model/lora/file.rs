@@ -189,13 +189,13 @@ impl LoraFile {
     }
 
     /// How the file fits a model with these layers; a file of which any tensor fits no layer, or has another shape than its
-    /// layer, is of another model and refused. `layers_per_block` is that of the U-Net's down levels.
-    pub fn fit(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: usize) -> Result<Fit> {
+    /// layer, is of another model and refused. `layers_per_block` are those of the U-Net's down levels.
+    pub fn fit(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: &[usize]) -> Result<Fit> {
         self.fit_all(model, layers_per_block)
             .map_err(|error| self.refused(error))
     }
 
-    fn fit_all(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: usize) -> Result<Fit> {
+    fn fit_all(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: &[usize]) -> Result<Fit> {
         let layers: HashMap<Part, HashMap<String, &LayerInfo>> = model
             .iter()
             .map(|(part, layers)| (*part, by_flat_name(layers, *part, layers_per_block)))
@@ -412,7 +412,11 @@ fn name_for_peft(part: Part, layer: &str) -> String {
 }
 
 /// Layers by every name that adapter files may have for them.
-pub(super) fn by_flat_name(layers: &[LayerInfo], part: Part, layers_per_block: usize) -> HashMap<String, &LayerInfo> {
+pub(super) fn by_flat_name<'a>(
+    layers: &'a [LayerInfo],
+    part: Part,
+    layers_per_block: &[usize],
+) -> HashMap<String, &'a LayerInfo> {
     let mut names = HashMap::with_capacity(2 * layers.len());
     for layer in layers {
         names.insert(flat(&layer.name, part), layer);

@@ -51,11 +51,11 @@ fn in_cache(given: &Path, repo: &Repo) -> Result<PathBuf> {
 
 /// The adapter in a folder: one of the names that are written there, else the only safetensors file.
 fn in_folder(folder: &Path) -> Result<PathBuf> {
-    let best = |stem: &&str| {
+    let best = |stem: &str| {
         let files = ENDINGS.iter().map(|ending| folder.join(format!("{stem}.{ending}")));
         files.into_iter().find(|file| file.is_file())
     };
-    let known: Vec<PathBuf> = STEMS.iter().filter_map(|stem| best(&stem)).collect();
+    let known: Vec<PathBuf> = STEMS.iter().filter_map(|stem| best(stem)).collect();
     let candidates = match known.is_empty() {
         true => others(folder)?,
         false => known,
@@ -104,6 +104,7 @@ fn others(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -1,12 +1,13 @@
 //! The layers of a U-Net in the numbering of its authors, which kohya's scripts use for SDXL and ComfyUI for all.
 
 /// The name of a U-Net's layer in the numbering of the original implementation, which kohya's scripts use for SDXL;
-/// `layers_per_block` is that of the down levels.
-pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
+/// `layers_per_block` are those of the down levels.
+pub fn original_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
     let parts: Vec<&str> = layer.split('.').collect();
     // No network has more levels or blocks.
     let number = |text: &str| text.parse::<u16>().ok().map(usize::from);
-    let per_level = layers_per_block + 1;
+    let before = |levels: usize| blocks_of(layers_per_block.get(..levels)?);
+    let before_up = |levels: usize| blocks_of(layers_per_block.get(layers_per_block.len().checked_sub(levels)?..)?);
     Some(match parts.as_slice() {
         ["conv_in"] => "input_blocks.0.0".to_owned(),
         ["conv_norm_out"] => "out.0".to_owned(),
@@ -16,10 +17,10 @@ pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
         ["add_embedding", "linear_1"] => "label_emb.0.0".to_owned(),
         ["add_embedding", "linear_2"] => "label_emb.0.2".to_owned(),
         ["down_blocks", level, "downsamplers", _, "conv"] => {
-            format!("input_blocks.{}.0.op", (number(level)? + 1) * per_level)
+            format!("input_blocks.{}.0.op", before(number(level)? + 1)?)
         }
         ["down_blocks", level, kind, repeat, rest @ ..] => {
-            let block = number(level)? * per_level + number(repeat)? + 1;
+            let block = before(number(level)?)?.checked_add(number(repeat)? + 1)?;
             format!("input_blocks.{block}.{}", inner(kind, rest)?)
         }
         ["mid_block", "attentions", _, rest @ ..] => format!("middle_block.{}", inner("attentions", rest)?),
@@ -28,7 +29,7 @@ pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
             format!("middle_block.{place}.{}", of_resnet(rest)?)
         }
         ["up_blocks", level, kind, repeat, rest @ ..] if *kind != "upsamplers" => {
-            let block = number(level)? * per_level + number(repeat)?;
+            let block = before_up(number(level)?)?.checked_add(number(repeat)?)?;
             format!("output_blocks.{block}.{}", inner(kind, rest)?)
         }
         _ => return None,
@@ -36,10 +37,20 @@ pub fn original_name(layer: &str, layers_per_block: usize) -> Option<String> {
 }
 
 /// Names of the upsampler of level `level`, which comes after a level's last resnet and, where there is one, transformer.
-pub fn original_upsampler(layer: &str, layers_per_block: usize) -> Option<[String; 2]> {
+pub fn original_upsampler(layer: &str, layers_per_block: &[usize]) -> Option<[String; 2]> {
     let level = layer.strip_prefix("up_blocks.")?.strip_suffix(".upsamplers.0.conv")?;
-    let block = usize::from(level.parse::<u16>().ok()?) * (layers_per_block + 1) + layers_per_block;
+    let levels = usize::from(level.parse::<u16>().ok()?) + 1;
+    let first = layers_per_block.len().checked_sub(levels)?;
+    let block = blocks_of(layers_per_block.get(first..)?)?.checked_sub(1)?;
     Some([1, 2].map(|place| format!("output_blocks.{block}.{place}.conv")))
+}
+
+/// Blocks of levels of so many resnets in the original numbering: on the way down each has a sampler besides, or the first
+/// convolution; on the way up a resnet more.
+fn blocks_of(layers_per_block: &[usize]) -> Option<usize> {
+    layers_per_block
+        .iter()
+        .try_fold(0_usize, |sum, layers| sum.checked_add(*layers)?.checked_add(1))
 }
 
 /// Place and name of a layer inside a block: resnets come first, transformers second.
@@ -92,14 +103,14 @@ mod tests {
             ("down_blocks.1.attentions.0.norm", "input_blocks.4.1.norm"),
         ] {
             // A transformer of the middle is its second module.
-            let layer_name = original_name(layer, 2);
+            let layer_name = original_name(layer, &[2; 4]);
             assert_eq!(layer_name.as_deref(), Some(original), "{layer}");
         }
-        let upsampler = original_upsampler("up_blocks.0.upsamplers.0.conv", 2);
+        let upsampler = original_upsampler("up_blocks.0.upsamplers.0.conv", &[2; 4]);
         assert_eq!(
             upsampler,
             Some(["output_blocks.2.1.conv", "output_blocks.2.2.conv"].map(str::to_owned))
         );
-        assert_eq!(original_name("nonsense", 2), None);
+        assert_eq!(original_name("nonsense", &[2; 4]), None);
     }
 }

@@ -26,7 +26,7 @@ pub fn layers_of(network: &mut dyn Adaptable) -> Vec<LayerInfo> {
 pub fn put(
     loras: &[(&LoraFile, f64)],
     part: Part,
-    layers_per_block: usize,
+    layers_per_block: &[usize],
     network: &mut dyn Adaptable,
     to: &(DType, Device),
 ) -> Result<()> {

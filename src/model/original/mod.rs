@@ -1,11 +1,15 @@
-//! Stable Diffusion in one file with the names of its authors, as web UIs keep it. In: a file, and configurations that
-//! may lie beside it. Out: configurations, and tensors under the names of the hub's folders, so that the same networks
-//! are built from both. `extract` calls it.
+//! Stable Diffusion in one file, as web UIs keep it, and networks of it that lie by themselves. In: files with the names of
+//! the authors or of diffusers, and configurations that may lie beside them. Out: configurations, and tensors under the
+//! names of the hub's folders, so that the same networks are built from all. `extract` calls it.
 //!
 //! The architecture is read from the names and shapes of the tensors. What these do not tell (groups, heads, what is
 //! predicted) is as in the published models, unless a folder in the hub's layout says otherwise: the one beside the file
 //! that has its name without the ending, or the folder that the file lies in, where its U-Net is of the same shape.
 
+mod beside;
+mod loose;
+mod marks;
+mod names;
 mod outline;
 mod rules;
 mod text;
@@ -18,57 +22,107 @@ use candle_core::{DType, Device};
 use serde_json::Value;
 
 pub(super) use self::unet::RESNET;
-use self::{outline::Outline, text::TextKind};
+pub use self::{
+    beside::{Network, network_in_folder},
+    loose::{LooseText, LooseUnet, LooseVae, TextNetwork, other_in_words},
+    unet::UnetPart,
+};
+use self::{
+    beside::{OnDisk, folder_beside},
+    marks::Marks,
+    text::{EncoderPart, Role, TextKind},
+    vae::VaePart,
+};
 use super::{
-    schedule::{Prediction, Schedule},
-    text::{ClipConfig, ClipTextModel, Padding, TextPart, Tokenizer},
+    schedule::Schedule,
+    text::{ClipConfig, ClipTextModel, TextPart, Tokenizer},
     unet::UnetConfig,
     vae::VaeConfig,
 };
 use crate::{
     error::{Error, Result},
-    weights::{Store, read_json},
+    weights::{DIFFUSERS_STEM, Store, read_json},
 };
 
-/// What the names of each network begin with.
-const UNET_PREFIX: &str = "model.diffusion_model.";
-const VAE_PREFIX: &str = "first_stage_model.";
-
-/// A Stable Diffusion in one file.
+/// A Stable Diffusion in one file, which may lack all but the U-Net.
 #[derive(Clone)]
 pub struct Original {
-    store: Store,
     /// Configuration of the U-Net.
     pub unet: UnetConfig,
-    /// Configuration of the autoencoder.
-    pub vae: VaeConfig,
+    /// Configuration of the autoencoder; none where the file holds none.
+    pub vae: Option<VaeConfig>,
     /// How much picture and how much noise a timestep means, and what is predicted.
     pub schedule: Schedule,
     /// Short side of the pictures it was made for.
     pub native_side: usize,
     /// What was recognised, and what was assumed because no tensor tells it.
     pub notes: Vec<String>,
+    unet_part: UnetPart,
+    vae_part: Option<VaePart>,
+    /// The text encoders that the file holds, in the order of their states.
+    text_parts: [Option<EncoderPart>; 2],
     text: TextKind,
     /// A folder of the hub's layout with configurations for this file.
     beside: Option<PathBuf>,
 }
 
-/// Whether the tensors are those of a whole Stable Diffusion in one file.
+/// Whether the tensors are those of a Stable Diffusion in one file, or of its U-Net alone.
 pub fn recognises(store: &Store) -> bool {
-    store.shape(&format!("{UNET_PREFIX}input_blocks.0.0.weight")).is_some()
+    UnetPart::is_in(store)
+}
+
+/// The U-Net of a file that holds nothing else of a model.
+///
+/// # Errors
+///
+/// As [`UnetPart::find`].
+pub fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
+    let text = EncoderPart::of_model(store, TextPart::First)?;
+    match VaePart::find(store).is_none() && text.is_none() {
+        true => UnetPart::find(store),
+        false => Ok(None),
+    }
+}
+
+/// The same of a folder with a network and its configuration.
+///
+/// # Errors
+///
+/// As [`UnetPart::find`], and where the folder holds no weights.
+pub fn lone_unet_in(folder: &Path) -> Result<Option<UnetPart>> {
+    lone_unet(&OnDisk::open(folder, DIFFUSERS_STEM, "unet")?.store)
 }
 
 impl Original {
     /// Reads what the file is; `path` is where `store` was opened.
     pub fn open(path: &Path, store: Store) -> Result<Self> {
-        Self::read(path, store).map_err(|error| error.context(path.display()))
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        let found = OnDisk {
+            store,
+            config: None,
+            own: false,
+            folder,
+        };
+        Self::read(path, &found).map_err(|error| error.context(path.display()))
     }
 
-    fn read(path: &Path, store: Store) -> Result<Self> {
-        refuse_other_schedules(&store)?;
-        let outline = Outline::of_tensors(&store)?;
-        let text = TextKind::of(&store)?;
-        let beside = folder_beside(path, &outline)?;
+    /// Reads a folder with a U-Net and its configuration alone.
+    pub fn open_folder(path: &Path) -> Result<Self> {
+        let found = OnDisk::open(path, DIFFUSERS_STEM, "unet")?;
+        Self::read(path, &found).map_err(|error| error.context(path.display()))
+    }
+
+    fn read(path: &Path, found: &OnDisk) -> Result<Self> {
+        let store = &found.store;
+        let marks = Marks::of(store)?;
+        let unet_part = UnetPart::find(store)?.ok_or_else(|| Error::failed("the file holds no U-Net with text"))?;
+        let text = TextKind::of_unet(&unet_part.outline);
+        let vae_part = VaePart::find(store);
+        let mut text_parts = [None, None];
+        for (part, place) in text.parts().iter().zip(&mut text_parts) {
+            *place = EncoderPart::of_model(store, *part)?;
+        }
+        let beside = folder_beside(path, &unet_part)?;
         let config = |name: &str| -> Result<Option<(Value, PathBuf)>> {
             let Some(file) = beside
                 .as_ref()
@@ -79,28 +133,33 @@ impl Original {
             };
             Ok(Some((read_json(&file)?, file)))
         };
-        let vae = match config("vae/config.json")? {
-            Some((json, file)) => VaeConfig::from_json(&json).map_err(|error| error.context(file.display()))?,
-            None => VaeConfig::from_json(&vae::config(&store, text)?).map_err(taken_as_published)?,
+        let vae = match (&vae_part, config("vae/config.json")?) {
+            (None, _) => None,
+            (Some(_), Some((json, file))) => {
+                Some(VaeConfig::from_json(&json).map_err(|error| error.context(file.display()))?)
+            }
+            (Some(part), None) => Some(part.config(None, text).map_err(taken_as_published)?),
         };
-        let (unet, native_side) = match config("unet/config.json")? {
-            Some((json, file)) => {
-                let unet = UnetConfig::from_json(&json).map_err(|error| error.context(file.display()))?;
-                let side = unet.sample_size * vae.stride();
+        let own = match config("unet/config.json")? {
+            Some((json, file)) => Some(UnetConfig::from_json(&json).map_err(|error| error.context(file.display()))?),
+            // A U-Net alone has its configuration beside it, or none.
+            None if vae_part.is_none() => beside::unet_config(path, &unet_part, found)?,
+            None => None,
+        };
+        let (unet, native_side) = match own {
+            Some(unet) => {
+                let side = unet.sample_size * vae.as_ref().map_or(LATENT_STRIDE, VaeConfig::stride);
                 (unet, side)
             }
-            None => {
-                let unet = UnetConfig::from_json(&outline.config()).map_err(taken_as_published)?;
-                (unet, text.native_side())
-            }
+            None => (
+                unet_part.config(None).map_err(taken_as_published)?,
+                marks.native_side(text),
+            ),
         };
         let mut notes = vec![format!("one file, recognised as {}", text.model_name())];
         let schedule = match config("scheduler/scheduler_config.json")? {
             Some((json, file)) => Schedule::from_json(&json).map_err(|error| error.context(file.display()))?,
-            None => {
-                let prediction = prediction(&store, text, &mut notes);
-                Schedule::stable_diffusion().with_prediction(prediction)
-            }
+            None => marks.schedule(text, &mut notes)?,
         };
         Ok(Self {
             unet,
@@ -108,20 +167,42 @@ impl Original {
             schedule,
             native_side,
             notes,
+            unet_part,
+            vae_part,
+            text_parts,
             text,
             beside,
-            store,
         })
+    }
+
+    /// Which networks a model needs and the file lacks.
+    pub fn lacks(&self) -> Lacking {
+        let places = self.text.parts().iter().zip(&self.text_parts);
+        Lacking {
+            vae: self.vae.is_none(),
+            text: places
+                .filter(|(_, found)| found.is_none())
+                .map(|(part, _)| *part)
+                .collect(),
+        }
+    }
+
+    /// The U-Net in the file.
+    pub fn unet_part(&self) -> &UnetPart {
+        &self.unet_part
     }
 
     /// The U-Net's tensors under the names of `unet/diffusion_pytorch_model.safetensors`.
     pub fn unet_store(&self) -> Result<Store> {
-        self.store.renamed(unet::rules(&self.unet))
+        self.unet_part.store(&self.unet)
     }
 
     /// The autoencoder's tensors under the names of `vae/diffusion_pytorch_model.safetensors`.
     pub fn vae_store(&self) -> Result<Store> {
-        self.store.renamed(vae::rules(&self.vae))
+        match (&self.vae_part, &self.vae) {
+            (Some(part), Some(config)) => part.store(config),
+            _ => Err(Error::failed("the file holds no autoencoder")),
+        }
     }
 
     /// A text encoder, in f32.
@@ -139,28 +220,44 @@ impl Original {
     /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.
     pub fn text_store(&self, part: TextPart) -> Result<Store> {
         let layers = self.text_config(part)?.num_hidden_layers;
-        self.store.renamed(self.text.encoder(part)?.rules(layers))
+        self.encoder(part)?.store(layers)
     }
 
     fn text_config(&self, part: TextPart) -> Result<ClipConfig> {
         let config = self.config_beside(&format!("{}/config.json", part.encoder_folder()))?;
-        self.text.encoder(part)?.config(&self.store, config.as_ref())
+        self.encoder(part)?.config(self.role(part), config.as_ref())
+    }
+
+    fn encoder(&self, part: TextPart) -> Result<&EncoderPart> {
+        let [first, second] = &self.text_parts;
+        let found = match part {
+            TextPart::First => first,
+            TextPart::Second => second,
+        };
+        found.as_ref().ok_or_else(|| {
+            Error::failed(format!(
+                "the file holds no tensors of {} of {}",
+                part.encoder_folder(),
+                self.text.model_name()
+            ))
+        })
+    }
+
+    fn role(&self, part: TextPart) -> Role {
+        self.text.role(part)
+    }
+
+    /// The folder of the tokenizer that lies beside the file.
+    pub fn tokenizer_folder(&self, part: TextPart) -> Option<PathBuf> {
+        let folder = self.beside.as_ref()?.join(part.tokenizer_folder());
+        folder.is_dir().then_some(folder)
     }
 
     /// The tokenizer of a text encoder: the one beside the file, else CLIP's own.
     pub fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
-        let beside = self
-            .beside
-            .as_ref()
-            .map(|folder| folder.join(part.tokenizer_folder()))
-            .filter(|folder| folder.is_dir());
-        match beside {
+        match self.tokenizer_folder(part) {
             Some(folder) => Tokenizer::from_folder(&folder),
-            None => Tokenizer::embedded(if self.text.encoder(part)?.is_open_clip() {
-                Padding::Zero
-            } else {
-                Padding::EndOfText
-            }),
+            None => Tokenizer::embedded(self.role(part).padding),
         }
     }
 
@@ -172,76 +269,18 @@ impl Original {
     }
 }
 
+/// What a file lacks of a whole model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// The autoencoder.
+    pub vae: bool,
+    /// Text encoders.
+    pub text: Vec<TextPart>,
+}
+
+/// Pixels per position of the latent of every Stable Diffusion, along a side.
+const LATENT_STRIDE: usize = 8;
+
 fn taken_as_published(error: Error) -> Error {
     error.context("what the tensors do not tell was taken as in the published models, but then")
-}
-
-/// The folder whose configurations are those of the file.
-fn folder_beside(path: &Path, outline: &Outline) -> Result<Option<PathBuf>> {
-    let own = path.with_extension("");
-    if own.is_dir() && own != path {
-        if let Some(found) = outline_in(&own)?
-            && found != *outline
-        {
-            return Err(Error::failed(format!(
-                "{}/unet/config.json describes another U-Net than the tensors are of: {found:?} instead of {outline:?}; \
-                 rename the folder if it does not belong to the file",
-                own.display()
-            )));
-        }
-        return Ok(Some(own));
-    }
-    // Repositories keep such a file beside the folders of the same model, but so do people who keep many models in one
-    // place: only what fits is used.
-    let around = path
-        .parent()
-        .filter(|folder| matches!(outline_in(folder), Ok(Some(found)) if found == *outline));
-    Ok(around.map(Path::to_owned))
-}
-
-/// The outline of the U-Net that a folder describes, if it describes one.
-fn outline_in(folder: &Path) -> Result<Option<Outline>> {
-    let file = folder.join("unet/config.json");
-    if !file.is_file() {
-        return Ok(None);
-    }
-    let config = UnetConfig::from_json(&read_json(&file)?).map_err(|error| error.context(file.display()))?;
-    Ok(Some(Outline::of_config(&config)))
-}
-
-/// Models whose files say that another mixture of picture and noise belongs to a timestep.
-fn refuse_other_schedules(store: &Store) -> Result<()> {
-    for (tensor, meaning) in [
-        (
-            "edm_mean",
-            "EDM's schedule and its own scaling of latents (Playground 2.5)",
-        ),
-        ("edm_vpred.sigma_max", "EDM's schedule"),
-        ("ztsnr", "a schedule that ends in pure noise (zero terminal SNR)"),
-    ] {
-        if store.shape(tensor).is_some() {
-            return Err(Error::failed(format!(
-                "the file has a tensor \"{tensor}\": the model was trained with {meaning}, which this version does not \
-                 compute"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// What the network predicts, and in `notes` why that is assumed. Only the newer files say it, by a tensor `v_pred`.
-fn prediction(store: &Store, text: TextKind, notes: &mut Vec<String>) -> Prediction {
-    if store.shape("v_pred").is_some() {
-        return Prediction::V;
-    }
-    if text != TextKind::Sd2 {
-        return Prediction::Epsilon;
-    }
-    notes.push(
-        "Stable Diffusion 2 was published predicting v (at 768 pixels) and predicting noise (base, at 512), and no \
-         tensor tells which: v and 768 are assumed; a folder beside the file with its name and a \
-         scheduler/scheduler_config.json says otherwise (activations do not depend on it)"
-            .to_owned(),
-    );
-    Prediction::V
 }

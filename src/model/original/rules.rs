@@ -4,15 +4,17 @@ use crate::weights::{Rename, Take};
 
 /// Rules for tensors whose names all begin with one prefix in the file.
 pub(super) struct Rules {
-    prefix: &'static str,
+    prefix: String,
     rules: Vec<Rename>,
 }
 
 impl Rules {
     /// No rules yet.
-    pub(super) fn new(prefix: &'static str) -> Self {
-        let rules = Vec::new();
-        Self { prefix, rules }
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            rules: Vec::new(),
+        }
     }
 
     /// All tensors of a module.

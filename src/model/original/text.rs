@@ -1,13 +1,14 @@
-//! The text encoders: which there are, their configurations from their tensors, and the names of these, those of their
-//! authors on the left, those of transformers on the right.
+//! Text encoders among the tensors of a file: which there are, their configurations from their tensors, and the names of
+//! these, those of their authors on the left, those of transformers on the right.
 
 use serde_json::{Value, json};
 
+use super::outline::Outline;
 use crate::{
     error::{Error, Result},
     model::{
         config::MAX_LAYERS,
-        text::{ClipConfig, TextPart},
+        text::{ClipConfig, Padding, TextPart},
     },
     weights::{Rename, Store, Take},
 };
@@ -16,8 +17,36 @@ use crate::{
 const HEAD_WIDTH: usize = 64;
 /// Layers of Stable Diffusion 2's text encoder: its file may have one more, which was never used.
 const SD2_LAYERS: usize = 23;
+/// Text width of Stable Diffusion 2.
+const SD2_WIDTH: usize = 1024;
 
-/// Which text encoders a file has, which tells what model it is.
+/// What the names of the first encoder's tensors may begin with in the file of a whole model.
+const FIRST: [&str; 5] = [
+    "cond_stage_model.transformer.",
+    "cond_stage_model.model.",
+    "conditioner.embedders.0.transformer.",
+    "conditioner.embedders.0.model.",
+    "conditioner.embedders.0.",
+];
+/// Those of SDXL's second.
+const SECOND: [&str; 3] = [
+    "conditioner.embedders.1.model.",
+    "conditioner.embedders.1.transformer.",
+    "conditioner.embedders.1.",
+];
+/// Those of an encoder alone.
+const ALONE: [&str; 6] = [
+    "",
+    "text_encoder.",
+    "text_encoders.clip_l.transformer.",
+    "text_encoders.clip_g.transformer.",
+    "transformer.",
+    "model.",
+];
+/// The only encoder of the network that refines pictures of SDXL.
+const REFINER: &str = "conditioner.embedders.0.model.";
+
+/// What model it is, as its text encoders tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextKind {
     /// CLIP-L.
@@ -28,44 +57,15 @@ pub(super) enum TextKind {
     Sdxl,
 }
 
-/// One text encoder in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoder {
-    /// With transformers' names, after a prefix.
-    Clip(&'static str),
-    /// With OpenCLIP's names, after a prefix; at most so many layers are used.
-    OpenClip(&'static str, usize),
-}
-
-const SD1: Encoder = Encoder::Clip("cond_stage_model.transformer.");
-const SD2: Encoder = Encoder::OpenClip("cond_stage_model.model.", SD2_LAYERS);
-const SDXL: [Encoder; 2] = [
-    Encoder::Clip("conditioner.embedders.0.transformer."),
-    Encoder::OpenClip("conditioner.embedders.1.model.", MAX_LAYERS),
-];
-/// Of the second network that refines pictures of the first.
-const REFINER: &str = "conditioner.embedders.0.model.token_embedding.weight";
-
 impl TextKind {
-    pub(super) fn of(store: &Store) -> Result<Self> {
-        if store.shape(REFINER).is_some() {
-            return Err(Error::failed(
-                "this is SDXL's refiner, which is conditioned on an aesthetic score and is not supported; give the base \
-                 model",
-            ));
-        }
-        let there = |encoder: Encoder| encoder.token_embedding(store).is_some();
-        if SDXL.into_iter().all(there) {
-            Ok(Self::Sdxl)
-        } else if there(SD1) {
-            Ok(Self::Sd1)
-        } else if there(SD2) {
-            Ok(Self::Sd2)
+    /// The kind that a U-Net is conditioned on.
+    pub(super) fn of_unet(unet: &Outline) -> Self {
+        if unet.added_width.is_some() {
+            Self::Sdxl
+        } else if unet.text_width == SD2_WIDTH || unet.linear_projection {
+            Self::Sd2
         } else {
-            Err(Error::failed(
-                "the file has a U-Net but none of Stable Diffusion's text encoders: cond_stage_model.transformer (1), \
-                 cond_stage_model.model (2), or conditioner.embedders.0 and .1 (XL) was looked for",
-            ))
+            Self::Sd1
         }
     }
 
@@ -77,109 +77,206 @@ impl TextKind {
         }
     }
 
-    /// Short side of the pictures that the published model was made for.
-    pub(super) fn native_side(self) -> usize {
+    /// The short name of a published model of the kind.
+    pub(super) fn zoo_key(self) -> &'static str {
         match self {
-            Self::Sd1 => 512,
-            Self::Sd2 => 768,
-            Self::Sdxl => 1024,
+            Self::Sd1 => "sd15",
+            Self::Sd2 => "sd21",
+            Self::Sdxl => "sdxl",
         }
     }
 
-    pub(super) fn encoder(self, part: TextPart) -> Result<Encoder> {
+    /// The parts that such a model has.
+    pub(super) fn parts(self) -> &'static [TextPart] {
+        match self {
+            Self::Sd1 | Self::Sd2 => &[TextPart::First],
+            Self::Sdxl => &[TextPart::First, TextPart::Second],
+        }
+    }
+
+    /// What the published encoder is for a part.
+    pub(super) fn role(self, part: TextPart) -> Role {
+        let openai = Role {
+            gelu: "quick_gelu",
+            layers: MAX_LAYERS,
+            padding: Padding::EndOfText,
+        };
+        let open_clip = |layers| Role {
+            gelu: "gelu",
+            layers,
+            padding: Padding::Zero,
+        };
         match (self, part) {
-            (Self::Sd1, TextPart::First) => Ok(SD1),
-            (Self::Sd2, TextPart::First) => Ok(SD2),
-            (Self::Sdxl, TextPart::First) => Ok(SDXL[0]),
-            (Self::Sdxl, TextPart::Second) => Ok(SDXL[1]),
-            (_, TextPart::Second) => Err(Error::failed(format!(
-                "the U-Net asks for a second text encoder, and {} has one",
-                self.model_name()
-            ))),
+            (Self::Sd2, _) => open_clip(SD2_LAYERS),
+            (Self::Sdxl, TextPart::Second) => open_clip(MAX_LAYERS),
+            _ => openai,
         }
     }
 }
 
-impl Encoder {
-    pub(super) fn is_open_clip(self) -> bool {
-        matches!(self, Self::OpenClip(..))
+/// What tensors do not tell of a text encoder, and its place in a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Role {
+    /// The name of the nonlinearity.
+    gelu: &'static str,
+    /// At most so many layers are used.
+    layers: usize,
+    /// What fills its prompts up.
+    pub(super) padding: Padding,
+}
+
+/// How an encoder's tensors are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// As transformers calls them, the tower's behind this.
+    Transformers(&'static str),
+    /// As OpenCLIP calls them.
+    OpenClip,
+}
+
+/// A text encoder among the tensors of a file.
+#[derive(Clone)]
+pub struct EncoderPart {
+    store: Store,
+    prefix: &'static str,
+    naming: Naming,
+}
+
+impl EncoderPart {
+    /// The encoder in the file of a whole model.
+    ///
+    /// # Errors
+    ///
+    /// Where it is SDXL's refiner.
+    pub(super) fn of_model(store: &Store, part: TextPart) -> Result<Option<Self>> {
+        let found = match part {
+            TextPart::First => Self::behind(store, &FIRST),
+            TextPart::Second => Self::behind(store, &SECOND),
+        };
+        let refines = |found: &Self| found.prefix == REFINER && found.naming == Naming::OpenClip;
+        match found {
+            Some(found) if refines(&found) => Err(Error::failed(
+                "this is SDXL's refiner, which is conditioned on an aesthetic score and is not supported; give the base \
+                 model",
+            )),
+            found => Ok(found),
+        }
+    }
+
+    /// The encoder in a file of it alone, or the first of a whole model.
+    pub fn alone(store: &Store) -> Option<Self> {
+        Self::behind(store, &ALONE).or_else(|| Self::behind(store, &FIRST))
+    }
+
+    fn behind(store: &Store, prefixes: &[&'static str]) -> Option<Self> {
+        let namings = [
+            Naming::Transformers("text_model."),
+            Naming::Transformers(""),
+            Naming::OpenClip,
+        ];
+        let at = |prefix, naming| {
+            let part = Self {
+                store: store.clone(),
+                prefix,
+                naming,
+            };
+            part.token_embedding().map(|_| part)
+        };
+        prefixes
+            .iter()
+            .find_map(|prefix| namings.into_iter().find_map(|naming| at(prefix, naming)))
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.store.shape(&format!("{}{name}", self.prefix))
     }
 
     /// The shape of the table of token embeddings, (tokens, width).
-    fn token_embedding(self, store: &Store) -> Option<[usize; 2]> {
-        let shape = match self {
-            Self::Clip(prefix) => store
-                .shape(&format!("{prefix}text_model.embeddings.token_embedding.weight"))
-                .or_else(|| store.shape(&format!("{prefix}embeddings.token_embedding.weight"))),
-            Self::OpenClip(prefix, _) => store.shape(&format!("{prefix}token_embedding.weight")),
+    fn token_embedding(&self) -> Option<[usize; 2]> {
+        let shape = match self.naming {
+            Naming::Transformers(tower) => self.shape(&format!("{tower}embeddings.token_embedding.weight")),
+            Naming::OpenClip => self.shape("token_embedding.weight"),
         };
         shape?.try_into().ok()
     }
 
+    /// Width of the pooled state, where there is a projection of it.
+    fn projection(&self) -> Option<usize> {
+        match (self.shape("text_projection.weight"), self.shape("text_projection")) {
+            (Some([out, _]), _) | (None, Some([_, out])) => Some(*out),
+            _ => None,
+        }
+    }
+
+    /// Width of the states, and of the pooled state.
+    pub(super) fn widths(&self) -> (usize, usize) {
+        let width = self.token_embedding().map_or(0, |[_, width]| width);
+        (width, self.projection().unwrap_or(width))
+    }
+
     /// The configuration `beside` the file if there is one, else what the tensors tell, with the published models'
     /// values for the rest.
-    pub(super) fn config(self, store: &Store, beside: Option<&Value>) -> Result<ClipConfig> {
+    pub(super) fn config(&self, role: Role, beside: Option<&Value>) -> Result<ClipConfig> {
         if let Some(json) = beside {
-            return ClipConfig::from_json(json);
+            return of_text(json);
         }
-        let Some([tokens, width]) = self.token_embedding(store) else {
+        let Some([tokens, width]) = self.token_embedding() else {
             return Err(Error::failed("the file has no table of token embeddings"));
         };
-        let first = |name: String| store.shape(&name).and_then(|shape| shape.first().copied());
-        let (layer, inner, positions, most) = match self {
-            Self::Clip(prefix) => {
-                let with = format!("{prefix}text_model.");
-                let own = format!("{with}embeddings.token_embedding.weight");
-                let prefix = if store.shape(&own).is_some() {
-                    with.as_str()
-                } else {
-                    prefix
-                };
-                (
-                    format!("{prefix}encoder.layers."),
-                    "mlp.fc1.weight",
-                    format!("{prefix}embeddings.position_embedding.weight"),
-                    MAX_LAYERS,
-                )
-            }
-            Self::OpenClip(prefix, most) => (
-                format!("{prefix}transformer.resblocks."),
+        let first = |name: &str| self.shape(name).and_then(|shape| shape.first().copied());
+        let (layer, inner, positions) = match self.naming {
+            Naming::Transformers(tower) => (
+                format!("{tower}encoder.layers."),
+                "mlp.fc1.weight",
+                format!("{tower}embeddings.position_embedding.weight"),
+            ),
+            Naming::OpenClip => (
+                "transformer.resblocks.".to_owned(),
                 "mlp.c_fc.weight",
-                format!("{prefix}positional_embedding"),
-                most,
+                "positional_embedding".to_owned(),
             ),
         };
-        let layers = (0..most)
-            .take_while(|index| first(format!("{layer}{index}.{inner}")).is_some())
+        let layers = (0..role.layers)
+            .take_while(|index| first(&format!("{layer}{index}.{inner}")).is_some())
             .count();
-        let missing = |name: &str| Error::failed(format!("the text encoder lacks the tensor {name}"));
-        let projection = match self {
-            Self::Clip(_) => None,
-            Self::OpenClip(prefix, _) => store
-                .shape(&format!("{prefix}text_projection"))
-                .and_then(|shape| shape.last().copied()),
+        let there = |name: &str| {
+            first(name).ok_or_else(|| Error::failed(format!("the text encoder lacks the tensor {}{name}", self.prefix)))
         };
         ClipConfig::from_json(&json!({
             "vocab_size": tokens,
             "hidden_size": width,
-            "intermediate_size": first(format!("{layer}0.{inner}")).ok_or_else(|| missing(&format!("{layer}0.{inner}")))?,
+            "intermediate_size": there(&format!("{layer}0.{inner}"))?,
             "num_hidden_layers": layers,
             "num_attention_heads": (width / HEAD_WIDTH).max(1),
-            "max_position_embeddings": first(positions.clone()).ok_or_else(|| missing(&positions))?,
-            "hidden_act": if self.is_open_clip() { "gelu" } else { "quick_gelu" },
+            "max_position_embeddings": there(&positions)?,
+            "hidden_act": role.gelu,
             // Both pool at the largest id, which is that of the end.
             "eos_token_id": 2,
-            "projection_dim": projection.unwrap_or(width),
+            "projection_dim": self.projection().unwrap_or(width),
         }))
     }
 
-    /// Rules for all tensors of an encoder of so many layers.
-    pub(super) fn rules(self, layers: usize) -> Vec<Rename> {
-        let prefix = match self {
-            Self::Clip(prefix) => return vec![Rename::new(prefix, "")],
-            Self::OpenClip(prefix, _) => prefix,
-        };
-        let rule = |from: &str, to: &str| Rename::new(format!("{prefix}{from}"), to);
+    /// Whether a configuration is of this encoder, as far as a glance at its tensors tells.
+    pub(super) fn fits(&self, config: &ClipConfig) -> bool {
+        self.token_embedding() == Some([config.vocab_size, config.hidden_size])
+    }
+
+    /// The tensors of `layers` layers under the names of `text_encoder/model.safetensors`.
+    pub(super) fn store(&self, layers: usize) -> Result<Store> {
+        self.store.renamed(self.rules(layers))
+    }
+
+    fn rules(&self, layers: usize) -> Vec<Rename> {
+        let rule = |from: &str, to: &str| Rename::new(format!("{}{from}", self.prefix), to);
+        let turned = rule("text_projection", "text_projection.weight").taking(Take::Transposed);
+        if let Naming::Transformers(_) = self.naming {
+            let mut rules = vec![rule("", "")];
+            // Some files have OpenCLIP's projection beside transformers' names.
+            if self.shape("text_projection.weight").is_none() {
+                rules.push(turned);
+            }
+            return rules;
+        }
         let mut rules = vec![
             rule("token_embedding.", "text_model.embeddings.token_embedding."),
             rule(
@@ -187,8 +284,11 @@ impl Encoder {
                 "text_model.embeddings.position_embedding.weight",
             ),
             rule("ln_final.", "text_model.final_layer_norm."),
-            rule("text_projection", "text_projection.weight").taking(Take::Transposed),
         ];
+        rules.push(match self.shape("text_projection.weight") {
+            Some(_) => rule("text_projection.", "text_projection."),
+            None => turned,
+        });
         for layer in 0..layers {
             let from = format!("transformer.resblocks.{layer}");
             let to = format!("text_model.encoder.layers.{layer}");
@@ -208,4 +308,16 @@ impl Encoder {
         }
         rules
     }
+}
+
+/// The configuration of a text encoder, also where it stands in that of a whole CLIP.
+pub(super) fn of_text(json: &Value) -> Result<ClipConfig> {
+    let Some(text) = json.get("text_config").filter(|text| text.is_object()) else {
+        return ClipConfig::from_json(json);
+    };
+    let mut text = text.clone();
+    if let (Some(keys), Some(width)) = (text.as_object_mut(), json.get("projection_dim")) {
+        keys.insert("projection_dim".to_owned(), width.clone());
+    }
+    ClipConfig::from_json(&text)
 }

@@ -49,7 +49,9 @@ impl Embedding {
         let store = Store::open(path)?;
         let mut names: Vec<&str> = store.names().collect();
         names.sort_unstable();
-        let pair = PAIRS.iter().find(|pair| names == pair.as_slice());
+        let pair = PAIRS
+            .iter()
+            .find(|pair| names.len() == pair.len() && pair.iter().all(|name| names.contains(name)));
         let (own, tensors) = match (pair, names.as_slice()) {
             (Some(pair), _) => (None, pair.to_vec()),
             (None, [half]) if PAIRS.iter().flatten().any(|name| name == half) => {

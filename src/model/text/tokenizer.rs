@@ -1,6 +1,6 @@
 //! CLIP's tokenizer, equal to transformers' `CLIPTokenizer` where ftfy is not installed.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use tokenizers::{Model, utils::SysRegex};
 use unicode_general_category::{GeneralCategory, get_general_category};
@@ -104,19 +104,27 @@ impl Tokenizer {
     }
 
     /// A prompt in which every vector of an embedding is named, as diffusers' `maybe_convert_prompt` makes it.
-    fn with_all_vectors(&self, prompt: &str) -> String {
-        let mut met: Vec<&str> = Vec::new();
-        let mut rest = prompt;
-        while let Some((start, token, _)) = self.next_special(rest) {
-            rest = rest.split_at(start).1.strip_prefix(token).unwrap_or_default();
-            if !met.contains(&token) {
-                met.push(token);
+    fn with_all_vectors<'p>(&self, prompt: &'p str) -> Result<Cow<'p, str>> {
+        let mut whole = Cow::Borrowed(prompt);
+        let mut met: Vec<&str> = self.special_in(prompt).into_iter().map(|(_, token, _)| token).collect();
+        let mut count = met.len();
+        met.dedup();
+        let mut done: Vec<&str> = Vec::new();
+        for token in met {
+            let Some((token, all)) = self.added.iter().find(|(added, _)| added == token) else {
+                continue;
+            };
+            if done.contains(&token.as_str()) {
+                continue;
             }
+            // What stands for the token is bounded before it is made.
+            let vectors = all.split(' ').count();
+            count = count.saturating_add(whole.matches(token.as_str()).count().saturating_mul(vectors));
+            check_count(count)?;
+            whole = Cow::Owned(whole.replace(token, all));
+            done.push(token);
         }
-        let all = met
-            .iter()
-            .filter_map(|met| self.added.iter().find(|(token, _)| token == met));
-        all.fold(prompt.to_owned(), |prompt, (token, all)| prompt.replace(token, all))
+        Ok(whole)
     }
 
     /// Encodes a prompt into exactly [`CONTEXT_LENGTH`] ids, cutting off what does not fit.
@@ -187,31 +195,42 @@ impl Tokenizer {
     fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>> {
         check_prompt(prompt)?;
         let mut ids = Vec::new();
-        let prompt = self.with_all_vectors(prompt);
-        let mut rest = prompt.as_str();
-        while let Some((start, token, id)) = self.next_special(rest) {
-            let (before, after) = rest.split_at(start);
+        let prompt = self.with_all_vectors(prompt)?;
+        let (mut rest, mut from) = (&*prompt, 0);
+        for (start, token, id) in self.special_in(&prompt) {
+            let (before, after) = rest.split_at(start - from);
             self.push_text(before, &mut ids)?;
             ids.push(id);
             rest = after.strip_prefix(token).unwrap_or_default();
+            from = start + token.len();
         }
         self.push_text(rest, &mut ids)?;
-        match ids.len() {
-            count if count > MOST_TOKENS => Err(Error::usage(format!(
-                "the prompt has {count} tokens: at most {MOST_TOKENS} are read"
-            ))),
-            _ => Ok(ids),
-        }
+        check_count(ids.len())?;
+        Ok(ids)
     }
 
-    /// Where the first special token begins, the longest of those that begin there, and its id.
-    fn next_special(&self, text: &str) -> Option<(usize, &str, u32)> {
-        self.vocabulary
-            .special
-            .iter()
-            .filter_map(|(token, id)| Some((text.find(token)?, token.as_str(), *id)))
-            // The first of equal minima is the longest: special tokens are sorted by length.
-            .min_by_key(|(start, _, _)| *start)
+    /// The special tokens in a text with their places and ids, one after the other: the first that begins, of those that begin
+    /// there the longest. Each is looked for once from place to place, however many there are.
+    fn special_in(&self, text: &str) -> Vec<(usize, &str, u32)> {
+        let special = || self.vocabulary.special.iter().filter(|(token, _)| !token.is_empty());
+        // Special tokens are sorted by length: the first of equal places is that of the longest.
+        let mut next: Vec<Option<usize>> = special().map(|(token, _)| text.find(token)).collect();
+        let mut found = Vec::new();
+        let first = |next: &[Option<usize>]| {
+            let places = next.iter().zip(special());
+            let places = places.filter_map(|(place, (token, id))| Some(((*place)?, token.as_str(), *id)));
+            places.min_by_key(|(place, ..)| *place)
+        };
+        while let Some((place, token, id)) = first(&next) {
+            found.push((place, token, id));
+            let from = place + token.len();
+            for (next, (token, _)) in next.iter_mut().zip(special()) {
+                if next.is_some_and(|place| place < from) {
+                    *next = text.split_at(from).1.find(token).map(|place| from + place);
+                }
+            }
+        }
+        found
     }
 
     /// Appends the ids of text without special tokens.
@@ -245,6 +264,16 @@ impl Tokenizer {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a prompt of more tokens than are read.
+fn check_count(count: usize) -> Result<()> {
+    match count > MOST_TOKENS {
+        true => Err(Error::usage(format!(
+            "the prompt has {count} tokens: at most {MOST_TOKENS} are read"
+        ))),
+        false => Ok(()),
     }
 }
 

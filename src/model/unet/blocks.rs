@@ -56,11 +56,9 @@ impl Builder<'_> {
         })
     }
 
-    fn transformer(&self, level: &Level, place: Place, vb: VarBuilder<'_>) -> Result<Option<Transformer>> {
-        if level.transformer_layers == 0 {
-            return Ok(None);
-        }
-        Transformer::new(self.config, level, place, self.list, vb).map(Some)
+    /// A transformer of so many blocks, of the widths of `level`.
+    pub fn transformer(&self, level: &Level, blocks: usize, place: Place, vb: VarBuilder<'_>) -> Result<Transformer> {
+        Transformer::new(self.config, (level, blocks), place, self.list, vb)
     }
 
     /// Resnets with the given input widths and their transformers.
@@ -72,15 +70,21 @@ impl Builder<'_> {
         vb: &VarBuilder<'_>,
     ) -> Result<Vec<(TappedResnet, Option<Transformer>)>> {
         (0u16..)
-            .zip(in_channels)
-            .map(|(repeat, in_channels)| {
+            .zip(in_channels.iter().zip(&level.transformers))
+            .map(|(repeat, (in_channels, blocks))| {
                 let place = place(repeat);
                 let resnet = self.resnet(
                     place,
                     [*in_channels, level.channels],
                     vb.pp(format!("resnets.{repeat}")),
                 )?;
-                let attention = self.transformer(level, place, vb.pp(format!("attentions.{repeat}")))?;
+                let attention = match blocks {
+                    Some(blocks) => {
+                        let vb = vb.pp(format!("attentions.{repeat}"));
+                        Some(self.transformer(level, *blocks, place, vb)?)
+                    }
+                    None => None,
+                };
                 Ok((resnet, attention))
             })
             .collect()
@@ -89,7 +93,7 @@ impl Builder<'_> {
     /// A level of the down stage, with the tensors `resnets`, `attentions` and `downsamplers.0.conv`.
     pub fn down_stage(&self, index: u16, in_channels: usize, vb: &VarBuilder<'_>) -> Result<Stage> {
         let level = &self.config.down[usize::from(index)];
-        let mut widths = vec![level.channels; self.config.layers_per_block];
+        let mut widths = vec![level.channels; level.transformers.len()];
         widths[0] = in_channels;
         let place = |repeat| Place::Down { level: index, repeat };
         let sampler = match self.list.tap(Id::new(place(None), Leaf::DownsamplerOut)) {
@@ -115,7 +119,7 @@ impl Builder<'_> {
     /// A level of the up stage that takes its skips' widths from the end of `skips`.
     pub fn up_stage(&self, index: u16, skips: &mut Vec<usize>, before: usize, vb: &VarBuilder<'_>) -> Result<Stage> {
         let level = &self.config.up[usize::from(index)];
-        let widths: Vec<usize> = (0..=self.config.layers_per_block)
+        let widths: Vec<usize> = (0..level.transformers.len())
             .map(|repeat| {
                 let own = if repeat == 0 { before } else { level.channels };
                 own + skips.pop().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! The activations of a U-Net in execution order, from its configuration alone.
 
-use super::config::{Level, UnetConfig};
+use super::config::{Level, Middle, UnetConfig};
 use crate::activation::{Catalogue, Grid, Id, Leaf, Place, VitPart};
 
 /// Every activation of the network for a latent of `latent` rows and columns and `tokens` text tokens.
@@ -15,13 +15,13 @@ pub fn catalogue(config: &UnetConfig, latent: Grid, tokens: usize) -> Catalogue 
         latent,
     );
     for (index, (level, grid)) in (0u16..).zip(config.down.iter().zip(&grids)) {
-        for repeat in 0..config.layers_per_block as u16 {
+        for (repeat, blocks) in (0..).zip(&level.transformers) {
             let place = Place::Down {
                 level: index,
                 repeat: Some(repeat),
             };
             push_resnet(&mut list, place, level.channels, *grid);
-            push_transformer(&mut list, place, level, *grid, tokens);
+            push_transformer(&mut list, place, (level, *blocks), *grid, tokens);
         }
         if let Some(next) = grids.get(usize::from(index) + 1) {
             let place = Place::Down {
@@ -31,19 +31,25 @@ pub fn catalogue(config: &UnetConfig, latent: Grid, tokens: usize) -> Catalogue 
             list.push_features(Id::new(place, Leaf::DownsamplerOut), level.channels, *next);
         }
     }
-    push_resnet(&mut list, Place::Mid { repeat: Some(0) }, config.mid.channels, deepest);
-    push_transformer(&mut list, Place::Mid { repeat: None }, &config.mid, deepest, tokens);
-    push_resnet(&mut list, Place::Mid { repeat: Some(1) }, config.mid.channels, deepest);
+    let level = config.deepest();
+    if config.mid != Middle::Absent {
+        push_resnet(&mut list, Place::Mid { repeat: Some(0) }, level.channels, deepest);
+    }
+    if let Middle::Attending { blocks } = config.mid {
+        let middle = (level, Some(blocks));
+        push_transformer(&mut list, Place::Mid { repeat: None }, middle, deepest, tokens);
+        push_resnet(&mut list, Place::Mid { repeat: Some(1) }, level.channels, deepest);
+    }
     let mut rising = grids.iter().rev().copied();
     let mut grid = rising.next().unwrap_or(latent);
     for (index, level) in (0u16..).zip(&config.up) {
-        for repeat in 0..=config.layers_per_block as u16 {
+        for (repeat, blocks) in (0..).zip(&level.transformers) {
             let place = Place::Up {
                 level: index,
                 repeat: Some(repeat),
             };
             push_resnet(&mut list, place, level.channels, grid);
-            push_transformer(&mut list, place, level, grid, tokens);
+            push_transformer(&mut list, place, (level, *blocks), grid, tokens);
         }
         if let Some(next) = rising.next() {
             let place = Place::Up {
@@ -63,12 +69,17 @@ fn push_resnet(list: &mut Catalogue, place: Place, channels: usize, grid: Grid) 
     list.push_features(Id::new(place, Leaf::ResOut), channels, grid);
 }
 
-fn push_transformer(list: &mut Catalogue, place: Place, level: &Level, grid: Grid, tokens: usize) {
-    if level.transformer_layers == 0 {
-        return;
-    }
+/// What a transformer of so many blocks shows, of the widths of `level`; nothing where there is none.
+fn push_transformer(
+    list: &mut Catalogue,
+    place: Place,
+    (level, blocks): (&Level, Option<usize>),
+    grid: Grid,
+    tokens: usize,
+) {
+    let Some(blocks) = blocks else { return };
     let positions = grid.positions();
-    for block in 0..level.transformer_layers as u16 {
+    for block in 0..blocks as u16 {
         let id = |part| Id::new(place, Leaf::Vit { block, part });
         for part in [VitPart::SelfQ, VitPart::SelfK, VitPart::SelfV] {
             list.push_features(id(part), level.channels, grid);

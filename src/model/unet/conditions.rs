@@ -51,10 +51,18 @@ impl<'a> Conditions<'a> {
         match (wanted, found) {
             (None, None) => Ok(()),
             (Some((pooled, ids)), Some(found)) if found == (&pooled, &ids) => Ok(()),
-            _ => Err(Error::failed(format!(
-                "beside text states {who} takes a pooled text and time ids of the shapes {wanted:?}, found {found:?}: \
-                 it and the text encoders are not of the same model"
-            ))),
+            _ => {
+                let words = |pooled: Option<(&[usize], &[usize])>| match pooled {
+                    Some((pooled, ids)) => format!("a pooled text of shape {pooled:?} and time ids of shape {ids:?}"),
+                    None => "nothing".to_owned(),
+                };
+                let wanted = wanted.as_ref().map(|(pooled, ids)| (&pooled[..], &ids[..]));
+                Err(Error::failed(format!(
+                    "beside text states {who} takes {}, found {}: it and the text encoders are not of the same model",
+                    words(wanted),
+                    words(found)
+                )))
+            }
         }
     }
 }

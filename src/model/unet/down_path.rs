@@ -6,6 +6,7 @@ use candle_nn::{Module, VarBuilder};
 use super::{
     blocks::{Builder, Stage, TappedResnet},
     conditions::AddedConditions,
+    config,
     time::TimeEmbedding,
     transformer::Transformer,
 };
@@ -26,10 +27,15 @@ pub struct DownPath {
     conv_in: Conv2d,
     after_conv_in: Tap,
     down: Vec<Stage>,
-    mid_in: TappedResnet,
-    mid_attention: Transformer,
-    mid_out: TappedResnet,
+    mid: Option<Middle>,
     skip_widths: Vec<usize>,
+}
+
+/// What lies on the deepest grid: a resnet, and what may follow it.
+#[derive(Debug)]
+struct Middle {
+    first: TappedResnet,
+    rest: Option<(Transformer, TappedResnet)>,
 }
 
 /// What the first half hands over.
@@ -37,7 +43,7 @@ pub struct DownPath {
 pub struct Contracted {
     /// Outputs of `conv_in`, of every layer and of every downsampler, in the order in which they were made.
     pub skips: Vec<Tensor>,
-    /// The output of the middle, on the deepest grid.
+    /// The output of the middle, on the deepest grid; where there is no middle, that of the last level.
     pub mid: Tensor,
 }
 
@@ -59,15 +65,27 @@ impl DownPath {
             down.push(stage);
         }
         let mid = |repeat, name: &str| builder.resnet(Place::Mid { repeat: Some(repeat) }, [width, width], vb.pp(name));
-        let place = Place::Mid { repeat: None };
+        let attending = |blocks| {
+            let vb = vb.pp("mid_block.attentions.0");
+            builder.transformer(config.deepest(), blocks, Place::Mid { repeat: None }, vb)
+        };
+        let middle = match config.mid {
+            config::Middle::Absent => None,
+            config::Middle::Resnet => Some(Middle {
+                first: mid(0, "mid_block.resnets.0")?,
+                rest: None,
+            }),
+            config::Middle::Attending { blocks } => Some(Middle {
+                first: mid(0, "mid_block.resnets.0")?,
+                rest: Some((attending(blocks)?, mid(1, "mid_block.resnets.1")?)),
+            }),
+        };
         Ok(Self {
             time: TimeEmbedding::new(config, vb)?,
             conv_in: conv3x3(config.in_channels, first, vb.pp("conv_in"))?,
             after_conv_in: list.expect(Id::new(Place::Network, Leaf::AfterConvIn))?,
             down,
-            mid_in: mid(0, "mid_block.resnets.0")?,
-            mid_attention: Transformer::new(config, &config.mid, place, list, vb.pp("mid_block.attentions.0"))?,
-            mid_out: mid(1, "mid_block.resnets.1")?,
+            mid: middle,
             skip_widths,
         })
     }
@@ -111,10 +129,14 @@ impl DownPath {
                 skips.push(h.clone());
             }
         }
-        h = self.mid_in.forward(&h, time, probe)?;
-        h = self.mid_attention.forward(&h, text, probe)?;
-        let mid = self.mid_out.forward(&h, time, probe)?;
-        Ok(Contracted { skips, mid })
+        if let Some(Middle { first, rest }) = &self.mid {
+            h = first.forward(&h, time, probe)?;
+            if let Some((attention, last)) = rest {
+                h = attention.forward(&h, text, probe)?;
+                h = last.forward(&h, time, probe)?;
+            }
+        }
+        Ok(Contracted { skips, mid: h })
     }
 }
 
@@ -123,8 +145,12 @@ impl Adaptable for DownPath {
         self.time.each_layer(visit);
         self.conv_in.each_layer(visit);
         self.down.each_layer(visit);
-        self.mid_in.each_layer(visit);
-        self.mid_attention.each_layer(visit);
-        self.mid_out.each_layer(visit);
+        if let Some(Middle { first, rest }) = &mut self.mid {
+            first.each_layer(visit);
+            if let Some((attention, last)) = rest {
+                attention.each_layer(visit);
+                last.each_layer(visit);
+            }
+        }
     }
 }

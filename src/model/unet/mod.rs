@@ -11,7 +11,7 @@ mod transformer;
 
 pub use catalogue::catalogue;
 pub use conditions::{AddedConditions, Conditions, ControlResiduals, TIME_IDS};
-pub use config::{AddedEmbedding, Level, MASK_CHANNELS, UnetConfig};
+pub use config::{AddedEmbedding, Level, MASK_CHANNELS, Middle, UnetConfig};
 pub use network::Unet;
 
 /// Width of a feed-forward's inside over the width of its block.

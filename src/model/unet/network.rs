@@ -46,7 +46,7 @@ impl Unet {
         };
         let path = DownPath::new(&builder, &vb)?;
         let mut skips = path.skip_widths().to_vec();
-        let mut width = config.mid.channels;
+        let mut width = config.deepest().channels;
         let mut up = Vec::with_capacity(config.up.len());
         let up_levels = (0u16..).zip(&config.up);
         let is_of = |index| move |place: Place| matches!(place, Place::Up { level, .. } if level == index);

@@ -62,8 +62,15 @@ fn to_grid(tokens: &Tensor, grid: Grid) -> CandleResult<Tensor> {
 }
 
 impl Transformer {
-    pub fn new(config: &UnetConfig, level: &Level, place: Place, list: &Catalogue, vb: VarBuilder<'_>) -> Result<Self> {
-        let blocks = (0..level.transformer_layers as u16)
+    /// With so many blocks, of the widths of `level`.
+    pub fn new(
+        config: &UnetConfig,
+        (level, blocks): (&Level, usize),
+        place: Place,
+        list: &Catalogue,
+        vb: VarBuilder<'_>,
+    ) -> Result<Self> {
+        let blocks = (0..blocks as u16)
             .map(|block| {
                 Block::new(
                     config,

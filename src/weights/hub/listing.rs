@@ -208,8 +208,13 @@ fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ListedFile>, 
 impl Listing {
     /// Reads the answer to `GET /api/models/OWNER/NAME/revision/REVISION?blobs=true`; the error says what is wrong with it.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
-        let answer: Answer = serde_json::from_slice(json)
-            .map_err(|error| format!("it is no listing of files: {}", clipped(&error.to_string())))?;
+        let answer: Answer = serde_json::from_slice(json).map_err(|error| {
+            let what = match error.is_data() {
+                true => "it is not an object with \"sha\", a commit, and \"siblings\", a list of files",
+                false => "it is not JSON",
+            };
+            format!("{what}: {}", clipped(&error.to_string()))
+        })?;
         if !is_commit(&answer.sha) {
             return Err("it has no \"sha\" with a commit's 40 hexadecimal digits".to_owned());
         }

@@ -81,6 +81,9 @@ impl Hub {
         if self.settings.offline {
             return Err(self.offline(repo));
         }
+        if let Some(trouble) = &self.settings.trouble {
+            return Err(trouble.clone());
+        }
         let client = Client::new(&self.settings)?;
         let asker = Asker {
             client: &client,
@@ -185,6 +188,9 @@ impl Hub {
         }
         if self.settings.offline && plan.bytes_missing > 0 {
             return Err(self.offline(&plan.repo));
+        }
+        if let Some(trouble) = self.settings.trouble.as_ref().filter(|_| plan.bytes_missing > 0) {
+            return Err(trouble.clone());
         }
         // First, because a disk that cannot be written to says that it is full.
         cache.prepare()?;

@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,6 +11,7 @@ use std::{
 use crate::{
     error::{Error, Result},
     files,
+    words::shown,
 };
 
 const PUBLIC_ENDPOINT: &str = "https://huggingface.co";
@@ -68,6 +69,9 @@ pub struct HubSettings {
     pub cache: PathBuf,
     /// Sent to `endpoint`, and to no other host.
     pub token: Option<Token>,
+    /// What is wrong with how the hub is to be asked. It hides nothing that the cache holds: it is told where something is
+    /// asked of the hub.
+    pub trouble: Option<Error>,
     /// Whether nothing may be asked of the hub.
     pub offline: bool,
     /// Whether snapshots may link to blobs; else the files themselves lie in the snapshots.
@@ -91,6 +95,7 @@ impl HubSettings {
             endpoint: PUBLIC_ENDPOINT.to_owned(),
             cache: cache.into(),
             token: None,
+            trouble: None,
             offline: false,
             symlinks: true,
             proxy: true,
@@ -118,7 +123,7 @@ impl HubSettings {
     ///
     /// # Errors
     ///
-    /// Where no folder for the cache follows, or the endpoint or the token cannot be one.
+    /// Where no folder for the cache follows. An endpoint or a token that cannot be one is in `trouble`.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Result<Self> {
         let environment = Environment { lookup, home };
         let hf_home = environment.folder("HF_HOME").or_else(|| {
@@ -134,13 +139,16 @@ impl HubSettings {
             .ok_or_else(|| {
                 Error::failed("there is no folder for models: HOME is not set; name one with HF_HUB_CACHE=FOLDER")
             })?;
-        let endpoint = match environment.text("HF_ENDPOINT") {
-            Some(endpoint) => checked_endpoint(&endpoint)?,
-            None => PUBLIC_ENDPOINT.to_owned(),
+        let endpoint = match environment.value("HF_ENDPOINT") {
+            Some(endpoint) => checked_endpoint(&endpoint.to_string_lossy()),
+            None => Ok(PUBLIC_ENDPOINT.to_owned()),
         };
+        let token = environment.token(hf_home.as_deref());
+        let trouble = endpoint.as_ref().err().or(token.as_ref().err()).cloned();
         Ok(Self {
-            endpoint,
-            token: environment.token(hf_home.as_deref())?,
+            endpoint: endpoint.unwrap_or_else(|_| PUBLIC_ENDPOINT.to_owned()),
+            token: token.unwrap_or_default(),
+            trouble,
             offline: environment.is_on("HF_HUB_OFFLINE"),
             symlinks: !environment.is_on("HF_HUB_DISABLE_SYMLINKS"),
             ..Self::new(cache)
@@ -155,11 +163,12 @@ fn checked_endpoint(endpoint: &str) -> Result<String> {
         .strip_prefix("https://")
         .or_else(|| endpoint.strip_prefix("http://"));
     match host {
-        Some(host) if !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "?#@".contains(c)) => {
+        Some(host) if !host.is_empty() && !host.contains(|c: char| !c.is_ascii_graphic() || "?#@\\".contains(c)) => {
             Ok(endpoint.to_owned())
         }
         _ => Err(Error::usage(format!(
-            "HF_ENDPOINT is \"{endpoint}\", which is not the address of a hub: it should be like {PUBLIC_ENDPOINT}"
+            "HF_ENDPOINT is \"{}\", which is not the address of a hub: it should be like {PUBLIC_ENDPOINT}",
+            shown(endpoint)
         ))),
     }
 }
@@ -226,7 +235,8 @@ impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
 
     fn token(&self, hf_home: Option<&Path>) -> Result<Option<Token>> {
         for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
-            if let Some(text) = self.text(name).filter(|text| !text.trim().is_empty()) {
+            let text = self.value(name).map(|text| text.to_string_lossy().into_owned());
+            if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
                 return Token::new(&text, name).map(Some);
             }
         }
@@ -234,9 +244,17 @@ impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
         let Some(path) = path else { return Ok(None) };
         // A file that is not there or cannot be read is no reason to refuse the models that need no token; where one
         // is needed, the answer says that none was found.
-        match files::read_text(&path, MOST_TOKEN_BYTES, "a token") {
-            Ok(text) if !text.trim().is_empty() => Token::new(&text, &path.display().to_string()).map(Some),
-            _ => Ok(None),
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let origin = path.display().to_string();
+        match files::read(&path, MOST_TOKEN_BYTES, "a token") {
+            Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Ok(None),
+            Ok(bytes) => Token::new(&String::from_utf8_lossy(&bytes), &origin).map(Some),
+            Err(_) if fs::metadata(&path).is_ok_and(|meta| meta.len() > MOST_TOKEN_BYTES) => {
+                Token::new("", &origin).map(Some)
+            }
+            Err(_) => Ok(None),
         }
     }
 }

@@ -137,6 +137,8 @@ impl Directory {
             bytes: fields.number(4)?,
             start: fields.number(4)?,
         };
+        let comment = fields.number(2)?;
+        fields.take(comment as usize)?;
         let is_large = found.entries == ELSEWHERE_2 || found.bytes == ELSEWHERE_4 || found.start == ELSEWHERE_4;
         let Some(locator) = (tail_start + position as u64)
             .checked_sub(LARGE_AT_BYTES)

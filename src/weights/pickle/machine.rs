@@ -464,6 +464,7 @@ fn cut_off() -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

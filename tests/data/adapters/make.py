@@ -5,10 +5,8 @@ Needs torch, diffusers 0.32, transformers, peft and lycoris-lora. Run it in this
 precision before anything is computed with them. `expected.safetensors` has, for an adapter NAME at a scale S, the U-Net's output under
 `NAME@S.unet` and the text encoder's last states under `NAME@S.text`; `given.*` is what went in.
 """
-import json
 import os
 import shutil
-import sys
 import zlib
 
 import torch
@@ -135,10 +133,10 @@ def all_lycoris():
              "text_model.encoder.layers.1.layer_norm2"]
     lycoris("norms", on(norms, NormModule))
     lycoris("oft", on(layers, DiagOFTModule, lora_dim=4))
-    lycoris("oft-constraint", on(layers, DiagOFTModule, size=1.0, lora_dim=4, constraint=0.01))
+    lycoris("oft-constraint", on(layers, DiagOFTModule, size=1.0, lora_dim=4, constraint=2**-7))
     lycoris("oft-rescaled", on(layers, DiagOFTModule, lora_dim=4, rescaled=True))
     lycoris("boft", on(layers, ButterflyOFTModule, lora_dim=4))
-    lycoris("boft-rescaled", on(layers, ButterflyOFTModule, lora_dim=8, rescaled=True, constraint=0.02))
+    lycoris("boft-rescaled", on(layers, ButterflyOFTModule, lora_dim=8, rescaled=True, constraint=2**-6))
     lycoris("glora", on(layers, GLoRAModule, **rank))
     lycoris("ia3-rows", on(layers, IA3Module))
     lycoris("ia3-columns", on(layers, IA3Module, train_on_input=True))
@@ -218,13 +216,12 @@ def peft(name, config, scales=(1.0,), model=unet, kind="unet"):
             from peft.tuners.tuners_utils import BaseTunerLayer
             for module in wrapped.modules():
                 if isinstance(module, BaseTunerLayer):
-                    module.scale_layer(scale)
+                    module.set_scale("default", scale)
         run(f"{name}@{scale:g}", **{("net" if kind == "unet" else "encoder"): wrapped})
 
 
 def all_peft():
-    from peft import BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig
-    some = [LINEAR, WIDE, CONV, STRIDED, "to_out.0"]
+    from peft import IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig
     some = [LINEAR, WIDE, CONV, STRIDED]
     peft("peft-patterns", LoraConfig(r=4, lora_alpha=16, target_modules=["attn1.to_q", "attn1.to_k"],
                                      rank_pattern={"attn1.to_k": 2, r"up_blocks\.2.*\.to_q": 1},
