@@ -128,10 +128,10 @@ fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
 }
 
 /// Schedules that end in pure noise, and betas that are listed, as diffusers holds them in f32. Roots of torch's vector
-/// instructions are not rounded as IEEE says, so that a last bit of it is the machine's.
+/// instructions are not rounded as IEEE says, so that the last bits of a product of a thousand are the machine's.
 #[test]
 fn rescaled_and_listed_betas_equal_the_reference() -> TestResult {
-    const LAST_BITS: f32 = 2.0 * f32::EPSILON;
+    const LAST_BITS: f32 = 8.0 * f32::EPSILON;
     let cases = read_json(&common::data("unets/schedules.json"))?;
     let mut compared = 0;
     for case in cases.as_array().ok_or("cases")? {

@@ -208,6 +208,9 @@ impl Monkey {
         window.harness.input_mut().max_texture_side = Some(MOST_TEXTURE_SIDE);
         window.harness.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
         window.step();
+        // A renderer that is made for the first screenshot is given all textures at once, also parts of some that are gone by
+        // then; the window's own is there from the start.
+        window.harness.render().expect("a renderer");
         Self {
             window,
             chance: Chance(seed),

@@ -11,7 +11,7 @@ use super::read;
 /// A picture in any format.
 pub fn pictures(bytes: &[u8]) {
     /// Larger pictures take time and show nothing new.
-    const MOST_PIXELS: usize = 1 << 16;
+    const MOST_PIXELS: usize = 1 << 10;
     let Some(picture) = read(Picture::decode(bytes, WHITE, "the input")) else {
         return;
     };
