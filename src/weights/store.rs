@@ -15,11 +15,15 @@ use safetensors::Dtype;
 use super::{
     bytes::{Bytes, ask_memory},
     file::WeightFile,
+    header::MOST_TENSORS,
     numbers,
     renamed::{Rename, RenamedStore},
     tensors::Tensors,
 };
-use crate::{error::Result, files::names};
+use crate::{
+    error::{Error, Result},
+    files::names,
+};
 
 /// Named tensors of one network. Nothing is copied before it is asked for.
 #[derive(Clone)]
@@ -54,11 +58,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read, where a tensor is there twice, where a factor does not fit its weight, and where weights
-    /// are quantised in a way that is not read.
+    /// Where a file cannot be read, where there are more tensors than any network has, where one is there twice, where a factor
+    /// does not fit its weight, and where weights are quantised in a way that is not read.
     pub fn open_files(files: &[PathBuf]) -> Result<Self> {
+        let mut held = 0;
         let opened = files.iter().map(|path| {
             let file = WeightFile::open(path)?;
+            held += file.tensors().count();
+            // Counted file by file: names of all of them together may take more memory than there is.
+            if held > MOST_TENSORS {
+                return Err(Error::failed(format!(
+                    "{} and the files before it hold more than {MOST_TENSORS} tensors",
+                    path.display()
+                )));
+            }
             Ok((names::text(path), file))
         });
         Self::of_files(opened.collect::<Result<_>>()?)

@@ -7,7 +7,6 @@ use safetensors::Dtype;
 
 use super::{
     file::WeightFile,
-    header::MOST_TENSORS,
     numbers,
     plain_names::plain_names,
     scales::{self, Factor},
@@ -40,17 +39,11 @@ impl Tensors {
     ///
     /// # Errors
     ///
-    /// Where two tensors have the same name, where there are more than any network has, and where weights are quantised in a
-    /// way that is not read.
+    /// Where two tensors have the same name, and where weights are quantised in a way that is not read.
     pub(super) fn new(files: Vec<(String, WeightFile)>) -> Result<Self> {
         let mut all = Vec::new();
-        for (index, (label, file)) in files.iter().enumerate() {
+        for (index, (_, file)) in files.iter().enumerate() {
             for held in file.tensors() {
-                if all.len() == MOST_TENSORS {
-                    return Err(Error::failed(format!(
-                        "{label} and the files before it hold more than {MOST_TENSORS} tensors"
-                    )));
-                }
                 all.push((index, held));
             }
         }
