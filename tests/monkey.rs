@@ -55,8 +55,8 @@ const MOST_SIZE: Vec2 = vec2(3000.0, 2000.0);
 const MOST_TEXTURE_SIDE: usize = 16_384;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
-/// A preset may name a model that is not here: that is an error.
-const NO_MODEL: &str = "it is no short name, no folder and no file";
+/// What is an error, though nothing bad was given: a preset may name a model that is not here, and a workspace is no picture.
+const ERRORS: [&str; 2] = ["it is no short name, no folder and no file", "a picture is needed"];
 /// Refusals of what makes no sense at that moment, and other notes: none of them is an error.
 const NOTES: [&str; 28] = [
     "There is nothing to save yet",
@@ -678,7 +678,7 @@ impl Monkey {
     fn check(&mut self) {
         let state = &mut self.window.harness.state_mut().state;
         for line in mem::take(&mut state.messages.log) {
-            let meant = line.text.contains(BAD) || line.text.contains(NO_MODEL);
+            let meant = line.text.contains(BAD) || ERRORS.iter().any(|words| line.text.contains(words));
             assert!(
                 line.level != Level::Error || meant,
                 "an error without a reason: {}",
