@@ -346,7 +346,10 @@ impl LoraFile {
         let Some((config, settings)) = config.zip(self.settings.as_ref()) else {
             return Ok(of_file.or(Some(Factor {
                 number: 1.0,
-                said: "the file has no alpha".to_owned(),
+                said: match alpha {
+                    Some(_) => "two whole matrices have no rank, and alpha does not count".to_owned(),
+                    None => "the file has no alpha".to_owned(),
+                },
             })));
         };
         let said = config.scale(&name_for_peft(part, &info.name))?;

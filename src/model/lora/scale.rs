@@ -1,7 +1,13 @@
 //! What PEFT says of an adapter beside its tensors: `adapter_config.json`, or the same in the header of a safetensors file,
 //! where diffusers writes it. It holds by what factors are multiplied, and settings that change what they mean.
 
+use std::{collections::BTreeMap, fmt};
+
 use fancy_regex::{Regex, RegexBuilder};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use super::names::Part;
@@ -62,6 +68,8 @@ const WITHOUT_EFFECT: [&str; 34] = [
     "init_lora_weights",
 ];
 
+/// Ends of the keys under which layers that patterns mean have numbers of their own.
+const PATTERNS: [&str; 2] = ["rank_pattern", "alpha_pattern"];
 /// Settings that are on or name something, and which the tensors of a file have to agree with.
 const AGREED: [&str; 4] = ["use_dora", "lora_bias", "bias", "modules_to_save"];
 /// Settings of OFT.
@@ -202,10 +210,58 @@ impl Settings {
 
 fn object(json: &str, source: &str) -> Result<Map<String, Value>> {
     let wrong = |problem: String| Error::failed(format!("{source} {problem}"));
-    match serde_json::from_str(json) {
-        Ok(Value::Object(settings)) => Ok(settings),
-        Ok(_) => Err(wrong("is no JSON object of settings".to_owned())),
-        Err(error) => Err(wrong(format!("is not valid JSON: {error}"))),
+    let invalid = |error: serde_json::Error| wrong(format!("is not valid JSON: {error}"));
+    let mut settings = match serde_json::from_str::<Value>(json).map_err(invalid)? {
+        Value::Object(settings) => settings,
+        _ => return Err(wrong("is no JSON object of settings".to_owned())),
+    };
+    // Of several patterns that fit a layer PEFT takes the first that is written, and objects do not keep their order.
+    let written: BTreeMap<String, Setting> = serde_json::from_str(json).map_err(invalid)?;
+    for (key, setting) in written {
+        if let Setting::Object(InOrder(entries)) = setting
+            && PATTERNS.iter().any(|ending| key.ends_with(ending))
+        {
+            let pairs = entries
+                .into_iter()
+                .map(|(text, value)| Value::Array(vec![Value::String(text), value]));
+            settings.insert(key, Value::Array(pairs.collect()));
+        }
+    }
+    Ok(settings)
+}
+
+/// A setting as it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Setting {
+    Object(InOrder),
+    Other(serde::de::IgnoredAny),
+}
+
+/// An object's entries as they follow one another.
+struct InOrder(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for InOrder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrderVisitor)
+    }
+}
+
+struct InOrderVisitor;
+
+impl<'de> Visitor<'de> for InOrderVisitor {
+    type Value = InOrder;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<InOrder, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(InOrder(entries))
     }
 }
 
@@ -381,7 +437,8 @@ fn number(key: &str, value: &Value, least: f64) -> Result<f64> {
 fn patterns(key: &str, settings: &Map<String, Value>, least: f64) -> Result<Vec<Pattern>> {
     let patterns = match settings.get(key) {
         None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Object(patterns)) if patterns.len() <= MAX_PATTERNS => patterns,
+        // Pairs, as `object` makes them.
+        Some(Value::Array(patterns)) if patterns.len() <= MAX_PATTERNS => patterns,
         Some(other) => {
             let wanted = format!("at most {MAX_PATTERNS} patterns with a number each");
             return Err(unfit(key, other, &wanted));
@@ -389,7 +446,10 @@ fn patterns(key: &str, settings: &Map<String, Value>, least: f64) -> Result<Vec<
     };
     patterns
         .iter()
-        .map(|(text, value)| {
+        .map(|pair| {
+            let [Value::String(text), value] = pair.as_array().map(Vec::as_slice).unwrap_or_default() else {
+                return Err(unfit(key, pair, "a pattern with a number"));
+            };
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
             let regex = match text.chars().all(plain) {
                 true => None,
@@ -465,6 +525,17 @@ mod tests {
             let found = config.scale(layer)?;
             assert_eq!((found.alpha, found.rank), (alpha, rank), "{layer}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn of_two_patterns_that_fit_the_first_that_is_written_counts() -> TestResult {
+        let written = r#"{"r": 4, "lora_alpha": 8, "alpha_pattern": {"to_q": 9, "attn1.to_q": 1}}"#;
+        assert_eq!(config(written)?.scale("mid_block.attn1.to_q")?.alpha, 9.0);
+        let header = r#"{"unet.r": 4, "unet.lora_alpha": 8, "unet.rank_pattern": {"to_q": 9, "attn1.to_q": 1}}"#;
+        let settings = Settings::of_header(header, "x")?;
+        let unet = settings.of(Part::Unet).ok_or("settings of the U-Net")?;
+        assert_eq!(unet.scale("mid_block.attn1.to_q")?.rank, 9.0);
         Ok(())
     }
 
