@@ -224,7 +224,8 @@ fn of_text(start: &[u8]) -> Option<Kind> {
             "a web page, not a picture: what was downloaded is not what the link names",
         ));
     }
-    if lower.starts_with(b"<svg") || lower.starts_with(b"<?xml") && has(b"<svg") {
+    let may_be_svg = [&b"<?xml"[..], b"<!doctype svg", b"<!--"].iter().any(|start| lower.starts_with(start));
+    if lower.starts_with(b"<svg") || may_be_svg && has(b"<svg") {
         return Some(Kind::Picture("a drawing (SVG)"));
     }
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace() || !byte.is_ascii();
@@ -251,6 +252,8 @@ mod tests {
             (b"%PDF-1.7", "PDF"),
             (b"<?xml version=\"1.0\"?>\n<svg xmlns", "SVG"),
             (b"<svg width", "SVG"),
+            (b"<!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\"><svg", "SVG"),
+            (b"<!-- drawn by hand --><svg", "SVG"),
             (b"II*\0\x10\0\0\0CR\x02\0", "CR2"),
             (b"FUJIFILMCCD-RAW 0201", "RAF"),
             (b"Pf\n2 2\n", "PFM"),
