@@ -191,6 +191,8 @@ impl Schedule {
             "v_prediction" => Prediction::V,
             _ => Prediction::Sample,
         };
+        // Such schedulers mix picture and noise along a straight line, whatever their betas.
+        config.absent("use_flow_sigmas")?;
         let class = config.text("_class_name", "")?;
         if !(class.is_empty() || KNOWN_SCHEDULERS.iter().any(|known| class.starts_with(known))) {
             return Err(config.refuse(
