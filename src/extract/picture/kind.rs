@@ -224,7 +224,9 @@ fn of_text(start: &[u8]) -> Option<Kind> {
             "a web page, not a picture: what was downloaded is not what the link names",
         ));
     }
-    let may_be_svg = [&b"<?xml"[..], b"<!doctype svg", b"<!--"].iter().any(|start| lower.starts_with(start));
+    let may_be_svg = [&b"<?xml"[..], b"<!doctype svg", b"<!--"]
+        .iter()
+        .any(|start| lower.starts_with(start));
     if lower.starts_with(b"<svg") || may_be_svg && has(b"<svg") {
         return Some(Kind::Picture("a drawing (SVG)"));
     }
