@@ -15,37 +15,72 @@ pub enum By {
 
 /// Questions about each slot, the oldest first.
 #[derive(Debug, Default)]
-pub struct Asked(BTreeMap<Slot, VecDeque<By>>);
+pub struct Asked {
+    pictures: BTreeMap<Slot, VecDeque<By>>,
+    swaps: VecDeque<Swap>,
+}
+
+/// Two slots that are to change what they hold.
+#[derive(Debug)]
+struct Swap {
+    slots: [Slot; 2],
+    /// Whether another document was put in place since: it says where its pictures are.
+    overtaken: bool,
+}
 
 impl Asked {
     /// Notes a question.
     pub fn ask(&mut self, slot: Slot, by: By) {
-        self.0.entry(slot).or_default().push_back(by);
+        self.pictures.entry(slot).or_default().push_back(by);
     }
 
     /// Takes the answer to the oldest question; gives whether it still counts: where the document has asked for something
     /// else since, it does not.
     pub fn answer(&mut self, slot: Slot) -> bool {
-        let Some(questions) = self.0.get_mut(&slot) else {
+        let Some(questions) = self.pictures.get_mut(&slot) else {
             return true;
         };
         questions.pop_front();
         !questions.contains(&By::Document)
     }
 
+    /// Notes that two slots are to change what they hold.
+    pub fn ask_swap(&mut self, a: Slot, b: Slot) {
+        self.swaps.push_back(Swap {
+            slots: [a, b],
+            overtaken: false,
+        });
+    }
+
+    /// Takes the answer to the oldest swap; gives whether the document follows it.
+    pub fn answer_swap(&mut self) -> bool {
+        self.swaps.pop_front().is_none_or(|swap| !swap.overtaken)
+    }
+
+    /// Another document is put in place: no swap that is still to come is one of its own.
+    pub fn overtake_swaps(&mut self) {
+        self.swaps.iter_mut().for_each(|swap| swap.overtaken = true);
+    }
+
+    /// Whether a slot will hold what another holds.
+    pub fn is_swapping(&self, slot: Slot) -> bool {
+        self.swaps.iter().any(|swap| swap.slots.contains(&slot))
+    }
+
     /// Whether an answer is still to come.
     pub fn is_open(&self, slot: Slot) -> bool {
-        self.0.get(&slot).is_some_and(|questions| !questions.is_empty())
+        self.pictures.get(&slot).is_some_and(|questions| !questions.is_empty())
     }
 
     /// Whether any answer is still to come.
     pub fn is_any_open(&self) -> bool {
-        self.0.values().any(|questions| !questions.is_empty())
+        !self.swaps.is_empty() || self.pictures.values().any(|questions| !questions.is_empty())
     }
 
     /// No answer comes any more.
     pub fn forget(&mut self) {
-        self.0.clear();
+        self.pictures.clear();
+        self.swaps.clear();
     }
 }
 
@@ -69,5 +104,16 @@ mod tests {
         asked.forget();
         assert!(!asked.is_any_open());
         assert!(asked.answer(Slot::A));
+    }
+    #[test]
+    fn a_document_that_overtakes_a_swap_does_not_follow_it() {
+        let mut asked = Asked::default();
+        asked.ask_swap(Slot::A, Slot::B);
+        assert!(asked.is_any_open() && asked.is_swapping(Slot::B));
+        asked.overtake_swaps();
+        asked.ask_swap(Slot::A, Slot::B);
+        assert!(!asked.answer_swap());
+        assert!(asked.answer_swap());
+        assert!(!asked.is_any_open() && !asked.is_swapping(Slot::A));
     }
 }

@@ -42,7 +42,7 @@ struct Item<'a> {
 pub fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let screen = ui.ctx().content_rect().size();
     // The window keeps its size, whatever comes and goes inside.
-    ui.set_width(WIDTH.min(screen.x - BESIDE));
+    ui.set_width(WIDTH.min(screen.x - BESIDE).max(0.0));
     let Some(shelf) = &state.shop.shelf else {
         ui.weak("Looking what is on this machine…");
         return;

@@ -290,11 +290,13 @@ impl App {
             slot if slot == b => a,
             slot => slot,
         };
-        let pictures = std::mem::take(&mut state.document.pictures);
-        let swapped = pictures.into_iter().map(|(slot, picture)| (other(slot), picture));
-        state.document.pictures = swapped.collect();
-        for pin in &mut state.document.pins {
-            pin.slot = other(pin.slot);
+        if self.asked.answer_swap() {
+            let pictures = std::mem::take(&mut state.document.pictures);
+            let swapped = pictures.into_iter().map(|(slot, picture)| (other(slot), picture));
+            state.document.pictures = swapped.collect();
+            for pin in &mut state.document.pins {
+                pin.slot = other(pin.slot);
+            }
         }
         state.hover = state.hover.map(|point| PointAt {
             slot: other(point.slot),

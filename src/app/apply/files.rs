@@ -69,6 +69,7 @@ impl App {
     }
 
     pub(super) fn swap_pictures(&mut self, a: Slot, b: Slot) {
+        self.asked.ask_swap(a, b);
         self.engine.send(Request::SwapPictures { a, b });
     }
 
@@ -85,7 +86,7 @@ impl App {
                 document.pictures.get(&slot).map(|picture| picture.source.clone()),
             );
             // What is still to come may be something else than what is there.
-            let changes = self.asked.is_open(slot);
+            let changes = self.asked.is_open(slot) || self.asked.is_swapping(slot);
             match wanted {
                 Some(source) if changes || there.as_ref() != Some(&source) => {
                     self.ask_for_picture(slot, source, By::Document)
@@ -94,6 +95,7 @@ impl App {
                 _ => {}
             }
         }
+        self.asked.overtake_swaps();
         let model = &self.state.model;
         // What is still being read will be there.
         let there = match (model.loading, &model.info) {
