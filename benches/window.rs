@@ -225,6 +225,7 @@ fn survey_of_sdxl(window: &Window) -> SurveyState {
         let map = FeatureMap::from_positions(3, Grid::new(8, 8), vectors).expect("a map");
         let (figures, _) = measure(2, &|_| Ok(map.clone()), None).expect("figures");
         Arc::new(Finding {
+            unmeasured: None,
             id: entry.id,
             order,
             depth: order as f64 / list.entries().len() as f64,
