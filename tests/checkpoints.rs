@@ -149,6 +149,7 @@ fn files_that_are_no_checkpoints_are_refused_with_the_reason() {
         ("compressed", "compressed"),
         ("big_endian", "big-endian"),
         ("no_tensors", "holds no tensors"),
+        ("sparse", "tensor a: it is made by torch._utils._rebuild_sparse_tensor"),
         ("whole_module", "holds no tensors"),
         ("circle", "holds no tensors"),
         ("pickle_deep", "holds no tensors"),

@@ -35,7 +35,7 @@ const OUTPUT_KEY: &str = "output";
 /// What the names of old records begin with as long as they are kept beside the new files.
 const OLD: &str = ".old-";
 /// A larger record than this is not searched for the files it lists.
-const MOST_RECORD_BYTES: u64 = 64 << 20;
+const MOST_RECORD_BYTES: u64 = 16 << 20;
 
 /// What a record says of its folder.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -170,6 +170,9 @@ fn flatten(pickle: &Pickle, top: &Value) -> Result<BTreeMap<String, Description>
     Ok(found)
 }
 
+/// How the names of PyTorch's functions begin that make tensors.
+const REBUILDERS: [&str; 2] = ["torch._utils._rebuild", "torch._tensor._rebuild"];
+
 /// The tensor a value stands for, also one wrapped as a parameter.
 fn tensor(pickle: &Pickle, value: &Value) -> Result<Option<Description>> {
     let Some(mut call) = call(pickle, value) else {
@@ -206,6 +209,12 @@ fn tensor(pickle: &Pickle, value: &Value) -> Result<Option<Description>> {
                 "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor_v3",
                 [storage, offset, shape, strides, ..],
             ) => return described(pickle, [storage, offset, shape, strides]).map(Some),
+            // Sparse, quantised and other tensors: left out, they would be missed by nobody.
+            (function, _) if REBUILDERS.iter().any(|start| function.starts_with(start)) => {
+                return Err(Error::failed(format!(
+                    "it is made by {function}, which is not read: save it as an ordinary tensor"
+                )));
+            }
             _ => None,
         };
         match inner {

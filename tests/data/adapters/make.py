@@ -5,6 +5,7 @@ Needs torch, diffusers 0.32, transformers, peft and lycoris-lora. Run it in this
 precision before anything is computed with them. `expected.safetensors` has, for an adapter NAME at a scale S, the U-Net's output under
 `NAME@S.unet` and the text encoder's last states under `NAME@S.text`; `given.*` is what went in.
 """
+import json
 import os
 import shutil
 import zlib
@@ -210,6 +211,13 @@ def peft(name, config, scales=(1.0,), model=unet, kind="unet"):
             from safetensors.torch import load_file
             tensors = load_file(f"{folder}/adapter_model.safetensors")
             save_file({k: v.half() for k, v in tensors.items()}, f"{folder}/adapter_model.safetensors", {"format": "pt"})
+            # Where the model lay is nobody's business.
+            path = f"{folder}/adapter_config.json"
+            with open(path) as file:
+                settings = json.load(file)
+            settings["base_model_name_or_path"] = None
+            with open(path, "w") as file:
+                json.dump(settings, file, indent=2, sort_keys=True)
             if os.path.exists(f"{folder}/README.md"):
                 os.remove(f"{folder}/README.md")
         if scale != 1:

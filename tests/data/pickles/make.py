@@ -9,6 +9,8 @@ float8.pt alone is PyTorch's own (2.15), whose types of 8 bits have no storage c
         "e4m3.scale_weight": torch.tensor([2.0, 3.0]), "e5m2.weight": torch.tensor([1.0, -57344.0]).to(torch.float8_e5m2),
         "e5m2.weight_scale": torch.tensor(0.25), "e5m2.input_scale": torch.tensor(1.0),
         "scaled_fp8": torch.empty(0, dtype=torch.float8_e5m2)}}, "float8.pt")
+So is sparse.pt, whose tensors of other layouts are made by functions of their own:
+    torch.save({"a": torch.eye(2).to_sparse(), "b": torch.ones(2)}, "sparse.pt")
 """
 import argparse
 import collections
