@@ -72,7 +72,7 @@ impl Networks {
         let out = met(&selection, list.len(), |probe| {
             self.unet.forward(&self.x, &[T], &conditions, probe)
         })?;
-        let text = self.text.forward(&[self.ids.clone()], &mut watch_nothing)?;
+        let text = self.text.forward(std::slice::from_ref(&self.ids), &mut watch_nothing)?;
         Ok([out, text.last])
     }
 }
