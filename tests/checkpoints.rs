@@ -126,7 +126,7 @@ fn what_a_tensor_claims_is_compared_with_what_is_there() {
         ("too_large_shape", "does not fit its storage of 6 numbers"),
         ("too_large_stride", "does not fit its storage of 6 numbers"),
         ("too_large_offset", "does not fit its storage of 6 numbers"),
-        ("uncountable_shape", "does not fit its storage of 6 numbers"),
+        ("uncountable_shape", "has more numbers than can be counted"),
         ("huge_repeat", "does not fit its storage of 6 numbers"),
         ("negative_offset", "offset is not a number from 0 on"),
         ("negative_stride", "shape and strides are not up to"),

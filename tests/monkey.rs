@@ -52,7 +52,7 @@ const TOLD_DEEDS: usize = 100;
 /// Smallest and largest window, in points.
 const LEAST_SIZE: Vec2 = vec2(320.0, 240.0);
 const MOST_SIZE: Vec2 = vec2(3000.0, 2000.0);
-const MOST_TEXTURE_SIDE: usize = 16_384;
+const MOST_TEXTURE_SIDE: usize = 8192;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// What is an error, though nothing bad was given: a preset may name a model that is not here, and a workspace is no picture.

@@ -272,10 +272,12 @@ impl Writer {
             Some(remembered) => self.remember(remembered),
             None => Ok(()),
         };
-        if wanted.closed {
-            return remembered.and(self.folder.remove());
-        }
         self.taken_over.extend(wanted.taken_over);
+        if wanted.closed {
+            // What was opened here is let go of with the window.
+            let discarded = self.discard_taken_over();
+            return remembered.and(self.folder.remove()).and(discarded);
+        }
         if let Some(work) = wanted.work {
             self.is_kept = false;
             let kept = match work {
@@ -287,12 +289,17 @@ impl Writer {
         }
         // Until then the earlier window's file is the only one that holds it.
         if self.is_kept {
-            for recovery in std::mem::take(&mut self.taken_over) {
-                let _alone = lock_folder(self.folder.data())?;
-                folder::discard(&recovery)?;
-            }
+            self.discard_taken_over()?;
         }
         remembered
+    }
+
+    fn discard_taken_over(&mut self) -> Result<()> {
+        for recovery in std::mem::take(&mut self.taken_over) {
+            let _alone = lock_folder(self.folder.data())?;
+            folder::discard(&recovery)?;
+        }
+        Ok(())
     }
 
     fn remember(&mut self, remembered: Remembered) -> Result<()> {
