@@ -119,11 +119,21 @@ impl EmbeddingArgument {
     }
 }
 
-/// What stands before the last colon, and the scale behind it; none where no number follows one (as in `C:\lora.safetensors`).
+/// What stands before the last colon, and the scale behind it; none where no number follows one (as in `C:\lora.safetensors`),
+/// unless what stands before it is there: then what follows was meant as a scale.
 fn scaled(text: &OsStr) -> Option<(&OsStr, Result<Scale, String>)> {
     let [before, scale] = parted(text, ':').into_iter().next()?;
-    let number: f64 = scale.to_str()?.parse().ok()?;
-    Some((before, Scale::try_from(number)))
+    match scale.to_str().and_then(|number| number.parse::<f64>().ok()) {
+        Some(number) => Some((before, Scale::try_from(number))),
+        None if Path::new(before).exists() => {
+            let found = scale.to_string_lossy();
+            Some((
+                before,
+                Err(format!("a scale is a number such as 0.5, found \"{found}\"")),
+            ))
+        }
+        None => None,
+    }
 }
 
 /// Every way to part a text at a sign, the last sign first.
@@ -168,7 +178,7 @@ mod tests {
             let LoraArgument(lora) = LoraArgument::of(text.as_ref()).expect("a LoRA");
             assert_eq!((lora.file, lora.scale), (file.into(), scale(wanted)), "{text}");
         }
-        for text in ["", ":1", "a:nan", "a:inf", "a:-101"] {
+        for text in ["", ":1", "a:nan", "a:inf", "a:-101", "Cargo.toml:1,5"] {
             assert!(LoraArgument::of(text.as_ref()).is_err(), "{text}");
         }
     }

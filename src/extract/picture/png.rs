@@ -43,10 +43,7 @@ pub(super) fn decode(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault
     let mut options = DecodeOptions::default();
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
-    if chunks.data_checksum_fails {
-        check_data(bytes)?;
-        options.set_ignore_crc(true);
-    }
+    options.set_ignore_crc(chunks.data_checksum_fails);
     let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
     decoder.set_limits(Limits { bytes: DECODER_BYTES });
     decoder.set_transformations(Transformations::EXPAND);
@@ -55,6 +52,9 @@ pub(super) fn decode(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault
     let interlaced = header.interlaced;
     check_held(size, bytes.len() as u64, chunks.orientation)?;
     check_promise(size, bytes.len(), PIXELS_PER_BYTE)?;
+    if chunks.data_checksum_fails {
+        check_data(bytes)?;
+    }
     let mut reader = decoder.read_info().map_err(|error| told(&error))?;
     let mut canvas = Canvas::new(size, bytes.len() as u64, chunks.orientation, background)?;
     match interlaced {
