@@ -7,12 +7,13 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         correspondence::{DiftTarget, dift_heat, mutual_nearest},
         pca::{PcaOptions, fit},
         similarity::cosine_to_all,
     },
+    geometry::Grid,
 };
 
 /// Reproducible, nearly normal numbers of variance about 1: sums of six uniform ones.

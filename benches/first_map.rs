@@ -12,7 +12,9 @@ use featscope::{
         DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
         ViewRequest,
     },
-    extract::{adapters::Adapters, framing::WorkingSize, inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::VaeMode},
+    geometry::framing::WorkingSize,
+    model::adapters::Adapters,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -16,18 +16,16 @@ use featscope::{
     device::{DeviceChoice, Place, Precision},
     error::{Error, Result},
     extract::{
-        adapters::Adapters,
         finite::NonFinite,
-        framing::{Prepared, WorkingSize, prepare},
-        image::Picture,
         inversion::Inversion,
         model::Model,
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
-        source::PictureSource,
         spec::ModelSpec,
     },
-    model::Extent,
+    geometry::framing::{Prepared, WorkingSize, prepare},
+    image::{picture::Picture, source::PictureSource},
+    model::{Extent, adapters::Adapters},
     survey::{Surveyed, survey_pass},
 };
 use rustix::time::{ClockId, clock_gettime};

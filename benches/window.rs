@@ -14,12 +14,13 @@ use std::{
 
 use egui::{Event, Modifiers, MouseWheelUnit, Pos2, Rect, Theme, ThemePreference, TouchPhase, vec2};
 use featscope::{
-    activation::{Entry, FeatureMap, Grid},
+    activation::{Entry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
     app::{Action, App, Command, Memory, Pane, PaneKind, SurveyState, offscreen::Offscreen},
     cli::WindowArguments,
     engine::Slot,
-    extract::{framing::WorkingSize, image::Size, spec::ModelSpec},
+    extract::spec::ModelSpec,
+    geometry::{Grid, Size, framing::WorkingSize},
     survey::{Column, Finding, Stages},
 };
 use rustix::time::{ClockId, clock_gettime};

@@ -6,16 +6,15 @@ use std::{hint::black_box, io::BufWriter, sync::Arc, thread};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use featscope::{
-    activation::{FeatureMap, Grid, Id},
+    activation::{FeatureMap, Id},
     engine::{FinishedPass, PassId, RunSettings, process::FromWorker},
-    extract::{
-        adapters::{Adapters, Applied},
+    extract::{inversion::Inversion, pass::VaeMode, request::Provenance},
+    geometry::{
+        Grid, Size,
         framing::{Framing, WorkingSize},
-        image::{Picture, Size},
-        inversion::Inversion,
-        pass::VaeMode,
-        request::Provenance,
     },
+    image::picture::Picture,
+    model::adapters::{Adapters, Applied},
 };
 
 /// The largest feature map of SD1.5 at 512 pixels: the inner of its first feed-forward networks.

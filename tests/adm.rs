@@ -13,11 +13,10 @@ use candle_core::{DType, Device, IndexOp, Tensor};
 use common::{TestResult, case_json, compare, compare_all, expected, model, numbers};
 use featscope::{
     Error,
-    activation::{Catalogue, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
-    model::{
-        Extent,
-        adm::{AdmConfig, AdmUnet, catalogue, open, open_demo},
-    },
+    activation::{Catalogue, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    families::adm::{AdmConfig, AdmUnet, catalogue, open, open_demo},
+    geometry::Grid,
+    model::Extent,
     weights::{Store, embedded},
 };
 

@@ -5,9 +5,9 @@ mod common;
 
 use candle_core::{D, DType, Tensor};
 use common::{TestResult, expected};
-use featscope::extract::{
-    canny::canny,
-    image::{Picture, Size},
+use featscope::{
+    geometry::Size,
+    image::{canny::canny, picture::Picture},
 };
 use proptest::prelude::*;
 

@@ -3,9 +3,9 @@
 
 use egui::{Color32, Context, Id, Painter, Pos2, RawInput, Rect, Shape, Stroke, epaint::TextShape, pos2, vec2};
 use featscope::{
-    activation::Grid,
     app::offscreen::Offscreen,
     error::Result,
+    geometry::Grid,
     paint::{
         ColourMap, DisplayPicture, Loupe, LoupeScores, PictureTexture, ScoreMap, ScorePainter, ScoreStyle, cell_grid,
         cell_numbers, cell_outline,

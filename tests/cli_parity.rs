@@ -10,7 +10,7 @@ use common::{
     TestResult, case_file, case_json, compare, compare_all, expected, model,
     program::{Place, run},
 };
-use featscope::model::schedule::Schedule;
+use featscope::components::schedule::Schedule;
 
 type Tensors = HashMap<String, Tensor>;
 

@@ -13,16 +13,13 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use common::{TestResult, met};
 use featscope::{
-    activation::{Catalogue, FeatureMap, Grid, Selection},
+    activation::{Catalogue, FeatureMap, Selection},
     analysis::similarity::{arg_max, cosine_to_all},
-    extract::{
-        array::Array,
-        image::{Picture, WHITE},
-    },
-    model::{
-        Extent,
-        adm::{AdmUnet, catalogue, open_demo},
-    },
+    families::adm::{AdmUnet, catalogue, open_demo},
+    geometry::Grid,
+    image::picture::{Picture, WHITE},
+    io::array::Array,
+    model::Extent,
     weights::{Store, embedded},
 };
 use serde_json::Value;

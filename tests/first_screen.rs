@@ -14,7 +14,7 @@ use featscope::{
     app::{App, Memory, PaneKind, offscreen::Offscreen},
     cli::WindowArguments,
     engine::Slot,
-    extract::framing::WorkingSize,
+    geometry::framing::WorkingSize,
 };
 
 const SIZE: [f32; 2] = [1280.0, 800.0];

@@ -10,13 +10,13 @@ use candle_core::{DType, Device, Tensor};
 use common::{TestResult, case_file, case_json, compare, expected, model, numbers};
 use featscope::{
     activation::watch_nothing,
-    device::Place,
-    extract::{job::plan, model::Model, request::ExtractRequest},
-    model::{
-        Extent,
+    components::{
         text::{ClipTextModel, Tokenizer},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
+    device::Place,
+    extract::{job::plan, model::Model, request::ExtractRequest},
+    model::Extent,
     weights::{open_weights, read_json},
 };
 use serde_json::{Value, json};

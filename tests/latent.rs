@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use common::{TestResult, case_json, compare, expected, model};
 use featscope::{
     activation::watch_nothing,
-    model::{
+    components::{
         schedule::{Prediction, Schedule},
         vae::{VaeConfig, VaeEncoder},
     },

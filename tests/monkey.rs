@@ -30,7 +30,8 @@ use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
     engine::{BasisChoice, PictureSource, QueryAt, Slot},
-    extract::{framing::WorkingSize, pass::VaeMode, preset::PRESETS},
+    extract::{pass::VaeMode, preset::PRESETS},
+    geometry::framing::WorkingSize,
     paint::ColourMap,
 };
 use image::{Rgb, RgbImage};

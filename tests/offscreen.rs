@@ -3,12 +3,12 @@
 
 use egui::{Color32, Event, Id, Modifiers, PointerButton, Pos2, Rect, Ui, pos2, vec2};
 use featscope::{
-    activation::Grid,
     app::{
         offscreen::Offscreen,
         theme::{self, DARK, LIGHT},
     },
     error::{Error, Result},
+    geometry::Grid,
     paint::{ColourMap, ScoreMap, ScorePainter, ScoreStyle, paint_scores},
 };
 use image::RgbaImage;

@@ -12,8 +12,8 @@ use egui_kittest::{
 };
 use egui_wgpu::{RenderState, Renderer, RendererOptions, wgpu::TextureFormat};
 use featscope::{
-    activation::Grid,
     error::Result,
+    geometry::Grid,
     paint::{
         ColourMap, DisplayPicture, Interpolation, PictureTexture, ScoreMap, ScorePainter, ScoreStyle, colour_bar,
         colour_bar_ui, paint_scores, render_scores,

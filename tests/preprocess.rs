@@ -10,10 +10,12 @@ use std::{
 use candle_core::{Device, Tensor};
 use featscope::{
     Error, Result,
-    activation::Grid,
-    extract::{
+    geometry::{
+        Grid, PixelRange, Size,
         framing::{Framing, MAX_SIDE, Plan, SizeRule, WorkingSize, prepare},
-        image::{Picture, PixelRange, Size, WHITE},
+    },
+    image::{
+        picture::{Picture, WHITE},
         resize::{Filter, resize, resize_window},
     },
 };

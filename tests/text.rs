@@ -14,7 +14,7 @@ use common::{case_json, compare, data, expected};
 use featscope::{
     Error, Result,
     activation::{Watch, watch_nothing},
-    model::text::{Activation, CONTEXT_LENGTH, ClipConfig, ClipTextModel, TextStates, Tokenizer},
+    components::text::{Activation, CONTEXT_LENGTH, ClipConfig, ClipTextModel, TextStates, Tokenizer},
     weights::open_weights,
 };
 use serde_json::{Value, json};

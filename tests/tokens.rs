@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use common::{case_file, data};
 use featscope::{
     Error,
-    model::text::{CONTEXT_LENGTH, MAX_PROMPT_TOKENS, Tokenizer},
+    components::text::{CONTEXT_LENGTH, MAX_PROMPT_TOKENS, Tokenizer},
 };
 use serde_json::{Value, json};
 

@@ -9,12 +9,11 @@ use candle_core::{DType, Device, Shape as Dims, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
-    activation::{Catalogue, FeatureMap, Grid, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    activation::{Catalogue, FeatureMap, Halt, Probe, Selection, Shape, Tap, watch_nothing},
     analysis::attention::attention_row,
-    model::{
-        Extent,
-        unet::{AddedConditions, Conditions, TIME_IDS, Unet, UnetConfig, catalogue},
-    },
+    families::stable_diffusion::unet::{AddedConditions, Conditions, TIME_IDS, Unet, UnetConfig, catalogue},
+    geometry::Grid,
+    model::Extent,
     weights::{Store, read_json},
 };
 

@@ -12,12 +12,11 @@ use common::{
     program::{Place, Ran, finish, program, run},
 };
 use featscope::{
-    activation::{Grid, Selection},
-    model::{
-        Extent,
-        text::{CONTEXT_LENGTH, Tokenizer},
-        unet::{Conditions, Unet, UnetConfig, catalogue},
-    },
+    activation::Selection,
+    components::text::{CONTEXT_LENGTH, Tokenizer},
+    families::stable_diffusion::unet::{Conditions, Unet, UnetConfig, catalogue},
+    geometry::Grid,
+    model::Extent,
     weights::{Store, read_json},
 };
 use serde_json::{Value, json};

@@ -8,7 +8,8 @@ use std::{collections::BTreeSet, fs, sync::LazyLock};
 use common::data;
 use featscope::{
     activation::{Catalogue, Id, Selection, Tap, parse_layer_file},
-    extract::{image::Size, spec::ModelSpec},
+    extract::spec::ModelSpec,
+    geometry::Size,
 };
 use proptest::{
     collection::{btree_map, btree_set, vec},

@@ -19,12 +19,12 @@ use featscope::{
     },
     error::Error,
     extract::{
-        adapters::Adapters,
-        framing::WorkingSize,
         inversion::Inversion,
         pass::VaeMode,
         request::{ExtractRequest, StoreFormat},
     },
+    geometry::framing::WorkingSize,
+    model::adapters::Adapters,
 };
 #[cfg(target_os = "linux")]
 use rustix::process::{Pid, Signal, kill_process};

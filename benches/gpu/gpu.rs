@@ -21,17 +21,16 @@ use featscope::{
     },
     error::{Error, Result},
     extract::{
-        adapters::Adapters,
-        array::Array,
         finite::NonFinite,
-        framing::{Prepared, WorkingSize, prepare},
         inversion::Inversion,
         model::Model,
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
         spec::ModelSpec,
     },
-    model::Extent,
+    geometry::framing::{Prepared, WorkingSize, prepare},
+    io::array::Array,
+    model::{Extent, adapters::Adapters},
 };
 use serde_json::{Value, json};
 

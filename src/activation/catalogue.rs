@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grid, Id};
+use super::Id;
 use crate::{
     error::{Error, Result},
+    geometry::Grid,
     words::did_you_mean,
 };
 

@@ -13,7 +13,7 @@ mod work;
 pub use catalogue::{Catalogue, Entry, Shape, Tap};
 pub use finite::NotFinite;
 pub use id::{AttnPart, Id, Leaf, Place, VitPart};
-pub use map::{AttentionMap, FeatureMap, Grid};
+pub use map::{AttentionMap, FeatureMap};
 pub use probe::{Halt, Probe, Watch, watch_nothing};
 pub use selection::{Selection, parse_layer_file};
 pub use work::{CONVOLUTION_WORK, Work};

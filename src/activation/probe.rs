@@ -2,8 +2,11 @@
 
 use candle_core::Tensor;
 
-use super::{Grid, Selection, Tap};
-use crate::error::{Error, Result};
+use super::{Selection, Tap};
+use crate::{
+    error::{Error, Result},
+    geometry::Grid,
+};
 
 /// Told how far the work is, between 0 and 1; an error from it ends the work ([`Error::Cancelled`] where the user
 /// asked for that).

@@ -96,7 +96,7 @@ fn between(id: Id, shape: Shape, width: f64, area: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Grid;
+    use crate::geometry::Grid;
 
     fn list(side: usize) -> Catalogue {
         let mut list = Catalogue::default();

@@ -9,8 +9,9 @@ use super::{
     pool::pool_map,
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Rows of a Gram or covariance matrix held at once by each thread.

@@ -13,8 +13,9 @@ use super::{
     similarity::{Peak, arg_max, check_query, cosine_to_all, dot, dot_wide, interpolated_vector, inverse_norm},
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Rows of the all-pairs matrix held at once by each thread.

@@ -9,8 +9,9 @@ use super::{
     similarity::dot_wide,
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// What a difference is measured by, named on screen and in every export.

@@ -11,10 +11,7 @@ use super::{
     pca::{PcaOptions, Scores, fit_with_rank},
     pool::adaptive_average_pool,
 };
-use crate::{
-    activation::{FeatureMap, Grid},
-    error::Result,
-};
+use crate::{activation::FeatureMap, error::Result, geometry::Grid};
 
 /// Cells of a thumbnail's longer side, at most: larger maps are averaged down to it.
 pub const THUMBNAIL_SIDE: usize = 64;

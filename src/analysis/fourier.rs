@@ -5,7 +5,7 @@ use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
 
-use crate::activation::Grid;
+use crate::geometry::Grid;
 
 /// Channels that one thread takes at a time.
 const CHANNELS_AT_A_TIME: usize = 8;

@@ -15,8 +15,9 @@ use super::{
     matrix::{View, product},
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Rows of a Gram matrix made at once by each thread.

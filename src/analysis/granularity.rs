@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fourier::Transform;
-use crate::activation::Grid;
+use crate::geometry::Grid;
 
 /// The share of the power that lies below [`Granularity::radius`].
 pub const RADIUS_SHARE: f64 = 0.9;

@@ -12,7 +12,7 @@ use super::{
     fourier::{Transform, quick_length},
     similarity::dot,
 };
-use crate::activation::{FeatureMap, Grid};
+use crate::{activation::FeatureMap, geometry::Grid};
 
 /// Positions up to this distance are near each other, as a share of the grid's short side: for the locality-semantics
 /// index.

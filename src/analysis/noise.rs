@@ -13,8 +13,8 @@ use super::{
     similarity::dot_wide,
 };
 use crate::{
-    activation::Grid,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Standard deviation of the low-pass, in positions.

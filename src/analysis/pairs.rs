@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    extract::image::Size,
+    geometry::Size,
 };
 
 /// The most pairs that a file may hold: SPair-71k's pictures have up to 30.

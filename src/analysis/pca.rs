@@ -9,8 +9,9 @@ use super::{
     spectrum::{self, ANGLE_OF_THUMBNAILS, Gram, Rows},
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Components that explain less than this share of the variance are dropped: what they show is rounding.

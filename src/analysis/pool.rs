@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// The cells that output cell `index` of `out` averages, of `cells` cells: ⌊i·n/m⌋ up to ⌈(i+1)·n/m⌉. Neighbouring

@@ -12,9 +12,10 @@ use super::{
     similarity::{arg_max, cosine_to_all},
 };
 use crate::{
-    activation::{FeatureMap, Grid, Id},
+    activation::{FeatureMap, Id},
     error::{Error, Result},
-    extract::{framing::Framing, output::csv_field},
+    geometry::{Grid, framing::Framing},
+    io::output::csv_field,
 };
 
 /// Shares of the target's longer side within which a prediction counts as correct.

@@ -20,7 +20,7 @@ pub const ANCHOR_T: u32 = 500;
 /// A reference and an anchor: what scores are measured by.
 pub struct ShiftRuler {
     channels: usize,
-    grid: crate::activation::Grid,
+    grid: crate::geometry::Grid,
     /// 1/σ of every channel of the reference, 0 where it does not vary.
     inverse_deviations: Vec<f64>,
     /// ‖Lap F_ref,p‖₂ of every position.
@@ -168,7 +168,7 @@ fn inverse_deviations(map: &FeatureMap) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Grid;
+    use crate::geometry::Grid;
 
     const GRID: Grid = Grid::new(5, 6);
 

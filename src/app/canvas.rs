@@ -18,7 +18,7 @@ use super::{
 use crate::{
     activation::Id,
     engine::{QueryAt, Slot, TargetHeat},
-    extract::{framing::Framing, image::Size},
+    geometry::{Size, framing::Framing},
     paint::{ColourMap, Loupe, LoupeScores, ScoreMap, ScoreStyle, cell_grid, cell_numbers, cell_outline, paint_scores},
 };
 

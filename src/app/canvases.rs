@@ -9,7 +9,7 @@ use super::{
     arrange::panes,
     document::{Layout, PaneKind, Pin},
 };
-use crate::{engine::Slot, extract::image::Size};
+use crate::{engine::Slot, geometry::Size};
 
 /// Geometry and drags of all panes.
 #[derive(Default)]

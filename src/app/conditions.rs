@@ -8,13 +8,13 @@ use super::{
     models::download_button_ui,
 };
 use crate::{
+    components::text::MAX_PROMPT_TOKENS,
     engine::RunSettings,
-    extract::{
+    extract::preset::Preset,
+    model::{
         adapters::{AppliedEmbedding, AppliedLora, ControlImage, Scale},
-        preset::Preset,
         tokens::{PromptToken, TokenRole},
     },
-    model::text::MAX_PROMPT_TOKENS,
     weights::Shelf,
 };
 

@@ -10,7 +10,9 @@ use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
-    extract::{adapters::Adapters, framing::WorkingSize, inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::VaeMode},
+    geometry::framing::WorkingSize,
+    model::adapters::Adapters,
     paint::{ColourMap, Interpolation},
 };
 

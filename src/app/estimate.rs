@@ -4,7 +4,7 @@ use super::state::State;
 use crate::{
     activation::Work,
     engine::{Capture, Layer, ModelInfo, Slot},
-    extract::{framing::WorkingSize, image::Size},
+    geometry::{Size, framing::WorkingSize},
 };
 
 /// Passes that are expected to take less than this begin by themselves.

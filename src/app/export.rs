@@ -25,12 +25,10 @@ use super::{
 use crate::{
     engine::{Query, QueryAt, Slot, ViewRequest, check_extension},
     error::{Error, Result},
-    extract::{
-        output::{METADATA_KEY, UnfinishedFolder, replace_file, write_error, write_folder, write_png},
-        png_text::with_text,
-        request::{ExtractRequest, StoreFormat},
-    },
+    extract::request::{ExtractRequest, StoreFormat},
     files::{PANES_FILE, names},
+    image::png_text::with_text,
+    io::output::{METADATA_KEY, UnfinishedFolder, replace_file, write_error, write_folder, write_png},
 };
 
 /// What is saved is what is shown: the same passes, the same basis, the same colours.

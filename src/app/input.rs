@@ -17,11 +17,9 @@ use super::{
 use crate::{
     engine::{PictureSource, Slot},
     error::{Error, Result},
-    extract::{
-        output::{replace_file, write_png},
-        picture::MAX_HELD_BYTES,
-    },
     files::names,
+    image::decode::MAX_HELD_BYTES,
+    io::output::{replace_file, write_png},
 };
 
 /// Keys that a focused button, slider or list needs for itself.

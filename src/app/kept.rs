@@ -5,7 +5,8 @@ use super::state::State;
 use crate::{
     activation::{Id, NotFinite},
     engine::{Capture, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, Slot},
-    extract::{framing::Framing, request::Provenance},
+    extract::request::Provenance,
+    geometry::framing::Framing,
 };
 
 /// The most passes that are remembered; whether their maps are still kept, only the workers know.

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     engine::{ModelInfo, RunSettings},
-    extract::{framing::WorkingSize, inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::VaeMode},
+    geometry::framing::WorkingSize,
 };
 
 /// Width of the left side at the start, in points, and how narrow and wide it can be made.

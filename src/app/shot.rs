@@ -13,7 +13,7 @@ use crate::{
     cli::WindowArguments,
     engine::Slot,
     error::{Error, Result},
-    extract::output::{replace_file, write_png},
+    io::output::{replace_file, write_png},
 };
 
 /// What is drawn, and how large.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     analysis::colour::RangeRule,
     engine::{PcaSettings, QueryAt, RunSettings},
-    extract::framing::WorkingSize,
+    geometry::framing::WorkingSize,
 };
 
 /// The most tiles of a layout, and how deep they may lie in each other: more than anybody can look at.

@@ -20,13 +20,14 @@ use super::{
     tour::TourState,
 };
 use crate::{
-    activation::{Grid, Id, NotFinite, Shape},
+    activation::{Id, NotFinite, Shape},
     device::Devices,
     engine::{
         Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
         QueryAt, Slot, TargetHeat,
     },
-    extract::{framing::WorkingSize, image::Size, spec::Family},
+    extract::spec::Family,
+    geometry::{Grid, Size, framing::WorkingSize},
 };
 
 /// Everything the window shows.

@@ -12,11 +12,11 @@ use super::{
     studies::{Atlas, MarkedKey, SheetKey},
 };
 use crate::{
-    activation::Grid,
     engine::{
         ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat, recovered,
     },
     error::{Error, Result},
+    geometry::Grid,
     paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
 };
 

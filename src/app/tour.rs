@@ -17,7 +17,9 @@ use super::{
 use crate::{
     activation::Id,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
-    extract::{adapters::Adapters, framing::WorkingSize, inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::VaeMode},
+    geometry::framing::WorkingSize,
+    model::adapters::Adapters,
     survey::Column,
 };
 

@@ -6,7 +6,7 @@ use egui::{Button, ProgressBar, RichText, ScrollArea, Ui};
 use super::{Command, State, theme};
 use crate::{
     engine::QueryAt,
-    extract::tokens::{PromptToken, TokenRole},
+    model::tokens::{PromptToken, TokenRole},
 };
 
 /// Height of the list, in points.

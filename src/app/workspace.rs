@@ -8,11 +8,9 @@ use super::{document::Document, keep::Work, soundness::sound_document};
 use crate::{
     engine::{BasisChoice, PictureSource},
     error::{Error, Result},
-    extract::{
-        adapters::ControlImage,
-        output::{replace_file, write_error},
-    },
     files::{self, names},
+    io::output::{replace_file, write_error},
+    model::adapters::ControlImage,
 };
 
 /// What the names of workspace files end in.

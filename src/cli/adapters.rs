@@ -8,7 +8,7 @@ use std::{
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::extract::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale};
+use crate::model::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale};
 
 /// What clap calls for an argument that is read by `of`.
 pub fn parser<T>(of: fn(&OsStr) -> Result<T, String>) -> impl TypedValueParser<Value = T>

@@ -17,10 +17,8 @@ use crate::{
     device::{DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
-        adapters::Adapters,
         attention::AttentionCategory,
         compat::Compat,
-        framing::WorkingSize,
         inversion::Inversion,
         name::with_files,
         pass::VaeMode,
@@ -28,6 +26,8 @@ use crate::{
         request::{ExtractRequest, StoreFormat},
     },
     files::names,
+    geometry::framing::WorkingSize,
+    model::adapters::Adapters,
     weights::hub::{MAIN, Variant},
 };
 

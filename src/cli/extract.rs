@@ -7,18 +7,18 @@ use super::{
     terminal,
 };
 use crate::{
+    components::text::MAX_PROMPT_TOKENS,
     device::Precision,
     error::Result,
     extract::{
         finite::{NotFiniteTensor, likely_cause},
         job::{self, Planned},
         model::Model,
-        output::check_writable,
         request::ExtractRequest,
         spec::ModelSpec,
-        tokens::TokenRole,
     },
-    model::text::MAX_PROMPT_TOKENS,
+    io::output::check_writable,
+    model::tokens::TokenRole,
 };
 
 /// Kept activations above this are announced before the work begins.

@@ -11,13 +11,12 @@ use super::{
 use crate::{
     activation::Shape,
     error::Result,
-    extract::{
-        framing::{Plan, WorkingSize},
-        image::Size,
-        preset::PRESETS,
-        spec::ModelSpec,
-    },
+    extract::{preset::PRESETS, spec::ModelSpec},
     files::names,
+    geometry::{
+        Size,
+        framing::{Plan, WorkingSize},
+    },
 };
 
 /// Lists a model's activations at a working size.

@@ -10,7 +10,7 @@ use super::{
     terminal,
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         correspondence::{DiftTarget, Method, dift_query},
         similarity::{arg_max, cell_vector, cosine_to_all},
@@ -18,12 +18,11 @@ use crate::{
     error::{Error, Result},
     extract::{
         extracted::Extracted,
-        framing::Framing,
-        image::Size,
         job::{self, Planned},
-        output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     },
     files::names,
+    geometry::{Grid, Size, framing::Framing},
+    io::output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
 };
 

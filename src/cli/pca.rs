@@ -10,7 +10,7 @@ use crate::{
         pca::{self, PcaOptions},
     },
     error::{Error, Result},
-    extract::{
+    io::{
         output::{check_file, check_folder, replace_file, write_folder, write_png},
         saved::SavedActivations,
     },

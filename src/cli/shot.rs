@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{self, Action, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
     error::{Error, Result},
-    extract::output::{check_file, check_folder},
+    io::output::{check_file, check_folder},
     words::did_you_mean,
 };
 

@@ -10,20 +10,19 @@ use super::{
     extract, terminal,
 };
 use crate::{
-    activation::{Grid, Id},
+    activation::Id,
     error::{Error, Result},
     extract::{
         finite::likely_cause,
-        framing::Framing,
-        image::Picture,
         job::{self, Planned},
         model::Model,
-        output::{check_folder, write_folder},
         request::{ExtractRequest, FramedPicture, Provenance},
-        source::PictureSource,
         spec::ModelSpec,
     },
     files::names,
+    geometry::{Grid, framing::Framing},
+    image::{picture::Picture, source::PictureSource},
+    io::output::{check_folder, write_folder},
     survey::{
         Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
         survey_pass, write_survey,

@@ -16,7 +16,7 @@ use super::{
     },
 };
 use crate::{
-    activation::{FeatureMap, Grid, Id},
+    activation::{FeatureMap, Id},
     analysis::{
         attention::{head_rows, mean_over_heads},
         correspondence::way_back,
@@ -24,12 +24,11 @@ use crate::{
         similarity::{Peak, cosine_to_all, mean_unit_vector, top_k},
     },
     error::{Error, Result},
-    extract::{
+    extract::{memory, request::StoreFormat},
+    geometry::{Grid, framing::Framing},
+    io::{
         array::Array,
-        framing::Framing,
-        memory,
         output::{is_file_path, replace_file, write_npy, write_png, write_safetensors},
-        request::StoreFormat,
     },
     paint::{ScoreMap, ScoreStyle, render_scores},
 };

@@ -9,7 +9,7 @@ use crate::{
     activation::{FeatureMap, Id},
     analysis::pca::{PcaBasis, Scores},
     error::{Error, Result},
-    extract::output::{replace_file, write_error},
+    io::output::{replace_file, write_error},
     weights::{TextKind, read_text},
 };
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::message::{Layer, PassId, RunSettings};
 use crate::{
     activation::{FeatureMap, Id, NotFinite, Shape},
-    extract::{framing::Framing, image::Picture, request::Provenance},
+    extract::request::Provenance,
+    geometry::framing::Framing,
+    image::picture::Picture,
 };
 
 /// Everything a pass depends on.

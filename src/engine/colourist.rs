@@ -17,11 +17,8 @@ use crate::{
         pca::{self, COLOUR_COMPONENTS, PcaBasis, PcaOptions, Scores},
     },
     error::{Error, Result},
-    extract::{
-        memory,
-        output::{replace_file, write_png},
-        recent::Recent,
-    },
+    extract::{memory, recent::Recent},
+    io::output::{replace_file, write_png},
 };
 
 /// Width of a saved PCA picture, in pixels.

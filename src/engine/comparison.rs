@@ -7,12 +7,13 @@ use super::{
     view::{NotFiniteMap, PcaSettings},
 };
 use crate::{
-    activation::{Grid, Id},
+    activation::Id,
     analysis::{
         cka::{Form, GridRule},
         gram::RowRule,
         shift::Shift,
     },
+    geometry::Grid,
 };
 
 /// Asked of the worker that compares many maps. The latest of each kind wins.

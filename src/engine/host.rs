@@ -13,7 +13,9 @@ use super::{
 use crate::{
     activation::{FeatureMap, Id},
     error::{Error, Result},
-    extract::{framing::Framing, image::Picture, request::Provenance},
+    extract::request::Provenance,
+    geometry::framing::Framing,
+    image::picture::Picture,
 };
 
 /// What an extractor has of the engine around it.

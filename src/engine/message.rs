@@ -4,24 +4,28 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::comparison::{Compared, ComparisonKind};
-use super::download::{HubEvent, HubRequest};
-use super::study::{Study, StudyNews};
-use super::view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest};
+use super::{
+    comparison::{Compared, ComparisonKind},
+    download::{HubEvent, HubRequest},
+    study::{Study, StudyNews},
+    view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest},
+};
 use crate::{
     activation::{Entry, Id, NotFinite, Shape},
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
-        adapters::Adapters,
-        framing::{Framing, SizeRule, WorkingSize},
-        image::Size,
         inversion::Inversion,
         pass::VaeMode,
         request::{ExtractRequest, Provenance},
-        source::PictureSource,
         spec::Family,
     },
+    geometry::{
+        Size,
+        framing::{Framing, SizeRule, WorkingSize},
+    },
+    image::source::PictureSource,
+    model::adapters::Adapters,
 };
 
 /// One of the pictures looked at: A, B, C and so on.

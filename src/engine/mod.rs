@@ -59,7 +59,7 @@ pub use view::{
     QueryAt, RankPasses, RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
-pub use crate::extract::source::PictureSource;
+pub use crate::image::source::PictureSource;
 use crate::{
     device::driver_files,
     error::{Error, Result},

@@ -1,7 +1,10 @@
 //! Which cells of a grid a point or a brush covers.
 
 use super::view::QueryAt;
-use crate::{activation::Grid, error::Error, extract::framing::Framing};
+use crate::{
+    error::Error,
+    geometry::{Grid, framing::Framing},
+};
 
 /// (row, column) of the cells compared, row by row; none where the model does not see that part of the picture.
 pub fn cells_at(at: &QueryAt, framing: &Framing, grid: Grid) -> Option<Vec<(usize, usize)>> {

@@ -16,7 +16,7 @@ use super::{
     view::{BasisChoice, NotFiniteMap, PcaQuery, PcaSettings, ViewRequest},
 };
 use crate::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         cka::{Form, GridRule},
         gram::{CentredGram, RowRule, common_grid},
@@ -25,6 +25,7 @@ use crate::{
     },
     error::{Error, Result},
     extract::{memory, recent::Recent},
+    geometry::Grid,
 };
 
 /// Bytes of finished strips remembered: going back to one answers at once.

@@ -9,7 +9,7 @@ use super::{
     message::{PassId, Slot, Work},
 };
 use crate::{
-    activation::{FeatureMap, Grid, Id, NotFinite},
+    activation::{FeatureMap, Id, NotFinite},
     analysis::{
         colour::RangeRule,
         difference::Difference,
@@ -19,6 +19,7 @@ use crate::{
         rank::{RankOptions, RankRow},
     },
     error::Error,
+    geometry::Grid,
     paint::ScoreStyle,
 };
 

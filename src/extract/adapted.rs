@@ -4,20 +4,17 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 
-use super::{
-    adapters::{Adapters, Applied, AppliedEmbedding, AppliedLora, ControlUse, EmbeddingUse, LoraUse},
-    control,
-    parts::Parts,
-};
+use super::{control, parts::Parts};
 use crate::{
+    components::text::{ClipTextModel, Embedding, TextPart, Tokenizer},
     device::Place,
     error::Result,
-    model::{
+    families::stable_diffusion::{
         controlnet::ControlNet,
         lora::{Fit, LoraFile, Part, layers_of, put},
-        text::{ClipTextModel, Embedding, TextPart, Tokenizer},
         unet::{Unet, UnetConfig},
     },
+    model::adapters::{Adapters, Applied, AppliedEmbedding, AppliedLora, ControlUse, EmbeddingUse, LoraUse},
 };
 
 /// The parts of a model that a prompt goes through.

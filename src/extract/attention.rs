@@ -6,10 +6,11 @@ use std::{fmt, ops::Range};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{array::Array, image::Size};
 use crate::{
-    activation::{Catalogue, Grid, Id, Leaf, Place, Shape, Tap, VitPart},
+    activation::{Catalogue, Id, Leaf, Place, Shape, Tap, VitPart},
     error::Result,
+    geometry::{Grid, Size},
+    io::array::Array,
 };
 
 /// The name of the aggregated maps in outputs.

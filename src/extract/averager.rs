@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use candle_core::Tensor;
 
-use super::array::Array;
-use crate::{activation::Tap, error::Result, model::formats::wide, ops};
+use crate::{activation::Tap, error::Result, io::array::Array, nn::formats::wide, ops};
 
 /// Averages the members of every picture: what a pass records, as (B, …) arrays.
 pub struct Averager<'a> {

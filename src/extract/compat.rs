@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{framing::WorkingSize, spec::ModelSpec};
-use crate::error::{Error, Result};
+use super::spec::ModelSpec;
+use crate::{
+    error::{Error, Result},
+    geometry::framing::WorkingSize,
+};
 
 /// A program whose numbers are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]

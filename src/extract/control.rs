@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{
-    adapters::{ControlImage, ControlUse},
-    canny::canny,
-    image::{CHANNELS, Picture},
-    name::not_downloaded,
-    resize::{Filter, resize},
-    source::PictureSource,
-};
+use super::name::not_downloaded;
 use crate::{
     error::{Error, Result},
-    files,
-    model::{
+    families::stable_diffusion::{
         controlnet::{ControlNet, ControlNetConfig, ControlNetFile, check_names},
         unet::UnetConfig,
     },
+    files,
+    image::{
+        canny::canny,
+        picture::{CHANNELS, Picture},
+        resize::{Filter, resize},
+        source::PictureSource,
+    },
+    model::adapters::{ControlImage, ControlUse},
     weights::{DIFFUSERS_STEM, hub::Repo, hub_folder, open_weights, read_json},
 };
 

@@ -5,16 +5,18 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{
-    array::Array,
     attention::ATTENTION_NAME,
     finite::{self, NotFiniteTensor},
     intermediates::Intermediates,
-    output::{UnfinishedFolder, is_file_path, write_npy_folder, write_safetensors},
     request::{Record, StoreFormat},
 };
 use crate::{
     activation::Id,
     error::{Error, Result},
+    io::{
+        array::Array,
+        output::{UnfinishedFolder, is_file_path, write_npy_folder, write_safetensors},
+    },
 };
 
 /// What an extraction yields.

@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use super::{
     name::{ModelName, not_downloaded, unknown},
     parts::{Files, Given, Parts, Source},
-    picture,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
 };
 use crate::{
+    components::{schedule::Schedule, text::TextPart, vae::VaeConfig},
     error::{Error, Result},
-    files::names,
-    model::{
+    families::{
         adm::{self, AdmConfig},
-        original::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
-        schedule::Schedule,
-        text::TextPart,
-        unet::UnetConfig,
-        vae::VaeConfig,
+        stable_diffusion::{
+            single_file::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
+            unet::UnetConfig,
+        },
     },
+    files::names,
+    image::decode,
     weights::{Store, ZooEntry, ZooKind, hub::Repo, hub_file, hub_snapshot, read_json, variant_notes, zoo_entry},
 };
 
@@ -97,14 +97,14 @@ impl ModelSpec {
         }
         if path.exists() {
             // What is no file is refused by its kind.
-            picture::refuse_as_model(path)?;
+            decode::refuse_as_model(path)?;
             let store = Store::open(path)?;
-            if original::recognises(&store) {
-                let alone = original::lone_unet(&store).map_err(|error| error.context(path.display()))?;
+            if single_file::recognises(&store) {
+                let alone = single_file::lone_unet(&store).map_err(|error| error.context(path.display()))?;
                 refuse_alone(name, alone, loose)?;
                 return Self::from_original(name, path, Original::open(path, store)?, loose);
             }
-            if let Some(words) = original::other_in_words(&store) {
+            if let Some(words) = single_file::other_in_words(&store) {
                 return Err(Error::failed(format!(
                     "{} is no model: it holds {words}",
                     path.display()
@@ -127,9 +127,9 @@ impl ModelSpec {
         if folder.join("unet").join("config.json").is_file() {
             return Self::from_hub_folder(name, folder, loose);
         }
-        match original::network_in_folder(folder) {
-            Some(original::Network::Unet) => {
-                let alone = original::lone_unet_in(folder).map_err(|error| error.context(folder.display()))?;
+        match single_file::network_in_folder(folder) {
+            Some(single_file::Network::Unet) => {
+                let alone = single_file::lone_unet_in(folder).map_err(|error| error.context(folder.display()))?;
                 refuse_alone(name, alone, loose)?;
                 return Self::from_original(name, folder, Original::open_folder(folder)?, loose);
             }

@@ -8,8 +8,6 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    array::Array,
-    framing::Prepared,
     model::{Encoded, Model},
     pass::{Input, PassSettings, run_pass},
     request::StoreFormat,
@@ -17,7 +15,9 @@ use super::{
 use crate::{
     activation::{Id, NotFinite, Selection, Tap, Watch},
     error::{Error, Result},
-    model::unet::ControlResiduals,
+    families::stable_diffusion::unet::ControlResiduals,
+    geometry::framing::Prepared,
+    io::array::Array,
 };
 
 /// What a pass does about numbers that are not finite.
@@ -280,7 +280,7 @@ pub fn likely_cause(model: &Model, settings: &PassSettings, origin: Option<&Orig
         ));
     }
     for control in &settings.adapters.acting().controls {
-        if control.scale != super::adapters::Scale::ONE {
+        if control.scale != crate::model::adapters::Scale::ONE {
             causes.push(format!(
                 "the ControlNet {} acts too strongly at {}: lower its scale",
                 control.net.display(),

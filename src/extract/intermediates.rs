@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::{
-    array::Array,
     control::ControlInput,
-    framing::Prepared,
     model::{Encoded, Model},
     pass::{Input, PassSettings, VaeMode},
 };
-use crate::{error::Result, model::unet::ControlResiduals};
+use crate::{
+    error::Result, families::stable_diffusion::unet::ControlResiduals, geometry::framing::Prepared, io::array::Array,
+};
 
 /// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
 pub type Intermediates = BTreeMap<String, Array>;

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    components::schedule::{Mixture, Schedule},
     error::Result,
-    model::schedule::{Mixture, Schedule},
 };
 
 /// Timesteps that one step of an inversion goes.

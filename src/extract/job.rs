@@ -7,36 +7,39 @@ use std::{
 };
 
 use super::{
-    adapters::ControlImage,
-    array::Array,
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
     averager::Averager,
     extracted::Extracted,
     finite::{self, Lookout, NonFinite, NotFiniteTensor},
-    framing::{Plan, Prepared, WorkingSize},
-    image::Size,
     intermediates::Intermediates,
     inversion::Inversion,
     memory,
     model::Model,
-    output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
     pass::{
         GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
         run_pass,
     },
     request::{ExtractRequest, FramedPicture, Provenance, Record},
-    saved::SavedActivations,
     self_check,
     shares::Shares,
-    source::PictureSource,
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Grid, Id, Selection, Tap, Watch, parse_layer_file},
+    activation::{Id, Selection, Tap, Watch, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
     files::names,
-    model::Extent,
+    geometry::{
+        Grid, Size,
+        framing::{Plan, Prepared, WorkingSize},
+    },
+    image::source::PictureSource,
+    io::{
+        array::Array,
+        output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
+        saved::SavedActivations,
+    },
+    model::{Extent, adapters::ControlImage},
     weights::{TextKind, read_text},
 };
 

@@ -7,27 +7,32 @@ use candle_nn::VarBuilder;
 
 use super::{
     adapted::Adapted,
-    adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
     compat::Compat,
     control::{ControlInput, control_images},
-    image::{Picture, Size},
     inversion::PUBLISHED_SCALING,
     memory::KeptPages,
     parts::PromptStates,
     recent::Recent,
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
-    tokens::PromptToken,
 };
 use crate::{
     activation::{Halt, Probe, Selection, Watch},
+    components::vae::{Posterior, VaeDecoder, VaeEncoder},
     device::Place,
     error::{Error, Result},
+    families::{
+        adm::AdmUnet,
+        stable_diffusion::{
+            controlnet::ControlNet,
+            unet::{AddedConditions, Conditions, ControlResiduals, MASK_CHANNELS, TIME_IDS, Unet},
+        },
+    },
+    geometry::Size,
+    image::picture::Picture,
     model::{
         Extent,
-        adm::AdmUnet,
-        controlnet::ControlNet,
-        unet::{AddedConditions, Conditions, ControlResiduals, MASK_CHANNELS, TIME_IDS, Unet},
-        vae::{Posterior, VaeDecoder, VaeEncoder},
+        adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
+        tokens::PromptToken,
     },
     weights::{Store, ZooKind, zoo_entry},
 };

@@ -7,20 +7,22 @@ use candle_core::{DType, Tensor};
 use super::{
     adapted::Adapted,
     compat::{Compat, LONG_PROMPT_PIECES},
-    tokens::{PromptToken, tokens_of},
 };
 use crate::{
     activation::Watch,
-    device::Place,
-    error::{Error, Result},
-    model::{
-        adaptable::LayerInfo,
-        lora::{Part, layers_of},
-        original::{Original, TextNetwork},
+    components::{
         text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
-        unet::UnetConfig,
         vae::VaeConfig,
     },
+    device::Place,
+    error::{Error, Result},
+    families::stable_diffusion::{
+        lora::{Part, layers_of},
+        single_file::{Original, TextNetwork},
+        unet::UnetConfig,
+    },
+    model::tokens::{PromptToken, tokens_of},
+    nn::adaptable::LayerInfo,
     weights::{DIFFUSERS_STEM, Store, find_weights, open_weights},
 };
 

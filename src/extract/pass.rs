@@ -6,12 +6,9 @@ use candle_core::{DType, Tensor};
 
 pub use super::settings::{GivenNoise, Noise, PassSettings, Recording, VaeMode};
 use super::{
-    array::Array,
     compat::Compat,
     control::ControlInput,
     finite::{NonFinite, check_control, check_input},
-    framing::Prepared,
-    image::{Picture, Size},
     intermediates::{Intermediates, keep_control, keep_intermediates},
     inversion::{self, Inversion},
     memory,
@@ -23,8 +20,12 @@ use super::{
 };
 use crate::{
     activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
+    components::{schedule::Mixture, text::check_prompt, vae::VaeDecoder},
     error::{Error, Result},
-    model::{schedule::Mixture, text::check_prompt, unet::ControlResiduals, vae::VaeDecoder},
+    families::stable_diffusion::unet::ControlResiduals,
+    geometry::{Size, framing::Prepared},
+    image::picture::Picture,
+    io::array::Array,
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -471,7 +472,10 @@ pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::{Grid, Id, VitPart};
+    use crate::{
+        activation::{Id, VitPart},
+        geometry::Grid,
+    };
 
     fn list() -> Catalogue {
         let place = Place::Up {

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::framing::WorkingSize;
 use crate::{
     error::{Error, Result},
+    geometry::framing::WorkingSize,
     words::did_you_mean,
 };
 
@@ -273,7 +273,7 @@ mod tests {
         for preset in PRESETS {
             assert!(zoo_entry(preset.model).is_some(), "{}", preset.model);
             let spec = ModelSpec::find(preset.model)?;
-            let list = spec.plain_catalogue(crate::extract::image::Size::new(preset.side, preset.side));
+            let list = spec.plain_catalogue(crate::geometry::Size::new(preset.side, preset.side));
             let mut last = None;
             for id in preset.ids {
                 let place = list.entries().iter().position(|entry| entry.id.to_string() == *id);

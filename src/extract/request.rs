@@ -6,19 +6,17 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    adapters::{Adapters, Applied},
-    attention::AttentionCategory,
-    compat::Compat,
-    finite::NotFiniteTensor,
-    framing::{Framing, WorkingSize},
-    inversion::Inversion,
-    model::Model,
+    attention::AttentionCategory, compat::Compat, finite::NotFiniteTensor, inversion::Inversion, model::Model,
     pass::VaeMode,
-    tokens::PromptToken,
 };
 use crate::{
     device::{DeviceChoice, Precision},
     error::Result,
+    geometry::framing::{Framing, WorkingSize},
+    model::{
+        adapters::{Adapters, Applied},
+        tokens::PromptToken,
+    },
 };
 
 /// Format of the numbers in a file.

@@ -9,22 +9,21 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    adapters::Adapters,
-    array::Array,
     averager::Averager,
     finite::NonFinite,
-    framing::{Plan, Prepared, WorkingSize},
     inversion::Inversion,
     model::Model,
     pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
-    source::PictureSource,
     spec::ModelSpec,
 };
 use crate::{
     activation::{Id, Selection},
     device::{DeviceChoice, Devices, Place, Precision},
     error::{Error, Result},
-    model::Extent,
+    geometry::framing::{Plan, Prepared, WorkingSize},
+    image::source::PictureSource,
+    io::array::Array,
+    model::{Extent, adapters::Adapters},
 };
 
 /// The model that is run: it is inside the program.

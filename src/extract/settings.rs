@@ -3,16 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    adapters::Adapters,
-    array::Array,
     compat::Compat,
     finite::NonFinite,
-    image::Size,
     inversion::Inversion,
     pass::{check_settings, draw},
     spec::ModelSpec,
 };
-use crate::error::Result;
+use crate::{error::Result, geometry::Size, io::array::Array, model::adapters::Adapters};
 
 /// Which latent of a picture is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]

@@ -1,12 +1,14 @@
 //! How the work of a pass is shared between its parts, for its progress.
 
 use super::{
-    framing::Prepared,
     inversion::{self, Inversion},
     model::Model,
     pass::PassSettings,
 };
-use crate::activation::{Selection, Work};
+use crate::{
+    activation::{Selection, Work},
+    geometry::framing::Prepared,
+};
 
 /// What reading a text encoder and encoding a prompt takes, in the unit of [`Work`].
 const PROMPT_WORK: f64 = 1e10;

@@ -6,24 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     adapted::{add_to_tokenizer, open_embeddings},
-    adapters::{Adapters, EmbeddingUse},
     compat::GdfKind,
     control,
-    framing::SizeRule,
-    image::Size,
     parts::Files,
 };
 use crate::{
-    activation::{Catalogue, Grid, Id, Shape},
-    error::{Error, Result},
-    files::names,
-    model::{
-        adm::{self, AdmConfig},
-        lora::LoraFile,
+    activation::{Catalogue, Id, Shape},
+    components::{
         schedule::{Mixture, Schedule},
         text::{CONTEXT_LENGTH, TextPart},
-        unet::{self, UnetConfig},
     },
+    error::{Error, Result},
+    families::{
+        adm::{self, AdmConfig},
+        stable_diffusion::{
+            lora::LoraFile,
+            unet::{self, UnetConfig},
+        },
+    },
+    files::names,
+    geometry::{Grid, Size, framing::SizeRule},
+    model::adapters::{Adapters, EmbeddingUse},
     weights::Store,
 };
 

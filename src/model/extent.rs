@@ -17,7 +17,7 @@ pub enum Extent {
 
 impl Extent {
     /// Whether the activations of the places that `part` names are needed, or lie before one that is.
-    pub(super) fn reaches(self, list: &Catalogue, part: impl Fn(Place) -> bool) -> bool {
+    pub(crate) fn reaches(self, list: &Catalogue, part: impl Fn(Place) -> bool) -> bool {
         let Self::UpTo(last) = self else { return true };
         let first: Option<Id> = list.entries().iter().map(|entry| entry.id).find(|id| part(id.place));
         first.and_then(|id| list.tap(id)).is_none_or(|first| first <= last)
@@ -25,7 +25,7 @@ impl Extent {
 }
 
 /// What a pass is told that goes on where nothing was read.
-pub(super) fn nothing_was_read() -> Error {
+pub(crate) fn nothing_was_read() -> Error {
     Error::failed(
         "this network was read only as far as its last activation that was asked for, and another one was asked for since",
     )

@@ -14,7 +14,7 @@ use super::{
     number::short_score_text,
     score_map::{ScoreMap, ScoreStyle},
 };
-use crate::activation::Grid;
+use crate::geometry::Grid;
 
 /// The narrowest cell that has room for its number, in points.
 const NUMBER_LEAST_WIDTH: f32 = 36.0;

@@ -7,8 +7,8 @@ use egui::{emath::GuiRounding as _, emath::RectTransform, pos2};
 use rayon::prelude::*;
 
 use crate::{
-    activation::Grid,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Bytes of a pixel: red, green, blue.

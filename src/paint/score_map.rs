@@ -18,8 +18,8 @@ use super::{
     placement::Placement,
 };
 use crate::{
-    activation::Grid,
     error::{Error, Result},
+    geometry::Grid,
 };
 
 /// Scores on a grid. Copies share the numbers and the identity, so that a renderer sees what it already holds.

@@ -2,7 +2,6 @@
 
 use super::Finding;
 use crate::{
-    activation::Grid,
     analysis::{
         colour::Picture,
         figures::{THUMBNAIL_COMPONENTS, Thumbnail},
@@ -10,6 +9,7 @@ use crate::{
         procrustes::{rotated, rotation_to},
     },
     error::Result,
+    geometry::Grid,
     paint::ColourMap,
 };
 

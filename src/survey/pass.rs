@@ -6,22 +6,22 @@ use candle_core::Tensor;
 
 use super::{Finding, Stages};
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Grid, Selection, Shape, Watch},
+    activation::{Catalogue, Entry, FeatureMap, Selection, Shape, Watch},
     analysis::{
         figures::{Figures, Thumbnail, measure},
         pool::adaptive_average_pool,
     },
     error::{Error, Result},
     extract::{
-        array::Array,
         finite,
-        framing::Prepared,
         inversion::Inversion,
         memory,
         model::Model,
         pass::{PassSettings, Recording, run_pass},
         spec::ModelSpec,
     },
+    geometry::{Grid, framing::Prepared},
+    io::array::Array,
 };
 
 /// Keys of an attention map that its figures are of, at most: where there are more, the weights of neighbouring keys are averaged.

@@ -11,8 +11,8 @@ use super::{Column, Finding, SheetEntry, sheet, thumbnail_picture};
 use crate::{
     analysis::{granularity, locality, massive, noise},
     error::{Error, Result},
-    extract::output::{UnfinishedFolder, csv_field, write_png},
     files::{SURVEY_FILE, names},
+    io::output::{UnfinishedFolder, csv_field, write_png},
     words::json_lines,
 };
 

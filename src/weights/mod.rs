@@ -2,6 +2,7 @@
 //! in the wanted dtype on the wanted device, and the JSON beside them. `model` calls it while a network is built.
 
 mod bytes;
+pub mod config;
 mod contents;
 pub mod embedded;
 mod file;

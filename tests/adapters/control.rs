@@ -2,14 +2,14 @@
 
 use super::{common::*, *};
 use featscope::{
-    extract::{
-        canny::canny,
-        framing::{SizeRule, WorkingSize, prepare},
-        image::{Picture, WHITE},
-    },
-    model::{
+    families::stable_diffusion::{
         controlnet::{ControlNet, ControlNetConfig},
         unet::ControlResiduals,
+    },
+    geometry::framing::{SizeRule, WorkingSize, prepare},
+    image::{
+        canny::canny,
+        picture::{Picture, WHITE},
     },
 };
 use program::{Place, Ran, run};

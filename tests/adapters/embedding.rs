@@ -4,9 +4,9 @@
 use super::{common::*, lora::loaded, *};
 use featscope::{
     activation::watch_nothing,
-    extract::{
+    extract::model::Model,
+    model::{
         adapters::{Adapters, EmbeddingUse},
-        model::Model,
         tokens::TokenRole,
     },
 };

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::{common::*, *};
-use featscope::model::{
-    lora::{LoraFile, Part, layers_of, put},
-    text::ClipTextModel,
+use featscope::{
+    components::text::ClipTextModel,
+    families::stable_diffusion::lora::{LoraFile, Part, layers_of, put},
 };
 use program::Place;
 

@@ -5,12 +5,9 @@ use featscope::{
     Error,
     activation::watch_nothing,
     device::{DeviceChoice, Place as DevicePlace, Precision},
-    extract::{
-        adapters::{Adapters, LoraUse, Scale},
-        model::Model,
-        spec::ModelSpec,
-    },
-    model::lora::{self, LoraFile, Part, layers_of},
+    extract::{model::Model, spec::ModelSpec},
+    families::stable_diffusion::lora::{self, LoraFile, Part, layers_of},
+    model::adapters::{Adapters, LoraUse, Scale},
 };
 use program::{Place, run};
 
@@ -385,7 +382,7 @@ fn the_scale_that_acts_is_said_and_recorded() -> TestResult {
     ] {
         assert!(ran.stderr.contains(word), "\"{word}\" is not said in: {}", ran.stderr);
     }
-    let record = featscope::extract::saved::SavedActivations::open(Path::new(&out))?;
+    let record = featscope::io::saved::SavedActivations::open(Path::new(&out))?;
     assert!(record.names().contains(&"unet-out".to_owned()));
     let text = String::from_utf8_lossy(&std::fs::read(&out)?).into_owned();
     for word in [

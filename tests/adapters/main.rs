@@ -21,11 +21,10 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use common::model;
 use featscope::{
-    activation::{Catalogue, Grid, Halt, Probe, Selection, Tap, watch_nothing},
-    model::{
-        Extent,
-        unet::{AddedConditions, Conditions, Unet, UnetConfig, catalogue},
-    },
+    activation::{Catalogue, Halt, Probe, Selection, Tap, watch_nothing},
+    families::stable_diffusion::unet::{AddedConditions, Conditions, Unet, UnetConfig, catalogue},
+    geometry::Grid,
+    model::Extent,
     weights::{Store, find_weights, read_json},
 };
 

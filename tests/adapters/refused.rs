@@ -1,7 +1,7 @@
 //! Adapters that cannot be used, and why: nothing is half applied.
 
 use super::{common::*, *};
-use featscope::model::lora::{LoraFile, Part, layers_of, put};
+use featscope::families::stable_diffusion::lora::{LoraFile, Part, layers_of, put};
 use program::Place;
 
 const LAYER: &str = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";

@@ -5,13 +5,14 @@
 use std::error::Error;
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         cka::{Form, GridRule},
         gram::CentredGram,
         shift::ShiftRuler,
         similarity::mean_cosine_between,
     },
+    geometry::Grid,
 };
 use serde_json::Value;
 

@@ -3,11 +3,12 @@
 #![allow(clippy::expect_used)]
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         massive::{MASSIVE_RATIO, channel_figures, massive_channels, mean_cosine},
         similarity::{cosine_to_all, mean_unit_vector},
     },
+    geometry::Grid,
 };
 use proptest::prelude::*;
 

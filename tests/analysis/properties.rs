@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used)]
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         cka::{CkaOptions, Form, GridRule, cka},
         colour::{ColourRange, RangeRule, colour, reference_picture},
@@ -13,6 +13,7 @@ use featscope::{
         shift::ShiftRuler,
         similarity::{arg_max, cell_vector, cosine_to_all, dot, interpolated_vector, top_k},
     },
+    geometry::Grid,
 };
 use proptest::prelude::*;
 

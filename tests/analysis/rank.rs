@@ -5,13 +5,13 @@
 use std::path::Path;
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         correspondence::Method,
         pairs::PointPair,
         rank::{PairFigures, PairScore, RankOptions, Ranking},
     },
-    extract::{framing::Framing, image::Size},
+    geometry::{Grid, Size, framing::Framing},
 };
 use proptest::prelude::*;
 use safetensors::SafeTensors;

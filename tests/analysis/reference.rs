@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         cka::{CkaOptions, Form, GridRule, cka},
         colour::{ColourRange, RangeRule, colour, reference_picture},
@@ -13,6 +13,7 @@ use featscope::{
         pca::{PcaBasis, PcaOptions, SignRule, fit},
         similarity::{arg_max, cell_vector, cosine_to_all},
     },
+    geometry::Grid,
 };
 use safetensors::{Dtype, SafeTensors};
 

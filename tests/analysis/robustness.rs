@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used)]
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         cka::{CkaOptions, Form, cka},
         colour::{ColourRange, RangeRule, colour, reference_picture},
@@ -12,6 +12,7 @@ use featscope::{
         pool::adaptive_average_pool,
         similarity::{arg_max, cell_vector, cosine_to_all, interpolated_vector, top_k},
     },
+    geometry::Grid,
 };
 
 use super::properties::{fading, map, noise};

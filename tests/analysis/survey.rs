@@ -5,12 +5,13 @@
 use std::path::Path;
 
 use featscope::{
-    activation::{FeatureMap, Grid},
+    activation::FeatureMap,
     analysis::{
         figures::{Figures, measure},
         granularity::Granularity,
         noise::compare_noises,
     },
+    geometry::Grid,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;

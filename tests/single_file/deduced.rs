@@ -4,11 +4,13 @@
 use std::{collections::HashMap, path::Path};
 
 use candle_core::{DType, Device, Tensor};
-use featscope::model::{
-    Extent,
-    text::{ClipConfig, ClipTextModel},
-    unet::{Unet, UnetConfig},
-    vae::{VaeConfig, VaeDecoder, VaeEncoder},
+use featscope::{
+    components::{
+        text::{ClipConfig, ClipTextModel},
+        vae::{VaeConfig, VaeDecoder, VaeEncoder},
+    },
+    families::stable_diffusion::unet::{Unet, UnetConfig},
+    model::Extent,
 };
 use serde_json::{Value, json};
 

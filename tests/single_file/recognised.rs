@@ -5,15 +5,17 @@ use std::{fs::File, io::Write, path::Path, sync::Arc, sync::Mutex};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use featscope::{
-    extract::spec::ModelSpec,
-    model::{
-        Extent,
-        original::Original,
+    components::{
         schedule::Prediction,
         text::{ClipConfig, ClipTextModel, TextPart},
-        unet::{Middle, Unet, UnetConfig},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
+    extract::spec::ModelSpec,
+    families::stable_diffusion::{
+        single_file::Original,
+        unet::{Middle, Unet, UnetConfig},
+    },
+    model::Extent,
     weights::{Store, zoo_config},
 };
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! CLIP's vocabulary inside the program.
 
-use featscope::model::text::{Padding, Tokenizer};
+use featscope::components::text::{Padding, Tokenizer};
 
 use crate::common::TestResult;
 

@@ -7,7 +7,7 @@ use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, Level, Notice, PaneKind, PathPurpose},
     engine::{PictureSource, Slot},
-    extract::framing::WorkingSize,
+    geometry::framing::WorkingSize,
 };
 
 use super::{

@@ -8,11 +8,11 @@ use featscope::{
     app::{Action, Command, PaneKind, PathPurpose},
     engine::{QueryAt, Slot},
     extract::{
-        adapters::{ControlImage, Scale},
-        framing::WorkingSize,
         inversion::Inversion,
         preset::{PRESETS, Preset},
     },
+    geometry::framing::WorkingSize,
+    model::adapters::{ControlImage, Scale},
 };
 
 use super::{

@@ -21,7 +21,9 @@ use featscope::{
         Request, RunSettings, Slot, Study, StudyNews, SurveyQuery, Surveying, Waker, Work,
     },
     error::{Error, Result},
-    extract::{finite::NotFiniteTensor, framing::Plan, image::Picture, model::fingerprint, request::ExtractRequest},
+    extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
+    geometry::framing::Plan,
+    image::picture::Picture,
     survey::{Finding, Stages},
     weights::{
         hub::{Hub, HubSettings, Repo, Variant, Wanted},

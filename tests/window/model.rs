@@ -3,15 +3,20 @@
 use std::{f32::consts::TAU, path::PathBuf};
 
 use featscope::{
-    activation::{FeatureMap, Grid, Id, Shape},
+    activation::{FeatureMap, Id, Shape},
     engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
     extract::{
-        adapters::Applied,
-        framing::{Framing, SizeRule},
-        image::{Picture, Size},
         request::{FramedPicture, Provenance},
         spec::Family,
+    },
+    geometry::{
+        Grid, Size,
+        framing::{Framing, SizeRule},
+    },
+    image::picture::Picture,
+    model::{
+        adapters::Applied,
         tokens::{PromptToken, TokenRole},
     },
 };

@@ -7,7 +7,8 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
     app::{Action, Command, PaneKind},
     engine::Slot,
-    extract::{framing::WorkingSize, pass::VaeMode},
+    extract::pass::VaeMode,
+    geometry::framing::WorkingSize,
 };
 
 use super::{

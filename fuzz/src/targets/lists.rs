@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use featscope::{
-    activation::{Catalogue, Grid, Id, Selection, parse_layer_file},
+    activation::{Catalogue, Id, Selection, parse_layer_file},
     analysis::pairs::{check_pairs, parse_pairs},
-    extract::image::Size,
-    model::unet::{self, UnetConfig},
+    families::stable_diffusion::unet::{self, UnetConfig},
+    geometry::{Grid, Size},
 };
 use serde_json::json;
 

@@ -5,18 +5,25 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Conv2dConfig, VarBuilder};
 use featscope::{
-    activation::{Catalogue, Grid},
-    model::{
-        adaptable::{Adaptable, Visit},
-        adm::{self, AdmConfig},
-        controlnet::ControlNetConfig,
-        layers::{Conv2d, Linear, conv2d, linear_no_bias},
-        lora::{LoraFile, Part, layers_of, put},
-        norms::{GroupNorm, group_norm},
+    activation::Catalogue,
+    components::{
         schedule::Schedule,
         text::{CONTEXT_LENGTH, ClipConfig, Embedding, Tokenizer},
-        unet::{self, UnetConfig},
         vae::VaeConfig,
+    },
+    families::{
+        adm::{self, AdmConfig},
+        stable_diffusion::{
+            controlnet::ControlNetConfig,
+            lora::{LoraFile, Part, layers_of, put},
+            unet::{self, UnetConfig},
+        },
+    },
+    geometry::Grid,
+    nn::{
+        adaptable::{Adaptable, Visit},
+        layers::{Conv2d, Linear, conv2d, linear_no_bias},
+        norms::{GroupNorm, group_norm},
     },
 };
 use serde_json::Value;

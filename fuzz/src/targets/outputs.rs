@@ -6,9 +6,9 @@ use featscope::{
         colour::{self, ColourRange, RangeRule},
         pca::{self, PcaOptions},
     },
-    extract::{
+    extract::request::StoreFormat,
+    io::{
         npy::{read_npy, write_npy},
-        request::StoreFormat,
         saved::SavedActivations,
     },
 };

@@ -1,9 +1,14 @@
 //! Pictures, and what is made of them for a model.
 
-use featscope::extract::{
-    canny::canny,
-    framing::{SizeRule, WorkingSize, prepare},
-    image::{Picture, PixelRange, WHITE},
+use featscope::{
+    geometry::{
+        PixelRange,
+        framing::{SizeRule, WorkingSize, prepare},
+    },
+    image::{
+        canny::canny,
+        picture::{Picture, WHITE},
+    },
 };
 
 use super::read;

@@ -1,10 +1,6 @@
 //! What the window keeps in files.
 
-use featscope::{
-    activation::{FeatureMap, Grid},
-    app::WorkspaceFile,
-    engine::SavedBasis,
-};
+use featscope::{activation::FeatureMap, app::WorkspaceFile, engine::SavedBasis, geometry::Grid};
 
 use super::{read, scratch::with_file};
 

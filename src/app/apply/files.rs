@@ -11,8 +11,8 @@ use crate::{
     },
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
-    extract::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
     files::names,
+    model::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
     weights::zoo_entry,
 };
 

@@ -9,7 +9,7 @@ use crate::{
         state::{PointAt, representative},
     },
     engine::QueryAt,
-    extract::image::Size,
+    geometry::Size,
 };
 
 impl App {

@@ -10,8 +10,8 @@ use std::{
 use crate::{
     app::Memory,
     error::{Error, Result},
-    extract::output::{replace_file, write_error},
     files,
+    io::output::{replace_file, write_error},
 };
 
 /// What the window's own memory is called in the file.

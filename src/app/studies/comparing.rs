@@ -5,7 +5,7 @@ use super::{
     series::{AllSeries, KnownPasses, Role, SeriesState, Wanted},
 };
 use crate::{
-    activation::{Grid, Id},
+    activation::Id,
     analysis::gram::RowRule,
     app::{App, state::State},
     engine::{
@@ -13,6 +13,7 @@ use crate::{
         SeriesMember, ShiftQuery, ShiftView, Slot, StripQuery, StripView, Study, ViewRequest,
     },
     error::Error,
+    geometry::Grid,
     paint::ScoreMap,
 };
 

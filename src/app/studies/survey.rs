@@ -16,8 +16,8 @@ use crate::{
     },
     engine::{QueryAt, Request, Slot, Study, StudyNews, SurveyQuery, Surveying},
     error::{Error, Result},
-    extract::output::write_folder,
     files::names,
+    io::output::write_folder,
     survey::{Column, Finding, PictureSurvey, Stages, write_survey},
 };
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{
+    cka_pane::matrix_text,
     comparing::{Matrix, Members, Shifts, Strip},
     matrix::{matrix_style, range_up_to},
     shift_pane::shift_text,
     strip_pane::{current_frame, frame_name, strip_text},
 };
 use crate::{
-    activation::Grid,
     analysis::{
         colour::Picture,
         shift::{ANCHOR_T, LAPLACIAN},
@@ -22,14 +22,12 @@ use crate::{
         later::{Later, background},
         messages::Level,
         state::State,
-        studies::cka_pane::matrix_text,
     },
     error::{Error, Result},
-    extract::{
-        memory,
-        output::{csv_field, replace_file, write_error, write_png},
-    },
+    extract::memory,
     files::names,
+    geometry::Grid,
+    io::output::{csv_field, replace_file, write_error, write_png},
     paint::render_scores,
 };
 

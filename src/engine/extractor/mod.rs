@@ -22,15 +22,15 @@ use crate::{
     device::{DeviceChoice, Devices, Place, Precision},
     error::{Error, Result},
     extract::{
-        image::{Picture, Size},
         job,
         model::{Model, fingerprint},
-        output::check_writable,
         request::ExtractRequest,
         self_check::{self, Opened},
-        source::PictureSource,
         spec::ModelSpec,
     },
+    geometry::Size,
+    image::{picture::Picture, source::PictureSource},
+    io::output::check_writable,
     model::Extent,
 };
 use studies::Begun;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Grid, Id, Selection, Shape, Tap, Watch},
+    activation::{Catalogue, Entry, FeatureMap, Id, Selection, Shape, Tap, Watch},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
@@ -12,16 +12,19 @@ use crate::{
     },
     error::{Error, Result},
     extract::{
-        array::Array,
         averager::Averager,
         finite::{NonFinite, NotFiniteTensor, likely_cause},
-        framing::{Plan, Prepared},
         inversion::Inversion,
         memory,
         model::Model,
         pass::{GivenNoise, Noise, PassSettings, Recording, VaeMode, run_pass},
         request::{FramedPicture, Provenance},
     },
+    geometry::{
+        Grid,
+        framing::{Plan, Prepared},
+    },
+    io::array::Array,
 };
 
 /// A pass of one picture.
@@ -87,7 +90,7 @@ impl Planned<'_> {
     }
 
     /// The side lengths the model works with, for messages.
-    pub fn working(&self) -> crate::extract::image::Size {
+    pub fn working(&self) -> crate::geometry::Size {
         self.plan.framing().working
     }
 

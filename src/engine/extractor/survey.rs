@@ -8,13 +8,14 @@ use super::{
     studies::{Bench, Course, Left},
 };
 use crate::{
-    activation::{Grid, Selection, Tap},
+    activation::{Selection, Tap},
     engine::{
         region::{cells_at, positions_of},
         study::{StudyNews, SurveyQuery, Surveying},
     },
     error::{Error, Result},
-    extract::{framing::Framing, pass::Recording},
+    extract::pass::Recording,
+    geometry::{Grid, framing::Framing},
     survey::{Regions, Surveyed, can_compare_noises, check_memory, survey_pass},
 };
 

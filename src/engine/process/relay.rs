@@ -28,7 +28,7 @@ use crate::{
         spawn,
     },
     error::{Error, Result},
-    extract::source::PictureSource,
+    image::source::PictureSource,
 };
 
 /// How long a worker may take to say that it is there: a driver may translate its kernels first.

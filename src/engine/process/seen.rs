@@ -183,7 +183,7 @@ mod tests {
             slot: Slot::A,
             picture: crate::engine::OpenedPicture {
                 source: crate::engine::PictureSource::Sample("photo-cat".to_owned()),
-                size: crate::extract::image::Size::new(1, 1),
+                size: crate::geometry::Size::new(1, 1),
                 rgb: vec![0; 3],
                 fingerprint: 1,
                 note: None,

@@ -14,14 +14,12 @@ use super::super::{
     message::{Event, Layer, PassId, Request, RunSettings, Slot},
 };
 use crate::{
-    activation::{FeatureMap, Grid, Id},
+    activation::{FeatureMap, Id},
     device::Devices,
     error::{Error, Result},
-    extract::{
-        framing::Framing,
-        image::{Picture, Size},
-        request::Provenance,
-    },
+    extract::request::Provenance,
+    geometry::{Grid, Size, framing::Framing},
+    image::picture::Picture,
 };
 
 /// What every message begins with.

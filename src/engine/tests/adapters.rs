@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::extract::adapters::{ControlImage, ControlUse, LoraUse, Scale};
+use crate::model::adapters::{ControlImage, ControlUse, LoraUse, Scale};
 
 const ID: &str = "up-level1-repeat1-vit-block0-cross-q";
 

@@ -11,7 +11,7 @@ use crate::{
         colour::{ColourRange, RangeRule, colour},
         pca::{PcaOptions, fit},
     },
-    extract::image::Picture,
+    image::picture::Picture,
 };
 
 const AB: [Slot; 2] = [Slot::A, Slot::B];

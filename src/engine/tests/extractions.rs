@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::{
-    extract::{
-        image::Picture,
-        output::{replace_file, write_png},
-        request::{ExtractRequest, StoreFormat},
-    },
+    extract::request::{ExtractRequest, StoreFormat},
+    image::picture::Picture,
+    io::output::{replace_file, write_png},
     weights::embedded,
 };
 

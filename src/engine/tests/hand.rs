@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{
-    activation::Shape,
-    extract::{adapters::Applied, image::Picture, request::Provenance},
-};
+use crate::{activation::Shape, extract::request::Provenance, image::picture::Picture, model::adapters::Applied};
 
 /// One picture: its slot, its framing, and what its pass yields.
 pub struct Pass {

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::extract::{
-    array::Array,
-    job,
-    request::{ExtractRequest, StoreFormat},
+use crate::{
+    extract::{
+        job,
+        request::{ExtractRequest, StoreFormat},
+    },
+    io::array::Array,
 };
 
 const CLOSE: f32 = 2e-6;

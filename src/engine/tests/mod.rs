@@ -19,15 +19,15 @@ use std::{
 
 use super::*;
 use crate::{
-    activation::{FeatureMap, Grid, Id},
+    activation::{FeatureMap, Id},
     device::{DeviceChoice, Precision},
     error::Error,
-    extract::{
-        adapters::Adapters,
+    extract::pass::VaeMode,
+    geometry::{
+        Grid, Size,
         framing::{Framing, WorkingSize},
-        image::Size,
-        pass::VaeMode,
     },
+    model::adapters::Adapters,
 };
 use hand::{Hand, hand, random_map};
 

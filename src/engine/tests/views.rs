@@ -375,7 +375,7 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
             path: path.clone()
         }
     );
-    let saved = crate::extract::npy::read_npy(&path)?;
+    let saved = crate::io::npy::read_npy(&path)?;
     assert_eq!((&saved.shape[..], saved.data), (&[1, 6, 3, 4][..], map.to_channels()));
     let save = |path: std::path::PathBuf| ViewRequest::SaveHeat {
         query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A]),
@@ -390,7 +390,7 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
             path: path.clone()
         }
     );
-    let picture = crate::extract::image::Picture::read(&path, [0; 3])?;
+    let picture = crate::image::picture::Picture::read(&path, [0; 3])?;
     assert_eq!(picture.size(), Size::new(80, 60), "the picture's own size");
     let error = refusal(ask(&hand.engine, save(folder.path().join("heat.jpg"))));
     assert!(error.contains(".png"), "{error}");

@@ -1,0 +1,179 @@
+//! Arrays → files: one safetensors file, or a folder of .npy files.
+
+use std::{collections::HashMap, error, io::Write, path::Path};
+
+use half::f16;
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo},
+};
+use serde_json::Value;
+
+use super::array::Array;
+pub use super::npy::write_npy;
+pub(crate) use crate::files::write_error;
+pub use crate::files::{REQUEST_FILE, UnfinishedFolder, check_file, check_folder, replace_file, write_folder};
+use crate::{
+    error::{Error, Result},
+    extract::request::StoreFormat,
+};
+
+/// Key of the request in a safetensors file's metadata.
+pub const METADATA_KEY: &str = "featscope";
+/// An output whose path ends so is one file; anything else is a folder.
+const FILE_EXTENSION: &str = "safetensors";
+
+/// Whether an output path means one safetensors file.
+pub fn is_file_path(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(FILE_EXTENSION))
+}
+
+/// Finds out before hours of work whether an output of `extract` can be written at all.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if is_file_path(path) {
+        return check_file(path);
+    }
+    check_folder(path).map_err(|error| {
+        error.followed_by(format_args!(
+            "; an output whose name does not end in .{FILE_EXTENSION} is a folder"
+        ))
+    })
+}
+
+/// Writes arrays into one safetensors file with `record` as its metadata.
+pub fn write_safetensors(path: &Path, arrays: &[(String, &Array, StoreFormat)], record: &Value) -> Result<()> {
+    replace_file(path, |file| {
+        let mut sorted: Vec<_> = arrays.iter().collect();
+        // The order of the format's own writer: wide numbers first, so that all lie aligned, then by name.
+        sorted.sort_by_key(|(name, _, format)| (usize::MAX - element_bytes(*format), name.as_str()));
+        file.write_all(&header(&sorted, record)?).map_err(write_error)?;
+        sorted
+            .iter()
+            .try_for_each(|(_, array, format)| write_numbers(file, &array.data, *format))
+    })
+}
+
+/// The length and the JSON that a safetensors file begins with.
+fn header(arrays: &[&(String, &Array, StoreFormat)], record: &Value) -> Result<Vec<u8>> {
+    const ALIGNMENT: usize = 8;
+    let mut end = 0;
+    let tensors = arrays.iter().map(|(name, array, format)| {
+        let start = end;
+        end += array.data.len() * element_bytes(*format);
+        let info = TensorInfo {
+            dtype: match format {
+                StoreFormat::F32 => Dtype::F32,
+                StoreFormat::F16 => Dtype::F16,
+            },
+            shape: array.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (name.clone(), info)
+    });
+    let record = HashMap::from([(METADATA_KEY.to_owned(), record.to_string())]);
+    let wrong = |error: &dyn error::Error| Error::failed(format!("the tensors make no safetensors file: {error}"));
+    let metadata = Metadata::new(Some(record), tensors.collect()).map_err(|error| wrong(&error))?;
+    let json = serde_json::to_vec(&metadata).map_err(|error| wrong(&error))?;
+    let length = json.len().next_multiple_of(ALIGNMENT);
+    let mut bytes = (length as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    bytes.resize(size_of::<u64>() + length, b' ');
+    Ok(bytes)
+}
+
+pub(super) fn element_bytes(format: StoreFormat) -> usize {
+    match format {
+        StoreFormat::F32 => size_of::<f32>(),
+        StoreFormat::F16 => size_of::<f16>(),
+    }
+}
+
+/// Writes numbers little-endian, as both file formats have them.
+pub(super) fn write_numbers(out: &mut dyn Write, numbers: &[f32], format: StoreFormat) -> Result<()> {
+    const BLOCK: usize = 1 << 14;
+    let mut bytes = Vec::with_capacity(BLOCK * element_bytes(format));
+    for block in numbers.chunks(BLOCK) {
+        bytes.clear();
+        match format {
+            StoreFormat::F32 => bytes.extend(block.iter().flat_map(|x| x.to_le_bytes())),
+            StoreFormat::F16 => bytes.extend(block.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes())),
+        }
+        out.write_all(&bytes).map_err(write_error)?;
+    }
+    Ok(())
+}
+
+/// Writes one .npy file per array into a folder, and the request beside them.
+pub fn write_npy_folder(folder: &Path, arrays: &[(String, &Array, StoreFormat)], record: Value) -> Result<()> {
+    write_folder(folder, |unfinished| unfinished.arrays(arrays, record))
+}
+
+impl UnfinishedFolder {
+    /// Makes one .npy file per array, and the request that they are of beside them.
+    pub fn arrays(&self, arrays: &[(String, &Array, StoreFormat)], record: Value) -> Result<()> {
+        self.record(REQUEST_FILE, "extract", record);
+        arrays.iter().try_for_each(|(name, array, format)| {
+            self.file(&format!("{name}.npy"), |file| write_npy(file, array, *format))
+        })
+    }
+}
+
+/// A field of a CSV file that holds a text. A spreadsheet takes what begins with one of these signs for a formula and runs it,
+/// so an apostrophe stands before it, which spreadsheets read as "this is a text".
+pub fn csv_field(text: &str) -> String {
+    // The last four are the wide forms that some spreadsheets take for the same.
+    const BEGIN_FORMULAS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    let sign = if text.trim_start_matches(' ').starts_with(BEGIN_FORMULAS) {
+        "'"
+    } else {
+        ""
+    };
+    // Where another sign separates fields, an unquoted one would begin a new field.
+    match text.contains([',', ';', '|', '\t', '"', '\n', '\r']) {
+        true => format!("\"{sign}{}\"", text.replace('"', "\"\"")),
+        false => format!("{sign}{text}"),
+    }
+}
+
+/// Writes 8-bit pixels, row-major, RGB or RGBA by their number, as a PNG.
+pub fn write_png(out: &mut dyn Write, [width, height]: [usize; 2], pixels: &[u8]) -> Result<()> {
+    let opaque = pixels.len() == width * height * 3;
+    let colours = if opaque {
+        ExtendedColorType::Rgb8
+    } else {
+        ExtendedColorType::Rgba8
+    };
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png)
+        .write_image(pixels, width as u32, height as u32, colours)
+        .map_err(|error| Error::failed(format!("a picture of {width}x{height} pixels makes no PNG: {error}")))?;
+    out.write_all(&png).map_err(write_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_with_commas_and_quotes_are_quoted() {
+        assert_eq!(csv_field("a cat.png"), "a cat.png");
+        assert_eq!(csv_field("a, \"b\""), "\"a, \"\"b\"\"\"");
+    }
+
+    #[test]
+    fn no_field_is_a_formula() {
+        assert_eq!(
+            csv_field("=HYPERLINK(\"http:x\")+.png"),
+            "\"'=HYPERLINK(\"\"http:x\"\")+.png\""
+        );
+        for sign in ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "  ="] {
+            let field = csv_field(&format!("{sign}1+1"));
+            assert!(field.trim_start_matches('"').starts_with('\''), "{field:?}");
+        }
+        assert_eq!(csv_field("a;=1+1"), "\"a;=1+1\"");
+        assert_eq!(csv_field("a\n=1+1"), "\"a\n=1+1\"");
+        assert_eq!(csv_field("a-b=c.png"), "a-b=c.png");
+    }
+}

@@ -1,0 +1,62 @@
+//! What a text encoder reads of a prompt, for people to look at.
+
+use serde::{Deserialize, Serialize};
+
+use crate::components::text::Tokenizer;
+
+/// What a token is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenRole {
+    /// Begins a run.
+    Start,
+    /// Stands for a piece of the prompt.
+    Word,
+    /// Ends a run.
+    End,
+    /// Fills a run up.
+    Padding,
+}
+
+/// A token of a prompt: row i of the text states, and of a cross-attention map column i, belong to token i.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PromptToken {
+    /// The vocabulary's text of it; `</w>` stands for the end of a word.
+    pub piece: String,
+    /// What it is there for.
+    pub role: TokenRole,
+}
+
+impl PromptToken {
+    /// The piece as it stands in the prompt, with a space where a word ends.
+    pub fn shown(&self) -> String {
+        match self.role {
+            TokenRole::Word => self.piece.replace("</w>", " "),
+            TokenRole::Start => "start".to_owned(),
+            TokenRole::End => "end".to_owned(),
+            TokenRole::Padding => "padding".to_owned(),
+        }
+    }
+}
+
+/// The tokens of runs of ids, one run after the other.
+pub(crate) fn tokens_of(tokenizer: &Tokenizer, runs: &[Vec<u32>]) -> Vec<PromptToken> {
+    runs.iter().flat_map(|run| of_run(tokenizer, run)).collect()
+}
+
+fn of_run(tokenizer: &Tokenizer, run: &[u32]) -> Vec<PromptToken> {
+    let end = run.iter().position(|id| *id == tokenizer.end()).unwrap_or(run.len());
+    let role = |place: usize, id: u32| match place {
+        _ if place == end => TokenRole::End,
+        _ if place > end => TokenRole::Padding,
+        _ if id == tokenizer.start() => TokenRole::Start,
+        _ => TokenRole::Word,
+    };
+    run.iter()
+        .enumerate()
+        .map(|(place, id)| PromptToken {
+            piece: tokenizer.piece(*id),
+            role: role(place, *id),
+        })
+        .collect()
+}
