@@ -8,7 +8,7 @@ use common::{TestResult, case_json, compare, expected, model};
 use featscope::{
     activation::watch_nothing,
     components::{
-        schedule::{Prediction, Schedule},
+        schedule::{Prediction, DiscreteSchedule},
         vae::{VaeConfig, VaeEncoder},
     },
     weights::{Store, read_json},
@@ -60,14 +60,14 @@ const ALPHA_RTOL: f64 = 1e-6;
 fn schedules_equal_the_reference() -> TestResult {
     let reference = expected("schedulers");
     let diffusers = |betas: &str| {
-        Schedule::from_json(&serde_json::json!({
+        DiscreteSchedule::from_json(&serde_json::json!({
             "beta_schedule": betas,
             "beta_start": if betas == "scaled_linear" { 0.00085 } else { 0.0001 },
             "beta_end": if betas == "scaled_linear" { 0.012 } else { 0.02 },
         }))
     };
     for (name, schedule) in [
-        ("ddim_sd.alphas_cumprod", Schedule::stable_diffusion()),
+        ("ddim_sd.alphas_cumprod", DiscreteSchedule::stable_diffusion()),
         ("pndm_sd15.alphas_cumprod", diffusers("scaled_linear")?),
         ("ddpm_scaled.alphas_cumprod", diffusers("scaled_linear")?),
         ("euler_sdxl_leading.alphas_cumprod", diffusers("scaled_linear")?),
@@ -75,8 +75,8 @@ fn schedules_equal_the_reference() -> TestResult {
         ("ddpm_linear.alphas_cumprod", diffusers("linear")?),
         ("dpm_pixart.alphas_cumprod", diffusers("linear")?),
         ("ddpm_cosine.alphas_cumprod", diffusers("squaredcos_cap_v2")?),
-        ("adm_linear.alphas_cumprod_f64", Schedule::linear(1000)),
-        ("adm_cosine.alphas_cumprod_f64", Schedule::cosine(1000)),
+        ("adm_linear.alphas_cumprod_f64", DiscreteSchedule::linear(1000)),
+        ("adm_cosine.alphas_cumprod_f64", DiscreteSchedule::cosine(1000)),
     ] {
         let table = common::numbers(&reference[name]);
         assert_eq!(table.len(), schedule.steps(), "{name}");
@@ -96,24 +96,24 @@ fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
     let (x, noise) = (&reference["in.x"], &reference["in.noise"]);
     let mut compared = 0;
     for (name, schedule) in [
-        ("ddpm_linear", Schedule::from_json(&serde_json::json!({}))?),
-        ("ddpm_scaled", Schedule::stable_diffusion()),
+        ("ddpm_linear", DiscreteSchedule::from_json(&serde_json::json!({}))?),
+        ("ddpm_scaled", DiscreteSchedule::stable_diffusion()),
         (
             "ddpm_cosine",
-            Schedule::from_json(&serde_json::json!({"beta_schedule": "squaredcos_cap_v2"}))?,
+            DiscreteSchedule::from_json(&serde_json::json!({"beta_schedule": "squaredcos_cap_v2"}))?,
         ),
-        ("pndm_sd15", Schedule::stable_diffusion()),
-        ("ddim_sd", Schedule::stable_diffusion()),
-        ("euler_sdxl_leading", Schedule::stable_diffusion()),
-        ("euler_sd21_linspace", Schedule::stable_diffusion()),
-        ("dpm_pixart", Schedule::from_json(&serde_json::json!({}))?),
+        ("pndm_sd15", DiscreteSchedule::stable_diffusion()),
+        ("ddim_sd", DiscreteSchedule::stable_diffusion()),
+        ("euler_sdxl_leading", DiscreteSchedule::stable_diffusion()),
+        ("euler_sd21_linspace", DiscreteSchedule::stable_diffusion()),
+        ("dpm_pixart", DiscreteSchedule::from_json(&serde_json::json!({}))?),
     ] {
         for asked in [1, 50, 261, 500, 999] {
             let Some(ran) = reference.get(&format!("{name}.t{asked}.real_t")) else {
                 continue;
             };
             let ran = common::numbers(ran)[0];
-            let mix = schedule.at(ran as u32)?;
+            let mix = schedule.mixture(ran as u32.into())?;
             let found = ((x * mix.signal)? + (noise * mix.noise)?)?;
             compare(
                 &format!("{name}.t{asked}"),
@@ -135,7 +135,7 @@ fn rescaled_and_listed_betas_equal_the_reference() -> TestResult {
     let cases = read_json(&common::data("unets/schedules.json"))?;
     let mut compared = 0;
     for case in cases.as_array().ok_or("cases")? {
-        let schedule = Schedule::from_json(&case["config"])?;
+        let schedule = DiscreteSchedule::from_json(&case["config"])?;
         assert_eq!(Some(schedule.steps() as u64), case["steps"].as_u64());
         for (t, expected) in case["alphas_cumprod"].as_object().ok_or("numbers")? {
             let found = schedule.alphas_cumprod()[t.parse::<usize>()?] as f32;
@@ -155,15 +155,15 @@ fn rescaled_and_listed_betas_equal_the_reference() -> TestResult {
 #[test]
 fn a_schedule_that_ends_in_noise_is_read_only_where_its_scheduler_reads_it() -> TestResult {
     let json = |class: &str| serde_json::json!({"_class_name": class, "rescale_betas_zero_snr": true});
-    let error = Schedule::from_json(&json("PNDMScheduler"))
+    let error = DiscreteSchedule::from_json(&json("PNDMScheduler"))
         .expect_err("unread")
         .to_string();
     assert!(
         error.contains("rescale_betas_zero_snr") && error.contains("PNDMScheduler"),
         "{error}"
     );
-    let schedule = Schedule::from_json(&json("DDIMScheduler"))?;
-    assert_eq!(schedule.at(999)?.signal, 0.0);
+    let schedule = DiscreteSchedule::from_json(&json("DDIMScheduler"))?;
+    assert_eq!(schedule.mixture(999.into())?.signal, 0.0);
     // Nothing of the picture is left there, so noise that is predicted does not tell it.
     let x = Tensor::ones((1, 4, 2, 2), DType::F32, &Device::Cpu)?;
     let error = schedule.ddim_step(&x, &x, 999).expect_err("lost").to_string();
@@ -177,7 +177,7 @@ fn a_schedule_that_ends_in_noise_is_read_only_where_its_scheduler_reads_it() -> 
 #[test]
 fn only_the_betas_of_known_schedulers_count() -> TestResult {
     let of_class = |class: &str| {
-        Schedule::from_json(&serde_json::json!({
+        DiscreteSchedule::from_json(&serde_json::json!({
             "_class_name": class,
             "beta_schedule": "scaled_linear",
             "beta_start": 0.00085,
@@ -199,7 +199,7 @@ fn only_the_betas_of_known_schedulers_count() -> TestResult {
         "UniPCMultistepScheduler",
     ] {
         let schedule = of_class(class)?;
-        assert_eq!(schedule.alphas_cumprod(), Schedule::stable_diffusion().alphas_cumprod());
+        assert_eq!(schedule.alphas_cumprod(), DiscreteSchedule::stable_diffusion().alphas_cumprod());
         assert_eq!(schedule.scales_input, class.starts_with("Euler"), "{class}");
     }
     for class in [
@@ -219,13 +219,13 @@ fn only_the_betas_of_known_schedulers_count() -> TestResult {
 fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
     let reference = expected("schedulers");
     let (picture, noise) = (&reference["in.x"], &reference["in.noise"]);
-    let mix = |schedule: &Schedule, t: u32| -> Result<Tensor, Box<dyn std::error::Error>> {
-        let shares = schedule.at(t)?;
+    let mix = |schedule: &DiscreteSchedule, t: u32| -> Result<Tensor, Box<dyn std::error::Error>> {
+        let shares = schedule.mixture(t.into())?;
         Ok(((picture * shares.signal)? + (noise * shares.noise)?)?)
     };
     for t in [1, 51, 261, 999] {
-        let schedule = Schedule::stable_diffusion();
-        let shares = schedule.at(t)?;
+        let schedule = DiscreteSchedule::stable_diffusion();
+        let shares = schedule.mixture(t.into())?;
         let v = ((noise * shares.signal)? - (picture * shares.noise)?)?;
         for (prediction, output) in [
             (Prediction::Epsilon, noise),
@@ -238,7 +238,7 @@ fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
             assert!(compare("another t", &mix(&schedule, t)?, &found).is_err(), "{t}");
         }
     }
-    let schedule = Schedule::stable_diffusion();
+    let schedule = DiscreteSchedule::stable_diffusion();
     compare(
         "the last step",
         picture,
@@ -249,7 +249,7 @@ fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
 
 #[test]
 fn the_schedule_names_its_range_and_what_it_predicts() -> TestResult {
-    let sd21 = Schedule::from_json(&read_json(&model("tiny-sd21").join("scheduler/scheduler_config.json"))?)?;
+    let sd21 = DiscreteSchedule::from_json(&read_json(&model("tiny-sd21").join("scheduler/scheduler_config.json"))?)?;
     assert_eq!(sd21.prediction, Prediction::V);
     let error = sd21.at(1000).expect_err("outside the schedule").to_string();
     assert!(error.contains("1000") && error.contains("999"), "{error}");

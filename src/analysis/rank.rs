@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     activation::{FeatureMap, Id},
+    components::schedule::Timestep,
     error::{Error, Result},
     geometry::{Grid, framing::Framing},
     io::output::csv_field,
@@ -61,7 +62,7 @@ pub struct PairScore {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankRow {
     /// The timestep that ran.
-    pub t: u32,
+    pub t: Timestep,
     /// The activation.
     pub id: Id,
     /// What it made of them.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     activation::Id,
+    components::schedule::Timestep,
     device::{DeviceChoice, Precision},
     engine::{ComparisonKind, PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
     extract::preset::Preset,
@@ -79,13 +80,13 @@ pub enum Command {
     /// Compare other sides, or show them otherwise.
     Compare(CompareChoice),
     /// Type timestep and seed of a pass for B.
-    CompareTyped(u32, u64),
+    CompareTyped(Timestep, u64),
     /// Run A's picture with the timestep and seed typed, as B.
     RunAsB,
     /// Run the pass of a side again: 0 is A, 1 is B.
     RunSide(usize),
     /// Look at an activation at a timestep.
-    LookAt(Id, u32),
+    LookAt(Id, Timestep),
     /// Draw otherwise.
     Display(Display),
     /// Make PCA colours otherwise.

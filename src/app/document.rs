@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::studies::{CkaChoice, SheetSettings, ShiftChoice, StripChoice, ranking::RankChoice, sides::CompareChoice};
 use crate::{
     activation::Id,
+    components::schedule::Timestep,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
     extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
@@ -369,7 +370,7 @@ impl Default for Document {
             pictures: BTreeMap::new(),
             settings: RunSettings {
                 prompt: String::new(),
-                t: 0,
+                t: Timestep::default(),
                 seed: 0,
                 ensemble: 1,
                 vae: VaeMode::Mean,

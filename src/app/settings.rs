@@ -6,6 +6,7 @@ use super::{
     Action, Command, State, conditions::conditions_ui, devices::devices_ui, menus::work_errors_ui, widgets::section_ui,
 };
 use crate::{
+    components::schedule::Timestep,
     engine::{ModelInfo, RunSettings},
     extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
@@ -60,15 +61,20 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     });
 }
 
-fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut u32) {
+fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
     let last = info.mixtures.len().saturating_sub(1) as u32;
     let keys = [Action::EarlierTimestep, Action::LaterTimestep].map(|action| action.key_text(ui.ctx()));
     ui.horizontal(|ui| {
         ui.spacing_mut().slider_width = (ui.available_width() - BESIDE_SLIDER).max(LEAST_SLIDER);
-        ui.add(Slider::new(t, 0..=last).text("t"))
+        let mut whole = t.value() as u32;
+        let slider = ui
+            .add(Slider::new(&mut whole, 0..=last).text("t"))
             .on_hover_text(format!("The timestep that runs  ({} and {})", keys[0], keys[1]));
+        if slider.changed() {
+            *t = whole.into();
+        }
     });
-    if let Some([signal, noise]) = info.mixtures.get(*t as usize) {
+    if let Some([signal, noise]) = info.mixtures.get(t.value() as usize) {
         let fraction = 100.0 * noise / (signal + noise);
         ui.weak(format!(
             "noise {fraction:.1} %  (picture × {signal:.3} + noise × {noise:.3})"

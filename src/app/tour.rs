@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     activation::Id,
+    components::schedule::Timestep,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
     extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
@@ -31,8 +32,8 @@ const ABOVE_EDGE: f32 = 124.0;
 /// The sample pictures that the figures of the embedded model were measured on.
 const SAMPLES: [&str; 2] = ["noto-cat-face", "fluent-dog-face"];
 /// The timestep and the working size that the figures of the embedded model were measured at.
-const DEMO_T: u32 = 100;
-const NOISY_T: u32 = 400;
+const DEMO_T: Timestep = Timestep::of(100);
+const NOISY_T: Timestep = Timestep::of(400);
 const DEMO_SIDE: usize = 128;
 /// The left eye of the sample that comes first, in its pixels.
 const EYE: [f64; 2] = [85.0, 132.0];
@@ -57,7 +58,7 @@ pub struct Step {
     words: &'static str,
     /// The layer, and the other side where two are compared.
     layers: &'static [&'static str],
-    t: Option<u32>,
+    t: Option<Timestep>,
     pinned: bool,
     shows: Shows,
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     analysis::correspondence::Method,
+    components::schedule::Timestep,
     device::{DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
@@ -263,13 +264,13 @@ pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
 
 /// One timestep, or several separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timesteps(Vec<u32>);
+pub struct Timesteps(Vec<Timestep>);
 
 impl FromStr for Timesteps {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        text.split(',').map(whole::<u32>).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -532,7 +533,7 @@ impl RunArguments {
 
     /// The same of commands that run several timesteps: a request for each, in the order given, each timestep once.
     pub fn requests(&self, pictures: &[PathBuf], activations: &str) -> Result<Vec<ExtractRequest>> {
-        let mut steps: Vec<Option<u32>> = Vec::new();
+        let mut steps: Vec<Option<Timestep>> = Vec::new();
         for t in self.t.iter().flat_map(|steps| &steps.0) {
             if !steps.contains(&Some(*t)) {
                 steps.push(Some(*t));
@@ -547,7 +548,7 @@ impl RunArguments {
         requests.collect()
     }
 
-    fn request_at(&self, t: Option<u32>, pictures: Vec<PathBuf>, activations: String) -> Result<ExtractRequest> {
+    fn request_at(&self, t: Option<Timestep>, pictures: Vec<PathBuf>, activations: String) -> Result<ExtractRequest> {
         let preset = self.preset()?;
         let missing = |what: &str| Error::usage(format!("neither {what} nor --preset is given"));
         let size = self.size.map(WorkingSize::from);

@@ -17,6 +17,7 @@ use crate::{
         pairs::{PointPair, parse_pairs},
         rank::{RankMade, RankOptions, RankRow, Ranking, protocol, rank_csv},
     },
+    components::schedule::Timestep,
     error::{Error, Result},
     extract::{
         finite::likely_cause,
@@ -183,7 +184,7 @@ fn ranking_of(pairs: &[PointPair], planned: &Planned, options: RankOptions) -> R
 #[derive(Serialize)]
 struct Unranked {
     /// The timestep that ran.
-    t: u32,
+    t: Timestep,
     id: Id,
     /// Whose numbers are not finite, the source's or the target's.
     picture: &'static str,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     activation::{Entry, Id, NotFinite, Shape},
+    components::schedule::Timestep,
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
@@ -87,7 +88,7 @@ pub struct RunSettings {
     /// The prompt, where the model reads one.
     pub prompt: String,
     /// The timestep that runs.
-    pub t: u32,
+    pub t: Timestep,
     /// Seed of the noise.
     pub seed: u64,
     /// Noises whose features are averaged.
@@ -390,7 +391,7 @@ pub struct ModelInfo {
     /// Side it was made for.
     pub native_side: usize,
     /// Timestep to begin with.
-    pub default_t: u32,
+    pub default_t: Timestep,
     /// Working sizes it takes.
     pub size_rule: SizeRule,
     /// (√ā, √(1−ā)) of every timestep.

@@ -18,6 +18,7 @@ use crate::{
         pca::{COLOUR_COMPONENTS, PcaOptions},
         rank::{RankOptions, RankRow},
     },
+    components::schedule::Timestep,
     error::Error,
     geometry::Grid,
     paint::ScoreStyle,
@@ -307,7 +308,7 @@ pub struct RankQuery {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankPasses {
     /// The timestep that ran.
-    pub t: u32,
+    pub t: Timestep,
     /// The pass of the source picture.
     pub source: PassId,
     /// The pass of the target picture.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::ModelSpec;
 use crate::{
+    components::schedule::Timestep,
     error::{Error, Result},
     geometry::framing::WorkingSize,
 };
@@ -33,24 +34,25 @@ pub enum GdfKind {
 
 impl GdfKind {
     /// The timestep that runs when `nominal` is asked for.
-    pub fn runs(self, nominal: u32) -> Result<u32> {
+    pub fn runs(self, nominal: Timestep) -> Result<Timestep> {
         const LAST: u32 = 999;
-        if !(1..=LAST).contains(&nominal) {
+        let Some(nominal) = nominal.whole().filter(|whole| (1..=LAST).contains(whole)) else {
             return Err(Error::usage(format!(
-                "--compat gdf: generic-diffusion-feature takes a t from 1 to {LAST}, {nominal} was given"
+                "--compat gdf: generic-diffusion-feature takes a whole t from 1 to {LAST}, {nominal} was given"
             )));
-        }
-        Ok(match self {
+        };
+        let runs = match self {
             Self::Sd1 => (nominal + 1).min(LAST),
             Self::Sd2 => nominal - 1,
             Self::Sdxl => nominal,
-        })
+        };
+        Ok(runs.into())
     }
 }
 
 impl Compat {
     /// The timestep that runs in that program when `nominal` is asked for.
-    pub fn t(self, spec: &ModelSpec, nominal: u32) -> Result<u32> {
+    pub fn t(self, spec: &ModelSpec, nominal: Timestep) -> Result<Timestep> {
         let kind = spec.gdf_kind().ok_or_else(|| {
             Error::usage(format!(
                 "--compat gdf: generic-diffusion-feature does not run {}, which is no Stable Diffusion",
@@ -89,9 +91,13 @@ mod tests {
         ];
         for (kind, pairs) in rows {
             for (nominal, runs) in pairs {
-                assert_eq!(kind.runs(nominal)?, runs, "{kind:?} {nominal}");
+                assert_eq!(
+                    kind.runs(Timestep::of(nominal))?,
+                    Timestep::of(runs),
+                    "{kind:?} {nominal}"
+                );
             }
-            assert!(kind.runs(0).is_err() && kind.runs(1000).is_err());
+            assert!(kind.runs(0.into()).is_err() && kind.runs(1000.into()).is_err());
         }
         Ok(())
     }

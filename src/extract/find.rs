@@ -9,7 +9,11 @@ use super::{
     spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
 };
 use crate::{
-    components::{schedule::Schedule, text::TextPart, vae::VaeConfig},
+    components::{
+        schedule::{DiscreteSchedule, Schedule, Timestep},
+        text::TextPart,
+        vae::VaeConfig,
+    },
     error::{Error, Result},
     families::{
         adm::{self, AdmConfig},
@@ -25,8 +29,8 @@ use crate::{
 
 /// How the names of CleanDIFT's files begin.
 const CLEANDIFT: &str = "cleandift";
-const ADM_DEFAULT_T: u32 = 90;
-const LATENT_DEFAULT_T: u32 = 50;
+const ADM_DEFAULT_T: Timestep = Timestep::of(90);
+const LATENT_DEFAULT_T: Timestep = Timestep::of(50);
 
 /// Networks that were given beside a model.
 #[derive(Clone, Default)]
@@ -43,7 +47,7 @@ struct Base {
     unet: UnetConfig,
     /// None where it has no autoencoder of its own.
     vae: Option<VaeConfig>,
-    schedule: Schedule,
+    schedule: DiscreteSchedule,
     native_side: usize,
     notes: Vec<String>,
     source: Source,
@@ -228,7 +232,7 @@ impl ModelSpec {
         Ok(Self {
             name: entry.key.to_owned(),
             path: None,
-            schedule: Schedule::stable_diffusion(),
+            schedule: DiscreteSchedule::stable_diffusion().into(),
             native_side: entry.side,
             default_t: entry.default_t,
             adds_noise: true,
@@ -255,7 +259,8 @@ impl ModelSpec {
             }
         };
         let (scheduler, scheduler_path) = json("scheduler/scheduler_config.json")?;
-        let schedule = Schedule::from_json(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
+        let schedule =
+            DiscreteSchedule::from_json(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
         Self::assembled(
             Base {
                 name: name.to_owned(),
@@ -345,7 +350,7 @@ impl ModelSpec {
         Ok(Self {
             name: base.name,
             path: Some(base.path),
-            schedule,
+            schedule: schedule.into(),
             native_side: base.native_side,
             default_t: LATENT_DEFAULT_T,
             adds_noise,
@@ -375,11 +380,11 @@ impl ModelSpec {
                 "{name} can take no other U-Net, no autoencoder and no text encoder: it is no Stable Diffusion"
             )));
         }
-        let schedule = config.schedule();
+        let schedule = Schedule::from(config.schedule());
         Ok(Self {
             name: name.to_owned(),
             path: path.map(Path::to_owned),
-            default_t: ADM_DEFAULT_T.min(schedule.steps().saturating_sub(1) as u32),
+            default_t: ADM_DEFAULT_T.min(*schedule.range().end()),
             schedule,
             native_side: config.image_size,
             adds_noise: true,

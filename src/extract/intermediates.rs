@@ -77,7 +77,7 @@ pub(super) fn keep_intermediates(
     });
     keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
     keep("in.noise", &input.noise)?;
-    let timestep = Tensor::new(&[settings.t as f32], clean.device())?;
+    let timestep = Tensor::new(&[settings.t.value() as f32], clean.device())?;
     let posteriors: Vec<_> = encoded
         .iter()
         .filter_map(|encoded| match encoded {
@@ -104,7 +104,12 @@ pub(super) fn keep_intermediates(
     };
     keep("mid.latents_clean", &clean_rows)?;
     // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
-    let before_scaling = if model.spec.schedule.scales_input {
+    let before_scaling = if model
+        .spec
+        .schedule
+        .discrete()
+        .is_some_and(|schedule| schedule.scales_input)
+    {
         1.0 / input.mixture.signal
     } else {
         1.0

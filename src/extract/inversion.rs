@@ -4,14 +4,14 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    components::schedule::{Mixture, Schedule},
+    components::schedule::{Mixture, Schedule, Timestep},
     error::Result,
 };
 
 /// Timesteps that one step of an inversion goes.
-const STRIDE: u32 = 10;
+const STRIDE: f64 = 10.0;
 /// The timestep whose latent the clean one is taken for.
-const FIRST: u32 = 1;
+const FIRST: f64 = 1.0;
 /// Scaling of the latent in generic-diffusion-feature's inversion, whatever the model.
 pub(super) const PUBLISHED_SCALING: f64 = 0.18215;
 
@@ -27,20 +27,24 @@ pub enum Inversion {
 }
 
 /// Predicts at a latent and a timestep: the network's output, of the latent's shape.
-pub(super) type Predict<'a> = dyn FnMut(&Tensor, u32) -> Result<Tensor> + 'a;
+pub(super) type Predict<'a> = dyn FnMut(&Tensor, Timestep) -> Result<Tensor> + 'a;
 
 /// The timesteps at which an inversion to `t` asks the network.
-pub(super) fn timesteps(t: u32) -> Vec<u32> {
-    (FIRST..t).step_by(STRIDE as usize).collect()
+pub(super) fn timesteps(t: Timestep) -> Vec<Timestep> {
+    let first = Timestep::default().later(FIRST, t);
+    let later = |from: &Timestep| Some(from.later(STRIDE, t));
+    std::iter::successors(Some(first), later)
+        .take_while(|from| *from < t)
+        .collect()
 }
 
 /// The latent at `t` from the clean one: steps of ten from t = 1 with the noise predicted at the timestep the latent is
 /// at, the last one shorter.
-pub(super) fn invert(schedule: &Schedule, clean: &Tensor, t: u32, predict: &mut Predict<'_>) -> Result<Tensor> {
+pub(super) fn invert(schedule: &Schedule, clean: &Tensor, t: Timestep, predict: &mut Predict<'_>) -> Result<Tensor> {
     let mut latent = clean.clone();
     for from in timesteps(t) {
         let prediction = predict(&latent, from)?;
-        let to = schedule.at((from + STRIDE).min(t))?;
+        let to = schedule.mixture(from.later(STRIDE, t))?;
         let (clean, epsilon) = schedule.split(&latent, &prediction, from)?;
         latent = ((clean * to.signal)? + (epsilon * to.noise)?)?;
     }
@@ -48,10 +52,11 @@ pub(super) fn invert(schedule: &Schedule, clean: &Tensor, t: u32, predict: &mut 
 }
 
 /// The timesteps at which generic-diffusion-feature's inversion to `t` asks the network.
-pub(super) fn published_timesteps(t: u32) -> Vec<u32> {
+pub(super) fn published_timesteps(t: Timestep) -> Vec<Timestep> {
     let first = FIRST + STRIDE;
-    let last = first + t.saturating_sub(first).div_ceil(STRIDE) * STRIDE;
-    (first..=last).step_by(STRIDE as usize).collect()
+    let steps = ((t.value() - first).max(0.0) / STRIDE).ceil() as u32;
+    let at = |step: u32| Timestep::of((first + f64::from(step) * STRIDE) as u32);
+    (0..=steps).map(at).collect()
 }
 
 /// The latent as generic-diffusion-feature inverts it: the prediction, taken for the noise, is made at the timestep the
@@ -59,14 +64,14 @@ pub(super) fn published_timesteps(t: u32) -> Vec<u32> {
 pub(super) fn invert_as_published(
     schedule: &Schedule,
     clean: &Tensor,
-    t: u32,
+    t: Timestep,
     predict: &mut Predict<'_>,
 ) -> Result<Tensor> {
     let mut latent = clean.clone();
     for to in published_timesteps(t) {
         let epsilon = predict(&latent, to)?;
-        let Mixture { signal, noise } = schedule.at(to)?;
-        let from = schedule.at(to.saturating_sub(STRIDE))?;
+        let Mixture { signal, noise } = schedule.mixture(to)?;
+        let from = schedule.mixture(to.later(-STRIDE, to))?;
         let clean = (latent - (&epsilon * from.noise)?)?;
         latent = ((clean * (signal / from.signal))? + (epsilon * noise)?)?;
     }
@@ -78,29 +83,35 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::components::schedule::DiscreteSchedule;
 
     #[test]
     fn the_last_step_ends_at_t() {
-        assert_eq!(timesteps(1), Vec::<u32>::new());
-        assert_eq!(timesteps(11), [1]);
-        assert_eq!(timesteps(25), [1, 11, 21]);
-        assert_eq!(published_timesteps(5), [11]);
-        assert_eq!(published_timesteps(11), [11]);
-        assert_eq!(published_timesteps(102).last(), Some(&111));
+        assert!(timesteps(1.into()).is_empty());
+        assert_eq!(timesteps(11.into()), [1]);
+        assert_eq!(timesteps(25.into()), [1, 11, 21]);
+        assert_eq!(published_timesteps(5.into()), [11]);
+        assert_eq!(published_timesteps(11.into()), [11]);
+        assert_eq!(published_timesteps(102.into()).last(), Some(&111.into()));
     }
 
     /// A network that knows the noise that was mixed in leads along the mixtures of that noise.
     #[test]
     fn with_a_perfect_prediction_the_latent_is_the_mixture() -> Result<()> {
-        let schedule = Schedule::stable_diffusion();
+        let schedule = Schedule::from(DiscreteSchedule::stable_diffusion());
         let picture = Tensor::randn(0f32, 1.0, (1, 4, 3, 5), &Device::Cpu)?;
         let noise = Tensor::randn(0f32, 1.0, (1, 4, 3, 5), &Device::Cpu)?;
-        let mixed = |t| -> Result<Tensor> {
-            let Mixture { signal, noise: share } = schedule.at(t)?;
+        let mixed = |t: Timestep| -> Result<Tensor> {
+            let Mixture { signal, noise: share } = schedule.mixture(t)?;
             Ok(((&picture * signal)? + (&noise * share)?)?)
         };
-        let inverted = invert(&schedule, &mixed(FIRST)?, 437, &mut |_, _| Ok(noise.clone()))?;
-        let error = (inverted - mixed(437)?)?.abs()?.to_dtype(DType::F64)?.max_all()?;
+        let inverted = invert(&schedule, &mixed(Timestep::new(FIRST)?)?, 437.into(), &mut |_, _| {
+            Ok(noise.clone())
+        })?;
+        let error = (inverted - mixed(437.into())?)?
+            .abs()?
+            .to_dtype(DType::F64)?
+            .max_all()?;
         assert!(error.to_scalar::<f64>()? < 1e-4);
         Ok(())
     }

@@ -83,7 +83,7 @@ pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
     let t = request
         .compat
         .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
-    spec.schedule.at(t)?;
+    spec.schedule.mixture(t)?;
     if request.compat.is_some() && !request.adapters.acting().embeddings.is_empty() {
         return Err(Error::usage(
             "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",

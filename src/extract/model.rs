@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     activation::{Halt, Probe, Selection, Watch},
-    components::vae::{Posterior, VaeDecoder, VaeEncoder},
+    components::{
+        schedule::Timestep,
+        vae::{Posterior, VaeDecoder, VaeEncoder},
+    },
     device::Place,
     error::{Error, Result},
     families::{
@@ -319,7 +322,7 @@ impl Model {
     pub fn control(
         &self,
         x: &Tensor,
-        t: u32,
+        t: Timestep,
         prompt: Option<&PromptStates>,
         inputs: &[ControlInput],
         pictures: &[u32],
@@ -347,7 +350,7 @@ impl Model {
                 added: added.as_ref(),
                 ..Conditions::of_text(&text)
             };
-            let residuals = match net.forward(&x, &vec![t as f32; rows], &conditions, &embedded, &mut probe) {
+            let residuals = match net.forward(&x, &vec![t.value() as f32; rows], &conditions, &embedded, &mut probe) {
                 Ok(residuals) => residuals.scaled(input.scale)?,
                 Err(Halt::Error(error)) => return Err(error),
                 // Nothing was asked of the probe, so nothing ends early.
@@ -371,13 +374,13 @@ impl Model {
     pub fn denoise(
         &self,
         x: &Tensor,
-        t: u32,
+        t: Timestep,
         prompt: Option<&PromptStates>,
         control: Option<&ControlResiduals>,
         probe: &mut Probe<'_>,
     ) -> Result<Option<Tensor>> {
         let rows = x.dim(0)?;
-        let timesteps = vec![t as f32; rows];
+        let timesteps = vec![t.value() as f32; rows];
         let x = x.to_dtype(self.place.dtype)?;
         let ended = match (&self.network, prompt) {
             (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),

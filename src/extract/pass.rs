@@ -20,7 +20,11 @@ use super::{
 };
 use crate::{
     activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
-    components::{schedule::Mixture, text::check_prompt, vae::VaeDecoder},
+    components::{
+        schedule::{Mixture, Timestep},
+        text::check_prompt,
+        vae::VaeDecoder,
+    },
     error::{Error, Result},
     families::stable_diffusion::unet::ControlResiduals,
     geometry::{Size, framing::Prepared},
@@ -89,7 +93,7 @@ impl Denoiser<'_> {
         &self,
         [noisy, clean]: [&Tensor; 2],
         range: &Range<usize>,
-        t: u32,
+        t: Timestep,
         wanted: Wanted<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<(Option<Tensor>, Option<ControlResiduals>)> {
@@ -267,7 +271,7 @@ fn run(
         let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut watch)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
             let output = output.to_dtype(DType::F32)?;
-            let earlier = model.spec.schedule.ddim_step(&noisy, &output, settings.t)?;
+            let earlier = model.spec.schedule.earlier(&noisy, &output, settings.t)?;
             record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
         }
         if intermediates.is_some() {
@@ -390,7 +394,7 @@ pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
-    spec.schedule.at(settings.t)?;
+    spec.schedule.mixture(settings.t)?;
     check_prompt(&settings.prompt)?;
     let members = settings.ensemble;
     let rows = check_passes(pictures, members)?;

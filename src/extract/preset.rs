@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::{
+    components::schedule::Timestep,
     error::{Error, Result},
     geometry::framing::WorkingSize,
     words::did_you_mean,
@@ -31,9 +32,9 @@ pub struct Preset {
     /// Side of the square working picture, in pixels.
     pub side: usize,
     /// The timestep that the publication names.
-    pub nominal_t: u32,
+    pub nominal_t: Timestep,
     /// The timestep that runs in its program when that one is asked for.
-    pub t: u32,
+    pub t: Timestep,
     /// Noises whose features are averaged.
     pub ensemble: usize,
     /// The prompt; words in braces are to be replaced.
@@ -49,8 +50,8 @@ const PAPER_SD15: Preset = Preset {
     source: NOT_ALL,
     model: "sd15",
     side: 512,
-    nominal_t: 50,
-    t: 51,
+    nominal_t: Timestep::of(50),
+    t: Timestep::of(51),
     ensemble: 1,
     prompt: CORRESPONDENCE_PROMPT,
     ids: &[],
@@ -59,7 +60,7 @@ const PAPER_SD15: Preset = Preset {
 const PAPER_SDXL: Preset = Preset {
     model: "sdxl",
     side: 1024,
-    t: 50,
+    t: Timestep::of(50),
     ..PAPER_SD15
 };
 
@@ -121,8 +122,8 @@ pub const PRESETS: &[Preset] = &[
         source: DIFT,
         model: "sd21",
         side: 768,
-        nominal_t: 261,
-        t: 261,
+        nominal_t: Timestep::of(261),
+        t: Timestep::of(261),
         ensemble: DIFT_ENSEMBLE,
         prompt: CATEGORY_PROMPT,
         ids: &["up-level1-upsampler-out"],
@@ -133,8 +134,8 @@ pub const PRESETS: &[Preset] = &[
         source: DIFT,
         model: "adm256",
         side: 512,
-        nominal_t: 101,
-        t: 101,
+        nominal_t: Timestep::of(101),
+        t: Timestep::of(101),
         ensemble: DIFT_ENSEMBLE,
         prompt: "",
         ids: &["b24"],
@@ -145,8 +146,8 @@ pub const PRESETS: &[Preset] = &[
         source: "CleanDIFT: Diffusion Features without Noise",
         model: "cleandift-sd21",
         side: 768,
-        nominal_t: 261,
-        t: 261,
+        nominal_t: Timestep::of(261),
+        t: Timestep::of(261),
         ensemble: 1,
         prompt: CATEGORY_PROMPT,
         ids: &["up-level1-upsampler-out"],
@@ -157,8 +158,8 @@ pub const PRESETS: &[Preset] = &[
         source: "Diffusion Hyperfeatures: Searching Through Time and Space for Semantic Correspondence",
         model: "sd15",
         side: 512,
-        nominal_t: 50,
-        t: 51,
+        nominal_t: Timestep::of(50),
+        t: Timestep::of(51),
         ensemble: 1,
         prompt: "",
         ids: &[

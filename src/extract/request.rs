@@ -10,6 +10,7 @@ use super::{
     pass::VaeMode,
 };
 use crate::{
+    components::schedule::Timestep,
     device::{DeviceChoice, Precision},
     error::Result,
     geometry::framing::{Framing, WorkingSize},
@@ -45,7 +46,7 @@ pub struct ExtractRequest {
     /// One prompt for all pictures.
     pub prompt: String,
     /// The timestep that runs.
-    pub t: u32,
+    pub t: Timestep,
     /// The working size; none: the short side the model was made for.
     pub size: Option<WorkingSize>,
     /// Seed of the noise.
@@ -99,7 +100,7 @@ pub struct Provenance {
     #[serde(default)]
     pub notes: Vec<String>,
     /// The timestep that ran.
-    pub t_ran: u32,
+    pub t_ran: Timestep,
     /// √ā at that timestep: the picture's share of the mixture.
     pub signal: f64,
     /// √(1−ā): the noise's share.
@@ -130,7 +131,13 @@ pub struct Provenance {
 
 impl Provenance {
     /// What is known after a pass of `model` at timestep `t` over `pictures`.
-    pub fn of(model: &Model, t: u32, pictures: Vec<FramedPicture>, ids: Vec<String>, seconds: f64) -> Result<Self> {
+    pub fn of(
+        model: &Model,
+        t: Timestep,
+        pictures: Vec<FramedPicture>,
+        ids: Vec<String>,
+        seconds: f64,
+    ) -> Result<Self> {
         let mixture = model.spec.mixture(t)?;
         Ok(Self {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),

@@ -173,7 +173,7 @@ fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
     };
     let list = spec.plain_catalogue(prepared.framing.working);
     let settings = PassSettings {
-        t: T,
+        t: T.into(),
         prompt: String::new(),
         noise: Noise { seed: 0, given: None },
         vae: VaeMode::Mean,

@@ -9,7 +9,9 @@ use super::{
     pass::{check_settings, draw},
     spec::ModelSpec,
 };
-use crate::{error::Result, geometry::Size, io::array::Array, model::adapters::Adapters};
+use crate::{
+    components::schedule::Timestep, error::Result, geometry::Size, io::array::Array, model::adapters::Adapters,
+};
 
 /// Which latent of a picture is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -44,7 +46,7 @@ pub struct GivenNoise {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassSettings {
     /// The timestep that runs.
-    pub t: u32,
+    pub t: Timestep,
     /// The prompt of all pictures.
     pub prompt: String,
     /// Where the noise comes from.

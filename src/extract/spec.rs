@@ -13,7 +13,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Shape},
     components::{
-        schedule::{Mixture, Schedule},
+        schedule::{Mixture, Schedule, Timestep},
         text::{CONTEXT_LENGTH, TextPart},
     },
     error::{Error, Result},
@@ -57,7 +57,7 @@ pub struct ModelSpec {
     /// Short side of the pictures it was made for.
     pub native_side: usize,
     /// The timestep that runs when the user gives none.
-    pub default_t: u32,
+    pub default_t: Timestep,
     /// Whether noise is mixed with the picture; CleanDIFT's networks are given the picture as it is, and t.
     pub adds_noise: bool,
     /// What is special about it, for people and for provenance.
@@ -118,8 +118,8 @@ impl ModelSpec {
     }
 
     /// The shares of picture and noise at timestep `t`, or an error that names the schedule's range.
-    pub fn mixture(&self, t: u32) -> Result<Mixture> {
-        let mixture = self.schedule.at(t)?;
+    pub fn mixture(&self, t: Timestep) -> Result<Mixture> {
+        let mixture = self.schedule.mixture(t)?;
         Ok(if self.adds_noise { mixture } else { Mixture::CLEAN })
     }
 

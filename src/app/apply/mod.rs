@@ -413,13 +413,9 @@ impl App {
         let state = &mut self.state;
         let Some(info) = &state.model.info else { return };
         let last = info.mixtures.len().saturating_sub(1) as u32;
-        let step = (last / T_STEPS).max(1);
+        let step = f64::from((last / T_STEPS).max(1));
         let t = &mut state.document.settings.t;
-        *t = if later {
-            t.saturating_add(step).min(last)
-        } else {
-            t.saturating_sub(step)
-        };
+        *t = t.later(if later { step } else { -step }, last.into());
         state.want_another_run();
     }
 

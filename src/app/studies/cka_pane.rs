@@ -20,6 +20,7 @@ use crate::{
         menus::action_button_ui,
         state::State,
     },
+    components::schedule::Timestep,
     engine::{CkaItem, ComparisonKind},
     paint::colour_bar_ui,
 };
@@ -189,7 +190,7 @@ pub fn matrix_text(state: &State, matrix: &Matrix) -> String {
         let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
         text += &format!(" · {model}, {}", ran.ran.dtype);
         if let Some(other) = &matrix.other_model {
-            let t = matrix.ran[1].first().map_or(0, |ran| ran.ran.t_ran);
+            let t = matrix.ran[1].first().map_or(Timestep::default(), |ran| ran.ran.t_ran);
             text += &format!(" t {} (rows), {other} t {t} (columns)", ran.ran.t_ran);
         } else if matrix.ran[0].iter().all(|other| other.ran.t_ran == ran.ran.t_ran) {
             text += &format!(", t {}", ran.ran.t_ran);

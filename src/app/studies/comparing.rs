@@ -8,6 +8,7 @@ use crate::{
     activation::Id,
     analysis::gram::RowRule,
     app::{App, state::State},
+    components::schedule::Timestep,
     engine::{
         CkaDone, CkaItem, CkaQuery, CkaRow, Compared, Comparison, ComparisonKind, MemberKept, PassId, Request,
         SeriesMember, ShiftQuery, ShiftView, Slot, StripQuery, StripView, Study, ViewRequest,
@@ -506,9 +507,9 @@ impl State {
         let (rows, columns) = match choice.between {
             CkaBetween::Layers => (items(&wanted.query.ids, &passes), None),
             CkaBetween::Times => {
-                let mut times: Vec<u32> = members.iter().map(|(member, _)| member.settings.t).collect();
+                let mut times: Vec<Timestep> = members.iter().map(|(member, _)| member.settings.t).collect();
                 times.dedup();
-                let of_t = |t: &u32| {
+                let of_t = |t: &Timestep| {
                     let at_t = members.iter().filter(|(member, _)| member.settings.t == *t);
                     let passes: Vec<PassId> = at_t.map(|(_, kept)| kept.pass).collect();
                     items(&wanted.query.ids, &passes)

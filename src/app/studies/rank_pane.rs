@@ -5,9 +5,11 @@ use egui::{
     pos2, vec2,
 };
 
-use super::name_combo;
-use super::parts::not_finite_words;
-use super::ranking::{RankChoice, RankColumn, made, paired, series_of_steps, typed_steps, wanted_rank};
+use super::{
+    name_combo,
+    parts::not_finite_words,
+    ranking::{RankChoice, RankColumn, made, paired, series_of_steps, typed_steps, wanted_rank},
+};
 use crate::{
     activation::Id,
     analysis::{
@@ -15,6 +17,7 @@ use crate::{
         rank::{RankRow, protocol},
     },
     app::{Action, Command, State, menus::action_button_ui, theme},
+    components::schedule::Timestep,
     engine::Slot,
 };
 
@@ -306,7 +309,7 @@ fn table_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     );
 }
 
-fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, u32), commands: &mut Vec<Command>) {
+fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), commands: &mut Vec<Command>) {
     let size = vec2(ui.available_width(), theme::ROW_HEIGHT);
     let name_width = name_width(ui);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());

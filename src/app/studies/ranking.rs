@@ -17,6 +17,7 @@ use crate::{
         export::record,
         state::{State, representative},
     },
+    components::schedule::Timestep,
     engine::{QueryAt, RankPasses, RankQuery, RankView, RunSettings, SeriesMember, SeriesQuery, Slot},
     files::names,
 };
@@ -317,7 +318,7 @@ pub fn series_of_steps(state: &State) -> Option<SeriesQuery> {
         .map(|layer| layer.id)
         .filter(|id| !id.is_map())
         .collect();
-    let member = |t: u32, slot: Slot| SeriesMember {
+    let member = |t: Timestep, slot: Slot| SeriesMember {
         slot,
         settings: RunSettings {
             t,
@@ -325,7 +326,7 @@ pub fn series_of_steps(state: &State) -> Option<SeriesQuery> {
         },
         noiseless: false,
     };
-    let members = steps.into_iter().flat_map(|t| slots.map(|slot| member(t, slot)));
+    let members = steps.into_iter().flat_map(|t| slots.map(|slot| member(t.into(), slot)));
     let members: Vec<SeriesMember> = members.collect();
     (open && !members.is_empty() && !ids.is_empty()).then_some(SeriesQuery { members, ids })
 }

@@ -7,6 +7,7 @@ use crate::{
     activation::{Id, Leaf},
     analysis::{gram::LEAST_PICTURES, shift::ANCHOR_T},
     app::{arrange::panes, document::PaneKind, layer_tree::is_found, state::State},
+    components::schedule::Timestep,
     engine::{Capture, ComparisonKind, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
     extract::request::Provenance,
 };
@@ -211,6 +212,12 @@ impl State {
         steps.saturating_sub(1) as u32
     }
 
+    /// The timesteps that a text names with one more.
+    fn times_with(&self, text: &str, one: Timestep) -> Result<Vec<Timestep>, String> {
+        let named = timesteps(text, self.last_t())?;
+        Ok(with(named.into_iter().map(Timestep::from).collect(), one))
+    }
+
     /// The passes that a comparison needs, if a pane shows it; why there are none where what is chosen makes no sense.
     pub fn wanted_series(&self, kind: ComparisonKind) -> Option<Result<Wanted, String>> {
         let shown = panes(&self.document.layout)
@@ -269,9 +276,9 @@ impl State {
     fn strip_members(&self) -> Result<Vec<(SeriesMember, Role)>, String> {
         let choice = &self.document.strip;
         let now = &self.document.settings;
-        let frames: Vec<(u32, u64)> = match choice.axis {
+        let frames: Vec<(Timestep, u64)> = match choice.axis {
             StripAxis::T => {
-                let times = with(timesteps(&choice.times, self.last_t())?, now.t);
+                let times = self.times_with(&choice.times, now.t)?;
                 times.into_iter().map(|t| (t, now.seed)).collect()
             }
             StripAxis::Seed => {
@@ -285,7 +292,7 @@ impl State {
         };
         let of_slot = |(index, slot): (usize, Slot)| {
             let role = if index == 0 { Role::Shown } else { Role::Beside };
-            let member = move |(t, seed): &(u32, u64)| {
+            let member = move |(t, seed): &(Timestep, u64)| {
                 let member = self.member(slot, |settings| {
                     settings.t = *t;
                     settings.seed = *seed;
@@ -305,7 +312,7 @@ impl State {
             CkaRows::AllPositions | CkaRows::Pictures => self.open_slots().collect(),
         };
         let times = match choice.between {
-            CkaBetween::Times => with(timesteps(&choice.times, self.last_t())?, self.document.settings.t),
+            CkaBetween::Times => self.times_with(&choice.times, self.document.settings.t)?,
             CkaBetween::Layers | CkaBetween::Models => vec![self.document.settings.t],
         };
         if choice.between == CkaBetween::Models && self.comparable_before(&slots).is_none() {
@@ -321,7 +328,7 @@ impl State {
                 slots.len()
             ));
         }
-        let of_t = |t: u32| {
+        let of_t = |t: Timestep| {
             let member = move |slot: &Slot| (self.member(*slot, |settings| settings.t = t), Role::Shown);
             slots.iter().map(member).collect::<Vec<_>>()
         };
@@ -357,14 +364,14 @@ impl State {
         let slot = self.focused_slot();
         let reference = SeriesMember {
             noiseless: true,
-            ..self.member(slot, |settings| settings.t = 0)
+            ..self.member(slot, |settings| settings.t = Timestep::default())
         };
         let anchor = self.member(slot, |settings| {
-            settings.t = ANCHOR_T.min(self.last_t());
+            settings.t = ANCHOR_T.min(self.last_t()).into();
             settings.prompt.clear();
         });
         let mut members = vec![(reference, Role::Reference), (anchor, Role::Anchor)];
-        let times = with(timesteps(&choice.times, self.last_t())?, self.document.settings.t);
+        let times = self.times_with(&choice.times, self.document.settings.t)?;
         for (name, change) in self.shift_lines() {
             members.extend(times.iter().map(|t| {
                 let member = self.member(slot, |settings| {

@@ -9,6 +9,7 @@ use crate::{
     app::{
         document::PaneKind, estimate::feature_bytes, export::record, kept::KeptPass, menus::shown_source, state::State,
     },
+    components::schedule::Timestep,
     engine::{
         CompareQuery, CompareView, MemberKept, PassId, PictureSource, RunSettings, SeriesMember, SeriesQuery, Slot,
     },
@@ -118,7 +119,7 @@ pub struct CompareState {
     /// What the colourist has told.
     pub view: Option<CompareView>,
     /// Timestep and seed that are typed, to be run as B; none: those that are set.
-    pub typed: Option<(u32, u64)>,
+    pub typed: Option<(Timestep, u64)>,
     /// A pass that becomes B when it is there.
     pub asked: Option<(u64, SeriesQuery)>,
 }

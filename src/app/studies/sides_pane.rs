@@ -198,8 +198,13 @@ fn run_ui(ui: &mut Ui, state: &State, choice: &CompareChoice, commands: &mut Vec
     ui.horizontal_wrapped(|ui| {
         ui.label("as B also");
         let last = info.mixtures.len().saturating_sub(1) as u32;
-        ui.add(DragValue::new(&mut t).prefix("t ").range(0..=last))
+        let mut whole = t.value() as u32;
+        let drag = ui
+            .add(DragValue::new(&mut whole).prefix("t ").range(0..=last))
             .on_hover_text("Timestep of a pass for B");
+        if drag.changed() {
+            t = whole.into();
+        }
         ui.add(DragValue::new(&mut seed).prefix("seed "))
             .on_hover_text("Seed of the noise of a pass for B");
         if (t, seed) != state.compare.typed.unwrap_or((settings.t, settings.seed)) {

@@ -479,7 +479,7 @@ fn is_of_pictures(request: &Request) -> bool {
 
 fn model_info(model: &Model) -> ModelInfo {
     let spec = &model.spec;
-    let mixtures = (0..spec.schedule.steps() as u32).filter_map(|t| spec.mixture(t).ok());
+    let mixtures = spec.schedule.whole_timesteps().filter_map(|t| spec.mixture(t).ok());
     let native = Size::new(spec.native_side, spec.native_side);
     ModelInfo {
         name: spec.name.clone(),

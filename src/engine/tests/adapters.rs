@@ -99,7 +99,10 @@ fn a_lora_acts_without_reading_the_model_and_leaves_no_trace() {
     assert!(!computed && off.pass == plain.pass && again == without);
     assert!(off.settings.same_pass(&with(&[lora(1.0, false)], &[])));
     // Another timestep runs with the LoRA off.
-    let later = |settings: RunSettings| RunSettings { t: 52, ..settings };
+    let later = |settings: RunSettings| RunSettings {
+        t: 52.into(),
+        ..settings
+    };
     let (_, fresh, _) = look(&engine, later(with(&[lora(1.0, false)], &[])));
     let (_, same, computed) = look(&engine, later(with(&[], &[])));
     assert!(!computed && fresh == same);

@@ -18,7 +18,7 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
         inversion: crate::extract::inversion::Inversion::None,
         compat: None,
         prompt: String::new(),
-        t,
+        t: t.into(),
         size: None,
         seed: 0,
         noise_file: None,

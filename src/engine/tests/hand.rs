@@ -101,7 +101,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 featscope: "by hand".into(),
                 weights: "none".into(),
                 notes: Vec::new(),
-                t_ran: 100,
+                t_ran: 100.into(),
                 signal: 1.0,
                 noise: 0.0,
                 noise_fraction: 0.0,

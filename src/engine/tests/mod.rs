@@ -85,7 +85,7 @@ fn open(engine: &Engine, slot: Slot, sample: &str) {
 fn settings(t: u32) -> RunSettings {
     RunSettings {
         prompt: String::new(),
-        t,
+        t: t.into(),
         seed: 0,
         ensemble: 1,
         vae: VaeMode::Mean,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    components::schedule::{Prediction, Schedule},
+    components::schedule::{DiscreteSchedule, Prediction},
     error::{Error, Result},
     geometry::Grid,
     weights::config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
@@ -235,10 +235,10 @@ impl AdmConfig {
     }
 
     /// The noise of every timestep, and what the network predicts.
-    pub fn schedule(&self) -> Schedule {
+    pub fn schedule(&self) -> DiscreteSchedule {
         let schedule = match self.noise_schedule {
-            NoiseSchedule::Linear => Schedule::linear(self.diffusion_steps),
-            NoiseSchedule::Cosine => Schedule::cosine(self.diffusion_steps),
+            NoiseSchedule::Linear => DiscreteSchedule::linear(self.diffusion_steps),
+            NoiseSchedule::Cosine => DiscreteSchedule::cosine(self.diffusion_steps),
         };
         schedule.with_prediction(if self.predict_xstart {
             Prediction::Sample

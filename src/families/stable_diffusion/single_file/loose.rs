@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     components::{
-        schedule::Schedule,
+        schedule::DiscreteSchedule,
         text::{ClipConfig, ClipTextModel, Padding, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         vae::VaeConfig,
     },
@@ -31,7 +31,7 @@ pub struct LooseUnet {
     part: UnetPart,
     config: Option<UnetConfig>,
     marks: Marks,
-    schedule: Option<Schedule>,
+    schedule: Option<DiscreteSchedule>,
 }
 
 impl LooseUnet {
@@ -50,9 +50,10 @@ impl LooseUnet {
         let config = beside::unet_config(path, &part, &found)?;
         let scheduler = path.join("scheduler/scheduler_config.json");
         let schedule = match scheduler.is_file() {
-            true => {
-                Some(Schedule::from_json(&read_json(&scheduler)?).map_err(|error| error.context(scheduler.display()))?)
-            }
+            true => Some(
+                DiscreteSchedule::from_json(&read_json(&scheduler)?)
+                    .map_err(|error| error.context(scheduler.display()))?,
+            ),
             false => None,
         };
         Ok(Self {
@@ -114,7 +115,7 @@ impl LooseUnet {
     }
 
     /// The schedule it was trained with, where it says one, else that of the model it is put into.
-    pub fn schedule(&self, model: Schedule, notes: &mut Vec<String>) -> Result<Schedule> {
+    pub fn schedule(&self, model: DiscreteSchedule, notes: &mut Vec<String>) -> Result<DiscreteSchedule> {
         self.marks.over(self.schedule.clone().unwrap_or(model), notes)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::text::TextKind;
 use crate::{
-    components::schedule::{Prediction, Schedule},
+    components::schedule::{DiscreteSchedule, Prediction},
     error::{Error, Result},
     weights::Store,
 };
@@ -68,8 +68,8 @@ impl Marks {
     }
 
     /// The schedule of Stable Diffusion as it is said, and why in `notes`; where nothing is said, as in the published model.
-    pub(super) fn schedule(&self, text: TextKind, notes: &mut Vec<String>) -> Result<Schedule> {
-        let published = Schedule::stable_diffusion().with_prediction(match text {
+    pub(super) fn schedule(&self, text: TextKind, notes: &mut Vec<String>) -> Result<DiscreteSchedule> {
+        let published = DiscreteSchedule::stable_diffusion().with_prediction(match text {
             TextKind::Sd2 => Prediction::V,
             TextKind::Sd1 | TextKind::Sdxl => Prediction::Epsilon,
         });
@@ -85,7 +85,7 @@ impl Marks {
     }
 
     /// A schedule with what is said, and where in `notes`.
-    pub(super) fn over(&self, schedule: Schedule, notes: &mut Vec<String>) -> Result<Schedule> {
+    pub(super) fn over(&self, schedule: DiscreteSchedule, notes: &mut Vec<String>) -> Result<DiscreteSchedule> {
         let mut schedule = schedule;
         if let Some((prediction, mark)) = self.prediction {
             let words = match prediction {

@@ -36,7 +36,7 @@ use self::{
 use super::unet::UnetConfig;
 use crate::{
     components::{
-        schedule::Schedule,
+        schedule::DiscreteSchedule,
         text::{ClipConfig, ClipTextModel, TextPart, Tokenizer},
         vae::VaeConfig,
     },
@@ -52,7 +52,7 @@ pub struct Original {
     /// Configuration of the autoencoder; none where the file holds none.
     pub vae: Option<VaeConfig>,
     /// How much picture and how much noise a timestep means, and what is predicted.
-    pub schedule: Schedule,
+    pub schedule: DiscreteSchedule,
     /// Short side of the pictures it was made for.
     pub native_side: usize,
     /// What was recognised, and what was assumed because no tensor tells it.
@@ -158,7 +158,7 @@ impl Original {
         };
         let mut notes = vec![format!("one file, recognised as {}", text.model_name())];
         let schedule = match config("scheduler/scheduler_config.json")? {
-            Some((json, file)) => Schedule::from_json(&json).map_err(|error| error.context(file.display()))?,
+            Some((json, file)) => DiscreteSchedule::from_json(&json).map_err(|error| error.context(file.display()))?,
             None => marks.schedule(text, &mut notes)?,
         };
         Ok(Self {

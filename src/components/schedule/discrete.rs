@@ -1,9 +1,10 @@
-//! Diffusion schedules: how much picture and how much noise a timestep means.
+//! Schedules of whole timesteps: √ā of picture and √(1−ā) of noise (DDPM, Stable Diffusion, ADM, PixArt).
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Mixture, Timestep};
 use crate::{
     error::{Error, Result},
     weights::config::ConfigReader,
@@ -80,7 +81,7 @@ pub enum Betas {
 
 /// ā of every timestep.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Schedule {
+pub struct DiscreteSchedule {
     alphas_cumprod: Vec<f64>,
     /// What the network predicts.
     pub prediction: Prediction,
@@ -88,39 +89,12 @@ pub struct Schedule {
     pub scales_input: bool,
 }
 
-/// The two shares of the mixture x_t = signal·z + noise·n.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Mixture {
-    /// √ā.
-    pub signal: f64,
-    /// √(1−ā).
-    pub noise: f64,
-}
-
-impl Mixture {
-    /// The noise fraction √(1−ā)/(√ā+√(1−ā)): comparable between schedules.
-    pub fn noise_fraction(self) -> f64 {
-        self.noise / (self.signal + self.noise)
-    }
-
-    /// Signal to noise ratio ā/(1−ā).
-    pub fn snr(self) -> f64 {
-        (self.signal / self.noise).powi(2)
-    }
-
-    /// Shares of a pass without noise (CleanDIFT).
-    pub const CLEAN: Self = Self {
-        signal: 1.0,
-        noise: 0.0,
-    };
-}
-
-impl Schedule {
+impl DiscreteSchedule {
     /// The latent one deterministic step of DDIM earlier, at t − 1 (at t = 0: the picture), from the latent at `t` and
     /// the network's prediction there; all three have one shape.
-    pub fn ddim_step(&self, latent: &Tensor, prediction: &Tensor, t: u32) -> Result<Tensor> {
-        let earlier = match t.checked_sub(1) {
-            Some(t) => self.at(t)?,
+    pub fn ddim_step(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
+        let earlier = match self.index(t)?.checked_sub(1) {
+            Some(index) => self.shares(index),
             None => Mixture::CLEAN,
         };
         let (clean, epsilon) = self.split(latent, prediction, t)?;
@@ -128,8 +102,8 @@ impl Schedule {
     }
 
     /// The picture and the noise that a latent is made of, as the network's prediction at `t` says; all of one shape.
-    pub fn split(&self, latent: &Tensor, prediction: &Tensor, t: u32) -> Result<(Tensor, Tensor)> {
-        let Mixture { signal, noise } = self.at(t)?;
+    pub fn split(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<(Tensor, Tensor)> {
+        let Mixture { signal, noise } = self.mixture(t)?;
         let lost = match self.prediction {
             Prediction::Epsilon => signal == 0.0,
             Prediction::V => false,
@@ -299,21 +273,39 @@ impl Schedule {
         self.alphas_cumprod.len()
     }
 
-    /// The shares at timestep `t`, or an error that names the schedule's range.
-    pub fn at(&self, t: u32) -> Result<Mixture> {
-        let alpha = usize::try_from(t)
-            .ok()
-            .and_then(|t| self.alphas_cumprod.get(t))
-            .ok_or_else(|| {
-                Error::usage(format!(
-                    "timestep {t} is outside the model's schedule: its timesteps are 0 to {}",
-                    self.steps().saturating_sub(1)
-                ))
-            })?;
-        Ok(Mixture {
+    /// The shares at timestep `t`.
+    ///
+    /// # Errors
+    ///
+    /// Where `t` is no whole number, or outside the schedule; the error names its range.
+    pub fn mixture(&self, t: Timestep) -> Result<Mixture> {
+        Ok(self.shares(self.index(t)?))
+    }
+
+    fn shares(&self, index: usize) -> Mixture {
+        let alpha = self.alphas_cumprod[index];
+        Mixture {
             signal: alpha.sqrt(),
             noise: (1.0 - alpha).sqrt(),
-        })
+        }
+    }
+
+    /// The place of a timestep in the schedule.
+    fn index(&self, t: Timestep) -> Result<usize> {
+        let last = self.steps().saturating_sub(1);
+        let Some(whole) = t.whole() else {
+            return Err(Error::usage(format!(
+                "timestep {t} is between two of the model's: its timesteps are the whole numbers from 0 to {last}"
+            )));
+        };
+        usize::try_from(whole)
+            .ok()
+            .filter(|index| *index < self.steps())
+            .ok_or_else(|| {
+                Error::usage(format!(
+                    "timestep {t} is outside the model's schedule: its timesteps are 0 to {last}"
+                ))
+            })
     }
 }
 
