@@ -23,7 +23,7 @@ fn settings(t: u32) -> RunSettings {
     let size = WorkingSize::ShortSide(64);
     RunSettings {
         prompt: String::new(),
-        t,
+        t: t.into(),
         seed: 0,
         ensemble: 1,
         vae: VaeMode::Mean,

@@ -37,7 +37,7 @@ fn pass(maps: usize) -> FinishedPass {
         pass: PassId(1),
         settings: RunSettings {
             prompt: String::new(),
-            t: 100,
+            t: 100.into(),
             seed: 0,
             ensemble: 1,
             vae: VaeMode::Mean,
@@ -59,7 +59,7 @@ fn pass(maps: usize) -> FinishedPass {
             featscope: String::new(),
             weights: String::new(),
             notes: Vec::new(),
-            t_ran: 100,
+            t_ran: 100.into(),
             signal: 1.0,
             noise: 0.0,
             noise_fraction: 0.0,

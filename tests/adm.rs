@@ -83,7 +83,7 @@ fn every_block_is_the_reference_s() -> TestResult {
     let t = case_json(CASE)["t"].as_u64().expect("the case has a timestep") as u32;
     for file in ["model.safetensors", "model.pt"] {
         let (config, store) = open(&model("tiny-adm").join(file))?;
-        let shares = config.schedule().at(t)?;
+        let shares = config.schedule().mixture(t.into())?;
         let x_t = ((&reference["mid.image"] * shares.signal)? + (&reference["in.noise"] * shares.noise)?)?;
         compare("mid.x_t", &reference["mid.x_t"], &x_t)?;
         let found = pass(&build((config, store))?, &x_t, &[t as f32], everything)?;
@@ -316,7 +316,7 @@ fn the_embedded_model_denoises() -> TestResult {
     let x = Tensor::from_vec(smooth, (1, 3, 64, 64), &Device::Cpu)?;
     let noise = waves(1, 64, 64)?;
     let t = 300;
-    let shares = unet.config().schedule().at(t)?;
+    let shares = unet.config().schedule().mixture(t.into())?;
     let x_t = ((&x * shares.signal)? + (&noise * shares.noise)?)?;
     let found = pass(&unet, &x_t, &[t as f32], |_| Selection::default())?;
     let output = found.output.expect("the pass went to its end");

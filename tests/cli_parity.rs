@@ -10,7 +10,7 @@ use common::{
     TestResult, case_file, case_json, compare, compare_all, expected, model,
     program::{Place, run},
 };
-use featscope::components::schedule::Schedule;
+use featscope::components::schedule::DiscreteSchedule;
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -177,7 +177,7 @@ fn sd21_every_id() -> TestResult {
     let t = T.to_string();
     let case = Run::of_case("sd21-all-64", &t, "64");
     let mut reference = expected(case.case);
-    let mixture = DiscreteSchedule::stable_diffusion().at(T)?;
+    let mixture = DiscreteSchedule::stable_diffusion().mixture(T.into())?;
     let sigma = mixture.noise / mixture.signal;
     let scale = 1.0 / sigma.mul_add(sigma, 1.0).sqrt();
     let unscaled = &reference["mid.latents_noisy"];

@@ -137,7 +137,7 @@ impl Warp {
 
 /// Features (C, SIDE, SIDE) of a picture, by the network: the mean over a few noises, enlarged to the picture's pixels.
 fn by_network(unet: &AdmUnet, list: &Catalogue, picture: &[f32]) -> Outcome<FeatureMap> {
-    let shares = unet.config().schedule().at(T)?;
+    let shares = unet.config().schedule().mixture(T.into())?;
     let mut random = Random(11);
     let rows = Tensor::from_vec(picture.to_vec(), (1, 3, SIDE, SIDE), &Device::Cpu)?.repeat((NOISES, 1, 1, 1))?;
     let noise: Vec<f32> = (0..NOISES * 3 * SIDE * SIDE).map(|_| random.normal()).collect();

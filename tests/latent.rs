@@ -8,7 +8,7 @@ use common::{TestResult, case_json, compare, expected, model};
 use featscope::{
     activation::watch_nothing,
     components::{
-        schedule::{Prediction, DiscreteSchedule},
+        schedule::{DiscreteSchedule, Prediction},
         vae::{VaeConfig, VaeEncoder},
     },
     weights::{Store, read_json},
@@ -113,7 +113,7 @@ fn mixtures_equal_the_reference_at_the_t_that_ran() -> TestResult {
                 continue;
             };
             let ran = common::numbers(ran)[0];
-            let mix = schedule.mixture(ran as u32.into())?;
+            let mix = schedule.mixture((ran as u32).into())?;
             let found = ((x * mix.signal)? + (noise * mix.noise)?)?;
             compare(
                 &format!("{name}.t{asked}"),
@@ -166,9 +166,9 @@ fn a_schedule_that_ends_in_noise_is_read_only_where_its_scheduler_reads_it() -> 
     assert_eq!(schedule.mixture(999.into())?.signal, 0.0);
     // Nothing of the picture is left there, so noise that is predicted does not tell it.
     let x = Tensor::ones((1, 4, 2, 2), DType::F32, &Device::Cpu)?;
-    let error = schedule.ddim_step(&x, &x, 999).expect_err("lost").to_string();
+    let error = schedule.ddim_step(&x, &x, 999.into()).expect_err("lost").to_string();
     assert!(error.contains("timestep 999"), "{error}");
-    let found = schedule.with_prediction(Prediction::V).split(&x, &x, 999)?.0;
+    let found = schedule.with_prediction(Prediction::V).split(&x, &x, 999.into())?.0;
     assert!(common::numbers(&found).iter().all(|x| *x == -1.0));
     Ok(())
 }
@@ -199,7 +199,10 @@ fn only_the_betas_of_known_schedulers_count() -> TestResult {
         "UniPCMultistepScheduler",
     ] {
         let schedule = of_class(class)?;
-        assert_eq!(schedule.alphas_cumprod(), DiscreteSchedule::stable_diffusion().alphas_cumprod());
+        assert_eq!(
+            schedule.alphas_cumprod(),
+            DiscreteSchedule::stable_diffusion().alphas_cumprod()
+        );
         assert_eq!(schedule.scales_input, class.starts_with("Euler"), "{class}");
     }
     for class in [
@@ -233,7 +236,7 @@ fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
             (Prediction::Sample, picture),
         ] {
             let schedule = schedule.clone().with_prediction(prediction);
-            let found = schedule.ddim_step(&mix(&schedule, t)?, output, t)?;
+            let found = schedule.ddim_step(&mix(&schedule, t)?, output, t.into())?;
             compare(&format!("{prediction:?} at {t}"), &mix(&schedule, t - 1)?, &found)?;
             assert!(compare("another t", &mix(&schedule, t)?, &found).is_err(), "{t}");
         }
@@ -242,7 +245,7 @@ fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
     compare(
         "the last step",
         picture,
-        &schedule.ddim_step(&mix(&schedule, 0)?, noise, 0)?,
+        &schedule.ddim_step(&mix(&schedule, 0)?, noise, 0.into())?,
     )?;
     Ok(())
 }
@@ -251,9 +254,9 @@ fn a_step_back_is_the_mixture_of_the_timestep_before() -> TestResult {
 fn the_schedule_names_its_range_and_what_it_predicts() -> TestResult {
     let sd21 = DiscreteSchedule::from_json(&read_json(&model("tiny-sd21").join("scheduler/scheduler_config.json"))?)?;
     assert_eq!(sd21.prediction, Prediction::V);
-    let error = sd21.at(1000).expect_err("outside the schedule").to_string();
+    let error = sd21.mixture(1000.into()).expect_err("outside the schedule").to_string();
     assert!(error.contains("1000") && error.contains("999"), "{error}");
-    let mix = sd21.at(261)?;
+    let mix = sd21.mixture(261.into())?;
     assert!((mix.signal - 0.809_734).abs() < 1e-6 && (mix.noise - 0.586_797).abs() < 1e-6);
     assert!((mix.signal.powi(2) + mix.noise.powi(2) - 1.0).abs() < 1e-12);
     Ok(())

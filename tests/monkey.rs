@@ -561,7 +561,7 @@ impl Monkey {
         match self.chance.below(12) {
             0 => {
                 let mut settings = document.settings;
-                settings.t = self.chance.below(1000) as u32;
+                settings.t = (self.chance.below(1000) as u32).into();
                 settings.seed = self.chance.next();
                 settings.ensemble = 1 + self.chance.below(3);
                 settings.vae = self.chance.one_of(&[VaeMode::Mean, VaeMode::Sample]);

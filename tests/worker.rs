@@ -87,7 +87,7 @@ fn begin(engine: &Engine) {
 fn settings(ensemble: usize) -> RunSettings {
     RunSettings {
         prompt: String::new(),
-        t: 100,
+        t: 100.into(),
         seed: 3,
         ensemble,
         vae: VaeMode::Mean,

@@ -260,7 +260,7 @@ fn ask(engine: &Engine, id: Id, t: u32, ensemble: usize, side: usize) {
     engine.send(Request::Run {
         settings: RunSettings {
             prompt: PROMPT.to_owned(),
-            t,
+            t: t.into(),
             seed: 0,
             ensemble,
             vae: VaeMode::Mean,

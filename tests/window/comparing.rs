@@ -19,6 +19,7 @@ use super::{
     fake::STEPS,
     model::id,
 };
+use featscope::components::schedule::Timestep;
 
 /// Timesteps of a strip that nobody has typed: eight over all, and the one that is set.
 const TIMES: [u32; 9] = [0, 100, 143, 285, 428, 571, 714, 856, 999];
@@ -38,7 +39,7 @@ fn rect_of(window: &Window, name: &str) -> Rect {
     window.harness.get_by_label(name).rect()
 }
 
-fn times_of_strip(window: &Window) -> Vec<u32> {
+fn times_of_strip(window: &Window) -> Vec<Timestep> {
     let strip = window.state().comparing.strip.as_ref().expect("a strip");
     strip.members.iter().map(|(member, _)| member.settings.t).collect()
 }
@@ -54,7 +55,7 @@ fn slow() -> Window {
 
 fn settings_at(window: &Window, t: u32) -> RunSettings {
     RunSettings {
-        t,
+        t: t.into(),
         ..window.document().settings.clone()
     }
 }
@@ -134,7 +135,7 @@ fn a_slow_model_waits_for_a_click_and_then_t_follows_without_waiting() {
         window.apply_and_settle(Command::Settings(settings));
         for slot in [Slot::A, Slot::B] {
             let capture = window.state().slot(slot).capture.as_ref();
-            assert_eq!(capture.map(|capture| capture.settings.t), Some(t), "{slot:?}");
+            assert_eq!(capture.map(|capture| capture.settings.t), Some(t.into()), "{slot:?}");
         }
     }
     let settings = settings_at(&window, 150);
@@ -245,7 +246,7 @@ fn a_click_in_a_matrix_of_timesteps_shows_both_side_by_side() -> TestResult {
         let PassChoice::Kept(pass) = &side.pass else {
             return Err("it is not the kept pass".into());
         };
-        assert_eq!((pass.settings.t, side.layer), (t, Some(window.layer())));
+        assert_eq!((pass.settings.t, side.layer), (t.into(), Some(window.layer())));
     }
     assert!(window.panes().iter().any(|(_, pane)| pane.kind == PaneKind::Compare));
     let view = window.state().compare.view.as_ref().ok_or("nothing is compared")?;

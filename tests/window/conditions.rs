@@ -175,7 +175,7 @@ fn a_preset_sets_everything_and_one_that_is_not_here_changes_nothing() {
     let settings = &window.document().settings;
     assert_eq!(
         (settings.t, settings.ensemble, settings.inversion),
-        (261, 8, Inversion::None)
+        (261.into(), 8, Inversion::None)
     );
     let square = WorkingSize::Exact {
         width: 768,

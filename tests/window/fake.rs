@@ -32,6 +32,7 @@ use featscope::{
 };
 
 use super::model::{FakeModel, attention_sources_of};
+use featscope::components::schedule::Timestep;
 
 /// Enough for all maps of these tests.
 const CACHE_BYTES: usize = 64 << 20;
@@ -425,7 +426,7 @@ impl Worker {
             let needed = planned.needed(&query.ids)?;
             // The noise of this model grows with t alone.
             let noiseless = RunSettings {
-                t: 0,
+                t: 0.into(),
                 ..member.settings.clone()
             };
             let settings = if member.noiseless { &noiseless } else { &member.settings };
@@ -455,7 +456,7 @@ impl Worker {
         let passes = (0..query.noises as u32)
             .map(|noise| {
                 let settings = RunSettings {
-                    t: query.settings.t + noise,
+                    t: query.settings.t.later(noise.into(), Timestep::of(u32::MAX)),
                     ..query.settings.clone()
                 };
                 planned.finished(&model, &open, &settings)

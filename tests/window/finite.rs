@@ -28,7 +28,7 @@ fn broken() -> Window {
 
 fn at_t(window: &mut Window, t: u32) {
     let settings = RunSettings {
-        t,
+        t: t.into(),
         ..window.document().settings.clone()
     };
     window.apply_and_settle(Command::Settings(settings));
@@ -167,7 +167,7 @@ fn frames_of_a_strip_are_marked() -> TestResult {
     window.settle();
     let strip = window.state().comparing.strip.clone().ok_or("a strip")?;
     let count = strip.members.len();
-    let broken = |index: usize| strip.members[index].0.settings.t >= BROKEN_FROM;
+    let broken = |index: usize| strip.members[index].0.settings.t >= BROKEN_FROM.into();
     for index in 0..count {
         let found = strip
             .view

@@ -1,5 +1,6 @@
 //! The invented model of the fake extractor: thirteen activations on two grids, made of colours.
 
+use featscope::components::schedule::Timestep;
 use std::{f32::consts::TAU, path::PathBuf};
 
 use featscope::{
@@ -131,8 +132,8 @@ impl FakeModel {
 
     /// Whether an activation has numbers that are not finite: in a model that says that it is broken the last one always, and
     /// the one that a fresh window shows at late timesteps.
-    fn breaks(&self, layer: Id, t: u32) -> bool {
-        let late = t >= BROKEN_FROM && layer == id(FIRST_LAYER);
+    fn breaks(&self, layer: Id, t: Timestep) -> bool {
+        let late = t >= BROKEN_FROM.into() && layer == id(FIRST_LAYER);
         self.name.contains("broken") && (late || layer == id(LAST_LAYER))
     }
 
@@ -153,7 +154,7 @@ impl FakeModel {
             family: Family::StableDiffusion,
             reads_prompt: true,
             native_side: NATIVE_SIDE,
-            default_t: 100,
+            default_t: 100.into(),
             size_rule: Self::SIZE_RULE,
             mixtures: (0..STEPS).map(mixture).collect(),
             layers: self.layers(Size::new(NATIVE_SIDE, NATIVE_SIDE)),
@@ -306,7 +307,7 @@ fn features(
     settings: &RunSettings,
 ) -> Vec<f32> {
     let prompt = settings.prompt.bytes().map(u64::from).sum::<u64>();
-    let noise = NOISE * settings.t as f32 / STEPS as f32 / (settings.ensemble as f32).sqrt();
+    let noise = NOISE * settings.t.value() as f32 / STEPS as f32 / (settings.ensemble as f32).sqrt();
     let mut vectors = Vec::with_capacity(channels * grid.positions());
     for position in 0..grid.positions() {
         let colour = mean_colour(working, grid, grid.row_column(position));

@@ -15,6 +15,7 @@ use super::{
     model::id,
     saving::save,
 };
+use featscope::components::schedule::Timestep;
 
 /// Feature maps of the fake model.
 const FEATURES: usize = 11;
@@ -40,7 +41,7 @@ fn ranked() -> Window {
 }
 
 /// Activation, timestep, PCK@.1 and mean distance of the rows as they are listed.
-fn rows(window: &Window) -> Vec<(String, u32, f64, f64)> {
+fn rows(window: &Window) -> Vec<(String, Timestep, f64, f64)> {
     let rows = window.state().rank.rows();
     rows.map(|row| {
         let figures = &row.score.figures;
@@ -66,7 +67,7 @@ fn pins_of_two_pictures_rank_every_activation() {
     window.assert_says("11 of 11 activations");
     let all = rows(&window);
     assert_eq!(all.len(), FEATURES);
-    let best_first = |a: &(String, u32, f64, f64), b: &(String, u32, f64, f64)| (-a.2, a.3) <= (-b.2, b.3);
+    let best_first = |a: &(String, Timestep, f64, f64), b: &(String, Timestep, f64, f64)| (-a.2, a.3) <= (-b.2, b.3);
     assert!(all.windows(2).all(|two| best_first(&two[0], &two[1])), "{all:?}");
     // What the window says of a row is what the ranker found.
     let (name, t, pck, mean) = all[0].clone();
@@ -144,15 +145,18 @@ fn other_timesteps_are_run_and_ranked_too() {
     window.settle();
     window.assert_says(&format!("t 0, {t}, 900;"));
     window.choose("Sort by t");
-    let steps: Vec<u32> = rows(&window).into_iter().map(|row| row.1).collect();
+    let steps: Vec<Timestep> = rows(&window).into_iter().map(|row| row.1).collect();
     assert!(
         steps.is_sorted() && steps[0] == 0 && steps[3 * FEATURES - 1] == 900,
         "{steps:?}"
     );
     // A row of another timestep brings layer and timestep, and one step back brings both back.
     let before = (window.layer(), t);
-    window.apply_and_settle(Command::LookAt(id("unet-out"), 900));
-    assert_eq!((window.layer(), window.document().settings.t), (id("unet-out"), 900));
+    window.apply_and_settle(Command::LookAt(id("unet-out"), 900.into()));
+    assert_eq!(
+        (window.layer(), window.document().settings.t),
+        (id("unet-out"), 900.into())
+    );
     assert!(
         window
             .state()

@@ -146,7 +146,7 @@ fn what_is_kept_as_b_stays_while_t_layer_and_model_change() {
         "nothing has changed yet"
     );
     let mut settings = window.document().settings.clone();
-    settings.t = 900;
+    settings.t = 900.into();
     window.apply_and_settle(Command::Settings(settings));
     let shown = view(&window);
     assert!(shown.difference.mean > 1e-4, "{}", shown.difference.mean);
@@ -170,7 +170,7 @@ fn what_is_kept_as_b_stays_while_t_layer_and_model_change() {
 #[test]
 fn another_seed_is_run_as_b() {
     let mut window = compared();
-    window.apply(Command::CompareTyped(400, 7));
+    window.apply(Command::CompareTyped(400.into(), 7));
     window.step();
     window.press_button("Run as B");
     window.until(
@@ -181,14 +181,14 @@ fn another_seed_is_run_as_b() {
     let PassChoice::Kept(kept) = &window.document().compare.sides[1].pass else {
         panic!("a pass that is kept");
     };
-    assert_eq!((kept.slot, kept.settings.t), (Slot::A, 400));
+    assert_eq!((kept.slot, kept.settings.t), (Slot::A, 400.into()));
     window.assert_says("t 400  seed 7");
     assert!(view(&window).difference.mean > 0.0);
     // A side that is gone says so, and runs again on request.
     let PassChoice::Kept(mut gone) = window.document().compare.sides[1].pass.clone() else {
         panic!("a pass that is kept");
     };
-    gone.settings.t = 555;
+    gone.settings.t = 555.into();
     set(&mut window, |choice| choice.sides[1].pass = PassChoice::Kept(gone));
     window.assert_says("B: its maps are not kept.");
     window.press_button("Run it");

@@ -190,7 +190,10 @@ fn a_survey_is_saved_as_a_page_a_table_and_a_sheet() {
     assert_eq!(table.lines().count(), 1 + findings(&window).len());
     let record: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(out.join("survey.json")).expect("a record")).expect("JSON");
-    assert_eq!(record["made_by"]["ran"]["t_ran"], window.document().settings.t);
+    assert_eq!(
+        record["made_by"]["ran"]["t_ran"],
+        window.document().settings.t.value() as u64
+    );
     assert!(out.join("sheet.png").exists());
 }
 

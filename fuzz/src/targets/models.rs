@@ -7,7 +7,7 @@ use candle_nn::{Conv2dConfig, VarBuilder};
 use featscope::{
     activation::Catalogue,
     components::{
-        schedule::Schedule,
+        schedule::DiscreteSchedule,
         text::{CONTEXT_LENGTH, ClipConfig, Embedding, Tokenizer},
         vae::VaeConfig,
     },
@@ -56,7 +56,7 @@ pub fn configs(bytes: &[u8]) {
         }
         check_schedule(&config.schedule());
     }
-    if let Some(schedule) = read(Schedule::from_json(&json)) {
+    if let Some(schedule) = read(DiscreteSchedule::from_json(&json)) {
         check_schedule(&schedule);
     }
     if let Some(config) = read(VaeConfig::from_json(&json)) {
@@ -78,10 +78,10 @@ fn check(catalogue: &Catalogue) {
 }
 
 /// Its shares are numbers.
-fn check_schedule(schedule: &Schedule) {
+fn check_schedule(schedule: &DiscreteSchedule) {
     assert!(schedule.alphas_cumprod().iter().all(|share| share.is_finite()));
     for t in [0, schedule.steps() as u32 / 2, schedule.steps() as u32] {
-        read(schedule.at(t));
+        read(schedule.mixture(t.into()));
     }
 }
 
