@@ -12,7 +12,7 @@ use std::{
 use candle_core::Tensor;
 use clap::{Parser, ValueEnum};
 use featscope::{
-    activation::{Id, Selection, Work},
+    activation::{Cost, Id, Selection},
     device::{DeviceChoice, Place, Precision},
     error::{Error, Result},
     extract::{
@@ -157,7 +157,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
                 let other = Picture::from_rgb(prepared.picture.size(), rgb)?;
                 model.encode_picture(&other, &mut |_| Ok(())).map(drop)
             };
-            let work = spec.encode_work(prepared.picture.size());
+            let work = spec.encode_cost(prepared.picture.size());
             Ok((timed(&mut encode, repeats)?, work))
         }
         Stage::Text => {
@@ -182,9 +182,9 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
                 recording: Recording::InBatches,
                 non_finite: NonFinite::default(),
             };
-            let work = Work::of(&spec.plain_catalogue(prepared.framing.working));
+            let cost = Cost::of(&spec.plain_catalogue(prepared.framing.working));
             let pictures = [prepared];
-            let work = selection.last().map_or(0.0, |last| work.until(last));
+            let work = selection.last().map_or(0.0, |last| cost.until(last));
             // The first run encodes picture and prompt: the others find them.
             if stage == Stage::Survey {
                 let survey = |_| {

@@ -21,7 +21,7 @@ use featscope::{
     engine::Slot,
     extract::spec::ModelSpec,
     geometry::{Grid, Size, framing::WorkingSize},
-    survey::{Column, Finding, Stages},
+    survey::{Column, Finding},
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -215,8 +215,6 @@ fn switching(window: &mut Window) {
 fn survey_of_sdxl(window: &Window) -> SurveyState {
     let spec = ModelSpec::find("sdxl").expect("a known model");
     let list = spec.plain_catalogue(Size::new(1024, 1024));
-    let ids = || list.entries().iter().map(|entry| entry.id);
-    let stages = Stages::of(ids());
     let grid = Grid::new(THUMBNAIL_SIDE, THUMBNAIL_SIDE);
     let query = window.app.state.wanted_survey().expect("a picture and a model");
     let finding = |(order, entry): (usize, &Entry)| {
@@ -230,7 +228,7 @@ fn survey_of_sdxl(window: &Window) -> SurveyState {
             id: entry.id,
             order,
             depth: order as f64 / list.entries().len() as f64,
-            stage: stages.stage(entry.id),
+            facts: entry.facts,
             block: 0,
             shape: entry.shape,
             figures,
@@ -248,7 +246,6 @@ fn survey_of_sdxl(window: &Window) -> SurveyState {
         picture: "made up".to_owned(),
         about: None,
         findings: list.entries().iter().enumerate().map(finding).collect(),
-        stages: stages.clone(),
     }
 }
 

@@ -573,11 +573,10 @@ impl Monkey {
                 self.command(Command::Settings(settings));
             }
             1 | 2 => {
-                let ids = self.window.state().layers().iter().map(|layer| layer.id);
                 // Attention to text is listed, but cannot be chosen.
-                let layers: Vec<_> = ids
-                    .filter(|id| !id.is_map() || id.attention_sources().is_some())
-                    .collect();
+                let layers = self.window.state().layers().iter();
+                let layers = layers.filter(|layer| !layer.id.is_map() || layer.facts.map_sources().is_some());
+                let layers: Vec<_> = layers.map(|layer| layer.id).collect();
                 if !layers.is_empty() {
                     let id = self.chance.one_of(&layers);
                     self.command(Command::SelectLayer(id));

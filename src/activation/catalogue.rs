@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::{Facts, Id, Kind, Name, Stage};
 use crate::{
     error::{Error, Result},
     geometry::Grid,
@@ -62,12 +62,33 @@ impl Shape {
 }
 
 /// One activation of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entry {
     /// Its name.
     pub id: Id,
     /// Its shape at the catalogue's working size.
     pub shape: Shape,
+    /// What it is.
+    pub facts: Facts,
+}
+
+impl Entry {
+    /// The decoded picture of one step, (3, H, W): see [`Id::VAE_OUT`].
+    pub fn decoded(shape: Shape) -> Self {
+        Self {
+            id: Id::VAE_OUT,
+            shape,
+            facts: Facts {
+                word: Name::of("out"),
+                ..Facts::new(Id::VAE_OUT, Stage::Output, Kind::Output)
+            },
+        }
+    }
+
+    /// The activation on whose grid its positions lie: a map's are those of its queries.
+    pub fn positions_of(&self) -> Id {
+        self.facts.map_of.map_or(self.id, |map| map.queries)
+    }
 }
 
 /// All activations of a model at one working size, in execution order.
@@ -80,32 +101,28 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Appends an activation; ids are met in execution order and only once.
-    pub fn push(&mut self, id: Id, shape: Shape) {
+    /// Appends an activation; ids are met in execution order and only once. The names of maps end as [`Id::is_map`] has it.
+    pub fn push(&mut self, entry: Entry) {
+        debug_assert_eq!(
+            entry.id.is_map(),
+            matches!(entry.shape, Shape::Attention { .. }),
+            "{}",
+            entry.id
+        );
         let tap = Tap(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
-        if self.taps.insert(id, tap).is_none() {
-            self.entries.push(Entry { id, shape });
+        if self.taps.insert(entry.id, tap).is_none() {
+            self.entries.push(entry);
         }
     }
 
     /// Adds what is computed from the network's output: it has a tap after all activations, and is found by its id, but
     /// it is neither listed nor counted among them. Called when all of them are there.
-    pub fn push_derived(&mut self, id: Id, shape: Shape) {
+    pub fn push_derived(&mut self, entry: Entry) {
         let index = self.entries.len() + self.derived.len();
         let tap = Tap(u32::try_from(index).unwrap_or(u32::MAX));
-        if self.taps.insert(id, tap).is_none() {
-            self.derived.push(Entry { id, shape });
+        if self.taps.insert(entry.id, tap).is_none() {
+            self.derived.push(entry);
         }
-    }
-
-    /// Appends a feature map (C, h, w).
-    pub fn push_features(&mut self, id: Id, channels: usize, grid: Grid) {
-        self.push(id, Shape::Features { channels, grid });
-    }
-
-    /// Appends an attention map (heads, queries, keys).
-    pub fn push_attention(&mut self, id: Id, heads: usize, queries: usize, keys: usize) {
-        self.push(id, Shape::Attention { heads, queries, keys });
     }
 
     /// The network's activations in execution order.
@@ -130,7 +147,8 @@ impl Catalogue {
 
     /// The grid of an activation's positions: a map's are those of its queries. None where the model has no such activation.
     pub fn grid_of(&self, id: Id) -> Option<Grid> {
-        match self.entry(self.tap(id.map_queries().unwrap_or(id))?)?.shape {
+        let positions = self.entry(self.tap(id)?)?.positions_of();
+        match self.entry(self.tap(positions)?)?.shape {
             Shape::Features { grid, .. } => Some(grid),
             Shape::Attention { .. } => None,
         }
@@ -156,8 +174,7 @@ impl Catalogue {
         if let Some(tap) = text.parse::<Id>().ok().and_then(|id| self.tap(id)) {
             return Ok(tap);
         }
-        let names: Vec<String> = self.entries.iter().map(|entry| entry.id.to_string()).collect();
-        let hint = did_you_mean(text, names.iter().map(String::as_str));
+        let hint = did_you_mean(text, self.entries.iter().map(|entry| entry.id.as_str()));
         Err(Error::usage(format!(
             "this model has no activation \"{text}\"{hint} (`featscope layers` lists all {})",
             self.len()
@@ -169,7 +186,7 @@ impl Catalogue {
         self.entries
             .iter()
             .map(|entry| entry.id)
-            .min_by_key(|id| strsim::damerau_levenshtein(&id.to_string(), text))
+            .min_by_key(|id| strsim::damerau_levenshtein(id.as_str(), text))
     }
 
     /// The activations whose name has every one of the words of `query`, case ignored, in execution order.
@@ -177,10 +194,7 @@ impl Catalogue {
         let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
         (0u32..)
             .zip(&self.entries)
-            .filter(|(_, entry)| {
-                let name = entry.id.to_string();
-                words.iter().all(|word| name.contains(word.as_str()))
-            })
+            .filter(|(_, entry)| words.iter().all(|word| entry.id.as_str().contains(word.as_str())))
             .map(|(index, _)| Tap(index))
             .collect()
     }

@@ -3,17 +3,21 @@
 //! knows neither devices nor windows.
 
 mod catalogue;
+mod cost;
+mod facts;
 mod finite;
 mod id;
 mod map;
+mod name;
 mod probe;
 mod selection;
-mod work;
 
 pub use catalogue::{Catalogue, Entry, Shape, Tap};
+pub use cost::{CONVOLUTION_COST, Cost, attention_cost, convolution_cost, linear_cost};
+pub use facts::{Facts, Kind, MapOf, Stage};
 pub use finite::NotFinite;
-pub use id::{AttnPart, Id, Leaf, Place, VitPart};
+pub use id::Id;
 pub use map::{AttentionMap, FeatureMap};
+pub use name::Name;
 pub use probe::{Halt, Probe, Watch, watch_nothing};
 pub use selection::{Selection, parse_layer_file};
-pub use work::{CONVOLUTION_WORK, Work};

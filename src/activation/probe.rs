@@ -93,16 +93,24 @@ impl<'a> Probe<'a> {
         self.selection.contains(tap)
     }
 
-    /// Meets an activation (B, C, h, w) or (B, heads, queries, keys).
-    pub fn visit(&mut self, tap: Tap, tensor: &Tensor) -> Result<(), Halt> {
+    /// Meets an activation (B, C, h, w), and gives what the network goes on with: the same tensor.
+    pub fn visit(&mut self, tap: Tap, tensor: Tensor) -> Result<Tensor, Halt> {
         if self.wants(tap) {
-            (self.record)(tap, tensor)?;
+            (self.record)(tap, &tensor)?;
         }
+        self.passed(tap)?;
+        Ok(tensor)
+    }
+
+    /// Meets an attention map (B, heads, queries, keys) that was made to be looked at: the network goes on without it.
+    pub fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Halt> {
+        (self.record)(tap, map)?;
         self.passed(tap)
     }
 
     /// Meets an activation of tokens (B, h·w, C), which is recorded as (B, C, h, w): a view, whose numbers stay where they are.
-    pub fn visit_tokens(&mut self, tap: Tap, tokens: &Tensor, grid: Grid) -> Result<(), Halt> {
+    /// Gives what the network goes on with: the same tokens.
+    pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Halt> {
         if self.wants(tap) {
             let (batch, _, channels) = tokens.dims3()?;
             let planes = tokens
@@ -110,7 +118,8 @@ impl<'a> Probe<'a> {
                 .permute((0, 3, 1, 2))?;
             (self.record)(tap, &planes)?;
         }
-        self.passed(tap)
+        self.passed(tap)?;
+        Ok(tokens)
     }
 
     /// Looks for a cancellation inside a long operation, where no activation is met.

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use crate::{
-    activation::Work,
+    activation::Cost,
     engine::{Capture, Layer, ModelInfo, Slot},
     geometry::{Size, framing::WorkingSize},
 };
@@ -32,8 +32,8 @@ impl State {
         let settings = &self.document.settings;
         let of_one = |slot: &Slot| {
             let area = self.area_of(*slot)?;
-            let shapes = info.layers.iter().map(|layer| (layer.id, layer.shape));
-            let pass = Work::of_shapes(shapes, area).total() * settings.ensemble as f64;
+            let layers = info.layers.iter().map(|layer| (layer.shape, layer.facts));
+            let pass = Cost::of_activations(layers, area).total() * settings.ensemble as f64;
             let key = (self.slot(*slot).picture.as_ref()?.fingerprint, settings.size);
             Some(pass + self.encoding_of(key, info, area))
         };
@@ -45,7 +45,7 @@ impl State {
     fn encoding_of(&self, picture: (u64, WorkingSize), info: &ModelInfo, area: f64) -> f64 {
         match self.run.encoded.contains(&picture) {
             true => 0.0,
-            false => info.encode_work * area,
+            false => info.encode_cost * area,
         }
     }
 
@@ -57,8 +57,8 @@ impl State {
         // A pass ends behind the last activation that is kept of it.
         let last = capture.layers.iter().rposition(|layer| capture.ids.contains(&layer.id));
         let ran = last.map_or(&capture.layers[..], |last| &capture.layers[..=last]);
-        let shapes = || ran.iter().map(|layer| (layer.id, layer.shape));
-        let work = Work::of_shapes(shapes(), 1.0).total() * capture.settings.ensemble as f64;
+        let layers = ran.iter().map(|layer| (layer.shape, layer.facts));
+        let work = Cost::of_activations(layers, 1.0).total() * capture.settings.ensemble as f64;
         let key = (picture.fingerprint, capture.settings.size);
         let encoding = self.encoding_of(key, info, self.area_of(slot).unwrap_or_default());
         let rate = capture.ran.seconds / (1.0 + work + encoding);

@@ -6,7 +6,7 @@ use egui::{
 
 use super::{Action, Command, State, theme};
 use crate::{
-    activation::{Id, Leaf, Place, Shape},
+    activation::{Id, Shape},
     engine::{Capture, Layer},
 };
 
@@ -96,7 +96,7 @@ impl LayerTree {
                 ui.weak("No layer has all of these words.");
             }
             for layer in found {
-                rows.layer_ui(ui, layer, &layer.id.to_string());
+                rows.layer_ui(ui, layer, layer.id.as_str());
             }
         });
         // A group that opens shows its layers in a later frame.
@@ -119,34 +119,29 @@ impl LayerTree {
     }
 }
 
-/// Whether a layer can be looked at here: attention to text has no grid of its own.
-pub fn is_shown(id: Id) -> bool {
-    id.has_vectors() || id.attention_sources().is_some()
-}
-
 /// The layers that have every word of the search, and can be looked at.
 fn found(state: &State) -> Vec<&Layer> {
-    let fits = |layer: &&Layer| is_shown(layer.id) && is_found(layer.id, &state.search);
+    let fits = |layer: &&Layer| layer.can_be_shown() && is_found(layer.id, &state.search);
     state.layers().iter().filter(fits).collect()
 }
 
 /// Whether the name of a layer has every word of a search.
 pub fn is_found(id: Id, search: &str) -> bool {
-    let name = id.to_string();
     let mut words = search.split_whitespace().map(str::to_lowercase);
-    words.all(|word| name.contains(word.as_str()))
+    words.all(|word| id.as_str().contains(word.as_str()))
 }
 
 /// Groups of consecutive layers by where they are.
 fn tree(layers: &[Layer]) -> Vec<Node> {
     let mut root = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        insert(&mut root, &group_titles(layer.id), index);
+        let titles: Vec<&str> = layer.facts.groups().collect();
+        insert(&mut root, &titles, index);
     }
     root
 }
 
-fn insert(nodes: &mut Vec<Node>, titles: &[String], index: usize) {
+fn insert(nodes: &mut Vec<Node>, titles: &[&str], index: usize) {
     let Some((first, rest)) = titles.split_first() else {
         nodes.push(Node::Layer(index));
         return;
@@ -160,43 +155,9 @@ fn insert(nodes: &mut Vec<Node>, titles: &[String], index: usize) {
     let mut children = Vec::new();
     insert(&mut children, rest, index);
     nodes.push(Node::Group {
-        title: first.clone(),
+        title: (*first).to_owned(),
         children,
     });
-}
-
-fn group_titles(id: Id) -> Vec<String> {
-    let mut titles = match id.place {
-        Place::Network | Place::Stack | Place::Decoder => Vec::new(),
-        Place::Block(_) if id.leaf == Leaf::Out => Vec::new(),
-        Place::Block(number) => vec![format!("inside b{number}")],
-        Place::Mid { .. } => vec!["mid".to_owned()],
-        Place::Down { level, .. } => vec![format!("down level {level}")],
-        Place::Up { level, .. } => vec![format!("up level {level}")],
-    };
-    if let Place::Down {
-        repeat: Some(repeat), ..
-    }
-    | Place::Up {
-        repeat: Some(repeat), ..
-    } = id.place
-    {
-        titles.push(format!("repeat {repeat}"));
-    }
-    if let Leaf::Vit { block, .. } = id.leaf {
-        titles.push(format!("vit block {block}"));
-    }
-    titles
-}
-
-/// A layer's name inside its groups.
-fn short_name(id: Id) -> String {
-    match (id.place, id.leaf) {
-        (_, Leaf::Vit { part, .. }) => part.name().to_owned(),
-        (Place::Network | Place::Stack | Place::Decoder, _) | (Place::Block(_), Leaf::Out) => id.to_string(),
-        (Place::Mid { repeat: Some(repeat) }, _) => format!("repeat {repeat} {}", id.leaf_name()),
-        _ => id.leaf_name(),
-    }
 }
 
 fn holds(node: &Node, layers: &[Layer], id: Id) -> bool {
@@ -222,7 +183,7 @@ impl Rows<'_> {
         match node {
             Node::Layer(index) => {
                 if let Some(layer) = self.layers.get(*index) {
-                    self.layer_ui(ui, layer, &short_name(layer.id));
+                    self.layer_ui(ui, layer, layer.facts.label.as_str());
                 }
             }
             Node::Group { title, children } => {
@@ -270,7 +231,7 @@ impl Rows<'_> {
                     }
                 }
             }
-            let response = ui.add_enabled(is_shown(layer.id), Button::selectable(selected, name));
+            let response = ui.add_enabled(layer.can_be_shown(), Button::selectable(selected, name));
             let hint = match not_finite {
                 Some((slot, numbers)) => format!("{} is not finite in {}: {numbers}", layer.id, slot.name()),
                 None if captured => format!("{}, captured", layer.id),

@@ -2,7 +2,7 @@
 
 use egui::{Align2, Area, Button, Frame, Id, Key, Order, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
 
-use super::{Action, Command, State, layer_tree::is_shown, menus::shown_path};
+use super::{Action, Command, State, menus::shown_path};
 use crate::{
     engine::PictureSource,
     extract::preset::PRESETS,
@@ -134,7 +134,11 @@ fn found(ui: &Ui, state: &State, text: &str) -> Vec<Choice> {
     };
     let slot = state.focused_slot();
     if !words.is_empty() {
-        let layers = state.layers().iter().map(|layer| layer.id).filter(|id| is_shown(*id));
+        let layers = state
+            .layers()
+            .iter()
+            .filter(|layer| layer.can_be_shown())
+            .map(|layer| layer.id);
         choices.extend(
             layers
                 .map(|id| (id.to_string(), id))

@@ -479,8 +479,12 @@ impl State {
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.
     pub fn shown_grid(&self, slot: Slot) -> Option<Grid> {
         let id = self.layer()?;
-        let id = id.map_queries().unwrap_or(id);
-        match self.slot(slot).layer(id)?.shape {
+        let slot = self.slot(slot);
+        let queries = slot
+            .layer(id)
+            .and_then(|layer| layer.facts.map_of)
+            .map(|map| map.queries);
+        match slot.layer(queries.unwrap_or(id))?.shape {
             Shape::Features { grid, .. } => Some(grid),
             Shape::Attention { .. } => None,
         }
@@ -569,12 +573,17 @@ pub fn representative(at: &QueryAt) -> Option<[f64; 2]> {
     }
 }
 
+/// What of a capture an activation is shown from.
+fn shown_from(capture: &Capture, id: Id) -> Vec<Id> {
+    let layer = capture.layers.iter().find(|layer| layer.id == id);
+    layer.map_or(vec![id], Layer::shown_from)
+}
+
 /// Whether a capture holds what an activation is shown from.
 fn has(capture: &Capture, id: Id) -> bool {
-    match id.attention_sources() {
-        Some(sources) => sources.iter().all(|source| capture.ids.contains(source)),
-        None => capture.ids.contains(&id),
-    }
+    shown_from(capture, id)
+        .iter()
+        .all(|source| capture.ids.contains(source))
 }
 
 /// What is not finite of what an activation is shown from.
@@ -583,8 +592,5 @@ fn not_finite(capture: &Capture, id: Id) -> Option<NotFinite> {
         let found = capture.not_finite.iter().find(|(other, _)| *other == wanted);
         found.map(|(_, numbers)| *numbers)
     };
-    match id.attention_sources() {
-        Some(sources) => sources.into_iter().find_map(of),
-        None => of(id),
-    }
+    shown_from(capture, id).into_iter().find_map(of)
 }

@@ -74,8 +74,8 @@ impl Analyst {
         if let (QueryAt::Word(token), true) = (&query.at, query.id.is_cross_map()) {
             return self.word(query, *token);
         }
-        if let Some(sources) = query.id.attention_sources() {
-            return self.attention(query, sources);
+        if !query.id.has_vectors() {
+            return self.attention(query);
         }
         if let (Some(head), true) = (query.head, query.id.is_cross_map()) {
             return self.words_of_head(query, head);
@@ -164,8 +164,12 @@ impl Analyst {
 
     /// The attention rows of the cells compared, of one head or their mean over heads: it sums to 1 as each of them does. Massive channels stay:
     /// these are the weights the model itself uses.
-    fn attention(&self, query: &Query, sources: [Id; 2]) -> Result<HeatView, Unseen> {
+    fn attention(&self, query: &Query) -> Result<HeatView, Unseen> {
         let info = self.desk.info(query.source, query.id)?;
+        let sources = info.layer(query.id).and_then(|layer| layer.facts.map_sources());
+        let Some(sources) = sources else {
+            return Err(Error::usage(format!("the rows of {} cannot be made of what is kept", query.id)).into());
+        };
         let heads = info.heads(query.id);
         // Running the attention map brings both of its sources.
         let missing = |why| match why {

@@ -44,10 +44,14 @@ pub struct PassInfo {
 }
 
 impl PassInfo {
+    /// An activation of the model.
+    pub fn layer(&self, id: Id) -> Option<&Layer> {
+        self.layers.iter().find(|layer| layer.id == id)
+    }
+
     /// Heads of the attention whose map this is, 1 where it is none.
     pub fn heads(&self, map: Id) -> usize {
-        let layer = self.layers.iter().find(|layer| layer.id == map);
-        match layer.map(|layer| layer.shape) {
+        match self.layer(map).map(|layer| layer.shape) {
             Some(Shape::Attention { heads, .. }) => heads,
             _ => 1,
         }

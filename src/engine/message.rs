@@ -11,7 +11,7 @@ use super::{
     view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest},
 };
 use crate::{
-    activation::{Entry, Id, NotFinite, Shape},
+    activation::{Entry, Facts, Id, NotFinite, Shape},
     components::schedule::Timestep,
     device::{DeviceChoice, Devices, Precision},
     error::Error,
@@ -398,8 +398,8 @@ pub struct ModelInfo {
     pub mixtures: Vec<[f64; 2]>,
     /// Every activation in execution order, with its shape at the native size.
     pub layers: Vec<Layer>,
-    /// What encoding a picture of the native size takes, in the unit of [`Work`](crate::activation::Work).
-    pub encode_work: f64,
+    /// What encoding a picture of the native size takes, in the unit of [`Cost`](crate::activation::Cost).
+    pub encode_cost: f64,
     /// Device it computes on.
     pub device: String,
     /// Format it computes in.
@@ -420,12 +420,27 @@ impl ModelInfo {
 }
 
 /// One activation of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     /// Its name.
     pub id: Id,
     /// Its shape for one picture.
     pub shape: Shape,
+    /// What it is.
+    pub facts: Facts,
+}
+
+impl Layer {
+    /// Whether it can be looked at: attention whose rows cannot be made of what is kept has nothing to show.
+    pub fn can_be_shown(&self) -> bool {
+        self.id.has_vectors() || self.facts.map_sources().is_some()
+    }
+
+    /// What has to be kept of a pass to look at it: itself, or the queries and keys that its rows are made of.
+    pub fn shown_from(&self) -> Vec<Id> {
+        let sources = self.facts.map_sources().filter(|_| !self.id.has_vectors());
+        sources.map_or(vec![self.id], Vec::from)
+    }
 }
 
 impl From<&Entry> for Layer {
@@ -433,6 +448,7 @@ impl From<&Entry> for Layer {
         Self {
             id: entry.id,
             shape: entry.shape,
+            facts: entry.facts,
         }
     }
 }

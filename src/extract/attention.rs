@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    activation::{Catalogue, Id, Leaf, Place, Shape, Tap, VitPart},
+    activation::{Catalogue, Entry, Id, Kind, Shape, Stage, Tap},
     error::Result,
     geometry::{Grid, Size},
     io::array::Array,
@@ -19,6 +19,9 @@ pub const ATTENTION_NAME: &str = "attn";
 /// Layers have a place in the aggregate if they have from (S/32)² to (S/16)² positions, S the longer side of the picture.
 const COARSEST_STRIDE: usize = 32;
 const FINEST_STRIDE: usize = 16;
+
+/// What enters the network, whose grid is the latent's.
+const NETWORK_IN: Id = Id::of("unet-in");
 
 /// Attention layers by their stage and what they attend to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -40,16 +43,16 @@ pub enum AttentionCategory {
 }
 
 impl AttentionCategory {
-    fn has(self, id: Id) -> bool {
-        let Leaf::Vit { part, .. } = id.leaf else { return false };
-        match self {
-            Self::DownSelf => matches!((id.place, part), (Place::Down { .. }, VitPart::SelfMap)),
-            Self::DownCross => matches!((id.place, part), (Place::Down { .. }, VitPart::CrossMap)),
-            Self::MidSelf => matches!((id.place, part), (Place::Mid { .. }, VitPart::SelfMap)),
-            Self::MidCross => matches!((id.place, part), (Place::Mid { .. }, VitPart::CrossMap)),
-            Self::UpSelf => matches!((id.place, part), (Place::Up { .. }, VitPart::SelfMap)),
-            Self::UpCross => matches!((id.place, part), (Place::Up { .. }, VitPart::CrossMap)),
-        }
+    fn has(self, entry: &Entry) -> bool {
+        let wanted = match self {
+            Self::DownSelf => (Stage::Down, Kind::SelfMap),
+            Self::DownCross => (Stage::Down, Kind::CrossMap),
+            Self::MidSelf => (Stage::Mid, Kind::SelfMap),
+            Self::MidCross => (Stage::Mid, Kind::CrossMap),
+            Self::UpSelf => (Stage::Up, Kind::SelfMap),
+            Self::UpCross => (Stage::Up, Kind::CrossMap),
+        };
+        wanted == (entry.facts.stage, entry.facts.kind)
     }
 }
 
@@ -95,10 +98,7 @@ impl AttentionPlan {
             let picture = longer.saturating_mul(longer);
             at(COARSEST_STRIDE) >= picture && at(FINEST_STRIDE) <= picture
         };
-        let out = match list
-            .tap(Id::new(Place::Network, Leaf::In))
-            .and_then(|tap| list.entry(tap))
-        {
+        let out = match list.tap(NETWORK_IN).and_then(|tap| list.entry(tap)) {
             Some(entry) => Grid::new(entry.shape.dims()[1], entry.shape.dims()[2]),
             None => Grid::new(1, 1),
         };
@@ -113,8 +113,8 @@ impl AttentionPlan {
                 let Shape::Attention { queries, keys, .. } = entry.shape else {
                     continue;
                 };
-                let Some(grid) = grid_of(list, entry.id) else { continue };
-                if !category.has(entry.id) || !in_range(queries) {
+                let Some(grid) = list.grid_of(entry.id) else { continue };
+                if !category.has(entry) || !in_range(queries) {
                     continue;
                 }
                 match plan.groups[first..].iter_mut().find(|group| group.grid == grid) {
@@ -153,22 +153,6 @@ impl AttentionPlan {
         let keys: usize = self.groups.iter().map(|group| group.keys).sum();
         keys.saturating_mul(self.out.positions())
             .saturating_mul(size_of::<f32>())
-    }
-}
-
-/// The grid that the queries of a map lie on: that of the queries themselves.
-fn grid_of(list: &Catalogue, map: Id) -> Option<Grid> {
-    let Leaf::Vit { block, .. } = map.leaf else { return None };
-    let queries = Id::new(
-        map.place,
-        Leaf::Vit {
-            block,
-            part: VitPart::SelfQ,
-        },
-    );
-    match list.entry(list.tap(queries)?)?.shape {
-        Shape::Features { grid, .. } => Some(grid),
-        Shape::Attention { .. } => None,
     }
 }
 

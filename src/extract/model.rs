@@ -174,11 +174,11 @@ impl Model {
         }
     }
 
-    /// What encoding a working picture takes, in the unit of [`Work`](crate::activation::Work): nothing for one that is known.
-    pub fn encode_work(&self, picture: &Picture) -> f64 {
+    /// What encoding a working picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing for one that is known.
+    pub fn encode_cost(&self, picture: &Picture) -> f64 {
         match &self.network {
             Network::StableDiffusion { pictures, .. } if !pictures.holds(&fingerprint(picture)) => {
-                self.spec.encode_work(picture.size())
+                self.spec.encode_cost(picture.size())
             }
             _ => 0.0,
         }

@@ -19,7 +19,7 @@ use super::{
     spec::ModelSpec,
 };
 use crate::{
-    activation::{Catalogue, Id, Leaf, Place, Probe, Selection, Tap, Watch, Work},
+    activation::{Catalogue, Cost, Id, Probe, Selection, Stage, Tap, Watch},
     components::{
         schedule::{Mixture, Timestep},
         text::check_prompt,
@@ -72,9 +72,9 @@ struct Denoiser<'a> {
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
-    /// Activations of the network, and the work up to each.
+    /// Activations of the network, and the cost up to each.
     length: usize,
-    work: Work,
+    cost: Cost,
     recording: Recording,
     non_finite: NonFinite,
 }
@@ -112,7 +112,7 @@ impl Denoiser<'_> {
             before = CONTROL_SHARE;
         }
         let last = wanted.selection.last().filter(|_| !wanted.to_the_end);
-        let mut watch = |met: f32| watch(before + (1.0 - before) * self.work.share(met, last));
+        let mut watch = |met: f32| watch(before + (1.0 - before) * self.cost.share(met, last));
         let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
         if wanted.to_the_end {
             probe = probe.to_the_end();
@@ -229,7 +229,7 @@ fn run(
         control: &control,
         members: settings.ensemble,
         length: list.len(),
-        work: Work::of(&list),
+        cost: Cost::of(&list),
         recording: settings.recording,
         non_finite: settings.non_finite,
     };
@@ -314,7 +314,7 @@ fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize
 /// Whether what is asked for lies behind the places where ControlNets are added.
 pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
     let last = selection.last().and_then(|tap| list.entry(tap));
-    last.is_some_and(|entry| matches!((entry.id.place, entry.id.leaf), (Place::Up { .. }, _) | (_, Leaf::Out)))
+    last.is_some_and(|entry| matches!(entry.facts.stage, Stage::Up | Stage::Output))
 }
 
 fn prepare_input(
@@ -477,25 +477,33 @@ pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize)
 mod tests {
     use super::*;
     use crate::{
-        activation::{Id, VitPart},
+        activation::{Entry, Facts, Kind, Shape},
         geometry::Grid,
     };
 
     fn list() -> Catalogue {
-        let place = Place::Up {
-            level: 0,
-            repeat: Some(0),
+        let features = Shape::Features {
+            channels: 4,
+            grid: Grid::new(2, 2),
+        };
+        let map = Shape::Attention {
+            heads: 8,
+            queries: 4096,
+            keys: 4096,
         };
         let mut list = Catalogue::default();
-        list.push_features(
-            Id::new(Place::Mid { repeat: Some(0) }, Leaf::ResOut),
-            4,
-            Grid::new(2, 2),
-        );
-        list.push_features(Id::new(place, Leaf::ResOut), 4, Grid::new(2, 2));
-        let part = VitPart::SelfMap;
-        list.push_attention(Id::new(place, Leaf::Vit { block: 0, part }), 8, 4096, 4096);
-        list.push_features(Id::new(Place::Network, Leaf::Out), 4, Grid::new(2, 2));
+        for (id, stage, shape) in [
+            ("mid-repeat0-res-out", Stage::Mid, features),
+            ("up-level0-repeat0-res-out", Stage::Up, features),
+            ("up-level0-repeat0-vit-block0-self-map", Stage::Up, map),
+            ("unet-out", Stage::Output, features),
+        ] {
+            list.push(Entry {
+                id: Id::of(id),
+                shape,
+                facts: Facts::new(Id::of(id), stage, Kind::BlockOutput),
+            });
+        }
         list
     }
 

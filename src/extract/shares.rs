@@ -6,11 +6,11 @@ use super::{
     pass::PassSettings,
 };
 use crate::{
-    activation::{Selection, Work},
+    activation::{Cost, Selection},
     geometry::framing::Prepared,
 };
 
-/// What reading a text encoder and encoding a prompt takes, in the unit of [`Work`].
+/// What reading a text encoder and encoding a prompt takes, in the unit of [`Cost`].
 const PROMPT_WORK: f64 = 1e10;
 
 /// Where the parts of a pass end, as shares of its work: the pictures' encoding, the prompt's, then the passes.
@@ -29,14 +29,14 @@ impl Shares {
                 prompt: 0.0,
             };
         };
-        let work = Work::of(&model.spec.plain_catalogue(first.framing.working));
-        let one = selection.last().map_or_else(|| work.total(), |last| work.until(last));
+        let cost = Cost::of(&model.spec.plain_catalogue(first.framing.working));
+        let one = selection.last().map_or_else(|| cost.total(), |last| cost.until(last));
         let before = match settings.inversion {
             Inversion::None => 0.0,
-            Inversion::Ddim => inversion::timesteps(settings.t).len() as f64 * work.total(),
+            Inversion::Ddim => inversion::timesteps(settings.t).len() as f64 * cost.total(),
         };
         let passes = (one + before) * (pictures.len() * settings.ensemble) as f64;
-        let encoding: f64 = pictures.iter().map(|picture| model.encode_work(&picture.picture)).sum();
+        let encoding: f64 = pictures.iter().map(|picture| model.encode_cost(&picture.picture)).sum();
         let prompt = if model.spec.reads_prompt() { PROMPT_WORK } else { 0.0 };
         let all = (passes + encoding + prompt).max(1.0);
         Self {

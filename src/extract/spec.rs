@@ -11,7 +11,7 @@ use super::{
     parts::Files,
 };
 use crate::{
-    activation::{Catalogue, Id, Shape},
+    activation::{Catalogue, Entry, Shape},
     components::{
         schedule::{Mixture, Schedule, Timestep},
         text::{CONTEXT_LENGTH, TextPart},
@@ -101,12 +101,12 @@ impl ModelSpec {
         }
     }
 
-    /// What encoding one picture takes, in the unit of [`Work`](crate::activation::Work): nothing where there is no
+    /// What encoding one picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
     /// autoencoder, or none is here.
-    pub fn encode_work(&self, picture: Size) -> f64 {
+    pub fn encode_cost(&self, picture: Size) -> f64 {
         match &self.network {
             NetworkSpec::StableDiffusion { files: Some(files), .. } => {
-                files.vae.encode_work(picture.width * picture.height)
+                files.vae.encode_cost(picture.width * picture.height)
             }
             _ => 0.0,
         }
@@ -218,7 +218,7 @@ impl ModelSpec {
                 if self.adds_noise {
                     let grid = Grid::new(working.height, working.width);
                     let channels = COLOURS;
-                    list.push_derived(Id::VAE_OUT, Shape::Features { channels, grid });
+                    list.push_derived(Entry::decoded(Shape::Features { channels, grid }));
                 }
                 list
             }

@@ -1,7 +1,7 @@
 //! How much of a network is read: what lies behind the last activation that is wanted takes neither time nor memory.
 
 use crate::{
-    activation::{Catalogue, Id, Place, Tap},
+    activation::{Catalogue, Entry, Tap},
     error::Error,
 };
 
@@ -16,11 +16,13 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// Whether the activations of the places that `part` names are needed, or lie before one that is.
-    pub(crate) fn reaches(self, list: &Catalogue, part: impl Fn(Place) -> bool) -> bool {
+    /// Whether the activations that `part` names are needed, or lie before one that is.
+    pub(crate) fn reaches(self, list: &Catalogue, part: impl Fn(&Entry) -> bool) -> bool {
         let Self::UpTo(last) = self else { return true };
-        let first: Option<Id> = list.entries().iter().map(|entry| entry.id).find(|id| part(id.place));
-        first.and_then(|id| list.tap(id)).is_none_or(|first| first <= last)
+        let first = list.entries().iter().find(|entry| part(entry));
+        first
+            .and_then(|entry| list.tap(entry.id))
+            .is_none_or(|first| first <= last)
     }
 }
 

@@ -34,7 +34,7 @@ pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale:
         true => mean_attention_map(q, k, scale)?,
         false => attention_map(q, k, scale)?,
     };
-    probe.visit(tap, &map)
+    probe.visit_map(tap, &map)
 }
 
 /// The mean over the heads of [`attention_map`], (B, 1, queries, keys), in blocks of query rows.

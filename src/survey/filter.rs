@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activation::{AttnPart, Id, Leaf, Place, VitPart};
+use crate::activation::{Facts, Id, Kind, Stage};
 
 /// The four steps. Each says what it takes away or puts back; those that are off change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,53 +34,18 @@ impl PaperFilter {
     }
 
     /// Whether an activation is left.
-    pub fn keeps(self, id: Id, stages: &Stages) -> bool {
-        let half = stages.half(id);
-        let part = self_attention(id.leaf);
-        let is_query_or_key = matches!(part, Some(SelfPart::Query | SelfPart::Key));
+    pub fn keeps(self, facts: &Facts) -> bool {
+        let half = Half::of(facts);
+        let is_query_or_key = matches!(facts.kind, Kind::Query | Kind::Key);
         if self.late_self_attention && half == Some(Half::Second) && is_query_or_key {
             return true;
         }
-        let is_increment = part == Some(SelfPart::Value)
-            || matches!(
-                id.leaf,
-                Leaf::ResIncrement
-                    | Leaf::Res2Increment
-                    | Leaf::DownsamplerIncrement
-                    | Leaf::UpsamplerIncrement
-                    | Leaf::Vit {
-                        part: VitPart::FfnInner,
-                        ..
-                    }
-            );
-        let noisy = self.first_half && half != Some(Half::First);
-        let local = self.without_self_attention && half == Some(Half::First) && part.is_some();
+        // A plain stack of blocks has no half that is noisier: the paper tells of U-Nets.
+        let noisy = self.first_half && half != Some(Half::First) && facts.stage != Stage::Stack;
+        let local = self.without_self_attention && half == Some(Half::First) && facts.kind.is_of_self_attention();
         // Maps are no features: as soon as features are filtered they go.
-        let map = self.is_on() && id.is_map();
-        !(noisy || local || map || self.without_increments && is_increment)
-    }
-}
-
-/// A part of self-attention that has vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SelfPart {
-    Query,
-    Key,
-    Value,
-}
-
-fn self_attention(leaf: Leaf) -> Option<SelfPart> {
-    match leaf {
-        Leaf::Vit { part, .. } => match part {
-            VitPart::SelfQ | VitPart::Q => Some(SelfPart::Query),
-            VitPart::SelfK | VitPart::K => Some(SelfPart::Key),
-            VitPart::SelfV | VitPart::V => Some(SelfPart::Value),
-            _ => None,
-        },
-        Leaf::Attn(AttnPart::Q) => Some(SelfPart::Query),
-        Leaf::Attn(AttnPart::K) => Some(SelfPart::Key),
-        Leaf::Attn(AttnPart::V) => Some(SelfPart::Value),
-        _ => None,
+        let map = self.is_on() && facts.map_of.is_some();
+        !(noisy || local || map || self.without_increments && facts.kind.is_increment())
     }
 }
 
@@ -91,134 +56,88 @@ enum Half {
     Second,
 }
 
-/// The up stage of a network: its blocks in execution order. The first half is the first ⌈n/2⌉ of n blocks (a block is a
-/// resnet with what follows it up to the next).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stages {
-    blocks: Vec<Place>,
-    /// Number of the block of ADM in the middle, 0 for other networks.
-    middle: u16,
-}
-
-/// A part of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Before the first block.
-    Input,
-    /// Towards coarser grids.
-    Down,
-    /// On the coarsest grid, in between.
-    Mid,
-    /// Towards finer grids.
-    Up,
-    /// Behind the last block.
-    Output,
-}
-
-impl Stages {
-    /// Of a network with these activations, in execution order.
-    pub fn of(ids: impl Iterator<Item = Id>) -> Self {
-        let places: Vec<Place> = ids.map(|id| id.place).collect();
-        let blocks_of_adm = places.iter().filter_map(|place| match place {
-            Place::Block(number) => Some(*number),
-            _ => None,
-        });
-        // As many blocks before the one in the middle as behind it.
-        let middle = blocks_of_adm.max().map_or(0, |last| last.div_ceil(2));
-        let mut blocks: Vec<Place> = Vec::new();
-        for place in places {
-            let up = match place {
-                Place::Up { repeat, .. } => repeat.is_some(),
-                Place::Block(number) => number > middle,
-                _ => false,
-            };
-            if up && !blocks.contains(&place) {
-                blocks.push(place);
-            }
-        }
-        Self { blocks, middle }
-    }
-
-    /// Where in the network an activation is.
-    pub fn stage(&self, id: Id) -> Stage {
-        match id.place {
-            Place::Network | Place::Stack => match id.leaf {
-                Leaf::Out => Stage::Output,
-                _ => Stage::Input,
-            },
-            Place::Down { .. } => Stage::Down,
-            Place::Mid { .. } => Stage::Mid,
-            Place::Up { .. } => Stage::Up,
-            Place::Block(number) if number > self.middle => Stage::Up,
-            Place::Block(number) if number == self.middle => Stage::Mid,
-            Place::Block(_) => Stage::Down,
-            Place::Decoder => Stage::Output,
-        }
-    }
-
-    fn half(&self, id: Id) -> Option<Half> {
-        let index = self.blocks.iter().rposition(|block| match (*block, id.place) {
-            // A sampler belongs to the last block of its level.
-            (
-                Place::Up { level, .. },
-                Place::Up {
-                    level: own,
-                    repeat: None,
-                },
-            ) => level == own,
-            (block, own) => block == own,
-        })?;
-        Some(match index < self.blocks.len().div_ceil(2) {
-            true => Half::First,
-            false => Half::Second,
-        })
+impl Half {
+    /// Of what lies in the up stage.
+    fn of(facts: &Facts) -> Option<Self> {
+        let half = match facts.is_in_first_half() {
+            true => Self::First,
+            false => Self::Second,
+        };
+        (facts.stage == Stage::Up).then_some(half)
     }
 }
 
 /// Whether the name of an activation has all words of a search.
 pub fn fits_search(id: Id, search: &str) -> bool {
-    let name = id.to_string();
     search
         .split_whitespace()
-        .all(|word| name.contains(&word.to_lowercase()))
+        .all(|word| id.as_str().contains(&word.to_lowercase()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Result;
+    use crate::{activation::MapOf, error::Result};
 
-    fn left(names: &[&str], filter: PaperFilter) -> Result<Vec<String>> {
-        let ids = names.iter().map(|name| name.parse()).collect::<Result<Vec<Id>>>()?;
-        let stages = Stages::of(ids.iter().copied());
-        let left = ids.iter().filter(|id| filter.keeps(**id, &stages));
-        Ok(left.map(Id::to_string).collect())
-    }
-
-    const UNET: [&str; 16] = [
-        "unet-in",
-        "down-level0-repeat0-res-out",
-        "mid-repeat0-res-out",
-        "up-level0-repeat0-res-increment",
-        "up-level0-repeat0-res-out",
-        "up-level0-repeat1-res-out",
-        "up-level0-repeat1-vit-block0-self-q",
-        "up-level0-repeat1-vit-block0-self-map",
-        "up-level0-repeat1-vit-block0-cross-q",
-        "up-level0-repeat1-vit-block0-ffn-inner",
-        "up-level0-upsampler-out",
-        "up-level1-repeat0-res-out",
-        "up-level1-repeat0-vit-block0-self-q",
-        "up-level1-repeat0-vit-block0-self-k",
-        "up-level1-repeat0-vit-block0-self-v",
-        "up-level1-repeat1-res-out",
+    /// Activations of a U-Net: name, stage, block of how many, kind.
+    const UNET: [(&str, Stage, (u16, u16), Kind); 16] = [
+        ("unet-in", Stage::Input, (0, 1), Kind::Input),
+        ("down-level0-repeat0-res-out", Stage::Down, (0, 1), Kind::BlockOutput),
+        ("mid-repeat0-res-out", Stage::Mid, (0, 2), Kind::BlockOutput),
+        (
+            "up-level0-repeat0-res-increment",
+            Stage::Up,
+            (0, 4),
+            Kind::ResidualBranch,
+        ),
+        ("up-level0-repeat0-res-out", Stage::Up, (0, 4), Kind::BlockOutput),
+        ("up-level0-repeat1-res-out", Stage::Up, (1, 4), Kind::BlockOutput),
+        ("up-level0-repeat1-vit-block0-self-q", Stage::Up, (1, 4), Kind::Query),
+        (
+            "up-level0-repeat1-vit-block0-self-map",
+            Stage::Up,
+            (1, 4),
+            Kind::SelfMap,
+        ),
+        (
+            "up-level0-repeat1-vit-block0-cross-q",
+            Stage::Up,
+            (1, 4),
+            Kind::CrossQuery,
+        ),
+        (
+            "up-level0-repeat1-vit-block0-ffn-inner",
+            Stage::Up,
+            (1, 4),
+            Kind::MlpHidden,
+        ),
+        ("up-level0-upsampler-out", Stage::Up, (1, 4), Kind::BlockOutput),
+        ("up-level1-repeat0-res-out", Stage::Up, (2, 4), Kind::BlockOutput),
+        ("up-level1-repeat0-vit-block0-self-q", Stage::Up, (2, 4), Kind::Query),
+        ("up-level1-repeat0-vit-block0-self-k", Stage::Up, (2, 4), Kind::Key),
+        ("up-level1-repeat0-vit-block0-self-v", Stage::Up, (2, 4), Kind::Value),
+        ("up-level1-repeat1-res-out", Stage::Up, (3, 4), Kind::BlockOutput),
     ];
 
+    fn left(activations: &[(&'static str, Stage, (u16, u16), Kind)], filter: PaperFilter) -> Vec<&'static str> {
+        let is_left = |(name, stage, block, kind): &&(&'static str, Stage, (u16, u16), Kind)| {
+            let map_of = (*kind == Kind::SelfMap).then_some(MapOf {
+                queries: Id::of(name),
+                keys: None,
+            });
+            filter.keeps(&Facts {
+                block: *block,
+                map_of,
+                ..Facts::new(Id::of(name), *stage, *kind)
+            })
+        };
+        activations.iter().filter(is_left).map(|(name, ..)| *name).collect()
+    }
+
     #[test]
-    fn each_step_does_what_the_paper_says() -> Result<()> {
-        assert_eq!(left(&UNET, PaperFilter::default())?.len(), UNET.len());
-        let whole = left(&UNET, PaperFilter::WHOLE)?;
+    fn each_step_does_what_the_paper_says() {
+        assert_eq!(left(&UNET, PaperFilter::default()).len(), UNET.len());
+        let whole = left(&UNET, PaperFilter::WHOLE);
         assert_eq!(
             whole,
             [
@@ -234,27 +153,33 @@ mod tests {
             first_half: true,
             ..PaperFilter::default()
         };
-        assert_eq!(left(&UNET, first_half)?.len(), 7, "maps go with the first switch");
+        assert_eq!(left(&UNET, first_half).len(), 7, "maps go with the first switch");
         let increments = PaperFilter {
             without_increments: true,
             ..PaperFilter::default()
         };
-        let without = left(&UNET, increments)?;
+        let without = left(&UNET, increments);
         assert!(
             !without
                 .iter()
                 .any(|name| name.contains("increment") || name.contains("self-v"))
         );
         assert_eq!(without.len(), UNET.len() - 4);
-        Ok(())
     }
 
     #[test]
-    fn blocks_of_adm_behind_the_middle_are_its_up_stage() -> Result<()> {
-        let names = ["b1", "b2", "b3", "b4", "b5", "b6-attn-q", "b7", "b7-attn-q"];
-        assert_eq!(left(&names, PaperFilter::WHOLE)?, ["b5", "b7-attn-q"]);
-        assert_eq!(left(&["unet-in", "unet-out"], PaperFilter::WHOLE)?.len(), 0);
-        Ok(())
+    fn a_plain_stack_of_blocks_keeps_what_is_no_increment() {
+        let stack = [
+            ("vit-block0-self-q", Stage::Stack, (0, 2), Kind::Query),
+            ("vit-block0-out", Stage::Stack, (0, 2), Kind::BlockOutput),
+            ("vit-block1-self-v", Stage::Stack, (1, 2), Kind::Value),
+            ("vit-block1-self-map", Stage::Stack, (1, 2), Kind::SelfMap),
+            ("vit-block1-out", Stage::Stack, (1, 2), Kind::BlockOutput),
+        ];
+        assert_eq!(
+            left(&stack, PaperFilter::WHOLE),
+            ["vit-block0-self-q", "vit-block0-out", "vit-block1-out"]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use colours::{agreeing, noise_picture, thumbnail_picture};
 pub use column::Column;
-pub use filter::{PaperFilter, Stage, Stages, fits_search};
+pub use filter::{PaperFilter, fits_search};
 pub use pass::{
     DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, Surveyed, can_compare_noises, check_memory, survey_pass,
 };
@@ -22,7 +22,7 @@ pub use report::{PictureSurvey, write_survey};
 pub use sheet::{SheetEntry, sheet};
 
 use crate::{
-    activation::{Id, Shape},
+    activation::{Facts, Id, Shape},
     analysis::figures::{Figures, Thumbnail},
 };
 
@@ -35,8 +35,8 @@ pub struct Finding {
     pub order: usize,
     /// Its share of the way through the network, 0 to 1.
     pub depth: f64,
-    /// Where in the network it is.
-    pub stage: Stage,
+    /// What it is.
+    pub facts: Facts,
     /// Which of the activations of its kind on its grid and in its stage, counted from 0: granularity rises with it.
     pub block: usize,
     /// Its shape for one picture; attention maps are measured as the mean over their heads, a position's vector being its

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
-use super::{Finding, Stages};
+use super::Finding;
 use crate::{
     activation::{Catalogue, Entry, FeatureMap, Selection, Shape, Watch},
     analysis::{
@@ -105,8 +105,7 @@ pub fn survey_pass(
         recording: Recording::Whole,
         ..what.settings.clone()
     };
-    let stages = Stages::of(list.entries().iter().map(|entry| entry.id));
-    let blocks = blocks(&list, &stages)?;
+    let blocks = blocks(&list)?;
     let last = list.entries().len().saturating_sub(1).max(1) as f64;
     run_pass(
         model,
@@ -125,7 +124,7 @@ pub fn survey_pass(
                 id: entry.id,
                 order: tap.index(),
                 depth: tap.index() as f64 / last,
-                stage: stages.stage(entry.id),
+                facts: entry.facts,
                 block: blocks.get(tap.index()).copied().unwrap_or_default(),
                 shape: entry.shape,
                 unmeasured,
@@ -163,11 +162,11 @@ fn exceeds(tensor: &Tensor) -> Result<bool> {
 }
 
 /// Which of its kind on its grid and in its stage every activation is.
-fn blocks(list: &Catalogue, stages: &Stages) -> Result<Vec<usize>> {
+fn blocks(list: &Catalogue) -> Result<Vec<usize>> {
     let mut counts = HashMap::new();
     let mut blocks = Vec::with_capacity(list.entries().len());
     for entry in list.entries() {
-        let kind = (entry.id.kind_name(), stages.stage(entry.id), grid_of(list, entry)?);
+        let kind = (entry.facts.word, entry.facts.stage, grid_of(list, entry)?);
         let count = counts.entry(kind).or_insert(0);
         blocks.push(*count);
         *count += 1;

@@ -24,14 +24,14 @@ use featscope::{
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
     geometry::framing::Plan,
     image::picture::Picture,
-    survey::{Finding, Stages},
+    survey::Finding,
     weights::{
         hub::{Hub, HubSettings, Repo, Variant, Wanted},
         zoo_entry,
     },
 };
 
-use super::model::{FakeModel, attention_sources_of};
+use super::model::FakeModel;
 use featscope::components::schedule::Timestep;
 
 /// Enough for all maps of these tests.
@@ -462,7 +462,6 @@ impl Worker {
                 planned.finished(&model, &open, &settings)
             })
             .collect::<Result<Vec<_>>>()?;
-        let stages = Stages::of(planned.layers.iter().map(|layer| layer.id));
         let news = StudyNews::Surveying(Box::new(Surveying {
             activations: passes[0].maps.len(),
             noises: query.noises,
@@ -488,13 +487,14 @@ impl Worker {
                 ),
             };
             let layer = planned.layers.iter().find(|layer| layer.id == *id);
+            let layer = layer.ok_or_else(|| Error::failed("a map without a layer"))?;
             let finding = Finding {
                 id: *id,
                 order,
                 depth: order as f64 / count as f64,
-                stage: stages.stage(*id),
+                facts: layer.facts,
                 block: 0,
-                shape: layer.ok_or_else(|| Error::failed("a map without a layer"))?.shape,
+                shape: layer.shape,
                 unmeasured,
                 figures,
                 thumbnail,
@@ -572,7 +572,9 @@ impl Planned {
 
     /// What has to be kept for some activations to be looked at.
     fn needed(&self, ids: &[Id]) -> Result<Vec<Id>> {
-        let needed: Vec<Id> = ids.iter().flat_map(|id| attention_sources_of(*id)).collect();
+        let layer = |id: &Id| self.layers.iter().find(|layer| layer.id == *id);
+        let needed = ids.iter().flat_map(|id| layer(id).map_or(vec![*id], Layer::shown_from));
+        let needed: Vec<Id> = needed.collect();
         let unknown = needed
             .iter()
             .find(|id| self.layers.iter().all(|layer| layer.id != **id));

@@ -4,7 +4,7 @@ use featscope::components::schedule::Timestep;
 use std::{f32::consts::TAU, path::PathBuf};
 
 use featscope::{
-    activation::{FeatureMap, Id, Shape},
+    activation::{Facts, FeatureMap, Id, Kind as Tensor, MapOf, Name, Shape, Stage},
     engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
     extract::{
@@ -92,9 +92,67 @@ pub fn id(name: &str) -> Id {
     name.parse().expect("an id of the vocabulary")
 }
 
-/// What has to be kept to look at an activation.
-pub fn attention_sources_of(id: Id) -> Vec<Id> {
-    id.attention_sources().map_or(vec![id], |sources| sources.to_vec())
+/// What a U-Net's catalogue would say of an activation.
+fn facts(name: &str, kind: &Kind) -> Facts {
+    let (place, word) = match (name.split_once("-vit-"), name.split_once("-res-")) {
+        (Some((place, word)), _) => (place, word.replacen("block0-", "", 1)),
+        (None, Some((place, word))) => (place, format!("res-{word}")),
+        (None, None) => ("", name.to_owned()),
+    };
+    let mut groups: Vec<String> = Vec::new();
+    for part in place.split('-').filter(|part| !part.is_empty()) {
+        let digits = part.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+        let letters = part.strip_suffix(digits).unwrap_or(part);
+        match (letters, groups.last_mut()) {
+            ("level", Some(stage)) => *stage += &format!(" level {digits}"),
+            ("repeat", _) => groups.push(format!("repeat {digits}")),
+            _ => groups.push(part.to_owned()),
+        }
+    }
+    if name.contains("-vit-") {
+        groups.push("vit block 0".to_owned());
+    }
+    let stage = match name.split('-').next() {
+        Some("down") => Stage::Down,
+        Some("mid") => Stage::Mid,
+        Some("up") => Stage::Up,
+        _ if name.ends_with("out") => Stage::Output,
+        _ => Stage::Input,
+    };
+    let sources = |queries: &str| id(&name.replace("self-map", queries).replace("cross-map", queries));
+    let (tensor, map_of) = match kind {
+        Kind::SelfMap => (
+            Tensor::SelfMap,
+            Some(MapOf {
+                queries: sources("self-q"),
+                keys: Some(sources("self-k")),
+            }),
+        ),
+        Kind::TextMap => (
+            Tensor::CrossMap,
+            Some(MapOf {
+                queries: sources("cross-q"),
+                keys: None,
+            }),
+        ),
+        Kind::Features { .. } if name.ends_with("self-q") => (Tensor::Query, None),
+        Kind::Features { .. } if name.ends_with("self-k") => (Tensor::Key, None),
+        Kind::Features { .. } if name.ends_with("self-v") => (Tensor::Value, None),
+        Kind::Features { .. } if name.ends_with("cross-q") => (Tensor::CrossQuery, None),
+        Kind::Features { .. } if stage == Stage::Input => (Tensor::Input, None),
+        Kind::Features { .. } => (Tensor::BlockOutput, None),
+    };
+    let label = match place {
+        "mid-repeat0" => "repeat 0 res-out",
+        _ => &word,
+    };
+    Facts {
+        word: Name::new(&word).expect("a word"),
+        group: Name::new(&groups.join("/")).expect("groups"),
+        label: Name::new(label).expect("a label"),
+        map_of,
+        ..Facts::new(id(name), stage, tensor)
+    }
 }
 
 /// A model that computes nothing.
@@ -158,7 +216,7 @@ impl FakeModel {
             size_rule: Self::SIZE_RULE,
             mixtures: (0..STEPS).map(mixture).collect(),
             layers: self.layers(Size::new(NATIVE_SIDE, NATIVE_SIDE)),
-            encode_work: 0.0,
+            encode_cost: 0.0,
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
             notes: Vec::new(),
@@ -195,6 +253,7 @@ impl FakeModel {
             .map(|(name, kind)| Layer {
                 id: id(name),
                 shape: shape(kind),
+                facts: facts(name, kind),
             })
             .collect()
     }

@@ -75,7 +75,7 @@ fn the_sheet_is_sorted_searched_limited_and_filtered_and_every_step_is_undone() 
     let mut window = surveyed();
     let survey = window.state().survey.clone().expect("a survey");
     let names = |window: &Window| -> Vec<String> {
-        let shown = window.document().sheet.shown(&survey.findings, &survey.stages);
+        let shown = window.document().sheet.shown(&survey.findings);
         shown
             .into_iter()
             .map(|index| survey.findings[index].id.to_string())
@@ -89,7 +89,7 @@ fn the_sheet_is_sorted_searched_limited_and_filtered_and_every_step_is_undone() 
     let norms: Vec<f64> = window
         .document()
         .sheet
-        .shown(&survey.findings, &survey.stages)
+        .shown(&survey.findings)
         .into_iter()
         .filter_map(|index| Column::Norm.value(&survey.findings[index]))
         .collect();

@@ -26,7 +26,7 @@ pub fn ids(bytes: &[u8]) {
     if let Some(id) = read(text.parse::<Id>()) {
         let again: Id = id.to_string().parse().expect("an id as it is written is one");
         assert_eq!(again, id);
-        let _ = (id.kind_name(), id.leaf_name(), id.is_map(), id.attention_sources());
+        let _ = (id.is_map(), id.is_cross_map(), id.has_vectors());
     }
     let _ = (CATALOGUE.search(text), CATALOGUE.nearest(text));
     if let Some(selection) = read(Selection::parse(text, &CATALOGUE)) {

@@ -10,7 +10,7 @@ use crate::{
     app::{App, state::State},
     components::schedule::Timestep,
     engine::{
-        CkaDone, CkaItem, CkaQuery, CkaRow, Compared, Comparison, ComparisonKind, MemberKept, PassId, Request,
+        CkaDone, CkaItem, CkaQuery, CkaRow, Compared, Comparison, ComparisonKind, Layer, MemberKept, PassId, Request,
         SeriesMember, ShiftQuery, ShiftView, Slot, StripQuery, StripView, Study, ViewRequest,
     },
     error::Error,
@@ -104,6 +104,8 @@ pub(super) struct Open {
 pub struct ModelBefore {
     /// Its name.
     pub name: String,
+    /// Its activations.
+    pub layers: Vec<Layer>,
     /// The picture, its fingerprint, its pass, and what is kept of it.
     pub passes: Vec<(Slot, u64, MemberKept, Vec<Id>)>,
 }
@@ -406,8 +408,8 @@ impl App {
         };
         let passes: Vec<_> = state.open_slots().filter_map(kept).collect();
         if !passes.is_empty() {
-            let name = info.name.clone();
-            state.comparing.before = Some(ModelBefore { name, passes });
+            let (name, layers) = (info.name.clone(), info.layers.clone());
+            state.comparing.before = Some(ModelBefore { name, layers, passes });
         }
     }
 
@@ -548,7 +550,8 @@ impl State {
         let (_, _, _, ids) = passes.first()?;
         let chosen = |id: &&Id| {
             let everywhere = passes.iter().all(|(_, _, _, kept)| kept.contains(id));
-            everywhere && self.is_chosen_for_cka(**id)
+            let layer = before.layers.iter().find(|layer| layer.id == **id);
+            everywhere && layer.is_some_and(|layer| self.is_chosen_for_cka(layer))
         };
         let ids: Vec<Id> = ids.iter().filter(chosen).copied().collect();
         let passes = passes.iter().map(|(_, _, kept, _)| kept.pass).collect();

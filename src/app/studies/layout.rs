@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui::{Rect, Vec2, pos2, vec2};
 
-use crate::survey::{Finding, Stage};
+use crate::{activation::Stage, survey::Finding};
 
 /// Points between thumbnails.
 pub const GAP: f32 = 6.0;
@@ -68,7 +68,7 @@ pub fn as_it_runs(findings: &[Arc<Finding>], shown: &[usize], width: f32, cell: 
     let mut layout = Layout::default();
     let mut top = 0.0;
     let of = |grid: usize, stages: &[Stage]| -> Vec<usize> {
-        let fits = |index: &&usize| positions(**index) == grid && stages.contains(&findings[**index].stage);
+        let fits = |index: &&usize| positions(**index) == grid && stages.contains(&findings[**index].facts.stage);
         shown.iter().filter(fits).copied().collect()
     };
     for grid in &grids {
@@ -90,7 +90,7 @@ pub fn as_it_runs(findings: &[Arc<Finding>], shown: &[usize], width: f32, cell: 
     }
     let middle: Vec<usize> = shown
         .iter()
-        .filter(|index| findings[**index].stage == Stage::Mid)
+        .filter(|index| findings[**index].facts.stage == Stage::Mid)
         .copied()
         .collect();
     if !middle.is_empty() {

@@ -11,6 +11,7 @@ use super::{
     survey::{SurveyState, changed},
 };
 use crate::{
+    activation::Name,
     app::{
         Action, Command,
         canvas::CanvasContext,
@@ -106,13 +107,13 @@ fn figures_plot_ui(
     axes: [Column; 2],
     context: &mut CanvasContext<'_>,
 ) {
-    let shown = settings.shown(&survey.findings, &survey.stages);
-    let mut kinds: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
+    let shown = settings.shown(&survey.findings);
+    let mut kinds: BTreeMap<Name, Vec<[f64; 2]>> = BTreeMap::new();
     let mut points = Vec::new();
     for index in shown {
         let finding = &survey.findings[index];
         if let Some(point) = point(finding, axes) {
-            kinds.entry(finding.id.kind_name()).or_default().push(point);
+            kinds.entry(finding.facts.word).or_default().push(point);
             points.push((index, point));
         }
     }
@@ -133,7 +134,7 @@ fn figures_plot_ui(
         .show(ui, |plot| {
             for (number, (kind, points)) in kinds.into_iter().enumerate() {
                 let colour = tokens.pin(number as u32 + 1);
-                plot.points(Points::new(kind, points).radius(POINT).color(colour));
+                plot.points(Points::new(kind.as_str(), points).radius(POINT).color(colour));
             }
             if let Some(chosen) = chosen {
                 let ring = Points::new("looked at", vec![chosen]);

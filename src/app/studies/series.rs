@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::choices::{CkaBetween, CkaRows, LayerChoice, MOST_FRAMES, StripAxis, timesteps};
 use crate::{
-    activation::{Id, Leaf},
+    activation::{Id, Kind},
     analysis::{gram::LEAST_PICTURES, shift::ANCHOR_T},
     app::{arrange::panes, document::PaneKind, layer_tree::is_found, state::State},
     components::schedule::Timestep,
-    engine::{Capture, ComparisonKind, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
+    engine::{Capture, ComparisonKind, Layer, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
     extract::request::Provenance,
 };
 
@@ -340,8 +340,8 @@ impl State {
         if choice.between == CkaBetween::Times {
             return Ok(vec![self.compared_layer()?]);
         }
-        let layers = self.layers().iter().map(|layer| layer.id);
-        let ids: Vec<Id> = layers.filter(|id| self.is_chosen_for_cka(*id)).collect();
+        let chosen = self.layers().iter().filter(|layer| self.is_chosen_for_cka(layer));
+        let ids: Vec<Id> = chosen.map(|layer| layer.id).collect();
         match ids.is_empty() {
             true => Err("no activation is chosen: choose all features, or search for others".to_owned()),
             false => Ok(ids),
@@ -349,12 +349,12 @@ impl State {
     }
 
     /// Whether an activation is among those that are chosen.
-    pub(super) fn is_chosen_for_cka(&self, id: Id) -> bool {
-        !id.is_map()
+    pub(super) fn is_chosen_for_cka(&self, layer: &Layer) -> bool {
+        !layer.id.is_map()
             && match self.document.cka.layers {
-                LayerChoice::BlockOutputs => is_block_output(id),
+                LayerChoice::BlockOutputs => is_block_output(layer),
                 LayerChoice::Features => true,
-                LayerChoice::Found => is_found(id, &self.search),
+                LayerChoice::Found => is_found(layer.id, &self.search),
             }
     }
 
@@ -438,15 +438,6 @@ fn with<T: Ord>(mut numbers: Vec<T>, one: T) -> Vec<T> {
 }
 
 /// Whether an activation is what a block, a resnet, a transformer or a sampler gives to the next.
-fn is_block_output(id: Id) -> bool {
-    matches!(
-        id.leaf,
-        Leaf::AfterConvIn
-            | Leaf::Out
-            | Leaf::ResOut
-            | Leaf::Res2Out
-            | Leaf::VitOut
-            | Leaf::DownsamplerOut
-            | Leaf::UpsamplerOut
-    )
+fn is_block_output(layer: &Layer) -> bool {
+    matches!(layer.facts.kind, Kind::BlockOutput | Kind::Output)
 }

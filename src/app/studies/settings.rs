@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     activation::Id,
-    survey::{Column, DEFAULT_NOISES, Finding, PaperFilter, Stages, fits_search},
+    survey::{Column, DEFAULT_NOISES, Finding, PaperFilter, fits_search},
 };
 
 /// Points of a thumbnail's side at the start, and the range it can be set to.
@@ -138,18 +138,18 @@ impl Default for SheetSettings {
 
 impl SheetSettings {
     /// Whether an activation is left after search, filter and limits.
-    pub fn keeps(&self, finding: &Finding, stages: &Stages) -> bool {
+    pub fn keeps(&self, finding: &Finding) -> bool {
         let inside = |limit: &Limit| {
             let value = limit.column.value(finding);
             value.is_some_and(|value| (limit.low..=limit.high).contains(&value))
         };
-        fits_search(finding.id, &self.search) && self.filter.keeps(finding.id, stages) && self.limits.iter().all(inside)
+        fits_search(finding.id, &self.search) && self.filter.keeps(&finding.facts) && self.limits.iter().all(inside)
     }
 
     /// The places in `findings` of what is left, in the order in which it is shown.
-    pub fn shown(&self, findings: &[Arc<Finding>], stages: &Stages) -> Vec<usize> {
+    pub fn shown(&self, findings: &[Arc<Finding>]) -> Vec<usize> {
         let mut shown: Vec<usize> = (0..findings.len())
-            .filter(|index| self.keeps(&findings[*index], stages))
+            .filter(|index| self.keeps(&findings[*index]))
             .collect();
         match self.sort {
             // Found in execution order, unless the survey made way for something.

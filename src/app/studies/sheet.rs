@@ -47,7 +47,7 @@ pub fn sheet_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
             return;
         };
         let settings = &context.state.document.sheet;
-        let shown = settings.shown(&survey.findings, &survey.stages);
+        let shown = settings.shown(&survey.findings);
         choices_ui(ui, settings, survey, shown.len(), context);
         let below = match settings.marked.is_empty() {
             true => 0.0,

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     files::names,
     io::output::write_folder,
-    survey::{Column, Finding, PictureSurvey, Stages, write_survey},
+    survey::{Column, Finding, PictureSurvey, write_survey},
 };
 
 /// A survey that is under way or done.
@@ -36,8 +36,6 @@ pub struct SurveyState {
     pub about: Option<Surveying>,
     /// What was found, in the order in which it came.
     pub findings: Vec<Arc<Finding>>,
-    /// The model's stages.
-    pub stages: Stages,
 }
 
 impl SurveyState {
@@ -127,7 +125,7 @@ impl App {
             return;
         };
         let Some(info) = &self.state.model.info else { return };
-        let (model, stages) = (info.name.clone(), Stages::of(info.layers.iter().map(|layer| layer.id)));
+        let model = info.name.clone();
         if let Some(before) = self.state.survey.take() {
             self.engine.send(Request::CancelStudy { job: before.job });
         }
@@ -145,7 +143,6 @@ impl App {
             picture,
             about: None,
             findings: Vec::new(),
-            stages,
         });
         let document = &mut self.state.document;
         let shown = arrange::panes(&document.layout)

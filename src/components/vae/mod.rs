@@ -17,7 +17,7 @@ pub use self::{
     encoder::{Posterior, VaeEncoder},
 };
 use crate::{
-    activation::CONVOLUTION_WORK,
+    activation::CONVOLUTION_COST,
     error::Result,
     nn::{
         attention::attend,
@@ -120,8 +120,8 @@ impl VaeConfig {
         Ok(((latent / self.scaling_factor)? + self.shift_factor)?)
     }
 
-    /// What encoding one picture of `positions` pixels takes, in the unit of [`Work`](crate::activation::Work).
-    pub fn encode_work(&self, positions: usize) -> f64 {
+    /// What encoding one picture of `positions` pixels takes, in the unit of [`Cost`](crate::activation::Cost).
+    pub fn encode_cost(&self, positions: usize) -> f64 {
         self.works_of_steps(positions).iter().sum()
     }
 
@@ -129,7 +129,7 @@ impl VaeConfig {
     /// parts of the middle.
     fn works_of_steps(&self, positions: usize) -> Vec<f64> {
         const TAPS: f64 = 9.0;
-        let convolution = |positions: f64, from: f64, to: f64| CONVOLUTION_WORK * TAPS * positions * from * to;
+        let convolution = |positions: f64, from: f64, to: f64| CONVOLUTION_COST * TAPS * positions * from * to;
         let mut positions = positions as f64;
         let mut width = self.block_out_channels[0] as f64;
         let mut works = vec![convolution(positions, self.in_channels as f64, width)];

@@ -491,7 +491,7 @@ fn model_info(model: &Model) -> ModelInfo {
         size_rule: spec.size_rule(),
         mixtures: mixtures.map(|mixture| [mixture.signal, mixture.noise]).collect(),
         layers: spec.plain_catalogue(native).entries().iter().map(Layer::from).collect(),
-        encode_work: spec.encode_work(native),
+        encode_cost: spec.encode_cost(native),
         device: model.place.device_name(),
         dtype: model.place.dtype_name().to_owned(),
         notes: spec.notes.clone(),

@@ -240,17 +240,13 @@ pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection,
 
 /// What has to be recorded to look at an activation: itself, or the queries and keys that its attention rows come from.
 fn needed_for(list: &Catalogue, id: Id) -> Result<Selection> {
-    let ids = match id.leaf {
-        _ if id.has_vectors() => vec![id],
-        _ => match id.attention_sources() {
-            Some(sources) => sources.to_vec(),
-            None => {
-                return Err(Error::usage(format!(
-                    "{id} is attention to text: it is shown by `featscope extract` alone"
-                )));
-            }
-        },
-    };
+    let layer = list.tap(id).and_then(|tap| list.entry(tap)).map(Layer::from);
+    if layer.is_some_and(|layer| !layer.can_be_shown()) {
+        return Err(Error::usage(format!(
+            "the rows of {id} cannot be made of what is kept: it is written by `featscope extract` alone"
+        )));
+    }
+    let ids = layer.map_or(vec![id], |layer| layer.shown_from());
     ids.into_iter()
         .map(|needed| {
             list.tap(needed)

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{activation::Shape, extract::request::Provenance, image::picture::Picture, model::adapters::Applied};
+use crate::{
+    activation::{Facts, Kind, MapOf, Shape, Stage},
+    extract::request::Provenance,
+    image::picture::Picture,
+    model::adapters::Applied,
+};
 
 /// One picture: its slot, its framing, and what its pass yields.
 pub struct Pass {
@@ -73,6 +78,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 channels: map.channels(),
                 grid: map.grid(),
             },
+            facts: Facts::new(*id, Stage::Down, Kind::BlockOutput),
         })
         .collect();
     let positions = pass.maps[0].1.grid().positions();
@@ -82,6 +88,13 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
             heads: 2,
             queries: positions,
             keys: positions,
+        },
+        facts: Facts {
+            map_of: Some(MapOf {
+                queries: id("b1-attn-q"),
+                keys: Some(id("b1-attn-k")),
+            }),
+            ..Facts::new(id("b1-attn-map"), Stage::Down, Kind::SelfMap)
         },
     });
     host.keep(

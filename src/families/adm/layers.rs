@@ -4,12 +4,12 @@ use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Conv2dConfig, Linear, Module as _, VarBuilder, linear};
 
 use super::{
-    catalogue::RESNET_LEAVES,
     config::AdmConfig,
+    ids::{self, AttnPart, RESNET_WORDS},
     plan::{Block, Module, Resample},
 };
 use crate::{
-    activation::{AttnPart, Catalogue, Halt, Id, Leaf, Place, Probe, Tap},
+    activation::{Catalogue, Halt, Probe, Tap},
     error::Result,
     geometry::Grid,
     nn::{
@@ -60,9 +60,9 @@ enum Layer {
 
 impl BlockLayers {
     pub(super) fn new(config: &AdmConfig, block: &Block, taps: &Catalogue, vb: &VarBuilder) -> Result<Self> {
-        let place = Place::Block(block.number);
+        let inside = |word: &str| taps.expect(ids::inside(block.number, word));
         let vb = vb.pp(&block.path);
-        let mut resnets = RESNET_LEAVES.into_iter();
+        let mut resnets = RESNET_WORDS.into_iter();
         let layers = block
             .modules
             .iter()
@@ -78,15 +78,12 @@ impl BlockLayers {
                         output,
                         resample,
                     } => {
-                        let (increment, out) = resnets.next().unwrap_or(RESNET_LEAVES[1]);
-                        let taps = (
-                            taps.expect(Id::new(place, increment))?,
-                            taps.expect(Id::new(place, out))?,
-                        );
+                        let (increment, out) = resnets.next().unwrap_or(RESNET_WORDS[1]);
+                        let taps = (inside(increment)?, inside(out)?);
                         Layer::Res(Box::new(ResBlock::new(config, (input, output), resample, taps, vb)?))
                     }
                     Module::Attention { channels, heads } => {
-                        let taps = AttentionTaps::new(place, taps)?;
+                        let taps = AttentionTaps::new(block.number, taps)?;
                         Layer::Attention(Box::new(AttentionBlock::new(config, channels, heads, taps, vb)?))
                     }
                 })
@@ -94,7 +91,7 @@ impl BlockLayers {
             .collect::<Result<_>>()?;
         Ok(Self {
             layers,
-            out: taps.expect(Id::new(place, Leaf::Out))?,
+            out: taps.expect(ids::block(block.number))?,
         })
     }
 
@@ -109,8 +106,7 @@ impl BlockLayers {
                 Layer::Attention(attention) => attention.forward(&h, probe)?,
             };
         }
-        probe.visit(self.out, &h)?;
-        Ok(h)
+        probe.visit(self.out, h)
     }
 }
 
@@ -179,15 +175,14 @@ impl ResBlock {
         // Each convolution of a large picture takes long enough to be worth a look at the user's wish to stop.
         probe.check(self.increment)?;
         let h = self.out_conv.forward(&self.timed(&h, time)?)?;
-        probe.visit(self.increment, &h)?;
+        let h = probe.visit(self.increment, h)?;
         let shortcut = self.resampled(x)?;
         let shortcut = match &self.skip_connection {
             Some(conv) => conv.forward(&shortcut)?,
             None => shortcut,
         };
         let out = (shortcut + h)?;
-        probe.visit(self.out, &out)?;
-        Ok(out)
+        probe.visit(self.out, out)
     }
 
     /// SiLU of the second norm, with the timestep in it.
@@ -226,8 +221,8 @@ struct AttentionTaps {
 }
 
 impl AttentionTaps {
-    fn new(place: Place, taps: &Catalogue) -> Result<Self> {
-        let tap = |part| taps.expect(Id::new(place, Leaf::Attn(part)));
+    fn new(block: u16, taps: &Catalogue) -> Result<Self> {
+        let tap = |part: AttnPart| taps.expect(ids::inside(block, part.word()));
         Ok(Self {
             q: tap(AttnPart::Q)?,
             k: tap(AttnPart::K)?,
@@ -277,11 +272,12 @@ impl AttentionBlock {
         };
         // Each (B, h·w, heads, C/heads).
         let [q, k, v] = [0, 1, 2].map(|index| qkv.narrow(which, index, 1).and_then(|part| part.squeeze(which)));
-        let (q, k, v) = (q?, k?, v?);
-        for (tap, part) in [(self.taps.q, &q), (self.taps.k, &k), (self.taps.v, &v)] {
+        let (mut q, mut k, mut v) = (q?, k?, v?);
+        for (tap, part) in [(self.taps.q, &mut q), (self.taps.k, &mut k), (self.taps.v, &mut v)] {
             // Joining the heads copies, so it is done only for who asks.
             if probe.wants(tap) {
-                probe.visit_tokens(tap, &part.flatten_from(2)?, grid)?;
+                let met = probe.visit_tokens(tap, part.flatten_from(2)?, grid)?;
+                *part = met.reshape(part.dims())?;
             } else {
                 probe.passed(tap)?;
             }
@@ -295,7 +291,7 @@ impl AttentionBlock {
             .forward(&attended)?
             .transpose(1, 2)?
             .reshape((batch, channels, height, width))?;
-        probe.visit(self.taps.out, &out)?;
+        let out = probe.visit(self.taps.out, out)?;
         Ok((x + out)?)
     }
 }

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod config;
+mod ids;
 mod layers;
 mod network;
 mod open;

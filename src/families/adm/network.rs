@@ -7,13 +7,14 @@ use candle_nn::{
 };
 
 use super::{
-    catalogue::{NETWORK_IN, NETWORK_OUT, catalogue},
+    catalogue::catalogue,
     config::{AdmConfig, COLOURS},
+    ids::{NETWORK_IN, NETWORK_OUT, is_of},
     layers::{BlockLayers, norm, time_width},
     plan::Plan,
 };
 use crate::{
-    activation::{Halt, Place, Probe, Tap},
+    activation::{Halt, Probe, Tap},
     error::{Error, Result},
     geometry::Grid,
     model::extent::{Extent, nothing_was_read},
@@ -43,7 +44,7 @@ impl AdmUnet {
         let blocks = |blocks: &[super::plan::Block]| -> Result<Vec<_>> {
             blocks
                 .iter()
-                .take_while(|block| extent.reaches(&taps, |place| place == Place::Block(block.number)))
+                .take_while(|block| extent.reaches(&taps, |entry| is_of(entry.id, block.number)))
                 .map(|block| BlockLayers::new(config, block, &taps, &vb))
                 .collect()
         };
@@ -85,7 +86,7 @@ impl AdmUnet {
     pub fn forward(&self, x_t: &Tensor, timesteps: &[f32], probe: &mut Probe) -> Result<Tensor, Halt> {
         self.check_input(x_t, timesteps)?;
         let x = pixel_unshuffle(&x_t.to_dtype(self.dtype)?, self.config.patch_size)?;
-        probe.visit(self.network_in, &x)?;
+        let x = probe.visit(self.network_in, x)?;
         let time = self.embed_time(timesteps, &x)?;
         let mut h = x;
         let mut skips = Vec::with_capacity(self.input_blocks.len());
@@ -103,8 +104,7 @@ impl AdmUnet {
         };
         let h = conv.forward(&norm.forward_silu(&h)?)?;
         let out = pixel_shuffle(&h, self.config.patch_size)?;
-        probe.visit(self.network_out, &out)?;
-        Ok(out)
+        probe.visit(self.network_out, out)
     }
 
     fn check_input(&self, x_t: &Tensor, timesteps: &[f32]) -> Result<()> {

@@ -3,12 +3,13 @@
 use candle_core::Tensor;
 use candle_nn::{Conv2dConfig, VarBuilder};
 
+use super::super::ids::{Leaf, Place, id};
 use super::{
     config::{Level, UnetConfig},
     transformer::Transformer,
 };
 use crate::{
-    activation::{Catalogue, Halt, Id, Leaf, Place, Probe, Tap},
+    activation::{Catalogue, Halt, Probe, Tap},
     error::Result,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -44,20 +45,31 @@ pub struct Builder<'a> {
 
 impl Builder<'_> {
     /// A resnet of `[in, out]` channels.
-    pub fn resnet(&self, place: Place, channels: [usize; 2], vb: VarBuilder<'_>) -> Result<TappedResnet> {
+    pub(in crate::families::stable_diffusion) fn resnet(
+        &self,
+        place: Place,
+        channels: [usize; 2],
+        vb: VarBuilder<'_>,
+    ) -> Result<TappedResnet> {
         let norms = Norms {
             groups: self.config.norm_num_groups,
             eps: self.config.norm_eps,
         };
         Ok(TappedResnet {
             resnet: Resnet::new(channels[0], channels[1], Some(self.config.time_embed_dim()), norms, vb)?,
-            increment: self.list.expect(Id::new(place, Leaf::ResIncrement))?,
-            out: self.list.expect(Id::new(place, Leaf::ResOut))?,
+            increment: self.list.expect(id(place, Leaf::ResIncrement))?,
+            out: self.list.expect(id(place, Leaf::ResOut))?,
         })
     }
 
     /// A transformer of so many blocks, of the widths of `level`.
-    pub fn transformer(&self, level: &Level, blocks: usize, place: Place, vb: VarBuilder<'_>) -> Result<Transformer> {
+    pub(in crate::families::stable_diffusion) fn transformer(
+        &self,
+        level: &Level,
+        blocks: usize,
+        place: Place,
+        vb: VarBuilder<'_>,
+    ) -> Result<Transformer> {
         Transformer::new(self.config, (level, blocks), place, self.list, vb)
     }
 
@@ -96,7 +108,7 @@ impl Builder<'_> {
         let mut widths = vec![level.channels; level.transformers.len()];
         widths[0] = in_channels;
         let place = |repeat| Place::Down { level: index, repeat };
-        let sampler = match self.list.tap(Id::new(place(None), Leaf::DownsamplerOut)) {
+        let sampler = match self.list.tap(id(place(None), Leaf::DownsamplerOut)) {
             Some(tap) => {
                 let strided = Conv2dConfig {
                     padding: 1,
@@ -126,7 +138,7 @@ impl Builder<'_> {
             })
             .collect();
         let place = |repeat| Place::Up { level: index, repeat };
-        let sampler = match self.list.tap(Id::new(place(None), Leaf::UpsamplerOut)) {
+        let sampler = match self.list.tap(id(place(None), Leaf::UpsamplerOut)) {
             Some(tap) => Some((
                 conv3x3(level.channels, level.channels, vb.pp("upsamplers.0.conv"))?,
                 tap,
@@ -143,11 +155,9 @@ impl Builder<'_> {
 impl TappedResnet {
     /// (B, in, h, w) → (B, out, h, w); `time` is SiLU of the timestep embedding.
     pub fn forward(&self, x: &Tensor, time: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
-        let increment = self.resnet.increment(x, Some(time))?;
-        probe.visit(self.increment, &increment)?;
+        let increment = probe.visit(self.increment, self.resnet.increment(x, Some(time))?)?;
         let out = self.resnet.add_shortcut(x, &increment)?;
-        probe.visit(self.out, &out)?;
-        Ok(out)
+        probe.visit(self.out, out)
     }
 }
 

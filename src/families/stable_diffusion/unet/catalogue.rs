@@ -1,47 +1,48 @@
 //! The activations of a U-Net in execution order, from its configuration alone.
 
-use super::config::{Level, Middle, UnetConfig};
+use super::{
+    super::ids::{Leaf, Place, VitPart, group_and_label, id},
+    config::{Level, Middle, UnetConfig},
+};
 use crate::{
-    activation::{Catalogue, Id, Leaf, Place, VitPart},
+    activation::{Catalogue, Entry, Facts, MapOf, Name, Shape, Stage, attention_cost, convolution_cost, linear_cost},
     geometry::Grid,
 };
 
+/// Channels that a resnet of the up stage takes for each that it gives: it has a skip beside it.
+const WITH_SKIP: usize = 2;
+
 /// Every activation of the network for a latent of `latent` rows and columns and `tokens` text tokens.
 pub fn catalogue(config: &UnetConfig, latent: Grid, tokens: usize) -> Catalogue {
-    let mut list = Catalogue::default();
+    let mut list = List::new(config, tokens);
     let grids = config.grids(latent);
     let deepest = grids.last().copied().unwrap_or(latent);
-    list.push_features(Id::new(Place::Network, Leaf::In), config.in_channels, latent);
-    list.push_features(
-        Id::new(Place::Network, Leaf::AfterConvIn),
-        config.down[0].channels,
-        latent,
-    );
+    list.features(Place::Network, Leaf::In, config.in_channels, latent, 0.0);
+    list.features(Place::Network, Leaf::AfterConvIn, config.down[0].channels, latent, 0.0);
     for (index, (level, grid)) in (0u16..).zip(config.down.iter().zip(&grids)) {
         for (repeat, blocks) in (0..).zip(&level.transformers) {
             let place = Place::Down {
                 level: index,
                 repeat: Some(repeat),
             };
-            push_resnet(&mut list, place, level.channels, *grid);
-            push_transformer(&mut list, place, (level, *blocks), *grid, tokens);
+            list.resnet(place, level.channels, *grid);
+            list.transformer(place, (level, *blocks), *grid);
         }
         if let Some(next) = grids.get(usize::from(index) + 1) {
             let place = Place::Down {
                 level: index,
                 repeat: None,
             };
-            list.push_features(Id::new(place, Leaf::DownsamplerOut), level.channels, *next);
+            list.sampler(place, Leaf::DownsamplerOut, level.channels, *next);
         }
     }
     let level = config.deepest();
     if config.mid != Middle::Absent {
-        push_resnet(&mut list, Place::Mid { repeat: Some(0) }, level.channels, deepest);
+        list.resnet(Place::Mid { repeat: Some(0) }, level.channels, deepest);
     }
     if let Middle::Attending { blocks } = config.mid {
-        let middle = (level, Some(blocks));
-        push_transformer(&mut list, Place::Mid { repeat: None }, middle, deepest, tokens);
-        push_resnet(&mut list, Place::Mid { repeat: Some(1) }, level.channels, deepest);
+        list.transformer(Place::Mid { repeat: None }, (level, Some(blocks)), deepest);
+        list.resnet(Place::Mid { repeat: Some(1) }, level.channels, deepest);
     }
     let mut rising = grids.iter().rev().copied();
     let mut grid = rising.next().unwrap_or(latent);
@@ -51,47 +52,143 @@ pub fn catalogue(config: &UnetConfig, latent: Grid, tokens: usize) -> Catalogue 
                 level: index,
                 repeat: Some(repeat),
             };
-            push_resnet(&mut list, place, level.channels, grid);
-            push_transformer(&mut list, place, (level, *blocks), grid, tokens);
+            list.resnet(place, level.channels, grid);
+            list.transformer(place, (level, *blocks), grid);
         }
         if let Some(next) = rising.next() {
             let place = Place::Up {
                 level: index,
                 repeat: None,
             };
-            list.push_features(Id::new(place, Leaf::UpsamplerOut), level.channels, next);
+            list.sampler(place, Leaf::UpsamplerOut, level.channels, next);
             grid = next;
         }
     }
-    list.push_features(Id::new(Place::Network, Leaf::Out), config.out_channels, latent);
-    list
+    list.features(Place::Network, Leaf::Out, config.out_channels, latent, 0.0);
+    list.found
 }
 
-fn push_resnet(list: &mut Catalogue, place: Place, channels: usize, grid: Grid) {
-    list.push_features(Id::new(place, Leaf::ResIncrement), channels, grid);
-    list.push_features(Id::new(place, Leaf::ResOut), channels, grid);
-}
-
-/// What a transformer of so many blocks shows, of the widths of `level`; nothing where there is none.
-fn push_transformer(
-    list: &mut Catalogue,
-    place: Place,
-    (level, blocks): (&Level, Option<usize>),
-    grid: Grid,
+/// The list while it grows.
+struct List {
+    found: Catalogue,
     tokens: usize,
-) {
-    let Some(blocks) = blocks else { return };
-    let positions = grid.positions();
-    for block in 0..blocks as u16 {
-        let id = |part| Id::new(place, Leaf::Vit { block, part });
-        for part in [VitPart::SelfQ, VitPart::SelfK, VitPart::SelfV] {
-            list.push_features(id(part), level.channels, grid);
+    /// Blocks of each stage: a block is a resnet with what follows it up to the next.
+    blocks: [(Stage, u16); 3],
+    /// The stage that is listed, and how many of its blocks are.
+    begun: (Stage, u16),
+}
+
+impl List {
+    fn new(config: &UnetConfig, tokens: usize) -> Self {
+        let of_levels = |levels: &[Level]| levels.iter().map(|level| level.transformers.len() as u16).sum();
+        let middle = match config.mid {
+            Middle::Absent => 0,
+            Middle::Attending { .. } => 2,
+            _ => 1,
+        };
+        Self {
+            found: Catalogue::default(),
+            tokens,
+            blocks: [
+                (Stage::Down, of_levels(&config.down)),
+                (Stage::Mid, middle),
+                (Stage::Up, of_levels(&config.up)),
+            ],
+            begun: (Stage::Input, 0),
         }
-        list.push_attention(id(VitPart::SelfMap), level.heads, positions, positions);
-        list.push_features(id(VitPart::CrossQ), level.channels, grid);
-        list.push_attention(id(VitPart::CrossMap), level.heads, positions, tokens);
-        list.push_features(id(VitPart::FfnInner), level.channels * super::FFN_RATIO, grid);
-        list.push_features(id(VitPart::Out), level.channels, grid);
     }
-    list.push_features(Id::new(place, Leaf::VitOut), level.channels, grid);
+
+    fn features(&mut self, place: Place, leaf: Leaf, channels: usize, grid: Grid, cost: f64) {
+        self.push(place, leaf, Shape::Features { channels, grid }, cost, None);
+    }
+
+    fn push(&mut self, place: Place, leaf: Leaf, shape: Shape, cost: f64, map_of: Option<MapOf>) {
+        let stage = place.stage(leaf);
+        let count = self.blocks.iter().find(|(other, _)| *other == stage);
+        let begun = if self.begun.0 == stage { self.begun.1 } else { 0 };
+        let (group, label) = group_and_label(place, leaf);
+        self.found.push(Entry {
+            id: id(place, leaf),
+            shape,
+            facts: Facts {
+                stage,
+                block: (begun.saturating_sub(1), count.map_or(1, |(_, count)| *count)),
+                kind: leaf.kind(),
+                word: Name::of(leaf.word()),
+                group,
+                label,
+                cost,
+                map_of,
+            },
+        });
+    }
+
+    fn resnet(&mut self, place: Place, channels: usize, grid: Grid) {
+        let stage = place.stage(Leaf::ResOut);
+        let before = if self.begun.0 == stage { self.begun.1 } else { 0 };
+        self.begun = (stage, before + 1);
+        let positions = grid.positions();
+        let inner = convolution_cost(positions, channels, channels);
+        let cost = match place {
+            Place::Up { .. } => {
+                let wide = WITH_SKIP * channels;
+                convolution_cost(positions, wide, channels) + inner + linear_cost(positions, wide, channels)
+            }
+            _ => 2.0 * inner,
+        };
+        self.features(place, Leaf::ResIncrement, channels, grid, cost);
+        self.features(place, Leaf::ResOut, channels, grid, 0.0);
+    }
+
+    /// A sampler belongs to the last block of its level.
+    fn sampler(&mut self, place: Place, leaf: Leaf, channels: usize, grid: Grid) {
+        let cost = convolution_cost(grid.positions(), channels, channels);
+        self.features(place, leaf, channels, grid, cost);
+    }
+
+    /// What a transformer of so many blocks shows, of the widths of `level`; nothing where there is none.
+    fn transformer(&mut self, place: Place, (level, blocks): (&Level, Option<usize>), grid: Grid) {
+        let Some(blocks) = blocks else { return };
+        let (width, heads, positions) = (level.channels, level.heads, grid.positions());
+        let inner = width * super::FFN_RATIO;
+        let square = linear_cost(positions, width, width);
+        for block in 0..blocks as u16 {
+            let leaf = |part| Leaf::Vit { block, part };
+            let named = |part| id(place, leaf(part));
+            for part in [VitPart::SelfQ, VitPart::SelfK, VitPart::SelfV] {
+                self.features(place, leaf(part), width, grid, square);
+            }
+            let to_itself = Shape::Attention {
+                heads,
+                queries: positions,
+                keys: positions,
+            };
+            let map_of = MapOf {
+                queries: named(VitPart::SelfQ),
+                keys: Some(named(VitPart::SelfK)),
+            };
+            let cost = attention_cost(positions, positions, width);
+            self.push(place, leaf(VitPart::SelfMap), to_itself, cost, Some(map_of));
+            // The projection behind self-attention lies before the query of the text's.
+            self.features(place, leaf(VitPart::CrossQ), width, grid, 2.0 * square);
+            let to_text = Shape::Attention {
+                heads,
+                queries: positions,
+                keys: self.tokens,
+            };
+            let map_of = MapOf {
+                queries: named(VitPart::CrossQ),
+                keys: None,
+            };
+            let cost = attention_cost(positions, self.tokens, width);
+            self.push(place, leaf(VitPart::CrossMap), to_text, cost, Some(map_of));
+            // Twice its channels come out of the first layer.
+            let cost = linear_cost(positions, width, 2 * inner);
+            self.features(place, leaf(VitPart::FfnInner), inner, grid, cost);
+            // The projection behind the attention to the text, and the second layer.
+            let cost = square + linear_cost(positions, inner, width);
+            self.features(place, leaf(VitPart::Out), width, grid, cost);
+        }
+        self.features(place, Leaf::VitOut, width, grid, square);
+    }
 }

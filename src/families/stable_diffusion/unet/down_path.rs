@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use candle_nn::{Module, VarBuilder};
 
+use super::super::ids::{Leaf, Place, id};
 use super::{
     blocks::{Builder, Stage, TappedResnet},
     conditions::AddedConditions,
@@ -11,7 +12,7 @@ use super::{
     transformer::Transformer,
 };
 use crate::{
-    activation::{Halt, Id, Leaf, Place, Probe, Tap},
+    activation::{Halt, Probe, Tap},
     error::Result,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -83,7 +84,7 @@ impl DownPath {
         Ok(Self {
             time: TimeEmbedding::new(config, vb)?,
             conv_in: conv3x3(config.in_channels, first, vb.pp("conv_in"))?,
-            after_conv_in: list.expect(Id::new(Place::Network, Leaf::AfterConvIn))?,
+            after_conv_in: list.expect(id(Place::Network, Leaf::AfterConvIn))?,
             down,
             mid: middle,
             skip_widths,
@@ -109,8 +110,7 @@ impl DownPath {
         text: &Tensor,
         probe: &mut Probe<'_>,
     ) -> Result<Contracted, Halt> {
-        let mut h = self.conv_in.forward(x)?;
-        probe.visit(self.after_conv_in, &h)?;
+        let mut h = probe.visit(self.after_conv_in, self.conv_in.forward(x)?)?;
         if let Some(hint) = hint {
             h = (h + hint)?;
         }
@@ -124,8 +124,7 @@ impl DownPath {
                 skips.push(h.clone());
             }
             if let Some((conv, tap)) = &stage.sampler {
-                h = conv.forward(&h)?;
-                probe.visit(*tap, &h)?;
+                h = probe.visit(*tap, conv.forward(&h)?)?;
                 skips.push(h.clone());
             }
         }

@@ -3,6 +3,7 @@
 use candle_core::{D, Tensor};
 use candle_nn::{Module, VarBuilder};
 
+use super::super::ids::{Leaf, Place, id, is_of_up_level};
 use super::{
     blocks::{Builder, Stage},
     catalogue::catalogue,
@@ -11,7 +12,7 @@ use super::{
     down_path::{Contracted, DownPath},
 };
 use crate::{
-    activation::{Halt, Id, Leaf, Place, Probe, Tap},
+    activation::{Halt, Probe, Tap},
     error::{Error, Result},
     geometry::Grid,
     model::extent::{Extent, nothing_was_read},
@@ -50,12 +51,12 @@ impl Unet {
         let mut width = config.deepest().channels;
         let mut up = Vec::with_capacity(config.up.len());
         let up_levels = (0u16..).zip(&config.up);
-        let is_of = |index| move |place: Place| matches!(place, Place::Up { level, .. } if level == index);
-        for (index, level) in up_levels.take_while(|(index, _)| extent.reaches(&list, is_of(*index))) {
+        let reached = |index: u16| extent.reaches(&list, |entry| is_of_up_level(entry.id, index));
+        for (index, level) in up_levels.take_while(|(index, _)| reached(*index)) {
             up.push(builder.up_stage(index, &mut skips, width, &vb.pp(format!("up_blocks.{index}")))?);
             width = level.channels;
         }
-        let network_tap = |leaf| list.expect(Id::new(Place::Network, leaf));
+        let network_tap = |leaf| list.expect(id(Place::Network, leaf));
         let output = network_tap(Leaf::Out)?;
         let out = match extent {
             Extent::UpTo(last) if last < output => None,
@@ -95,7 +96,7 @@ impl Unet {
         } else {
             x.clone()
         };
-        probe.visit(self.input, &x)?;
+        let x = probe.visit(self.input, x)?;
         let time = self.path.time(t, conditions.added, x.device())?.to_dtype(x.dtype())?;
         let mut contracted = self.path.forward(&x, None, &time, text, probe)?;
         if let Some(control) = conditions.control {
@@ -114,15 +115,14 @@ impl Unet {
             }
             if let (Some((conv, tap)), Some(next)) = (&stage.sampler, skips.last()) {
                 h = conv.forward(&h.upsample_nearest2d(next.dim(D::Minus2)?, next.dim(D::Minus1)?)?)?;
-                probe.visit(*tap, &h)?;
+                h = probe.visit(*tap, h)?;
             }
         }
         let Some((conv_norm_out, conv_out)) = &self.out else {
             return Err(nothing_was_read().into());
         };
         let out = conv_out.forward(&conv_norm_out.forward_silu(&h)?)?;
-        probe.visit(self.output, &out)?;
-        Ok(out)
+        probe.visit(self.output, out)
     }
 }
 

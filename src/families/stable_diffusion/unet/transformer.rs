@@ -3,9 +3,10 @@
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Module, VarBuilder};
 
+use super::super::ids::{Leaf, Place, VitPart, id};
 use super::config::{Level, UnetConfig};
 use crate::{
-    activation::{Catalogue, Halt, Id, Leaf, Place, Probe, Tap, VitPart},
+    activation::{Catalogue, Halt, Probe, Tap},
     error::Result,
     geometry::Grid,
     nn::{
@@ -64,7 +65,7 @@ fn to_grid(tokens: &Tensor, grid: Grid) -> CandleResult<Tensor> {
 
 impl Transformer {
     /// With so many blocks, of the widths of `level`.
-    pub fn new(
+    pub(in crate::families::stable_diffusion) fn new(
         config: &UnetConfig,
         (level, blocks): (&Level, usize),
         place: Place,
@@ -88,7 +89,7 @@ impl Transformer {
             proj_in: Projection::new(config, level.channels, vb.pp("proj_in"))?,
             blocks,
             proj_out: Projection::new(config, level.channels, vb.pp("proj_out"))?,
-            out: list.expect(Id::new(place, Leaf::VitOut))?,
+            out: list.expect(id(place, Leaf::VitOut))?,
         })
     }
 
@@ -108,8 +109,7 @@ impl Transformer {
             Projection::Linear(linear) => to_grid(&linear.forward(&tokens)?, grid)?,
         };
         let out = (projected + x)?;
-        probe.visit(self.out, &out)?;
-        Ok(out)
+        probe.visit(self.out, out)
     }
 }
 
@@ -149,7 +149,7 @@ impl Block {
     ) -> Result<Self> {
         let width = level.channels;
         let inner = width * super::FFN_RATIO;
-        let tap = |part| list.expect(Id::new(place, Leaf::Vit { block, part }));
+        let tap = |part| list.expect(id(place, Leaf::Vit { block, part }));
         let norm = |name| layer_norm(width, LAYER_NORM_EPS, vb.pp(name));
         Ok(Self {
             norm1: norm("norm1")?,
@@ -175,25 +175,20 @@ impl Block {
     fn forward(&self, h: &Tensor, text: &Tensor, grid: Grid, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
         let taps = &self.taps;
         let x = self.norm1.forward(h)?;
-        let q = self.attn1.to_q.forward(&x)?;
-        probe.visit_tokens(taps.self_q, &q, grid)?;
-        let k = self.attn1.to_k.forward(&x)?;
-        probe.visit_tokens(taps.self_k, &k, grid)?;
-        let v = self.attn1.to_v.forward(&x)?;
-        probe.visit_tokens(taps.self_v, &v, grid)?;
+        let q = probe.visit_tokens(taps.self_q, self.attn1.to_q.forward(&x)?, grid)?;
+        let k = probe.visit_tokens(taps.self_k, self.attn1.to_k.forward(&x)?, grid)?;
+        let v = probe.visit_tokens(taps.self_v, self.attn1.to_v.forward(&x)?, grid)?;
         let h = (self.attn1.attend(&q, &k, &v, taps.self_map, probe)? + h)?;
 
         let x = self.norm2.forward(&h)?;
-        let q = self.attn2.to_q.forward(&x)?;
-        probe.visit_tokens(taps.cross_q, &q, grid)?;
+        let q = probe.visit_tokens(taps.cross_q, self.attn2.to_q.forward(&x)?, grid)?;
         let (k, v) = (self.attn2.to_k.forward(text)?, self.attn2.to_v.forward(text)?);
         let h = (self.attn2.attend(&q, &k, &v, taps.cross_map, probe)? + h)?;
 
         let inner = geglu(&self.ff_in.forward(&self.norm3.forward(&h)?)?)?;
-        probe.visit_tokens(taps.ffn_inner, &inner, grid)?;
+        let inner = probe.visit_tokens(taps.ffn_inner, inner, grid)?;
         let h = (self.ff_out.forward(&inner)? + h)?;
-        probe.visit_tokens(taps.out, &h, grid)?;
-        Ok(h)
+        probe.visit_tokens(taps.out, h, grid)
     }
 }
 
