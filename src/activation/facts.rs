@@ -1,0 +1,135 @@
+//! What a family's catalogue says of each activation: nothing is guessed from its name.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Id, Name};
+
+/// A part of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Before the first block.
+    Input,
+    /// Towards coarser grids.
+    Down,
+    /// On the coarsest grid, in between.
+    Mid,
+    /// Towards finer grids.
+    Up,
+    /// A plain stack of blocks on one grid.
+    Stack,
+    /// Behind the last block.
+    Output,
+}
+
+/// What tensor an activation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// What enters the network.
+    Input,
+    /// What leaves the network.
+    Output,
+    /// What a block, a resnet, a transformer or a sampler gives to the next.
+    BlockOutput,
+    /// What a block inside a transformer gives to the next.
+    LayerOutput,
+    /// What is added to a block's input, before it is.
+    ResidualBranch,
+    /// Query of attention among positions.
+    Query,
+    /// Key of attention among positions.
+    Key,
+    /// Value of attention among positions.
+    Value,
+    /// Query of attention to text.
+    CrossQuery,
+    /// What attention gives.
+    AttentionOutput,
+    /// Inside a feed-forward, behind its nonlinearity.
+    MlpHidden,
+    /// Behind a norm.
+    Norm,
+    /// Softmax of attention among positions.
+    SelfMap,
+    /// Softmax of attention to text.
+    CrossMap,
+}
+
+impl Kind {
+    /// Whether it only adds to something else: residual branches, the feed-forward's inner activation, values.
+    pub fn is_increment(self) -> bool {
+        matches!(self, Self::ResidualBranch | Self::MlpHidden | Self::Value)
+    }
+
+    /// Whether it is a query, a key or a value of attention among positions.
+    pub fn is_of_self_attention(self) -> bool {
+        matches!(self, Self::Query | Self::Key | Self::Value)
+    }
+}
+
+/// What an attention map is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapOf {
+    /// Its queries: its rows are their positions.
+    pub queries: Id,
+    /// Its keys, where its rows are the softmax of the products of these two; none where the keys are a text's, or something comes
+    /// between.
+    pub keys: Option<Id>,
+}
+
+/// What a family says of one activation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Where in the network it is: what surveys and the paper's filter go by.
+    pub stage: Stage,
+    /// Block in execution order within its stage, and how many blocks the stage has.
+    pub block: (u16, u16),
+    /// What tensor it is.
+    pub kind: Kind,
+    /// What kind of activation it is, in the words of ids and wherever it is, such as `res-out` or `self-q`.
+    pub word: Name,
+    /// Titles of the groups it lies in, outermost first, with `/` between them; empty for none.
+    pub group: Name,
+    /// Its name inside its group.
+    pub label: Name,
+    /// Multiply-adds since the activation before, in the unit of [`Cost`](super::Cost).
+    pub cost: f64,
+    /// Of an attention map, what it is made of.
+    pub map_of: Option<MapOf>,
+}
+
+impl Facts {
+    /// Of an activation that lies in no group, in the one block of its stage, at no cost.
+    pub fn new(id: Id, stage: Stage, kind: Kind) -> Self {
+        let name = Name::of(id.as_str());
+        Self {
+            stage,
+            block: (0, 1),
+            kind,
+            word: name,
+            group: Name::default(),
+            label: name,
+            cost: 0.0,
+            map_of: None,
+        }
+    }
+
+    /// The queries and keys that an attention map's rows are made of, where they are all that these need.
+    pub fn map_sources(&self) -> Option<[Id; 2]> {
+        let map = self.map_of?;
+        Some([map.queries, map.keys?])
+    }
+
+    /// Titles of the groups it lies in, outermost first.
+    pub fn groups(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.group.as_str().split('/').filter(|title| !title.is_empty())
+    }
+
+    /// Whether it lies in the first ⌈n/2⌉ of the n blocks of its stage.
+    pub fn is_in_first_half(&self) -> bool {
+        let (index, count) = self.block;
+        index < count.div_ceil(2)
+    }
+}
