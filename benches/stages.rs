@@ -3,6 +3,7 @@
 //! side by side.
 #![allow(clippy::print_stdout, missing_docs)]
 
+use featscope::families::resolve;
 use std::{
     fs,
     path::Path,
@@ -21,7 +22,6 @@ use featscope::{
         model::Model,
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
-        spec::ModelSpec,
     },
     geometry::framing::{Prepared, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
@@ -138,7 +138,7 @@ fn selection(model: &Model, prepared: &Prepared, stage: Stage) -> Result<Selecti
 
 fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
     let Arguments { stage, repeats, .. } = *arguments;
-    let spec = ModelSpec::find(&arguments.model.to_string_lossy())?;
+    let spec = resolve(&arguments.model.to_string_lossy())?;
     let side = arguments.side.unwrap_or(spec.native_side);
     let place = Place::open(DeviceChoice::Cpu, Precision::F32)?;
     let mut model = Model::load(&spec, place, Extent::Whole, &mut |_| Ok(()))?;
@@ -155,7 +155,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
                 let mut rgb = prepared.picture.rgb().to_vec();
                 rgb[0] = repeat as u8;
                 let other = Picture::from_rgb(prepared.picture.size(), rgb)?;
-                model.encode_picture(&other, &mut |_| Ok(())).map(drop)
+                model.encode_image(&other, &mut |_| Ok(())).map(drop)
             };
             let work = spec.encode_cost(prepared.picture.size());
             Ok((timed(&mut encode, repeats)?, work))

@@ -6,6 +6,7 @@
 //! has in it whatever else the machine does. On a machine with two cores, both of them the model's, they differ much.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+use featscope::families::resolve;
 use std::{
     ops::Add,
     sync::{Arc, LazyLock},
@@ -19,7 +20,6 @@ use featscope::{
     app::{Action, App, Command, Memory, Pane, PaneKind, SurveyState, offscreen::Offscreen},
     cli::WindowArguments,
     engine::Slot,
-    extract::spec::ModelSpec,
     geometry::{Grid, Size, framing::WorkingSize},
     survey::{Column, Finding},
 };
@@ -213,7 +213,7 @@ fn switching(window: &mut Window) {
 
 /// A survey of SDXL's activations with made-up figures.
 fn survey_of_sdxl(window: &Window) -> SurveyState {
-    let spec = ModelSpec::find("sdxl").expect("a known model");
+    let spec = resolve("sdxl").expect("a known model");
     let list = spec.plain_catalogue(Size::new(1024, 1024));
     let grid = Grid::new(THUMBNAIL_SIDE, THUMBNAIL_SIDE);
     let query = window.app.state.wanted_survey().expect("a picture and a model");

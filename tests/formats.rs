@@ -4,6 +4,7 @@
 
 mod common;
 
+use featscope::families::resolve;
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
@@ -86,7 +87,7 @@ impl Run {
         let fields = request.as_object_mut().expect("an object");
         fields.extend(self.more.as_object().cloned().unwrap_or_default());
         let request: ExtractRequest = serde_json::from_value(request)?;
-        let planned = plan(&request)?;
+        let planned = plan(resolve(&request.model)?, &request)?;
         // For a user a CPU computes in f32.
         let place = Place {
             device: Device::Cpu,

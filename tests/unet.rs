@@ -340,7 +340,8 @@ fn a_cancelled_pass_ends_at_the_next_activation() -> TestResult {
 }
 
 fn full_size_config(name: &str) -> serde_json::Value {
-    serde_json::from_str(featscope::weights::zoo_config(name).expect("a full-size configuration")).expect("JSON")
+    serde_json::from_str(featscope::families::known::known_config(name).expect("a full-size configuration"))
+        .expect("JSON")
 }
 
 #[test]

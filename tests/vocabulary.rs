@@ -3,12 +3,12 @@
 
 mod common;
 
+use featscope::families::resolve;
 use std::{collections::BTreeSet, fs, sync::LazyLock};
 
 use common::data;
 use featscope::{
     activation::{Catalogue, Id, Selection, Tap, parse_layer_file},
-    extract::spec::ModelSpec,
     geometry::Size,
 };
 use proptest::{
@@ -39,7 +39,7 @@ static PUBLISHED: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 static CATALOGUES: LazyLock<Vec<Catalogue>> = LazyLock::new(|| {
     let list = |key: &str| {
-        let spec = ModelSpec::find(key).expect("a key of the zoo");
+        let spec = resolve(key).expect("a key of the zoo");
         spec.plain_catalogue(Size::new(512, 512))
     };
     ["sd15", "sd21", "sdxl", "adm256", "demo"]
@@ -238,7 +238,7 @@ proptest! {
     /// Sizes change shapes, never ids or their order.
     #[test]
     fn a_catalogue_has_the_same_ids_at_every_size(sides in btree_set(1..40_usize, 2..3), key in select(vec!["sd15", "sdxl", "adm256", "demo"])) {
-        let spec = ModelSpec::find(key).expect("a key of the zoo");
+        let spec = resolve(key).expect("a key of the zoo");
         let multiple = spec.size_rule().multiple();
         let sides: Vec<usize> = sides.into_iter().map(|side| side * multiple).collect();
         let list = spec.plain_catalogue(Size::new(sides[0], sides[1]));

@@ -3,6 +3,7 @@
 //! It prints one line of JSON for each.
 #![allow(clippy::print_stdout, missing_docs)]
 
+use featscope::families::resolve;
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -26,11 +27,10 @@ use featscope::{
         model::Model,
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
-        spec::ModelSpec,
     },
     geometry::framing::{Prepared, WorkingSize, prepare},
     io::array::Array,
-    model::{Extent, adapters::Adapters},
+    model::{Extent, adapters::Adapters, spec::ModelSpec},
 };
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ fn settings(spec: &ModelSpec) -> PassSettings {
 
 /// A model at a place, and the picture as it sees it.
 fn loaded(arguments: &Arguments, place: Place) -> Result<(Model, Prepared)> {
-    let spec = ModelSpec::find(&arguments.model)?;
+    let spec = resolve(&arguments.model)?;
     let side = arguments.side.unwrap_or(spec.native_side);
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
     let size = WorkingSize::Exact {
@@ -276,7 +276,7 @@ fn ask(engine: &Engine, id: Id, t: u32, ensemble: usize, side: usize) {
 }
 
 fn side(arguments: &Arguments) -> Result<usize> {
-    let native = ModelSpec::find(&arguments.model)?.native_side;
+    let native = resolve(&arguments.model)?.native_side;
     Ok(arguments.side.unwrap_or(native))
 }
 

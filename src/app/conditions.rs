@@ -11,11 +11,11 @@ use crate::{
     components::text::MAX_PROMPT_TOKENS,
     engine::RunSettings,
     extract::preset::Preset,
+    families::inventory::Shelf,
     model::{
         adapters::{AppliedEmbedding, AppliedLora, ControlImage, Scale},
         tokens::{PromptToken, TokenRole},
     },
-    weights::Shelf,
 };
 
 /// The scales that dragging reaches; others can be written into a workspace.

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     engine::{PictureSource, Slot},
+    families::known::known_checkpoints,
     files::names,
-    weights::{ZOO, embedded::SAMPLES},
+    weights::embedded::SAMPLES,
     words,
 };
 
@@ -191,13 +192,13 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         .selected_text(short(shown))
         .height(400.0)
         .show_ui(ui, |ui| {
-            for entry in ZOO {
+            for entry in known_checkpoints() {
                 let button = ui.selectable_label(shown == entry.key, entry.key);
                 if button.on_hover_text(entry.title).clicked() {
                     commands.push(Command::LoadModel(entry.key.to_owned()));
                 }
             }
-            let in_zoo = |name: &str| ZOO.iter().any(|entry| entry.key == name);
+            let in_zoo = |name: &str| known_checkpoints().any(|entry| entry.key == name);
             let recent = state.memory.models.iter().filter(|name| !in_zoo(name));
             for name in recent {
                 if ui

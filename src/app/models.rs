@@ -11,11 +11,13 @@ use super::{
 };
 use crate::{
     engine::DownloadProgress,
-    weights::{
-        CONTROL_NETS, Offer, Shelf, Stock, StockKind, ZOO, ZooKind,
-        hub::{Variant, bytes},
-        zoo_entry,
+    families::{
+        download_plan::Offer,
+        inventory::{Shelf, Stock, StockKind},
+        known::{CONTROL_NETS, known_checkpoint, known_checkpoints},
     },
+    model::family::KnownFiles,
+    weights::hub::{Variant, bytes},
 };
 
 /// Width of the window and height of the list, in points, where there is room, and what stays beside them.
@@ -131,7 +133,7 @@ fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<
         kind: StockKind::Model,
         stock: None,
     });
-    let zoo = ZOO.iter().map(|entry| Item {
+    let zoo = known_checkpoints().map(|entry| Item {
         name: entry.key,
         title: entry.title,
         about: format!("{}, {}, {} px", entry.key, entry.source, entry.side),
@@ -145,7 +147,7 @@ fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<
         kind: StockKind::ControlNet,
         stock: shelf.find(net.source),
     });
-    let known = |name: &str| zoo_entry(name).is_some() || CONTROL_NETS.iter().any(|net| net.source == name);
+    let known = |name: &str| known_checkpoint(name).is_some() || CONTROL_NETS.iter().any(|net| net.source == name);
     let others = shelf.stock.iter().filter(|stock| !known(&stock.name));
     let others = others.map(|stock| Item {
         name: &stock.name,
@@ -257,7 +259,7 @@ fn button_ui(
             named_button_ui(ui, "Add to the model", name, fits).then(add)
         }
         _ if item.stock.is_some_and(|stock| !stock.is_on_the_hub()) => {
-            let is_file = zoo_entry(name).is_some_and(|entry| matches!(entry.kind, ZooKind::Adm { .. }));
+            let is_file = known_checkpoint(name).is_some_and(|entry| entry.files == KnownFiles::Elsewhere);
             let open = || Command::AskPath(PathPurpose::ModelFile);
             (is_file && named_button_ui(ui, "Open a file…", name, true)).then(open)
         }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
     error::Error,
-    weights::Shelf,
+    families::inventory::Shelf,
 };
 
 impl App {

@@ -4,9 +4,7 @@ use egui::{Align2, Area, Button, Frame, Id, Key, Order, ScrollArea, TextEdit, Ui
 
 use super::{Action, Command, State, menus::shown_path};
 use crate::{
-    engine::PictureSource,
-    extract::preset::PRESETS,
-    weights::{ZOO, embedded::SAMPLES},
+    engine::PictureSource, extract::preset::PRESETS, families::known::known_checkpoints, weights::embedded::SAMPLES,
 };
 
 /// Width of the palette, and its distance from the top, in points.
@@ -150,7 +148,7 @@ fn found(ui: &Ui, state: &State, text: &str) -> Vec<Choice> {
             let source = PictureSource::Sample(sample.name.to_owned());
             entry(sample.name.to_owned(), "Sample", Command::OpenPicture(slot, source))
         }));
-        let models = ZOO.iter().filter(|model| fits(model.key, "model"));
+        let models = known_checkpoints().filter(|model| fits(model.key, "model"));
         choices.extend(models.map(|model| {
             let name = model.key.to_owned();
             entry(name.clone(), "Model", Command::LoadModel(name))

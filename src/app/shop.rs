@@ -2,7 +2,8 @@
 
 use crate::{
     engine::DownloadProgress,
-    weights::{Offer, Shelf, ZooKind, hub::Repo, zoo_entry},
+    families::{download_plan::Offer, inventory::Shelf, known::known_checkpoint},
+    weights::hub::Repo,
 };
 
 /// What the window knows of models that are here or could be downloaded.
@@ -104,8 +105,8 @@ impl Shop {
 
 /// Whether the hub could have a model of this name.
 pub fn may_be_on_the_hub(name: &str) -> bool {
-    match zoo_entry(name) {
-        Some(entry) => matches!(entry.kind, ZooKind::StableDiffusion { .. } | ZooKind::DropIn { .. }),
+    match known_checkpoint(name) {
+        Some(entry) => entry.is_on_the_hub(),
         None => name.contains('/') && Repo::new(name).is_ok(),
     }
 }

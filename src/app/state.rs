@@ -26,7 +26,7 @@ use crate::{
         Capture, ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, PcaView, PictureSource,
         QueryAt, Slot, TargetHeat,
     },
-    extract::spec::Family,
+    families::family,
     geometry::{Grid, Size, framing::WorkingSize},
 };
 
@@ -374,11 +374,7 @@ impl State {
 
     /// The activation that a fresh look at a model begins with, and the settings it is run with.
     pub fn begin_with(&mut self, info: &ModelInfo) {
-        let wanted = match info.family {
-            // Where ears, eyes and outlines have colours of their own in the embedded model.
-            Family::Adm => ["b11", "b24", "b12"].as_slice(),
-            Family::StableDiffusion => ["up-level1-repeat1-vit-block0-cross-q"].as_slice(),
-        };
+        let wanted = family(&info.family).map_or(&[][..], |family| family.first_activations());
         let known = |id: &Id| info.layers.iter().any(|layer| layer.id == *id);
         let last_features = || info.layers.iter().rev().map(|layer| layer.id).find(|id| !id.is_map());
         let document = &mut self.document;

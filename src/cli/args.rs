@@ -19,16 +19,15 @@ use crate::{
     error::{Error, Result},
     extract::{
         attention::AttentionCategory,
-        compat::Compat,
         inversion::Inversion,
-        name::with_files,
         pass::VaeMode,
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
+    families::name::with_files,
     files::names,
     geometry::framing::WorkingSize,
-    model::adapters::Adapters,
+    model::{adapters::Adapters, compat::Compat},
     weights::hub::{MAIN, Variant},
 };
 

@@ -12,11 +12,8 @@ use crate::{
     engine::process::{Launch, Probe},
     error::{Error, Result},
     extract::self_check::self_check,
-    weights::{
-        ZOO,
-        hub::{Hub, MAIN, Variant, bytes, free_space},
-        needed,
-    },
+    families::{download_plan, known::known_checkpoints},
+    weights::hub::{Hub, MAIN, Variant, bytes, free_space},
 };
 
 /// How long the hub may take to answer.
@@ -261,10 +258,9 @@ fn hub(offline: bool) -> Section {
         retries: 0,
         ..settings
     });
-    let asked = ZOO
-        .iter()
-        .find(|entry| entry.source.contains('/'))
-        .map(|entry| needed(&hub, entry.key, MAIN, Variant::Full));
+    let asked = known_checkpoints()
+        .find(|known| known.is_on_the_hub())
+        .map(|entry| download_plan::needed(&hub, entry.key, MAIN, Variant::Full));
     let answer = match asked {
         Some(Ok(parts)) => match parts.first() {
             Some(part) => hub.plan(&part.repo, &part.wanted, &mut |_| Ok(())).map(drop),

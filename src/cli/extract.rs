@@ -15,10 +15,10 @@ use crate::{
         job::{self, Planned},
         model::Model,
         request::ExtractRequest,
-        spec::ModelSpec,
     },
+    families::resolve,
     io::output::check_writable,
-    model::tokens::TokenRole,
+    model::{spec::ModelSpec, tokens::TokenRole},
 };
 
 /// Kept activations above this are announced before the work begins.
@@ -38,7 +38,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         attention: arguments.attention.clone(),
         ..asked
     };
-    let planned = job::plan(&request)?;
+    let planned = job::plan(resolve(&request.model)?, &request)?;
     say_of_pictures([&planned]);
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));

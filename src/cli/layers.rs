@@ -11,7 +11,8 @@ use super::{
 use crate::{
     activation::Shape,
     error::Result,
-    extract::{preset::PRESETS, spec::ModelSpec},
+    extract::preset::PRESETS,
+    families::resolve,
     files::names,
     geometry::{
         Size,
@@ -21,7 +22,7 @@ use crate::{
 
 /// Lists a model's activations at a working size.
 pub fn layers(arguments: &LayersArguments) -> Result<()> {
-    let spec = ModelSpec::find(&arguments.networks.on(&arguments.model)?)?;
+    let spec = resolve(&arguments.networks.on(&arguments.model)?)?;
     let native = Size::new(spec.native_side, spec.native_side);
     let request = arguments
         .size

@@ -20,6 +20,7 @@ use crate::{
         extracted::Extracted,
         job::{self, Planned},
     },
+    families::resolve,
     files::names,
     geometry::{Grid, Size, framing::Framing},
     io::output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
@@ -53,7 +54,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .cloned()
         .collect();
     let request = arguments.run.request(pictures, arguments.activations.clone())?;
-    let planned = job::plan(&request)?;
+    let planned = job::plan(resolve(&request.model)?, &request)?;
     say_of_pictures([&planned]);
     say_what_is_not_used(&arguments.run, &planned.spec);
     check_activation(&planned)?;

@@ -11,11 +11,14 @@ use super::{
 };
 use crate::{
     error::Result,
-    extract::spec::ModelSpec,
+    families::{
+        download_plan::{self, Needed, held_under_old_name},
+        known::known_checkpoints,
+        resolve,
+    },
     weights::{
-        Needed, ZOO, held_under_old_name,
         hub::{Hub, MAIN, Plan, Repo, Wanted, bytes},
-        hub_snapshot, needed,
+        hub_snapshot,
     },
     words::visible,
 };
@@ -32,8 +35,8 @@ fn list() -> Result<()> {
     // Settings that make no sense are told to who downloads.
     let hub = Hub::from_env().ok();
     let mut text = String::new();
-    for entry in ZOO {
-        let here = ModelSpec::find(entry.key).is_ok_and(|spec| spec.is_here());
+    for entry in known_checkpoints() {
+        let here = resolve(entry.key).is_ok_and(|spec| spec.is_here());
         let state = if here { "here" } else { "not here" };
         // A repository that moved may be here under its old name.
         let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
@@ -62,7 +65,7 @@ fn get(arguments: &GetArguments) -> Result<()> {
         ));
         return terminal::print(&format!("{}\n", held.folder.display()));
     }
-    let mut parts = needed(&hub, &arguments.model, &arguments.revision, arguments.variant)?;
+    let mut parts = download_plan::needed(&hub, &arguments.model, &arguments.revision, arguments.variant)?;
     if let (Some(file), Some(own)) = (&arguments.file, parts.first()) {
         // A file is asked for by itself.
         parts = vec![Needed {

@@ -26,6 +26,7 @@ use crate::{
         model::Model,
         request::{ExtractRequest, Provenance},
     },
+    families::resolve,
     files::names,
     weights::{TextKind, read_text},
 };
@@ -94,7 +95,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     // Everything that can be wrong is found before weights are read.
     let planned = requests
         .iter()
-        .map(|request| Ok(job::plan(request)?.allowing_non_finite()));
+        .map(|request| Ok(job::plan(resolve(&request.model)?, request)?.allowing_non_finite()));
     let planned = planned.collect::<Result<Vec<_>>>()?;
     say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {

@@ -17,8 +17,8 @@ use crate::{
         job::{self, Planned},
         model::Model,
         request::{ExtractRequest, FramedPicture, Provenance},
-        spec::ModelSpec,
     },
+    families::resolve,
     files::names,
     geometry::{Grid, framing::Framing},
     image::{picture::Picture, source::PictureSource},
@@ -87,7 +87,7 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
         ensemble: arguments.noises,
         ..asked
     };
-    let spec = ModelSpec::find(&request.model)?;
+    let spec = resolve(&request.model)?;
     let request = match can_compare_noises(&spec, request.inversion) {
         true => request,
         false => {
@@ -95,7 +95,7 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
             ExtractRequest { ensemble: 1, ..request }
         }
     };
-    let planned = job::plan_streamed(&request)?;
+    let planned = job::plan_streamed(resolve(&request.model)?, &request)?;
     extract::say_of_pictures([&planned]);
     for (_, picture) in &planned.pictures {
         let list = planned.spec.plain_catalogue(picture.framing.working);

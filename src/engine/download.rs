@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::message::Work;
-use crate::weights::{Offer, Shelf, hub::Progress};
+use crate::{
+    families::{download_plan::Offer, inventory::Shelf},
+    weights::hub::Progress,
+};
 
 /// Asked of the downloader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

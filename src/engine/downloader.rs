@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    weights::{
-        Offer, Shelf,
-        hub::{Hub, HubSettings, Plan, Progress},
-        offers,
+    families::{
+        download_plan::{Offer, offers},
+        inventory::Shelf,
     },
+    weights::hub::{Hub, HubSettings, Plan, Progress},
 };
 
 /// Between events of progress: more of them nobody can read.

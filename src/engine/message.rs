@@ -19,7 +19,6 @@ use crate::{
         inversion::Inversion,
         pass::VaeMode,
         request::{ExtractRequest, Provenance},
-        spec::Family,
     },
     geometry::{
         Size,
@@ -385,7 +384,7 @@ pub struct ModelInfo {
     /// Where the weights came from.
     pub weights: String,
     /// Kind of network.
-    pub family: Family,
+    pub family: String,
     /// Whether a prompt changes anything.
     pub reads_prompt: bool,
     /// Side it was made for.

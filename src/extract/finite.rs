@@ -8,16 +8,16 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    model::{Encoded, Model},
+    model::Model,
     pass::{Input, PassSettings, run_pass},
     request::StoreFormat,
 };
 use crate::{
     activation::{Id, NotFinite, Selection, Tap, Watch},
     error::{Error, Result},
-    families::stable_diffusion::unet::ControlResiduals,
     geometry::framing::Prepared,
     io::array::Array,
+    model::{control::ControlSignal, denoiser::LatentDistribution},
 };
 
 /// What a pass does about numbers that are not finite.
@@ -112,7 +112,7 @@ pub(super) fn check_input(model: &Model, settings: &PassSettings, input: &Input)
         ))
     };
     for (index, encoded) in input.encoded.iter().enumerate() {
-        let Encoded::Posterior(posterior) = encoded else {
+        let LatentDistribution::Posterior(posterior) = encoded else {
             continue;
         };
         for tensor in [&posterior.mean, &posterior.std] {
@@ -139,7 +139,7 @@ pub(super) fn check_input(model: &Model, settings: &PassSettings, input: &Input)
 }
 
 /// Refuses what ControlNets say where it is not finite.
-pub(super) fn check_control(said: &ControlResiduals) -> Result<()> {
+pub(super) fn check_control(said: &ControlSignal) -> Result<()> {
     let down = said.down.iter().enumerate();
     let named = down
         .map(|(index, tensor)| (format!("skip {index}"), tensor))

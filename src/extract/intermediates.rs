@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::{
-    control::ControlInput,
-    model::{Encoded, Model},
+    model::Model,
     pass::{Input, PassSettings, VaeMode},
 };
 use crate::{
-    error::Result, families::stable_diffusion::unet::ControlResiduals, geometry::framing::Prepared, io::array::Array,
+    error::Result,
+    geometry::framing::Prepared,
+    io::array::Array,
+    model::{
+        control::{ControlInput, ControlSignal},
+        denoiser::LatentDistribution,
+    },
 };
 
 /// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
@@ -20,7 +25,7 @@ pub type Intermediates = BTreeMap<String, Array>;
 pub(super) fn keep_control(
     kept: &mut Intermediates,
     control: &[ControlInput],
-    residuals: &[ControlResiduals],
+    residuals: &[ControlSignal],
 ) -> Result<()> {
     for (index, input) in control.iter().enumerate() {
         let name = match index {
@@ -81,8 +86,8 @@ pub(super) fn keep_intermediates(
     let posteriors: Vec<_> = encoded
         .iter()
         .filter_map(|encoded| match encoded {
-            Encoded::Posterior(posterior) => Some(posterior),
-            Encoded::Pixels(_) => None,
+            LatentDistribution::Posterior(posterior) => Some(posterior),
+            LatentDistribution::Pixels(_) => None,
         })
         .collect();
     if posteriors.is_empty() {
@@ -121,10 +126,8 @@ pub(super) fn keep_intermediates(
         let batch = rows.dim(0)?;
         keep("mid.prompt_embeds", &prompt.states)?;
         keep("mid.encoder_hidden_states", &prompt.states.repeat((batch, 1, 1))?)?;
-        if let (Some(pooled), Some(added)) = (&prompt.pooled, model.added_conditions(&rows, prompt)?) {
-            keep("mid.pooled_prompt_embeds", pooled)?;
-            keep("mid.text_embeds", &added.pooled)?;
-            keep("mid.time_ids", &added.time_ids)?;
+        for (name, tensor) in model.given_beside(&rows, prompt)? {
+            keep(name, &tensor)?;
         }
     }
     Ok(())

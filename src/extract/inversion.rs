@@ -12,8 +12,6 @@ use crate::{
 const STRIDE: f64 = 10.0;
 /// The timestep whose latent the clean one is taken for.
 const FIRST: f64 = 1.0;
-/// Scaling of the latent in generic-diffusion-feature's inversion, whatever the model.
-pub(super) const PUBLISHED_SCALING: f64 = 0.18215;
 
 /// Where the latent that is looked at comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]

@@ -22,7 +22,6 @@ use super::{
     request::{ExtractRequest, FramedPicture, Provenance, Record},
     self_check,
     shares::Shares,
-    spec::ModelSpec,
 };
 use crate::{
     activation::{Id, Selection, Tap, Watch, parse_layer_file},
@@ -39,7 +38,7 @@ use crate::{
         output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
         saved::SavedActivations,
     },
-    model::{Extent, adapters::ControlImage},
+    model::{Extent, adapters::ControlImage, spec::ModelSpec},
     weights::{TextKind, read_text},
 };
 
@@ -65,9 +64,9 @@ pub struct Planned {
     pool: Option<usize>,
 }
 
-/// Checks a request, of which everything is kept in memory until it is written, and prepares its pictures.
-pub fn plan(request: &ExtractRequest) -> Result<Planned> {
-    let planned = plan_streamed(request)?;
+/// Checks a request to a model, of which everything is kept in memory until it is written, and prepares its pictures.
+pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
+    let planned = plan_streamed(spec, request)?;
     memory::check(
         planned.estimated_bytes(),
         "the activations asked for",
@@ -76,10 +75,9 @@ pub fn plan(request: &ExtractRequest) -> Result<Planned> {
     Ok(planned)
 }
 
-/// Checks a request, of which nothing is kept, and prepares its pictures.
-pub fn plan_streamed(request: &ExtractRequest) -> Result<Planned> {
+/// Checks a request to a model, of which nothing is kept, and prepares its pictures.
+pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
     check_passes(request.pictures.len(), request.ensemble)?;
-    let spec = ModelSpec::find(&request.model)?;
     let t = request
         .compat
         .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;

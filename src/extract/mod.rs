@@ -2,22 +2,16 @@
 //! a record of what was asked and what ran. The command line and the worker call it; it knows neither threads nor
 //! windows.
 
-pub(crate) mod adapted;
 pub mod attention;
 pub mod averager;
-pub mod compat;
-pub mod control;
 pub mod extracted;
-mod find;
 pub mod finite;
 pub mod intermediates;
 pub mod inversion;
 pub mod job;
 pub(crate) mod memory;
 pub mod model;
-pub mod name;
 pub mod noise;
-mod parts;
 pub mod pass;
 pub mod preset;
 pub(crate) mod recent;
@@ -25,4 +19,3 @@ pub mod request;
 pub mod self_check;
 mod settings;
 mod shares;
-pub mod spec;

@@ -2,42 +2,28 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::Tensor;
 
-use super::{
-    adapted::Adapted,
-    compat::Compat,
-    control::{ControlInput, control_images},
-    inversion::PUBLISHED_SCALING,
-    memory::KeptPages,
-    parts::PromptStates,
-    recent::Recent,
-    spec::{LATENT_STRIDE, ModelSpec, NetworkSpec},
-};
+use super::{memory::KeptPages, recent::Recent};
 use crate::{
-    activation::{Halt, Probe, Selection, Watch},
+    activation::{Halt, Probe, Watch},
     components::{
         schedule::Timestep,
-        vae::{Posterior, VaeDecoder, VaeEncoder},
+        vae::{Posterior, VaeDecoder},
     },
     device::Place,
     error::{Error, Result},
-    families::{
-        adm::AdmUnet,
-        stable_diffusion::{
-            controlnet::ControlNet,
-            unet::{AddedConditions, Conditions, ControlResiduals, MASK_CHANNELS, TIME_IDS, Unet},
-        },
-    },
     geometry::Size,
     image::picture::Picture,
     model::{
         Extent,
-        adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
+        adapters::{Adapters, Applied, EmbeddingUse, LoraUse},
+        compat::Compat,
+        control::{ControlInput, ControlSignal},
+        denoiser::{Conditioning, Denoiser, LatentDistribution, Step},
+        spec::ModelSpec,
         tokens::PromptToken,
     },
-    weights::{Store, ZooKind, zoo_entry},
 };
 
 /// Encoded pictures kept: a latent is small, encoding one costs as much as a pass.
@@ -51,384 +37,243 @@ pub struct Model {
     pub spec: ModelSpec,
     /// Where it computes.
     pub place: Place,
-    network: Network,
+    denoiser: Box<dyn Denoiser>,
+    pictures: Recent<u64, Posterior>,
+    prompts: Recent<PromptKey, Conditioning>,
+    /// Those of the prompt that was encoded last.
+    tokens: Arc<[PromptToken]>,
     /// The last field: it goes after the weights.
     _pages: KeptPages,
-}
-
-enum Network {
-    StableDiffusion {
-        unet: Box<Unet>,
-        vae: Box<VaeEncoder>,
-        pictures: Recent<u64, Posterior>,
-        prompts: Recent<PromptKey, PromptStates>,
-        /// Those of the prompt that was encoded last.
-        tokens: Arc<[PromptToken]>,
-        adapted: Box<Adapted>,
-    },
-    Adm(Box<AdmUnet>),
-}
-
-/// What is in a file, to build a network from that checks names and shapes and computes nothing: in a format that no operator
-/// prepares its weights for.
-fn values_left_out(store: &Store) -> VarBuilder<'static> {
-    store.without_values().var_builder(DType::F16, &Device::Cpu)
 }
 
 /// What the states of a prompt depend on.
 #[derive(Debug, Clone, PartialEq)]
 struct PromptKey {
     prompt: String,
-    loras: Vec<LoraUse>,
-    embeddings: Vec<EmbeddingUse>,
+    on_prompts: (Vec<LoraUse>, Vec<EmbeddingUse>),
     compat: Option<Compat>,
-}
-
-/// What the denoiser's input is made from: pixels, or what the autoencoder says of the picture.
-pub enum Encoded {
-    /// Pixels (1, 3, H, W) in [−1, 1].
-    Pixels(Tensor),
-    /// Mean and standard deviation of the latent, (1, C, h, w), unscaled.
-    Posterior(Posterior),
 }
 
 impl Model {
     /// Reads the weights as far as `extent`; a wrong or broken tensor is named before anything runs.
+    ///
+    /// # Errors
+    ///
+    /// Where weights are not here, broken, or not those of the configuration.
     pub fn load(spec: &ModelSpec, place: Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
-        const AFTER_VAE: f32 = 0.1;
         let pages = KeptPages::keep(&place.device);
         watch(0.0)?;
-        let missing = || match &spec.path {
-            Some(path) => Error::failed(format!(
-                "{} holds a configuration but no weights: model.safetensors or model.pt was looked for",
-                path.display()
-            )),
-            None => Error::failed(format!(
-                "the weights of {} are not on this machine: {}, or give a folder or a file as the model",
-                spec.name,
-                how_to_get(&spec.name)
-            )),
-        };
-        let network = match &spec.network {
-            NetworkSpec::StableDiffusion { unet, files } => {
-                unet.check_runnable()?;
-                let files = files.as_ref().ok_or_else(missing)?;
-                // The autoencoder of SDXL overflows in f16; all of them are small enough for f32.
-                let store = files.parts.vae()?;
-                let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &place.device))?;
-                watch(AFTER_VAE)?;
-                let store = files.parts.unet()?;
-                if extent != Extent::Whole {
-                    Unet::new(unet.clone(), Extent::Whole, values_left_out(&store))?;
-                }
-                Network::StableDiffusion {
-                    unet: Box::new(Unet::new(
-                        unet.clone(),
-                        extent,
-                        store.var_builder(place.dtype, &place.device),
-                    )?),
-                    vae: Box::new(vae),
-                    pictures: Recent::new(KEPT_PICTURES),
-                    prompts: Recent::new(KEPT_PROMPTS),
-                    tokens: Arc::default(),
-                    adapted: Box::default(),
-                }
-            }
-            NetworkSpec::Adm { config, store } => {
-                let store = store.as_ref().ok_or_else(missing)?;
-                if extent != Extent::Whole {
-                    AdmUnet::new(config, Extent::Whole, values_left_out(store))?;
-                }
-                Network::Adm(Box::new(AdmUnet::new(
-                    config,
-                    extent,
-                    store.var_builder(place.dtype, &place.device),
-                )?))
-            }
-        };
+        if let (Some(how), false) = (&spec.how_to_get, spec.is_here()) {
+            return Err(Error::failed(format!(
+                "the weights of {} are not on this machine: {how}, or give a folder or a file as the model",
+                spec.name
+            )));
+        }
+        let denoiser = spec.network.load(&place, extent, watch)?;
         watch(1.0)?;
         Ok(Self {
             spec: spec.clone(),
             place,
-            network,
+            denoiser,
+            pictures: Recent::new(KEPT_PICTURES),
+            prompts: Recent::new(KEPT_PROMPTS),
+            tokens: Arc::default(),
             _pages: pages,
         })
     }
 
-    /// What the denoiser's input for a working picture is made from; known pictures are not encoded again.
-    pub fn encode_picture(&mut self, picture: &Picture, watch: &mut Watch<'_>) -> Result<Encoded> {
-        let size = picture.size();
-        let pixels = picture.to_chw(self.spec.size_rule().pixel_range());
-        let pixels = Tensor::from_vec(pixels, (1, 3, size.height, size.width), &self.place.device)?;
-        match &mut self.network {
-            Network::Adm(_) => Ok(Encoded::Pixels(pixels)),
-            Network::StableDiffusion { vae, pictures, .. } => {
-                let key = fingerprint(picture);
-                if let Some(known) = pictures.get(&key) {
-                    return Ok(Encoded::Posterior(known));
-                }
-                let posterior = vae.encode(&pixels, watch)?;
-                pictures.put(key, posterior.clone(), 1);
-                Ok(Encoded::Posterior(posterior))
-            }
+    /// Encodes a working picture; known pictures are not encoded again.
+    ///
+    /// # Errors
+    ///
+    /// Where `watch` ends the work, or the device fails.
+    pub fn encode_image(&mut self, picture: &Picture, watch: &mut Watch<'_>) -> Result<LatentDistribution> {
+        let key = fingerprint(picture);
+        if let Some(known) = self.pictures.get(&key) {
+            return Ok(LatentDistribution::Posterior(known));
         }
+        let Size { width, height } = picture.size();
+        let pixels = picture.to_chw(self.spec.size_rule().pixel_range());
+        let pixels = Tensor::from_vec(pixels, (1, 3, height, width), &self.place.device)?;
+        let encoded = self.denoiser.encode_image(pixels, watch)?;
+        if let LatentDistribution::Posterior(posterior) = &encoded {
+            self.pictures.put(key, posterior.clone(), 1);
+        }
+        Ok(encoded)
     }
 
     /// What encoding a working picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing for one that is known.
     pub fn encode_cost(&self, picture: &Picture) -> f64 {
-        match &self.network {
-            Network::StableDiffusion { pictures, .. } if !pictures.holds(&fingerprint(picture)) => {
-                self.spec.encode_cost(picture.size())
-            }
-            _ => 0.0,
+        match self.pictures.holds(&fingerprint(picture)) {
+            true => 0.0,
+            false => self.spec.encode_cost(picture.size()),
         }
     }
 
     /// A scaled latent as generic-diffusion-feature's DDIM inversion scales it.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
-        match &self.network {
-            Network::Adm(_) => Ok(scaled.clone()),
-            Network::StableDiffusion { vae, .. } => Ok((scaled * (PUBLISHED_SCALING / vae.config().scaling_factor))?),
-        }
+        self.denoiser.published_latent(scaled)
     }
 
     /// The latent (B, C, h, w) the noise is mixed with, from samples of the posterior; pixels stay what they are.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        match &self.network {
-            Network::Adm(_) => Ok(sample.clone()),
-            Network::StableDiffusion { vae, .. } => vae.config().scale(sample),
-        }
+        self.denoiser.scale(sample)
     }
 
     /// What the model reads of a prompt, if it reads one. The text encoders are large: they are read, used and let go;
     /// known prompts are not encoded again.
+    ///
+    /// # Errors
+    ///
+    /// Where a text encoder is broken or does not fit, and where `watch` ends the work.
     pub fn encode_prompt(
         &mut self,
         prompt: &str,
         compat: Option<Compat>,
         watch: &mut Watch<'_>,
-    ) -> Result<Option<PromptStates>> {
-        let Network::StableDiffusion {
-            prompts,
-            unet,
-            adapted,
-            tokens,
-            ..
-        } = &mut self.network
-        else {
-            return Ok(None);
-        };
+    ) -> Result<Option<Conditioning>> {
         let key = PromptKey {
             prompt: prompt.to_owned(),
-            loras: adapted.text_loras(),
-            embeddings: adapted.embeddings(),
+            on_prompts: self
+                .denoiser
+                .adapters()
+                .map(|host| host.on_prompts())
+                .unwrap_or_default(),
             compat,
         };
-        let states = match prompts.get(&key) {
+        let conditioning = match self.prompts.get(&key) {
             Some(known) => known,
             None => {
-                let parts = &self.spec.files()?.parts;
-                let states = parts.encode_prompt(unet.config(), (prompt, compat), adapted, &self.place, watch)?;
-                prompts.put(key, states.clone(), 1);
-                states
+                let Some(encoded) = self.denoiser.encode_prompt(prompt, compat, watch)? else {
+                    return Ok(None);
+                };
+                self.prompts.put(key, encoded.clone(), 1);
+                encoded
             }
         };
-        *tokens = Arc::clone(&states.tokens);
-        Ok(Some(states))
+        self.tokens = Arc::clone(&conditioning.tokens);
+        Ok(Some(conditioning))
     }
 
     /// The tokens of the prompt that was encoded last; none for a model without text.
     pub fn tokens(&self) -> &[PromptToken] {
-        match &self.network {
-            Network::StableDiffusion { tokens, .. } => tokens,
-            Network::Adm(_) => &[],
-        }
+        &self.tokens
     }
 
-    /// What the denoiser takes for noisy latents and clean ones, (B, C, h, w) each. A network for inpainting takes a mask
-    /// and the latent of the picture under it as well: here nothing is to be painted, so the mask is empty and that
-    /// latent is the picture's own.
+    /// What the denoiser takes for noisy latents and clean ones, (B, C, h, w) each.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn denoiser_input(&self, noisy: &Tensor, clean: &Tensor) -> Result<Tensor> {
-        match &self.network {
-            Network::StableDiffusion { unet, .. } if unet.config().inpaints() => {
-                let (rows, _, height, width) = noisy.dims4()?;
-                let mask = Tensor::zeros((rows, MASK_CHANNELS, height, width), noisy.dtype(), noisy.device())?;
-                Ok(Tensor::cat(&[noisy, &mask, clean], 1)?)
-            }
-            _ => Ok(noisy.clone()),
-        }
+        self.denoiser.input(noisy, clean)
     }
 
-    /// What SDXL is told besides text states of rows (B, C, h, w); none for other models.
-    pub fn added_conditions(&self, rows: &Tensor, prompt: &PromptStates) -> Result<Option<AddedConditions>> {
-        let Some(pooled) = &prompt.pooled else {
-            return Ok(None);
-        };
-        let (batch, _, height, width) = rows.dims4()?;
-        let [height, width] = [height, width].map(|side| (side * LATENT_STRIDE) as f32);
-        // Original size, no crop, wanted size: the working picture is all there is.
-        let ids = [height, width, 0.0, 0.0, height, width];
-        let ids = Tensor::new(&ids, &Device::Cpu)?.reshape((1, TIME_IDS))?;
-        Ok(Some(AddedConditions {
-            pooled: pooled.repeat((batch, 1))?,
-            time_ids: ids.repeat((batch, 1))?,
-        }))
+    /// What the denoiser is given beside rows (B, C, h, w) and text states, by its name among the intermediates of a pass.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    pub fn given_beside(&self, rows: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
+        self.denoiser.given_beside(rows, conditioning)
     }
 
     /// Puts LoRAs, ControlNets and embeddings on the model in the place of those before, without reading the model again. On an error
     /// the model is as it was.
+    ///
+    /// # Errors
+    ///
+    /// Where a file is broken or does not fit.
     pub fn adapt(&mut self, adapters: &Adapters) -> Result<()> {
-        match &mut self.network {
-            Network::StableDiffusion { unet, adapted, .. } => {
-                adapted.put(adapters, &self.spec.files()?.parts, unet, &self.place)
-            }
-            Network::Adm(_) => self.spec.check_adapters(adapters),
+        match self.denoiser.adapters_mut() {
+            Some(host) => host.put(adapters),
+            None => self.spec.check_adapters(adapters),
         }
     }
 
     /// The LoRAs, ControlNets and embeddings that act now.
     pub fn applied(&self) -> Applied {
-        match &self.network {
-            Network::StableDiffusion { adapted, tokens, .. } => {
-                let mut applied = adapted.applied().clone();
-                for embedding in &mut applied.embeddings {
-                    embedding.in_prompt = tokens.iter().any(|token| token.piece == embedding.token);
-                }
-                applied
-            }
-            Network::Adm(_) => Applied::default(),
+        let mut applied = self.denoiser.adapters().map(|host| host.applied()).unwrap_or_default();
+        for embedding in &mut applied.embeddings {
+            embedding.in_prompt = self.tokens.iter().any(|token| token.piece == embedding.token);
         }
+        applied
     }
 
     /// What the ControlNets that act see of working pictures of one size.
+    ///
+    /// # Errors
+    ///
+    /// Where a control image cannot be read.
     pub fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>> {
-        let Network::StableDiffusion { adapted, .. } = &self.network else {
-            return Ok(Vec::new());
-        };
-        let Place { dtype, device } = &self.place;
-        let input = |(net, (used, network)): (usize, (&ControlUse, &ControlNet))| {
-            let image = control_images(pictures, used, device)?;
-            Ok(ControlInput {
-                net,
-                embedded: network.embed(&image.to_dtype(*dtype)?)?,
-                image,
-                scale: used.scale.into(),
-            })
-        };
-        adapted.nets().enumerate().map(input).collect()
+        match self.denoiser.adapters() {
+            Some(host) => host.control_inputs(pictures),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// What the ControlNets say to rows (B, C, h, w) at timestep `t`, summed; `pictures` has the picture of each row.
+    ///
+    /// # Errors
+    ///
+    /// Where `watch` ends the work, or the device fails.
     pub fn control(
         &self,
         x: &Tensor,
         t: Timestep,
-        prompt: Option<&PromptStates>,
+        conditioning: Option<&Conditioning>,
         inputs: &[ControlInput],
         pictures: &[u32],
         watch: &mut Watch<'_>,
-    ) -> Result<Option<ControlResiduals>> {
-        let (Network::StableDiffusion { adapted, .. }, Some(prompt)) = (&self.network, prompt) else {
-            return Ok(None);
-        };
-        let rows = x.dim(0)?;
-        let x = x.to_dtype(self.place.dtype)?;
-        let text = self.text_rows(prompt, rows)?;
-        let added = self.added_conditions(&x, prompt)?;
-        let of_rows = Tensor::new(pictures, &self.place.device)?;
-        let mut sum: Option<ControlResiduals> = None;
-        for (done, input) in inputs.iter().enumerate() {
-            let Some((_, net)) = adapted.nets().nth(input.net) else {
-                continue;
-            };
-            let nothing = Selection::default();
-            let mut record = |_, _: &Tensor| Ok(());
-            let mut watch = |part: f32| watch((done as f32 + part) / inputs.len() as f32);
-            let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut watch);
-            let embedded = input.embedded.index_select(&of_rows, 0)?;
-            let conditions = Conditions {
-                added: added.as_ref(),
-                ..Conditions::of_text(&text)
-            };
-            let residuals = match net.forward(&x, &vec![t.value() as f32; rows], &conditions, &embedded, &mut probe) {
-                Ok(residuals) => residuals.scaled(input.scale)?,
-                Err(Halt::Error(error)) => return Err(error),
-                // Nothing was asked of the probe, so nothing ends early.
-                Err(Halt::Complete) => continue,
-            };
-            sum = Some(match sum {
-                Some(sum) => sum.plus(&residuals)?,
-                None => residuals,
-            });
+    ) -> Result<Option<ControlSignal>> {
+        match (self.denoiser.adapters(), conditioning) {
+            (Some(host), Some(conditioning)) => host.control(x, t, conditioning, inputs, pictures, watch),
+            _ => Ok(None),
         }
-        Ok(sum)
-    }
-
-    /// The text states of a prompt for every row, (rows, T, D), in the format computed in.
-    fn text_rows(&self, prompt: &PromptStates, rows: usize) -> Result<Tensor> {
-        Ok(prompt.states.repeat((rows, 1, 1))?.to_dtype(self.place.dtype)?)
     }
 
     /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with one prompt for all rows and what ControlNets
     /// say. Gives the network's output unless the probe ends the pass before.
+    ///
+    /// # Errors
+    ///
+    /// Where the probe ends the work with one, or the device fails.
     pub fn denoise(
         &self,
-        x: &Tensor,
+        input: &Tensor,
         t: Timestep,
-        prompt: Option<&PromptStates>,
-        control: Option<&ControlResiduals>,
+        conditioning: Option<&Conditioning>,
+        control: Option<&ControlSignal>,
         probe: &mut Probe<'_>,
     ) -> Result<Option<Tensor>> {
-        let rows = x.dim(0)?;
-        let timesteps = vec![t.value() as f32; rows];
-        let x = x.to_dtype(self.place.dtype)?;
-        let ended = match (&self.network, prompt) {
-            (Network::Adm(unet), _) => unet.forward(&x, &timesteps, probe),
-            (Network::StableDiffusion { unet, .. }, Some(prompt)) => {
-                let text = self.text_rows(prompt, rows)?;
-                let added = self.added_conditions(&x, prompt)?;
-                let conditions = Conditions {
-                    text: &text,
-                    added: added.as_ref(),
-                    control,
-                };
-                unet.forward(&x, &timesteps, &conditions, probe)
-            }
-            (Network::StableDiffusion { .. }, None) => {
-                return Err(Error::failed("a U-Net that attends to text was run without text"));
-            }
+        let step = Step {
+            input,
+            t,
+            conditioning,
+            control,
         };
-        match ended {
+        match self.denoiser.predict(&step, probe) {
             Ok(output) => Ok(Some(output)),
             Err(Halt::Complete) => Ok(None),
             Err(Halt::Error(error)) => Err(error),
         }
     }
-}
 
-impl Model {
     /// The decoder of the model's autoencoder, in f32; whoever asked for it lets it go.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none.
     pub fn open_decoder(&self) -> Result<VaeDecoder> {
-        let files = self.spec.files()?;
-        let store = files.parts.vae()?;
-        VaeDecoder::new(files.vae.clone(), store.var_builder(DType::F32, &self.place.device))
-    }
-}
-
-/// What brings a model of the zoo here.
-fn how_to_get(key: &str) -> String {
-    let source = |key: &str| zoo_entry(key).map_or_else(|| key.to_owned(), |entry| entry.source.to_owned());
-    match zoo_entry(key).map(|entry| entry.kind) {
-        Some(ZooKind::DropIn { bases, file, .. }) => {
-            let bases: Vec<String> = bases.iter().map(|base| source(base)).collect();
-            let bases = bases.join(" or ");
-            format!(
-                "`featscope models get {key}` downloads {file} of {} and the folder of {bases}",
-                source(key)
-            )
-        }
-        Some(ZooKind::StableDiffusion { .. }) => format!("`featscope models get {key}` downloads {}", source(key)),
-        _ => format!("get it from {}", source(key)),
+        self.denoiser.open_decoder()
     }
 }
 

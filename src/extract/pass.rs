@@ -6,17 +6,13 @@ use candle_core::{DType, Tensor};
 
 pub use super::settings::{GivenNoise, Noise, PassSettings, Recording, VaeMode};
 use super::{
-    compat::Compat,
-    control::ControlInput,
     finite::{NonFinite, check_control, check_input},
     intermediates::{Intermediates, keep_control, keep_intermediates},
     inversion::{self, Inversion},
     memory,
-    model::{Encoded, Model},
+    model::Model,
     noise::TorchGenerator,
-    parts::PromptStates,
     shares::Shares,
-    spec::ModelSpec,
 };
 use crate::{
     activation::{Catalogue, Cost, Id, Probe, Selection, Stage, Tap, Watch},
@@ -26,10 +22,15 @@ use crate::{
         vae::VaeDecoder,
     },
     error::{Error, Result},
-    families::stable_diffusion::unet::ControlResiduals,
     geometry::{Size, framing::Prepared},
     image::picture::Picture,
     io::array::Array,
+    model::{
+        compat::Compat,
+        control::{ControlInput, ControlSignal},
+        denoiser::{Conditioning, LatentDistribution},
+        spec::ModelSpec,
+    },
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -51,10 +52,10 @@ pub(super) struct Input {
     pub(super) noise: Tensor,
     pub(super) vae_noise: Option<Array>,
     /// What each picture was encoded as.
-    pub(super) encoded: Vec<Encoded>,
+    pub(super) encoded: Vec<LatentDistribution>,
     /// The latent that is looked at, (B·K, C, h, w).
     pub(super) noisy: Tensor,
-    pub(super) prompt: Option<PromptStates>,
+    pub(super) prompt: Option<Conditioning>,
     pub(super) mixture: Mixture,
 }
 
@@ -68,7 +69,7 @@ impl Input {
 /// A model with all that its predictions depend on, but for the latent.
 struct Denoiser<'a> {
     model: &'a Model,
-    prompt: Option<&'a PromptStates>,
+    prompt: Option<&'a Conditioning>,
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
@@ -96,7 +97,7 @@ impl Denoiser<'_> {
         t: Timestep,
         wanted: Wanted<'_>,
         watch: &mut Watch<'_>,
-    ) -> Result<(Option<Tensor>, Option<ControlResiduals>)> {
+    ) -> Result<(Option<Tensor>, Option<ControlSignal>)> {
         let mut before = 0.0;
         let mut said = None;
         if !self.control.is_empty() {
@@ -281,11 +282,7 @@ fn run(
     }
     if let Some(kept) = intermediates {
         keep_control(kept, &control, &residuals)?;
-        let name = if input.prompt.is_some() {
-            "mid.unet_out"
-        } else {
-            "mid.model_out"
-        };
+        let name = model.spec.network.output_name();
         kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);
     }
     watch(1.0)
@@ -342,7 +339,7 @@ fn prepare_input(
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
         let mut part = |done: f32| watch(shares.pictures * (index as f32 + done) / pictures.len() as f32);
-        encoded.push(model.encode_picture(&picture.picture, &mut part)?);
+        encoded.push(model.encode_image(&picture.picture, &mut part)?);
     }
     let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
         watch(shares.pictures + (shares.prompt - shares.pictures) * done)
@@ -354,9 +351,9 @@ fn prepare_input(
     let mut samples = Vec::with_capacity(pictures.len());
     for (index, encoded) in encoded.iter().enumerate() {
         samples.push(match (encoded, &vae_noise) {
-            (Encoded::Pixels(pixels), _) => repeated(pixels)?,
-            (Encoded::Posterior(posterior), None) => repeated(&posterior.mean)?,
-            (Encoded::Posterior(posterior), Some(noise)) => {
+            (LatentDistribution::Pixels(pixels), _) => repeated(pixels)?,
+            (LatentDistribution::Posterior(posterior), None) => repeated(&posterior.mean)?,
+            (LatentDistribution::Posterior(posterior), Some(noise)) => {
                 let noise = on_device(noise)?.narrow(0, index * members, members)?;
                 noise.broadcast_mul(&posterior.std)?.broadcast_add(&posterior.mean)?
             }

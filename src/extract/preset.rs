@@ -267,13 +267,13 @@ impl Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{extract::spec::ModelSpec, weights::zoo_entry};
+    use crate::{families::known::known_checkpoint, families::resolve, model::spec::ModelSpec};
 
     #[test]
     fn every_preset_names_activations_of_its_model_in_execution_order() -> Result<()> {
         for preset in PRESETS {
-            assert!(zoo_entry(preset.model).is_some(), "{}", preset.model);
-            let spec = ModelSpec::find(preset.model)?;
+            assert!(known_checkpoint(preset.model).is_some(), "{}", preset.model);
+            let spec = resolve(preset.model)?;
             let list = spec.plain_catalogue(crate::geometry::Size::new(preset.side, preset.side));
             let mut last = None;
             for id in preset.ids {

@@ -5,10 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    attention::AttentionCategory, compat::Compat, finite::NotFiniteTensor, inversion::Inversion, model::Model,
-    pass::VaeMode,
-};
+use super::{attention::AttentionCategory, finite::NotFiniteTensor, inversion::Inversion, model::Model, pass::VaeMode};
 use crate::{
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
@@ -16,6 +13,7 @@ use crate::{
     geometry::framing::{Framing, WorkingSize},
     model::{
         adapters::{Adapters, Applied},
+        compat::Compat,
         tokens::PromptToken,
     },
 };

@@ -14,12 +14,12 @@ use super::{
     inversion::Inversion,
     model::Model,
     pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
-    spec::ModelSpec,
 };
 use crate::{
     activation::{Id, Selection},
     device::{DeviceChoice, Devices, Place, Precision},
     error::{Error, Result},
+    families::resolve,
     geometry::framing::{Plan, Prepared, WorkingSize},
     image::source::PictureSource,
     io::array::Array,
@@ -159,7 +159,7 @@ fn checked(choice: DeviceChoice, precision: Precision) -> Result<Place, String> 
 
 /// Every feature map of the embedded model, in execution order.
 fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
-    let spec = ModelSpec::find(MODEL)?;
+    let spec = resolve(MODEL)?;
     let mut model = Model::load(&spec, place.clone(), Extent::Whole, &mut |_| Ok(()))?;
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
     let plan = Plan::new(

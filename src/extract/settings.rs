@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    compat::Compat,
     finite::NonFinite,
     inversion::Inversion,
     pass::{check_settings, draw},
-    spec::ModelSpec,
 };
 use crate::{
-    components::schedule::Timestep, error::Result, geometry::Size, io::array::Array, model::adapters::Adapters,
+    components::schedule::Timestep,
+    error::Result,
+    geometry::Size,
+    io::array::Array,
+    model::{adapters::Adapters, compat::Compat, spec::ModelSpec},
 };
 
 /// Which latent of a picture is used.

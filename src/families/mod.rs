@@ -1,4 +1,22 @@
-//! Architectures of denoisers, one folder each.
+//! Architectures of denoisers, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
+//! the traits of `model`.
 
 pub mod adm;
+pub mod download_plan;
+pub mod inventory;
+pub mod known;
+pub mod name;
+mod resolve;
 pub mod stable_diffusion;
+
+pub use self::resolve::resolve;
+use crate::model::family::Family;
+
+/// Every architecture that this program knows, in the order in which they are asked. A new one is a folder beside this file and a
+/// line here.
+pub static FAMILIES: &[&dyn Family] = &[&stable_diffusion::StableDiffusion, &adm::Adm];
+
+/// The family with a key.
+pub fn family(key: &str) -> Option<&'static dyn Family> {
+    FAMILIES.iter().copied().find(|family| family.key() == key)
+}

@@ -1,9 +1,13 @@
-//! Denoisers, autoencoder, text encoders and schedules in candle; names equal the tensor names in files. In: tensors
-//! and configurations. Out: latents, text states, and the activations a probe meets. `extract` calls it; it knows
-//! neither windows nor threads.
+//! What all families share, as types: checkpoints, architectures, denoisers, what is put on them and what they are told. It knows
+//! no family, neither windows nor threads.
 
 pub mod adapters;
+pub mod compat;
+pub mod control;
+pub mod denoiser;
 pub mod extent;
+pub mod family;
+pub mod spec;
 pub mod tokens;
 
 pub use extent::Extent;

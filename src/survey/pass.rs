@@ -18,10 +18,10 @@ use crate::{
         memory,
         model::Model,
         pass::{PassSettings, Recording, run_pass},
-        spec::ModelSpec,
     },
     geometry::{Grid, framing::Prepared},
     io::array::Array,
+    model::spec::ModelSpec,
 };
 
 /// Keys of an attention map that its figures are of, at most: where there are more, the weights of neighbouring keys are averaged.

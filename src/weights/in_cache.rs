@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::{
-    hub::{Hub, Repo, Variant, Wanted},
-    moved::{names_of, todays_name},
-    zoo::zoo_entry,
+    hub::{Hub, HubSettings, Repo, Variant, Wanted},
+    moved::names_of,
 };
+use crate::error::Error;
 
 /// What a folder of Stable Diffusion's layout has at least: with it, its activations can be listed.
 const UNET_CONFIG: &str = "unet/config.json";
@@ -42,14 +42,6 @@ pub fn hub_snapshot(id: &str) -> Option<Snapshot> {
     local(&hub, id, &whole).or_else(|| local(&hub, id, &listed()))
 }
 
-/// The complete snapshot that a cache holds of a model, by its short name or as `OWNER/NAME`, under a name that its
-/// repository no longer has.
-pub fn held_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
-    let source = zoo_entry(model).map_or(model, |entry| entry.source);
-    let found = local(hub, source, &Wanted::Model(Variant::Full))?;
-    todays_name(&found.repository).map(|_| found)
-}
-
 /// The folder of [`hub_snapshot`].
 pub fn hub_folder(id: &str) -> Option<PathBuf> {
     hub_snapshot(id).map(|snapshot| snapshot.folder)
@@ -62,11 +54,21 @@ pub fn hub_file(id: &str, file: &str) -> Option<PathBuf> {
 }
 
 /// What a cache holds of a repository, under whichever of its names.
-pub(super) fn local(hub: &Hub, id: &str, wanted: &Wanted) -> Option<Snapshot> {
+pub(crate) fn local(hub: &Hub, id: &str, wanted: &Wanted) -> Option<Snapshot> {
     names_of(id).find_map(|name| {
         Some(Snapshot {
             folder: hub.local(&Repo::new(&name).ok()?, wanted)?,
             repository: name,
         })
     })
+}
+
+/// What is said where neither a path nor the hub's cache has `OWNER/NAME`.
+pub(crate) fn not_downloaded(name: &str) -> Error {
+    let cache =
+        HubSettings::from_env().map_or_else(|_| String::new(), |settings| format!(" {}", settings.cache.display()));
+    Error::failed(format!(
+        "\"{name}\" is neither a folder nor a file here, and the hub's cache{cache} does not hold it: \
+         `featscope models get {name}` downloads it"
+    ))
 }

@@ -9,10 +9,9 @@ mod file;
 mod folder;
 mod header;
 pub mod hub;
-mod in_cache;
+pub(crate) mod in_cache;
 mod json;
-mod moved;
-mod needed;
+pub(crate) mod moved;
 mod numbers;
 mod pickle;
 mod plain_names;
@@ -20,20 +19,15 @@ mod renamed;
 mod safetensors_file;
 mod scales;
 mod shard_index;
-mod shelf;
 mod store;
 mod tensors;
 #[cfg(test)]
 #[allow(clippy::expect_used)]
 mod tests;
-mod zoo;
 
 pub use folder::{DIFFUSERS_STEM, FoundWeights, find_weights, open_weights, variant_notes};
-pub use in_cache::{Snapshot, held_under_old_name, hub_file, hub_folder, hub_snapshot};
+pub use in_cache::{Snapshot, hub_file, hub_folder, hub_snapshot};
 pub use json::{TextKind, read_json, read_text};
-pub use needed::{Needed, Offer, needed, offers};
 pub use renamed::{Rename, Take};
 pub use safetensors_file::SafetensorsFile;
-pub use shelf::{Shelf, Stock, StockKind};
 pub use store::Store;
-pub use zoo::{CONTROL_NETS, ControlNetEntry, ZOO, ZooEntry, ZooKind, zoo_config, zoo_entry};

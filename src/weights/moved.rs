@@ -48,7 +48,7 @@ pub(super) fn names_of(id: &str) -> impl Iterator<Item = String> {
 }
 
 /// The name that a repository has today, if it moved.
-pub(super) fn todays_name(id: &str) -> Option<String> {
+pub(crate) fn todays_name(id: &str) -> Option<String> {
     let (moved, name) = entry_of(id)?;
     let today = format!("{}/{name}", moved.owners.first()?);
     (today != id).then_some(today)

@@ -2,15 +2,13 @@
 
 use super::{common::*, *};
 use featscope::{
-    families::stable_diffusion::{
-        controlnet::{ControlNet, ControlNetConfig},
-        unet::ControlResiduals,
-    },
+    families::stable_diffusion::controlnet::{ControlNet, ControlNetConfig},
     geometry::framing::{SizeRule, WorkingSize, prepare},
     image::{
         canny::canny,
         picture::{Picture, WHITE},
     },
+    model::control::ControlSignal,
 };
 use program::{Place, Ran, run};
 use serde_json::json;
@@ -176,7 +174,7 @@ fn copy_of(name: &str, order: &str) -> Copy {
     Copy { json, config, tensors }
 }
 
-fn residuals(net: &ControlNet, given: &Given, embedded: &Tensor) -> ControlResiduals {
+fn residuals(net: &ControlNet, given: &Given, embedded: &Tensor) -> ControlSignal {
     let selection = Selection::default();
     let mut record = |_, _: &Tensor| panic!("nothing was asked for");
     let mut watch = watch_nothing;

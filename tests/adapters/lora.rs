@@ -1,11 +1,12 @@
 //! LoRAs: what they compute, which names they may have, and what is refused.
 
 use super::{common::*, *};
+use featscope::families::resolve;
 use featscope::{
     Error,
     activation::watch_nothing,
     device::{DeviceChoice, Place as DevicePlace, Precision},
-    extract::{model::Model, spec::ModelSpec},
+    extract::model::Model,
     families::stable_diffusion::lora::{self, LoraFile, Part, layers_of},
     model::adapters::{Adapters, LoraUse, Scale},
 };
@@ -228,7 +229,7 @@ fn sdxl_layers_by_their_original_names() -> TestResult {
 
 /// A model on the processor, with nothing on it.
 pub(super) fn loaded(name: &str) -> featscope::Result<Model> {
-    let spec = ModelSpec::find(&model(name).display().to_string())?;
+    let spec = resolve(&model(name).display().to_string())?;
     Model::load(
         &spec,
         DevicePlace::open(DeviceChoice::Cpu, Precision::F32)?,

@@ -14,10 +14,12 @@ use std::{
 use featscope::{
     engine::{Engine, Event, HubEvent, HubRequest, Request, Work},
     error::{Error, Result},
-    weights::{
-        CONTROL_NETS, Offer, Shelf, StockKind, ZOO,
-        hub::{HubSettings, Variant},
+    families::{
+        download_plan::Offer,
+        inventory::{Shelf, StockKind},
+        known::{CONTROL_NETS, known_checkpoints},
     },
+    weights::hub::{HubSettings, Variant},
 };
 use tempfile::TempDir;
 
@@ -423,7 +425,7 @@ fn the_shelf_says_what_is_here() {
     };
     let empty = look();
     assert_eq!(here(&empty), ["demo"]);
-    assert_eq!(empty.stock.len(), ZOO.len() + CONTROL_NETS.len());
+    assert_eq!(empty.stock.len(), known_checkpoints().count() + CONTROL_NETS.len());
     assert!(!empty.find("adm256").expect("it is listed").is_on_the_hub());
 
     let network = |class: &str| format!("{{\"_class_name\": \"{class}\"}}");

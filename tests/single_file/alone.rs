@@ -2,8 +2,6 @@
 
 use std::{fs, path::Path};
 
-use featscope::extract::spec::ModelSpec;
-
 use crate::{
     common::{
         TestResult, model,
@@ -12,6 +10,7 @@ use crate::{
     names::{self, Tensors},
     parity::{CONFIGS, TOKENIZERS, assert_same, describe, extract, extract_with, original, read, save},
 };
+use featscope::families::resolve;
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 
@@ -28,7 +27,7 @@ fn tiny(name: &str) -> String {
 
 /// What was said of a model before anything ran.
 fn notes(model: &str) -> Result<String, Box<dyn std::error::Error>> {
-    Ok(ModelSpec::find(model)?.notes.join("; "))
+    Ok(resolve(model)?.notes.join("; "))
 }
 
 #[test]

@@ -10,13 +10,15 @@ use featscope::{
         text::{ClipConfig, ClipTextModel, TextPart},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
-    extract::spec::ModelSpec,
-    families::stable_diffusion::{
-        single_file::Original,
-        unet::{Middle, Unet, UnetConfig},
+    families::{
+        known::known_config,
+        stable_diffusion::{
+            single_file::Original,
+            unet::{Middle, Unet, UnetConfig},
+        },
     },
     model::Extent,
-    weights::{Store, zoo_config},
+    weights::Store,
 };
 use serde_json::{Value, json};
 
@@ -27,6 +29,7 @@ use crate::{
     },
     names::{self, Tensors},
 };
+use featscope::families::resolve;
 
 /// Gives a network tensors of every shape it asks for, of one number each, and remembers their names.
 struct Recorder(Arc<Mutex<Tensors>>);
@@ -110,7 +113,7 @@ fn save_with_header(tensors: &Tensors, path: &Path, metadata: Value) -> TestResu
 }
 
 fn zoo(key: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(zoo_config(key).expect("a model of the zoo"))
+    serde_json::from_str(known_config(key).expect("a model of the zoo"))
 }
 
 /// A published model: its U-Net by short name, its text encoders.
@@ -385,7 +388,7 @@ fn absurd_shapes_are_refused() -> TestResult {
                 let tensor = Tensor::zeros(size, DType::U8, &Device::Cpu)?.reshape(shape)?;
                 tensors.insert(name.into(), tensor);
                 save_shapes(&tensors, &path)?;
-                let opened = ModelSpec::find(&path.display().to_string());
+                let opened = resolve(&path.display().to_string());
                 // Its rank alone tells what it is; that its size is wrong is found when it is read.
                 let by_rank = name.contains("proj_in") && [2, 4].contains(&shape.len());
                 assert!(

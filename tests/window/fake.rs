@@ -22,13 +22,11 @@ use featscope::{
     },
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
+    families::known::known_checkpoint,
     geometry::framing::Plan,
     image::picture::Picture,
     survey::Finding,
-    weights::{
-        hub::{Hub, HubSettings, Repo, Variant, Wanted},
-        zoo_entry,
-    },
+    weights::hub::{Hub, HubSettings, Repo, Variant, Wanted},
 };
 
 use super::model::FakeModel;
@@ -309,7 +307,7 @@ impl Worker {
 
     /// A model of the hub is there if the cache holds it, whatever is inside.
     fn find(&self, name: &str) -> Result<FakeModel> {
-        let source = zoo_entry(name).map_or(name, |entry| entry.source);
+        let source = known_checkpoint(name).map_or(name, |entry| entry.source);
         let repo = Repo::new(source).ok().filter(|_| source.contains('/'));
         let whole = Wanted::Model(Variant::Full);
         match repo.and_then(|repo| self.hub.local(&repo, &whole)) {

@@ -7,10 +7,7 @@ use featscope::{
     activation::{Facts, FeatureMap, Id, Kind as Tensor, MapOf, Name, Shape, Stage},
     engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
-    extract::{
-        request::{FramedPicture, Provenance},
-        spec::Family,
-    },
+    extract::request::{FramedPicture, Provenance},
     geometry::{
         Grid, Size,
         framing::{Framing, SizeRule},
@@ -209,7 +206,7 @@ impl FakeModel {
         ModelInfo {
             name: self.name.clone(),
             weights: format!("{} weights", self.name),
-            family: Family::StableDiffusion,
+            family: "stable-diffusion".to_owned(),
             reads_prompt: true,
             native_side: NATIVE_SIDE,
             default_t: 100.into(),

@@ -11,9 +11,9 @@ use crate::{
     },
     device::{DeviceChoice, Precision},
     engine::{BasisChoice, PictureSource, Request, Slot},
+    families::known::known_checkpoint,
     files::names,
     model::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
-    weights::zoo_entry,
 };
 
 impl App {
@@ -241,7 +241,7 @@ fn lasting(path: PathBuf) -> PathBuf {
 /// The same of a model, where its name is a path.
 fn lasting_name(name: String) -> String {
     let path = names::path(&name);
-    if zoo_entry(&name).is_some() || !path.exists() {
+    if known_checkpoint(&name).is_some() || !path.exists() {
         return name;
     }
     names::text(lasting(path))

@@ -8,7 +8,7 @@ use crate::{
     },
     engine::{HubEvent, HubRequest, Request},
     error::Error,
-    weights::Shelf,
+    families::inventory::Shelf,
 };
 
 impl App {

@@ -26,12 +26,12 @@ use crate::{
         model::{Model, fingerprint},
         request::ExtractRequest,
         self_check::{self, Opened},
-        spec::ModelSpec,
     },
+    families::resolve,
     geometry::Size,
     image::{picture::Picture, source::PictureSource},
     io::output::check_writable,
-    model::Extent,
+    model::{Extent, spec::ModelSpec},
 };
 use studies::Begun;
 
@@ -359,7 +359,7 @@ impl Extractor {
     }
 
     fn load_model(&mut self, name: &str, device: DeviceChoice, dtype: Precision) -> Result<()> {
-        let spec = ModelSpec::find(name)?;
+        let spec = resolve(name)?;
         let Opened { place, note } = self_check::open(device, dtype)?;
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
         let mut model = match self.read_model(&spec, &place) {
@@ -441,7 +441,7 @@ impl Extractor {
     /// An extraction into files, with a model of its own: the one looked at stays loaded.
     fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<()> {
         check_writable(out)?;
-        let planned = job::plan(request)?;
+        let planned = job::plan(resolve(&request.model)?, request)?;
         planned.check_output(out)?;
         let work = Work::Extract { job };
         let mut watch = |done, item| self.watch(Doing::Extracting(job), work, done, item);
@@ -484,7 +484,7 @@ fn model_info(model: &Model) -> ModelInfo {
     ModelInfo {
         name: spec.name.clone(),
         weights: spec.weights_label(),
-        family: spec.family(),
+        family: spec.family.to_owned(),
         reads_prompt: spec.reads_prompt(),
         native_side: spec.native_side,
         default_t: spec.default_t,

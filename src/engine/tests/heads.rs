@@ -8,6 +8,7 @@ use crate::{
         job,
         request::{ExtractRequest, StoreFormat},
     },
+    families::resolve,
     io::array::Array,
 };
 
@@ -47,7 +48,7 @@ fn extracted(settings: &RunSettings, wanted: &str) -> Result<Array, Box<dyn std:
         intermediates: false,
         allow_non_finite: false,
     };
-    let planned = job::plan(&request)?;
+    let planned = job::plan(resolve(&request.model)?, &request)?;
     let mut model = job::load(&planned.spec, &request, &mut |_| Ok(()))?;
     let extracted = planned.run(&request, &mut model, &mut |_| Ok(()))?;
     let (_, array) = extracted.activations.into_iter().next().ok_or("an activation")?;

@@ -11,7 +11,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use serde_json::{Value, json};
 
 use super::{AdmConfig, AdmUnet, Heads, catalogue, recognise::recognise};
-use crate::{geometry::Grid, model::Extent, weights::zoo_config};
+use crate::{families::known::known_config, geometry::Grid, model::Extent};
 
 type Shapes = HashMap<String, Vec<usize>>;
 
@@ -44,7 +44,7 @@ fn shapes(config: &AdmConfig) -> Shapes {
 }
 
 fn adm256() -> AdmConfig {
-    let json = zoo_config("adm256").expect("the zoo has it");
+    let json = known_config("adm256").expect("the zoo has it");
     AdmConfig::from_json(&serde_json::from_str(json).expect("valid JSON")).expect("valid configuration")
 }
 

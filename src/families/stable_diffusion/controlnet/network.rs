@@ -8,12 +8,13 @@ use crate::{
     activation::{Halt, Probe},
     error::Result,
     families::stable_diffusion::unet::{
-        Conditions, ControlResiduals,
+        Conditions,
         blocks::Builder,
         catalogue,
         down_path::{Contracted, DownPath},
     },
     geometry::Grid,
+    model::control::ControlSignal,
     nn::{
         formats::wide,
         layers::{Conv2d, conv2d},
@@ -94,7 +95,7 @@ impl ControlNet {
         conditions: &Conditions<'_>,
         embedded: &Tensor,
         probe: &mut Probe<'_>,
-    ) -> Result<ControlResiduals, Halt> {
+    ) -> Result<ControlSignal, Halt> {
         // What an inpainting U-Net takes beside the latent is not for a ControlNet.
         let x = x.narrow(1, 0, self.config.unet.in_channels.min(x.dim(1)?))?;
         conditions.check(&self.config.unet, "the ControlNet", &x, t)?;
@@ -105,7 +106,7 @@ impl ControlNet {
             .iter()
             .zip(&skips)
             .map(|(conv, skip)| self.pooled(conv.forward(skip)?));
-        Ok(ControlResiduals {
+        Ok(ControlSignal {
             down: down.collect::<Result<_>>()?,
             mid: self.pooled(self.mid.forward(&mid)?)?,
         })

@@ -3,7 +3,10 @@
 use candle_core::Tensor;
 
 use super::config::UnetConfig;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    model::control::ControlSignal,
+};
 
 /// What the denoiser reads of the prompt and of the request, for B rows.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +16,7 @@ pub struct Conditions<'a> {
     /// What SDXL adds to the timestep embedding.
     pub added: Option<&'a AddedConditions>,
     /// What ControlNets add to the skips and the middle.
-    pub control: Option<&'a ControlResiduals>,
+    pub control: Option<&'a ControlSignal>,
 }
 
 impl<'a> Conditions<'a> {
@@ -79,38 +82,3 @@ pub struct AddedConditions {
 
 /// Numbers in one row of [`AddedConditions::time_ids`].
 pub const TIME_IDS: usize = 6;
-
-/// What ControlNets say, for B rows: scaled, and summed over the nets.
-#[derive(Debug, Clone)]
-pub struct ControlResiduals {
-    /// For every skip, in the order in which the down path makes them, (B, C, h, w).
-    pub down: Vec<Tensor>,
-    /// For the output of the middle, (B, C, h, w).
-    pub mid: Tensor,
-}
-
-impl ControlResiduals {
-    /// Every residual times `scale`.
-    pub fn scaled(&self, scale: f64) -> Result<Self> {
-        Ok(Self {
-            down: self.down.iter().map(|x| Ok((x * scale)?)).collect::<Result<_>>()?,
-            mid: (&self.mid * scale)?,
-        })
-    }
-
-    /// The sum with another net's residuals, which must have the same shapes.
-    pub fn plus(&self, other: &Self) -> Result<Self> {
-        if self.down.len() != other.down.len() {
-            return Err(Error::failed(format!(
-                "ControlNets with {} and {} residuals cannot be summed: they are not of the same family",
-                self.down.len(),
-                other.down.len()
-            )));
-        }
-        let sums = self.down.iter().zip(&other.down).map(|(a, b)| Ok((a + b)?));
-        Ok(Self {
-            down: sums.collect::<Result<_>>()?,
-            mid: (&self.mid + &other.mid)?,
-        })
-    }
-}

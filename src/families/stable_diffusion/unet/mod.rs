@@ -10,7 +10,7 @@ mod time;
 mod transformer;
 
 pub use catalogue::catalogue;
-pub use conditions::{AddedConditions, Conditions, ControlResiduals, TIME_IDS};
+pub use conditions::{AddedConditions, Conditions, TIME_IDS};
 pub use config::{AddedEmbedding, Level, MASK_CHANNELS, Middle, UnetConfig};
 pub use network::Unet;
 

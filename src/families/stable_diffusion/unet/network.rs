@@ -3,11 +3,11 @@
 use candle_core::{D, Tensor};
 use candle_nn::{Module, VarBuilder};
 
-use super::super::ids::{Leaf, Place, id, is_of_up_level};
 use super::{
+    super::ids::{Leaf, Place, id, is_of_up_level},
     blocks::{Builder, Stage},
     catalogue::catalogue,
-    conditions::{Conditions, ControlResiduals},
+    conditions::Conditions,
     config::UnetConfig,
     down_path::{Contracted, DownPath},
 };
@@ -15,7 +15,10 @@ use crate::{
     activation::{Halt, Probe, Tap},
     error::{Error, Result},
     geometry::Grid,
-    model::extent::{Extent, nothing_was_read},
+    model::{
+        control::ControlSignal,
+        extent::{Extent, nothing_was_read},
+    },
     nn::{
         adaptable::{Adaptable, Visit},
         layers::Conv2d,
@@ -127,7 +130,7 @@ impl Unet {
 }
 
 /// Adds what ControlNets say to the skips and to the output of the middle.
-fn add_control(contracted: &mut Contracted, control: &ControlResiduals) -> Result<()> {
+fn add_control(contracted: &mut Contracted, control: &ControlSignal) -> Result<()> {
     let Contracted { skips, mid } = contracted;
     if control.down.len() != skips.len() {
         return Err(Error::failed(format!(

@@ -18,8 +18,11 @@ pub enum Compat {
     Gdf,
 }
 
+/// Scaling of the latent in generic-diffusion-feature's inversion, whatever the model.
+pub(crate) const PUBLISHED_SCALING: f64 = 0.18215;
+
 /// Pieces between spaces above which generic-diffusion-feature treats a prompt as long.
-pub(super) const LONG_PROMPT_PIECES: usize = 70;
+pub(crate) const LONG_PROMPT_PIECES: usize = 70;
 
 /// The model whose scheduler generic-diffusion-feature would take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,10 @@
 //! Where the networks of a Stable Diffusion are read from.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use candle_core::{DType, Tensor};
 
-use super::{
-    adapted::Adapted,
-    compat::{Compat, LONG_PROMPT_PIECES},
-};
+use super::adapter_host::Adapted;
 use crate::{
     activation::Watch,
     components::{
@@ -21,7 +18,11 @@ use crate::{
         single_file::{Original, TextNetwork},
         unet::UnetConfig,
     },
-    model::tokens::{PromptToken, tokens_of},
+    model::{
+        compat::{Compat, LONG_PROMPT_PIECES},
+        denoiser::Conditioning,
+        tokens::tokens_of,
+    },
     nn::adaptable::LayerInfo,
     weights::{DIFFUSERS_STEM, Store, find_weights, open_weights},
 };
@@ -68,17 +69,6 @@ pub(super) enum Source {
     Folder(PathBuf),
     /// One file.
     File(Box<Original>),
-}
-
-/// What a denoiser reads of a prompt.
-#[derive(Debug, Clone)]
-pub struct PromptStates {
-    /// The states that cross-attention reads, (1, T, D).
-    pub states: Tensor,
-    /// The pooled text that SDXL adds to the timestep embedding, (1, P).
-    pub pooled: Option<Tensor>,
-    /// What each of the T states stands for; where there are two encoders, for the first.
-    pub tokens: Arc<[PromptToken]>,
 }
 
 impl Parts {
@@ -176,7 +166,7 @@ impl Parts {
         adapted: &Adapted,
         place: &Place,
         watch: &mut Watch<'_>,
-    ) -> Result<PromptStates> {
+    ) -> Result<Conditioning> {
         let Some(pooling) = unet.added else {
             let mut tokenizer = self.tokenizer(TextPart::First)?;
             let added = adapted.put_on_tokenizer(TextPart::First, &mut tokenizer)?;
@@ -200,7 +190,8 @@ impl Parts {
                     .map(|run| Ok(model.encode_chunks(std::slice::from_ref(run), watch)?.last));
                 Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 1)?
             };
-            return Ok(PromptStates {
+            return Ok(Conditioning {
+                mask: None,
                 states,
                 pooled: None,
                 tokens: tokens_of(&tokenizer, &runs).into(),
@@ -229,7 +220,8 @@ impl Parts {
                 pooling.pooled
             )));
         }
-        Ok(PromptStates {
+        Ok(Conditioning {
+            mask: None,
             states: Tensor::cat(&[&left, &right.penultimate], 2)?,
             pooled: Some(right.pooled),
             tokens: tokens_of(&tokenizers[0], &first).into(),

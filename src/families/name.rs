@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::known::{known_checkpoint, known_checkpoints};
 use crate::{
     error::{Error, Result},
     files::names,
-    weights::{
-        ZOO,
-        hub::{HubSettings, Repo},
-        hub_snapshot, zoo_entry,
-    },
+    model::family::GivenNetworks,
+    weights::{hub::Repo, hub_snapshot},
     words::{did_you_mean, shown},
 };
 
@@ -23,9 +21,7 @@ const TEXT: &str = "text=";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ModelName {
     pub(super) base: String,
-    pub(super) unet: Option<PathBuf>,
-    pub(super) vae: Option<PathBuf>,
-    pub(super) text: Vec<PathBuf>,
+    pub(super) given: GivenNetworks,
 }
 
 impl ModelName {
@@ -50,15 +46,19 @@ impl ModelName {
     fn take(&mut self, part: &str) -> Result<()> {
         let twice = |what: &str| Error::usage(format!("two {what} are given for one model: give one"));
         if let Some(path) = part.strip_prefix(VAE).and_then(path_of) {
-            match self.vae.replace(path) {
+            match self.given.vae.replace(path) {
                 Some(_) => Err(twice("autoencoders")),
                 None => Ok(()),
             }
         } else if let Some(path) = part.strip_prefix(TEXT).and_then(path_of) {
-            self.text.insert(0, path);
+            self.given.text.insert(0, path);
             Ok(())
         } else {
-            match self.unet.replace(path_of(part).unwrap_or_else(|| names::path(part))) {
+            match self
+                .given
+                .denoiser
+                .replace(path_of(part).unwrap_or_else(|| names::path(part)))
+            {
                 Some(_) => Err(twice("U-Nets")),
                 None => Ok(()),
             }
@@ -66,7 +66,7 @@ impl ModelName {
     }
 }
 
-/// A model's name with the files of other networks behind it, as [`ModelSpec::find`](super::spec::ModelSpec::find) reads it.
+/// A model's name with the files of other networks behind it, as [`resolve`](super::resolve) reads it.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn with_files(model: &str, vae: Option<&Path>, text: &[PathBuf]) -> Result<S
 
 /// Whether a name is a model's by itself.
 fn is_here(name: &str) -> bool {
-    zoo_entry(name).is_some() || path_of(name).is_some()
+    known_checkpoint(name).is_some() || path_of(name).is_some()
 }
 
 /// What lies under a name: a path, or a repository in the hub's cache.
@@ -118,16 +118,6 @@ fn last_part(name: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// What is said where neither a path nor the hub's cache has `OWNER/NAME`.
-pub(super) fn not_downloaded(name: &str) -> Error {
-    let cache =
-        HubSettings::from_env().map_or_else(|_| String::new(), |settings| format!(" {}", settings.cache.display()));
-    Error::failed(format!(
-        "\"{name}\" is neither a folder nor a file here, and the hub's cache{cache} does not hold it: \
-         `featscope models get {name}` downloads it"
-    ))
-}
-
 /// What is said of a name under which there is nothing.
 pub(super) fn unknown(name: &str) -> Error {
     let told = shown(&names::shown(name));
@@ -145,7 +135,7 @@ pub(super) fn unknown(name: &str) -> Error {
         ));
     }
     if let Some((model, revision)) = name.rsplit_once('@')
-        && (zoo_entry(model).is_some() || model.contains('/') && Repo::new(model).is_ok())
+        && (known_checkpoint(model).is_some() || model.contains('/') && Repo::new(model).is_ok())
     {
         let revision = shown(revision);
         return Error::failed(format!(
@@ -168,7 +158,7 @@ pub(super) fn unknown(name: &str) -> Error {
             ));
         }
     }
-    let keys: Vec<&str> = ZOO.iter().map(|entry| entry.key).collect();
+    let keys: Vec<&str> = known_checkpoints().map(|entry| entry.key).collect();
     let hint = did_you_mean(name, keys.iter().copied());
     Error::failed(format!(
         "there is no model \"{told}\": it is neither a folder nor a file here, nor one of {}{hint}",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 
-use super::{control, parts::Parts};
+use super::{components::Parts, control_image};
 use crate::{
     components::text::{ClipTextModel, Embedding, TextPart, Tokenizer},
     device::Place,
@@ -65,7 +65,7 @@ impl Adapted {
         for used in &wanted.controls {
             let known = |nets: &[(PathBuf, ControlNet)]| nets.iter().any(|(folder, _)| *folder == used.net);
             if !known(&self.nets) && !known(&opened) {
-                let net = control::open_net(&used.net, unet.config(), place.dtype, &place.device)?;
+                let net = control_image::open_net(&used.net, unet.config(), place.dtype, &place.device)?;
                 opened.push((used.net.clone(), net));
             }
         }

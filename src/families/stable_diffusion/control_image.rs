@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::name::not_downloaded;
 use crate::{
     error::{Error, Result},
     families::stable_diffusion::{
@@ -19,20 +18,8 @@ use crate::{
         source::PictureSource,
     },
     model::adapters::{ControlImage, ControlUse},
-    weights::{DIFFUSERS_STEM, hub::Repo, hub_folder, open_weights, read_json},
+    weights::{DIFFUSERS_STEM, hub::Repo, hub_folder, in_cache::not_downloaded, open_weights, read_json},
 };
-
-/// What a ControlNet is shown in one pass.
-pub struct ControlInput {
-    /// Which of the model's ControlNets.
-    pub(super) net: usize,
-    /// Its control images, one per picture, (P, 3, H, W) in [0, 1].
-    pub image: Tensor,
-    /// What it sees in them, (P, C0, h, w).
-    pub(super) embedded: Tensor,
-    /// How strongly it acts.
-    pub(super) scale: f64,
-}
 
 /// Where a ControlNet lies.
 enum Net {

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    hub::{Hub, HubWatch, Plan, Repo, Variant, Wanted},
-    in_cache::local,
-    moved::todays_name,
-    zoo::{ZooEntry, ZooKind, zoo_entry},
+use super::known::known_checkpoint;
+use crate::{
+    error::{Error, Result},
+    model::family::{KnownCheckpoint, KnownFiles},
+    weights::{
+        hub::{Hub, HubWatch, Plan, Repo, Variant, Wanted},
+        in_cache::{Snapshot, local},
+        moved::todays_name,
+    },
 };
-use crate::error::{Error, Result};
 
 /// Part of what a model needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +36,17 @@ pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result
             wanted,
         })
     };
-    let Some(entry) = zoo_entry(name) else {
+    let Some(entry) = known_checkpoint(name) else {
         // What moved is no longer where it was.
         let source = todays_name(name).unwrap_or_else(|| name.to_owned());
         return Ok(vec![of_its_own(&source, whole)?]);
     };
-    match entry.kind {
-        ZooKind::StableDiffusion { .. } => Ok(vec![of_its_own(entry.source, whole)?]),
-        ZooKind::DropIn { bases, file, .. } => {
+    match entry.files {
+        KnownFiles::Hub => Ok(vec![of_its_own(entry.source, whole)?]),
+        KnownFiles::DropIn { bases, file } => {
             let mut all = vec![of_its_own(entry.source, Wanted::File(file.to_owned()))?];
             if !has_base(hub, bases)
-                && let Some(base) = bases.first().and_then(|key| zoo_entry(key))
+                && let Some(base) = bases.first().and_then(|key| known_checkpoint(key))
             {
                 all.push(Needed {
                     repo: Repo::new(base.source)?,
@@ -52,20 +55,20 @@ pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result
             }
             Ok(all)
         }
-        ZooKind::Embedded | ZooKind::Adm { .. } => Err(not_on_the_hub(entry)),
+        KnownFiles::Embedded | KnownFiles::Elsewhere => Err(not_on_the_hub(entry)),
     }
 }
 
 /// Whether one of the models that another U-Net can be put into is on this machine.
 pub(super) fn has_base(hub: &Hub, bases: &[&str]) -> bool {
     let whole = Wanted::Model(Variant::Full);
-    let mut sources = bases.iter().filter_map(|key| Some(zoo_entry(key)?.source));
+    let mut sources = bases.iter().filter_map(|key| Some(known_checkpoint(key)?.source));
     sources.any(|source| local(hub, source, &whole).is_some())
 }
 
-fn not_on_the_hub(entry: &ZooEntry) -> Error {
-    Error::usage(match entry.kind {
-        ZooKind::Embedded => format!("{} is inside the program: nothing to download", entry.key),
+fn not_on_the_hub(entry: &KnownCheckpoint) -> Error {
+    Error::usage(match entry.files {
+        KnownFiles::Embedded => format!("{} is inside the program: nothing to download", entry.key),
         _ => format!(
             "{} is not on the hub: {}; give the downloaded file as the model",
             entry.key, entry.title
@@ -113,7 +116,7 @@ pub fn offers(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<Off
     let mut offers: Vec<Offer> = Vec::new();
     for variant in [Variant::Full, Variant::Fp16] {
         let mut plans = Vec::new();
-        for Needed { repo, wanted } in needed(hub, name, super::hub::MAIN, variant)? {
+        for Needed { repo, wanted } in needed(hub, name, crate::weights::hub::MAIN, variant)? {
             plans.push(hub.plan(&repo, &wanted, watch)?);
         }
         // A repository that lacks a variant gives what it has.
@@ -122,4 +125,12 @@ pub fn offers(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<Off
         }
     }
     Ok(offers)
+}
+
+/// The complete snapshot that a cache holds of a model, by its short name or as `OWNER/NAME`, under a name that its
+/// repository no longer has.
+pub fn held_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
+    let source = known_checkpoint(model).map_or(model, |entry| entry.source);
+    let found = local(hub, source, &Wanted::Model(Variant::Full))?;
+    todays_name(&found.repository).map(|_| found)
 }

@@ -6,14 +6,22 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    hub::{Hub, HubSettings, Repo, Variant, Wanted},
-    in_cache::local,
-    json::read_json,
-    needed::has_base,
-    zoo::{CONTROL_NETS, ZOO, ZooEntry, ZooKind, zoo_entry},
+    FAMILIES,
+    download_plan::has_base,
+    known::{CONTROL_NETS, known_checkpoint, known_checkpoints},
 };
-use crate::error::Result;
+use crate::{
+    error::Result,
+    model::family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
+    weights::{
+        hub::{Hub, HubSettings, Repo, Variant, Wanted},
+        in_cache::local,
+        read_json,
+    },
+};
 
+/// The file that names the parts of a model of several networks.
+const MODEL_INDEX: &str = "model_index.json";
 /// How diffusers calls a ControlNet in its configuration.
 const CONTROL_NET_CLASS: &str = "ControlNetModel";
 
@@ -46,8 +54,7 @@ pub struct Stock {
 impl Stock {
     /// Whether the hub has it.
     pub fn is_on_the_hub(&self) -> bool {
-        zoo_entry(&self.name)
-            .is_none_or(|entry| matches!(entry.kind, ZooKind::StableDiffusion { .. } | ZooKind::DropIn { .. }))
+        known_checkpoint(&self.name).is_none_or(|known| known.is_on_the_hub())
     }
 }
 
@@ -78,7 +85,7 @@ impl Shelf {
             }
             Err(error) => (None, Some(error.to_string())),
         };
-        let mut stock: Vec<Stock> = ZOO.iter().map(|entry| of_zoo(hub.as_ref(), entry)).collect();
+        let mut stock: Vec<Stock> = known_checkpoints().map(|entry| of_zoo(hub.as_ref(), entry)).collect();
         let nets = CONTROL_NETS
             .iter()
             .map(|net| of_repository(hub.as_ref(), net.source, net.source, StockKind::ControlNet));
@@ -105,11 +112,11 @@ impl Shelf {
     }
 }
 
-fn of_zoo(hub: Option<&Hub>, entry: &ZooEntry) -> Stock {
-    let ZooKind::DropIn { bases, file, .. } = entry.kind else {
+fn of_zoo(hub: Option<&Hub>, entry: &KnownCheckpoint) -> Stock {
+    let KnownFiles::DropIn { bases, file } = entry.files else {
         let whole = of_repository(hub, entry.key, entry.source, StockKind::Model);
         return Stock {
-            here: whole.here || entry.kind == ZooKind::Embedded,
+            here: whole.here || entry.files == KnownFiles::Embedded,
             ..whole
         };
     };
@@ -143,7 +150,7 @@ fn others(hub: &Hub) -> Vec<Stock> {
     let whole = Wanted::Model(Variant::Full);
     // A repository that moved is listed by its short name, whichever of its names is used.
     let used = |source: &str| local(hub, source, &whole).map_or_else(|| source.to_owned(), |held| held.repository);
-    let used: Vec<String> = ZOO.iter().map(|entry| used(entry.source)).collect();
+    let used: Vec<String> = known_checkpoints().map(|entry| used(entry.source)).collect();
     let listed = |id: &str| used.iter().any(|source| source == id) || CONTROL_NETS.iter().any(|net| net.source == id);
     let held = hub.held_all().into_iter().filter(|held| !listed(&held.id));
     held.filter_map(|held| {
@@ -160,7 +167,14 @@ fn others(hub: &Hub) -> Vec<Stock> {
 }
 
 fn kind_of(folder: &Path) -> Option<StockKind> {
-    if folder.join("unet").join("config.json").is_file() {
+    let checkpoint = Checkpoint {
+        name: folder.display().to_string(),
+        layout: Layout::Folder(folder.to_owned()),
+        given: GivenNetworks::default(),
+    };
+    // A network by itself is no model: in the hub's cache it is a ControlNet, or nothing that this program runs.
+    let has_networks = folder.join(MODEL_INDEX).is_file() || folder.join("unet").is_dir();
+    if has_networks && FAMILIES.iter().any(|family| family.recognises(&checkpoint)) {
         return Some(StockKind::Model);
     }
     let config = read_json(&folder.join("config.json")).ok()?;

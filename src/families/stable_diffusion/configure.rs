@@ -1,0 +1,355 @@
+//! Reading the configuration of a Stable Diffusion: of a folder of the hub's layout, of one file, of a U-Net with other networks
+//! beside it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    KEY,
+    architecture::{Configured, LATENT_STRIDE},
+    components::{Files, Given, Parts, Source},
+    single_file::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
+    unet::UnetConfig,
+};
+use crate::{
+    components::{
+        schedule::{DiscreteSchedule, Timestep},
+        text::TextPart,
+        vae::VaeConfig,
+    },
+    error::{Error, Result},
+    files::names,
+    model::{
+        family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
+        spec::ModelSpec,
+    },
+    weights::{read_json, variant_notes},
+};
+
+/// How the names of CleanDIFT's files begin.
+const CLEANDIFT: &str = "cleandift";
+const DEFAULT_T: Timestep = Timestep::of(50);
+
+/// Networks that were given beside a model.
+#[derive(Clone, Default)]
+struct Loose {
+    unet: Option<(PathBuf, LooseUnet)>,
+    vae: Option<(PathBuf, LooseVae)>,
+    text: Vec<LooseText>,
+}
+
+/// A Stable Diffusion before other networks are put into it.
+struct Base {
+    name: String,
+    path: PathBuf,
+    unet: UnetConfig,
+    /// None where it has no autoencoder of its own.
+    vae: Option<VaeConfig>,
+    schedule: DiscreteSchedule,
+    native_side: usize,
+    notes: Vec<String>,
+    source: Source,
+}
+
+impl Loose {
+    fn open(given: &GivenNetworks) -> Result<Self> {
+        Ok(Self {
+            unet: match &given.denoiser {
+                Some(path) => Some((path.clone(), LooseUnet::open(path)?)),
+                None => None,
+            },
+            vae: match &given.vae {
+                Some(path) => Some((path.clone(), LooseVae::open(path)?)),
+                None => None,
+            },
+            text: given
+                .text
+                .iter()
+                .map(|path| LooseText::open(path))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unet.is_none() && self.vae.is_none() && self.text.is_empty()
+    }
+}
+
+/// Whether a checkpoint is a Stable Diffusion, or a network of one by itself.
+pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
+    match &checkpoint.layout {
+        Layout::Folder(folder) => {
+            folder.join("unet").join("config.json").is_file() || single_file::network_in_folder(folder).is_some()
+        }
+        Layout::File(_, store) => single_file::recognises(store) || single_file::other_in_words(store).is_some(),
+        Layout::Known(known) => super::KNOWN.contains(known),
+    }
+}
+
+/// Reads the configuration of a checkpoint.
+pub(super) fn configure(checkpoint: Checkpoint) -> Result<ModelSpec> {
+    let loose = Loose::open(&checkpoint.given)?;
+    let name = checkpoint.name.as_str();
+    match checkpoint.layout {
+        Layout::Folder(folder) => from_folder(name, &folder, &loose),
+        Layout::File(path, store) => {
+            if !single_file::recognises(&store) {
+                let words = single_file::other_in_words(&store).unwrap_or_default();
+                return Err(Error::failed(format!(
+                    "{} is no model: it holds {words}",
+                    path.display()
+                )));
+            }
+            let alone = single_file::lone_unet(&store).map_err(|error| error.context(path.display()))?;
+            refuse_alone(name, alone, &loose)?;
+            from_original(name, &path, Original::open(&path, store)?, &loose)
+        }
+        Layout::Known(known) => from_config(known, &loose),
+    }
+}
+
+fn from_folder(name: &str, folder: &Path, loose: &Loose) -> Result<ModelSpec> {
+    if folder.join("unet").join("config.json").is_file() {
+        return from_hub_folder(name, folder, loose);
+    }
+    match single_file::network_in_folder(folder) {
+        Some(single_file::Network::Unet) | None => {
+            let alone = single_file::lone_unet_in(folder).map_err(|error| error.context(folder.display()))?;
+            refuse_alone(name, alone, loose)?;
+            from_original(name, folder, Original::open_folder(folder)?, loose)
+        }
+        Some(other) => Err(Error::failed(format!(
+            "{name} is no model: it holds {}",
+            other.in_words(&names::path(name))
+        ))),
+    }
+}
+
+/// A model that is not on this machine: enough to list its activations.
+fn from_config(known: &KnownCheckpoint, loose: &Loose) -> Result<ModelSpec> {
+    if !loose.is_empty() {
+        return Err(Error::usage(format!(
+            "{} can take no other networks: it is not on this machine; `featscope models get {}` downloads it",
+            known.key, known.key
+        )));
+    }
+    // The U-Nets that are put into other models are CleanDIFT's.
+    let adds_noise = !matches!(known.files, KnownFiles::DropIn { .. });
+    Ok(ModelSpec {
+        name: known.key.to_owned(),
+        family: KEY,
+        path: None,
+        schedule: DiscreteSchedule::stable_diffusion().into(),
+        native_side: known.side,
+        default_t: known.default_t,
+        adds_noise,
+        notes: Vec::new(),
+        how_to_get: None,
+        network: Arc::new(Configured {
+            unet: UnetConfig::from_json(&known.config_json()?)?,
+            adds_noise,
+            files: None,
+        }),
+    })
+}
+
+fn from_hub_folder(name: &str, folder: &Path, loose: &Loose) -> Result<ModelSpec> {
+    let json = |file: &str| {
+        let path = folder.join(file);
+        read_json(&path).map(|json| (json, path))
+    };
+    let (unet, unet_path) = json("unet/config.json")?;
+    let unet = UnetConfig::from_json(&unet).map_err(|error| error.context(unet_path.display()))?;
+    let vae = match loose.vae.is_some() && !folder.join("vae/config.json").exists() {
+        true => None,
+        false => {
+            let (vae, path) = json("vae/config.json")?;
+            Some(VaeConfig::from_json(&vae).map_err(|error| error.context(path.display()))?)
+        }
+    };
+    let (scheduler, scheduler_path) = json("scheduler/scheduler_config.json")?;
+    let schedule = DiscreteSchedule::from_json(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
+    assembled(
+        Base {
+            name: name.to_owned(),
+            path: folder.to_owned(),
+            schedule,
+            native_side: unet.sample_size * LATENT_STRIDE,
+            notes: variant_notes(folder),
+            unet,
+            vae,
+            source: Source::Folder(folder.to_owned()),
+        },
+        loose,
+    )
+}
+
+fn from_original(name: &str, path: &Path, original: Original, loose: &Loose) -> Result<ModelSpec> {
+    assembled(
+        Base {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            unet: original.unet.clone(),
+            vae: original.vae.clone(),
+            schedule: original.schedule.clone(),
+            native_side: original.native_side,
+            notes: original.notes.clone(),
+            source: Source::File(Box::new(original)),
+        },
+        loose,
+    )
+}
+
+/// A model with the networks that were given in the place of its own. CleanDIFT's U-Nets are known by the file's name,
+/// since nothing inside tells: they are given the picture without noise.
+fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
+    let Base {
+        mut unet,
+        mut schedule,
+        mut notes,
+        ..
+    } = base;
+    let mut given = Given::default();
+    let mut adds_noise = true;
+    if let Some((path, other)) = &loose.unet {
+        let named = |error: Error| error.context(path.display());
+        notes.push(format!("the U-Net is that of {}", path.display()));
+        let (config, store) = other.put_into(&unet, &mut notes).map_err(named)?;
+        schedule = other.schedule(schedule, &mut notes).map_err(named)?;
+        (unet, given.unet) = (config, Some(store));
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+        adds_noise = !stem.is_some_and(|stem| stem.starts_with(CLEANDIFT));
+        if !adds_noise {
+            notes.push("no noise was added (CleanDIFT): the U-Net was given the picture's latent as it is".to_owned());
+        }
+    }
+    given.text = LooseText::places(&loose.text, &unet)?;
+    for (part, text) in [TextPart::First, TextPart::Second].into_iter().zip(&given.text) {
+        let which = match (unet.added.is_some(), part) {
+            (false, _) => "text encoder",
+            (true, TextPart::First) => "first text encoder",
+            (true, TextPart::Second) => "second text encoder",
+        };
+        notes.extend(
+            text.as_ref()
+                .map(|text| format!("the {which} is that of {}", text.path.display())),
+        );
+    }
+    if let Source::File(file) = &base.source {
+        check_whole(&base.path, file, loose, &given)?;
+    }
+    let vae = match (&loose.vae, base.vae) {
+        (Some((path, other)), own) => {
+            let (config, store) = other
+                .put_into(own.as_ref(), &unet)
+                .map_err(|error| error.context(path.display()))?;
+            given.vae = Some(store);
+            notes.push(format!("the autoencoder is that of {}", path.display()));
+            config
+        }
+        (None, Some(own)) => own,
+        (None, None) => return Err(Error::failed(format!("{} holds no autoencoder", base.path.display()))),
+    };
+    check_latent(&unet, &vae).map_err(|error| error.context(base.path.display()))?;
+    notes.extend(inpainting_note(&unet));
+    notes.extend(guidance_note(&unet));
+    Ok(ModelSpec {
+        name: base.name,
+        family: KEY,
+        path: Some(base.path),
+        schedule: schedule.into(),
+        native_side: base.native_side,
+        default_t: DEFAULT_T,
+        adds_noise,
+        notes,
+        how_to_get: None,
+        network: Arc::new(Configured {
+            unet,
+            adds_noise,
+            files: Some(Files {
+                vae,
+                parts: Parts {
+                    source: base.source,
+                    given,
+                },
+            }),
+        }),
+    })
+}
+
+/// Refuses a U-Net that is given as a model without what else a model needs; `name` is how it was given.
+fn refuse_alone(name: &str, unet: Option<UnetPart>, loose: &Loose) -> Result<()> {
+    match unet {
+        Some(unet) if loose.vae.is_none() && loose.text.is_empty() => Err(Error::failed(format!(
+            "{name} holds {} alone, neither autoencoder nor text encoders: put it into a model that has them, as in \
+             --model {}+{name}, or name their files by --vae-file and --text-encoder (in the window behind the model, as \
+             +vae=FILE and +text=FILE)",
+            unet.in_words(),
+            unet.base()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a file that lacks networks which were not given either, and says what gives them.
+fn check_whole(path: &Path, file: &Original, loose: &Loose, given: &Given) -> Result<()> {
+    let mut lacking = file.lacks();
+    lacking.vae &= loose.vae.is_none();
+    lacking.text.retain(|part| given.text(*part).is_none());
+    if !lacking.vae && lacking.text.is_empty() {
+        return Ok(());
+    }
+    let shown = path.display();
+    let unet = file.unet_part();
+    let mut words = Vec::new();
+    if lacking.vae {
+        words.push("no autoencoder (first_stage_model was looked for): --vae-file FILE names one".to_owned());
+    }
+    for part in lacking.text {
+        let (which, places) = match (unet.reads_two_texts(), part) {
+            (false, _) => ("none of Stable Diffusion's text encoders", "cond_stage_model"),
+            (true, TextPart::First) => ("not the first of SDXL's text encoders", "conditioner.embedders.0"),
+            (true, TextPart::Second) => ("not the second of SDXL's text encoders", "conditioner.embedders.1"),
+        };
+        words.push(format!(
+            "{which} ({places} was looked for): --text-encoder FILE names it"
+        ));
+    }
+    Err(Error::failed(format!(
+        "{shown} holds {}, but {}",
+        unet.in_words(),
+        words.join("; ")
+    )))
+}
+
+/// Refuses an autoencoder whose latents are not what the U-Net denoises.
+fn check_latent(unet: &UnetConfig, vae: &VaeConfig) -> Result<()> {
+    if vae.stride() == LATENT_STRIDE && vae.latent_channels == unet.latent_channels() {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "the autoencoder gives {} channels at 1/{} of the size, the U-Net denoises {} at 1/{LATENT_STRIDE}",
+        vae.latent_channels,
+        vae.stride(),
+        unet.latent_channels()
+    )))
+}
+
+/// What a network for inpainting is given instead of a mask that somebody drew.
+fn inpainting_note(unet: &UnetConfig) -> Option<String> {
+    let note = "the U-Net is one for inpainting: its mask is empty (nothing to paint) and its masked picture is the \
+                picture itself";
+    unet.inpaints().then(|| note.to_owned())
+}
+
+/// What a network that can be told a guidance scale is told.
+fn guidance_note(unet: &UnetConfig) -> Option<String> {
+    unet.guidance_width.map(|width| {
+        format!(
+            "the U-Net can be told a guidance scale (time_cond_proj_dim is {width}); it is told none, so that nothing is \
+             added to the timestep, as where diffusers is given no timestep_cond"
+        )
+    })
+}

@@ -1,0 +1,212 @@
+//! A Stable Diffusion with its weights.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{
+    adapter_host::Adapted,
+    architecture::LATENT_STRIDE,
+    components::Files,
+    control_image::control_images,
+    controlnet::ControlNet,
+    unet::{AddedConditions, Conditions, MASK_CHANNELS, TIME_IDS, Unet},
+};
+use crate::{
+    activation::{Halt, Probe, Selection, Watch},
+    components::{
+        schedule::Timestep,
+        vae::{VaeDecoder, VaeEncoder},
+    },
+    device::Place,
+    error::{Error, Result},
+    image::picture::Picture,
+    model::{
+        adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
+        compat::{Compat, PUBLISHED_SCALING},
+        control::{ControlInput, ControlSignal},
+        denoiser::{AdapterHost, Conditioning, Denoiser, LatentDistribution, Step},
+    },
+};
+
+/// The U-Net and the encoder of the autoencoder; text encoders are read when they are needed.
+pub(super) struct StableDiffusionDenoiser {
+    pub unet: Unet,
+    pub vae: VaeEncoder,
+    pub files: Files,
+    pub place: Place,
+    pub adapted: Adapted,
+}
+
+impl StableDiffusionDenoiser {
+    /// The text states of a prompt for every row, (rows, T, D), in the format computed in.
+    fn text_rows(&self, conditioning: &Conditioning, rows: usize) -> Result<Tensor> {
+        Ok(conditioning.states.repeat((rows, 1, 1))?.to_dtype(self.place.dtype)?)
+    }
+}
+
+/// What SDXL is told besides text states of rows (B, C, h, w); none for other models.
+fn added_conditions(rows: &Tensor, conditioning: &Conditioning) -> Result<Option<AddedConditions>> {
+    let Some(pooled) = &conditioning.pooled else {
+        return Ok(None);
+    };
+    let (batch, _, height, width) = rows.dims4()?;
+    let [height, width] = [height, width].map(|side| (side * LATENT_STRIDE) as f32);
+    // Original size, no crop, wanted size: the working picture is all there is.
+    let ids = [height, width, 0.0, 0.0, height, width];
+    let ids = Tensor::new(&ids, &Device::Cpu)?.reshape((1, TIME_IDS))?;
+    Ok(Some(AddedConditions {
+        pooled: pooled.repeat((batch, 1))?,
+        time_ids: ids.repeat((batch, 1))?,
+    }))
+}
+
+impl Denoiser for StableDiffusionDenoiser {
+    fn encode_image(&mut self, pixels: Tensor, watch: &mut Watch<'_>) -> Result<LatentDistribution> {
+        self.vae.encode(&pixels, watch).map(LatentDistribution::Posterior)
+    }
+
+    fn scale(&self, sample: &Tensor) -> Result<Tensor> {
+        self.vae.config().scale(sample)
+    }
+
+    fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
+        Ok((scaled * (PUBLISHED_SCALING / self.vae.config().scaling_factor))?)
+    }
+
+    fn encode_prompt(
+        &mut self,
+        prompt: &str,
+        compat: Option<Compat>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Conditioning>> {
+        let (parts, adapted) = (&self.files.parts, &self.adapted);
+        let encoded = parts.encode_prompt(self.unet.config(), (prompt, compat), adapted, &self.place, watch)?;
+        Ok(Some(encoded))
+    }
+
+    /// A network for inpainting takes a mask and the latent of the picture under it as well: here nothing is to be painted, so
+    /// the mask is empty and that latent is the picture's own.
+    fn input(&self, noisy: &Tensor, clean: &Tensor) -> Result<Tensor> {
+        if !self.unet.config().inpaints() {
+            return Ok(noisy.clone());
+        }
+        let (rows, _, height, width) = noisy.dims4()?;
+        let mask = Tensor::zeros((rows, MASK_CHANNELS, height, width), noisy.dtype(), noisy.device())?;
+        Ok(Tensor::cat(&[noisy, &mask, clean], 1)?)
+    }
+
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+        let Some(conditioning) = step.conditioning else {
+            return Err(Error::failed("a U-Net that attends to text was run without text").into());
+        };
+        let rows = step.input.dim(0)?;
+        let timesteps = vec![step.t.value() as f32; rows];
+        let x = step.input.to_dtype(self.place.dtype)?;
+        let text = self.text_rows(conditioning, rows)?;
+        let added = added_conditions(&x, conditioning)?;
+        let conditions = Conditions {
+            text: &text,
+            added: added.as_ref(),
+            control: step.control,
+        };
+        self.unet.forward(&x, &timesteps, &conditions, probe)
+    }
+
+    fn open_decoder(&self) -> Result<VaeDecoder> {
+        let store = self.files.parts.vae()?;
+        VaeDecoder::new(
+            self.files.vae.clone(),
+            store.var_builder(DType::F32, &self.place.device),
+        )
+    }
+
+    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
+        let (Some(pooled), Some(added)) = (&conditioning.pooled, added_conditions(input, conditioning)?) else {
+            return Ok(Vec::new());
+        };
+        Ok(vec![
+            ("mid.pooled_prompt_embeds", pooled.clone()),
+            ("mid.text_embeds", added.pooled),
+            ("mid.time_ids", added.time_ids),
+        ])
+    }
+
+    fn adapters(&self) -> Option<&dyn AdapterHost> {
+        Some(self)
+    }
+
+    fn adapters_mut(&mut self) -> Option<&mut dyn AdapterHost> {
+        Some(self)
+    }
+}
+
+impl AdapterHost for StableDiffusionDenoiser {
+    fn put(&mut self, adapters: &Adapters) -> Result<()> {
+        self.adapted
+            .put(adapters, &self.files.parts, &mut self.unet, &self.place)
+    }
+
+    fn applied(&self) -> Applied {
+        self.adapted.applied().clone()
+    }
+
+    fn on_prompts(&self) -> (Vec<LoraUse>, Vec<EmbeddingUse>) {
+        (self.adapted.text_loras(), self.adapted.embeddings())
+    }
+
+    fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>> {
+        let Place { dtype, device } = &self.place;
+        let input = |(net, (used, network)): (usize, (&ControlUse, &ControlNet))| {
+            let image = control_images(pictures, used, device)?;
+            Ok(ControlInput {
+                net,
+                embedded: network.embed(&image.to_dtype(*dtype)?)?,
+                image,
+                scale: used.scale.into(),
+            })
+        };
+        self.adapted.nets().enumerate().map(input).collect()
+    }
+
+    fn control(
+        &self,
+        rows: &Tensor,
+        t: Timestep,
+        conditioning: &Conditioning,
+        inputs: &[ControlInput],
+        pictures: &[u32],
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<ControlSignal>> {
+        let count = rows.dim(0)?;
+        let x = rows.to_dtype(self.place.dtype)?;
+        let text = self.text_rows(conditioning, count)?;
+        let added = added_conditions(&x, conditioning)?;
+        let of_rows = Tensor::new(pictures, &self.place.device)?;
+        let mut sum: Option<ControlSignal> = None;
+        for (done, input) in inputs.iter().enumerate() {
+            let Some((_, net)) = self.adapted.nets().nth(input.net) else {
+                continue;
+            };
+            let nothing = Selection::default();
+            let mut record = |_, _: &Tensor| Ok(());
+            let mut watch = |part: f32| watch((done as f32 + part) / inputs.len() as f32);
+            let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut watch);
+            let embedded = input.embedded.index_select(&of_rows, 0)?;
+            let conditions = Conditions {
+                added: added.as_ref(),
+                ..Conditions::of_text(&text)
+            };
+            let timesteps = vec![t.value() as f32; count];
+            let said = match net.forward(&x, &timesteps, &conditions, &embedded, &mut probe) {
+                Ok(said) => said.scaled(input.scale)?,
+                Err(Halt::Error(error)) => return Err(error),
+                // Nothing was asked of the probe, so nothing ends early.
+                Err(Halt::Complete) => continue,
+            };
+            sum = Some(match sum {
+                Some(sum) => sum.plus(&said)?,
+                None => said,
+            });
+        }
+        Ok(sum)
+    }
+}

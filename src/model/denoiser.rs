@@ -1,0 +1,183 @@
+//! A model with its weights.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::{
+    adapters::{Adapters, Applied, EmbeddingUse, LoraUse},
+    compat::Compat,
+    control::{ControlInput, ControlSignal},
+    tokens::PromptToken,
+};
+use crate::{
+    activation::{Halt, Probe, Watch},
+    components::{
+        schedule::Timestep,
+        vae::{Posterior, VaeDecoder},
+    },
+    error::{Error, Result},
+    image::picture::Picture,
+};
+
+/// What a picture is as the denoiser sees it, before noise.
+pub enum LatentDistribution {
+    /// Pixels (1, 3, H, W) in [−1, 1]: the picture itself.
+    Pixels(Tensor),
+    /// Mean and standard deviation of the latent, (1, C, h, w), unscaled.
+    Posterior(Posterior),
+}
+
+/// What a denoiser reads of a prompt.
+#[derive(Debug, Clone)]
+pub struct Conditioning {
+    /// The states that attention reads, (1, T, D).
+    pub states: Tensor,
+    /// Which of the T states count, (1, T) of 1 and 0; none where all do.
+    pub mask: Option<Tensor>,
+    /// Pooled text beside the states, (1, P).
+    pub pooled: Option<Tensor>,
+    /// What each of the T states stands for; where there are two encoders, for the first.
+    pub tokens: Arc<[PromptToken]>,
+}
+
+/// One evaluation of a denoiser.
+pub struct Step<'a> {
+    /// The denoiser's input as [`Denoiser::input`] makes it, (rows, C, h, w).
+    pub input: &'a Tensor,
+    /// The timestep of all rows.
+    pub t: Timestep,
+    /// The prompt of all rows.
+    pub conditioning: Option<&'a Conditioning>,
+    /// What ControlNets say.
+    pub control: Option<&'a ControlSignal>,
+}
+
+/// A model with its weights on a device. Encoders may be read, used and let go inside; callers see values only.
+pub trait Denoiser: Send {
+    /// Pixels (1, 3, H, W) as its size rule's range has them → what noise is mixed with.
+    ///
+    /// # Errors
+    ///
+    /// Where `watch` ends the work, or the device fails.
+    fn encode_image(&mut self, pixels: Tensor, watch: &mut Watch<'_>) -> Result<LatentDistribution>;
+
+    /// Samples of the posterior (B, C, h, w) → the latents that noise is mixed with; pixels stay what they are.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    fn scale(&self, sample: &Tensor) -> Result<Tensor> {
+        Ok(sample.clone())
+    }
+
+    /// A scaled latent as generic-diffusion-feature's DDIM inversion scales it.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
+        Ok(scaled.clone())
+    }
+
+    /// What the network reads of a prompt; none where it reads none.
+    ///
+    /// # Errors
+    ///
+    /// Where a text encoder is broken or does not fit, and where `watch` ends the work.
+    fn encode_prompt(
+        &mut self,
+        prompt: &str,
+        compat: Option<Compat>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Conditioning>> {
+        let _ = (prompt, compat, watch);
+        Ok(None)
+    }
+
+    /// What the network takes for noisy latents and clean ones, (B, C, h, w) each.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    fn input(&self, noisy: &Tensor, clean: &Tensor) -> Result<Tensor> {
+        let _ = clean;
+        Ok(noisy.clone())
+    }
+
+    /// One evaluation. Gives the prediction, (rows, C, h, w), unless the probe ends the pass before.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt::Complete`] where the probe has met all it wanted.
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt>;
+
+    /// The decoder of the autoencoder, in f32; whoever asked for it lets it go.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none.
+    fn open_decoder(&self) -> Result<VaeDecoder> {
+        Err(Error::failed("this model has no autoencoder"))
+    }
+
+    /// Further tensors that the network is given for an input (rows, C, h, w) and a prompt, by the name that they have among
+    /// the intermediates of a pass.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
+        let _ = (input, conditioning);
+        Ok(Vec::new())
+    }
+
+    /// What holds LoRAs, ControlNets and embeddings, for families that take them.
+    fn adapters(&self) -> Option<&dyn AdapterHost> {
+        None
+    }
+
+    /// The same, to change it.
+    fn adapters_mut(&mut self) -> Option<&mut dyn AdapterHost> {
+        None
+    }
+}
+
+/// What holds LoRAs, ControlNets and embeddings.
+pub trait AdapterHost {
+    /// Puts adapters on the model in the place of those before, without reading the model again. On an error the model is as
+    /// it was.
+    ///
+    /// # Errors
+    ///
+    /// Where a file is broken or does not fit.
+    fn put(&mut self, adapters: &Adapters) -> Result<()>;
+
+    /// What acts now.
+    fn applied(&self) -> Applied;
+
+    /// The LoRAs and embeddings that act on prompts.
+    fn on_prompts(&self) -> (Vec<LoraUse>, Vec<EmbeddingUse>);
+
+    /// What the ControlNets that act see of working pictures of one size.
+    ///
+    /// # Errors
+    ///
+    /// Where a control image cannot be read.
+    fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>>;
+
+    /// What the ControlNets say to rows (B, C, h, w) at timestep `t`, summed; `pictures` has the picture of each row.
+    ///
+    /// # Errors
+    ///
+    /// Where `watch` ends the work, or the device fails.
+    fn control(
+        &self,
+        rows: &Tensor,
+        t: Timestep,
+        conditioning: &Conditioning,
+        inputs: &[ControlInput],
+        pictures: &[u32],
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<ControlSignal>>;
+}

@@ -1,0 +1,167 @@
+//! A model as its configuration describes it: what it can show, at which sizes and timesteps, before any weight is read.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{adapters::Adapters, compat::GdfKind, denoiser::Denoiser, extent::Extent};
+use crate::{
+    activation::{Catalogue, Watch},
+    components::schedule::{Mixture, Schedule, Timestep},
+    device::Place,
+    error::{Error, Result},
+    files::names,
+    geometry::{Size, framing::SizeRule},
+};
+
+/// A configured network without weights.
+pub trait Architecture: Send + Sync {
+    /// Which working sizes it takes.
+    fn size_rule(&self) -> SizeRule;
+
+    /// (channels, rows, columns) of what noise is mixed with, at a working size.
+    fn latent_shape(&self, working: Size) -> [usize; 3];
+
+    /// Every activation in execution order, at a working size and for a prompt of `tokens` tokens.
+    fn catalogue(&self, working: Size, tokens: usize) -> Catalogue;
+
+    /// Tokens of a prompt that fits into one run of the text encoder; none where no prompt is read.
+    fn prompt_tokens(&self) -> Option<usize>;
+
+    /// What encoding one picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
+    /// autoencoder, or none is here.
+    fn encode_cost(&self, picture: Size) -> f64 {
+        let _ = picture;
+        0.0
+    }
+
+    /// What generic-diffusion-feature would take it for; none for what it does not run.
+    fn gdf_kind(&self) -> Option<GdfKind> {
+        None
+    }
+
+    /// Refuses LoRAs, ControlNets and embeddings that can be seen not to fit before any weight is read.
+    ///
+    /// # Errors
+    ///
+    /// Where they do not fit.
+    fn check_adapters(&self, name: &str, adapters: &Adapters) -> Result<()> {
+        match adapters.acting().is_empty() {
+            true => Ok(()),
+            false => Err(Error::usage(format!(
+                "{name} takes neither LoRA, ControlNet nor embedding: these are for Stable Diffusion"
+            ))),
+        }
+    }
+
+    /// Whether the weights are on this machine.
+    fn is_here(&self) -> bool;
+
+    /// Reads the weights as far as `extent`; a wrong or broken tensor is named before anything runs.
+    ///
+    /// # Errors
+    ///
+    /// Where weights are not here, broken, or not those of the configuration.
+    fn load(&self, place: &Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>>;
+
+    /// The name of its prediction among the intermediates of a pass.
+    fn output_name(&self) -> &'static str {
+        "mid.unet_out"
+    }
+}
+
+/// A model as its configuration describes it.
+#[derive(Clone)]
+pub struct ModelSpec {
+    /// How the user named it: a short name, a folder or a file, as [`names::text`] writes it.
+    pub name: String,
+    /// Key of its family.
+    pub family: &'static str,
+    /// The folder or file it is read from; none for the embedded model and for one that is not on this machine.
+    pub path: Option<PathBuf>,
+    /// How much picture and how much noise a timestep means.
+    pub schedule: Schedule,
+    /// Short side of the pictures it was made for.
+    pub native_side: usize,
+    /// The timestep that runs when the user gives none.
+    pub default_t: Timestep,
+    /// Whether noise is mixed with the picture; CleanDIFT's networks are given the picture as it is, and t.
+    pub adds_noise: bool,
+    /// What is special about it, for people and for provenance.
+    pub notes: Vec<String>,
+    /// How to get its weights, where they are not on this machine.
+    pub how_to_get: Option<String>,
+    /// The network.
+    pub network: Arc<dyn Architecture>,
+}
+
+impl ModelSpec {
+    /// Which working sizes it takes.
+    pub fn size_rule(&self) -> SizeRule {
+        self.network.size_rule()
+    }
+
+    /// What encoding one picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
+    /// autoencoder, or none is here.
+    pub fn encode_cost(&self, picture: Size) -> f64 {
+        self.network.encode_cost(picture)
+    }
+
+    /// Where the weights come from, for provenance.
+    pub fn weights_label(&self) -> String {
+        self.path.as_ref().map_or_else(|| "embedded".to_owned(), names::text)
+    }
+
+    /// The shares of picture and noise at timestep `t`.
+    ///
+    /// # Errors
+    ///
+    /// Where `t` is none of the schedule's; the error names its range.
+    pub fn mixture(&self, t: Timestep) -> Result<Mixture> {
+        let mixture = self.schedule.mixture(t)?;
+        Ok(if self.adds_noise { mixture } else { Mixture::CLEAN })
+    }
+
+    /// What generic-diffusion-feature would take it for; none for what it does not run.
+    pub fn gdf_kind(&self) -> Option<GdfKind> {
+        self.network.gdf_kind()
+    }
+
+    /// Whether a prompt changes anything.
+    pub fn reads_prompt(&self) -> bool {
+        self.network.prompt_tokens().is_some()
+    }
+
+    /// Refuses LoRAs, ControlNets and embeddings that can be seen not to fit before any weight is read.
+    ///
+    /// # Errors
+    ///
+    /// Where they do not fit.
+    pub fn check_adapters(&self, adapters: &Adapters) -> Result<()> {
+        self.network.check_adapters(&self.name, adapters)
+    }
+
+    /// Whether the weights are on this machine.
+    pub fn is_here(&self) -> bool {
+        self.network.is_here()
+    }
+
+    /// (channels, rows, columns) of what the noise is mixed with, at a working size.
+    pub fn noised_shape(&self, working: Size) -> [usize; 3] {
+        self.network.latent_shape(working)
+    }
+
+    /// Every activation in execution order, with its shape at a working size and for a prompt of `tokens` tokens.
+    pub fn catalogue(&self, working: Size, tokens: usize) -> Catalogue {
+        self.network.catalogue(working, tokens)
+    }
+
+    /// The catalogue for a prompt that fits into one run of the text encoder.
+    pub fn plain_catalogue(&self, working: Size) -> Catalogue {
+        self.catalogue(working, self.network.prompt_tokens().unwrap_or_default())
+    }
+
+    /// The same model with a note, if there is one.
+    pub fn noting(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
+    }
+}
