@@ -17,8 +17,7 @@ use egui::{Event, Modifiers, MouseWheelUnit, Pos2, Rect, Theme, ThemePreference,
 use featscope::{
     activation::{Entry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
-    app::{Action, App, Command, Memory, Pane, PaneKind, SurveyState, offscreen::Offscreen},
-    cli::WindowArguments,
+    app::{Action, App, Command, LaunchOptions, Memory, Pane, PaneKind, SurveyState, offscreen::Offscreen, paint},
     engine::Slot,
     geometry::{Grid, Size, framing::WorkingSize},
     survey::{Column, Finding},
@@ -86,7 +85,7 @@ impl Window {
         let app = &mut self.app;
         self.screen.frame(events, |ui| {
             let began = Cost::now();
-            app.paint(ui);
+            paint(app, ui);
             painted = painted + began.until_now();
         });
         updated + painted
@@ -113,7 +112,7 @@ fn opened() -> Window {
         theme: ThemePreference::from(Theme::Dark),
         ..Memory::default()
     };
-    let arguments = WindowArguments {
+    let arguments = LaunchOptions {
         files: ["sample:noto-cat-face", "sample:fluent-dog-face"]
             .map(Into::into)
             .to_vec(),

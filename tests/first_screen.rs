@@ -11,8 +11,7 @@ use std::{
 use common::TestResult;
 use egui::{Event, Pos2};
 use featscope::{
-    app::{App, Memory, PaneKind, offscreen::Offscreen},
-    cli::WindowArguments,
+    app::{App, LaunchOptions, Memory, PaneKind, offscreen::Offscreen, paint},
     engine::Slot,
     geometry::framing::WorkingSize,
 };
@@ -46,7 +45,7 @@ impl Window {
         let context = self.screen.context().clone();
         self.app.update(&context);
         let app = &mut self.app;
-        self.screen.frame(events, |ui| app.paint(ui));
+        self.screen.frame(events, |ui| paint(app, ui));
     }
 
     #[track_caller]
@@ -65,7 +64,7 @@ impl Window {
 #[test]
 fn the_ear_of_the_cat_is_found_in_every_other_picture() -> TestResult {
     let screen = Offscreen::new(SIZE, 1.0)?;
-    let arguments = WindowArguments::default();
+    let arguments = LaunchOptions::default();
     let app = App::new(
         screen.context(),
         Some(screen.render_state()),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     analysis::correspondence::Method,
+    app::LaunchOptions,
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
     error::{Error, Result},
@@ -52,6 +53,15 @@ pub struct WindowArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
     #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
+}
+
+impl From<&WindowArguments> for LaunchOptions {
+    fn from(arguments: &WindowArguments) -> Self {
+        Self {
+            files: arguments.files.clone(),
+            model: arguments.model.clone(),
+        }
+    }
 }
 
 /// The commands that need no window.

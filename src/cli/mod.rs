@@ -24,6 +24,7 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    app::LaunchOptions,
     error::{Error, Result},
     words::did_you_mean,
 };
@@ -106,7 +107,7 @@ pub fn main() -> ExitCode {
             Ok(None) => exit_code(run(command)),
             Err(error) => exit_code(Err(error)),
         },
-        None => exit_code(crate::app::open(&arguments.window)),
+        None => exit_code(crate::app::open(&LaunchOptions::from(&arguments.window))),
     }
 }
 

@@ -12,7 +12,7 @@ use egui_kittest::{
     kittest::{NodeT as _, Queryable as _},
 };
 use featscope::{
-    app::{Action, Command, Menu, PaneKind, PathBox, PathPurpose},
+    app::{Abilities, Action, Command, Menu, PaneKind, PathBox, PathPurpose},
     engine::Slot,
 };
 

@@ -3,8 +3,7 @@
 use egui::{Event, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Action, Command, Hold, Level, Menu, PaneKind, PathBox},
-    cli::WindowArguments,
+    app::{Abilities, Action, Command, Hold, LaunchOptions, Level, Menu, PaneKind, PathBox},
     engine::Slot,
 };
 
@@ -18,7 +17,7 @@ use super::{
 fn empty() -> Window {
     let mut opening = Opening::default();
     let nowhere = opening.folder.path().join("nowhere.png");
-    opening.arguments = WindowArguments {
+    opening.arguments = LaunchOptions {
         files: vec![nowhere],
         model: Some("missing".to_owned()),
     };

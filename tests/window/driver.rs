@@ -18,8 +18,7 @@ use egui_kittest::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     activation::Id,
-    app::{Action, App, Beginning, Command, Document, Memory, Pane, PaneKind, State},
-    cli::WindowArguments,
+    app::{Action, App, Beginning, Command, Document, LaunchOptions, Memory, Pane, PaneKind, State},
     engine::{Engine, PictureSource, Slot},
     weights::hub::HubSettings,
 };
@@ -77,7 +76,7 @@ const TWO_SAMPLES: [&str; 2] = ["sample:noto-cat-face", "sample:fluent-dog-face"
 
 /// How a window is opened.
 pub struct Opening {
-    pub arguments: WindowArguments,
+    pub arguments: LaunchOptions,
     pub memory: Memory,
     pub size: Vec2,
     pub pixels_per_point: f32,
@@ -94,7 +93,7 @@ impl Default for Opening {
     /// The fake model and two samples.
     fn default() -> Self {
         Self {
-            arguments: WindowArguments {
+            arguments: LaunchOptions {
                 files: TWO_SAMPLES.map(PathBuf::from).to_vec(),
                 model: Some("fake".to_owned()),
             },

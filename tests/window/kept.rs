@@ -8,7 +8,7 @@ use std::{
 
 use egui::{Key, Modifiers};
 use featscope::{
-    app::{Action, Command, Level, Memory, PathPurpose},
+    app::{Abilities, Action, Command, Level, Memory, PathPurpose},
     engine::{PictureSource, QueryAt, Slot},
 };
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use egui::{Theme, Vec2, vec2};
 use featscope::{
-    app::{Action, Command, Memory},
+    app::{Abilities, Action, Command, Memory},
     engine::{QueryAt, Slot},
 };
 

@@ -5,7 +5,7 @@ use std::fs;
 use egui::{Key, Modifiers, OutputCommand, Pos2, Vec2};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Action, Command, PaneKind, PathPurpose, PointAt},
+    app::{Abilities, Action, Command, PaneKind, PathPurpose, PointAt},
     engine::{QueryAt, RankedMatch, Slot},
 };
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::fs;
 
 use featscope::{
     analysis::correspondence::Method,
-    app::{Action, Command, Level, PaneKind, PathPurpose, RankColumn},
+    app::{Abilities, Action, Command, Level, PaneKind, PathPurpose, RankColumn},
     engine::{QueryAt, Slot},
 };
 use serde_json::Value;

@@ -162,7 +162,7 @@ fn what_is_kept_as_b_stays_while_t_layer_and_model_change() {
         .query
         .sides
         .iter()
-        .filter_map(|(pass, _)| Some(window.state().kept.get(*pass)?.model.clone()))
+        .filter_map(|(pass, _)| Some(window.state().passes.get(*pass)?.model.clone()))
         .collect();
     assert_eq!(models, ["fake-small", "fake"]);
 }
@@ -195,7 +195,7 @@ fn another_seed_is_run_as_b() {
     window.until("the pass again", |window| {
         let sides = window.state().compare.view.iter().flat_map(|view| view.query.sides);
         sides
-            .filter_map(|(pass, _)| window.state().kept.get(pass))
+            .filter_map(|(pass, _)| window.state().passes.get(pass))
             .any(|kept| kept.settings.t == 555)
     });
     window.settle();

@@ -2,7 +2,7 @@
 
 use egui::Key;
 use featscope::{
-    app::{Action, Command, PaneKind},
+    app::{Abilities, Action, Command, PaneKind},
     engine::{QueryAt, Slot},
 };
 

@@ -1,12 +1,18 @@
 //! Parts of panels that egui does not have. In: numbers and what is chosen. Out: what the user changed. They hold no
 //! state of the program and take their colours from [`theme`](super::theme).
 
+mod actions;
+mod combo;
 mod glyph;
 mod histogram;
+mod notices;
 mod parts;
 mod variance;
 
+pub(in crate::app) use actions::{action_button_ui, action_ui, type_path};
+pub(in crate::app) use combo::name_combo;
 pub use glyph::{Glyph, glyph_button_ui, glyph_toggle_ui, paint_glyph};
 pub use histogram::{Histogram, HistogramChange, bins, histogram_ui};
+pub(in crate::app) use notices::{dismiss_button_ui, error_ui, work_errors_ui};
 pub use parts::{empty_ui, key_cap_ui, row_ui, section_ui, swatch_ui};
 pub use variance::variance_bars_ui;

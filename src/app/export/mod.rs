@@ -1,0 +1,12 @@
+//! What is written into files and captions: pure functions of the state, which give text, JSON and pixels.
+
+pub mod captions;
+pub mod compare;
+pub mod matches;
+pub mod panes;
+pub mod ranking;
+pub mod record;
+pub mod requests;
+pub mod styles;
+pub mod survey;
+pub mod tables;

@@ -1,0 +1,32 @@
+//! The listed rows of a ranking as a table, and as JSON.
+
+use serde_json::{Value, json};
+
+use super::record::record;
+use crate::{
+    analysis::rank::{RankRow, protocol, rank_csv},
+    app::state::{ranking_questions::made, root::State},
+};
+
+/// The listed rows as a table with a line of titles.
+pub fn ranking_csv(state: &State) -> Option<String> {
+    let made = made(state, state.rank.view.as_ref()?)?;
+    let rows: Vec<RankRow> = state.rank.rows().cloned().collect();
+    Some(rank_csv(&rows, &made))
+}
+
+/// The listed rows with what made them.
+pub fn ranking_json(state: &State) -> Option<Value> {
+    let view = state.rank.view.as_ref()?;
+    let made = made(state, view)?;
+    let rows: Vec<&RankRow> = state.rank.rows().collect();
+    Some(json!({
+        "protocol": protocol(&made),
+        "ranked": made,
+        "pairs": view.query.pairs,
+        "rows": rows,
+        "not_finite": view.not_finite,
+        "complete": view.done == view.total && view.problem.is_none(),
+        "made_by": record(state),
+    }))
+}

@@ -1,0 +1,90 @@
+//! Requests to the workers to write what is shown.
+
+use std::path::PathBuf;
+
+use super::styles::heat_style;
+use crate::{
+    app::{
+        gpu::textures::Textures,
+        state::{
+            path_box::PathPurpose,
+            queries::{wanted_pca, wanted_query},
+            root::State,
+        },
+    },
+    engine::{Query, Slot, ViewRequest},
+    extract::request::{ExtractRequest, StoreFormat},
+};
+
+/// What is saved is what is shown: the same passes, the same basis, the same colours.
+pub fn save_request(
+    state: &State,
+    textures: &Textures,
+    purpose: PathPurpose,
+    slot: Option<Slot>,
+    path: PathBuf,
+) -> Option<ViewRequest> {
+    let id = state.layer()?;
+    let shown = state.shown_passes();
+    let pass_of = |slot: Slot| shown.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
+    match purpose {
+        PathPurpose::SaveMap(_) => {
+            let pass = pass_of(slot?)?;
+            Some(ViewRequest::SaveMap { id, pass, path })
+        }
+        PathPurpose::SavePca(_) => {
+            let pass = pass_of(slot?)?;
+            let query = wanted_pca(state)?;
+            Some(ViewRequest::SavePca { query, pass, path })
+        }
+        PathPurpose::SaveBasis => Some(ViewRequest::SaveBasis {
+            query: wanted_pca(state)?,
+            path,
+        }),
+        PathPurpose::SaveHeat(_) => {
+            let slot = slot?;
+            let query = Query {
+                targets: vec![(slot, pass_of(slot)?)],
+                ..wanted_query(state)?
+            };
+            let style = heat_style(state, textures, textures.slot(slot).heat.as_ref()?);
+            Some(ViewRequest::SaveHeat { query, style, path })
+        }
+        _ => None,
+    }
+}
+
+/// The activation looked at, of all open pictures.
+pub fn extract_request(state: &State) -> Option<ExtractRequest> {
+    let model = state.model.info.as_ref()?.name.clone();
+    let settings = &state.document.settings;
+    let pictures: Vec<PathBuf> = state
+        .open_slots()
+        .filter_map(|slot| state.slot(slot).picture.as_ref())
+        .map(|picture| picture.source.path())
+        .collect();
+    (!pictures.is_empty()).then_some(())?;
+    Some(ExtractRequest {
+        model,
+        pictures,
+        prompt: settings.prompt.clone(),
+        t: settings.t,
+        preset: None,
+        inversion: settings.inversion,
+        compat: None,
+        size: Some(settings.size),
+        seed: settings.seed,
+        noise_file: None,
+        vae: settings.vae,
+        ensemble: settings.ensemble,
+        adapters: settings.adapters.clone(),
+        attention: Vec::new(),
+        activations: state.layer()?.to_string(),
+        dtype: state.memory.precision,
+        device: state.memory.device,
+        pool: None,
+        store: StoreFormat::F32,
+        intermediates: false,
+        allow_non_finite: false,
+    })
+}

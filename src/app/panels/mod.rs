@@ -1,0 +1,23 @@
+//! What lies around and over the panes: menus, settings, layers, inspector, windows. In: the state. Out: what is painted,
+//! and the user's commands.
+
+pub mod about;
+pub mod adapters;
+pub mod attention_heads;
+pub mod channels;
+pub mod devices;
+pub mod frame_times;
+pub mod inspector;
+pub mod jobs;
+pub mod layers;
+pub mod matches;
+pub mod menus;
+pub mod models;
+pub mod overlays;
+pub mod palette;
+pub mod presets;
+pub mod prompt_tokens;
+pub mod recoveries;
+pub mod settings;
+pub mod status_bar;
+pub mod tour;

@@ -1,0 +1,161 @@
+//! What a pass runs with, and the pass itself.
+
+use egui::{Button, DragValue, Rangef, RichText, Slider, Ui};
+
+use super::{adapters::conditions_ui, devices::devices_ui};
+use crate::{
+    app::{
+        document::limits::{MAX_ENSEMBLE, MAX_SIDE},
+        state::root::State,
+        update::{action::Action, command::Command},
+        widgets::{section_ui, work_errors_ui},
+    },
+    components::schedule::Timestep,
+    engine::{ModelInfo, RunSettings},
+    extract::{inversion::Inversion, pass::VaeMode},
+    geometry::framing::WorkingSize,
+};
+
+/// Width of the left side at the start, in points, and how narrow and wide it can be made.
+pub const WIDTH: f32 = 250.0;
+pub const WIDTHS: Rangef = Rangef { min: 180.0, max: 560.0 };
+/// The share of the left side's height that settings take at most.
+pub const MOST_OF_SIDE: f32 = 0.6;
+/// Points beside the slider of t that its number and label need.
+const BESIDE_SLIDER: f32 = 100.0;
+/// The narrowest useful slider, in points.
+const LEAST_SLIDER: f32 = 60.0;
+
+/// Prompt, t, noise and size.
+pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    devices_ui(ui, state, commands);
+    let Some(info) = &state.model.info else {
+        ui.weak(if state.model.loading.is_some() {
+            "The model is being read."
+        } else {
+            "No model is loaded: choose one above."
+        });
+        return;
+    };
+    section_ui(ui, "Run settings", |ui| {
+        let mut settings = state.document.settings.clone();
+        if info.reads_prompt {
+            conditions_ui(ui, state, &mut settings, commands);
+        }
+        t_ui(ui, info, &mut settings.t);
+        ui.horizontal_wrapped(|ui| {
+            ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
+                .on_hover_text("The numbers of PyTorch's CPU generator");
+            let ensemble = DragValue::new(&mut settings.ensemble)
+                .prefix("mean of ")
+                .range(1..=MAX_ENSEMBLE)
+                .speed(0.1);
+            ui.add(ensemble).on_hover_text("Noises whose features are averaged");
+        });
+        let (side, multiple) = (state.working_side(), info.size_rule.multiple());
+        ui.horizontal_wrapped(|ui| size_ui(ui, &mut settings.size, side, multiple));
+        ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
+        if settings != state.document.settings {
+            commands.push(Command::Settings(settings));
+        }
+    });
+}
+
+fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
+    let last = info.mixtures.len().saturating_sub(1) as u32;
+    let keys = [Action::EarlierTimestep, Action::LaterTimestep].map(|action| action.key_text(ui.ctx()));
+    ui.horizontal(|ui| {
+        ui.spacing_mut().slider_width = (ui.available_width() - BESIDE_SLIDER).max(LEAST_SLIDER);
+        let mut whole = t.value() as u32;
+        let slider = ui
+            .add(Slider::new(&mut whole, 0..=last).text("t"))
+            .on_hover_text(format!("The timestep that runs  ({} and {})", keys[0], keys[1]));
+        if slider.changed() {
+            *t = whole.into();
+        }
+    });
+    if let Some([signal, noise]) = info.mixtures.get(t.value() as usize) {
+        let fraction = 100.0 * noise / (signal + noise);
+        ui.weak(format!(
+            "noise {fraction:.1} %  (picture × {signal:.3} + noise × {noise:.3})"
+        ));
+    }
+}
+
+fn size_ui(ui: &mut Ui, size: &mut WorkingSize, side: usize, multiple: usize) {
+    let mut square = matches!(size, WorkingSize::Exact { .. });
+    let mut side = side;
+    let drag = DragValue::new(&mut side)
+        .prefix("size ")
+        .suffix(" px")
+        .range(multiple..=MAX_SIDE)
+        .clamp_existing_to_range(false)
+        .speed(multiple as f64 / 8.0);
+    let changed = ui.add(drag).on_hover_text(format!(
+        "Short side of the picture the model sees; a multiple of {multiple}"
+    ));
+    let checked = ui
+        .checkbox(&mut square, "square")
+        .on_hover_text("A square, as in the papers; without it the aspect ratio is kept");
+    // What a file says stays as it is until somebody changes it.
+    if !(changed.changed() || checked.changed()) {
+        return;
+    }
+    let side = (side + multiple / 2) / multiple * multiple;
+    *size = if square {
+        WorkingSize::Exact {
+            width: side,
+            height: side,
+        }
+    } else {
+        WorkingSize::ShortSide(side)
+    };
+}
+
+/// Where the latent that is looked at comes from.
+fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
+    if info.reads_prompt {
+        let mut sample = settings.vae == VaeMode::Sample;
+        ui.checkbox(&mut sample, "sample the latent")
+            .on_hover_text("Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do");
+        settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
+    }
+    let mut inverts = settings.inversion == Inversion::Ddim;
+    ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
+        "Off: the picture mixed with random noise. On: the picture carried to t by the model's own predictions, which \
+         takes t / 10 passes before the one that is looked at",
+    );
+    settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
+}
+
+/// The run itself: always in sight.
+pub fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    if state.model.info.is_none() {
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        if state.run.running.is_some() {
+            let tooltip = Action::Cancel.tooltip(ui.ctx());
+            if ui.button("Cancel").on_hover_text(tooltip).clicked() {
+                commands.push(Command::Act(Action::Cancel));
+            }
+            ui.weak("running");
+            return;
+        }
+        let wanted = state.needs_run();
+        let text = RichText::new("Run");
+        let text = if wanted { text.strong() } else { text };
+        let tooltip = Action::Run.tooltip(ui.ctx());
+        let button = ui.add_enabled(wanted, Button::new(text)).on_hover_text(&tooltip);
+        if button.on_disabled_hover_text(&tooltip).clicked() {
+            commands.push(Command::Act(Action::Run));
+        }
+        let waits = wanted && !state.run_is_cheap();
+        match state.expected_secs() {
+            Some(seconds) if waits => ui.weak(format!("about {seconds:.0} s")),
+            _ if waits => ui.weak("this takes a while: it starts when you ask"),
+            _ => ui.weak(if wanted { "" } else { "up to date" }),
+        };
+    });
+    work_errors_ui(ui, state, commands);
+}

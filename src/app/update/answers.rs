@@ -1,0 +1,122 @@
+//! Answers of short-lived threads, taken into the state.
+
+use std::{path::PathBuf, sync::Arc};
+
+use egui::Context;
+
+use super::{
+    app::App,
+    background::{Later, background},
+    command::Command,
+};
+use crate::{
+    analysis::pairs::{PointPair, check_pairs, parse_pairs},
+    app::{
+        document::{limits::MOST_PAIRS_AS_PINS, pairs::set_pairs, workspace::WorkspaceFile},
+        state::{messages::Level, path_box::PathBox},
+    },
+    engine::PictureSource,
+    error::Error,
+    weights::{TextKind, read_text},
+};
+
+impl App {
+    pub(in crate::app) fn take_later(&mut self, later: Later, context: &Context) {
+        if let Later::Workspace(_) | Later::Pairs(_) | Later::Recoveries(_) | Later::Discarded(_) = later {
+            self.answers_awaited -= 1;
+        }
+        match later {
+            Later::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
+            // What is being typed for the same already is not taken away.
+            Later::NoDialog(purpose) if self.state.path_box.purpose == Some(purpose) => {}
+            // The path can be typed.
+            Later::NoDialog(purpose) => {
+                let path_box = PathBox {
+                    purpose: Some(purpose),
+                    text: String::new(),
+                };
+                self.apply(Command::PathBox(path_box), context);
+            }
+            Later::Workspace(Ok(opened)) => self.show_workspace(*opened),
+            Later::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
+            Later::Recoveries(Ok(recoveries)) => self.offer(recoveries),
+            Later::Discarded(Ok(())) => {}
+            Later::NotKept(words) => self.state.messages.tell(Level::Warning, words),
+            Later::WorkspaceSaved(Ok((path, document))) => {
+                self.kept.saved = Some(document);
+                self.state.memory.add_workspace(&path);
+                self.state
+                    .messages
+                    .tell(Level::Info, format!("Saved {}", path.display()));
+                self.state.workspace_path = Some(path);
+            }
+            Later::Written(Ok(path)) => {
+                self.state
+                    .messages
+                    .tell(Level::Info, format!("Saved {}", path.display()));
+            }
+            Later::Pasted(Ok(path)) => {
+                let slot = self.state.focused_slot();
+                self.apply(Command::OpenPicture(slot, PictureSource::File(path)), context);
+            }
+            Later::Workspace(Err(error))
+            | Later::Pairs(Err(error))
+            | Later::WorkspaceSaved(Err(error))
+            | Later::Recoveries(Err(error))
+            | Later::Discarded(Err(error))
+            | Later::Written(Err(error))
+            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::of(&error), error.to_string()),
+        }
+    }
+
+    /// Opens a workspace; what is seen stays until it has been read.
+    pub(in crate::app) fn open_workspace(&mut self, path: PathBuf) {
+        let context = self.textures.context().clone();
+        self.answers_awaited += 1;
+        background(&self.answer, &context, Later::Workspace, move || {
+            WorkspaceFile::read(&path).map(Box::new)
+        });
+    }
+
+    /// Reads pairs of points; what is pinned stays until they are there.
+    pub(in crate::app) fn open_pairs(&mut self, path: PathBuf) {
+        let context = self.textures.context().clone();
+        self.answers_awaited += 1;
+        background(&self.answer, &context, Later::Pairs, move || {
+            let pairs = read_text(&path, TextKind::Pairs).and_then(|text| parse_pairs(&text));
+            pairs.map_err(|error| error.context(path.display()))
+        });
+    }
+
+    /// Pins pairs in both pictures of the ranking, if they are places of these.
+    fn pin_pairs(&mut self, pairs: &[PointPair]) {
+        let slots = self.state.document.rank.slots;
+        let sizes = slots.map(|slot| self.state.slot(slot).picture.as_ref().map(|picture| picture.size));
+        let checked = match sizes {
+            _ if pairs.len() > MOST_PAIRS_AS_PINS => Err(Error::usage(format!(
+                "the file has {} pairs, up to {MOST_PAIRS_AS_PINS} can be pinned: `featscope rank` takes them all",
+                pairs.len()
+            ))),
+            [Some(source), Some(target)] => check_pairs(pairs, [source, target]),
+            _ => Err(Error::usage(format!(
+                "pairs are of two pictures: open {} and {}",
+                slots[0].name(),
+                slots[1].name()
+            ))),
+        };
+        match checked {
+            Ok(()) => set_pairs(&mut self.state.document, pairs),
+            Err(error) => self.state.messages.tell(Level::of(&error), error.to_string()),
+        }
+    }
+
+    /// Writes everything that is looked at.
+    pub(in crate::app) fn save_workspace(&mut self, path: PathBuf) {
+        let document = Arc::new(self.state.document.clone());
+        let context = self.textures.context().clone();
+        background(&self.answer, &context, Later::WorkspaceSaved, move || {
+            let written = WorkspaceFile::holding((*document).clone()).write(&path)?;
+            Ok((written, document))
+        });
+    }
+}

@@ -1,0 +1,112 @@
+//! The desktop's file dialogs, on a thread of their own.
+
+use std::{
+    path::PathBuf,
+    sync::mpsc::Sender,
+    thread,
+    time::{Duration, Instant},
+};
+
+use egui::Context;
+use rfd::FileDialog;
+
+use super::background::Later;
+use crate::app::state::path_box::PathPurpose;
+
+/// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
+const TOO_SOON: Duration = Duration::from_millis(400);
+
+/// How the names of pictures end; the contents decide what is read.
+const PICTURES: [&str; 17] = [
+    "png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pam", "qoi", "tga", "dib",
+    "apng",
+];
+
+/// Asks for a path; the answer comes through `answer`.
+pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
+    let (here, context) = (answer.clone(), context.clone());
+    let started = thread::Builder::new().spawn(move || {
+        let asked = Instant::now();
+        let picked = match (show(purpose), asked.elapsed() < TOO_SOON) {
+            (Some(path), _) => Some(Later::Path(purpose, path)),
+            (None, true) => Some(Later::NoDialog(purpose)),
+            (None, false) => None,
+        };
+        if let Some(picked) = picked {
+            // A window that is gone needs no path.
+            let _ = answer.send(picked);
+            context.request_repaint();
+        }
+    });
+    if started.is_err() {
+        // The path can be typed.
+        let _ = here.send(Later::NoDialog(purpose));
+    }
+}
+
+fn show(purpose: PathPurpose) -> Option<PathBuf> {
+    let dialog = FileDialog::new().set_title(purpose.title());
+    match purpose {
+        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog.add_filter("Pictures", &PICTURES).pick_file(),
+        PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes | PathPurpose::SaveSurvey => {
+            dialog.pick_folder()
+        }
+        PathPurpose::ModelFile => dialog.add_filter("Models", &["safetensors", "ckpt", "pt"]).pick_file(),
+        PathPurpose::Lora => dialog.add_filter("LoRAs", &["safetensors", "pt", "bin"]).pick_file(),
+        PathPurpose::ControlNetFile => dialog
+            .add_filter("ControlNets", &["safetensors", "sft", "pth", "pt", "ckpt", "bin"])
+            .pick_file(),
+        PathPurpose::Embedding => dialog
+            .add_filter("Embeddings", &["safetensors", "sft", "pt", "bin"])
+            .pick_file(),
+        PathPurpose::OpenWorkspace => dialog.add_filter("Workspaces", &["featscope.json", "json"]).pick_file(),
+        PathPurpose::OpenBasis => dialog.add_filter("Bases", &["json"]).pick_file(),
+        PathPurpose::SaveWorkspace => dialog
+            .add_filter("Workspaces", &["featscope.json"])
+            .set_file_name("workspace.featscope.json")
+            .save_file(),
+        PathPurpose::Extract => dialog
+            .add_filter("Tensors", &["safetensors"])
+            .set_file_name("maps.safetensors")
+            .save_file(),
+        PathPurpose::SavePca(_) => dialog.add_filter("PNG", &["png"]).set_file_name("pca.png").save_file(),
+        PathPurpose::SaveHeat(_) => dialog.add_filter("PNG", &["png"]).set_file_name("heat.png").save_file(),
+        PathPurpose::SaveMap(_) => dialog
+            .add_filter("Tensors", &["npy", "safetensors"])
+            .set_file_name("map.npy")
+            .save_file(),
+        PathPurpose::SaveBasis => dialog
+            .add_filter("Bases", &["json"])
+            .set_file_name("basis.json")
+            .save_file(),
+        PathPurpose::SaveCompare => dialog
+            .add_filter("Comparisons", &["png", "json"])
+            .set_file_name("comparison.png")
+            .save_file(),
+        PathPurpose::OpenPairs => dialog.add_filter("Pairs", &["json"]).pick_file(),
+        PathPurpose::SavePairs => dialog
+            .add_filter("Pairs", &["json"])
+            .set_file_name("pairs.json")
+            .save_file(),
+        PathPurpose::SaveRanking => dialog
+            .add_filter("Tables", &["csv", "json"])
+            .set_file_name("ranking.csv")
+            .save_file(),
+        PathPurpose::SaveMatches => dialog
+            .add_filter("Tables", &["csv", "json"])
+            .set_file_name("matches.csv")
+            .save_file(),
+        PathPurpose::SaveStrip => dialog
+            .add_filter("Strips", &["png", "csv", "json"])
+            .set_file_name("strip.png")
+            .save_file(),
+        PathPurpose::SaveCka => dialog
+            .add_filter("Matrices", &["csv", "json", "png"])
+            .set_file_name("cka.csv")
+            .save_file(),
+        PathPurpose::SaveShift => dialog
+            .add_filter("Tables", &["csv", "json"])
+            .set_file_name("content-shift.csv")
+            .save_file(),
+    }
+}

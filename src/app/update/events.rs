@@ -1,0 +1,448 @@
+//! What the workers tell, taken into the state.
+
+use std::sync::Arc;
+
+use super::{app::App, requests::Sent};
+use crate::{
+    app::{
+        document::{layout, root::PictureRef},
+        state::{
+            downloads::may_be_on_the_hub,
+            messages::Level,
+            queries::pca_is_awaited,
+            root::State,
+            slots::{OpenPicture, PointAt, SlotState},
+            work::RunState,
+        },
+    },
+    engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
+    error::Error,
+    families::inventory::Shelf,
+};
+
+impl App {
+    /// Takes one event into the state. Nothing here takes longer than a frame allows: pictures are made ready for
+    /// display elsewhere.
+    pub(in crate::app) fn take(&mut self, event: Event) {
+        let state = &mut self.state;
+        match event {
+            Event::Progress { work, fraction, item } => take_progress(state, work, fraction, item),
+            Event::Devices(devices) => state.devices = Some(devices),
+            Event::ModelLoaded(info) => self.take_model(*info),
+            Event::PictureOpened { slot, picture } => {
+                if self.asked.answer(slot) {
+                    self.take_picture(slot, picture);
+                }
+            }
+            Event::PictureClosed { slot } => {
+                self.asked.answer(slot);
+                // One that was asked for after it was closed is still to come.
+                if !state.document.pictures.contains_key(&slot) {
+                    self.empty_slot(slot);
+                }
+            }
+            Event::PicturesSwapped { a, b } => self.take_swap(a, b),
+            Event::Captured { slot, capture } => take_capture(state, slot, *capture),
+            Event::RunFinished { seconds } => {
+                state.run.running = None;
+                state.run.asked = false;
+                state.run.error = None;
+                if let Some(seconds) = seconds {
+                    state
+                        .messages
+                        .note(Level::Info, format!("Run finished in {seconds:.2} s."));
+                }
+            }
+            Event::Study { job, news } => self.take_study(job, news),
+            Event::StudyFinished { job } => {
+                end_job(state, Work::Study { job });
+                self.take_series_end(job);
+            }
+            Event::Pca(view) => {
+                let slot = view.slot;
+                state.view_error = None;
+                if state.pass(slot) == Some(view.pass) {
+                    state.slot_mut(slot).pca = Some(Arc::new(view));
+                    self.show_pca(slot);
+                }
+            }
+            Event::Heat(view) => {
+                // What is wrong with colours is still wrong.
+                if !pca_is_awaited(state) {
+                    state.view_error = None;
+                }
+                self.textures.clear_heat();
+                self.textures.prepare_heads(&view);
+                for target in &view.targets {
+                    self.textures.prepare_heat(target);
+                }
+                self.state.heat = Some(view);
+            }
+            Event::Matches(view) => state.matches = Some(view),
+            Event::Channels(view) => {
+                let last = view.channels.len().saturating_sub(1);
+                let channel = state.document.channel.min(last);
+                state.document.channel = channel;
+                state.channels = Some(view);
+                self.history
+                    .amend(|settled| settled.channel = settled.channel.min(last));
+            }
+            Event::Compared(compared) => self.take_comparison(compared),
+            Event::Channel(view) => {
+                self.textures.prepare_channel(&view);
+                self.state.channel = Some(view);
+            }
+            Event::Sides(view) => {
+                // What is wrong with colours is still wrong.
+                if !pca_is_awaited(state) {
+                    state.view_error = None;
+                }
+                self.textures.prepare_compared(&view);
+                self.state.compare.view = Some(*view);
+            }
+            Event::Rank(view) => {
+                view.gone.iter().for_each(|pass| state.passes.forget(*pass));
+                state.rank.view = Some(*view);
+                state.rank.arrange(&state.document.rank);
+            }
+            Event::Missing { pass, .. } => {
+                state.passes.forget(pass);
+                // Room was made for others: the pass has to be run again before this is asked again.
+                for slot in state.slots_mut() {
+                    if slot.capture.as_ref().is_some_and(|capture| capture.pass == pass) {
+                        slot.capture = None;
+                    }
+                }
+                self.sent = Sent::default();
+                self.take_missing(pass);
+            }
+            Event::Saved { work, path } => {
+                end_job(state, work);
+                state.messages.tell(Level::Info, format!("Saved {}", path.display()));
+            }
+            Event::Hub(event) => self.take_of_hub(event),
+            Event::Failed {
+                work: Work::Download { job },
+                error,
+            } => self.take_download_failure(job, &error),
+            Event::ModelFailed { name, error } => self.take_model_failure(&name, &error),
+            Event::Failed {
+                work: Work::Picture(slot),
+                error,
+            } if !self.asked.answer(slot) => state.messages.note(Level::of(&error), error.to_string()),
+            Event::Failed {
+                work: Work::Study { job },
+                error,
+            } => self.take_study_failure(job, &error),
+            Event::Failed {
+                work: Work::Comparison(kind),
+                error,
+            } => self.take_comparison_failure(kind, &error),
+            Event::Failed { work, error } => {
+                take_failure(state, work, &error);
+                let there = &self.state.document;
+                if let Work::Picture(_) = work {
+                    self.history
+                        .amend(|settled| settled.pictures.clone_from(&there.pictures));
+                }
+            }
+            Event::Recovered { message } => {
+                state.run.running = None;
+                state.model.loading = None;
+                state
+                    .messages
+                    .note(Level::Error, format!("A bug in the worker was caught: {message}"));
+                state.recovered = Some(message);
+                self.asked.forget();
+            }
+        }
+    }
+
+    /// Passes of a comparison are missed where that is shown.
+    fn take_study_failure(&mut self, job: u64, error: &Error) {
+        let work = Work::Study { job };
+        match self.take_series_failure(job, error) {
+            true => end_job(&mut self.state, work),
+            false => take_failure(&mut self.state, work, error),
+        }
+    }
+
+    fn take_model(&mut self, info: ModelInfo) {
+        self.remember_model();
+        let state = &mut self.state;
+        // One that was overtaken by another changes nothing of what is wanted of that.
+        let wanted = state.model.wanted == info.name;
+        if wanted {
+            state.begin_with(&info);
+        }
+        state.memory.add_model(&info.name);
+        state.messages.note(
+            Level::Info,
+            format!(
+                "Model {} is there ({}, {} on {}).",
+                info.name, info.weights, info.dtype, info.device
+            ),
+        );
+        let preset = self.preset_awaited.take_if(|preset| preset.model == info.name);
+        state.model.info = Some(info);
+        state.model.loading = state.model.loading.filter(|_| !wanted);
+        state.model.error = None;
+        state.model.generation += 1;
+        state.run = RunState {
+            secs_per_work: state
+                .model
+                .info
+                .as_ref()
+                .and_then(|info| state.memory.rates.get(&info.rate_key()))
+                .copied(),
+            ..RunState::default()
+        };
+        for slot in state.slots_mut() {
+            slot.capture = None;
+            slot.pca = None;
+        }
+        self.forget_views();
+        if let Some(preset) = preset {
+            self.use_preset(preset);
+        }
+    }
+
+    fn take_model_failure(&mut self, name: &str, error: &Error) {
+        let state = &mut self.state;
+        let words = words_of(state, error);
+        if state.model.wanted != name {
+            // Another one is on its way.
+            return;
+        }
+        state.model.loading = None;
+        let failed = words.is_some();
+        state.model.error = words;
+        // Undo may have named a model that is gone: the one that is there is looked at.
+        match state.model.info.clone() {
+            Some(info) => state.begin_with(&info),
+            None => state.document.model = None,
+        }
+        let there = &state.document;
+        self.history.amend(|settled| {
+            settled.model.clone_from(&there.model);
+            settled.settings.clone_from(&there.settings);
+            settled.layer = there.layer;
+        });
+        if failed && may_be_on_the_hub(name) {
+            self.doubt_model(name);
+        } else {
+            self.preset_awaited = None;
+        }
+    }
+
+    fn take_picture(&mut self, slot: Slot, picture: OpenedPicture) {
+        let state = &mut self.state;
+        state.pictures_opened += 1;
+        let number = state.pictures_opened;
+        // A picture that was asked for because it was not where the workspace says stands for that one.
+        let found = state.missing.iter().position(|(missing, _)| *missing == slot);
+        let found = found.map(|index| state.missing.remove(index).1);
+        let expected = found.or_else(|| {
+            let expected = state.document.pictures.get(&slot);
+            expected.filter(|expected| expected.source == picture.source).cloned()
+        });
+        let known = expected.as_ref().and_then(|expected| expected.fingerprint);
+        let changed = known.is_some_and(|known| known != picture.fingerprint);
+        if changed {
+            let name = picture.source.name();
+            state.messages.tell(
+                Level::Warning,
+                format!("{name} has other pixels than when the workspace was saved: what is shown differs from it."),
+            );
+        }
+        if let Some(note) = &picture.note {
+            state.messages.tell(Level::Warning, note.clone());
+        }
+        if let PictureSource::File(path) = &picture.source {
+            state.memory.add_picture(path);
+        }
+        state.document.pictures.insert(
+            slot,
+            PictureRef {
+                source: picture.source.clone(),
+                fingerprint: Some(picture.fingerprint),
+            },
+        );
+        if expected.is_none() {
+            // A pin is in pixels of the picture that was there.
+            state.document.delete_pins(|pin| pin.slot == slot);
+            layout::show_slot(&mut state.document.layout, slot);
+        }
+        *state.slot_mut(slot) = SlotState {
+            picture: Some(OpenPicture {
+                source: picture.source.clone(),
+                size: picture.size,
+                fingerprint: picture.fingerprint,
+            }),
+            number,
+            ..SlotState::default()
+        };
+        self.forget_views();
+        self.textures.clear_slot(slot);
+        self.textures.prepare_picture(number, picture);
+    }
+
+    fn take_swap(&mut self, a: Slot, b: Slot) {
+        let state = &mut self.state;
+        let other = |slot: Slot| match slot {
+            slot if slot == a => b,
+            slot if slot == b => a,
+            slot => slot,
+        };
+        if self.asked.answer_swap() {
+            let pictures = std::mem::take(&mut state.document.pictures);
+            let swapped = pictures.into_iter().map(|(slot, picture)| (other(slot), picture));
+            state.document.pictures = swapped.collect();
+            for pin in &mut state.document.pins {
+                pin.slot = other(pin.slot);
+            }
+        }
+        state.hover = state.hover.map(|point| PointAt {
+            slot: other(point.slot),
+            ..point
+        });
+        state.swap_slots(a, b);
+        self.textures.swap(a, b);
+        for slot in [a, b] {
+            // It names the slot it was made for.
+            self.state.slot_mut(slot).pca = None;
+        }
+        self.forget_views();
+    }
+
+    /// Views are asked for again: what was told is of other pictures or of another model.
+    fn forget_views(&mut self) {
+        let state = &mut self.state;
+        state.heat = None;
+        state.matches = None;
+        state.channels = None;
+        state.channel = None;
+        state.rank.forget();
+        state.view_error = None;
+        self.textures.clear_heat();
+        self.textures.clear_channels();
+        self.sent = Sent::default();
+    }
+
+    /// Takes a picture and everything known of it away.
+    pub(in crate::app) fn empty_slot(&mut self, slot: Slot) {
+        *self.state.slot_mut(slot) = SlotState::default();
+        self.state.document.delete_pins(|pin| pin.slot == slot);
+        self.textures.clear_slot(slot);
+        self.forget_views();
+    }
+
+    /// Draws the PCA colours of a picture with what counts as background.
+    pub(in crate::app) fn show_pca(&mut self, slot: Slot) {
+        if let Some(view) = &self.state.slot(slot).pca {
+            self.textures.prepare_pca(view, self.state.document.mask);
+        }
+    }
+}
+
+fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usize; 2]>) {
+    match work {
+        Work::Model => state.model.loading = Some(fraction),
+        Work::Run => {
+            state.run.running = Some(fraction);
+            state.run.item = item;
+        }
+        Work::Extract { job } | Work::Study { job } => {
+            let mut jobs = state.jobs.iter_mut().chain(&mut state.studies);
+            if let Some(job) = jobs.find(|other| other.number == job) {
+                job.fraction = Some(fraction);
+                job.item = item;
+            }
+        }
+        Work::Picture(_) | Work::View | Work::Comparison(_) | Work::Save | Work::Shelf | Work::Download { .. } => {}
+    }
+}
+
+fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
+    tell_not_finite(state, slot, &capture);
+    state.take_time(slot, &capture);
+    state.remember_pass(slot, &capture);
+    state.slot_mut(slot).capture = Some(capture);
+}
+
+/// What is not finite in a pass is said once, with the first such activation and the likely cause.
+fn tell_not_finite(state: &mut State, slot: Slot, capture: &Capture) {
+    let before = state.slot(slot).capture.as_ref();
+    let known = before.is_some_and(|before| before.pass == capture.pass && before.not_finite == capture.not_finite);
+    let Some((first, numbers)) = capture.not_finite.first().filter(|_| !known) else {
+        return;
+    };
+    // The extractor knows the likely cause.
+    let name = first.to_string();
+    let said = capture.ran.notes.iter().find(|note| note.starts_with(&name));
+    let words = said
+        .cloned()
+        .unwrap_or_else(|| format!("{first} is not finite: {numbers}"));
+    state
+        .messages
+        .tell(Level::Warning, format!("In the pass of {}, {words}.", slot.name()));
+}
+
+fn end_job(state: &mut State, work: Work) {
+    if let Work::Extract { job } | Work::Study { job } = work {
+        state.jobs.retain(|other| other.number != job);
+        state.studies.retain(|other| other.number != job);
+    }
+}
+
+/// What is told of an error, which is noted in the log; nothing of what the user ended.
+fn words_of(state: &mut State, error: &Error) -> Option<String> {
+    let words = (*error != Error::Cancelled).then(|| error.to_string())?;
+    state.messages.note(Level::of(error), words.clone());
+    Some(words)
+}
+
+/// An error is shown where it belongs, once.
+fn take_failure(state: &mut State, work: Work, error: &Error) {
+    end_job(state, work);
+    let words = words_of(state, error);
+    match work {
+        // Told by an event of its own.
+        Work::Model | Work::Download { .. } | Work::Comparison(_) => {}
+        // What the shelf says is asked for again with the next look at it.
+        Work::Shelf => state.shop.shelf = state.shop.shelf.take().or_else(|| Some(Shelf::default())),
+        Work::Picture(slot) => {
+            let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
+                source: picture.source.clone(),
+                fingerprint: Some(picture.fingerprint),
+            });
+            // A workspace's picture that is not where it was is asked for.
+            let wanted = state.document.pictures.get(&slot).cloned();
+            if let (Some(wanted), None) = (wanted, &there) {
+                state.missing.retain(|(missing, _)| *missing != slot);
+                state.missing.push((slot, wanted));
+            }
+            match there {
+                Some(there) => {
+                    state.document.pictures.insert(slot, there);
+                }
+                None => {
+                    state.document.pictures.remove(&slot);
+                }
+            }
+            state.slot_mut(slot).error = words;
+        }
+        Work::View => state.view_error = words,
+        Work::Run => {
+            state.run.ended = true;
+            state.run.running = None;
+            state.run.asked = false;
+            state.run.error = words;
+        }
+        Work::Save | Work::Extract { .. } | Work::Study { .. } => {
+            if let Some(words) = words {
+                state.messages.toast(Level::of(error), words);
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Keys, drops and pastes: what reaches the window as a whole and no widget of it.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use egui::{Context, Event, Key, Modifiers, Popup};
+
+use super::{
+    action::{Action, is_pressed, is_typed_with_shift},
+    app::App,
+    background::{Later, background},
+    command::Command,
+};
+use crate::{
+    app::{
+        state::overlays::Hold,
+        update::{abilities::Abilities, keep::data_folder},
+    },
+    engine::{PictureSource, Slot},
+    error::{Error, Result},
+    files::names,
+    image::decode::MAX_HELD_BYTES,
+    io::output::{replace_file, write_png},
+};
+
+/// Keys that a focused button, slider or list needs for itself.
+const WIDGET_KEYS: [Key; 7] = [
+    Key::Enter,
+    Key::Space,
+    Key::Escape,
+    Key::ArrowLeft,
+    Key::ArrowRight,
+    Key::ArrowUp,
+    Key::ArrowDown,
+];
+
+/// Keys that with Ctrl change the text that is typed.
+const TEXT_KEYS: [Key; 3] = [Key::Z, Key::Y, Key::W];
+
+impl App {
+    pub(in crate::app) fn take_input(&mut self, context: &Context) {
+        let events = context.input(|input| input.events.clone());
+        let typing = context.text_edit_focused();
+        for event in events {
+            match event {
+                Event::Key {
+                    key,
+                    pressed: true,
+                    modifiers,
+                    repeat,
+                    ..
+                } => self.take_key(key, modifiers, repeat, context),
+                Event::Paste(text) if !typing => self.paste_text(&text, context),
+                Event::PasteImage(image) if !typing => self.paste_picture(image, context),
+                _ => {}
+            }
+        }
+        self.follow_held_keys(context);
+        self.take_dropped(context);
+    }
+
+    /// The action of a key, unless it belongs to what has the keyboard.
+    fn take_key(&mut self, key: Key, modifiers: Modifiers, repeat: bool, context: &Context) {
+        let Some(action) = action_of(key, modifiers) else {
+            return;
+        };
+        let function_key = matches!(key.name().strip_prefix('F'), Some(number) if !number.is_empty());
+        let plain = !modifiers.command && !function_key;
+        let dialog = self.state.path_box.purpose.is_some() || self.state.overlays.palette.is_some();
+        let typing = context.text_edit_focused();
+        if plain && (typing || dialog || Popup::is_any_open(context)) || typing && TEXT_KEYS.contains(&key) {
+            return;
+        }
+        if key == Key::Escape && (self.had_keyboard || self.state.overlays.windows_are_open()) {
+            // It lets go of the keyboard, or closes the window on top.
+            return;
+        }
+        let focused = context.memory(|memory| memory.focused().is_some());
+        if plain && focused && WIDGET_KEYS.contains(&key) {
+            return;
+        }
+        // Held actions follow the key itself; a toggle that repeats would flicker.
+        let repeat = repeat && !is_typed_with_shift(key);
+        if action.is_held() || (repeat && self.state.is_on(action).is_some()) || !self.state.can(action) {
+            return;
+        }
+        self.apply(Command::Act(action), context);
+    }
+
+    /// What is shown as long as a key is down.
+    fn follow_held_keys(&mut self, context: &Context) {
+        let typing = context.text_edit_focused();
+        let down = |action: Action| {
+            let keys = action.entry().shortcuts;
+            !typing
+                && context.input(|input| {
+                    let plain = input.modifiers.is_none();
+                    plain && keys.iter().any(|shortcut| input.key_down(shortcut.logical_key))
+                })
+        };
+        let held = if down(Action::HoldLayer) && self.state.can(Action::HoldLayer) {
+            Some(Hold::Layer)
+        } else if down(Action::HoldSlot) && self.state.can(Action::HoldSlot) {
+            Some(Hold::Slot)
+        } else if down(Action::HoldSide) && self.state.can(Action::HoldSide) {
+            Some(Hold::Side)
+        } else {
+            None
+        };
+        if held.is_some() || self.held_by_key {
+            self.held_by_key = held.is_some();
+            if self.state.hold != held {
+                self.apply(Command::Hold(held), context);
+            }
+        }
+    }
+
+    /// Files dropped on a pane open in its slot, the others where there is room.
+    fn take_dropped(&mut self, context: &Context) {
+        let (files, pointer) = context.input(|input| {
+            let paths: Vec<PathBuf> = input
+                .raw
+                .dropped_files
+                .iter()
+                .map(|file| file.path().to_path_buf())
+                .collect();
+            (paths, input.pointer.latest_pos())
+        });
+        let Some((first, others)) = files.split_first() else {
+            return;
+        };
+        let under = pointer.and_then(|pos| self.canvases.slot_at(pos));
+        match under {
+            Some(slot) if !crate::app::document::workspace::is_workspace(first) => {
+                let source = PictureSource::File(first.clone());
+                self.apply(Command::OpenPicture(slot, source), context);
+                self.open_beside(others, slot, context);
+            }
+            _ => self.apply(Command::OpenFiles(files), context),
+        }
+    }
+
+    /// Opens pictures in free places; the one of `taken` is about to be.
+    fn open_beside(&mut self, paths: &[PathBuf], taken: Slot, context: &Context) {
+        let document = &self.state.document;
+        let free: Vec<Slot> = Slot::all()
+            .filter(|slot| *slot != taken && !document.pictures.contains_key(slot))
+            .collect();
+        for (path, slot) in paths.iter().zip(free) {
+            let source = PictureSource::File(path.clone());
+            self.apply(Command::OpenPicture(slot, source), context);
+        }
+    }
+
+    fn paste_text(&mut self, text: &str, context: &Context) {
+        let paths = paths_in(text);
+        if !paths.is_empty() {
+            self.apply(Command::OpenFiles(paths), context);
+        }
+    }
+
+    /// A picture from the clipboard becomes a file, so that a workspace can name it.
+    fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
+        let folder = self.kept_in.clone().or_else(data_folder);
+        background(&self.answer, context, Later::Pasted, move || {
+            keep_pasted(&image, folder)
+        });
+    }
+}
+
+/// The action of a key press.
+pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
+    Action::ALL.iter().copied().find(|action| {
+        let mut shortcuts = action.entry().shortcuts.iter();
+        shortcuts.any(|shortcut| is_pressed(shortcut, key, modifiers))
+    })
+}
+
+/// The lines of a text that look like absolute paths or file addresses.
+fn paths_in(text: &str) -> Vec<PathBuf> {
+    const MOST_LINES: usize = Slot::MOST;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let unquoted = lines.map(|line| line.trim_matches(['"', '\'']));
+    let paths = unquoted.map(|line| match line.strip_prefix("file://") {
+        Some(address) => of_address(address),
+        None => names::path(line),
+    });
+    let absolute = paths.take_while(|path| path.is_absolute());
+    absolute.take(MOST_LINES).collect()
+}
+
+/// The path of a file's address, in which what is no plain character is `%` and two digits for each byte.
+fn of_address(address: &str) -> PathBuf {
+    /// As many characters stand for a byte.
+    const ESCAPED: usize = 3;
+    const HEXADECIMAL: u32 = 16;
+    let (mut bytes, mut rest) = (Vec::new(), address.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = rest.get(1..ESCAPED).and_then(|digits| str::from_utf8(digits).ok());
+        let digits = digits.filter(|digits| *first == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, HEXADECIMAL).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[ESCAPED..] } else { after };
+    }
+    names::of_bytes(bytes)
+}
+
+/// Writes a picture beside what the program remembers, under a name that says when.
+fn keep_pasted(image: &egui::ColorImage, folder: Option<PathBuf>) -> Result<PathBuf> {
+    let folder = folder
+        .ok_or_else(|| {
+            Error::failed("there is no folder to keep the pasted picture in: save it as a file and open that")
+        })?
+        .join("pasted");
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
+    // The pixels pasted have four bytes, those that are kept three.
+    let held = image.pixels.len() as u64 * 7;
+    if held > MAX_HELD_BYTES {
+        let [width, height] = image.size;
+        return Err(Error::failed(format!(
+            "the pasted picture has {width}x{height} pixels: that takes {held} bytes of memory, at most {MAX_HELD_BYTES} (1 GiB) \
+             are used; scale it down first"
+        )));
+    }
+    // Colours are multiplied by alpha; what is behind them is white, as it is behind files.
+    let over_white = |pixel: &egui::Color32| {
+        [pixel.r(), pixel.g(), pixel.b()].map(|level| level.saturating_add(u8::MAX - pixel.a()))
+    };
+    let rgb: Vec<u8> = image.pixels.iter().flat_map(over_white).collect();
+    let path = unused(&folder).map_err(|error| Error::io("make a file in", &folder, &error))?;
+    replace_file(&path, |temporary| write_png(temporary, image.size, &rgb)).inspect_err(|_| {
+        // The name was only held for a picture.
+        let _ = std::fs::remove_file(&path);
+    })?;
+    Ok(path)
+}
+
+/// A file that was not there: another window that pastes at the same time gets another one.
+fn unused(folder: &Path) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let path = folder.join(format!("pasted-{number}.png"));
+        match File::create_new(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn pasted_addresses_may_hold_any_byte() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"/tmp/b\xe9.png");
+        assert_eq!(paths_in("file:///tmp/b%E9.png"), [PathBuf::from(name)]);
+    }
+
+    #[test]
+    fn a_pasted_picture_lies_on_white() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|error| Error::failed(error.to_string()))?;
+        let rgba = [0, 0, 0, 0, 10, 20, 30, 255, 255, 0, 0, 128];
+        let image = egui::ColorImage::from_rgba_unmultiplied([3, 1], &rgba);
+        let path = keep_pasted(&image, Some(folder.path().to_owned()))?;
+        let picture = PictureSource::File(path).read()?;
+        assert_eq!(picture.rgb()[..6], [255, 255, 255, 10, 20, 30]);
+        assert!(picture.rgb()[6] == 255 && picture.rgb()[7].abs_diff(127) <= 1);
+        Ok(())
+    }
+
+    #[test]
+    fn pasted_paths_are_told_from_other_text() {
+        assert_eq!(paths_in("/tmp/a.png\n"), [PathBuf::from("/tmp/a.png")]);
+        assert_eq!(
+            paths_in("file:///tmp/a.png\n'/tmp/b c.jpg'"),
+            [PathBuf::from("/tmp/a.png"), PathBuf::from("/tmp/b c.jpg")]
+        );
+        assert_eq!(
+            paths_in("file:///tmp/b%20c%25.png\nfile:///tmp/100%.png\nfile:///tmp/%C3%A4.png"),
+            ["/tmp/b c%.png", "/tmp/100%.png", "/tmp/ä.png"].map(PathBuf::from)
+        );
+        assert!(paths_in("a photo of a cat").is_empty());
+        assert!(paths_in("").is_empty());
+    }
+}

@@ -1,0 +1,31 @@
+//! The only place where the state changes. In: commands of the user, events of the workers, answers of short-lived threads.
+//! Out: the changed state, and requests to the workers.
+
+pub mod abilities;
+pub mod action;
+pub mod answers;
+pub mod app;
+pub mod apply;
+pub mod asking;
+pub mod background;
+pub mod command;
+pub mod compare;
+pub mod comparisons;
+pub mod dialog;
+pub mod downloads;
+pub mod events;
+pub mod files;
+pub mod input;
+pub mod keep;
+pub mod lost_device;
+pub mod panes;
+pub mod pending;
+pub mod pins;
+pub mod presets;
+pub mod recovery;
+pub mod requests;
+pub mod saving;
+pub mod studies;
+pub mod survey;
+pub mod thumbnails;
+pub mod tour;

@@ -1,0 +1,65 @@
+//! Surveys: begun, and taken as they come.
+
+use std::sync::Arc;
+
+use super::app::App;
+use crate::{
+    app::{
+        document::{
+            layout,
+            pane::{Pane, PaneKind},
+        },
+        state::survey::SurveyState,
+    },
+    engine::{Request, Study, StudyNews},
+};
+
+impl App {
+    /// Begins to measure every activation, in the place of a survey under way, and shows the sheet.
+    pub(in crate::app) fn begin_survey(&mut self) {
+        let Some(query) = self.state.wanted_survey() else {
+            return;
+        };
+        let Some(info) = &self.state.model.info else { return };
+        let model = info.name.clone();
+        if let Some(before) = self.state.survey.take() {
+            self.engine.send(Request::CancelStudy { job: before.job });
+        }
+        let slot = self.state.slot(query.slot);
+        let picture = slot
+            .picture
+            .as_ref()
+            .map_or(String::new(), |picture| picture.source.name());
+        let title = format!("Survey of {picture} at t {}", query.settings.t);
+        let job = self.begin_study(title, Study::Survey(query.clone()));
+        self.state.survey = Some(SurveyState {
+            job,
+            query,
+            model,
+            picture,
+            about: None,
+            findings: Vec::new(),
+        });
+        let document = &mut self.state.document;
+        let shown = layout::panes(&document.layout)
+            .iter()
+            .any(|(_, pane)| pane.kind == PaneKind::Sheet);
+        if !shown {
+            let pane = Pane::new(PaneKind::Sheet, self.state.focused_slot());
+            let tile = layout::add_pane(&mut self.state.document.layout, self.state.focused, pane);
+            self.state.focused = Some(tile);
+        }
+    }
+
+    /// Takes what a survey found.
+    pub(in crate::app) fn take_survey(&mut self, job: u64, news: StudyNews) {
+        let Some(survey) = self.state.survey.as_mut().filter(|survey| survey.job == job) else {
+            return;
+        };
+        match news {
+            StudyNews::Surveying(about) => survey.about = Some(*about),
+            StudyNews::Found(finding) => survey.findings.push(Arc::from(finding)),
+            StudyNews::Series(_) => {}
+        }
+    }
+}

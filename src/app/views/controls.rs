@@ -1,0 +1,108 @@
+//! What the panes that compare many maps have in common.
+
+use egui::{ProgressBar, TextEdit, Ui, WidgetInfo, accesskit::Role};
+
+use crate::{
+    analysis::cka::{Form, GridRule},
+    app::{document::choices::timesteps, state::root::State, update::command::Command},
+    engine::ComparisonKind,
+};
+
+/// Width of a list of timesteps, in points.
+const TIMES_WIDTH: f32 = 150.0;
+
+/// A list of timesteps: what is typed counts when it is done.
+pub fn times_ui(ui: &mut Ui, name: &str, text: &mut String, last: u32) {
+    let id = ui.make_persistent_id(name);
+    let typed: Option<String> = ui.data(|data| data.get_temp(id));
+    let mut shown = typed.clone().unwrap_or_else(|| text.clone());
+    ui.label("t");
+    let field = TextEdit::singleline(&mut shown)
+        .id(id.with("field"))
+        .hint_text(format!("8 from 0 to {last}"))
+        .desired_width(TIMES_WIDTH);
+    let response = ui
+        .add(field)
+        .on_hover_text("Numbers and ranges such as 0-900:100, separated by commas; empty: eight over all timesteps");
+    response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, name));
+    let read = timesteps(&shown, last);
+    if response.lost_focus() {
+        if read.is_ok() {
+            text.clone_from(&shown);
+        }
+        ui.data_mut(|data| data.remove_temp::<String>(id));
+    } else if response.has_focus() {
+        ui.data_mut(|data| data.insert_temp(id, shown));
+    }
+    if let Err(problem) = read {
+        ui.colored_label(ui.visuals().error_fg_color, problem);
+    }
+}
+
+/// The estimator of CKA.
+pub fn form_ui(ui: &mut Ui, form: &mut Form) {
+    for (value, name, hint) in [
+        (Form::Biased, "CKA", "‖YᵀX‖² / (‖XᵀX‖·‖YᵀY‖), columns centred"),
+        (
+            Form::Unbiased,
+            "unbiased",
+            "From the unbiased HSIC with zero diagonals: 0 on average for unrelated maps",
+        ),
+    ] {
+        ui.radio_value(form, value, name).on_hover_text(hint);
+    }
+}
+
+/// What happens to maps on different grids.
+pub fn grids_ui(ui: &mut Ui, grids: &mut GridRule) {
+    for (value, name, hint) in [
+        (
+            GridRule::EnlargeNearest,
+            "enlarged",
+            "Maps are brought to the largest grid by nearest neighbour",
+        ),
+        (
+            GridRule::PoolAverage,
+            "pooled",
+            "Maps are brought to the smallest grid by adaptive averages",
+        ),
+    ] {
+        ui.radio_value(grids, value, name).on_hover_text(hint);
+    }
+}
+
+/// How far the passes of a comparison are, or why there are none; and what makes them.
+pub fn progress_ui(ui: &mut Ui, state: &State, kind: ComparisonKind, commands: &mut Vec<Command>) {
+    let Some(series) = state.comparing.series.get(kind) else {
+        return;
+    };
+    if let Some(problem) = &series.problem {
+        ui.colored_label(ui.visuals().error_fg_color, problem);
+    }
+    let Some(wanted) = &series.wanted else { return };
+    let count = wanted.query.members.len();
+    let waits = !series.begun && !state.pass_is_cheap();
+    if waits || series.problem.is_some() {
+        let hint = "Runs the model in the background: whatever is looked at goes first";
+        let missing = series.kept.iter().filter(|kept| kept.is_none()).count();
+        let text = match (series.problem.is_some(), missing) {
+            (true, _) => "Compute again".to_owned(),
+            (false, missing) => format!("Compute {missing} passes"),
+        };
+        if ui.button(text).on_hover_text(hint).clicked() {
+            commands.push(Command::Compute(kind));
+        }
+    } else if !series.is_done() {
+        let done = series.kept.iter().flatten().count();
+        let study = state.studies.iter().find(|study| Some(study.number) == series.job);
+        let fraction = study.and_then(|study| study.fraction).unwrap_or(0.0);
+        ui.add(ProgressBar::new(fraction).text(format!("{done} of {count} passes")));
+    }
+}
+
+/// Another choice of what the sheet shows.
+pub fn changed(state: &State, change: impl FnOnce(&mut crate::app::document::sheet::SheetSettings)) -> Command {
+    let mut settings = state.document.sheet.clone();
+    change(&mut settings);
+    Command::Sheet(Box::new(settings))
+}

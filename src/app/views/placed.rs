@@ -1,0 +1,77 @@
+//! A picture at its place on a canvas, and everything a canvas is painted from.
+
+use egui::{Pos2, Rect, emath::RectTransform, pos2, vec2};
+
+use crate::{
+    activation::Id,
+    app::{
+        document::pane::View,
+        gpu::textures::Textures,
+        state::{
+            canvas_rects::{Canvases, fitting_scale},
+            root::State,
+        },
+        update::command::Command,
+    },
+    geometry::{Size, framing::Framing},
+};
+
+/// Everything a canvas is painted from.
+pub struct CanvasContext<'a> {
+    /// What is shown.
+    pub state: &'a State,
+    /// What is on the graphics card.
+    pub textures: &'a Textures,
+    /// Where canvases are and what is dragged.
+    pub canvases: &'a mut Canvases,
+    /// What the user does.
+    pub commands: &'a mut Vec<Command>,
+    /// The activation that is pointed at in a study.
+    pub peek: Option<Id>,
+}
+
+/// A picture on the screen.
+pub struct Placed {
+    /// Its own size.
+    pub size: Size,
+    /// Where all of it would be, in points.
+    pub rect: Rect,
+}
+
+impl Placed {
+    /// Nothing where the canvas has no room.
+    pub(in crate::app) fn new(canvas: Rect, size: Size, view: View) -> Option<Self> {
+        let scale = fitting_scale(canvas, size) * view.zoom;
+        let extent = vec2(size.width as f32, size.height as f32) * scale;
+        let middle = vec2(view.centre[0] - 0.5, view.centre[1] - 0.5) * extent;
+        let rect = Rect::from_center_size(canvas.center() - middle, extent);
+        rect.is_positive().then_some(Self { size, rect })
+    }
+
+    /// Pixel coordinates, with pixel centres at whole numbers.
+    fn pixels(&self) -> Rect {
+        let corner = pos2(-0.5, -0.5);
+        Rect::from_min_size(corner, vec2(self.size.width as f32, self.size.height as f32))
+    }
+
+    /// A pixel of the picture on the screen.
+    pub fn on_screen(&self, [x, y]: [f64; 2]) -> Pos2 {
+        RectTransform::from_to(self.pixels(), self.rect).transform_pos(pos2(x as f32, y as f32))
+    }
+
+    /// What is shown at a place on the screen, in pixels of the picture.
+    pub fn pixel_at(&self, pos: Pos2) -> [f64; 2] {
+        let pixel = RectTransform::from_to(self.rect, self.pixels()).transform_pos(pos);
+        [f64::from(pixel.x), f64::from(pixel.y)]
+    }
+
+    /// The part that the model sees.
+    pub(in crate::app) fn seen(&self, framing: &Framing) -> Rect {
+        let [left, top, right, bottom] = framing.seen();
+        Rect::from_min_max(self.on_screen([left, top]), self.on_screen([right, bottom]))
+    }
+
+    pub(in crate::app) fn points_per_pixel(&self) -> f32 {
+        self.rect.width() / self.size.width as f32
+    }
+}

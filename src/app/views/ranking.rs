@@ -1,0 +1,375 @@
+//! The pane that ranks every kept activation by marked points.
+
+use egui::{
+    Align2, Button, ComboBox, FontId, ProgressBar, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role,
+    pos2, vec2,
+};
+
+use crate::{
+    activation::Id,
+    analysis::{
+        correspondence::Method,
+        rank::{RankRow, protocol},
+    },
+    app::{
+        document::{
+            pairs::paired,
+            ranking::{RankChoice, RankColumn},
+        },
+        export::captions::not_finite_words,
+        state::{
+            ranking_questions::{made, series_of_steps, typed_steps, wanted_rank},
+            root::State,
+        },
+        theme,
+        update::{action::Action, command::Command},
+        widgets::{action_button_ui, name_combo},
+    },
+    components::schedule::Timestep,
+    engine::Slot,
+};
+
+/// Widths of the columns but the first, which takes what is left, in points.
+const WIDTHS: [f32; 5] = [58.0, 62.0, 62.0, 58.0, 44.0];
+/// The least width of the first: the end of a table in a narrow pane is cut, never the names.
+const LEAST_NAME: f32 = 110.0;
+/// The share of the pane's height that what is set may take.
+const MOST_OF_PANE: f32 = 0.45;
+/// Height of the list of pairs, in points.
+const PAIRS_HEIGHT: f32 = 110.0;
+/// Width of the search, in points.
+const SEARCH_WIDTH: f32 = 130.0;
+
+/// The whole pane.
+pub fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let mut choice = state.document.rank.clone();
+    // The table keeps a part of the pane, however much is set above it.
+    ScrollArea::vertical()
+        .id_salt("ranked points")
+        .max_height(MOST_OF_PANE * ui.available_height())
+        .auto_shrink([false, true])
+        .show(ui, |ui| settings_ui(ui, state, &mut choice, commands));
+    how_ui(ui, state);
+    let mut search = state.rank.search.clone();
+    let field = TextEdit::singleline(&mut search)
+        .hint_text("search, such as up t100")
+        .desired_width(SEARCH_WIDTH);
+    ui.horizontal_wrapped(|ui| {
+        let field = ui.add(field);
+        field.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Search the ranking"));
+        ui.weak(count_text(state));
+    });
+    if search != state.rank.search {
+        commands.push(Command::RankSearch(search));
+    }
+    head_ui(ui, &mut choice);
+    table_ui(ui, state, commands);
+    if choice != state.document.rank {
+        commands.push(Command::Rank(choice));
+    }
+}
+
+/// What is ranked and how.
+fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &mut Vec<Command>) {
+    ui.horizontal_wrapped(|ui| {
+        slot_ui(ui, state, "Points of", &mut choice.slots[0]);
+        slot_ui(ui, state, "found in", &mut choice.slots[1]);
+        method_ui(ui, choice);
+    });
+    ui.horizontal_wrapped(|ui| {
+        for action in [Action::OpenPairs, Action::SavePairs, Action::SaveRanking] {
+            action_button_ui(ui, state, action, commands);
+        }
+    });
+    steps_ui(ui, state, commands);
+    pairs_ui(ui, state, choice);
+}
+
+fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut Slot) {
+    ui.label(label);
+    let combo = ComboBox::from_id_salt(("rank", label))
+        .width(theme::SPACE_XL)
+        .selected_text(slot.name())
+        .show_ui(ui, |ui| {
+            for other in state.open_slots() {
+                ui.selectable_value(slot, other, other.name());
+            }
+        });
+    name_combo(&combo.response, label, slot.name());
+}
+
+fn method_ui(ui: &mut Ui, choice: &mut RankChoice) {
+    for (method, name, hint) in [
+        (
+            Method::Grid,
+            "cells",
+            "Nearest neighbour by cosine on the grid: predictions are cell centres",
+        ),
+        (
+            Method::Dift,
+            "DIFT",
+            "Features enlarged bilinearly to the pictures' own sizes, then compared: predictions are pixels",
+        ),
+    ] {
+        ui.radio_value(&mut choice.options.method, method, name)
+            .on_hover_text(hint);
+    }
+    ui.checkbox(&mut choice.options.drop_massive, "without massive channels")
+        .on_hover_text("Leave channels of the source out that are much larger than the others, in both pictures");
+}
+
+/// Other timesteps to be ranked as well.
+fn steps_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.label("also at t");
+        let mut steps = state.rank.steps.clone();
+        let field = TextEdit::singleline(&mut steps)
+            .hint_text("50, 100, 200")
+            .desired_width(SEARCH_WIDTH);
+        let field = ui.add(field);
+        field.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Timesteps to rank"));
+        if steps != state.rank.steps {
+            commands.push(Command::RankSteps(steps));
+        }
+        let can = series_of_steps(state).is_some();
+        let button = ui.add_enabled(can, Button::new("Run these"));
+        let hint = "Runs both pictures at these timesteps and keeps their activations, which then are ranked too";
+        if button.on_hover_text(hint).on_disabled_hover_text(hint).clicked() {
+            commands.push(Command::RankRun);
+        }
+        if let Err(words) = typed_steps(state) {
+            ui.colored_label(ui.visuals().error_fg_color, words);
+        }
+    });
+}
+
+/// Which pins belong together.
+fn pairs_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice) {
+    let document = &state.document;
+    let [source, target] = choice.slots;
+    let of = |slot: Slot| document.pins.iter().filter(move |pin| pin.slot == slot);
+    if source == target {
+        ui.weak("Points are found in another picture: choose two.");
+        return;
+    }
+    if of(source).next().is_none() || of(target).next().is_none() {
+        ui.weak(format!(
+            "Pin a place in {} and the same place in {} (Shift click fixes one more): the first pins are a pair, the second \
+             ones, and so on.",
+            source.name(),
+            target.name()
+        ));
+        return;
+    }
+    let pairs = paired(document);
+    let row_height = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
+    let sources: Vec<u32> = of(source).map(|pin| pin.number).collect();
+    ScrollArea::vertical()
+        .id_salt("pairs")
+        .max_height(PAIRS_HEIGHT.min(sources.len() as f32 * row_height))
+        .auto_shrink([false, true])
+        .show_rows(ui, ui.spacing().interact_size.y, sources.len(), |ui, rows| {
+            for number in sources.get(rows).unwrap_or_default() {
+                let partner = pairs
+                    .iter()
+                    .find(|(pin, _)| pin.number == *number)
+                    .map(|(_, pin)| pin.number);
+                ui.horizontal(|ui| {
+                    pin_ui(ui, *number, source);
+                    ui.label("↔");
+                    let text = |partner: Option<u32>| match partner {
+                        Some(number) => format!("{number} in {}", target.name()),
+                        None => "left out".to_owned(),
+                    };
+                    let mut chosen = partner;
+                    let combo = ComboBox::from_id_salt(("partner", *number))
+                        .selected_text(text(partner))
+                        .show_ui(ui, |ui| {
+                            let partners = of(target).map(|pin| Some(pin.number));
+                            for other in partners.chain([None]) {
+                                ui.selectable_value(&mut chosen, other, text(other));
+                            }
+                        });
+                    name_combo(&combo.response, &format!("Partner of pin {number}"), &text(partner));
+                    if chosen != partner {
+                        // Two pins cannot have one partner: the other one gets the next that is free.
+                        choice.partners.retain(|_, other| chosen.is_none() || *other != chosen);
+                        choice.partners.insert(*number, chosen);
+                    }
+                });
+            }
+        });
+    if !choice.partners.is_empty() && ui.button("Pair in order").clicked() {
+        choice.partners.clear();
+    }
+}
+
+fn pin_ui(ui: &mut Ui, number: u32, slot: Slot) {
+    let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(theme::SPACE_L), Sense::hover());
+    let colour = theme::tokens(ui).pin(number);
+    ui.painter().circle_filled(rect.center(), theme::SPACE_S, colour);
+    ui.label(format!("{number} in {}", slot.name()));
+}
+
+/// How the figures came about, how far they are, or why there are none.
+fn how_ui(ui: &mut Ui, state: &State) {
+    let wanted = wanted_rank(state);
+    let Some(view) = &state.rank.view else {
+        if wanted.is_some() {
+            ui.weak("comparing …");
+        }
+        return;
+    };
+    if let Some(problem) = &view.problem {
+        ui.colored_label(ui.visuals().error_fg_color, problem);
+    }
+    if let Some(words) = not_finite_words(&view.not_finite) {
+        let all: Vec<String> = view
+            .not_finite
+            .iter()
+            .map(|found| format!("{}: {}", found.id, found.numbers))
+            .collect();
+        ui.colored_label(theme::tokens(ui).error, words)
+            .on_hover_text(all.join("\n"));
+    }
+    if view.done < view.total {
+        let share = view.done as f32 / view.total.max(1) as f32;
+        ui.add(ProgressBar::new(share).text(format!("{} of {}", view.done, view.total)));
+    }
+    if let Some(made) = made(state, view).filter(|made| made.pairs[0] > 0) {
+        let steps: Vec<String> = view.query.passes.iter().map(|passes| passes.t.to_string()).collect();
+        let text = format!(
+            "{}; t {}; {}, seed {}, mean of {} noise(s), {} x {} px, {}",
+            protocol(&made),
+            steps.join(", "),
+            made.model,
+            made.seed,
+            made.ensemble,
+            made.working_size[0],
+            made.working_size[1],
+            made.dtype
+        );
+        ui.label(egui::RichText::new(text).size(theme::FONT_SMALL).weak());
+    }
+    if wanted.as_ref() != Some(&view.query) {
+        ui.weak("These figures are not yet of what is set.");
+    }
+}
+
+/// How many rows there are, and whether there could be more.
+fn count_text(state: &State) -> String {
+    let Some(view) = &state.rank.view else {
+        return String::new();
+    };
+    let listed = state.rank.rows().len();
+    let mut text = format!("{listed} of {} activations", view.rows.len());
+    let all = state.layers().iter().filter(|layer| !layer.id.is_map()).count();
+    let kept = view.query.passes.iter().map(|passes| passes.ids.len()).max();
+    if kept.is_some_and(|kept| kept < all) {
+        text +=
+            &format!("; the model has {all}, the others did not fit into memory: featscope rank scores all of them");
+    }
+    text
+}
+
+/// What is left for the names of activations.
+fn name_width(ui: &Ui) -> f32 {
+    (ui.available_width() - WIDTHS.iter().sum::<f32>()).max(LEAST_NAME)
+}
+
+/// Titles that sort; a second click turns the order around.
+fn head_ui(ui: &mut Ui, choice: &mut RankChoice) {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        let widths = [name_width(ui)].into_iter().chain(WIDTHS);
+        for (column, width) in RankColumn::ALL.into_iter().zip(widths) {
+            let sorted = choice.column == column;
+            let mark = match (sorted, choice.reversed) {
+                (true, false) => " ▾",
+                (true, true) => " ▴",
+                _ => "",
+            };
+            let title = egui::RichText::new(format!("{}{mark}", column.title())).size(theme::FONT_SMALL);
+            let button = ui.add_sized([width, theme::ROW_HEIGHT], Button::selectable(sorted, title));
+            let name = format!("Sort by {}", column.title());
+            button.widget_info(|| WidgetInfo::selected(Role::Button, true, sorted, &name));
+            if button.on_hover_text(column.hint()).clicked() {
+                choice.reversed = sorted && !choice.reversed;
+                choice.column = column;
+            }
+        }
+    });
+}
+
+fn table_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let shown = (state.layer(), state.document.settings.t);
+    let rows: Vec<&RankRow> = state.rank.rows().collect();
+    ui.spacing_mut().item_spacing.y = 0.0;
+    ScrollArea::vertical().id_salt("ranking").auto_shrink(false).show_rows(
+        ui,
+        theme::ROW_HEIGHT,
+        rows.len(),
+        |ui, range| {
+            for row in rows.get(range).unwrap_or_default() {
+                row_ui(ui, row, shown, commands);
+            }
+        },
+    );
+}
+
+fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), commands: &mut Vec<Command>) {
+    let size = vec2(ui.available_width(), theme::ROW_HEIGHT);
+    let name_width = name_width(ui);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let selected = shown == (Some(row.id), row.t);
+    let (found, chance) = (&row.score.figures, &row.score.chance);
+    let name = format!(
+        "{} at t {}: PCK@.1 {:.3}, PCK@.05 {:.3}, mean {:.2} px, by chance {:.3}",
+        row.id, row.t, found.pck_10, found.pck_05, found.mean_distance_px, chance.pck_10
+    );
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &name));
+    let tokens = theme::tokens(ui);
+    if selected {
+        ui.painter().rect_filled(rect, theme::RADIUS_SMALL, tokens.selection);
+    } else if response.hovered() || response.has_focus() {
+        ui.painter()
+            .rect_filled(rect, theme::RADIUS_SMALL, tokens.button_hovered);
+    }
+    // What is no better than chance is not worth reading.
+    let colour = if found.pck_10 > chance.pck_10 || found.mean_distance_px < chance.mean_distance_px {
+        tokens.text
+    } else {
+        tokens.text_weak
+    };
+    let numbers = [
+        format!("{:.3}", found.pck_10),
+        format!("{:.3}", found.pck_05),
+        format!("{:.1}", found.mean_distance_px),
+        format!("{:.3}", chance.pck_10),
+        row.t.to_string(),
+    ];
+    let font = FontId::monospace(theme::FONT_SMALL);
+    let named = Rect::from_min_size(rect.min, vec2(name_width - theme::SPACE_S, rect.height()));
+    let at = named.left_center() + vec2(theme::SPACE_S, 0.0);
+    ui.painter().with_clip_rect(named.intersect(ui.clip_rect())).text(
+        at,
+        Align2::LEFT_CENTER,
+        row.id.to_string(),
+        font.clone(),
+        colour,
+    );
+    let mut right = rect.left() + name_width;
+    for (number, width) in numbers.into_iter().zip(WIDTHS) {
+        right += width;
+        let at = pos2(right - theme::SPACE_M, rect.center().y);
+        ui.painter()
+            .text(at, Align2::RIGHT_CENTER, number, font.clone(), colour);
+    }
+    if response.clicked() {
+        commands.push(Command::LookAt(row.id, row.t));
+    }
+    response.on_hover_text(format!(
+        "{name} (mean {:.1} px); {} channels on {} x {} cells. Click to look at it.",
+        chance.mean_distance_px, row.score.channels, row.score.grid.height, row.score.grid.width
+    ));
+}
