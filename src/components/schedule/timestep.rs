@@ -34,7 +34,7 @@ impl Timestep {
         match (0.0..=LARGEST).contains(&t) {
             // −0 becomes 0: equal timesteps have equal bits.
             true => Ok(Self(t + 0.0)),
-            false => Err(Error::usage(format!("a timestep is a number of at least 0, found {t}"))),
+            false => Err(Error::usage(format!("a timestep is a number from 0 to {LARGEST}, found {t}"))),
         }
     }
 
@@ -111,7 +111,7 @@ impl FromStr for Timestep {
         let number: f64 = text
             .trim()
             .parse()
-            .map_err(|_| format!("a timestep is a number of at least 0, found \"{text}\""))?;
+            .map_err(|_| format!("a timestep is a number from 0 to {LARGEST}, found \"{text}\""))?;
         Self::new(number).map_err(|error| error.to_string())
     }
 }
