@@ -262,7 +262,6 @@ fn rows_in(layout: &Layout, tile: TileId) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -214,7 +214,6 @@ fn in_range(what: &str, number: usize, range: RangeInclusive<usize>) -> Sound {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::{
         super::{document::PaneKind, document::standard_layout},

@@ -236,7 +236,6 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use std::fs;
 

@@ -24,7 +24,6 @@ mod shelf;
 mod store;
 mod tensors;
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests;
 mod zoo;
 

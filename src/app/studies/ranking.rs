@@ -392,7 +392,6 @@ pub fn set_pairs(document: &mut Document, pairs: &[PointPair]) {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
