@@ -1,6 +1,9 @@
 //! What a hovering or clicking user waits for. `benches/README.md` says how to run it and what to put beside it.
 
-#![allow(clippy::expect_used)]
+#![allow(
+    clippy::expect_used,
+    reason = "a benchmark ends where something fails, and prints its figures"
+)]
 #![allow(missing_docs, reason = "criterion_group generates an undocumented function")]
 
 use std::{hint::black_box, time::Duration};

@@ -1,6 +1,10 @@
 //! From starting the program to a window with heat maps on all first pictures; from starting the workers to the first PCA
 //! map of the embedded model, as a fresh window asks for it; and one pass of the embedded model.
-#![allow(clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark ends where something fails, and prints its figures"
+)]
 
 use std::{hint::black_box, path::Path, process::Command, sync::Arc, time::Duration};
 

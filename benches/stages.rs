@@ -1,7 +1,11 @@
 //! What one stage of an extraction costs: the denoiser with the activations that are practical to use or with one early
 //! one, the autoencoder, the text encoder, the whole network, a survey of it. Prints one line of JSON as `peer/stages.py` does, which `peer/compare.py` sets
 //! side by side.
-#![allow(clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark ends where something fails, and prints its figures"
+)]
 
 use featscope::families::resolve;
 use std::{

@@ -4,7 +4,12 @@
 //!
 //! Two clocks are read: the processor time of the thread, which is what the interface computes, and the wall's, which
 //! has in it whatever else the machine does. On a machine with two cores, both of them the model's, they differ much.
-#![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark ends where something fails, and prints its figures"
+)]
 
 use featscope::families::resolve;
 use std::{

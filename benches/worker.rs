@@ -1,6 +1,10 @@
 //! What it costs that the extractor is another process: maps of a pass from the worker's memory into the engine's, over a
 //! pipe, beside a plain copy of the same numbers.
-#![allow(clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark ends where something fails, and prints its figures"
+)]
 
 use std::{hint::black_box, io::BufWriter, sync::Arc, thread};
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 rustc=$1
 shift
-instrumented=" featscope featscope_fuzz image image_webp png zune_jpeg safetensors serde_json rmp rmp_serde "
+instrumented=" featscope featscope_fuzz image image_webp png qoi url zune_jpeg safetensors serde_json rmp rmp_serde "
 name=
 kind=
 previous=

@@ -142,7 +142,6 @@ fn reading() -> OpenOptions {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

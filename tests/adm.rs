@@ -1,5 +1,5 @@
 //! ADM against the reference, and against itself: every activation, every size, every way to be wrong.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

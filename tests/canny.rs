@@ -1,5 +1,5 @@
 //! Canny edges against OpenCV's, and what holds for every picture.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

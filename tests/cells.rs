@@ -1,5 +1,5 @@
 //! Cells one by one, and the loupe: what is drawn, how much of it, and where.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use egui::{Color32, Context, Id, Painter, Pos2, RawInput, Rect, Shape, Stroke, epaint::TextShape, pos2, vec2};
 use featscope::{

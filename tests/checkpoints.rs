@@ -1,6 +1,6 @@
 //! PyTorch files as data: what is taken, what is skipped, and what is refused. `tests/data/pickles/make.py` writes
 //! the files; their numbers are 0, 1, 2, … unless a test says otherwise.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

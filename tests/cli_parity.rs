@@ -1,5 +1,5 @@
 //! Every reference case that this version covers, through the command line.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

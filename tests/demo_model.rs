@@ -3,7 +3,7 @@
 //!
 //! The pictures are the samples that have marks; `tools/demo_model/evaluate.py` measures the same, and more, on many
 //! pictures that are not shipped.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

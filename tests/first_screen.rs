@@ -1,5 +1,5 @@
 //! The first screen as it is: the program's own workers and its embedded model, drawn in memory.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

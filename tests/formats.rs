@@ -1,6 +1,6 @@
 //! Models in other number formats than the f32 of CPUs: what a GPU will compute with. Our own operators take f32 on the CPU
 //! alone, so that in f16, bf16 and f64 the very code runs here that runs on a GPU, with candle's operators of the CPU.
-#![allow(clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a test says what it expects")]
 
 mod common;
 

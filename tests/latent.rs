@@ -1,5 +1,5 @@
 //! Picture to latent and latent to noisy latent, against the reference.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -1,14 +1,19 @@
 //! Thousands of random things done to the window, as no person would: pointer, keys, text, files, sizes, commands. After
 //! each of them the window must be whole. `MONKEY_SEED` and `MONKEY_STEPS` choose another round.
-#![allow(clippy::expect_used, clippy::print_stderr, missing_docs)]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test says what it expects"
+)]
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "not every target that shares this file needs it")]
 #[path = "window/driver.rs"]
 mod driver;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "not every target that shares this file needs it")]
 #[path = "window/fake.rs"]
 mod fake;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "not every target that shares this file needs it")]
 #[path = "window/model.rs"]
 mod model;
 

@@ -1,5 +1,5 @@
 //! Seeds against PyTorch: the noise of the reference cases, and numbers that its documentation and tutorials print.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,5 @@
 //! Frames drawn without a window, by wgpu on whatever device there is; without any, the tests fail.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use egui::{Color32, Event, Id, Modifiers, PointerButton, Pos2, Rect, Ui, pos2, vec2};
 use featscope::{

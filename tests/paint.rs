@@ -1,6 +1,6 @@
 //! Score maps and pictures as they reach the screen, drawn by wgpu on whatever device there is: a software one (Mesa's
 //! lavapipe, package mesa-vulkan-drivers) is preferred, and without any device the tests fail.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::{cell::RefCell, rc::Rc};
 

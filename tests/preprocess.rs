@@ -1,5 +1,5 @@
 //! Picture files to working pictures: against Pillow and the reference cases, and what bad files and sizes say.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::{
     fs,

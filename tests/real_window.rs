@@ -1,5 +1,5 @@
 //! The program itself, opened on a virtual display and driven by mouse and keys; what it shows is read from screenshots.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Every input that fuzzing found, and those that it begins with, once more: each is read or refused, and nothing breaks.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::{
     fs,

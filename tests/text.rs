@@ -1,5 +1,5 @@
 //! The text encoders against the reference's states, and against broken files.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The tokenizer against the reference's ids of twenty nasty prompts, and against broken files.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The U-Net of Stable Diffusion against the reference: every activation, from the same input and text states.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Stable Diffusions that differ from the plain ones: for inpainting, CleanDIFT's, in the hub's cache with half of the
 //! files, and those that are refused.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Names, lists and selections of activations: properties that hold whatever the user writes.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

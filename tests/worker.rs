@@ -1,6 +1,6 @@
 //! The extractor in a process of its own: the same numbers, and nothing is lost when that process ends, hangs or never
 //! starts. The worker is the program itself, which computes on the CPU there; the one for GPUs differs by its operators.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::{
     fs,

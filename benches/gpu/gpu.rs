@@ -1,7 +1,11 @@
 //! What has to be known of a GPU with a full-size model: parity of every activation with the CPU, a warm pass, the time to
 //! the first map, ten cancels in a row, and what happens when its memory is not enough. `run.sh` beside this file calls it.
 //! It prints one line of JSON for each.
-#![allow(clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark ends where something fails, and prints its figures"
+)]
 
 use featscope::families::resolve;
 use std::{

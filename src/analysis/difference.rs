@@ -155,7 +155,6 @@ fn standardised(scores: &Scores) -> Vec<f32> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

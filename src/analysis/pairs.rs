@@ -104,7 +104,6 @@ pub fn check_pairs(pairs: &[PointPair], sizes: [Size; 2]) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -156,7 +156,6 @@ fn parted(text: &OsStr, sign: char) -> Vec<[&OsStr; 2]> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use std::fs;
 

@@ -30,6 +30,7 @@ pub fn clear_up_on_signals() {
 #[allow(unsafe_code, reason = "the system is asked, nothing is changed")]
 fn is_ignored(signal: libc::c_int) -> bool {
     let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action nothing is changed; what is read was written by the call before it, or is zero.
     unsafe {
         libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) == 0 && now.assume_init().sa_sigaction == libc::SIG_IGN
     }

@@ -31,7 +31,7 @@ fn one(ordinal: i32, known: &[SmiGpu]) -> Result<Device, DriverError> {
         plain.ends_with(&uuid)
     });
     // SAFETY: the handle comes from `device::get`.
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "a question to the driver, which has no safe form")]
     let total = unsafe { device::total_mem(handle) }?;
     Ok(Device {
         choice: DeviceChoice::Cuda(usize::try_from(ordinal).unwrap_or_default()),

@@ -45,7 +45,7 @@ pub struct Devices {
 impl Devices {
     /// Looks for them. Nothing is computed, and no GPU's memory taken.
     pub fn look() -> Self {
-        #[allow(unused_mut)]
+        #[allow(unused_mut, reason = "without GPUs nothing is added")]
         let mut devices = Self::default();
         #[cfg(feature = "cuda")]
         devices.add_cuda();

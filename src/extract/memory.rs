@@ -63,7 +63,7 @@ mod allocator {
     pub(super) fn keep_pages() {
         static ONCE: Once = Once::new();
         // SAFETY: both only set numbers that the allocator reads under its own lock, here once.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "a setting of the C library's allocator")]
         ONCE.call_once(|| unsafe {
             libc::mallopt(libc::M_MMAP_MAX, 0);
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
@@ -72,7 +72,7 @@ mod allocator {
 
     pub(super) fn give_pages_back() {
         // SAFETY: it takes the allocator's own locks and moves nothing that is in use.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "a setting of the C library's allocator")]
         unsafe {
             libc::malloc_trim(0);
         }

@@ -267,7 +267,7 @@ impl Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{families::known::known_checkpoint, families::resolve, model::spec::ModelSpec};
+    use crate::families::{known::known_checkpoint, resolve};
 
     #[test]
     fn every_preset_names_activations_of_its_model_in_execution_order() -> Result<()> {

@@ -71,7 +71,6 @@ pub(crate) fn write_error(error: io::Error) -> Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -290,7 +290,7 @@ pub(super) struct Fresh<'a> {
 
 impl<'a> Fresh<'a> {
     /// The next `len` floats, or what is left.
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "floats that have just been written need no second pass")]
     pub(super) fn next(&mut self, len: usize) -> &'a mut [f32] {
         let len = len.min(self.rest.len());
         let (piece, rest) = std::mem::take(&mut self.rest).split_at_mut(len);
@@ -310,7 +310,10 @@ pub(super) fn filled(len: usize, chunk: usize, fill: impl Fn(usize, &mut Fresh<'
 
 /// As [`filled`], where no chunk reaches over the end of an image of `image` floats; `fill` gets the image's number and
 /// the chunk's in it.
-#[allow(unsafe_code)]
+#[allow(
+    unsafe_code,
+    reason = "zeros over the whole vector would be a pass over memory of their own"
+)]
 pub(super) fn filled_by_image(
     len: usize,
     image: usize,

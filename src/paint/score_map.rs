@@ -316,7 +316,6 @@ mod tests {
     const WHOLE: Rect = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
 
     fn map(height: usize, width: usize, scores: &[f32]) -> ScoreMap {
-        #[allow(clippy::expect_used)]
         ScoreMap::new(Grid::new(height, width), scores).expect("as many scores as positions")
     }
 
@@ -356,7 +355,6 @@ mod tests {
         for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
             let part = Rect::from_min_max(pos2(-0.1, 0.05), pos2(1.2, 0.9));
             let placement = Placement::of_image([53, 37], part);
-            #[allow(clippy::expect_used)]
             let placement = placement.expect("there is something to draw");
             let style = ScoreStyle {
                 range: [-7.0, 9.0],

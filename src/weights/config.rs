@@ -179,7 +179,6 @@ impl<'a> ConfigReader<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use serde_json::json;
 

@@ -71,7 +71,6 @@ fn otherwise(start: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

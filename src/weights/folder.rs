@@ -225,7 +225,6 @@ fn is_shard_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -182,7 +182,6 @@ fn sides<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Er
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -64,7 +64,6 @@ pub fn read_json(path: &Path) -> Result<Value> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -22,7 +22,6 @@ mod shard_index;
 mod store;
 mod tensors;
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests;
 
 pub use folder::{DIFFUSERS_STEM, FoundWeights, find_weights, open_weights, variant_notes};

@@ -77,7 +77,6 @@ fn of_e4m3(byte: u8) -> f16 {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -275,7 +275,6 @@ fn of_layer(said: &HashMap<String, Dtype>, layer: &str) -> Option<Dtype> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

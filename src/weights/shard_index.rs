@@ -80,7 +80,6 @@ impl ShardIndex {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,5 @@
 //! What is put on a model: LoRAs, their relatives and ControlNets, alone and in ensembles; and aggregated attention.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 #[path = "../common/mod.rs"]
 mod common;

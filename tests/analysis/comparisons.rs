@@ -1,6 +1,6 @@
 //! Figures that compare maps, against those of NumPy and SciPy: `comparisons_reference.py` makes them.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::error::Error;
 

@@ -1,6 +1,6 @@
 //! Massive channels and the mean cosine of all pairs.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use featscope::{
     activation::FeatureMap,

@@ -1,6 +1,6 @@
 //! What must hold for any numbers, and plain loops beside every fast path over odd shapes.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use featscope::{
     activation::FeatureMap,

@@ -1,6 +1,6 @@
 //! Ranking by pairs of points, against `rank_reference.py`, and what must hold of it on any maps.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Case `analysis`: what scikit-learn, DIFT's recipe and plain f64 arithmetic make of four activations.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Numbers and requests that make no sense end in a message or in black, never in a panic.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use featscope::{
     activation::FeatureMap,

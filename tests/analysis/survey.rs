@@ -1,6 +1,6 @@
 //! Figures of a survey against NumPy and SciPy (`tests/data/survey/expected.py` makes the values).
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use std::path::Path;
 

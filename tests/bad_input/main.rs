@@ -1,5 +1,5 @@
 //! Broken files and impossible requests, through the program: a clear refusal, quickly, and nothing left behind.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 #[path = "../common/mod.rs"]
 mod common;

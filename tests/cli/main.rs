@@ -1,5 +1,5 @@
 //! What the command line promises, through the program itself.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -369,7 +369,9 @@ fn every_variant_is_taken_where_nothing_plainer_is_there() {
 #[test]
 fn other_weights_are_never_taken_for_the_networks_own() {
     let files = with_unet(&["unet/diffusion_pytorch_model.int8.safetensors"]);
-    let error = choose(files, &Wanted::Model(Variant::Full)).unwrap_err().to_string();
+    let error = choose(files, &Wanted::Model(Variant::Full))
+        .expect_err("it is refused")
+        .to_string();
     assert!(
         error.contains("unet has no weights") && error.contains("int8"),
         "{error}"
@@ -396,7 +398,9 @@ fn one_file_alone() {
     assert_eq!(choice.files, ["cleandift_sd21_unet.safetensors"]);
 
     let wanted = Wanted::File("cleandift_sdxl_unet.safetensors".to_owned());
-    let error = choose(CLEANDIFT.iter().copied(), &wanted).unwrap_err().to_string();
+    let error = choose(CLEANDIFT.iter().copied(), &wanted)
+        .expect_err("it is refused")
+        .to_string();
     assert!(
         error.contains("no file \"cleandift_sdxl_unet.safetensors\"")
             && error.contains("cleandift_sd15_unet.safetensors, cleandift_sd21_unet.safetensors"),
@@ -418,7 +422,7 @@ fn what_is_no_model_says_so() {
     ] as [(&[&str], &str); 5]
     {
         let error = choose(files.iter().copied(), &Wanted::Model(Variant::Full))
-            .unwrap_err()
+            .expect_err("it is refused")
             .to_string();
         assert!(error.contains(said), "{error}");
     }

@@ -137,7 +137,12 @@ fn a_cache_is_not_touched_while_nothing_is_missing() {
     let times = |folder: &Path| -> Vec<SystemTime> {
         ["", "blobs", "refs", "snapshots"]
             .iter()
-            .map(|name| fs::metadata(folder.join(name)).unwrap().modified().unwrap())
+            .map(|name| {
+                fs::metadata(folder.join(name))
+                    .expect("a file")
+                    .modified()
+                    .expect("a time")
+            })
             .collect()
     };
     let before = times(&folder(cache.path()));

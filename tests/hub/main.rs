@@ -1,5 +1,5 @@
 //! The hub, against a server on this machine that behaves and misbehaves as real ones do.
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
+#![allow(clippy::expect_used, missing_docs, reason = "a test says what it expects")]
 
 mod by_name;
 mod choosing;

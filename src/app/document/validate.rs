@@ -205,7 +205,6 @@ fn in_range(what: &str, number: usize, range: RangeInclusive<usize>) -> Sound {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
     use crate::{

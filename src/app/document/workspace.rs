@@ -253,7 +253,6 @@ pub struct Work {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use std::fs;
 

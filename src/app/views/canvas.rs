@@ -289,7 +289,6 @@ fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: 
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,4 @@
 //! Bands against the whole, for a small autoencoder with weights that look random.
-#![allow(clippy::expect_used)]
 
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};

@@ -1,5 +1,4 @@
 //! The workers as the window meets them: requests in, events out.
-#![allow(clippy::expect_used, clippy::panic)]
 
 mod adapters;
 mod colours;

@@ -1,5 +1,4 @@
 //! What needs no weights: recognition, sizes, tables.
-#![allow(clippy::expect_used)]
 
 use std::{
     collections::HashMap,

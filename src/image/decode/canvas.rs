@@ -222,7 +222,6 @@ fn turned(size: Size, rgb: &[u8], orientation: Orientation) -> Result<(Size, Vec
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use ::image::{DynamicImage, RgbImage};
 

@@ -9,12 +9,11 @@ mod bitmap;
 mod canvas;
 mod gif;
 mod huffman;
+mod image_crate;
 mod jpeg;
 mod kind;
-mod lossy;
 mod png;
 mod pnm;
-mod qoi;
 mod standard;
 mod tga;
 mod tiff;
@@ -89,13 +88,13 @@ pub(super) fn decode(bytes: &[u8], background: [u8; 3], label: &str) -> Result<P
     let format = supported_format(bytes, bytes, label)?;
     let decoded = match format {
         Format::Png => png::decode(bytes, background),
-        Format::Jpeg => lossy::decode_jpeg(bytes, background),
-        Format::WebP => lossy::decode_webp(bytes, background),
+        Format::Jpeg => image_crate::decode_jpeg(bytes, background),
+        Format::WebP => image_crate::decode_webp(bytes, background),
         Format::Bmp => bitmap::decode(bytes, background),
         Format::Gif => gif::decode(bytes, background),
         Format::Tiff => tiff::decode(bytes, background),
         Format::Pnm => pnm::decode(bytes, background),
-        Format::Qoi => qoi::decode(bytes, background),
+        Format::Qoi => image_crate::decode_qoi(bytes, background),
         Format::Tga => tga::decode(bytes, background),
     };
     let picture = decoded.and_then(|decoded| {

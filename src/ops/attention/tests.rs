@@ -1,7 +1,5 @@
 //! Attention against a loop in f64.
 
-#![allow(clippy::unwrap_used)]
-
 use candle_core::{DType, Device};
 use proptest::prelude::*;
 
@@ -9,15 +7,15 @@ use super::*;
 
 /// As a U-Net's views: a (B, N, heads·d) projection with the heads taken apart and moved to the front.
 fn view(batch: usize, heads: usize, rows: usize, depth: usize, std: f32) -> Tensor {
-    let projection = Tensor::randn(0_f32, std, (batch, rows, heads * depth), &Device::Cpu).unwrap();
+    let projection = Tensor::randn(0_f32, std, (batch, rows, heads * depth), &Device::Cpu).expect("a tensor");
     projection
         .reshape((batch, rows, heads, depth))
         .and_then(|x| x.transpose(1, 2))
-        .unwrap()
+        .expect("a tensor")
 }
 
 fn values(x: &Tensor) -> Vec<f32> {
-    x.flatten_all().and_then(|x| x.to_vec1()).unwrap()
+    x.flatten_all().and_then(|x| x.to_vec1()).expect("a tensor")
 }
 
 /// A row of the map in f64.
@@ -32,7 +30,7 @@ fn map_row(query: &[f32], keys: &[f32], scale: f64) -> Vec<f64> {
 
 /// The joined output and the mean map in f64.
 fn naive(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> (Vec<f64>, Vec<f64>) {
-    let (batch, heads, queries, depth) = q.dims4().unwrap();
+    let (batch, heads, queries, depth) = q.dims4().expect("four dimensions");
     let keys = k.dims()[2];
     let (q, k, v) = (values(q), values(k), values(v));
     let mut output = vec![0.0; batch * queries * heads * depth];

@@ -1,7 +1,5 @@
 //! Group norms against a loop in f64.
 
-#![allow(clippy::unwrap_used)]
-
 use candle_core::{DType, Device};
 use proptest::prelude::*;
 
@@ -10,16 +8,16 @@ use super::*;
 const EPS: f64 = 1e-5;
 
 fn values(x: &Tensor) -> Vec<f32> {
-    x.flatten_all().and_then(|x| x.to_vec1()).unwrap()
+    x.flatten_all().and_then(|x| x.to_vec1()).expect("a tensor")
 }
 
 fn randn(mean: f32, std: f32, shape: impl Into<candle_core::Shape>) -> Tensor {
-    Tensor::randn(mean, std, shape.into(), &Device::Cpu).unwrap()
+    Tensor::randn(mean, std, shape.into(), &Device::Cpu).expect("a tensor")
 }
 
 /// silu(norm(x + shift)·(1 + s) + t) in f64, the SiLU only if asked for.
 fn naive(norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>, after: Option<&Tensor>, silu: bool) -> Vec<f64> {
-    let (batch, channels, height, width) = x.dims4().unwrap();
+    let (batch, channels, height, width) = x.dims4().expect("four dimensions");
     let pixels = height * width;
     let mut x: Vec<f64> = values(x).iter().map(|x| *x as f64).collect();
     if let Some(shift) = shift.map(values) {
@@ -52,7 +50,7 @@ fn naive(norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>, after: Option<&Te
 }
 
 fn norm(groups: usize, channels: usize) -> GroupNorm {
-    GroupNorm::new(groups, &randn(1.0, 0.3, channels), &randn(0.0, 0.3, channels), EPS).unwrap()
+    GroupNorm::new(groups, &randn(1.0, 0.3, channels), &randn(0.0, 0.3, channels), EPS).expect("a norm")
 }
 
 fn error(y: &Tensor, exact: &[f64]) -> f64 {

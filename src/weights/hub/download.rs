@@ -2,7 +2,6 @@
 //! and checked before it counts as there.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -58,7 +57,7 @@ pub(super) fn download(
     for _ in 0..WRONG {
         let partial = filled(asker, cache, commit, file, reporter)?;
         let path = partial.path.clone();
-        if let Some(file_on_disk) = partial.finished(&file.checksum, lock.is_exclusive(), reporter)? {
+        if let Some(file_on_disk) = partial.finished(lock.is_exclusive(), reporter)? {
             let blob = cache.blob(&file.checksum);
             settle(&file_on_disk).map_err(|error| write_error(&path, &error))?;
             drop(file_on_disk);
@@ -179,6 +178,7 @@ struct Partial {
     file: File,
     length: u64,
     size: u64,
+    expected: Checksum,
     hash: Hash,
 }
 
@@ -197,13 +197,6 @@ impl Hash {
         }
     }
 
-    fn restarted(&self, size: u64) -> Self {
-        match self {
-            Self::Sha256(_) => Self::Sha256(Sha256::new()),
-            Self::Sha1(_) => Self::Sha1(Sha1::new_with_prefix(format!("blob {size}\0"))),
-        }
-    }
-
     fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hash) => hash.update(bytes),
@@ -212,18 +205,11 @@ impl Hash {
     }
 
     fn digits(self) -> String {
-        let mut out = String::new();
-        let mut add = |bytes: &[u8]| {
-            for byte in bytes {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "{byte:02x}");
-            }
+        let bytes = match self {
+            Self::Sha256(hash) => hash.finalize().to_vec(),
+            Self::Sha1(hash) => hash.finalize().to_vec(),
         };
-        match self {
-            Self::Sha256(hash) => add(&hash.finalize()),
-            Self::Sha1(hash) => add(&hash.finalize()),
-        }
-        out
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -240,6 +226,7 @@ impl Partial {
             file: opened.map_err(|error| write_error(&path, &error))?,
             length: 0,
             size: file.size,
+            expected: file.checksum.clone(),
             hash: Hash::new(&file.checksum, file.size),
             path,
         };
@@ -279,7 +266,7 @@ impl Partial {
 
     /// Forgets what is there.
     fn restart(&mut self) -> Result<()> {
-        self.hash = self.hash.restarted(self.size);
+        self.hash = Hash::new(&self.expected, self.size);
         self.length = 0;
         self.file
             .set_len(0)
@@ -299,18 +286,18 @@ impl Partial {
 
     /// The file, if it holds what it should. Where somebody else may have written to it too, what was received says nothing
     /// about that, and it is read once more.
-    fn finished(mut self, checksum: &Checksum, is_own: bool, reporter: &mut Reporter<'_, '_>) -> Result<Option<File>> {
+    fn finished(mut self, is_own: bool, reporter: &mut Reporter<'_, '_>) -> Result<Option<File>> {
         if !is_own {
             let unread = |error: io::Error| Error::io("read", &self.path, &error);
             self.file.seek(SeekFrom::Start(0)).map_err(unread)?;
             if self.file.metadata().map_err(unread)?.len() != self.size {
                 return Ok(None);
             }
-            self.hash = self.hash.restarted(self.size);
+            self.hash = Hash::new(&self.expected, self.size);
             self.length = 0;
             self.read_again(self.size, reporter)?;
         }
-        Ok((self.hash.digits() == checksum.as_str()).then_some(self.file))
+        Ok((self.hash.digits() == self.expected.as_str()).then_some(self.file))
     }
 }
 
@@ -423,7 +410,7 @@ mod tests {
             partial.restart()?;
             partial.append(b"abc")?;
             fs::write(&path, others)?;
-            let found = partial.finished(&file.checksum, is_own, &mut reporter)?;
+            let found = partial.finished(is_own, &mut reporter)?;
             assert_eq!(found.is_some(), is_whole, "{others}, own: {is_own}");
         }
         Ok(())

@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use url::Url;
 
 use super::{
     HubSettings, Wanted,
@@ -60,7 +61,7 @@ pub fn read_answer(head: &[u8]) -> Result<()> {
     said.end(status.as_u16(), true, &headers);
     let location = headers.get("location").and_then(|location| location.to_str().ok());
     for base in ["https://hub.example/a/b", "http://hub.example/a"] {
-        if let (Some(location), Ok(base)) = (location, base.parse()) {
+        if let (Some(location), Ok(base)) = (location, Url::parse(base)) {
             redirected(&base, location).map_err(told)?;
         }
     }

@@ -14,9 +14,10 @@ use std::{
 use rustls::crypto::ring;
 use ureq::{
     Agent, Body,
-    http::{HeaderMap, Method, Request, Response, Uri, header},
+    http::{HeaderMap, Method, Request, Response, header},
     tls::{RootCerts, TlsConfig},
 };
+use url::{Origin, Position, Url};
 
 use super::{
     progress::Reporter,
@@ -43,24 +44,9 @@ pub(super) struct Client {
 
 /// Who may know the token.
 struct Trust {
+    /// What the token and the hub's own headers are bound to: scheme, host, port.
     hub: Origin,
     token: Option<String>,
-}
-
-/// What the token and the hub's own headers are bound to: scheme, host, port.
-#[derive(Debug, PartialEq, Eq)]
-struct Origin(String, String, u16);
-
-impl Origin {
-    fn of(uri: &Uri) -> Option<Self> {
-        let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        let port = match (uri.port_u16(), scheme.as_str()) {
-            (Some(port), _) => port,
-            (None, "https") => 443,
-            (None, _) => 80,
-        };
-        Some(Self(scheme, uri.host()?.to_ascii_lowercase(), port))
-    }
 }
 
 /// A question.
@@ -150,13 +136,9 @@ pub(super) struct Exchange {
 
 impl Client {
     pub fn new(settings: &HubSettings) -> Result<Self> {
-        let hub = settings
-            .endpoint
-            .parse::<Uri>()
-            .ok()
-            .as_ref()
-            .and_then(Origin::of)
-            .ok_or_else(|| Error::usage(format!("\"{}\" is not the address of a hub", shown(&settings.endpoint))))?;
+        let hub = Url::parse(&settings.endpoint)
+            .map_err(|_| Error::usage(format!("\"{}\" is not the address of a hub", shown(&settings.endpoint))))?
+            .origin();
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
@@ -268,15 +250,14 @@ fn converse(agent: &Agent, trust: &Trust, ask: &Ask, listener: &SyncSender<News>
 }
 
 fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Body>), Stop> {
-    let mut url = ask.url.clone();
+    let mut url = Url::parse(&ask.url).map_err(|_| no_address(&ask.url))?;
     // What the hub says on the way to another host is about the file; what that host says is about its own copy.
     let mut said = Head::default();
     for _ in 0..=MAX_REDIRECTS {
-        let uri: Uri = url.parse().map_err(|_| no_address(&url))?;
-        let by_hub = Origin::of(&uri).ok_or_else(|| no_address(&url))? == trust.hub;
+        let by_hub = url.origin() == trust.hub;
         let mut request = Request::builder()
             .method(ask.method.clone())
-            .uri(&uri)
+            .uri(url.as_str())
             // A compressed answer would have another length and another range than the file.
             .header(header::ACCEPT_ENCODING, "identity");
         if ask.from > 0 {
@@ -285,8 +266,8 @@ fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Bo
         if let Some(token) = trust.token.as_ref().filter(|_| by_hub) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(()).map_err(|_| no_address(&url))?;
-        let response = agent.run(request).map_err(|error| failure(error, &uri))?;
+        let request = request.body(()).map_err(|_| no_address(url.as_str()))?;
+        let response = agent.run(request).map_err(|error| failure(error, &url))?;
         let headers = response.headers();
         let status = response.status();
         if by_hub {
@@ -294,15 +275,15 @@ fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Bo
         }
         if status.is_redirection() {
             let location = text(headers, "location")
-                .ok_or_else(|| Broken::new(format!("{} answers {status} without saying where to go", host(&uri))))?;
-            url = redirected(&uri, location)?;
+                .ok_or_else(|| Broken::new(format!("{} answers {status} without saying where to go", host(&url))))?;
+            url = redirected(&url, location)?;
             continue;
         }
         let encoding = text(headers, "content-encoding").unwrap_or("identity");
         if status.is_success() && !encoding.eq_ignore_ascii_case("identity") {
             return Err(Stop::Error(Error::failed(format!(
                 "{} sends the file compressed ({}), which nobody asked for: is there a proxy in between?",
-                host(&uri),
+                host(&url),
                 shown(encoding)
             ))));
         }
@@ -370,50 +351,23 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Where a redirect from `base` leads.
-pub(super) fn redirected(base: &Uri, location: &str) -> Result<String, Stop> {
-    let location = location.split('#').next().unwrap_or_default();
-    let scheme = base.scheme_str().unwrap_or("https");
-    let root = format!(
-        "{scheme}://{}",
-        base.authority().map_or("", |authority| authority.as_str())
-    );
-    let target = if is_absolute(location) {
-        location.to_owned()
-    } else if location.is_empty() || location.starts_with('?') {
-        format!("{root}{}{location}", base.path())
-    } else if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{root}{location}")
-    } else {
-        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{root}{folder}/{location}")
-    };
-    let allowed = match scheme {
-        "https" => target.starts_with("https://"),
-        _ => target.starts_with("https://") || target.starts_with("http://"),
-    };
-    if allowed {
-        return Ok(target);
+/// Where a redirect from `base` leads: never out of encryption.
+pub(super) fn redirected(base: &Url, location: &str) -> Result<Url, Stop> {
+    let mut target = base.join(location).map_err(|_| no_address(location))?;
+    target.set_fragment(None);
+    match (base.scheme(), target.scheme()) {
+        (_, "https") | ("http", "http") => Ok(target),
+        _ => Err(Stop::Error(Error::failed(format!(
+            "{} leads to \"{}\", which is not encrypted; it is not followed",
+            host(base),
+            shown(target.as_str())
+        )))),
     }
-    Err(Stop::Error(Error::failed(format!(
-        "{} leads to \"{}\", which is not encrypted; it is not followed",
-        host(base),
-        shown(&target)
-    ))))
 }
 
-/// Whether an address begins with a scheme; what stands behind a `/`, `?` or `#` is part of a path or a question.
-fn is_absolute(location: &str) -> bool {
-    let before = location.split([':', '/', '?', '#']).next().unwrap_or_default();
-    let has_colon = location[before.len()..].starts_with(':');
-    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    has_colon && before.starts_with(|c: char| c.is_ascii_alphabetic()) && before.chars().all(is_scheme)
-}
-
-fn host(uri: &Uri) -> String {
-    shown(uri.authority().map_or("the server", |authority| authority.as_str()))
+/// Host and port, without a name and a password before them.
+fn host(url: &Url) -> String {
+    shown(&url[Position::BeforeHost..Position::AfterPort])
 }
 
 fn no_address(url: &str) -> Stop {
@@ -424,11 +378,11 @@ fn no_address(url: &str) -> Stop {
 }
 
 /// Why there is no answer.
-fn failure(error: ureq::Error, uri: &Uri) -> Stop {
+fn failure(error: ureq::Error, url: &Url) -> Stop {
     use io::ErrorKind as Kind;
     use ureq::{Error as Http, Timeout};
 
-    let host = host(uri);
+    let host = host(url);
     let unreachable = |reason: String| {
         Stop::Broken(Broken {
             unreachable: true,
@@ -493,8 +447,9 @@ pub(super) fn escaped(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn leads(base: &'static str, location: &str) -> Option<String> {
-        redirected(&Uri::from_static(base), location).ok()
+    fn leads(base: &str, location: &str) -> Option<String> {
+        let base = Url::parse(base).ok()?;
+        redirected(&base, location).ok().map(Url::into)
     }
 
     #[test]
@@ -505,6 +460,7 @@ mod tests {
             ("//cdn.test/x", Some("https://cdn.test/x")),
             ("/x/y", Some("https://hub.test/x/y")),
             ("x", Some("https://hub.test/a/x")),
+            ("../x", Some("https://hub.test/x")),
             (
                 "/x?to=https://cdn.test/y",
                 Some("https://hub.test/x?to=https://cdn.test/y"),
@@ -534,7 +490,7 @@ mod tests {
 
     #[test]
     fn origins_differ_by_scheme_host_and_port() {
-        let origin = |uri: &'static str| Origin::of(&Uri::from_static(uri));
+        let origin = |url| Url::parse(url).expect("an address").origin();
         assert_eq!(origin("https://Hub.test/a"), origin("https://hub.test:443/b"));
         for other in [
             "http://hub.test",

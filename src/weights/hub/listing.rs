@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{self, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::repo::{Checksum, is_commit};
 use crate::error::clipped;
@@ -38,140 +39,46 @@ struct Answer {
     siblings: Vec<ListedFile>,
 }
 
+/// A file as the hub lists it; what may be of any kind is read only where it is used.
 #[derive(Deserialize)]
-struct Sibling {
+struct Sibling<'a> {
     rfilename: String,
-    #[serde(default)]
-    size: Plain,
-    #[serde(default, rename = "blobId")]
-    blob_id: Plain,
-    #[serde(default)]
-    lfs: Pointer,
+    #[serde(borrow)]
+    size: Option<&'a RawValue>,
+    #[serde(borrow, rename = "blobId")]
+    blob_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    lfs: Option<&'a RawValue>,
 }
 
-/// A number or a text; of anything else nothing is kept.
-#[derive(Default)]
-enum Plain {
-    Number(u64),
-    Text(String),
-    #[default]
-    Other,
+/// What is said of a file in large-file storage.
+#[derive(Default, Deserialize)]
+struct Lfs<'a> {
+    #[serde(borrow)]
+    size: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sha256: Option<&'a RawValue>,
+    #[serde(borrow)]
+    oid: Option<&'a RawValue>,
 }
 
-impl Plain {
-    fn number(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    fn checksum(&self) -> Option<Checksum> {
-        match self {
-            Self::Text(text) => Checksum::new(text),
-            _ => None,
-        }
-    }
+/// A value, where it is of the kind that is expected; else it says nothing.
+fn said<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(value?.get()).ok()
 }
 
-/// What is said of a file in large-file storage; none where it lies in git itself.
-#[derive(Default)]
-struct Pointer(Option<Lfs>);
-
-#[derive(Default)]
-struct Lfs {
-    size: Plain,
-    sha256: Plain,
-    oid: Plain,
-}
-
-/// Takes whatever there is, so that what is of another kind than expected says nothing.
-struct AnythingVisitor;
-
-/// What an [`AnythingVisitor`] found.
-enum Anything {
-    Plain(Plain),
-    Object(Lfs),
-}
-
-impl<'de> Visitor<'de> for AnythingVisitor {
-    type Value = Anything;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Anything, E> {
-        Ok(Anything::Plain(Plain::Other))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Anything, E> {
-        Ok(Anything::Plain(Plain::Other))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Anything, E> {
-        Ok(Anything::Plain(Plain::Number(number)))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Anything, E> {
-        Ok(Anything::Plain(Plain::Other))
-    }
-
-    fn visit_unit<E>(self) -> Result<Anything, E> {
-        Ok(Anything::Plain(Plain::Other))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Anything, E> {
-        Ok(Anything::Plain(Plain::Text(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Anything, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Anything::Plain(Plain::Other))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Anything, A::Error> {
-        let mut lfs = Lfs::default();
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "size" => lfs.size = map.next_value()?,
-                "sha256" => lfs.sha256 = map.next_value()?,
-                "oid" => lfs.oid = map.next_value()?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(Anything::Object(lfs))
-    }
-}
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(AnythingVisitor)? {
-            Anything::Plain(plain) => plain,
-            Anything::Object(_) => Self::Other,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Pointer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(AnythingVisitor)? {
-            Anything::Plain(_) => Self(None),
-            Anything::Object(lfs) => Self(Some(lfs)),
-        })
-    }
-}
-
-impl From<Sibling> for ListedFile {
-    fn from(sibling: Sibling) -> Self {
-        let own_size = sibling.size.number();
-        let (size, checksum) = match &sibling.lfs.0 {
+impl From<Sibling<'_>> for ListedFile {
+    fn from(sibling: Sibling<'_>) -> Self {
+        let (size, checksum) = match sibling.lfs {
             // A file in large-file storage has a git blob too, but that is only the pointer to it.
-            Some(lfs) => (
-                lfs.size.number().or(own_size),
-                lfs.sha256.checksum().or_else(|| lfs.oid.checksum()),
-            ),
-            None => (own_size, sibling.blob_id.checksum()),
+            Some(_) => {
+                let lfs: Lfs<'_> = said(sibling.lfs).unwrap_or_default();
+                (
+                    said(lfs.size).or_else(|| said(sibling.size)),
+                    said(lfs.sha256).or_else(|| said(lfs.oid)),
+                )
+            }
+            None => (said(sibling.size), said(sibling.blob_id)),
         };
         Self {
             path: sibling.rfilename,
@@ -193,7 +100,7 @@ fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ListedFile>, 
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<ListedFile>, A::Error> {
             let mut files = Vec::new();
-            while let Some(sibling) = list.next_element::<Sibling>()? {
+            while let Some(sibling) = list.next_element::<Sibling<'_>>()? {
                 if files.len() == MOST_FILES {
                     return Err(de::Error::custom(format!("it lists more than {MOST_FILES} files")));
                 }

@@ -464,7 +464,6 @@ fn cut_off() -> Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

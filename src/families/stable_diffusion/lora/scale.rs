@@ -496,7 +496,6 @@ fn unfit(key: &str, value: &Value, wanted: &str) -> Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -1,17 +1,17 @@
-//! JPEG and WebP, by the decoders of the `image` crate.
+//! JPEG, WebP and QOI, by the decoders of the `image` crate.
 
 use std::io::Cursor;
 
 use ::image::{
     DynamicImage, ImageDecoder, ImageError, Limits,
-    codecs::{jpeg::JpegDecoder, webp::WebPDecoder},
+    codecs::{jpeg::JpegDecoder, qoi::QoiDecoder, webp::WebPDecoder},
     metadata::Orientation,
 };
 
 use super::{
     Decoded, FIRST_FRAME, Fault, MAX_HELD_BYTES,
     canvas::{Canvas, Colours, check_held, pixels},
-    jpeg,
+    check_promise, jpeg,
 };
 use crate::{geometry::Size, image::picture::CHANNELS};
 
@@ -19,6 +19,8 @@ use crate::{geometry::Size, image::picture::CHANNELS};
 const PROGRESSIVE_BYTES_PER_PIXEL: u64 = 8;
 /// What a WebP's decoder holds of each pixel: its own four samples and the four it hands over.
 const WEBP_BYTES_PER_PIXEL: u64 = 8;
+/// A byte of a QOI repeats a pixel at most so often.
+const QOI_PIXELS_PER_BYTE: u64 = 62;
 
 pub(super) fn decode_jpeg(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault> {
     let whole = jpeg::whole(bytes)?;
@@ -55,6 +57,17 @@ pub(super) fn decode_webp(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, 
         notes: moves.then(|| FIRST_FRAME.to_owned()).into_iter().collect(),
         ..decoded
     })
+}
+
+pub(super) fn decode_qoi(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault> {
+    if let Some([_, _, _, _, a, b, c, d, e, f, g, h]) = bytes.first_chunk() {
+        let [width, height] =
+            [[a, b, c, d], [e, f, g, h]].map(|side| u32::from_be_bytes(side.map(|byte| *byte)) as usize);
+        check_promise(Size::new(width, height), bytes.len(), QOI_PIXELS_PER_BYTE)?;
+    }
+    let decoder = QoiDecoder::new(Cursor::new(bytes)).map_err(|error| told(&error))?;
+    let size = size_of(&decoder);
+    finish(decoder, size, bytes.len() as u64, Orientation::NoTransforms, background)
 }
 
 fn size_of(decoder: &impl ImageDecoder) -> Size {
