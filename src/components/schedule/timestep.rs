@@ -34,7 +34,9 @@ impl Timestep {
         match (0.0..=LARGEST).contains(&t) {
             // −0 becomes 0: equal timesteps have equal bits.
             true => Ok(Self(t + 0.0)),
-            false => Err(Error::usage(format!("a timestep is a number from 0 to {LARGEST}, found {t}"))),
+            false => Err(Error::usage(format!(
+                "a timestep is a number from 0 to {LARGEST}, found {t}"
+            ))),
         }
     }
 
