@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     model::family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
     weights::{
-        hub::{Hub, HubSettings, Repo, Variant, Wanted},
+        hub::{DENOISERS, Hub, HubSettings, Repo, Variant, Wanted},
         in_cache::local,
         read_json,
     },
@@ -173,7 +173,7 @@ fn kind_of(folder: &Path) -> Option<StockKind> {
         given: GivenNetworks::default(),
     };
     // A network by itself is no model: in the hub's cache it is a ControlNet, or nothing that this program runs.
-    let has_networks = folder.join(MODEL_INDEX).is_file() || folder.join("unet").is_dir();
+    let has_networks = folder.join(MODEL_INDEX).is_file() || DENOISERS.iter().any(|name| folder.join(name).is_dir());
     if has_networks && FAMILIES.iter().any(|family| family.recognises(&checkpoint)) {
         return Some(StockKind::Model);
     }

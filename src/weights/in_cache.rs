@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use super::{
-    hub::{Hub, HubSettings, Repo, Variant, Wanted},
+    hub::{DENOISERS, Hub, HubSettings, Repo, Variant, Wanted},
     moved::names_of,
 };
 use crate::error::Error;
-
-/// What a folder of Stable Diffusion's layout has at least: with it, its activations can be listed.
-const UNET_CONFIG: &str = "unet/config.json";
 
 /// A snapshot in the hub's cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +29,15 @@ impl Snapshot {
     }
 }
 
-/// The newest complete snapshot of `owner/name` in the hub's cache, else one that has at least the U-Net's configuration;
+/// The newest complete snapshot of `owner/name` in the hub's cache, else one that has at least the denoiser's configuration, from
+/// which its activations are listed;
 /// of a repository that moved, under whichever of its names.
 pub fn hub_snapshot(id: &str) -> Option<Snapshot> {
     // Settings of the environment without a cache are told to who downloads; here there is simply no such model.
     let hub = Hub::from_env().ok()?;
     let whole = Wanted::Model(Variant::Full);
-    let listed = || Wanted::File(UNET_CONFIG.to_owned());
-    local(&hub, id, &whole).or_else(|| local(&hub, id, &listed()))
+    let config_of = |folder: &str| local(&hub, id, &Wanted::File(format!("{folder}/config.json")));
+    local(&hub, id, &whole).or_else(|| DENOISERS.into_iter().find_map(config_of))
 }
 
 /// The folder of [`hub_snapshot`].

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 
 /// The file that names the parts of a model of several networks.
 pub(super) const MODEL_INDEX: &str = "model_index.json";
-const UNET: &str = "unet";
+/// The folders of denoisers, of which a model has one.
+pub(crate) const DENOISERS: [&str; 2] = ["unet", "transformer"];
 /// A message about missing files names at most this many of those that are there.
 const MAX_LISTED: usize = 8;
 
@@ -96,7 +97,7 @@ pub struct Choice {
 
 /// Chooses among a repository's files, given by their names.
 ///
-/// Of a model of several networks: `model_index.json`, and of `unet`, `vae`, `text_encoder…`, `tokenizer…` and
+/// Of a model of several networks: `model_index.json`, and of `unet` or `transformer`, `vae`, `text_encoder…`, `tokenizer…` and
 /// `scheduler` the configurations and one set of weights. Of a ControlNet: `config.json` and one set of weights.
 /// Weights of the wanted variant come before others, safetensors before PyTorch's own format.
 ///
@@ -113,7 +114,7 @@ pub fn choose<'a>(files: impl IntoIterator<Item = &'a str>, wanted: &Wanted) -> 
         Wanted::File(path) => Err(no_such_file(path, &files)),
         Wanted::Model(variant) => {
             let folders = Folders::new(&files);
-            if folders.has(UNET, "config.json") {
+            if DENOISERS.iter().any(|folder| folders.has(folder, "config.json")) {
                 pipeline(&folders, *variant)
             } else if folders.has("", "config.json") && folders.names("").any(|name| WeightFile::parse(name).is_some())
             {
@@ -164,7 +165,7 @@ impl Part {
                 .strip_prefix(stem)
                 .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('_').is_some_and(is_number))
         };
-        if folder == UNET || folder == "vae" || numbered("text_encoder") {
+        if DENOISERS.contains(&folder) || folder == "vae" || numbered("text_encoder") {
             Some(Self::Network)
         } else if numbered("tokenizer") {
             Some(Self::Tokenizer)
@@ -374,7 +375,7 @@ fn no_such_file(path: &str, files: &BTreeSet<&str>) -> Error {
 
 fn no_model(files: &BTreeSet<&str>) -> Error {
     Error::failed(format!(
-        "the repository is no model this program knows: one of several networks has unet/config.json, a ControlNet has \
+        "the repository is no model this program knows: one of several networks has unet/config.json or transformer/config.json, a ControlNet has \
          config.json beside its weights; it has {}",
         listed(files.iter().copied())
     ))

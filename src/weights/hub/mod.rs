@@ -22,6 +22,7 @@ mod settings;
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use cache::free_space;
+pub(crate) use choose::DENOISERS;
 pub use choose::{Choice, Variant, Wanted, Weights, choose};
 pub use held::{Held, HeldSnapshot};
 pub use plan::{Plan, PlannedFile};
