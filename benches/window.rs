@@ -22,7 +22,7 @@ use egui::{Event, Modifiers, MouseWheelUnit, Pos2, Rect, Theme, ThemePreference,
 use featscope::{
     activation::{Entry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
-    app::{Action, App, Command, LaunchOptions, Memory, Pane, PaneKind, SurveyState, offscreen::Offscreen, paint},
+    app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, offscreen::Offscreen, paint},
     engine::Slot,
     geometry::{Grid, Size, framing::WorkingSize},
     survey::{Column, Finding},
@@ -113,9 +113,9 @@ impl Window {
 
 fn opened() -> Window {
     let screen = Offscreen::new(SIZE, 1.0).expect("a renderer");
-    let memory = Memory {
+    let memory = Preferences {
         theme: ThemePreference::from(Theme::Dark),
-        ..Memory::default()
+        ..Preferences::default()
     };
     let arguments = LaunchOptions {
         files: ["sample:noto-cat-face", "sample:fluent-dog-face"]
@@ -220,7 +220,7 @@ fn survey_of_sdxl(window: &Window) -> SurveyState {
     let spec = resolve("sdxl").expect("a known model");
     let list = spec.plain_catalogue(Size::new(1024, 1024));
     let grid = Grid::new(THUMBNAIL_SIDE, THUMBNAIL_SIDE);
-    let query = window.app.state.wanted_survey().expect("a picture and a model");
+    let query = window.app.state.survey_query().expect("a picture and a model");
     let finding = |(order, entry): (usize, &Entry)| {
         let wave = |cell: usize| ((cell * (order + 3)) as f32 * 0.01).sin();
         let scores: Vec<f32> = (0..grid.positions() * THUMBNAIL_COMPONENTS).map(wave).collect();

@@ -702,7 +702,7 @@ impl Monkey {
             "{} messages stand over the window",
             state.messages.toasts.len()
         );
-        let memory = &state.memory;
+        let memory = &state.preferences;
         for count in [memory.pictures.len(), memory.models.len(), memory.workspaces.len()] {
             assert!(count <= MOST_RECENT);
         }

@@ -19,7 +19,7 @@ pub mod widgets;
 pub use document::workspace::WorkspaceFile;
 pub use document::{
     choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice},
-    compare::{CompareChoice, CompareMode, PassChoice, PassRef, Side},
+    compare::{CompareChoice, CompareMode, CompareSide, PassChoice, PassRef},
     display::{Display, Mask, RangeMode},
     pane::{Pane, PaneKind, View},
     ranking::{RankChoice, RankColumn},
@@ -35,11 +35,11 @@ pub use shell::{
     start::open,
 };
 pub use state::{
-    downloads::{Order, OrderStage, Shop},
+    downloads::{Download, DownloadStage, Downloads},
     messages::{Level, Messages},
-    overlays::Hold,
+    overlays::TemporaryView,
     path_box::{PathBox, PathPurpose},
-    preferences::Memory,
+    preferences::Preferences,
     recovery::Recovery,
     root::State,
     slots::PointAt,
@@ -50,6 +50,6 @@ pub use update::{
     abilities::Abilities,
     action::{Action, Menu},
     app::{App, LaunchOptions},
-    command::{Command, Notice, RecoverCommand, ShopCommand},
+    command::{Command, DownloadCommand, Notice, RecoverCommand},
     keep::{Beginning, data_folder},
 };

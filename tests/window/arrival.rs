@@ -9,7 +9,7 @@ use std::{
 use egui::{Color32, ColorImage, Event, Key, Pos2};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Action, Command, PaneKind},
+    app::{Abilities, Action, Command, PaneKind},
     engine::{PictureSource, Slot},
 };
 

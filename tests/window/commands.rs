@@ -3,7 +3,7 @@
 use egui::{Event, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Abilities, Action, Command, Hold, LaunchOptions, Level, Menu, PaneKind, PathBox},
+    app::{Abilities, Action, Command, LaunchOptions, Level, Menu, PaneKind, PathBox, TemporaryView},
     engine::Slot,
 };
 
@@ -308,7 +308,7 @@ fn a_held_key_shows_the_layer_before_as_long_as_it_is_down() {
     let pixels = window.pixels(PaneKind::Pca, Slot::A);
     window.harness.key_down(Key::H);
     window.step();
-    assert_eq!(window.state().hold, Some(Hold::Layer));
+    assert_eq!(window.state().hold, Some(TemporaryView::Layer));
     window.settle();
     assert_eq!(window.state().layer(), Some(first));
     window.assert_says(&format!("PCA of A  {first}"));
@@ -345,7 +345,7 @@ fn a_held_key_shows_the_other_picture_as_long_as_it_is_down() {
     window.settle();
     assert_eq!(
         (window.state().hold, window.state().is_on(Action::HoldSlot)),
-        (Some(Hold::Slot), Some(true))
+        (Some(TemporaryView::Slot), Some(true))
     );
     window.act(Action::HoldSlot);
     window.settle();

@@ -18,7 +18,7 @@ use egui_kittest::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     activation::Id,
-    app::{Action, App, Beginning, Command, Document, LaunchOptions, Memory, Pane, PaneKind, State},
+    app::{Action, App, Beginning, Command, Document, LaunchOptions, Pane, PaneKind, Preferences, State},
     engine::{Engine, PictureSource, Slot},
     weights::hub::HubSettings,
 };
@@ -77,7 +77,7 @@ const TWO_SAMPLES: [&str; 2] = ["sample:noto-cat-face", "sample:fluent-dog-face"
 /// How a window is opened.
 pub struct Opening {
     pub arguments: LaunchOptions,
-    pub memory: Memory,
+    pub memory: Preferences,
     pub size: Vec2,
     pub pixels_per_point: f32,
     pub theme: Theme,
@@ -97,7 +97,7 @@ impl Default for Opening {
                 files: TWO_SAMPLES.map(PathBuf::from).to_vec(),
                 model: Some("fake".to_owned()),
             },
-            memory: Memory::default(),
+            memory: Preferences::default(),
             size: SIZE,
             pixels_per_point: 1.0,
             theme: Theme::Dark,
@@ -148,7 +148,9 @@ impl Opening {
             data,
         } = self;
         let beginning = data.map(|data| Beginning::within(&data).expect("a folder that can be written"));
-        let memory = beginning.as_ref().map_or(memory, |beginning| beginning.memory.clone());
+        let memory = beginning
+            .as_ref()
+            .map_or(memory, |beginning| beginning.preferences.clone());
         let hub = hub.unwrap_or_else(|| HubSettings {
             offline: true,
             ..HubSettings::new(folder.path().join("hub"))

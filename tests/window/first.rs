@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use egui::{Rect, Vec2, vec2};
 use featscope::{
-    app::{Action, Command, Memory, PaneKind},
+    app::{Action, Command, PaneKind, Preferences},
     engine::{DEFAULT_CACHE_BYTES, Slot},
 };
 
@@ -43,14 +43,14 @@ fn side(rect: Rect) -> f32 {
 }
 
 /// What is remembered of a window when it closes.
-fn remembered(window: &Window) -> Memory {
-    let mut memory = window.state().memory.clone();
+fn remembered(window: &Window) -> Preferences {
+    let mut memory = window.state().preferences.clone();
     memory.take_arrangement(window.document());
     memory
 }
 
 /// The next window.
-fn next(memory: Memory, files: &[&str]) -> Window {
+fn next(memory: Preferences, files: &[&str]) -> Window {
     let mut opening = Opening {
         memory,
         ..Opening::fresh()
@@ -138,7 +138,7 @@ fn the_toolbar_names_few_pictures_and_letters_many() {
 
 #[test]
 fn a_picture_that_is_named_comes_without_samples() {
-    for memory in [Memory::default(), remembered(&fresh())] {
+    for memory in [Preferences::default(), remembered(&fresh())] {
         let window = next(memory, &["sample:noto-lion"]);
         assert_eq!(names(&window), ["noto-lion"]);
         assert_eq!(window.titles(), ["Picture A", "PCA of A", "Picture B", "PCA of B"]);

@@ -8,7 +8,7 @@ use std::{
 
 use egui::{Key, Modifiers};
 use featscope::{
-    app::{Abilities, Action, Command, Level, Memory, PathPurpose},
+    app::{Abilities, Action, Command, Level, PathPurpose, Preferences},
     engine::{PictureSource, QueryAt, Slot},
 };
 use tempfile::TempDir;
@@ -279,9 +279,9 @@ fn what_a_killed_window_left_besides_work_is_taken_away() -> TestResult {
 }
 
 /// The memory of the next start.
-fn remembered(data: &TempDir) -> Memory {
+fn remembered(data: &TempDir) -> Preferences {
     let window = opening(data).settled();
-    window.state().memory.clone()
+    window.state().preferences.clone()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 use egui::{Key, Rect, Theme, accesskit::Role, vec2};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
-    app::{Action, Command, OrderStage, ShopCommand},
+    app::{Action, Command, DownloadCommand, DownloadStage},
     weights::hub::{HubSettings, Variant},
 };
 
@@ -67,12 +67,16 @@ fn ask_by_name(window: &mut Window) {
     window.until("an offer", |window| window.says("files of owner/tiny-model"));
 }
 
-fn stage(window: &Window) -> Option<OrderStage> {
-    window.state().shop.order(ID).map(|order| order.stage.clone())
+fn stage(window: &Window) -> Option<DownloadStage> {
+    window
+        .state()
+        .downloads
+        .download(ID)
+        .map(|download| download.stage.clone())
 }
 
 fn arrives(window: &Window) -> bool {
-    matches!(stage(window), Some(OrderStage::Arriving(arriving)) if arriving.progress.bytes_received > 0)
+    matches!(stage(window), Some(DownloadStage::Arriving(arriving)) if arriving.progress.bytes_received > 0)
 }
 
 /// Where the window of models is.
@@ -97,12 +101,12 @@ fn a_model_is_downloaded_by_its_name_and_loaded() {
     window.assert_says(&format!("10 files of owner/tiny-model, into {hub}"));
     click(&mut window, "half precision, ");
     let half = match stage(&window) {
-        Some(OrderStage::Offered { offers, chosen }) => offers[chosen].clone(),
+        Some(DownloadStage::Offered { offers, chosen }) => offers[chosen].clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(half.variant, Variant::Fp16);
     click(&mut window, "Download ");
-    window.until("the end of it", |window| window.state().shop.orders.is_empty());
+    window.until("the end of it", |window| window.state().downloads.orders.is_empty());
     window.until("a look at it", |window| window.says("Load owner/tiny-model"));
     let snapshot = folder(&window.path("hub")).join("snapshots");
     let files = contents(&snapshot);
@@ -125,9 +129,9 @@ fn a_model_that_is_not_here_is_offered_and_loaded_when_it_is() {
     assert_eq!(window.document().model, before.model, "the one that is there stays");
     click(&mut window, "Download… owner/tiny-model");
     window.until("an offer", |window| {
-        matches!(stage(window), Some(OrderStage::Offered { .. }))
+        matches!(stage(window), Some(DownloadStage::Offered { .. }))
     });
-    window.apply(Command::Shop(ShopCommand::Fetch(ID.to_owned())));
+    window.apply(Command::Download(DownloadCommand::Fetch(ID.to_owned())));
     window.until("the model", |window| window.document().model.as_deref() == Some(ID));
     window.settle();
     assert_eq!(window.state().model.error, None);
@@ -142,21 +146,21 @@ fn who_has_chosen_another_model_since_keeps_it() {
     window.until("the window of models", |window| window.state().overlays.models);
     click(&mut window, "Download… owner/tiny-model");
     window.until("an offer", |window| {
-        matches!(stage(window), Some(OrderStage::Offered { .. }))
+        matches!(stage(window), Some(DownloadStage::Offered { .. }))
     });
-    window.apply(Command::Shop(ShopCommand::Fetch(ID.to_owned())));
+    window.apply(Command::Download(DownloadCommand::Fetch(ID.to_owned())));
     window.until("bytes", arrives);
     window.apply_and_settle(Command::LoadModel("fake-other".to_owned()));
     // It is ended and begun anew, because a connection that says nothing is waited for.
     click(&mut window, "Cancel owner/tiny-model");
     window.until("the end of it", |window| stage(window).is_none());
     stalls.store(false, Ordering::SeqCst);
-    window.apply(Command::Shop(ShopCommand::Ask(ID.to_owned())));
+    window.apply(Command::Download(DownloadCommand::Ask(ID.to_owned())));
     window.until("an offer", |window| {
-        matches!(stage(window), Some(OrderStage::Offered { .. }))
+        matches!(stage(window), Some(DownloadStage::Offered { .. }))
     });
     window.assert_says("are here already");
-    window.apply(Command::Shop(ShopCommand::Fetch(ID.to_owned())));
+    window.apply(Command::Download(DownloadCommand::Fetch(ID.to_owned())));
     window.until("the end of it", |window| stage(window).is_none());
     window.settle();
     assert_eq!(window.document().model.as_deref(), Some("fake-other"));
@@ -184,7 +188,7 @@ fn a_short_name_leads_to_its_entry() {
     window.until("an error", |window| window.says("Try again pgv2"));
     window.assert_says("playgroundai/playground-v2-1024px-aesthetic");
     window.choose("Dismiss pgv2");
-    window.until("nothing of it", |window| window.state().shop.orders.is_empty());
+    window.until("nothing of it", |window| window.state().downloads.orders.is_empty());
     // Closed, it stays so, also when what is here is looked at again.
     window.act(Action::Models);
     window.apply(Command::LoadModel("fake-small".to_owned()));
@@ -217,7 +221,7 @@ fn a_download_is_seen_and_ended_while_everything_goes_on() {
     window.settle();
     window.assert_says("Downloading owner/tiny-model");
     window.press_button("Cancel");
-    window.until("the end of it", |window| window.state().shop.orders.is_empty());
+    window.until("the end of it", |window| window.state().downloads.orders.is_empty());
     window.settle();
     window.assert_silent("Downloading");
     assert_eq!(
@@ -247,7 +251,7 @@ fn a_gated_model_says_where_its_licence_is() {
     let mut window = opening(&server).settled();
     window.act(Action::Models);
     window.settle();
-    window.apply(Command::Shop(ShopCommand::Ask(ID.to_owned())));
+    window.apply(Command::Download(DownloadCommand::Ask(ID.to_owned())));
     window.until("an error", |window| window.says("is gated"));
     window.assert_says(&format!("{}/{ID}", server.endpoint));
     window.assert_says("/settings/tokens");
@@ -312,12 +316,12 @@ fn it_fits_into_small_windows_in_both_themes() {
             }
         };
         check(&mut window);
-        window.apply(Command::Shop(ShopCommand::Ask(ID.to_owned())));
+        window.apply(Command::Download(DownloadCommand::Ask(ID.to_owned())));
         window.until("an offer", |window| {
-            matches!(stage(window), Some(OrderStage::Offered { .. }))
+            matches!(stage(window), Some(DownloadStage::Offered { .. }))
         });
         check(&mut window);
-        window.apply(Command::Shop(ShopCommand::Fetch(ID.to_owned())));
+        window.apply(Command::Download(DownloadCommand::Fetch(ID.to_owned())));
         window.until("bytes", arrives);
         check(&mut window);
     }
@@ -344,7 +348,7 @@ fn a_cache_that_makes_no_sense_harms_nothing() {
     assert_eq!(
         window
             .state()
-            .shop
+            .downloads
             .shelf
             .as_ref()
             .map(|shelf| shelf.control_nets().count()),

@@ -2,7 +2,7 @@
 
 use egui::{Theme, Vec2, vec2};
 use featscope::{
-    app::{Abilities, Action, Command, Memory},
+    app::{Abilities, Action, Command, Preferences},
     engine::{QueryAt, Slot},
 };
 
@@ -16,9 +16,9 @@ fn compare(name: &str, size: Vec2, theme: Theme) {
     let opening = Opening {
         size,
         theme,
-        memory: Memory {
+        memory: Preferences {
             theme: theme.into(),
-            ..Memory::default()
+            ..Preferences::default()
         },
         ..Opening::of_columns(2)
     };

@@ -136,7 +136,7 @@ fn another_model_begins_with_its_own_t_and_the_same_one_keeps_what_is_set() {
     });
     window.settle();
     assert_eq!(window.document().settings.t, 100);
-    assert_eq!(window.state().memory.models, ["fake-other", "fake"]);
+    assert_eq!(window.state().preferences.models, ["fake-other", "fake"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use egui::Key;
 use featscope::{
     analysis::difference::Measure,
-    app::{Action, Command, CompareChoice, CompareMode, PaneKind, PassChoice, PathPurpose, Side},
+    app::{Action, Command, CompareChoice, CompareMode, CompareSide, PaneKind, PassChoice, PathPurpose},
     engine::{Agreement, CompareView, Slot},
 };
 use serde_json::Value;
@@ -59,7 +59,7 @@ fn two_pictures_have_one_basis_and_one_minus_cosine() {
 fn other_channel_counts_and_grids_are_rotated_and_said() {
     let mut window = compared();
     set(&mut window, |choice| {
-        choice.sides[1] = Side {
+        choice.sides[1] = CompareSide {
             pass: PassChoice::Shown(Slot::A),
             layer: Some(id(OTHER_CHANNELS)),
         };

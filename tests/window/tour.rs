@@ -115,12 +115,12 @@ fn undo_brings_back_what_was_there_before_in_one_step() {
 #[test]
 fn its_window_ends_it_and_it_is_remembered() {
     let mut window = furnished();
-    assert!(!window.state().memory.tour_seen);
+    assert!(!window.state().preferences.tour_seen);
     window.act(Action::Tour);
     window.settle();
     assert_eq!(step_of(&window), Some(0));
     window.press_button("End");
     window.settle();
     assert_eq!(step_of(&window), None);
-    assert!(window.state().memory.tour_seen);
+    assert!(window.state().preferences.tour_seen);
 }

@@ -10,7 +10,7 @@ use std::{
 use egui::{Key, ThemePreference};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Action, Command, Level, Memory, Pane, PaneKind, PathPurpose, RangeMode},
+    app::{Action, Command, Level, Pane, PaneKind, PathPurpose, Preferences, RangeMode},
     engine::{PictureSource, QueryAt, Slot},
     paint::ColourMap,
 };
@@ -141,7 +141,7 @@ fn a_workspace_is_saved_where_it_was_by_one_key() -> TestResult {
     window.until("another file", |_| {
         fs::read_to_string(&path).is_ok_and(|text| text != before)
     });
-    assert_eq!(window.state().memory.workspaces, [path]);
+    assert_eq!(window.state().preferences.workspaces, [path]);
     Ok(())
 }
 
@@ -338,7 +338,7 @@ fn names_that_are_no_text_are_saved_opened_and_remembered() -> TestResult {
     window.until("written panes", |_| panes.join("panes.json").is_file());
     let mut storage = Storage::default();
     eframe::App::save(window.harness.state_mut(), &mut storage);
-    let memory: Memory = eframe::get_value(&storage, "memory").ok_or("it is remembered")?;
+    let memory: Preferences = eframe::get_value(&storage, "memory").ok_or("it is remembered")?;
     assert_eq!(memory.pictures.first(), Some(&picture));
     assert_eq!(memory.workspaces, [path]);
     Ok(())
@@ -402,7 +402,7 @@ fn recent_files_theme_and_arrangement_are_remembered() -> TestResult {
     window.settle();
     let mut storage = Storage::default();
     eframe::App::save(window.harness.state_mut(), &mut storage);
-    let memory: Memory = eframe::get_value(&storage, "memory").ok_or("it is remembered")?;
+    let memory: Preferences = eframe::get_value(&storage, "memory").ok_or("it is remembered")?;
     assert_eq!(memory.models, ["fake-small", "fake"]);
     assert_eq!(memory.workspaces, std::slice::from_ref(&workspace));
     let mut pictures = memory.pictures.clone();

@@ -12,7 +12,7 @@ use crate::{
 #[serde(default)]
 pub struct CompareChoice {
     /// A and B.
-    pub sides: [Side; 2],
+    pub sides: [CompareSide; 2],
     /// What is shown of them.
     pub mode: CompareMode,
     /// Where A ends and B begins, as a share of the width.
@@ -21,7 +21,7 @@ pub struct CompareChoice {
 
 impl Default for CompareChoice {
     fn default() -> Self {
-        let shown = |slot| Side {
+        let shown = |slot| CompareSide {
             pass: PassChoice::Shown(slot),
             layer: None,
         };
@@ -46,7 +46,7 @@ pub enum CompareMode {
 
 /// One side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Side {
+pub struct CompareSide {
     /// The pass.
     pub pass: PassChoice,
     /// The activation; none: the one looked at.

@@ -329,7 +329,6 @@ fn row_of(tiles: &mut Tiles<Pane>, panes: impl IntoIterator<Item = Pane>) -> Til
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::document::root::Document;
 
     fn titles(layout: &Layout) -> Vec<String> {
         panes(layout).iter().map(|(_, pane)| pane.title()).collect()

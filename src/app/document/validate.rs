@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// Why something cannot be shown, in words that go on from "cannot open it:".
-pub type Sound<T = ()> = Result<T, String>;
+pub type Validation<T = ()> = Result<T, String>;
 
 /// A document that can be shown.
-pub fn sound_document(mut document: Document) -> Sound<Document> {
+pub fn validate_document(mut document: Document) -> Validation<Document> {
     check_display(&document.display)?;
     check_pca(&document.pca)?;
     check_settings(&document.settings)?;
@@ -54,12 +54,12 @@ pub fn sound_document(mut document: Document) -> Sound<Document> {
             document.cka.most_rows
         ));
     }
-    document.layout = sound_layout(document.layout)?;
+    document.layout = validate_layout(document.layout)?;
     Ok(document)
 }
 
 /// A layout whose tiles are all there, each in one place, and all in sight.
-pub fn sound_layout(mut layout: Layout) -> Sound<Layout> {
+pub fn validate_layout(mut layout: Layout) -> Validation<Layout> {
     let count = layout.tiles.len();
     if count > MOST_TILES {
         return Err(format!("its layout has {count} tiles; up to {MOST_TILES} are shown"));
@@ -76,7 +76,7 @@ pub fn sound_layout(mut layout: Layout) -> Sound<Layout> {
     Ok(layout)
 }
 
-fn check_tile(layout: &Layout, id: TileId, depth: usize, seen: &mut HashSet<TileId>) -> Sound {
+fn check_tile(layout: &Layout, id: TileId, depth: usize, seen: &mut HashSet<TileId>) -> Validation {
     let TileId(number) = id;
     if u32::try_from(number).is_err() {
         return Err(format!("tile {number} of its layout has too large a number"));
@@ -98,7 +98,7 @@ fn check_tile(layout: &Layout, id: TileId, depth: usize, seen: &mut HashSet<Tile
     }
 }
 
-fn check_shares(container: &Container) -> Sound {
+fn check_shares(container: &Container) -> Validation {
     let usable = |share: &f32| share.is_finite() && *share > 0.0;
     let all_usable = match container {
         Container::Tabs(_) => true,
@@ -117,7 +117,7 @@ fn check_shares(container: &Container) -> Sound {
 }
 
 /// Whether things can be drawn in this way.
-pub fn check_display(display: &Display) -> Sound {
+pub fn check_display(display: &Display) -> Validation {
     let mut numbers = vec![display.gamma, display.opacity];
     if let RangeMode::Fixed(range) = display.range {
         numbers.extend(range);
@@ -129,7 +129,7 @@ pub fn check_display(display: &Display) -> Sound {
 }
 
 /// Whether PCA colours can be made in this way.
-pub fn check_pca(settings: &PcaSettings) -> Sound {
+pub fn check_pca(settings: &PcaSettings) -> Validation {
     let components = settings.options.components;
     in_range("the number of components", components, 1..=MOST_COMPONENTS)?;
     for shown in settings.shown {
@@ -150,7 +150,7 @@ pub fn check_pca(settings: &PcaSettings) -> Sound {
     Ok(())
 }
 
-fn check_settings(settings: &RunSettings) -> Sound {
+fn check_settings(settings: &RunSettings) -> Validation {
     let sides = match settings.size {
         WorkingSize::ShortSide(side) => [side, side],
         WorkingSize::Exact { width, height } => [width, height],
@@ -161,7 +161,7 @@ fn check_settings(settings: &RunSettings) -> Sound {
     in_range("\"ensemble\"", settings.ensemble, 1..=MAX_ENSEMBLE)
 }
 
-fn check_view(view: &View) -> Sound {
+fn check_view(view: &View) -> Validation {
     let [least, most] = ZOOM_RANGE;
     if !(least..=most).contains(&view.zoom) {
         return Err(format!(
@@ -178,7 +178,7 @@ fn check_view(view: &View) -> Sound {
     Ok(())
 }
 
-fn check_pin(pin: &Pin) -> Sound {
+fn check_pin(pin: &Pin) -> Validation {
     let points = match &pin.at {
         // A word is in no picture.
         QueryAt::Word(_) => &[],
@@ -196,7 +196,7 @@ fn check_pin(pin: &Pin) -> Sound {
     Ok(())
 }
 
-fn in_range(what: &str, number: usize, range: RangeInclusive<usize>) -> Sound {
+fn in_range(what: &str, number: usize, range: RangeInclusive<usize>) -> Validation {
     if range.contains(&number) {
         return Ok(());
     }
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_the_program_makes_is_sound() {
-        assert_eq!(sound_document(Document::default()), Ok(Document::default()));
+        assert_eq!(validate_document(Document::default()), Ok(Document::default()));
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
                 "share",
             ),
         ] {
-            let refused = sound_layout(layout).expect_err(reason);
+            let refused = validate_layout(layout).expect_err(reason);
             assert!(refused.contains(reason), "{refused}");
         }
     }
@@ -280,9 +280,9 @@ mod tests {
             }
             layout
         };
-        assert!(sound_layout(nested(DEEPEST / 2)).is_ok());
-        assert!(sound_layout(nested(2 * DEEPEST)).is_err());
-        assert!(sound_layout(nested(2 * MOST_TILES)).is_err());
+        assert!(validate_layout(nested(DEEPEST / 2)).is_ok());
+        assert!(validate_layout(nested(2 * DEEPEST)).is_err());
+        assert!(validate_layout(nested(2 * MOST_TILES)).is_err());
         let mut numbered = standard_layout(&[Slot::A]);
         let root = numbered
             .root
@@ -290,7 +290,7 @@ mod tests {
             .expect("it has a root");
         numbered.tiles.insert(TileId(u64::MAX), root);
         numbered.root = Some(TileId(u64::MAX));
-        assert!(sound_layout(numbered).is_err_and(|why| why.contains("too large")));
+        assert!(validate_layout(numbered).is_err_and(|why| why.contains("too large")));
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         json["tiles"]["invisible"] = vec![1, 2].into();
         json["tiles"]["next_tile_id"] = u64::MAX.into();
         json["width"] = 1e30.into();
-        let mut layout = sound_layout(layout_of(json)).expect("it is repaired");
+        let mut layout = validate_layout(layout_of(json)).expect("it is repaired");
         assert!(layout.is_visible(TileId(1)));
         assert_eq!(layout, standard_layout(&[Slot::A]));
         let pane = crate::app::document::pane::Pane::new(PaneKind::Heat, Slot::A);
@@ -311,7 +311,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Document)| {
             let mut document = Document::default();
             change(&mut document);
-            sound_document(document).is_err()
+            validate_document(document).is_err()
         };
         let pin = |at| Pin {
             number: 1,

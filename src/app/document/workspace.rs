@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use crate::{
     app::document::{
         root::{Document, PictureRef},
-        validate::sound_document,
+        validate::validate_document,
     },
     engine::{BasisChoice, PictureSource, Slot},
     error::{Error, Result},
@@ -145,7 +145,7 @@ impl WorkspaceFile {
         }
         let file: Self = serde_json::from_str(&text)
             .map_err(|error| failed(format!("something in it is missing or wrong: {error}")))?;
-        let mut document = sound_document(file.document).map_err(failed)?;
+        let mut document = validate_document(file.document).map_err(failed)?;
         let path = absolute(path)?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         change_paths(&mut document, |path| {

@@ -48,7 +48,7 @@ pub fn not_finite_words(found: &[NotFiniteMap]) -> Option<String> {
 }
 
 /// What made the matrix: rows, rule, model and settings.
-pub fn matrix_text(state: &State, matrix: &Matrix) -> String {
+pub fn matrix_caption(state: &State, matrix: &Matrix) -> String {
     let query = &matrix.query;
     let names: Vec<&str> = matrix.slots.iter().map(|slot| slot.name()).collect();
     let pictures = names.join(", ");
@@ -105,7 +105,7 @@ pub fn matrix_text(state: &State, matrix: &Matrix) -> String {
 }
 
 /// What made the figures, with every constant.
-pub fn shift_text(state: &State, shifts: &Shifts) -> String {
+pub fn shift_caption(state: &State, shifts: &Shifts) -> String {
     let (reference, reference_ran) = &shifts.ruler[0];
     let (anchor, _) = &shifts.ruler[1];
     let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
@@ -130,7 +130,7 @@ pub fn shift_text(state: &State, shifts: &Shifts) -> String {
 }
 
 /// What made the strip.
-pub fn strip_text(state: &State, strip: &Strip) -> String {
+pub fn strip_caption(state: &State, strip: &Strip) -> String {
     let view = &strip.view;
     let (grid, first) = (view.cka_grid, strip.members.first());
     let slot = first.map_or("", |(member, _)| member.slot.name());
@@ -155,7 +155,7 @@ pub fn not_finite_text(state: &State, slot: Slot) -> Option<String> {
 }
 
 /// A line that says how PCA colours were made: enough to make them again.
-pub fn how_made(view: &PcaView, several: bool) -> String {
+pub fn provenance_caption(view: &PcaView, several: bool) -> String {
     let settings = &view.query.settings;
     let percents = settings.shown.iter().map(|index| match view.explained.get(*index) {
         Some(share) => format!("{:.1}", 100.0 * share),

@@ -5,11 +5,11 @@ use std::path::Path;
 use egui::{ColorImage, Rect};
 use serde_json::{Value, json};
 
-use super::{captions::how_made, record::record};
+use super::{captions::provenance_caption, record::record};
 use crate::{
     app::{
         document::{layout::panes, pane::PaneKind},
-        state::{canvas_rects::Canvases, root::State},
+        state::{canvas_rects::CanvasRects, root::State},
     },
     error::{Error, Result},
     files::PANES_FILE,
@@ -23,7 +23,7 @@ struct PaneToWrite {
     record: Value,
 }
 
-fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
+fn panes_to_write(state: &State, canvases: &CanvasRects) -> Vec<PaneToWrite> {
     let shown = panes(&state.document.layout);
     let placed = shown
         .into_iter()
@@ -56,7 +56,7 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
                 record: json!({
                     "pane": pane.title(),
                     "view": if state.document.linked { state.document.view } else { pane.view },
-                    "colours": pca.map(|view| how_made(view, several)),
+                    "colours": pca.map(|view| provenance_caption(view, several)),
                     "explained_variance_ratio": pca.map(|view| &view.explained),
                 }),
             }
@@ -67,7 +67,7 @@ fn panes_to_write(state: &State, canvases: &Canvases) -> Vec<PaneToWrite> {
 /// Cuts every pane out of a picture of the window and writes them with what made them.
 pub fn write_panes(
     state: &State,
-    canvases: &Canvases,
+    canvases: &CanvasRects,
     pixels_per_point: f32,
     out: &Path,
 ) -> impl FnOnce(&ColorImage) -> Result<()> + Send + 'static {

@@ -8,7 +8,7 @@ use crate::{
         gpu::textures::Textures,
         state::{
             path_box::PathPurpose,
-            queries::{wanted_pca, wanted_query},
+            queries::{heat_query, pca_query},
             root::State,
         },
     },
@@ -34,18 +34,18 @@ pub fn save_request(
         }
         PathPurpose::SavePca(_) => {
             let pass = pass_of(slot?)?;
-            let query = wanted_pca(state)?;
+            let query = pca_query(state)?;
             Some(ViewRequest::SavePca { query, pass, path })
         }
         PathPurpose::SaveBasis => Some(ViewRequest::SaveBasis {
-            query: wanted_pca(state)?,
+            query: pca_query(state)?,
             path,
         }),
         PathPurpose::SaveHeat(_) => {
             let slot = slot?;
             let query = Query {
                 targets: vec![(slot, pass_of(slot)?)],
-                ..wanted_query(state)?
+                ..heat_query(state)?
             };
             let style = heat_style(state, textures, textures.slot(slot).heat.as_ref()?);
             Some(ViewRequest::SaveHeat { query, style, path })
@@ -80,8 +80,8 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
         adapters: settings.adapters.clone(),
         attention: Vec::new(),
         activations: state.layer()?.to_string(),
-        dtype: state.memory.precision,
-        device: state.memory.device,
+        dtype: state.preferences.precision,
+        device: state.preferences.device,
         pool: None,
         store: StoreFormat::F32,
         intermediates: false,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{
-    captions::{matrix_text, shift_text, strip_text},
+    captions::{matrix_caption, shift_caption, strip_caption},
     record::record,
     styles::{matrix_style, range_up_to},
 };
@@ -192,7 +192,7 @@ fn strip_json(state: &State, strip: &Strip) -> Value {
     let view = &strip.view;
     let names: Vec<String> = (0..strip.members.len()).map(|index| frame_name(strip, index)).collect();
     json!({
-        "about": strip_text(state, strip),
+        "about": strip_caption(state, strip),
         "activation": view.query.id,
         "frames": names,
         "pca": view.query.settings,
@@ -210,7 +210,7 @@ fn strip_json(state: &State, strip: &Strip) -> Value {
 
 /// The matrix with the names of its rows and columns; the first field says what made it.
 fn matrix_csv(state: &State, matrix: &Matrix) -> String {
-    let mut text = csv_field(&matrix_text(state, matrix));
+    let mut text = csv_field(&matrix_caption(state, matrix));
     for name in &matrix.names[1] {
         text += &format!(",{}", csv_field(name));
     }
@@ -230,7 +230,7 @@ fn matrix_json(state: &State, matrix: &Matrix) -> Value {
     let row = |row: usize| -> Vec<Option<f32>> { (0..columns).map(|column| matrix.value(row, column)).collect() };
     let values: Vec<_> = (0..matrix.names[0].len()).map(row).collect();
     json!({
-        "about": matrix_text(state, matrix),
+        "about": matrix_caption(state, matrix),
         "rows": matrix.names[0],
         "columns": matrix.names[1],
         "values": values,
@@ -305,7 +305,7 @@ fn shifts_json(state: &State, shifts: &Shifts) -> Value {
             })
         });
     json!({
-        "about": shift_text(state, shifts),
+        "about": shift_caption(state, shifts),
         "activation": shifts.view.query.id,
         "points": points.collect::<Vec<_>>(),
         "anchor_diff": shifts.view.anchor_diff,

@@ -201,7 +201,7 @@ fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     }
     let hint = "A folder with config.json and weights, or one file, for the same family as this model";
     let menu = ui.menu_button("Add ControlNet…", |ui| {
-        let shelf = state.shop.shelf.iter();
+        let shelf = state.downloads.shelf.iter();
         for (net, folder) in shelf.flat_map(Shelf::control_nets) {
             if ui.button(&net.name).on_hover_text(shown_path(folder)).clicked() {
                 commands.push(Command::UsePath(PathPurpose::ControlNet, folder.to_owned()));

@@ -12,7 +12,7 @@ pub fn devices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let Some(devices) = state.devices.as_ref().filter(|devices| is_a_choice(devices)) else {
         return;
     };
-    let (device, precision) = (state.memory.device, state.memory.precision);
+    let (device, precision) = (state.preferences.device, state.preferences.precision);
     ui.horizontal_wrapped(|ui| {
         let mut chosen = device;
         let combo = ComboBox::from_label("Device")

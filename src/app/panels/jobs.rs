@@ -3,10 +3,10 @@
 use egui::{Align2, Area, Frame, Id, Order, ProgressBar, Ui, vec2};
 
 use crate::app::{
-    state::{downloads::OrderStage, root::State},
+    state::{downloads::DownloadStage, root::State},
     update::{
         action::Action,
-        command::{Command, ShopCommand},
+        command::{Command, DownloadCommand},
     },
 };
 
@@ -19,7 +19,7 @@ const ABOVE_STATUS: f32 = 76.0;
 /// and goes.
 pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
     // Their own window says more of them.
-    let downloads = || state.shop.under_way().filter(|_| !state.overlays.models);
+    let downloads = || state.downloads.under_way().filter(|_| !state.overlays.models);
     let busy = state.model.loading.is_some()
         || state.run.running.is_some()
         || !state.jobs.is_empty()
@@ -56,7 +56,7 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                 }
                 for order in downloads() {
                     let fraction = match &order.stage {
-                        OrderStage::Arriving(arriving) => Some(arriving.progress.fraction()),
+                        DownloadStage::Arriving(arriving) => Some(arriving.progress.fraction()),
                         _ => None,
                     };
                     if job_ui(
@@ -65,7 +65,7 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                         fraction,
                         None,
                     ) {
-                        commands.push(Command::Shop(ShopCommand::Drop(order.name.clone())));
+                        commands.push(Command::Download(DownloadCommand::Drop(order.name.clone())));
                     }
                 }
             });

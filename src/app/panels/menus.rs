@@ -74,7 +74,7 @@ pub fn menus_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 /// What was opened lately.
 fn recent_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let memory = &state.memory;
+    let memory = &state.preferences;
     let paths = memory.workspaces.iter().chain(&memory.pictures);
     let mut recent = paths.peekable();
     let any = recent.peek().is_some();
@@ -140,7 +140,7 @@ pub fn toolbar_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         );
         error_ui(ui, &words, Notice::Recovered, commands);
     }
-    if !state.memory.settings_shown {
+    if !state.preferences.settings_shown {
         // They belong to the left side, which is not there.
         work_errors_ui(ui, state, commands);
     }
@@ -160,7 +160,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 }
             }
             let in_zoo = |name: &str| known_checkpoints().any(|entry| entry.key == name);
-            let recent = state.memory.models.iter().filter(|name| !in_zoo(name));
+            let recent = state.preferences.models.iter().filter(|name| !in_zoo(name));
             for name in recent {
                 if ui
                     .selectable_label(shown == name, short(name))
@@ -220,9 +220,9 @@ fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Co
                 }
             });
         });
-        ui.add_enabled_ui(!state.memory.pictures.is_empty(), |ui| {
+        ui.add_enabled_ui(!state.preferences.pictures.is_empty(), |ui| {
             ui.menu_button("Recent", |ui| {
-                for path in &state.memory.pictures {
+                for path in &state.preferences.pictures {
                     let source = PictureSource::File(path.clone());
                     let button = ui.button(short(&source.name()));
                     if button.on_hover_text(shown_path(path)).clicked() {

@@ -8,7 +8,7 @@ use egui::{
 use crate::{
     app::{
         state::{
-            downloads::{Order, OrderStage, may_be_on_the_hub},
+            downloads::{Download, DownloadStage, may_be_on_the_hub},
             path_box::PathPurpose,
             root::State,
             shown::shown_path,
@@ -16,7 +16,7 @@ use crate::{
         theme,
         update::{
             action::Action,
-            command::{Command, ShopCommand},
+            command::{Command, DownloadCommand},
         },
     },
     engine::DownloadProgress,
@@ -54,7 +54,7 @@ pub fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let screen = ui.ctx().content_rect().size();
     // The window keeps its size, whatever comes and goes inside.
     ui.set_width(WIDTH.min(screen.x - BESIDE).max(0.0));
-    let Some(shelf) = &state.shop.shelf else {
+    let Some(shelf) = &state.downloads.shelf else {
         ui.weak("Looking what is on this machine…");
         return;
     };
@@ -95,7 +95,7 @@ pub fn download_button_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command
 
 /// Any repository of the hub, by its name.
 fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let mut text = state.shop.typed.clone();
+    let mut text = state.downloads.typed.clone();
     ui.horizontal(|ui| {
         ui.label("Any model of the hub");
         let edit = ui.add(
@@ -112,11 +112,11 @@ fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             .on_disabled_hover_text("A model's name on the hub looks like OWNER/NAME");
         let entered = edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         if sound && (button.clicked() || entered) {
-            commands.push(Command::Shop(ShopCommand::Ask(name.to_owned())));
+            commands.push(Command::Download(DownloadCommand::Ask(name.to_owned())));
         }
     });
-    if text != state.shop.typed {
-        commands.push(Command::Shop(ShopCommand::Type(text)));
+    if text != state.downloads.typed {
+        commands.push(Command::Download(DownloadCommand::Type(text)));
     }
 }
 
@@ -132,9 +132,9 @@ fn folder_ui(ui: &mut Ui, shelf: &Shelf) {
 /// What is listed, by chapter.
 fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<'a>>); 4] {
     let listed = |name: &str| shelf.find(name).is_some();
-    let mut named: Vec<&str> = state.shop.orders.iter().map(|order| order.name.as_str()).collect();
-    let awaited = state.shop.awaited.as_deref();
-    named.extend(awaited.filter(|name| state.shop.order(name).is_none()));
+    let mut named: Vec<&str> = state.downloads.orders.iter().map(|order| order.name.as_str()).collect();
+    let awaited = state.downloads.awaited.as_deref();
+    named.extend(awaited.filter(|name| state.downloads.download(name).is_none()));
     let by_name = named.into_iter().filter(|name| !listed(name)).map(|name| Item {
         name,
         title: name,
@@ -177,7 +177,7 @@ fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<
 }
 
 fn item_ui(ui: &mut Ui, state: &State, shelf: &Shelf, item: &Item<'_>, commands: &mut Vec<Command>) {
-    let order = state.shop.order(item.name);
+    let order = state.downloads.download(item.name);
     let frame = Frame::group(ui.style()).show(ui, |ui| {
         ui.set_width(ui.available_width());
         two_ends_ui(
@@ -192,7 +192,7 @@ fn item_ui(ui: &mut Ui, state: &State, shelf: &Shelf, item: &Item<'_>, commands:
             None => item.about.clone(),
         };
         ui.add(Label::new(RichText::new(about).weak()).truncate());
-        if state.shop.awaited.as_deref() == Some(item.name) {
+        if state.downloads.awaited.as_deref() == Some(item.name) {
             let tokens = theme::tokens(ui);
             ui.colored_label(
                 tokens.warning,
@@ -203,9 +203,9 @@ fn item_ui(ui: &mut Ui, state: &State, shelf: &Shelf, item: &Item<'_>, commands:
             order_ui(ui, shelf, order, commands);
         }
     });
-    if state.shop.sought.as_deref() == Some(item.name) {
+    if state.downloads.sought.as_deref() == Some(item.name) {
         ui.scroll_to_rect(frame.response.rect, Some(Align::Center));
-        commands.push(Command::Shop(ShopCommand::Seen));
+        commands.push(Command::Download(DownloadCommand::Seen));
     }
 }
 
@@ -244,7 +244,7 @@ fn button_ui(
     state: &State,
     shelf: &Shelf,
     item: &Item<'_>,
-    order: Option<&Order>,
+    order: Option<&Download>,
     commands: &mut Vec<Command>,
 ) {
     let model = &state.model;
@@ -275,20 +275,20 @@ fn button_ui(
         // Where nothing can be downloaded, why is said above.
         _ if shelf.closed.is_some() || order.is_some() => None,
         _ => {
-            let ask = || Command::Shop(ShopCommand::Ask(name.to_owned()));
+            let ask = || Command::Download(DownloadCommand::Ask(name.to_owned()));
             named_button_ui(ui, "Download…", name, true).then(ask)
         }
     };
     commands.extend(command);
 }
 
-fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Command>) {
+fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Download, commands: &mut Vec<Command>) {
     let name = &order.name;
-    let drop = || Command::Shop(ShopCommand::Drop(name.clone()));
+    let drop = || Command::Download(DownloadCommand::Drop(name.clone()));
     match &order.stage {
-        OrderStage::Asking | OrderStage::Waiting => {
+        DownloadStage::Asking | DownloadStage::Waiting => {
             let words = match order.stage {
-                OrderStage::Asking => "Asking the hub how much it is…",
+                DownloadStage::Asking => "Asking the hub how much it is…",
                 _ => "Waits for the download before it.",
             };
             let mut cancelled = false;
@@ -301,8 +301,8 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Comman
             );
             commands.extend(cancelled.then(drop));
         }
-        OrderStage::Offered { offers, chosen } => offered_ui(ui, shelf, name, offers, *chosen, commands),
-        OrderStage::Arriving(arriving) => {
+        DownloadStage::Offered { offers, chosen } => offered_ui(ui, shelf, name, offers, *chosen, commands),
+        DownloadStage::Arriving(arriving) => {
             let mut cancelled = false;
             two_ends_ui(
                 ui,
@@ -314,7 +314,7 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Comman
             commands.extend(cancelled.then(drop));
             arriving_ui(ui, arriving);
         }
-        OrderStage::Failed(words) => {
+        DownloadStage::Failed(words) => {
             let mut dismissed = false;
             let mut again = false;
             ui.horizontal(|ui| {
@@ -325,7 +325,7 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Order, commands: &mut Vec<Comman
             // Addresses in it are there to be copied.
             ui.add(Label::new(RichText::new(words).color(colour)).wrap().selectable(true));
             if again {
-                commands.push(Command::Shop(ShopCommand::Ask(name.clone())));
+                commands.push(Command::Download(DownloadCommand::Ask(name.clone())));
             }
             commands.extend(dismissed.then(drop));
         }
@@ -346,7 +346,7 @@ fn offered_ui(ui: &mut Ui, shelf: &Shelf, name: &str, offers: &[Offer], chosen: 
                 };
                 let words = format!("{format}, {}", bytes(offer.bytes_total()));
                 if ui.radio(index == chosen, words).on_hover_text(hint).clicked() {
-                    commands.push(Command::Shop(ShopCommand::Choose(name.to_owned(), index)));
+                    commands.push(Command::Download(DownloadCommand::Choose(name.to_owned(), index)));
                 }
             }
         });
@@ -370,10 +370,10 @@ fn offered_ui(ui: &mut Ui, shelf: &Shelf, name: &str, offers: &[Offer], chosen: 
     ui.add(Label::new(&words).wrap().selectable(true));
     ui.horizontal(|ui| {
         if named_button_ui(ui, format!("Download {}", bytes(missing)), name, true) {
-            commands.push(Command::Shop(ShopCommand::Fetch(name.to_owned())));
+            commands.push(Command::Download(DownloadCommand::Fetch(name.to_owned())));
         }
         if named_button_ui(ui, "Not now", name, true) {
-            commands.push(Command::Shop(ShopCommand::Drop(name.to_owned())));
+            commands.push(Command::Download(DownloadCommand::Drop(name.to_owned())));
         }
     });
 }

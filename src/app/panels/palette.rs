@@ -164,7 +164,7 @@ fn found(ui: &Ui, state: &State, text: &str) -> Vec<Choice> {
             let name = format!("{}  ({})", preset.title, preset.model);
             entry(name, "Preset", Command::Preset(preset, true))
         }));
-        let recent = state.memory.workspaces.iter().chain(&state.memory.pictures);
+        let recent = state.preferences.workspaces.iter().chain(&state.preferences.pictures);
         choices.extend(
             recent
                 .filter(|path| fits(&path.display().to_string(), "recent"))

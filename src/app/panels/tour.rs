@@ -57,29 +57,3 @@ pub fn tour_ui(ui: &Ui, state: &State, tour: &TourState, commands: &mut Vec<Comm
         .filter(|_| stays)
         .map(|shown| (Action::Tour, shown.response.layer_id))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn every_step_names_layers_that_are_there_and_says_it_in_few_sentences() {
-        for steps in [DEMO, SDXL] {
-            assert!(steps.len() >= 5);
-            let titles: HashSet<_> = steps.iter().map(|step| step.title).collect();
-            assert_eq!(titles.len(), steps.len());
-            for step in steps {
-                assert!(
-                    step.layers.iter().all(|name| name.parse::<Id>().is_ok()),
-                    "{}",
-                    step.title
-                );
-                assert!(step.words.matches(". ").count() <= 2, "{}", step.title);
-                let compares = step.shows == Shows::Comparison;
-                assert_eq!(step.layers.len(), if compares { 2 } else { 1 }, "{}", step.title);
-            }
-        }
-    }
-}

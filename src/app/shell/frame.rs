@@ -21,7 +21,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
     Panel::bottom("status").show(ui, |ui| status_bar::status_ui(ui, state, &mut commands));
     // A part that is not shown keeps its place in the order of parts: the names of those after it come from that order,
     // and with its name a text field would lose the keyboard, and a slider the pointer.
-    if state.memory.settings_shown {
+    if state.preferences.settings_shown {
         Panel::left("settings")
             .resizable(true)
             .default_size(settings::WIDTH)
@@ -43,7 +43,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
     } else {
         ui.skip_ahead_auto_ids(1);
     }
-    if state.memory.inspector_shown {
+    if state.preferences.inspector_shown {
         Panel::right("inspector")
             .resizable(true)
             .default_size(inspector::WIDTH)
@@ -74,8 +74,8 @@ impl eframe::App for App {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        self.state.memory.take_arrangement(&self.state.document);
-        eframe::set_value(storage, MEMORY_KEY, &self.state.memory);
+        self.state.preferences.take_arrangement(&self.state.document);
+        eframe::set_value(storage, MEMORY_KEY, &self.state.preferences);
         self.remember(storage);
     }
 

@@ -11,7 +11,7 @@ use egui::{ColorImage, Theme, ThemePreference};
 use super::{frame::paint, offscreen::Offscreen};
 use crate::{
     app::{
-        state::{messages::Level, preferences::Memory},
+        state::{messages::Level, preferences::Preferences},
         update::{
             action::Action,
             app::{App, LaunchOptions},
@@ -77,9 +77,9 @@ pub fn export(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> R
 
 fn opened(options: &ShotOptions) -> Result<(Offscreen, App)> {
     let offscreen = Offscreen::new(options.size, options.scale)?;
-    let memory = Memory {
+    let memory = Preferences {
         theme: ThemePreference::from(options.theme),
-        ..Memory::default()
+        ..Preferences::default()
     };
     let arguments = LaunchOptions {
         files: options.files.clone(),

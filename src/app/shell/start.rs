@@ -8,7 +8,7 @@ use super::icon::icon;
 use crate::{
     app::{
         document::workspace::Work,
-        state::{messages::Level, preferences::Memory},
+        state::{messages::Level, preferences::Preferences},
         update::{
             app::{App, LaunchOptions},
             keep::{self, Beginning, NAME, data_folder},
@@ -137,10 +137,10 @@ fn open_once(arguments: &LaunchOptions, lost: &LostDevice, beginning: Result<Beg
                 if let Some(render_state) = render_state {
                     told.listen(render_state);
                 }
-                let memory = beginning
+                let preferences = beginning
                     .as_ref()
-                    .map_or_else(|_| Memory::default(), |kept| kept.memory.clone());
-                let mut app = App::new(&creation.egui_ctx, render_state, memory, &arguments)?;
+                    .map_or_else(|_| Preferences::default(), |kept| kept.preferences.clone());
+                let mut app = App::new(&creation.egui_ctx, render_state, preferences, &arguments)?;
                 match beginning {
                     Ok(beginning) => app.keep_work(beginning, &creation.egui_ctx),
                     Err(error) => {
@@ -152,7 +152,7 @@ fn open_once(arguments: &LaunchOptions, lost: &LostDevice, beginning: Result<Beg
                     let words = format!("The graphics device was lost ({why}): the window was opened again.");
                     app.state.messages.tell(Level::Warning, words);
                 }
-                if !app.state.memory.tour_seen {
+                if !app.state.preferences.tour_seen {
                     let words = "New here? Three properties in three minutes, in the menu Help, shows you around.";
                     app.state.messages.tell(Level::Info, words);
                 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// Geometry and drags of all panes.
 #[derive(Default)]
-pub struct Canvases {
+pub struct CanvasRects {
     painted: HashMap<TileId, Painted>,
     /// What is being dragged, from press to release.
     pub drag: Option<Drag>,
@@ -47,7 +47,7 @@ pub enum Drag {
     Brush(u32),
 }
 
-impl Canvases {
+impl CanvasRects {
     /// Notes where a canvas is.
     pub fn set(&mut self, tile: TileId, painted: Painted) {
         self.painted.insert(tile, painted);

@@ -4,7 +4,7 @@ use super::{compare::Absent, estimate::feature_bytes, pass_index::KeptPass, root
 use crate::{
     activation::Id,
     app::document::{
-        compare::{PassChoice, Side},
+        compare::{CompareSide, PassChoice},
         pane::PaneKind,
     },
     engine::{CompareQuery, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
@@ -16,12 +16,12 @@ use crate::{
 const KEEP_ALL_BYTES: f64 = (512 << 20) as f64;
 
 /// The activation of a side.
-pub fn layer_of(state: &State, side: &Side) -> Option<Id> {
+pub fn layer_of(state: &State, side: &CompareSide) -> Option<Id> {
     side.layer.or(state.layer())
 }
 
 /// The kept pass of a side.
-pub fn kept_of<'a>(state: &'a State, side: &Side) -> Option<&'a KeptPass> {
+pub fn kept_of<'a>(state: &'a State, side: &CompareSide) -> Option<&'a KeptPass> {
     match &side.pass {
         PassChoice::Shown(slot) => state.passes.get(state.pass(*slot)?),
         PassChoice::Kept(wanted) => state.passes.iter().rev().find(|kept| kept.is(wanted)),
@@ -29,7 +29,7 @@ pub fn kept_of<'a>(state: &'a State, side: &Side) -> Option<&'a KeptPass> {
 }
 
 /// Pass and activation of a side, or why there are none.
-pub fn found(state: &State, side: &Side) -> Result<(PassId, Id), Absent> {
+pub fn found(state: &State, side: &CompareSide) -> Result<(PassId, Id), Absent> {
     let words = |text: String| Absent::Words(text);
     let id = layer_of(state, side).ok_or_else(|| words("no activation is looked at".to_owned()))?;
     if id.is_map() {
@@ -75,7 +75,7 @@ pub fn found(state: &State, side: &Side) -> Result<(PassId, Id), Absent> {
 }
 
 /// What the colourist is asked.
-pub fn wanted_compare(state: &State) -> Option<CompareQuery> {
+pub fn compare_query(state: &State) -> Option<CompareQuery> {
     let [a, b] = &state.document.compare.sides;
     Some(CompareQuery {
         sides: [found(state, a).ok()?, found(state, b).ok()?],
@@ -86,7 +86,7 @@ pub fn wanted_compare(state: &State) -> Option<CompareQuery> {
 /// Whether the picture shows another comparison than the one that is set.
 pub fn is_stale(state: &State) -> bool {
     let view = state.compare.view.as_ref();
-    view.is_none_or(|view| Some(&view.query) != wanted_compare(state).as_ref())
+    view.is_none_or(|view| Some(&view.query) != compare_query(state).as_ref())
 }
 
 /// What a pass is called in lists: what tells it from what is set comes with it.
@@ -125,7 +125,7 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
 }
 
 /// What a side is called under the picture.
-pub fn side_text(state: &State, side: &Side) -> String {
+pub fn side_text(state: &State, side: &CompareSide) -> String {
     let layer = layer_of(state, side).map_or(String::new(), |id| id.to_string());
     match kept_of(state, side) {
         Some(kept) => format!("{layer} of {}", pass_text(state, kept)),
@@ -134,18 +134,18 @@ pub fn side_text(state: &State, side: &Side) -> String {
 }
 
 /// What is shown of the picture worked with now, so that it can be compared with what is looked at later.
-pub fn side_of_now(state: &State) -> Option<Side> {
+pub fn side_of_now(state: &State) -> Option<CompareSide> {
     let slot = state.focused_slot();
     let kept = state.passes.get(state.pass(slot)?)?;
     let id = state.layer().filter(|id| kept.features.contains(id))?;
-    Some(Side {
+    Some(CompareSide {
         pass: PassChoice::Kept(Box::new(kept.reference())),
         layer: Some(id),
     })
 }
 
 /// The picture that passes for a comparison are run of: A's.
-pub fn slot_of(state: &State, side: &Side) -> Slot {
+pub fn slot_of(state: &State, side: &CompareSide) -> Slot {
     match &side.pass {
         PassChoice::Shown(slot) => *slot,
         PassChoice::Kept(wanted) => {

@@ -8,11 +8,11 @@ use crate::{
 
 /// What the window knows of models that are here or could be downloaded.
 #[derive(Debug, Default)]
-pub struct Shop {
+pub struct Downloads {
     /// What is on this machine; none before the first look.
     pub shelf: Option<Shelf>,
     /// Downloads that were asked for and are not done, in that order.
-    pub orders: Vec<Order>,
+    pub orders: Vec<Download>,
     /// What is typed as `OWNER/NAME`.
     pub typed: String,
     /// The model that was chosen and could not be read: the next look at the shelf says whether it is because it is not
@@ -28,18 +28,18 @@ pub struct Shop {
 
 /// A download that was asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Order {
+pub struct Download {
     /// Its job.
     pub job: u64,
     /// A short name, or `OWNER/NAME`.
     pub name: String,
     /// How far it is.
-    pub stage: OrderStage,
+    pub stage: DownloadStage,
 }
 
 /// How far a download is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum OrderStage {
+pub enum DownloadStage {
     /// The hub is asked how much it is.
     Asking,
     /// The user is asked whether, and in which format.
@@ -57,31 +57,31 @@ pub enum OrderStage {
     Failed(String),
 }
 
-impl OrderStage {
+impl DownloadStage {
     /// Whether it is being downloaded, or will be without another word.
     pub fn is_under_way(&self) -> bool {
         matches!(self, Self::Waiting | Self::Arriving(_))
     }
 }
 
-impl Shop {
+impl Downloads {
     /// The download of a model.
-    pub fn order(&self, name: &str) -> Option<&Order> {
+    pub fn download(&self, name: &str) -> Option<&Download> {
         self.orders.iter().find(|order| order.name == name)
     }
 
     /// The same, to change it.
-    pub fn order_mut(&mut self, name: &str) -> Option<&mut Order> {
+    pub fn download_mut(&mut self, name: &str) -> Option<&mut Download> {
         self.orders.iter_mut().find(|order| order.name == name)
     }
 
     /// The download of a job, to change it.
-    pub fn job_mut(&mut self, job: u64) -> Option<&mut Order> {
+    pub fn job_mut(&mut self, job: u64) -> Option<&mut Download> {
         self.orders.iter_mut().find(|order| order.job == job)
     }
 
     /// Downloads under way and those that wait.
-    pub fn under_way(&self) -> impl Iterator<Item = &Order> {
+    pub fn under_way(&self) -> impl Iterator<Item = &Download> {
         self.orders.iter().filter(|order| order.stage.is_under_way())
     }
 }

@@ -69,7 +69,7 @@ impl State {
         self.run.encoded.insert(key);
         self.run.secs_per_work = Some(rate);
         self.run.timed = true;
-        self.memory.rates.insert(rate_key, rate);
+        self.preferences.rates.insert(rate_key, rate);
     }
 
     /// The area of a picture as the model will see it, in units of the size that the model is made for.

@@ -4,7 +4,7 @@ use super::tour::TourState;
 
 /// What a held key shows instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
+pub enum TemporaryView {
     /// The layer looked at before.
     Layer,
     /// The next picture in each pane.

@@ -14,7 +14,7 @@ use crate::{
         limits::INTERFACE_RANGE,
         pane::Layout,
         root::Document,
-        validate::{check_display, check_pca, sound_layout},
+        validate::{check_display, check_pca, validate_layout},
     },
     device::{DeviceChoice, Precision},
     engine::PcaSettings,
@@ -26,7 +26,7 @@ const MOST_RECENT: usize = 12;
 /// What is remembered from one start to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memory {
+pub struct Preferences {
     /// Pictures opened from files, the last one first.
     #[serde(with = "crate::files::names")]
     pub pictures: Vec<PathBuf>,
@@ -62,7 +62,7 @@ pub struct Memory {
     pub tour_seen: bool,
 }
 
-impl Default for Memory {
+impl Default for Preferences {
     fn default() -> Self {
         Self {
             pictures: Vec::new(),
@@ -84,7 +84,7 @@ impl Default for Memory {
     }
 }
 
-impl Memory {
+impl Preferences {
     /// What is remembered, but as in a fresh window where nothing could be shown with it: the file may have been damaged.
     /// Gives what that was too, in words.
     pub fn sound(mut self) -> (Self, Vec<&'static str>) {
@@ -109,7 +109,7 @@ impl Memory {
             forgotten.push("how PCA colours are made");
         }
         if let Some(layout) = self.layout.take() {
-            self.layout = sound_layout(layout).ok();
+            self.layout = validate_layout(layout).ok();
             if self.layout.is_none() {
                 forgotten.push("the arrangement of panes");
             }
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_last_one_is_first_and_none_is_there_twice() {
-        let mut memory = Memory::default();
+        let mut memory = Preferences::default();
         for name in ["a", "b", "a"] {
             memory.add_model(name);
         }
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_nothing_can_be_shown_with_is_forgotten() {
-        let mut memory = Memory::default();
+        let mut memory = Preferences::default();
         memory.add_model("demo");
         memory.take_arrangement(&Document::default());
         assert_eq!(memory.clone().sound(), (memory.clone(), Vec::new()));
@@ -257,14 +257,14 @@ mod tests {
 
     #[test]
     fn what_is_remembered_survives_being_written_down() -> serde_json::Result<()> {
-        let mut memory = Memory::default();
+        let mut memory = Preferences::default();
         memory.take_arrangement(&Document::default());
         let written = serde_json::to_string(&memory)?;
-        assert_eq!(serde_json::from_str::<Memory>(&written)?, memory);
+        assert_eq!(serde_json::from_str::<Preferences>(&written)?, memory);
         // A program of another age wrote less, or more.
         assert_eq!(
-            serde_json::from_str::<Memory>("{\"of tomorrow\": 1}")?,
-            Memory::default()
+            serde_json::from_str::<Preferences>("{\"of tomorrow\": 1}")?,
+            Preferences::default()
         );
         Ok(())
     }

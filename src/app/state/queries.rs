@@ -1,6 +1,6 @@
 //! Requests to the workers that the state calls for: one function for each kind of view.
 
-use super::{compare_questions::wanted_compare, ranking_questions::wanted_rank, root::State, slots::PointAt};
+use super::{compare_questions::compare_query, ranking_questions::rank_query, root::State, slots::PointAt};
 use crate::{
     activation::Id,
     app::document::{layout::panes, pane::PaneKind, root::Document},
@@ -9,14 +9,14 @@ use crate::{
 
 /// Whether the PCA colours of a picture are those of what is set.
 pub fn pca_is_current(state: &State, slot: Slot) -> bool {
-    let wanted = wanted_pca(state);
+    let wanted = pca_query(state);
     let shown = state.slot(slot).pca.as_ref();
     shown.zip(wanted).is_some_and(|(shown, wanted)| shown.query == wanted) && state.is_captured(slot)
 }
 
 /// Whether PCA colours of what is looked at are still to come.
 pub fn pca_is_awaited(state: &State) -> bool {
-    wanted_pca(state).is_some_and(|query| {
+    pca_query(state).is_some_and(|query| {
         let shown = |slot| state.slot(slot).pca.as_ref().is_some_and(|view| view.query == query);
         !query.passes.iter().all(|(slot, _)| shown(*slot))
     })
@@ -32,7 +32,7 @@ fn features(state: &State) -> Option<Id> {
 }
 
 /// How the PCA colours of the pictures that are there are made.
-pub fn wanted_pca(state: &State) -> Option<PcaQuery> {
+pub fn pca_query(state: &State) -> Option<PcaQuery> {
     let passes = state.shown_passes();
     let id = features(state).filter(|_| !passes.is_empty() && shows(&state.document, PaneKind::Pca))?;
     Some(PcaQuery {
@@ -43,7 +43,7 @@ pub fn wanted_pca(state: &State) -> Option<PcaQuery> {
 }
 
 /// What is similar to the selected pin or to the point under the pointer.
-pub fn wanted_query(state: &State) -> Option<Query> {
+pub fn heat_query(state: &State) -> Option<Query> {
     let (slot, at) = state.query_at()?;
     state.sees(slot, &at).then_some(())?;
     let targets = state.shown_passes();
@@ -58,7 +58,7 @@ pub fn wanted_query(state: &State) -> Option<Query> {
     })
 }
 
-pub fn wanted_matches(state: &State) -> Option<MatchesQuery> {
+pub fn matches_query(state: &State) -> Option<MatchesQuery> {
     let targets = state.shown_passes();
     let pass_of = |slot| targets.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
     let pins: Vec<PinQuery> = state
@@ -84,30 +84,30 @@ pub fn wanted_matches(state: &State) -> Option<MatchesQuery> {
 }
 
 /// What is compared, where a pane shows it.
-pub fn wanted_comparison(state: &State) -> Option<CompareQuery> {
+pub fn shown_compare_query(state: &State) -> Option<CompareQuery> {
     shows(&state.document, PaneKind::Compare)
-        .then(|| wanted_compare(state))
+        .then(|| compare_query(state))
         .flatten()
 }
 
 /// What is ranked, where a pane shows it.
-pub fn wanted_ranking(state: &State) -> Option<RankQuery> {
+pub fn shown_rank_query(state: &State) -> Option<RankQuery> {
     shows(&state.document, PaneKind::Rank)
-        .then(|| wanted_rank(state))
+        .then(|| rank_query(state))
         .flatten()
 }
 
-pub fn wanted_channels(state: &State) -> Option<(Id, PassId)> {
+pub fn channels_query(state: &State) -> Option<(Id, PassId)> {
     let id = features(state)?;
     let passes = state.shown_passes();
     let focused = state.focused_slot();
     let of_focused = passes.iter().find(|(slot, _)| *slot == focused);
     let (_, pass) = of_focused.or(passes.first())?;
-    let shown = state.memory.inspector_shown || shows(&state.document, PaneKind::Channel);
+    let shown = state.preferences.inspector_shown || shows(&state.document, PaneKind::Channel);
     shown.then_some((id, *pass))
 }
 
-pub fn wanted_channel(state: &State) -> Option<ChannelQuery> {
+pub fn channel_query(state: &State) -> Option<ChannelQuery> {
     let id = features(state)?;
     let passes = state.shown_passes();
     let shown = shows(&state.document, PaneKind::Channel) && !passes.is_empty();

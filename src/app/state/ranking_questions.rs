@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What the ranker is asked: every activation that is kept of both pictures, at every timestep.
-pub fn wanted_rank(state: &State) -> Option<RankQuery> {
+pub fn rank_query(state: &State) -> Option<RankQuery> {
     let document = &state.document;
     let pairs = point_pairs(document);
     let slots = document.rank.slots;

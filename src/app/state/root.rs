@@ -7,12 +7,12 @@ use egui_tiles::{Tile, TileId};
 use super::{
     compare::CompareState,
     comparing::Comparing,
-    downloads::Shop,
+    downloads::Downloads,
     messages::Messages,
-    overlays::{Hold, Overlays},
+    overlays::{Overlays, TemporaryView},
     pass_index::PassIndex,
     path_box::PathBox,
-    preferences::Memory,
+    preferences::Preferences,
     ranking::RankState,
     recovery::Recovery,
     slots::{PointAt, SlotState, has, not_finite},
@@ -54,7 +54,7 @@ pub struct State {
     /// Whether dragging over a picture marks a region.
     pub brush: bool,
     /// What a held key shows instead.
-    pub hold: Option<Hold>,
+    pub hold: Option<TemporaryView>,
     /// The activation that is pointed at in a study: panes show it where it is kept.
     pub peek: Option<Id>,
     /// The survey that is under way or was done last.
@@ -98,9 +98,9 @@ pub struct State {
     /// Which windows over the window are open.
     pub overlays: Overlays,
     /// Models that are here or could be downloaded.
-    pub shop: Shop,
+    pub downloads: Downloads,
     /// What is remembered from one start to the next.
-    pub memory: Memory,
+    pub preferences: Preferences,
     /// The workspace file that was opened or saved last.
     pub workspace_path: Option<PathBuf>,
     /// Pictures of a workspace that are not where it says: asked for.
@@ -113,9 +113,9 @@ pub struct State {
 
 impl State {
     /// What a fresh window shows, with what is remembered.
-    pub fn new(memory: Memory) -> Self {
+    pub fn new(preferences: Preferences) -> Self {
         let mut document = Document::default();
-        memory.furnish(&mut document);
+        preferences.furnish(&mut document);
         Self {
             document,
             model: ModelState::default(),
@@ -148,8 +148,8 @@ impl State {
             path_box: PathBox::default(),
             messages: Messages::default(),
             overlays: Overlays::default(),
-            shop: Shop::default(),
-            memory,
+            downloads: Downloads::default(),
+            preferences,
             workspace_path: None,
             missing: Vec::new(),
             recoveries: Vec::new(),
@@ -190,7 +190,7 @@ impl State {
     /// The activation that is shown: a held key shows the one before.
     pub fn layer(&self) -> Option<Id> {
         match self.hold {
-            Some(Hold::Layer) => self.layer_before.or(self.document.layer),
+            Some(TemporaryView::Layer) => self.layer_before.or(self.document.layer),
             _ => self.peek.filter(|id| self.is_kept(*id)).or(self.document.layer),
         }
     }
@@ -203,7 +203,7 @@ impl State {
 
     /// The picture that a pane of a slot shows: a held key shows the next one.
     pub fn shown_slot(&self, slot: Slot) -> Slot {
-        if self.hold != Some(Hold::Slot) {
+        if self.hold != Some(TemporaryView::Slot) {
             return slot;
         }
         self.slot_after(slot).unwrap_or(slot)

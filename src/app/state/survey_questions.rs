@@ -5,7 +5,7 @@ use crate::engine::{QueryAt, Slot, SurveyQuery};
 
 impl State {
     /// What a survey of the picture worked with measures; none where there is no picture or no model.
-    pub fn wanted_survey(&self) -> Option<SurveyQuery> {
+    pub fn survey_query(&self) -> Option<SurveyQuery> {
         let slot = self.focused_slot();
         let slot = Some(slot)
             .filter(|slot| self.slot(*slot).picture.is_some())

@@ -6,7 +6,7 @@ use egui_tiles::{Container, Linear, LinearDir, Tile, Tiles, Tree};
 use crate::{
     activation::Id,
     app::document::{
-        compare::{CompareChoice, PassChoice, Side},
+        compare::{CompareChoice, CompareSide, PassChoice},
         display::Display,
         pane::{Layout, Pane, PaneKind},
         root::{Document, FIRST_MODEL, PictureRef, Pin},
@@ -232,7 +232,7 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
         }];
         document.selected_pin = Some(1);
     }
-    let side = |layer: Option<&Id>| Side {
+    let side = |layer: Option<&Id>| CompareSide {
         pass: PassChoice::Shown(Slot::A),
         layer: layer.copied(),
     };
@@ -277,4 +277,30 @@ fn layout_of(shows: Shows) -> Layout {
         row,
     ))));
     Tree::new(egui::Id::unique("panes"), root, tiles)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_step_names_layers_that_are_there_and_says_it_in_few_sentences() {
+        for steps in [DEMO, SDXL] {
+            assert!(steps.len() >= 5);
+            let titles: HashSet<_> = steps.iter().map(|step| step.title).collect();
+            assert_eq!(titles.len(), steps.len());
+            for step in steps {
+                assert!(
+                    step.layers.iter().all(|name| name.parse::<Id>().is_ok()),
+                    "{}",
+                    step.title
+                );
+                assert!(step.words.matches(". ").count() <= 2, "{}", step.title);
+                let compares = step.shows == Shows::Comparison;
+                assert_eq!(step.layers.len(), if compares { 2 } else { 1 }, "{}", step.title);
+            }
+        }
+    }
 }

@@ -6,13 +6,13 @@ use super::action::Action;
 use crate::{
     app::{
         document::{display::RangeMode, pairs::paired},
-        state::{compare_questions::side_of_now, overlays::Hold, root::State},
+        state::{compare_questions::side_of_now, overlays::TemporaryView, root::State},
     },
     engine::BasisChoice,
     paint::Interpolation,
 };
 
-/// Questions about actions.
+/// Sent about actions.
 pub trait Abilities {
     /// Whether an action can be done now; menus show those that cannot in grey.
     fn can(&self, action: Action) -> bool;
@@ -35,7 +35,7 @@ impl Abilities for State {
             Action::SavePairs => !paired(document).is_empty(),
             Action::SaveRanking => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
             Action::NextHead | Action::PreviousHead => self.head_count().is_some(),
-            Action::Survey => self.wanted_survey().is_some(),
+            Action::Survey => self.survey_query().is_some(),
             Action::CancelStudies => !self.studies.is_empty(),
             Action::SaveSurvey => self.survey.is_some(),
             Action::TourNext => self
@@ -51,12 +51,12 @@ impl Abilities for State {
             Action::SaveCka => self.comparing.matrix.is_some(),
             Action::SaveShift => self.comparing.shift.is_some(),
             Action::SaveHeat => self.heat_on(self.focused_slot()).is_some(),
-            Action::HoldLayer => self.layer_before.is_some() || self.hold == Some(Hold::Layer),
-            Action::HoldSide => self.compares() || self.hold == Some(Hold::Side),
+            Action::HoldLayer => self.layer_before.is_some() || self.hold == Some(TemporaryView::Layer),
+            Action::HoldSide => self.compares() || self.hold == Some(TemporaryView::Side),
             Action::SetCompareSide => side_of_now(self).is_some(),
             Action::SaveCompare => self.compare.view.is_some(),
             Action::Recover => !self.recoveries.is_empty(),
-            Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(Hold::Slot),
+            Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(TemporaryView::Slot),
             Action::AddPicture => document.free_slot().is_some(),
             Action::ClosePane => !document.layout.is_empty(),
             _ => true,
@@ -67,17 +67,17 @@ impl Abilities for State {
         let (document, display) = (&self.document, &self.document.display);
         Some(match action {
             Action::Brush => self.brush,
-            Action::HoldLayer => self.hold == Some(Hold::Layer),
-            Action::HoldSlot => self.hold == Some(Hold::Slot),
-            Action::HoldSide => self.hold == Some(Hold::Side),
+            Action::HoldLayer => self.hold == Some(TemporaryView::Layer),
+            Action::HoldSlot => self.hold == Some(TemporaryView::Slot),
+            Action::HoldSide => self.hold == Some(TemporaryView::Side),
             Action::Link => document.linked,
             Action::Grid => display.grid,
             Action::Numbers => display.numbers,
             Action::Loupe => display.loupe,
             Action::Overlay => display.overlay,
             Action::OnSource => display.on_source,
-            Action::Settings => self.memory.settings_shown,
-            Action::Inspector => self.memory.inspector_shown,
+            Action::Settings => self.preferences.settings_shown,
+            Action::Inspector => self.preferences.inspector_shown,
             Action::Whiten => document.pca.options.whiten,
             Action::L2 => document.pca.options.l2_normalise_positions,
             Action::DropMassive => document.pca.drop_massive,
@@ -86,7 +86,7 @@ impl Abilities for State {
             Action::Smooth => display.interpolation == Interpolation::Bilinear,
             Action::JointBasis => document.pca.basis == BasisChoice::Together,
             Action::Foreground => document.mask.on,
-            Action::SystemTheme => self.memory.theme == ThemePreference::System,
+            Action::SystemTheme => self.preferences.theme == ThemePreference::System,
             Action::Tour => self.overlays.tour.is_some(),
             Action::Keys => self.overlays.keys,
             Action::Log => self.overlays.log,

@@ -6,7 +6,7 @@ use egui::Context;
 
 use super::{
     app::App,
-    background::{Later, background},
+    background::{BackgroundResult, background},
     command::Command,
 };
 use crate::{
@@ -21,51 +21,55 @@ use crate::{
 };
 
 impl App {
-    pub(in crate::app) fn take_later(&mut self, later: Later, context: &Context) {
-        if let Later::Workspace(_) | Later::Pairs(_) | Later::Recoveries(_) | Later::Discarded(_) = later {
+    pub(in crate::app) fn on_background_result(&mut self, later: BackgroundResult, context: &Context) {
+        if let BackgroundResult::Workspace(_)
+        | BackgroundResult::Pairs(_)
+        | BackgroundResult::Recoveries(_)
+        | BackgroundResult::Discarded(_) = later
+        {
             self.answers_awaited -= 1;
         }
         match later {
-            Later::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
+            BackgroundResult::Path(purpose, path) => self.apply(Command::UsePath(purpose, path), context),
             // What is being typed for the same already is not taken away.
-            Later::NoDialog(purpose) if self.state.path_box.purpose == Some(purpose) => {}
+            BackgroundResult::NoDialog(purpose) if self.state.path_box.purpose == Some(purpose) => {}
             // The path can be typed.
-            Later::NoDialog(purpose) => {
+            BackgroundResult::NoDialog(purpose) => {
                 let path_box = PathBox {
                     purpose: Some(purpose),
                     text: String::new(),
                 };
                 self.apply(Command::PathBox(path_box), context);
             }
-            Later::Workspace(Ok(opened)) => self.show_workspace(*opened),
-            Later::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
-            Later::Recoveries(Ok(recoveries)) => self.offer(recoveries),
-            Later::Discarded(Ok(())) => {}
-            Later::NotKept(words) => self.state.messages.tell(Level::Warning, words),
-            Later::WorkspaceSaved(Ok((path, document))) => {
+            BackgroundResult::Workspace(Ok(opened)) => self.show_workspace(*opened),
+            BackgroundResult::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
+            BackgroundResult::Recoveries(Ok(recoveries)) => self.offer(recoveries),
+            BackgroundResult::Discarded(Ok(())) => {}
+            BackgroundResult::NotKept(words) => self.state.messages.tell(Level::Warning, words),
+            BackgroundResult::WorkspaceSaved(Ok((path, document))) => {
                 self.kept.saved = Some(document);
-                self.state.memory.add_workspace(&path);
+                self.state.preferences.add_workspace(&path);
                 self.state
                     .messages
                     .tell(Level::Info, format!("Saved {}", path.display()));
                 self.state.workspace_path = Some(path);
             }
-            Later::Written(Ok(path)) => {
+            BackgroundResult::Written(Ok(path)) => {
                 self.state
                     .messages
                     .tell(Level::Info, format!("Saved {}", path.display()));
             }
-            Later::Pasted(Ok(path)) => {
+            BackgroundResult::Pasted(Ok(path)) => {
                 let slot = self.state.focused_slot();
                 self.apply(Command::OpenPicture(slot, PictureSource::File(path)), context);
             }
-            Later::Workspace(Err(error))
-            | Later::Pairs(Err(error))
-            | Later::WorkspaceSaved(Err(error))
-            | Later::Recoveries(Err(error))
-            | Later::Discarded(Err(error))
-            | Later::Written(Err(error))
-            | Later::Pasted(Err(error)) => self.state.messages.tell(Level::of(&error), error.to_string()),
+            BackgroundResult::Workspace(Err(error))
+            | BackgroundResult::Pairs(Err(error))
+            | BackgroundResult::WorkspaceSaved(Err(error))
+            | BackgroundResult::Recoveries(Err(error))
+            | BackgroundResult::Discarded(Err(error))
+            | BackgroundResult::Written(Err(error))
+            | BackgroundResult::Pasted(Err(error)) => self.state.messages.tell(Level::of(&error), error.to_string()),
         }
     }
 
@@ -73,7 +77,7 @@ impl App {
     pub(in crate::app) fn open_workspace(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, Later::Workspace, move || {
+        background(&self.answer, &context, BackgroundResult::Workspace, move || {
             WorkspaceFile::read(&path).map(Box::new)
         });
     }
@@ -82,7 +86,7 @@ impl App {
     pub(in crate::app) fn open_pairs(&mut self, path: PathBuf) {
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, Later::Pairs, move || {
+        background(&self.answer, &context, BackgroundResult::Pairs, move || {
             let pairs = read_text(&path, TextKind::Pairs).and_then(|text| parse_pairs(&text));
             pairs.map_err(|error| error.context(path.display()))
         });
@@ -114,7 +118,7 @@ impl App {
     pub(in crate::app) fn save_workspace(&mut self, path: PathBuf) {
         let document = Arc::new(self.state.document.clone());
         let context = self.textures.context().clone();
-        background(&self.answer, &context, Later::WorkspaceSaved, move || {
+        background(&self.answer, &context, BackgroundResult::WorkspaceSaved, move || {
             let written = WorkspaceFile::holding((*document).clone()).write(&path)?;
             Ok((written, document))
         });

@@ -9,7 +9,10 @@ use std::{
 use egui::{Context, ViewportCommand};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
-use super::{background::Later, command::Command, keep::Kept, lost_device::LostDevice, pending::Asked, requests::Sent};
+use super::{
+    background::BackgroundResult, command::Command, keep::UnsavedWork, lost_device::LostDevice,
+    pending::PendingPictures, requests::Questions,
+};
 use crate::{
     app::{
         document::{
@@ -21,7 +24,8 @@ use crate::{
         },
         gpu::textures::{Textures, waker},
         state::{
-            canvas_rects::Canvases, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Memory, root::State,
+            canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Preferences,
+            root::State,
         },
         theme,
     },
@@ -47,14 +51,14 @@ pub struct App {
     pub(in crate::app) engine: Engine,
     pub(in crate::app) textures: Textures,
     pub(in crate::app) tree: LayerTree,
-    pub(in crate::app) canvases: Canvases,
+    pub(in crate::app) canvases: CanvasRects,
     pub(in crate::app) history: History,
     pub(in crate::app) frames: FrameTimes,
     pub(in crate::app) commands: Vec<Command>,
-    pub(in crate::app) sent: Sent,
-    pub(in crate::app) asked: Asked,
-    pub(in crate::app) later: Receiver<Later>,
-    pub(in crate::app) answer: Sender<Later>,
+    pub(in crate::app) sent: Questions,
+    pub(in crate::app) pending: PendingPictures,
+    pub(in crate::app) later: Receiver<BackgroundResult>,
+    pub(in crate::app) answer: Sender<BackgroundResult>,
     /// Files that are being read for the window.
     pub(in crate::app) answers_awaited: usize,
     /// Whether the user has done anything: undo goes back to what was there before.
@@ -68,7 +72,7 @@ pub struct App {
     /// What is set when its model is there.
     pub(in crate::app) preset_awaited: Option<&'static Preset>,
     /// What of it outlasts the window.
-    pub(in crate::app) kept: Kept,
+    pub(in crate::app) kept: UnsavedWork,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     pub(in crate::app) kept_in: Option<PathBuf>,
 }
@@ -78,11 +82,11 @@ impl App {
     pub fn new(
         context: &Context,
         render_state: Option<&RenderState>,
-        memory: Memory,
+        preferences: Preferences,
         options: &LaunchOptions,
     ) -> Result<Self> {
         let engine = Engine::start(waker(context), DEFAULT_CACHE_BYTES)?;
-        Ok(Self::with_engine(context, render_state, engine, memory, options))
+        Ok(Self::with_engine(context, render_state, engine, preferences, options))
     }
 
     /// The same with workers of any kind.
@@ -90,13 +94,13 @@ impl App {
         context: &Context,
         render_state: Option<&RenderState>,
         engine: Engine,
-        memory: Memory,
+        preferences: Preferences,
         options: &LaunchOptions,
     ) -> Self {
-        let (memory, _) = memory.sound();
+        let (preferences, _) = preferences.sound();
         theme::install(context);
-        context.set_theme(memory.theme);
-        context.set_zoom_factor(memory.zoom);
+        context.set_theme(preferences.theme);
+        context.set_zoom_factor(preferences.zoom);
         // Sizes of the interface are commands of our own, in menus and undoable by name.
         context.options_mut(|options| options.zoom_with_keyboard = false);
         // A software renderer gains nothing from the shader, and Mesa's loses about a MiB with every frame that uses it.
@@ -104,16 +108,16 @@ impl App {
         let painter = ScorePainter::new(render_state.filter(on_a_gpu));
         let (answer, later) = channel();
         let mut app = Self {
-            state: State::new(memory),
+            state: State::new(preferences),
             engine,
             textures: Textures::new(context, painter),
             tree: LayerTree::default(),
-            canvases: Canvases::default(),
+            canvases: CanvasRects::default(),
             history: History::default(),
             frames: FrameTimes::default(),
             commands: Vec::new(),
-            sent: Sent::default(),
-            asked: Asked::default(),
+            sent: Questions::default(),
+            pending: PendingPictures::default(),
             later,
             answer,
             answers_awaited: 0,
@@ -122,7 +126,7 @@ impl App {
             had_keyboard: false,
             lost_device: LostDevice::default(),
             preset_awaited: None,
-            kept: Kept::default(),
+            kept: UnsavedWork::default(),
             kept_in: None,
         };
         app.begin(options, context);
@@ -170,10 +174,10 @@ impl App {
             let there = state.slot(*slot).picture.as_ref();
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
-        let looking = state.overlays.models && state.shop.shelf.is_none();
+        let looking = state.overlays.models && state.downloads.shelf.is_none();
         // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
         let working = self.views_are_awaited() || state.comparisons_are_awaited() || !state.studies.is_empty();
-        let awaited = self.answers_awaited > 0 || self.asked.is_any_open() || looking || working;
+        let awaited = self.answers_awaited > 0 || self.pending.is_any_open() || looking || working;
         !(loading || picture_awaited || awaited)
     }
 
@@ -187,7 +191,7 @@ impl App {
             self.state.slot_mut(slot).error = Some(error);
         }
         while let Ok(later) = self.later.try_recv() {
-            self.take_later(later, context);
+            self.on_background_result(later, context);
         }
         if self.lost_device.is_gone() {
             context.send_viewport_cmd(ViewportCommand::Close);

@@ -21,7 +21,7 @@ use crate::{
         export::matches::matches_csv,
         state::{
             messages::Level,
-            overlays::Hold,
+            overlays::TemporaryView,
             path_box::{PathBox, PathPurpose},
             ranking_questions::series_of_steps,
         },
@@ -141,7 +141,7 @@ impl App {
                 state.path_box = PathBox::default();
                 self.use_path(purpose, path, context);
             }
-            Command::Shop(command) => self.shop(command),
+            Command::Download(command) => self.act_on_downloads(command),
             Command::CancelJob(job) => self.engine.send(Request::CancelExtract { job }),
             Command::Strip(choice) => state.document.strip = choice,
             Command::Cka(choice) => state.document.cka = choice,
@@ -246,13 +246,13 @@ impl App {
             Action::LayersForward => self.step_layer(PAGE),
             Action::LayersBack => self.step_layer(-PAGE),
             Action::SearchLayers => {
-                self.state.memory.settings_shown = true;
+                self.state.preferences.settings_shown = true;
                 self.tree.focus_search();
             }
             // By key they last as long as it is down: see the window's keys. By name, until they are done again.
-            Action::HoldLayer => self.toggle_hold(Hold::Layer),
-            Action::HoldSlot => self.toggle_hold(Hold::Slot),
-            Action::HoldSide => self.toggle_hold(Hold::Side),
+            Action::HoldLayer => self.toggle_hold(TemporaryView::Layer),
+            Action::HoldSlot => self.toggle_hold(TemporaryView::Slot),
+            Action::HoldSide => self.toggle_hold(TemporaryView::Side),
             Action::SetCompareSide => self.compare_with_now(context),
             Action::SwapSides => self.state.document.compare.sides.reverse(),
             Action::SaveCompare => self.apply(ask(PathPurpose::SaveCompare), context),
@@ -296,11 +296,11 @@ impl App {
                 } else {
                     ThemePreference::System
                 };
-                self.state.memory.theme = theme;
+                self.state.preferences.theme = theme;
                 context.set_theme(theme);
             }
-            Action::LargerInterface => self.set_interface_size(self.state.memory.zoom * INTERFACE_STEP, context),
-            Action::SmallerInterface => self.set_interface_size(self.state.memory.zoom / INTERFACE_STEP, context),
+            Action::LargerInterface => self.set_interface_size(self.state.preferences.zoom * INTERFACE_STEP, context),
+            Action::SmallerInterface => self.set_interface_size(self.state.preferences.zoom / INTERFACE_STEP, context),
             Action::StandardInterface => self.set_interface_size(1.0, context),
             Action::Fullscreen => {
                 let full = context.input(|input| input.viewport().fullscreen.unwrap_or(false));
@@ -310,14 +310,14 @@ impl App {
         }
     }
 
-    fn toggle_hold(&mut self, hold: Hold) {
+    fn toggle_hold(&mut self, hold: TemporaryView) {
         self.state.hold = Some(hold).filter(|hold| self.state.hold != Some(*hold));
     }
 
     /// What is on or off, or one of several.
     fn toggle(&mut self, action: Action) {
         let state = &mut self.state;
-        let (document, overlays, memory) = (&mut state.document, &mut state.overlays, &mut state.memory);
+        let (document, overlays, memory) = (&mut state.document, &mut state.overlays, &mut state.preferences);
         let display = &mut document.display;
         let flip = |flag: &mut bool| *flag = !*flag;
         match action {
@@ -450,7 +450,7 @@ impl App {
 
     fn set_interface_size(&mut self, zoom: f32, context: &Context) {
         let [least, most] = INTERFACE_RANGE;
-        self.state.memory.zoom = zoom.clamp(least, most);
-        context.set_zoom_factor(self.state.memory.zoom);
+        self.state.preferences.zoom = zoom.clamp(least, most);
+        context.set_zoom_factor(self.state.preferences.zoom);
     }
 }

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     activation::Id,
     app::state::queries::{
-        pca_is_awaited, same_query, wanted_channel, wanted_channels, wanted_comparison, wanted_matches, wanted_pca,
-        wanted_query, wanted_ranking,
+        channel_query, channels_query, heat_query, matches_query, pca_is_awaited, pca_query, same_query,
+        shown_compare_query, shown_rank_query,
     },
     engine::{Request, ViewRequest},
 };
@@ -19,17 +19,17 @@ impl App {
         self.ask_for_comparisons();
         let state = &self.state;
         let views = [
-            new(&mut self.sent.query, wanted_query(state), |before, now| {
+            new(&mut self.sent.query, heat_query(state), |before, now| {
                 same_query(state, before, now)
             })
             .map(ViewRequest::Query),
-            new(&mut self.sent.matches, wanted_matches(state), PartialEq::eq).map(ViewRequest::Matches),
-            new(&mut self.sent.pca, wanted_pca(state), PartialEq::eq).map(ViewRequest::Pca),
-            new(&mut self.sent.channels, wanted_channels(state), PartialEq::eq)
+            new(&mut self.sent.matches, matches_query(state), PartialEq::eq).map(ViewRequest::Matches),
+            new(&mut self.sent.pca, pca_query(state), PartialEq::eq).map(ViewRequest::Pca),
+            new(&mut self.sent.channels, channels_query(state), PartialEq::eq)
                 .map(|(id, pass)| ViewRequest::Channels { id, pass }),
-            new(&mut self.sent.channel, wanted_channel(state), PartialEq::eq).map(ViewRequest::Channel),
-            new(&mut self.sent.compare, wanted_comparison(state), PartialEq::eq).map(ViewRequest::Sides),
-            new(&mut self.sent.rank, wanted_ranking(state), PartialEq::eq).map(ViewRequest::Rank),
+            new(&mut self.sent.channel, channel_query(state), PartialEq::eq).map(ViewRequest::Channel),
+            new(&mut self.sent.compare, shown_compare_query(state), PartialEq::eq).map(ViewRequest::Sides),
+            new(&mut self.sent.rank, shown_rank_query(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
         // Colours that cannot be made are not made by asking for something else.
         let colours_are_missing = pca_is_awaited(state);
@@ -91,27 +91,27 @@ impl App {
         if state.view_error.is_some() || self.sent.failure_read {
             return false;
         }
-        let heat = wanted_query(state).is_some_and(|query| {
+        let heat = heat_query(state).is_some_and(|query| {
             state
                 .heat
                 .as_ref()
                 .is_none_or(|heat| !same_query(state, &heat.query, &query))
         });
-        let matches = wanted_matches(state)
+        let matches = matches_query(state)
             .is_some_and(|query| state.matches.as_ref().is_none_or(|matches| matches.query != query));
-        let channel = wanted_channel(state)
+        let channel = channel_query(state)
             .is_some_and(|query| state.channel.as_ref().is_none_or(|channel| channel.query != query));
-        let channels = wanted_channels(state).is_some_and(|wanted| {
+        let channels = channels_query(state).is_some_and(|wanted| {
             state
                 .channels
                 .as_ref()
                 .is_none_or(|view| (view.id, view.pass) != wanted)
         });
-        let rank = wanted_ranking(state).is_some_and(|query| {
+        let rank = shown_rank_query(state).is_some_and(|query| {
             let told = state.rank.view.as_ref();
             told.is_none_or(|view| view.query != query || view.done < view.total)
         });
-        let compared = wanted_comparison(state)
+        let compared = shown_compare_query(state)
             .is_some_and(|query| state.compare.view.as_ref().is_none_or(|view| view.query != query));
         pca_is_awaited(state) || heat || matches || channel || channels || rank || compared
     }

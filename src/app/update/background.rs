@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What came of it.
-pub enum Later {
+pub enum BackgroundResult {
     /// A path was picked.
     Path(PathPurpose, PathBuf),
     /// The desktop has no dialog to offer.
@@ -34,7 +34,7 @@ pub enum Later {
     Recoveries(Result<Vec<Recovery>>),
     /// Such work was let go of.
     Discarded(Result<()>),
-    /// Memory or work could not be kept.
+    /// Preferences or work could not be kept.
     NotKept(String),
     /// A file or folder was written.
     Written(Result<PathBuf>),
@@ -45,9 +45,9 @@ pub enum Later {
 /// Does something on a thread of its own and wakes the window with what came of it, as `told` says it; a bug in it, and a
 /// thread that there is no room for, are told in its place.
 pub fn background<T: 'static>(
-    answer: &Sender<Later>,
+    answer: &Sender<BackgroundResult>,
     context: &Context,
-    told: fn(Result<T>) -> Later,
+    told: fn(Result<T>) -> BackgroundResult,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) {
     let (here, answer, context) = (answer.clone(), answer.clone(), context.clone());

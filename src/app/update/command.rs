@@ -19,7 +19,7 @@ use crate::{
         },
         state::{
             comparing::Strip,
-            overlays::Hold,
+            overlays::TemporaryView,
             path_box::{PathBox, PathPurpose},
             root::State,
             slots::PointAt,
@@ -118,7 +118,7 @@ pub enum Command {
     /// Type into the command palette.
     PaletteText(String),
     /// While a key is held, show something else.
-    Hold(Option<Hold>),
+    Hold(Option<TemporaryView>),
     /// Ask for a path: by the desktop's dialog, or in the box where there is none.
     AskPath(PathPurpose),
     /// Type into the box for paths, open it or close it.
@@ -126,7 +126,7 @@ pub enum Command {
     /// Use a path for what it was asked for.
     UsePath(PathPurpose, PathBuf),
     /// Look for models, or download them.
-    Shop(ShopCommand),
+    Download(DownloadCommand),
     /// Show an activation that is pointed at, as long as it is.
     Peek(Option<Id>),
     /// Show a survey otherwise.
@@ -187,7 +187,7 @@ pub enum RecoverCommand {
 
 /// What the user does with models.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShopCommand {
+pub enum DownloadCommand {
     /// Type the name of a repository.
     Type(String),
     /// Ask the hub how much a model is.

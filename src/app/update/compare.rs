@@ -6,7 +6,7 @@ use super::{app::App, command::Command};
 use crate::{
     app::{
         document::{
-            compare::{PassChoice, Side},
+            compare::{CompareSide, PassChoice},
             pane::{Pane, PaneKind},
         },
         state::{
@@ -28,7 +28,7 @@ impl App {
             );
             return;
         };
-        let now = Side {
+        let now = CompareSide {
             pass: PassChoice::Shown(slot),
             layer: None,
         };

@@ -10,7 +10,7 @@ use std::{
 use egui::Context;
 use rfd::FileDialog;
 
-use super::background::Later;
+use super::background::BackgroundResult;
 use crate::app::state::path_box::PathPurpose;
 
 /// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
@@ -23,13 +23,13 @@ const PICTURES: [&str; 17] = [
 ];
 
 /// Asks for a path; the answer comes through `answer`.
-pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
+pub fn ask(purpose: PathPurpose, answer: Sender<BackgroundResult>, context: &Context) {
     let (here, context) = (answer.clone(), context.clone());
     let started = thread::Builder::new().spawn(move || {
         let asked = Instant::now();
         let picked = match (show(purpose), asked.elapsed() < TOO_SOON) {
-            (Some(path), _) => Some(Later::Path(purpose, path)),
-            (None, true) => Some(Later::NoDialog(purpose)),
+            (Some(path), _) => Some(BackgroundResult::Path(purpose, path)),
+            (None, true) => Some(BackgroundResult::NoDialog(purpose)),
             (None, false) => None,
         };
         if let Some(picked) = picked {
@@ -40,7 +40,7 @@ pub fn ask(purpose: PathPurpose, answer: Sender<Later>, context: &Context) {
     });
     if started.is_err() {
         // The path can be typed.
-        let _ = here.send(Later::NoDialog(purpose));
+        let _ = here.send(BackgroundResult::NoDialog(purpose));
     }
 }
 

@@ -1,9 +1,9 @@
 //! Models that are here or could be: asked for, downloaded, and what the downloader tells.
 
-use super::{app::App, command::ShopCommand};
+use super::{app::App, command::DownloadCommand};
 use crate::{
     app::state::{
-        downloads::{Order, OrderStage},
+        downloads::{Download, DownloadStage},
         messages::Level,
     },
     engine::{HubEvent, HubRequest, Request},
@@ -12,61 +12,61 @@ use crate::{
 };
 
 impl App {
-    pub(in crate::app) fn shop(&mut self, command: ShopCommand) {
-        let shop = &mut self.state.shop;
+    pub(in crate::app) fn act_on_downloads(&mut self, command: DownloadCommand) {
+        let shop = &mut self.state.downloads;
         match command {
-            ShopCommand::Type(text) => shop.typed = text,
-            ShopCommand::Ask(name) => self.ask_the_hub(name),
-            ShopCommand::Choose(name, index) => {
-                if let Some(OrderStage::Offered { offers, chosen }) =
-                    shop.order_mut(&name).map(|order| &mut order.stage)
+            DownloadCommand::Type(text) => shop.typed = text,
+            DownloadCommand::Ask(name) => self.ask_the_hub(name),
+            DownloadCommand::Choose(name, index) => {
+                if let Some(DownloadStage::Offered { offers, chosen }) =
+                    shop.download_mut(&name).map(|order| &mut order.stage)
                     && index < offers.len()
                 {
                     *chosen = index;
                 }
             }
-            ShopCommand::Fetch(name) => {
-                let Some(order) = shop.order_mut(&name) else { return };
-                let OrderStage::Offered { offers, chosen } = &order.stage else {
+            DownloadCommand::Fetch(name) => {
+                let Some(order) = shop.download_mut(&name) else { return };
+                let DownloadStage::Offered { offers, chosen } = &order.stage else {
                     return;
                 };
                 let Some(offer) = offers.get(*chosen) else { return };
                 let (job, offer) = (order.job, Box::new(offer.clone()));
-                order.stage = OrderStage::Waiting;
+                order.stage = DownloadStage::Waiting;
                 self.ask_downloader(HubRequest::Download { job, offer });
             }
-            ShopCommand::Drop(name) => {
-                let Some(order) = shop.order(&name) else { return };
+            DownloadCommand::Drop(name) => {
+                let Some(order) = shop.download(&name) else { return };
                 let (job, waits) = (order.job, order.stage.is_under_way());
                 if waits {
                     // It goes when the downloader says that it has ended.
                     self.ask_downloader(HubRequest::Cancel { job });
                     return;
                 }
-                if order.stage == OrderStage::Asking {
+                if order.stage == DownloadStage::Asking {
                     self.ask_downloader(HubRequest::Cancel { job });
                 }
-                self.state.shop.orders.retain(|order| order.job != job);
+                self.state.downloads.orders.retain(|order| order.job != job);
             }
-            ShopCommand::Seen => shop.sought = None,
+            DownloadCommand::Seen => shop.sought = None,
         }
     }
 
     /// Asks how much a model is. What failed before is tried again.
     fn ask_the_hub(&mut self, name: String) {
-        let shop = &mut self.state.shop;
-        let failed = |order: &Order| matches!(order.stage, OrderStage::Failed(_));
+        let shop = &mut self.state.downloads;
+        let failed = |order: &Download| matches!(order.stage, DownloadStage::Failed(_));
         shop.orders.retain(|order| order.name != name || !failed(order));
         shop.sought = Some(name.clone());
-        if shop.order(&name).is_some() {
+        if shop.download(&name).is_some() {
             return;
         }
         shop.begun += 1;
         let job = shop.begun;
-        shop.orders.push(Order {
+        shop.orders.push(Download {
             job,
             name: name.clone(),
-            stage: OrderStage::Asking,
+            stage: DownloadStage::Asking,
         });
         self.ask_downloader(HubRequest::Plan { job, name });
     }
@@ -84,17 +84,17 @@ impl App {
         match event {
             HubEvent::Shelf(shelf) => self.take_shelf(*shelf),
             HubEvent::Planned { job, offers } => {
-                if let Some(order) = self.state.shop.job_mut(job) {
-                    order.stage = OrderStage::Offered { offers, chosen: 0 };
+                if let Some(order) = self.state.downloads.job_mut(job) {
+                    order.stage = DownloadStage::Offered { offers, chosen: 0 };
                 }
             }
             HubEvent::Progress { job, progress } => {
-                if let Some(order) = self.state.shop.job_mut(job) {
-                    order.stage = OrderStage::Arriving(progress);
+                if let Some(order) = self.state.downloads.job_mut(job) {
+                    order.stage = DownloadStage::Arriving(progress);
                 }
             }
             HubEvent::Done { job, .. } => {
-                let orders = &mut self.state.shop.orders;
+                let orders = &mut self.state.downloads.orders;
                 if let Some(index) = orders.iter().position(|order| order.job == job) {
                     let order = orders.remove(index);
                     self.take_arrival(order.name);
@@ -107,7 +107,7 @@ impl App {
         let state = &mut self.state;
         state.messages.tell(Level::Info, format!("{name} is downloaded."));
         self.look_at_models();
-        if self.state.shop.awaited.as_ref() == Some(&name) {
+        if self.state.downloads.awaited.as_ref() == Some(&name) {
             self.load_model(name);
         }
     }
@@ -115,46 +115,51 @@ impl App {
     /// A model that was chosen and could not be read is offered, if it is because it is not here.
     fn take_shelf(&mut self, shelf: Shelf) {
         let state = &mut self.state;
-        if let Some(name) = state.shop.doubted.take().filter(|name| *name == state.model.wanted) {
+        if let Some(name) = state
+            .downloads
+            .doubted
+            .take()
+            .filter(|name| *name == state.model.wanted)
+        {
             let stock = shelf.find(&name);
             if stock.is_some_and(|stock| stock.here) {
                 // It is broken, and a preset waits for it in vain.
                 self.preset_awaited = None;
             } else {
                 if stock.is_none() {
-                    state.shop.typed.clone_from(&name);
+                    state.downloads.typed.clone_from(&name);
                 }
-                state.shop.sought = Some(name.clone());
-                state.shop.awaited = Some(name);
+                state.downloads.sought = Some(name.clone());
+                state.downloads.awaited = Some(name);
                 state.overlays.models = true;
             }
         }
-        state.shop.shelf = Some(shelf);
+        state.downloads.shelf = Some(shelf);
     }
 
     /// A model that was chosen could not be read: maybe it is not here.
     pub(in crate::app) fn doubt_model(&mut self, name: &str) {
-        self.state.shop.doubted = Some(name.to_owned());
+        self.state.downloads.doubted = Some(name.to_owned());
         self.look_at_models();
     }
 
     /// A download has ended before its end.
     pub(in crate::app) fn take_download_failure(&mut self, job: u64, error: &Error) {
         let state = &mut self.state;
-        let Some(index) = state.shop.orders.iter().position(|order| order.job == job) else {
+        let Some(index) = state.downloads.orders.iter().position(|order| order.job == job) else {
             return;
         };
         if *error == Error::Cancelled {
             // Who ends it needs no explanation. What has been downloaded stays and is on the disk.
-            state.shop.orders.remove(index);
+            state.downloads.orders.remove(index);
             self.look_at_models();
             return;
         }
         let words = error.to_string();
-        let order = &mut state.shop.orders[index];
+        let order = &mut state.downloads.orders[index];
         let name = order.name.clone();
         let was_arriving = order.stage.is_under_way();
-        order.stage = OrderStage::Failed(words.clone());
+        order.stage = DownloadStage::Failed(words.clone());
         state.messages.note(Level::Error, format!("{name}: {words}"));
         if was_arriving && !state.overlays.models {
             // The place where it belongs cannot be seen.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{app::App, requests::Sent};
+use super::{app::App, requests::Questions};
 use crate::{
     app::{
         document::{layout, root::PictureRef},
@@ -30,12 +30,12 @@ impl App {
             Event::Devices(devices) => state.devices = Some(devices),
             Event::ModelLoaded(info) => self.take_model(*info),
             Event::PictureOpened { slot, picture } => {
-                if self.asked.answer(slot) {
+                if self.pending.answer(slot) {
                     self.take_picture(slot, picture);
                 }
             }
             Event::PictureClosed { slot } => {
-                self.asked.answer(slot);
+                self.pending.answer(slot);
                 // One that was asked for after it was closed is still to come.
                 if !state.document.pictures.contains_key(&slot) {
                     self.empty_slot(slot);
@@ -113,7 +113,7 @@ impl App {
                         slot.capture = None;
                     }
                 }
-                self.sent = Sent::default();
+                self.sent = Questions::default();
                 self.take_missing(pass);
             }
             Event::Saved { work, path } => {
@@ -129,7 +129,7 @@ impl App {
             Event::Failed {
                 work: Work::Picture(slot),
                 error,
-            } if !self.asked.answer(slot) => state.messages.note(Level::of(&error), error.to_string()),
+            } if !self.pending.answer(slot) => state.messages.note(Level::of(&error), error.to_string()),
             Event::Failed {
                 work: Work::Study { job },
                 error,
@@ -153,7 +153,7 @@ impl App {
                     .messages
                     .note(Level::Error, format!("A bug in the worker was caught: {message}"));
                 state.recovered = Some(message);
-                self.asked.forget();
+                self.pending.forget();
             }
         }
     }
@@ -175,7 +175,7 @@ impl App {
         if wanted {
             state.begin_with(&info);
         }
-        state.memory.add_model(&info.name);
+        state.preferences.add_model(&info.name);
         state.messages.note(
             Level::Info,
             format!(
@@ -193,7 +193,7 @@ impl App {
                 .model
                 .info
                 .as_ref()
-                .and_then(|info| state.memory.rates.get(&info.rate_key()))
+                .and_then(|info| state.preferences.rates.get(&info.rate_key()))
                 .copied(),
             ..RunState::default()
         };
@@ -259,7 +259,7 @@ impl App {
             state.messages.tell(Level::Warning, note.clone());
         }
         if let PictureSource::File(path) = &picture.source {
-            state.memory.add_picture(path);
+            state.preferences.add_picture(path);
         }
         state.document.pictures.insert(
             slot,
@@ -294,7 +294,7 @@ impl App {
             slot if slot == b => a,
             slot => slot,
         };
-        if self.asked.answer_swap() {
+        if self.pending.answer_swap() {
             let pictures = std::mem::take(&mut state.document.pictures);
             let swapped = pictures.into_iter().map(|(slot, picture)| (other(slot), picture));
             state.document.pictures = swapped.collect();
@@ -326,7 +326,7 @@ impl App {
         state.view_error = None;
         self.textures.clear_heat();
         self.textures.clear_channels();
-        self.sent = Sent::default();
+        self.sent = Questions::default();
     }
 
     /// Takes a picture and everything known of it away.
@@ -410,7 +410,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
         // Told by an event of its own.
         Work::Model | Work::Download { .. } | Work::Comparison(_) => {}
         // What the shelf says is asked for again with the next look at it.
-        Work::Shelf => state.shop.shelf = state.shop.shelf.take().or_else(|| Some(Shelf::default())),
+        Work::Shelf => state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(Shelf::default())),
         Work::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
                 source: picture.source.clone(),

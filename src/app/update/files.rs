@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use egui::Context;
 
-use super::{app::App, pending::By};
+use super::{app::App, pending::Origin};
 use crate::{
     app::{
         document::{root::Document, workspace},
@@ -27,19 +27,19 @@ impl App {
             PictureSource::File(path) => PictureSource::File(lasting(path)),
             sample @ PictureSource::Sample(_) => sample,
         };
-        self.ask_for_picture(slot, source, By::User);
+        self.ask_for_picture(slot, source, Origin::User);
     }
 
-    fn ask_for_picture(&mut self, slot: Slot, source: PictureSource, by: By) {
+    fn ask_for_picture(&mut self, slot: Slot, source: PictureSource, by: Origin) {
         self.state.slot_mut(slot).error = None;
-        self.asked.ask(slot, by);
+        self.pending.ask(slot, by);
         self.engine.send(Request::OpenPicture { slot, source });
     }
 
     /// Empties a slot that the document says is empty.
     pub(in crate::app) fn let_go_of_picture(&mut self, slot: Slot) {
         self.empty_slot(slot);
-        self.asked.ask(slot, By::Document);
+        self.pending.ask(slot, Origin::Document);
         self.engine.send(Request::ClosePicture { slot });
     }
 
@@ -74,7 +74,7 @@ impl App {
     }
 
     pub(in crate::app) fn swap_pictures(&mut self, a: Slot, b: Slot) {
-        self.asked.ask_swap(a, b);
+        self.pending.ask_swap(a, b);
         self.engine.send(Request::SwapPictures { a, b });
     }
 
@@ -91,16 +91,16 @@ impl App {
                 document.pictures.get(&slot).map(|picture| picture.source.clone()),
             );
             // What is still to come may be something else than what is there.
-            let changes = self.asked.is_open(slot) || self.asked.is_swapping(slot);
+            let changes = self.pending.is_open(slot) || self.pending.is_swapping(slot);
             match wanted {
                 Some(source) if changes || there.as_ref() != Some(&source) => {
-                    self.ask_for_picture(slot, source, By::Document)
+                    self.ask_for_picture(slot, source, Origin::Document)
                 }
                 None if changes || there.is_some() => self.let_go_of_picture(slot),
                 _ => {}
             }
         }
-        self.asked.overtake_swaps();
+        self.pending.overtake_swaps();
         let model = &self.state.model;
         // What is still being read will be there.
         let there = match (model.loading, &model.info) {
@@ -217,7 +217,7 @@ impl App {
     }
 
     pub(in crate::app) fn compute_on(&mut self, device: DeviceChoice, precision: Precision) {
-        let memory = &mut self.state.memory;
+        let memory = &mut self.state.preferences;
         (memory.device, memory.precision) = (device, precision);
         let name = self.state.model.wanted.clone();
         if !name.is_empty() {
@@ -228,12 +228,12 @@ impl App {
     pub(in crate::app) fn load_model(&mut self, name: String) {
         let name = lasting_name(name);
         // One that was to be read when it had come is wanted no longer.
-        self.state.shop.awaited = None;
+        self.state.downloads.awaited = None;
         let model = &mut self.state.model;
         model.wanted.clone_from(&name);
         model.error = None;
         model.loading = Some(0.0);
-        let (device, dtype) = (self.state.memory.device, self.state.memory.precision);
+        let (device, dtype) = (self.state.preferences.device, self.state.preferences.precision);
         self.engine.send(Request::LoadModel { name, device, dtype });
     }
 }

@@ -11,12 +11,12 @@ use egui::{Context, Event, Key, Modifiers, Popup};
 use super::{
     action::{Action, is_pressed, is_typed_with_shift},
     app::App,
-    background::{Later, background},
+    background::{BackgroundResult, background},
     command::Command,
 };
 use crate::{
     app::{
-        state::overlays::Hold,
+        state::overlays::TemporaryView,
         update::{abilities::Abilities, keep::data_folder},
     },
     engine::{PictureSource, Slot},
@@ -102,11 +102,11 @@ impl App {
                 })
         };
         let held = if down(Action::HoldLayer) && self.state.can(Action::HoldLayer) {
-            Some(Hold::Layer)
+            Some(TemporaryView::Layer)
         } else if down(Action::HoldSlot) && self.state.can(Action::HoldSlot) {
-            Some(Hold::Slot)
+            Some(TemporaryView::Slot)
         } else if down(Action::HoldSide) && self.state.can(Action::HoldSide) {
-            Some(Hold::Side)
+            Some(TemporaryView::Side)
         } else {
             None
         };
@@ -165,7 +165,7 @@ impl App {
     /// A picture from the clipboard becomes a file, so that a workspace can name it.
     fn paste_picture(&self, image: std::sync::Arc<egui::ColorImage>, context: &Context) {
         let folder = self.kept_in.clone().or_else(data_folder);
-        background(&self.answer, context, Later::Pasted, move || {
+        background(&self.answer, context, BackgroundResult::Pasted, move || {
             keep_pasted(&image, folder)
         });
     }

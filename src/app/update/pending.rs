@@ -6,17 +6,17 @@ use crate::engine::Slot;
 
 /// Who asked for a picture to be opened or closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum Origin {
     /// The user, who sees what comes of it when it is there: the document changes with the answer.
     User,
     /// The document, which says already what is to come.
     Document,
 }
 
-/// Questions about each slot, the oldest first.
+/// Sent about each slot, the oldest first.
 #[derive(Debug, Default)]
-pub struct Asked {
-    pictures: BTreeMap<Slot, VecDeque<By>>,
+pub struct PendingPictures {
+    pictures: BTreeMap<Slot, VecDeque<Origin>>,
     swaps: VecDeque<Swap>,
 }
 
@@ -28,9 +28,9 @@ struct Swap {
     overtaken: bool,
 }
 
-impl Asked {
+impl PendingPictures {
     /// Notes a question.
-    pub fn ask(&mut self, slot: Slot, by: By) {
+    pub fn ask(&mut self, slot: Slot, by: Origin) {
         self.pictures.entry(slot).or_default().push_back(by);
     }
 
@@ -41,7 +41,7 @@ impl Asked {
             return true;
         };
         questions.pop_front();
-        !questions.contains(&By::Document)
+        !questions.contains(&Origin::Document)
     }
 
     /// Notes that two slots are to change what they hold.
@@ -90,24 +90,24 @@ mod tests {
 
     #[test]
     fn an_answer_counts_unless_the_document_says_otherwise_by_now() {
-        let mut asked = Asked::default();
-        for by in [By::User, By::User, By::Document, By::User] {
+        let mut asked = PendingPictures::default();
+        for by in [Origin::User, Origin::User, Origin::Document, Origin::User] {
             asked.ask(Slot::A, by);
         }
-        asked.ask(Slot::B, By::Document);
+        asked.ask(Slot::B, Origin::Document);
         let counts: Vec<bool> = (0..4).map(|_| asked.answer(Slot::A)).collect();
         assert_eq!(counts, [false, false, true, true]);
         assert!(asked.answer(Slot::B) && asked.answer(Slot::B));
-        asked.ask(Slot::A, By::Document);
+        asked.ask(Slot::A, Origin::Document);
         assert!(asked.is_open(Slot::A) && !asked.is_open(Slot::B) && asked.is_any_open());
-        asked.ask(Slot::A, By::Document);
+        asked.ask(Slot::A, Origin::Document);
         asked.forget();
         assert!(!asked.is_any_open());
         assert!(asked.answer(Slot::A));
     }
     #[test]
     fn a_document_that_overtakes_a_swap_does_not_follow_it() {
-        let mut asked = Asked::default();
+        let mut asked = PendingPictures::default();
         asked.ask_swap(Slot::A, Slot::B);
         assert!(asked.is_any_open() && asked.is_swapping(Slot::B));
         asked.overtake_swaps();

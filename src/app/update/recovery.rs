@@ -6,7 +6,7 @@ use egui::Context;
 
 use super::{
     app::App,
-    background::{Later, background},
+    background::{BackgroundResult, background},
     command::RecoverCommand,
     keep::{Beginning, Keeper, OTHER_KEYS, Remembered},
 };
@@ -30,14 +30,14 @@ impl App {
         let (answer, woken) = (self.answer.clone(), context.clone());
         let tell = move |words| {
             // A window that is gone needs no words.
-            let _ = answer.send(Later::NotKept(words));
+            let _ = answer.send(BackgroundResult::NotKept(words));
             woken.request_repaint();
         };
         match Keeper::start(beginning, Box::new(tell)) {
             Ok(keeper) => {
                 let look = keeper.recoveries();
                 self.answers_awaited += 1;
-                background(&self.answer, context, Later::Recoveries, look);
+                background(&self.answer, context, BackgroundResult::Recoveries, look);
                 self.kept.keeper = Some(keeper);
             }
             Err(error) => self.state.messages.tell(Level::Warning, error.to_string()),
@@ -86,7 +86,7 @@ impl App {
             .into_iter()
             .filter_map(|key| Some((key, storage.get_string(key)?)));
         keeper.remember(Remembered {
-            memory: self.state.memory.clone(),
+            preferences: self.state.preferences.clone(),
             others: others.collect(),
         });
     }
@@ -143,7 +143,7 @@ impl App {
             self.state.overlays.recoveries &= !self.state.recoveries.is_empty();
             return self.show_recovered(opened, folder);
         }
-        self.state.memory.add_workspace(&opened.path);
+        self.state.preferences.add_workspace(&opened.path);
         self.state.workspace_path = Some(opened.path);
         self.state.missing.clear();
         self.kept.saved = Some(Arc::new(opened.document.clone()));
@@ -168,6 +168,6 @@ impl App {
         let discard = keeper.discard(folder);
         let context = self.textures.context().clone();
         self.answers_awaited += 1;
-        background(&self.answer, &context, Later::Discarded, discard);
+        background(&self.answer, &context, BackgroundResult::Discarded, discard);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 
 /// What the workers were asked last: a request is sent when what is wanted differs.
 #[derive(Default)]
-pub struct Sent {
+pub struct Questions {
     pub(in crate::app) run: Option<RunWanted>,
     pub(in crate::app) pca: Option<PcaQuery>,
     pub(in crate::app) query: Option<Query>,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     app::App,
-    background::{Later, background},
+    background::{BackgroundResult, background},
 };
 use crate::{
     app::{
@@ -33,7 +33,9 @@ impl App {
     pub(in crate::app) fn save_survey(&mut self, out: PathBuf) {
         let save = save_survey(&self.state, &out);
         let context = self.textures.context().clone();
-        background(&self.answer, &context, Later::Written, move || save().map(|()| out));
+        background(&self.answer, &context, BackgroundResult::Written, move || {
+            save().map(|()| out)
+        });
     }
 }
 
@@ -48,7 +50,7 @@ impl App {
                 return;
             }
         };
-        background(&self.answer, &context, Later::Written, move || {
+        background(&self.answer, &context, BackgroundResult::Written, move || {
             replace_file(&path, |file| match &content {
                 Content::Text(text) => file.write_all(text.as_bytes()).map_err(write_error),
                 Content::Png(size, rgb) => write_png(file, *size, rgb),
@@ -64,7 +66,9 @@ impl App {
         let write = write_panes(&self.state, &self.canvases, context.pixels_per_point(), &out);
         let (answer, woken) = (self.answer.clone(), context.clone());
         context.request_screenshot(move |image| {
-            background(&answer, &woken, Later::Written, move || write(&image).map(|()| out));
+            background(&answer, &woken, BackgroundResult::Written, move || {
+                write(&image).map(|()| out)
+            });
         });
     }
 
@@ -112,7 +116,7 @@ impl App {
             Some(view) => compared_json(&self.state, view).map(|json| (view.clone(), json)),
             None => Err(nothing_compared()),
         };
-        background(&self.answer, &context, Later::Written, move || {
+        background(&self.answer, &context, BackgroundResult::Written, move || {
             let (view, json) = made?;
             check_extension(&path, &["png", "json"])?;
             let bytes = match is_json(&path) {
@@ -132,7 +136,7 @@ impl App {
     /// Writes a text file, and tells when it is there.
     pub(in crate::app) fn write_text(&self, path: PathBuf, text: String) {
         let context = self.textures.context().clone();
-        background(&self.answer, &context, Later::Written, move || {
+        background(&self.answer, &context, BackgroundResult::Written, move || {
             replace_file(&path, |temporary| {
                 temporary.write_all(text.as_bytes()).map_err(write_error)
             })?;

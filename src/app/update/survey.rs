@@ -17,7 +17,7 @@ use crate::{
 impl App {
     /// Begins to measure every activation, in the place of a survey under way, and shows the sheet.
     pub(in crate::app) fn begin_survey(&mut self) {
-        let Some(query) = self.state.wanted_survey() else {
+        let Some(query) = self.state.survey_query() else {
             return;
         };
         let Some(info) = &self.state.model.info else { return };

@@ -9,7 +9,7 @@ use crate::{
 impl App {
     /// Begins the tour, or ends it.
     pub(in crate::app) fn toggle_tour(&mut self) {
-        self.state.memory.tour_seen = true;
+        self.state.preferences.tour_seen = true;
         if self.state.overlays.tour.take().is_some() {
             return;
         }
@@ -73,7 +73,7 @@ impl App {
             && state.model.info.as_ref().map(|info| &info.name) == state.document.model.as_ref();
         let picture_is_there = state.slot(Slot::A).picture.as_ref().map(|picture| &picture.source)
             == state.document.pictures.get(&Slot::A).map(|picture| &picture.source);
-        if !(tour.survey_awaited && model_is_there && picture_is_there && state.wanted_survey().is_some()) {
+        if !(tour.survey_awaited && model_is_there && picture_is_there && state.survey_query().is_some()) {
             return;
         }
         let measured = state

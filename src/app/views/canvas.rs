@@ -287,33 +287,3 @@ fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: 
     let scores = scores.as_ref().map(|(drawn, seen)| (drawn, *seen, WHOLE));
     loupe.paint(painter, tokens.canvas, border, picture, scores);
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn canvas() -> Rect {
-        Rect::from_min_size(pos2(100.0, 50.0), vec2(400.0, 300.0))
-    }
-
-    #[test]
-    fn screen_and_pixels_are_inverse_at_any_zoom() {
-        let size = Size::new(64, 48);
-        for zoom in [0.5, 1.0, 7.0, 200.0] {
-            let view = View {
-                centre: [0.3, 0.8],
-                zoom,
-            };
-            let place = Placed::new(canvas(), size, view).expect("there is room");
-            let [x, y] = place.pixel_at(place.on_screen([10.25, 20.5]));
-            assert!((x - 10.25).abs() < 1e-2 && (y - 20.5).abs() < 1e-2, "{x} {y}");
-            // The centre of the view is in the middle of the canvas.
-            let middle = place.pixel_at(canvas().center());
-            assert!((middle[0] + 0.5 - 0.3 * 64.0).abs() < 1e-2, "{middle:?}");
-        }
-        let fitted = Placed::new(canvas(), size, View::default()).expect("there is room");
-        assert_eq!(fitted.rect, canvas());
-        let no_room = Rect::from_min_size(pos2(100.0, 50.0), vec2(400.0, 0.0));
-        assert!(Placed::new(no_room, size, View::default()).is_none());
-    }
-}

@@ -12,12 +12,12 @@ use crate::{
     app::{
         document::{
             choices::{CkaBetween, CkaRows, LayerChoice},
-            compare::{CompareChoice, PassChoice, Side},
+            compare::{CompareChoice, CompareSide, PassChoice},
             limits::ROW_CHOICES,
             pane::{Pane, PaneKind},
         },
         export::{
-            captions::matrix_text,
+            captions::matrix_caption,
             styles::{matrix_style, range_up_to},
         },
         state::{comparing::Matrix, root::State},
@@ -46,7 +46,7 @@ pub fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
         let share = matrix.rows_done as f32 / count.max(1) as f32;
         ui.add(ProgressBar::new(share).text(format!("{} of {count} rows", matrix.rows_done)));
     }
-    ui.weak(matrix_text(state, matrix));
+    ui.weak(matrix_caption(state, matrix));
     let Some(scores) = &matrix.scores else { return };
     let room = ui.available_size() - vec2(0.0, BELOW);
     let [rows, columns] = [&matrix.names[0], &matrix.names[1]].map(|names| names.len() as f32);
@@ -212,11 +212,11 @@ fn look_at(matrix: &Matrix, row: usize, column: usize, state: &State, commands: 
 }
 
 /// A row or column as a side of a comparison: of the picture worked with, where it is among them.
-fn side_of(state: &State, of: &CkaItem) -> Option<Side> {
+fn side_of(state: &State, of: &CkaItem) -> Option<CompareSide> {
     let kept = || of.passes.iter().filter_map(|pass| state.passes.get(*pass));
     let of_focused = kept().find(|kept| kept.slot == state.focused_slot());
     let kept = of_focused.or_else(|| kept().next())?;
-    Some(Side {
+    Some(CompareSide {
         pass: PassChoice::Kept(Box::new(kept.reference())),
         layer: Some(of.id),
     })

@@ -10,12 +10,12 @@ use super::placed::CanvasContext;
 use crate::{
     activation::Id,
     app::{
-        document::compare::{CompareChoice, CompareMode, PassChoice, Side},
+        document::compare::{CompareChoice, CompareMode, CompareSide, PassChoice},
         export::styles::difference_style,
         state::{
             compare::Absent,
             compare_questions::{found, is_stale, kept_of, layer_of, pass_text, side_text},
-            overlays::Hold,
+            overlays::TemporaryView,
             root::State,
         },
         theme,
@@ -121,7 +121,7 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut CompareChoice, commands:
     });
 }
 
-fn side_ui(ui: &mut Ui, state: &State, index: usize, side: &mut Side, commands: &mut Vec<Command>) {
+fn side_ui(ui: &mut Ui, state: &State, index: usize, side: &mut CompareSide, commands: &mut Vec<Command>) {
     let name = NAMES[index];
     ui.horizontal_wrapped(|ui| {
         ui.strong(name);
@@ -171,7 +171,7 @@ fn side_ui(ui: &mut Ui, state: &State, index: usize, side: &mut Side, commands: 
     }
 }
 
-fn layer_ui(ui: &mut Ui, state: &State, name: &str, side: &mut Side) {
+fn layer_ui(ui: &mut Ui, state: &State, name: &str, side: &mut CompareSide) {
     let text = |layer: Option<Id>| match layer {
         Some(id) => id.to_string(),
         None => "the one looked at".to_owned(),
@@ -271,7 +271,7 @@ fn shown_ui(
     } else {
         let divider = match state.hold {
             // All of B, as long as the key is down.
-            Some(Hold::Side) => rect.left(),
+            Some(TemporaryView::Side) => rect.left(),
             _ => egui::lerp(rect.x_range(), choice.divider),
         };
         textures.sides[0].paint(&painter, rect, WHOLE, tint);
@@ -279,7 +279,7 @@ fn shown_ui(
         let clipped = painter.with_clip_rect(right.intersect(painter.clip_rect()));
         clipped.rect_filled(right, 0.0, tokens.canvas);
         textures.sides[1].paint(&clipped, rect, WHOLE, tint);
-        if state.hold != Some(Hold::Side) {
+        if state.hold != Some(TemporaryView::Side) {
             let line = Stroke::new(theme::STROKE_MARK, tokens.text_strong);
             let halo = Stroke::new(2.0 * theme::STROKE_MARK + 1.0, tokens.halo);
             for stroke in [halo, line] {

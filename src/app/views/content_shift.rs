@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::{
-        export::captions::{not_finite_words, shift_text},
+        export::captions::{not_finite_words, shift_caption},
         state::{comparing::Shifts, root::State, series_questions::AS_SET},
         theme,
         update::{action::Action, command::Command},
@@ -48,7 +48,7 @@ pub fn shift_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
         context.commands.push(Command::Shift(choice));
     }
     let Some(shifts) = &state.comparing.shift else { return };
-    ui.weak(shift_text(state, shifts));
+    ui.weak(shift_caption(state, shifts));
     if let Some(words) = not_finite_words(&shifts.view.not_finite) {
         ui.colored_label(theme::tokens(ui).error, words);
     }

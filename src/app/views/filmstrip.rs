@@ -15,7 +15,7 @@ use crate::{
     app::{
         document::{choices::StripAxis, limits::MOST_FRAMES},
         export::{
-            captions::{form_text, strip_text},
+            captions::{form_text, strip_caption},
             styles::{matrix_style, range_up_to},
         },
         state::{
@@ -73,7 +73,7 @@ pub fn strip_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
         context.commands.push(Command::Strip(choice));
     }
     let Some(strip) = &state.comparing.strip else { return };
-    ui.weak(strip_text(state, strip));
+    ui.weak(strip_caption(state, strip));
     ScrollArea::vertical().id_salt(tile).auto_shrink(false).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             for index in 0..strip.members.len() {

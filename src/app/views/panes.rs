@@ -16,12 +16,12 @@ use crate::{
             pane::{Layout, Pane, PaneKind},
         },
         export::{
-            captions::{how_made, not_finite_text},
+            captions::{not_finite_text, provenance_caption},
             styles::scores_of_pane,
         },
         gpu::textures::Textures,
         state::{
-            canvas_rects::{Canvases, Painted},
+            canvas_rects::{CanvasRects, Painted},
             queries::pca_is_current,
             root::State,
             shown::shown_source,
@@ -58,7 +58,7 @@ pub fn panes_ui(
     ui: &mut Ui,
     state: &State,
     textures: &Textures,
-    canvases: &mut Canvases,
+    canvases: &mut CanvasRects,
     commands: &mut Vec<Command>,
 ) -> Layout {
     let mut layout = state.document.layout.clone();
@@ -338,7 +338,7 @@ fn pca_text(state: &State, slot: Slot) -> String {
     }
     match &state.slot(slot).pca {
         Some(view) => {
-            let mut text = how_made(view, state.open_slots().count() > 1);
+            let mut text = provenance_caption(view, state.open_slots().count() > 1);
             if state.document.mask.on {
                 let side = if state.document.mask.below { "below" } else { "above" };
                 text += &format!(", foreground {side} {:.3}", state.document.mask.threshold);

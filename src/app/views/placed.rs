@@ -8,7 +8,7 @@ use crate::{
         document::pane::View,
         gpu::textures::Textures,
         state::{
-            canvas_rects::{Canvases, fitting_scale},
+            canvas_rects::{CanvasRects, fitting_scale},
             root::State,
         },
         update::command::Command,
@@ -23,7 +23,7 @@ pub struct CanvasContext<'a> {
     /// What is on the graphics card.
     pub textures: &'a Textures,
     /// Where canvases are and what is dragged.
-    pub canvases: &'a mut Canvases,
+    pub canvases: &'a mut CanvasRects,
     /// What the user does.
     pub commands: &'a mut Vec<Command>,
     /// The activation that is pointed at in a study.
@@ -73,5 +73,36 @@ impl Placed {
 
     pub(in crate::app) fn points_per_pixel(&self) -> f32 {
         self.rect.width() / self.size.width as f32
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn canvas() -> Rect {
+        Rect::from_min_size(pos2(100.0, 50.0), vec2(400.0, 300.0))
+    }
+
+    #[test]
+    fn screen_and_pixels_are_inverse_at_any_zoom() {
+        let size = Size::new(64, 48);
+        for zoom in [0.5, 1.0, 7.0, 200.0] {
+            let view = View {
+                centre: [0.3, 0.8],
+                zoom,
+            };
+            let place = Placed::new(canvas(), size, view).expect("there is room");
+            let [x, y] = place.pixel_at(place.on_screen([10.25, 20.5]));
+            assert!((x - 10.25).abs() < 1e-2 && (y - 20.5).abs() < 1e-2, "{x} {y}");
+            // The centre of the view is in the middle of the canvas.
+            let middle = place.pixel_at(canvas().center());
+            assert!((middle[0] + 0.5 - 0.3 * 64.0).abs() < 1e-2, "{middle:?}");
+        }
+        let fitted = Placed::new(canvas(), size, View::default()).expect("there is room");
+        assert_eq!(fitted.rect, canvas());
+        let no_room = Rect::from_min_size(pos2(100.0, 50.0), vec2(400.0, 0.0));
+        assert!(Placed::new(no_room, size, View::default()).is_none());
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         },
         export::captions::not_finite_words,
         state::{
-            ranking_questions::{made, series_of_steps, typed_steps, wanted_rank},
+            ranking_questions::{made, rank_query, series_of_steps, typed_steps},
             root::State,
         },
         theme,
@@ -213,7 +213,7 @@ fn pin_ui(ui: &mut Ui, number: u32, slot: Slot) {
 
 /// How the figures came about, how far they are, or why there are none.
 fn how_ui(ui: &mut Ui, state: &State) {
-    let wanted = wanted_rank(state);
+    let wanted = rank_query(state);
     let Some(view) = &state.rank.view else {
         if wanted.is_some() {
             ui.weak("comparing …");

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::preferences_file::MemoryFile;
+use super::preferences_file::PreferencesFile;
 use crate::{
     app::{
         document::workspace::{EXTENSION, Work, WorkspaceFile},
@@ -122,7 +122,7 @@ impl WindowFolder {
         Ok(())
     }
 
-    pub fn write_copy(&self, file: &MemoryFile) -> Result<PathBuf> {
+    pub fn write_copy(&self, file: &PreferencesFile) -> Result<PathBuf> {
         let path = self.path.join(COPY);
         file.copy_to(&path)?;
         Ok(path)

@@ -10,13 +10,13 @@ use std::{
 
 use super::{
     folder::{self, WindowFolder, lock_folder},
-    preferences_file::{MemoryFile, Remembered},
+    preferences_file::{PreferencesFile, Remembered},
 };
 
 use crate::{
     app::{
         document::workspace::Work,
-        state::{preferences::Memory, recovery::Recovery},
+        state::{preferences::Preferences, recovery::Recovery},
     },
     engine::recovered,
     error::{Error, Result},
@@ -31,10 +31,10 @@ pub type Tell = Box<dyn Fn(String) + Send>;
 /// What was remembered, and a place of this window's own: a window begins with it.
 pub struct Beginning {
     /// What the window is to remember.
-    pub memory: Memory,
+    pub preferences: Preferences,
     /// What has to be said of it.
     pub notes: Vec<String>,
-    file: MemoryFile,
+    file: PreferencesFile,
     folder: WindowFolder,
 }
 
@@ -42,8 +42,8 @@ impl Beginning {
     /// Reads what is remembered in a folder and makes a place for one more window.
     pub fn within(data: &Path) -> Result<Self> {
         let _alone = lock_folder(data)?;
-        let (file, mut notes) = MemoryFile::open(data);
-        let (memory, forgotten) = file.memory().sound();
+        let (file, mut notes) = PreferencesFile::open(data);
+        let (preferences, forgotten) = file.preferences().sound();
         if !forgotten.is_empty() {
             notes.push(format!(
                 "Nothing can be shown with some of what was remembered: as in a fresh window are {}.",
@@ -52,7 +52,7 @@ impl Beginning {
         }
         let folder = WindowFolder::make(data)?;
         Ok(Self {
-            memory,
+            preferences,
             notes,
             file,
             folder,
@@ -226,7 +226,7 @@ impl Drop for Keeper {
 /// The thread that writes.
 struct Writer {
     desk: Arc<Desk>,
-    file: MemoryFile,
+    file: PreferencesFile,
     folder: WindowFolder,
     tell: Tell,
     /// What was told last: the same trouble is told once, not with every change.

@@ -11,4 +11,4 @@ mod unsaved;
 pub use keeper::{Beginning, Keeper, hand_over};
 pub use place::{NAME, data_folder};
 pub use preferences_file::{MEMORY_KEY, OTHER_KEYS, Remembered};
-pub use unsaved::Kept;
+pub use unsaved::UnsavedWork;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    app::state::preferences::Memory,
+    app::state::preferences::Preferences,
     error::{Error, Result},
     files,
     io::output::{replace_file, write_error},
@@ -36,32 +36,36 @@ type Entries = BTreeMap<String, String>;
 #[derive(Debug, Clone)]
 pub struct Remembered {
     /// Its own memory.
-    pub memory: Memory,
+    pub preferences: Preferences,
     /// What eframe keeps beside it, as texts, by [`OTHER_KEYS`].
     pub others: Vec<(&'static str, String)>,
 }
 
 /// The file, and what this window wrote last: what differs from it now has changed here.
-pub struct MemoryFile {
+pub struct PreferencesFile {
     path: PathBuf,
     others: Entries,
-    memory: Memory,
+    preferences: Preferences,
 }
 
-impl MemoryFile {
+impl PreferencesFile {
     /// Reads the file in a folder; gives what has to be said of it. One that cannot be read is kept beside it, and all is as
     /// at the first start. The caller is alone with the folder.
     pub fn open(data: &Path) -> (Self, Vec<String>) {
         let path = data.join(FILE);
         let (there, note) = read_or_set_aside(&path);
-        let (memory, others) = there.unwrap_or_default();
-        let file = Self { path, others, memory };
+        let (preferences, others) = there.unwrap_or_default();
+        let file = Self {
+            path,
+            others,
+            preferences,
+        };
         (file, note.into_iter().collect())
     }
 
     /// What the window is to remember.
-    pub fn memory(&self) -> Memory {
-        self.memory.clone()
+    pub fn preferences(&self) -> Preferences {
+        self.preferences.clone()
     }
 
     /// Writes what eframe keeps in it into another file.
@@ -72,16 +76,16 @@ impl MemoryFile {
     /// Puts what changed in this window into the file; gives what has to be said. The caller is alone with the folder.
     pub fn write(&mut self, now: Remembered) -> Result<Option<String>> {
         let (there, note) = read_or_set_aside(&self.path);
-        let Remembered { memory, others } = now;
+        let Remembered { preferences, others } = now;
         let others: Entries = others.into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
         let (memory_to_write, mut entries) = match &there {
             Some((theirs, their_others)) => {
                 let changed = |(key, text): &(&String, &String)| self.others.get(*key) != Some(*text);
                 let mut merged = their_others.clone();
                 merged.extend((others.iter().filter(changed)).map(|(key, text)| (key.clone(), text.clone())));
-                (memory.merged(&self.memory, theirs), merged)
+                (preferences.merged(&self.preferences, theirs), merged)
             }
-            None => (memory.clone(), others.clone()),
+            None => (preferences.clone(), others.clone()),
         };
         let is_new = match &there {
             Some((theirs, their_others)) => *theirs != memory_to_write || *their_others != entries,
@@ -93,13 +97,13 @@ impl MemoryFile {
             entries.insert(MEMORY_KEY.to_owned(), text);
             write(&self.path, &entries)?;
         }
-        (self.memory, self.others) = (memory, others);
+        (self.preferences, self.others) = (preferences, others);
         Ok(note)
     }
 }
 
 /// What is in the file; none where there is no file, or where it had to be set aside, and what has to be said of that.
-fn read_or_set_aside(path: &Path) -> (Option<(Memory, Entries)>, Option<String>) {
+fn read_or_set_aside(path: &Path) -> (Option<(Preferences, Entries)>, Option<String>) {
     let why = match read(path) {
         Ok(there) => return (there, None),
         Err(why) => why,
@@ -118,7 +122,7 @@ fn read_or_set_aside(path: &Path) -> (Option<(Memory, Entries)>, Option<String>)
 }
 
 /// What is in the file, unless there is none.
-fn read(path: &Path) -> Result<Option<(Memory, Entries)>, String> {
+fn read(path: &Path) -> Result<Option<(Preferences, Entries)>, String> {
     // A link that leads nowhere is no file yet.
     if !path.exists() {
         return Ok(None);
@@ -128,11 +132,11 @@ fn read(path: &Path) -> Result<Option<(Memory, Entries)>, String> {
         return Err("it is empty".to_owned());
     }
     let mut entries: Entries = ron::from_str(&text).map_err(|error| format!("it is damaged: {error}"))?;
-    let memory = match entries.remove(MEMORY_KEY) {
+    let preferences = match entries.remove(MEMORY_KEY) {
         Some(text) => ron::from_str(&text).map_err(|error| format!("\"{MEMORY_KEY}\" in it is damaged: {error}"))?,
-        None => Memory::default(),
+        None => Preferences::default(),
     };
-    Ok(Some((memory, entries)))
+    Ok(Some((preferences, entries)))
 }
 
 fn write(path: &Path, entries: &Entries) -> Result<()> {
@@ -170,9 +174,9 @@ mod tests {
 
     type TestResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-    fn remembered(memory: &Memory, window: &str) -> Remembered {
+    fn remembered(preferences: &Preferences, window: &str) -> Remembered {
         Remembered {
-            memory: memory.clone(),
+            preferences: preferences.clone(),
             others: vec![(WINDOW_KEY, window.to_owned())],
         }
     }
@@ -180,14 +184,14 @@ mod tests {
     #[test]
     fn two_windows_do_not_undo_each_other() -> TestResult {
         let folder = tempfile::tempdir()?;
-        let (mut first, notes) = MemoryFile::open(folder.path());
+        let (mut first, notes) = PreferencesFile::open(folder.path());
         assert!(notes.is_empty());
-        let mut here = first.memory();
+        let mut here = first.preferences();
         here.add_model("before");
         first.write(remembered(&here, "(1)"))?;
 
-        let (mut second, _) = MemoryFile::open(folder.path());
-        let mut there = second.memory();
+        let (mut second, _) = PreferencesFile::open(folder.path());
+        let mut there = second.preferences();
         assert_eq!(there.models, ["before"]);
         here.add_model("of the first");
         here.add_picture(Path::new("/first.png"));
@@ -200,12 +204,12 @@ mod tests {
         // Nothing has changed in the first since.
         first.write(remembered(&here, "(1)"))?;
 
-        let (last, _) = MemoryFile::open(folder.path());
-        let memory = last.memory();
-        assert_eq!(memory.models, ["of the second", "of the first", "before"]);
-        assert_eq!(memory.pictures, [PathBuf::from("/first.png")]);
-        assert!(memory.zoom > 1.4 && !memory.linked);
-        assert_eq!(memory.rates.get("demo"), Some(&2.0));
+        let (last, _) = PreferencesFile::open(folder.path());
+        let preferences = last.preferences();
+        assert_eq!(preferences.models, ["of the second", "of the first", "before"]);
+        assert_eq!(preferences.pictures, [PathBuf::from("/first.png")]);
+        assert!(preferences.zoom > 1.4 && !preferences.linked);
+        assert_eq!(preferences.rates.get("demo"), Some(&2.0));
         assert_eq!(last.others.get(WINDOW_KEY).map(String::as_str), Some("(2)"));
         Ok(())
     }
@@ -215,34 +219,34 @@ mod tests {
     fn names_that_are_no_text_are_remembered() -> TestResult {
         use std::os::unix::ffi::OsStrExt;
         let folder = tempfile::tempdir()?;
-        let (mut file, _) = MemoryFile::open(folder.path());
-        let mut memory = Memory::default();
-        memory.add_picture(Path::new(std::ffi::OsStr::from_bytes(b"/tmp/c\xff\n.png")));
-        memory.add_workspace(Path::new("/tmp/mine.featscope.json"));
-        file.write(remembered(&memory, ""))?;
-        let (file, notes) = MemoryFile::open(folder.path());
+        let (mut file, _) = PreferencesFile::open(folder.path());
+        let mut preferences = Preferences::default();
+        preferences.add_picture(Path::new(std::ffi::OsStr::from_bytes(b"/tmp/c\xff\n.png")));
+        preferences.add_workspace(Path::new("/tmp/mine.featscope.json"));
+        file.write(remembered(&preferences, ""))?;
+        let (file, notes) = PreferencesFile::open(folder.path());
         assert!(notes.is_empty(), "{notes:?}");
-        assert_eq!(file.memory(), memory);
+        assert_eq!(file.preferences(), preferences);
         Ok(())
     }
 
     #[test]
     fn a_file_of_eframe_is_taken_over() -> TestResult {
         let folder = tempfile::tempdir()?;
-        let mut memory = Memory::default();
-        memory.add_model("demo");
-        memory.take_arrangement(&crate::app::document::root::Document::default());
+        let mut preferences = Preferences::default();
+        preferences.add_model("demo");
+        preferences.take_arrangement(&crate::app::document::root::Document::default());
         let entries = Entries::from([
-            (MEMORY_KEY.to_owned(), ron::to_string(&memory)?),
+            (MEMORY_KEY.to_owned(), ron::to_string(&preferences)?),
             (WIDGETS_KEY.to_owned(), "(widgets)".to_owned()),
         ]);
         fs::write(
             folder.path().join(FILE),
             ron::ser::to_string_pretty(&entries, Default::default())?,
         )?;
-        let (file, notes) = MemoryFile::open(folder.path());
+        let (file, notes) = PreferencesFile::open(folder.path());
         assert!(notes.is_empty(), "{notes:?}");
-        assert_eq!(file.memory(), memory);
+        assert_eq!(file.preferences(), preferences);
         let copy = folder.path().join("copy.ron");
         file.copy_to(&copy)?;
         assert!(fs::read_to_string(copy)?.contains("(widgets)"));
@@ -264,15 +268,15 @@ mod tests {
             (&[0xff, 0xfe], "UTF-8"),
         ] {
             fs::write(&path, bytes)?;
-            let (mut file, notes) = MemoryFile::open(folder.path());
+            let (mut file, notes) = PreferencesFile::open(folder.path());
             assert!(notes.len() == 1 && notes[0].contains(why), "{notes:?}");
-            assert_eq!(file.memory(), Memory::default());
+            assert_eq!(file.preferences(), Preferences::default());
             kept.push(bytes.to_vec());
-            let (_, notes) = MemoryFile::open(folder.path());
+            let (_, notes) = PreferencesFile::open(folder.path());
             assert!(notes.is_empty(), "said once");
             // Also where it is damaged while the window is open.
             fs::write(&path, bytes)?;
-            let note = file.write(remembered(&file.memory(), ""))?;
+            let note = file.write(remembered(&file.preferences(), ""))?;
             assert!(note.is_some_and(|note| note.contains(why)));
             kept.push(bytes.to_vec());
         }
@@ -295,14 +299,14 @@ mod tests {
     #[test]
     fn widgets_make_no_file_that_cannot_be_read_again() -> TestResult {
         let folder = tempfile::tempdir()?;
-        let (mut file, _) = MemoryFile::open(folder.path());
-        let mut memory = Memory::default();
-        memory.add_model("demo");
+        let (mut file, _) = PreferencesFile::open(folder.path());
+        let mut preferences = Preferences::default();
+        preferences.add_model("demo");
         let others = vec![(WIDGETS_KEY, "x".repeat(MOST_BYTES as usize))];
-        file.write(Remembered { memory, others })?;
-        let (file, notes) = MemoryFile::open(folder.path());
+        file.write(Remembered { preferences, others })?;
+        let (file, notes) = PreferencesFile::open(folder.path());
         assert!(notes.is_empty());
-        assert_eq!(file.memory().models, ["demo"]);
+        assert_eq!(file.preferences().models, ["demo"]);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::app::document::{root::Document, workspace::Work};
 
 /// What of this window is kept for after a crash.
 #[derive(Default)]
-pub struct Kept {
+pub struct UnsavedWork {
     /// Who keeps it; nobody where nothing outlasts the window.
     pub(in crate::app) keeper: Option<Keeper>,
     /// What is worked on, as of the last frame.
