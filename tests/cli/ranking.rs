@@ -217,7 +217,7 @@ fn bad_pairs_are_refused_in_words() {
         &["--t", "51", "--activations", "mid-vit-block0-self-map"],
     )
     .refused(2, &["attention map"]);
-    rank(&place, PAIRS, &["--t", "51,", "--activations", IDS]).refused(2, &["--t", "whole number"]);
+    rank(&place, PAIRS, &["--t", "51,", "--activations", IDS]).refused(2, &["--t", "number from 0"]);
     let other = picture("analysis", 1);
     rank(&place, PAIRS, &[&more[..], &["--image", &other]].concat()).refused(2, &["--image", "3 are given"]);
 }

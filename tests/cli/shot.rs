@@ -292,7 +292,8 @@ fn nonsense_is_refused_with_what_to_do() {
     let no_json = place.write("broken.featscope.json", "{");
     let other_json = place.write("other.featscope.json", "{}");
     let lost = place.write("lost.featscope.json", by_hand("gone.png").to_string());
-    let mut unknown = by_hand("broken.png");
+    let mut unknown = by_hand("picture.png");
+    unknown["document"]["pictures"]["A"]["source"] = json!({ "Sample": "photo-cat" });
     unknown["document"]["layer"] = "b11-nothing".into();
     let unknown = place.write("unknown.featscope.json", unknown.to_string());
     let folder = place.text("folder.featscope.json");
@@ -315,7 +316,7 @@ fn nonsense_is_refused_with_what_to_do() {
             ["other.featscope.json", "featscope-workspace"],
         ),
         (1, ["--workspace", &lost], ["gone.png", "No such file"]),
-        (1, ["--workspace", &unknown], ["unknown.featscope.json", "b11-nothing"]),
+        (1, ["--workspace", &unknown], ["b11-nothing", "is shown"]),
         (1, ["--workspace", &folder], ["cannot open the workspace", ""]),
         (1, ["--image", "/nowhere/cat.png"], ["/nowhere/cat.png", "No such file"]),
         (1, ["--image", &no_picture], ["broken.png", ""]),

@@ -264,6 +264,14 @@ impl State {
         document.settings.size = WorkingSize::ShortSide(info.native_side);
     }
 
+    /// The activation that was chosen for a model, as a workspace does, and that the model does not have.
+    pub fn layer_lost_with(&self, info: &ModelInfo) -> Option<Id> {
+        let document = &self.document;
+        let is_of_model = document.model.as_ref() == Some(&info.name);
+        let known = |id: &Id| info.layers.iter().any(|layer| layer.id == *id);
+        document.layer.filter(|id| is_of_model && !known(id))
+    }
+
     /// The side the working size is made from.
     pub fn working_side(&self) -> usize {
         match self.document.settings.size {

@@ -173,7 +173,16 @@ impl App {
         // One that was overtaken by another changes nothing of what is wanted of that.
         let wanted = state.model.wanted == info.name;
         if wanted {
+            let lost = state.layer_lost_with(&info);
             state.begin_with(&info);
+            if let Some(lost) = lost {
+                let shown = state
+                    .document
+                    .layer
+                    .map_or_else(|| "none".to_owned(), |id| id.to_string());
+                let words = format!("{} has no activation \"{lost}\": {shown} is shown", info.name);
+                state.messages.note(Level::Error, words);
+            }
         }
         state.preferences.add_model(&info.name);
         state.messages.note(
