@@ -271,7 +271,8 @@ fn run(
         };
         let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut watch)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
-            let output = output.to_dtype(DType::F32)?;
+            // Networks that also predict a variance give it behind the noise.
+            let output = output.narrow(1, 0, noisy.dim(1)?)?.to_dtype(DType::F32)?;
             let earlier = model.spec.schedule.earlier(&noisy, &output, settings.t)?;
             record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
         }

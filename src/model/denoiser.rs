@@ -33,8 +33,8 @@ pub enum LatentDistribution {
 pub struct Conditioning {
     /// The states that attention reads, (1, T, D).
     pub states: Tensor,
-    /// Which of the T states count, (1, T) of 1 and 0; none where all do.
-    pub mask: Option<Tensor>,
+    /// 1 for each of the T states that counts, 0 for padding; none where all count.
+    pub mask: Option<Arc<[u8]>>,
     /// Pooled text beside the states, (1, P).
     pub pooled: Option<Tensor>,
     /// What each of the T states stands for; where there are two encoders, for the first.

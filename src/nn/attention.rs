@@ -27,6 +27,18 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Te
 
 /// Meets an attention map, which is made only if it was asked for, in the form asked for.
 pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale: f64) -> Result<(), Halt> {
+    visit_map_as(probe, tap, [q, k], scale, Ok)
+}
+
+/// [`visit_map`] of what `make` makes of the map, (B, heads or 1, queries, keys): one of which columns were left out gets
+/// them back.
+pub fn visit_map_as(
+    probe: &mut Probe<'_>,
+    tap: Tap,
+    [q, k]: [&Tensor; 2],
+    scale: f64,
+    make: impl FnOnce(Tensor) -> CandleResult<Tensor>,
+) -> Result<(), Halt> {
     if !probe.wants(tap) {
         return probe.passed(tap);
     }
@@ -34,7 +46,7 @@ pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale:
         true => mean_attention_map(q, k, scale)?,
         false => attention_map(q, k, scale)?,
     };
-    probe.visit_map(tap, &map)
+    probe.visit_map(tap, &make(map)?)
 }
 
 /// The mean over the heads of [`attention_map`], (B, 1, queries, keys), in blocks of query rows.

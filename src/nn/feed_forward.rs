@@ -3,6 +3,7 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
+use super::formats::wide;
 use crate::ops;
 
 /// What multiplies the argument of the sigmoid in `quick_gelu`.
@@ -21,6 +22,14 @@ pub fn geglu(x: &Tensor) -> Result<Tensor> {
 /// GELU with the exact error function.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if ops::takes(x) { ops::gelu(x) } else { x.gelu_erf() }
+}
+
+/// GELU with a tanh in the place of the error function (Hendrycks and Gimpel, 2016), at least in f32 and rounded once.
+pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    match ops::takes(x) {
+        true => ops::gelu_tanh(x),
+        false => wide(x)?.gelu()?.to_dtype(x.dtype()),
+    }
 }
 
 /// x·σ(1.702·x).

@@ -5,6 +5,8 @@ pub mod attention;
 pub mod feed_forward;
 pub mod formats;
 pub mod layers;
+pub mod modulation;
 pub mod norms;
 pub mod resnet;
+pub mod rms_norm;
 pub mod time_embedding;

@@ -6,7 +6,7 @@
 use candle_core::{D, Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::vector::{filled, gelu as gelu_vector, map, map_pairs, read, swish};
+use super::vector::{filled, gelu as gelu_vector, gelu_tanh as gelu_tanh_vector, map, map_pairs, read, swish};
 
 /// Floats that one task of a pass writes: they stay in the first cache, and repay the task's start.
 const PIECE: usize = 4096;
@@ -23,6 +23,8 @@ enum Kind {
     Swish(f32),
     /// x · Φ(x)
     Gelu,
+    /// x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))
+    GeluTanh,
 }
 
 /// x · σ(x), any shape.
@@ -33,6 +35,11 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 /// x · Φ(x), the exact (erf) GELU, any shape.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     activate(x, Kind::Gelu)
+}
+
+/// x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³))), the GELU of T5 and of diffusion transformers, any shape.
+pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    activate(x, Kind::GeluTanh)
 }
 
 /// x · σ(1.702 x), CLIP's GELU, any shape.
@@ -113,6 +120,13 @@ impl WithSimd for Activate<'_> {
                 self.output,
                 #[inline(always)]
                 |x| gelu_vector(simd, x),
+            ),
+            Kind::GeluTanh => map(
+                simd,
+                self.input,
+                self.output,
+                #[inline(always)]
+                |x| gelu_tanh_vector(simd, x),
             ),
         }
     }
@@ -205,6 +219,11 @@ mod tests {
         let silu_error = ulps(&values, &silu(&x)?.to_vec1()?, |x| x * sigmoid(x));
         let quick_error = ulps(&values, &quick_gelu(&x)?.to_vec1()?, |x| x * sigmoid(1.702 * x));
         let gelu_error = ulps(&values, &gelu(&x)?.to_vec1()?, |x| x * phi(x));
+        let tanh_error = ulps(&values, &gelu_tanh(&x)?.to_vec1()?, |x| {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            x * sigmoid(2.0 * u)
+        });
+        assert!(tanh_error < 2.5, "gelu with tanh {tanh_error}");
         assert!(silu_error < 2.0, "silu {silu_error}");
         assert!(quick_error < 2.0, "quick gelu {quick_error}");
         assert!(gelu_error < 2.5, "gelu {gelu_error}");
@@ -214,7 +233,7 @@ mod tests {
     #[test]
     fn nan_and_infinities_are_kept() -> Result<()> {
         let x = Tensor::new(&[f32::NAN, f32::INFINITY], &Device::Cpu)?;
-        for y in [silu(&x)?, gelu(&x)?, quick_gelu(&x)?] {
+        for y in [silu(&x)?, gelu(&x)?, gelu_tanh(&x)?, quick_gelu(&x)?] {
             let y: Vec<f32> = y.to_vec1()?;
             assert!(y[0].is_nan(), "{y:?}");
             assert_eq!(y[1], f32::INFINITY);

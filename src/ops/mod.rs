@@ -17,7 +17,7 @@ mod transform;
 mod vector;
 mod winograd;
 
-pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
 pub use attention::{attend, mean_map};
 pub use conv::Conv2d;
 pub use group_norm::{GroupNorm, Lines};

@@ -83,6 +83,19 @@ pub(super) fn swish<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
     simd.div_f32s(x, simd.add_f32s(exponential, simd.splat_f32s(1.0)))
 }
 
+/// x · σ(2u) with u = √(2/π)·(x + 0.044715·x³): x/2 · (1 + tanh u).
+#[inline(always)]
+pub(super) fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    const SLOPE: f32 = 2.0 * (std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);
+    let cubic = simd.mul_add_e_f32s(simd.mul_f32s(x, x), simd.splat_f32s(0.044_715), simd.splat_f32s(1.0));
+    let u_log2 = simd.mul_f32s(
+        simd.mul_f32s(x, cubic),
+        simd.splat_f32s(-SLOPE * std::f32::consts::LOG2_E),
+    );
+    let exponential = exp2(simd, simd.min_f32s(simd.splat_f32s(-LOWEST_EXPONENT), u_log2));
+    simd.div_f32s(x, simd.add_f32s(exponential, simd.splat_f32s(1.0)))
+}
+
 /// x · Φ(x), Φ the normal distribution's sum.
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {

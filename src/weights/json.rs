@@ -52,9 +52,15 @@ pub fn read_text(path: &Path, kind: TextKind) -> Result<String> {
     files::read_text(path, kind.most_bytes(), kind.words())
 }
 
-/// Reads a configuration.
+/// Reads a configuration. Numbers that Python writes and JSON does not have (`-Infinity`, as in published schedules) count as
+/// absent.
 pub fn read_json(path: &Path) -> Result<Value> {
-    serde_json::from_str(&read_text(path, TextKind::Configuration)?).map_err(|error| {
+    let text = read_text(path, TextKind::Configuration)?;
+    let read = serde_json::from_str(&text).or_else(|error| match without_infinities(&text) {
+        Some(text) => serde_json::from_str(&text).map_err(|_| error),
+        None => Err(error),
+    });
+    read.map_err(|error| {
         Error::failed(format!(
             "{} is not valid JSON: {}",
             path.display(),
@@ -63,9 +69,44 @@ pub fn read_json(path: &Path) -> Result<Value> {
     })
 }
 
+/// The text with `null` for `NaN`, `Infinity` and `-Infinity` outside of strings; none where there are none.
+fn without_infinities(text: &str) -> Option<String> {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    let mut replaced = String::with_capacity(text.len());
+    let (mut rest, mut found) = (text, false);
+    let (mut quoted, mut escaped) = (false, false);
+    while let Some(letter) = rest.chars().next() {
+        let word = WORDS.into_iter().find(|word| !quoted && rest.starts_with(word));
+        if let Some(word) = word {
+            replaced.push_str("null");
+            rest = &rest[word.len()..];
+            found = true;
+            continue;
+        }
+        quoted ^= letter == '"' && !escaped;
+        escaped = letter == '\\' && !escaped;
+        replaced.push(letter);
+        rest = &rest[letter.len_utf8()..];
+    }
+    found.then_some(replaced)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_python_that_json_lacks_count_as_absent() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, r#"{"a": -Infinity, "b": [NaN, Infinity], "c\"NaN": "-Infinity"}"#)?;
+        let read = read_json(&path)?;
+        assert_eq!(read, serde_json::json!({"a": null, "b": [null, null], "c\"NaN": "-Infinity"}));
+        std::fs::write(&path, r#"{"a": -Infinity, "b": nan}"#)?;
+        let error = read_json(&path).expect_err("no JSON").to_string();
+        assert!(error.contains("not valid JSON"), "{error}");
+        Ok(())
+    }
 
     #[test]
     fn each_kind_has_its_own_bound() -> std::result::Result<(), Box<dyn std::error::Error>> {

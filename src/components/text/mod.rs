@@ -4,6 +4,9 @@
 mod clip;
 mod embedding;
 mod encoder;
+pub mod sentencepiece;
+pub mod t5;
+pub mod t5_tokenizer;
 mod tokenizer;
 mod vocabulary;
 
