@@ -21,7 +21,10 @@ use serde_json::{Value, json};
 
 const SIGMA: &str = "tiny-pixart-sigma";
 
-fn reference() -> Result<(Vec<String>, Vec<Vec<u32>>), Box<dyn std::error::Error>> {
+/// Prompts, and the ids of each.
+type Prompts = (Vec<String>, Vec<Vec<u32>>);
+
+fn reference() -> Result<Prompts, Box<dyn std::error::Error>> {
     let json: Value = serde_json::from_str(&fs::read_to_string(case_file("tokens", "tokens.json"))?)?;
     let prompts = serde_json::from_value(json["prompts"].clone())?;
     let ids = serde_json::from_value(json["models/tiny-pixart-sigma/tokenizer"]["ids"].clone())?;

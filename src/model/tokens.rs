@@ -21,17 +21,17 @@ pub enum TokenRole {
 /// A token of a prompt: row i of the text states, and of a cross-attention map column i, belong to token i.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PromptToken {
-    /// The vocabulary's text of it; `</w>` stands for the end of a word.
+    /// The vocabulary's text of it; `</w>` stands for the end of a word, `▁` for a blank before one.
     pub piece: String,
     /// What it is there for.
     pub role: TokenRole,
 }
 
 impl PromptToken {
-    /// The piece as it stands in the prompt, with a space where a word ends.
+    /// The piece as it stands in the prompt, with a space where a word ends or begins.
     pub fn shown(&self) -> String {
         match self.role {
-            TokenRole::Word => self.piece.replace("</w>", " "),
+            TokenRole::Word => self.piece.replace("</w>", " ").replace('▁', " "),
             TokenRole::Start => "start".to_owned(),
             TokenRole::End => "end".to_owned(),
             TokenRole::Padding => "padding".to_owned(),
