@@ -6,6 +6,7 @@ pub mod download_plan;
 pub mod inventory;
 pub mod known;
 pub mod name;
+pub mod pixart;
 mod resolve;
 pub mod stable_diffusion;
 
@@ -14,7 +15,7 @@ use crate::model::family::Family;
 
 /// Every architecture that this program knows, in the order in which they are asked. A new one is a folder beside this file and a
 /// line here.
-pub static FAMILIES: &[&dyn Family] = &[&stable_diffusion::StableDiffusion, &adm::Adm];
+pub static FAMILIES: &[&dyn Family] = &[&stable_diffusion::StableDiffusion, &pixart::PixArtFamily, &adm::Adm];
 
 /// The family with a key.
 pub fn family(key: &str) -> Option<&'static dyn Family> {

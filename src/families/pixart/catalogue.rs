@@ -1,0 +1,66 @@
+//! The activations of PixArt in execution order, from its configuration alone.
+
+use super::{
+    config::PixArtConfig,
+    ids::{Part, id},
+};
+use crate::{
+    activation::{Catalogue, Entry, Facts, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    geometry::Grid,
+};
+
+/// Every activation of the network for a latent of `latent` rows and columns and `tokens` text tokens.
+pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogue {
+    let mut list = Catalogue::default();
+    let grid = config.token_grid(latent);
+    let (width, heads, positions) = (config.width(), config.num_attention_heads, grid.positions());
+    let square = linear_cost(positions, width, width);
+    let inner = config.ffn_width();
+    let to_inner = linear_cost(positions, width, inner);
+    let features = |channels| Shape::Features { channels, grid };
+    let map = |keys| Shape::Attention {
+        heads,
+        queries: positions,
+        keys,
+    };
+    for block in 0..config.num_layers as u16 {
+        for (part, shape, cost) in [
+            (Part::SelfQ, features(width), square),
+            (Part::SelfK, features(width), square),
+            (Part::SelfV, features(width), square),
+            (
+                Part::SelfMap,
+                map(positions),
+                attention_cost(positions, positions, width),
+            ),
+            // The projection behind self-attention lies before the query of the text's.
+            (Part::CrossQ, features(width), 2.0 * square),
+            (Part::CrossMap, map(tokens), attention_cost(positions, tokens, width)),
+            (Part::FfnInner, features(inner), square + to_inner),
+            (Part::Out, features(width), to_inner),
+        ] {
+            let map_of = match part {
+                Part::SelfMap => Some((Part::SelfQ, Some(Part::SelfK))),
+                Part::CrossMap => Some((Part::CrossQ, None)),
+                _ => None,
+            };
+            list.push(Entry {
+                id: id(block, part),
+                shape,
+                facts: Facts {
+                    block: (block, config.num_layers as u16),
+                    word: Name::of(part.word()),
+                    group: Name::made(&format!("block {block}")),
+                    label: Name::of(part.word()),
+                    cost,
+                    map_of: map_of.map(|(queries, keys)| MapOf {
+                        queries: id(block, queries),
+                        keys: keys.map(|keys| id(block, keys)),
+                    }),
+                    ..Facts::new(id(block, part), Stage::Stack, part.kind())
+                },
+            });
+        }
+    }
+    list
+}

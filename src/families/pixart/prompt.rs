@@ -1,0 +1,86 @@
+//! What PixArt makes of a prompt before its T5 reads it.
+
+use crate::{
+    components::text::t5_tokenizer::T5Tokens,
+    model::tokens::{PromptToken, TokenRole},
+};
+
+/// Which of the two published models a folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// PixArt-alpha, also its LCM and DMD.
+    Alpha,
+    /// PixArt-Sigma.
+    Sigma,
+}
+
+impl Version {
+    /// The version of a `model_index.json`'s `_class_name`; none for that of another model.
+    pub fn of_pipeline(class: &str) -> Option<Self> {
+        match class {
+            "PixArtAlphaPipeline" => Some(Self::Alpha),
+            "PixArtSigmaPipeline" | "PixArtSigmaPAGPipeline" => Some(Self::Sigma),
+            _ => None,
+        }
+    }
+
+    /// Tokens of one encoded prompt: what the models were trained on.
+    pub fn tokens(self) -> usize {
+        match self {
+            Self::Alpha => 120,
+            Self::Sigma => 300,
+        }
+    }
+}
+
+/// The prompt as the tokenizer gets it: in lower case, without blanks at its ends, as diffusers' pipelines have it.
+pub fn prepare_prompt(prompt: &str) -> String {
+    // Python counts the separators of ASCII as blanks.
+    let is_blank = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
+    prompt.to_lowercase().trim_matches(is_blank).to_owned()
+}
+
+/// What every row of the text states, and every column of a cross-attention map, stands for.
+pub fn prompt_tokens(tokens: &T5Tokens) -> Vec<PromptToken> {
+    let role = |place: usize| match place {
+        _ if place < tokens.kept => TokenRole::Word,
+        _ if place == tokens.kept => TokenRole::End,
+        _ => TokenRole::Padding,
+    };
+    let pieces = tokens.pieces.iter().enumerate();
+    pieces
+        .map(|(place, piece)| PromptToken {
+            piece: piece.clone(),
+            role: role(place),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_are_in_lower_case_without_blanks_around() {
+        for (prompt, wanted) in [
+            ("", ""),
+            (" \t\u{1f}A RED Cat\n", "a red cat"),
+            ("ÀÉ ẞ İ ΣΑΣ", "àé ß i\u{307} σας"),
+        ] {
+            assert_eq!(prepare_prompt(prompt), wanted);
+        }
+    }
+
+    #[test]
+    fn every_token_has_its_role() {
+        let tokens = T5Tokens {
+            ids: vec![7, 1, 0],
+            pieces: ["▁cat", "</s>", "<pad>"].map(str::to_owned).to_vec(),
+            kept: 1,
+            dropped: 0,
+        };
+        let roles: Vec<TokenRole> = prompt_tokens(&tokens).iter().map(|token| token.role).collect();
+        assert_eq!(roles, [TokenRole::Word, TokenRole::End, TokenRole::Padding]);
+        assert_eq!(tokens.mask(), [1, 1, 0]);
+    }
+}
