@@ -99,9 +99,15 @@ mod tests {
     fn numbers_of_python_that_json_lacks_count_as_absent() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("config.json");
-        std::fs::write(&path, r#"{"a": -Infinity, "b": [NaN, Infinity], "c\"NaN": "-Infinity"}"#)?;
+        std::fs::write(
+            &path,
+            r#"{"a": -Infinity, "b": [NaN, Infinity], "c\"NaN": "-Infinity"}"#,
+        )?;
         let read = read_json(&path)?;
-        assert_eq!(read, serde_json::json!({"a": null, "b": [null, null], "c\"NaN": "-Infinity"}));
+        assert_eq!(
+            read,
+            serde_json::json!({"a": null, "b": [null, null], "c\"NaN": "-Infinity"})
+        );
         std::fs::write(&path, r#"{"a": -Infinity, "b": nan}"#)?;
         let error = read_json(&path).expect_err("no JSON").to_string();
         assert!(error.contains("not valid JSON"), "{error}");
