@@ -46,7 +46,7 @@ fn list() -> Result<()> {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:14} {state:9} {:5} px  t {:3}  {} ({source}{held})",
+            "{:16} {state:9} {:5} px  t {:3}  {} ({source}{held})",
             entry.key, entry.side, entry.default_t, entry.title
         );
     }

@@ -387,6 +387,8 @@ pub struct ModelInfo {
     pub family: String,
     /// Whether a prompt changes anything.
     pub reads_prompt: bool,
+    /// Whether LoRAs, ControlNets and embeddings can be put on it.
+    pub takes_adapters: bool,
     /// Side it was made for.
     pub native_side: usize,
     /// Timestep to begin with.

@@ -38,6 +38,11 @@ pub trait Architecture: Send + Sync {
         None
     }
 
+    /// Whether LoRAs, ControlNets and embeddings can be put on it.
+    fn takes_adapters(&self) -> bool {
+        false
+    }
+
     /// Refuses LoRAs, ControlNets and embeddings that can be seen not to fit before any weight is read.
     ///
     /// # Errors

@@ -208,6 +208,7 @@ impl FakeModel {
             weights: format!("{} weights", self.name),
             family: "stable-diffusion".to_owned(),
             reads_prompt: true,
+            takes_adapters: true,
             native_side: NATIVE_SIDE,
             default_t: 100.into(),
             size_rule: Self::SIZE_RULE,

@@ -20,7 +20,7 @@ use featscope::Result;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("answers", hub::answers),
     ("basis", window::basis),
     ("configs", models::configs),
@@ -35,6 +35,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("safetensors", weights::safetensors),
     ("saved", outputs::saved),
     ("shards", weights::shards),
+    ("sentencepiece", models::sentencepiece),
     ("vocabulary", models::vocabulary),
     ("wire", worker::wire),
     ("workspace", window::workspace),

@@ -8,7 +8,7 @@ use featscope::{
     activation::Catalogue,
     components::{
         schedule::DiscreteSchedule,
-        text::{CONTEXT_LENGTH, ClipConfig, Embedding, Tokenizer},
+        text::{CONTEXT_LENGTH, ClipConfig, Embedding, Tokenizer, t5_tokenizer::T5Tokenizer},
         vae::VaeConfig,
     },
     families::{
@@ -116,6 +116,24 @@ pub fn vocabulary(bytes: &[u8]) {
     if let (Some(chunks), Some(whole)) = (read(tokenizer.chunks(&prompt)), read(tokenizer.encode_whole(&prompt))) {
         assert!(!chunks.is_empty() && chunks.iter().all(|chunk| chunk.len() == CONTEXT_LENGTH));
         assert!(whole.len() >= 2);
+    }
+}
+
+/// A SentencePiece model, or the `tokenizer.json` of one, which then reads a prompt of every kind of letters.
+pub fn sentencepiece(bytes: &[u8]) {
+    const LENGTH: usize = 16;
+    const PROMPT: &str = "A red fox  on ½ é\u{301} ﬁ 三 <extra_id_0> </s>";
+    let name = match bytes.first() {
+        Some(b'{') => "tokenizer.json",
+        _ => "spiece.model",
+    };
+    let opened = with_only(&[(name, bytes)], &["spiece.model", "tokenizer.json"], |folder| {
+        read(T5Tokenizer::from_folder(folder))
+    });
+    let Some(tokenizer) = opened else { return };
+    if let Some(tokens) = read(tokenizer.encode(PROMPT, LENGTH)) {
+        assert_eq!((tokens.ids.len(), tokens.pieces.len()), (LENGTH, LENGTH));
+        assert!(tokens.kept < LENGTH);
     }
 }
 

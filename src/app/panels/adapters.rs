@@ -12,7 +12,6 @@ use crate::{
         },
         update::command::Command,
     },
-    components::text::MAX_PROMPT_TOKENS,
     engine::RunSettings,
     extract::preset::Preset,
     families::inventory::Shelf,
@@ -35,6 +34,9 @@ pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, com
     let ran = capture.filter(|capture| capture.settings.prompt == settings.prompt);
     if let Some(capture) = ran {
         tokens_ui(ui, &capture.ran.tokens);
+    }
+    if !state.model.info.as_ref().is_some_and(|info| info.takes_adapters) {
+        return;
     }
     let applied = ran.map_or(&[][..], |capture| &capture.ran.adapters.embeddings);
     embeddings_ui(ui, settings, applied);
@@ -62,10 +64,13 @@ fn prompt_ui(ui: &mut Ui, prompt: &mut String) {
 /// The tokens that the last pass read: words stand out, what the encoder adds is weak.
 fn tokens_ui(ui: &mut Ui, tokens: &[PromptToken]) {
     let count = |role| tokens.iter().filter(|token| token.role == role).count();
-    let (words, runs) = (count(TokenRole::Word), count(TokenRole::Start));
+    let (words, starts) = (count(TokenRole::Word), count(TokenRole::Start));
+    // Encoders without a token of their own at the start read one run.
+    let runs = starts.max(1);
+    let room = (tokens.len() / runs).saturating_sub(1 + starts.min(1));
     let header = match runs {
-        0 | 1 => format!("{words} of {MAX_PROMPT_TOKENS} tokens"),
-        _ => format!("{words} tokens, read as {runs} runs of {MAX_PROMPT_TOKENS}"),
+        1 => format!("{words} of {room} tokens"),
+        _ => format!("{words} tokens, read as {runs} runs of {room}"),
     };
     ui.collapsing(header, |ui| {
         ui.horizontal_wrapped(|ui| {

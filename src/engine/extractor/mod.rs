@@ -486,6 +486,7 @@ fn model_info(model: &Model) -> ModelInfo {
         weights: spec.weights_label(),
         family: spec.family.to_owned(),
         reads_prompt: spec.reads_prompt(),
+        takes_adapters: spec.network.takes_adapters(),
         native_side: spec.native_side,
         default_t: spec.default_t,
         size_rule: spec.size_rule(),

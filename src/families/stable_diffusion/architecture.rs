@@ -117,6 +117,10 @@ impl Architecture for Configured {
         })
     }
 
+    fn takes_adapters(&self) -> bool {
+        true
+    }
+
     fn check_adapters(&self, _: &str, adapters: &Adapters) -> Result<()> {
         let acting = adapters.acting();
         for lora in &acting.loras {
