@@ -1,6 +1,6 @@
 //! PixArt against the reference, from the picture and the prompt to the network's output: latents, text states, every activation
 //! and every attention map.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

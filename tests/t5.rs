@@ -1,5 +1,5 @@
 //! T5's tokenizer and encoder: the reference's ids of twenty nasty prompts, files as people have them, and broken ones.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 mod common;
 

@@ -73,7 +73,6 @@ pub fn set_pairs(document: &mut Document, pairs: &[PointPair]) {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -77,7 +77,6 @@ impl Placed {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -350,7 +350,6 @@ fn read_normalizer(message: &[u8], normalizer: &mut Normalizer) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

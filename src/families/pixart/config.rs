@@ -133,7 +133,6 @@ fn refuse_unsupported(config: &ConfigReader<'_>, is_old: bool) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -176,7 +176,6 @@ fn offset(unit: u32) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
