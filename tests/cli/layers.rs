@@ -159,6 +159,9 @@ fn models_list_begins_each_line_with_the_key() {
             "sdxl",
             "sdxl-turbo",
             "pgv2",
+            "pixart-alpha-512",
+            "pixart-alpha",
+            "pixart-sigma",
             "adm256"
         ]
     );

@@ -181,7 +181,7 @@ impl App {
                     .layer
                     .map_or_else(|| "none".to_owned(), |id| id.to_string());
                 let words = format!("{} has no activation \"{lost}\": {shown} is shown", info.name);
-                state.messages.note(Level::Error, words);
+                state.messages.tell(Level::Error, words);
             }
         }
         state.preferences.add_model(&info.name);
