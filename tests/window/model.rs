@@ -4,7 +4,7 @@ use featscope::components::schedule::Timestep;
 use std::{f32::consts::TAU, path::PathBuf};
 
 use featscope::{
-    activation::{Facts, FeatureMap, Id, Kind as Tensor, MapOf, Name, Shape, Stage},
+    activation::{Facts, FeatureMap, Id, Kind as Tensor, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
     engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
     extract::request::{FramedPicture, Provenance},
@@ -248,10 +248,20 @@ impl FakeModel {
         };
         let layers = LAYERS.iter().take(count);
         layers
-            .map(|(name, kind)| Layer {
-                id: id(name),
-                shape: shape(kind),
-                facts: facts(name, kind),
+            .map(|(name, kind)| {
+                let shape = shape(kind);
+                let cost = match shape {
+                    Shape::Features { channels, grid } => linear_cost(grid.positions(), channels, channels),
+                    Shape::Attention { queries, keys, .. } => attention_cost(queries, keys, HEADS),
+                };
+                Layer {
+                    id: id(name),
+                    shape,
+                    facts: Facts {
+                        cost,
+                        ..facts(name, kind)
+                    },
+                }
             })
             .collect()
     }

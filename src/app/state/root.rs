@@ -61,6 +61,8 @@ pub struct State {
     pub survey: Option<SurveyState>,
     /// The layer looked at before this one.
     pub layer_before: Option<Id>,
+    /// The layer that the opened workspace chose, until its model is there.
+    pub opened_layer: Option<Id>,
     /// The last similarities that came.
     pub heat: Option<HeatView>,
     /// The last matches that came.
@@ -130,6 +132,7 @@ impl State {
             peek: None,
             survey: None,
             layer_before: None,
+            opened_layer: None,
             heat: None,
             matches: None,
             channels: None,
@@ -264,12 +267,11 @@ impl State {
         document.settings.size = WorkingSize::ShortSide(info.native_side);
     }
 
-    /// The activation that was chosen for a model, as a workspace does, and that the model does not have.
-    pub fn layer_lost_with(&self, info: &ModelInfo) -> Option<Id> {
-        let document = &self.document;
-        let is_of_model = document.model.as_ref() == Some(&info.name);
+    /// The activation that the opened workspace chose for a model, and that the model does not have.
+    pub fn layer_lost_with(&mut self, info: &ModelInfo) -> Option<Id> {
+        let is_of_model = self.document.model.as_ref() == Some(&info.name);
         let known = |id: &Id| info.layers.iter().any(|layer| layer.id == *id);
-        document.layer.filter(|id| is_of_model && !known(id))
+        self.opened_layer.take().filter(|id| is_of_model && !known(id))
     }
 
     /// The side the working size is made from.

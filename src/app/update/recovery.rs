@@ -154,6 +154,7 @@ impl App {
     /// Lets go of pictures in whose place a file has others: if one of these is not there, it is asked for, and what was there
     /// does not stand for it.
     fn make_way_for(&mut self, document: &Document) {
+        self.state.opened_layer = document.layer;
         for slot in Slot::all() {
             let there = self.state.slot(slot).picture.as_ref().map(|picture| &picture.source);
             let wanted = document.pictures.get(&slot).map(|picture| &picture.source);

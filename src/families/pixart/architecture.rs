@@ -168,7 +168,11 @@ impl Denoiser for PixArtDenoiser {
         let mask = tokens.mask();
         let folder = self.files.folder.join("text_encoder");
         let encoder = T5Encoder::from_folder(&folder, &self.place.device, self.text_dtype())?;
-        let states = encoder.forward(std::slice::from_ref(&tokens.ids), Some(std::slice::from_ref(&mask)), watch)?;
+        let states = encoder.forward(
+            std::slice::from_ref(&tokens.ids),
+            Some(std::slice::from_ref(&mask)),
+            watch,
+        )?;
         Ok(Some(Conditioning {
             states: states.to_dtype(DType::F32)?,
             mask: Some(mask.into()),
