@@ -102,6 +102,8 @@ fn facts(name: &str, kind: &Kind) -> Facts {
         let letters = part.strip_suffix(digits).unwrap_or(part);
         match (letters, groups.last_mut()) {
             ("level", Some(stage)) => *stage += &format!(" level {digits}"),
+            // In the middle the repeat is part of the name.
+            ("repeat", Some(stage)) if stage == "mid" => {}
             ("repeat", _) => groups.push(format!("repeat {digits}")),
             _ => groups.push(part.to_owned()),
         }
