@@ -7,15 +7,6 @@
     reason = "a benchmark ends where something fails, and prints its figures"
 )]
 
-use featscope::families::resolve;
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
-
-use candle_core::Tensor;
-use clap::{Parser, ValueEnum};
 use featscope::{
     activation::{Cost, Id, Selection},
     device::{DeviceChoice, Place, Precision},
@@ -27,11 +18,20 @@ use featscope::{
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
     },
+    families::resolve,
     geometry::framing::{Prepared, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
     model::{Extent, adapters::Adapters},
     survey::{Surveyed, survey_pass},
 };
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use candle_core::Tensor;
+use clap::{Parser, ValueEnum};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 

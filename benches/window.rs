@@ -11,7 +11,15 @@
     reason = "a benchmark ends where something fails, and prints its figures"
 )]
 
-use featscope::families::resolve;
+use featscope::{
+    activation::{Entry, FeatureMap},
+    analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
+    app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, offscreen::Offscreen, paint},
+    engine::Slot,
+    families::resolve,
+    geometry::{Grid, Size, framing::WorkingSize},
+    survey::{Column, Finding},
+};
 use std::{
     ops::Add,
     sync::{Arc, LazyLock},
@@ -19,14 +27,6 @@ use std::{
 };
 
 use egui::{Event, Modifiers, MouseWheelUnit, Pos2, Rect, Theme, ThemePreference, TouchPhase, vec2};
-use featscope::{
-    activation::{Entry, FeatureMap},
-    analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
-    app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, offscreen::Offscreen, paint},
-    engine::Slot,
-    geometry::{Grid, Size, framing::WorkingSize},
-    survey::{Column, Finding},
-};
 use rustix::time::{ClockId, clock_gettime};
 
 const SIZE: [f32; 2] = [1400.0, 900.0];

@@ -14,12 +14,14 @@ use featscope::components::schedule::DiscreteSchedule;
 
 type Tensors = HashMap<String, Tensor>;
 
-/// What the reference keeps for itself: the empty prompt it does not use, and the steps it does not run.
-const NOT_OURS: [&str; 4] = [
+/// What the reference keeps for itself: the empty prompt it does not use, the steps it does not run, and the embedding
+/// of t inside a transformer.
+const NOT_OURS: [&str; 5] = [
     "mid.negative_prompt_embeds",
     "mid.negative_pooled_prompt_embeds",
     "mid.all_timesteps",
     "mid.first_unet_in",
+    "mid.temb",
 ];
 
 /// How a case is run.
@@ -332,6 +334,19 @@ fn sd15_as_generic_diffusion_feature_has_it() -> TestResult {
 }
 
 /// `feat.blockN` of the case is the id `bN`.
+#[test]
+fn pixart_with_and_without_size_conditions() -> TestResult {
+    for (case, size) in [
+        ("pixart-alpha-64x96", "96x64"),
+        ("pixart-alpha512-batch2-80x112", "112x80"),
+        ("pixart-sigma-80x112", "112x80"),
+    ] {
+        let t = expected(case)["mid.unet_timestep"].to_vec1::<f32>()?[0].to_string();
+        Run::of_case(case, &t, size).passes()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn adm_from_folder_safetensors_and_pickle() -> TestResult {
     let reference: Tensors = expected("adm-all")

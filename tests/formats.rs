@@ -4,11 +4,6 @@
 
 mod common;
 
-use featscope::families::resolve;
-use std::collections::HashMap;
-
-use candle_core::{DType, Device, Tensor};
-use common::{TestResult, case_file, case_json, compare, expected, model, numbers};
 use featscope::{
     activation::watch_nothing,
     components::{
@@ -17,9 +12,14 @@ use featscope::{
     },
     device::Place,
     extract::{job::plan, model::Model, request::ExtractRequest},
+    families::resolve,
     model::Extent,
     weights::{open_weights, read_json},
 };
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use common::{TestResult, case_file, case_json, compare, expected, model, numbers};
 use serde_json::{Value, json};
 
 type Tensors = HashMap<String, Tensor>;

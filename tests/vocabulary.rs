@@ -3,14 +3,14 @@
 
 mod common;
 
-use featscope::families::resolve;
+use featscope::{
+    activation::{Catalogue, Id, Selection, Tap, parse_layer_file},
+    families::resolve,
+    geometry::Size,
+};
 use std::{collections::BTreeSet, fs, sync::LazyLock};
 
 use common::data;
-use featscope::{
-    activation::{Catalogue, Id, Selection, Tap, parse_layer_file},
-    geometry::Size,
-};
 use proptest::{
     collection::{btree_map, btree_set, vec},
     prelude::*,

@@ -7,16 +7,6 @@
     reason = "a benchmark ends where something fails, and prints its figures"
 )]
 
-use featscope::families::resolve;
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use candle_core::Tensor;
-use clap::{Parser, Subcommand};
 use featscope::{
     activation::{Id, Selection, Tap},
     device::{DeviceChoice, Place, Precision},
@@ -32,10 +22,20 @@ use featscope::{
         pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
     },
+    families::resolve,
     geometry::framing::{Prepared, WorkingSize, prepare},
     io::array::Array,
     model::{Extent, adapters::Adapters, spec::ModelSpec},
 };
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use candle_core::Tensor;
+use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
 const PICTURE: &str = "photo-cat";

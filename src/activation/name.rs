@@ -39,29 +39,27 @@ impl Name {
                 text.len()
             )));
         }
-        Self::kept(text, MOST_NAMES).ok_or_else(|| {
-            Error::failed(format!(
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= MOST_NAMES && !names.contains(text) {
+            return Err(Error::failed(format!(
                 "more than {MOST_NAMES} names of activations were read: start the program again"
-            ))
-        })
+            )));
+        }
+        Ok(Self::kept(&mut names, text))
     }
 
     /// A name that a family makes of the numbers of a configuration, whose bounds bound how many there are.
     pub fn made(text: &str) -> Self {
-        Self::kept(text, usize::MAX).unwrap_or_default()
+        Self::kept(&mut NAMES.lock().unwrap_or_else(PoisonError::into_inner), text)
     }
 
-    fn kept(text: &str, most: usize) -> Option<Self> {
-        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    fn kept(names: &mut HashSet<&'static str>, text: &str) -> Self {
         if let Some(known) = names.get(text) {
-            return Some(Self(known));
-        }
-        if names.len() >= most {
-            return None;
+            return Self(known);
         }
         let kept: &'static str = Box::leak(text.into());
         names.insert(kept);
-        Some(Self(kept))
+        Self(kept)
     }
 
     /// The text.

@@ -35,6 +35,10 @@ fn list() -> Result<()> {
     // Settings that make no sense are told to who downloads.
     let hub = Hub::from_env().ok();
     let mut text = String::new();
+    let width = known_checkpoints()
+        .map(|known| known.key.len())
+        .max()
+        .unwrap_or_default();
     for entry in known_checkpoints() {
         let here = resolve(entry.key).is_ok_and(|spec| spec.is_here());
         let state = if here { "here" } else { "not here" };
@@ -46,7 +50,7 @@ fn list() -> Result<()> {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:16} {state:9} {:5} px  t {:3}  {} ({source}{held})",
+            "{:width$} {state:9} {:5} px  t {:3}  {} ({source}{held})",
             entry.key, entry.side, entry.default_t, entry.title
         );
     }

@@ -1,5 +1,6 @@
-//! Networks that several families share: autoencoders and text encoders; and schedules of noise.
+//! Networks that several families share: autoencoders and text encoders; blocks of transformers; schedules of noise.
 
 pub mod schedule;
 pub mod text;
 pub mod vae;
+pub mod vit_block;

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    activation::{Catalogue, Entry, Id, Kind, Shape, Stage, Tap},
+    activation::{Catalogue, Entry, Kind, Shape, Stage, Tap},
     error::Result,
     geometry::{Grid, Size},
     io::array::Array,
@@ -19,9 +19,6 @@ pub const ATTENTION_NAME: &str = "attn";
 /// Layers have a place in the aggregate if they have from (S/32)² to (S/16)² positions, S the longer side of the picture.
 const COARSEST_STRIDE: usize = 32;
 const FINEST_STRIDE: usize = 16;
-
-/// What enters the network, whose grid is the latent's.
-const NETWORK_IN: Id = Id::of("unet-in");
 
 /// Attention layers by their stage and what they attend to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -90,17 +87,14 @@ pub struct AttentionPlan {
 }
 
 impl AttentionPlan {
-    /// The layers of these categories in a model with this list of activations, at a working size.
-    pub fn new(categories: &[AttentionCategory], list: &Catalogue, working: Size) -> Self {
+    /// The layers of these categories in a model with this list of activations, at a working size with a latent of `out` rows
+    /// and columns.
+    pub fn new(categories: &[AttentionCategory], list: &Catalogue, working: Size, out: Grid) -> Self {
         let longer = working.width.max(working.height);
         let in_range = |positions: usize| {
             let at = |stride: usize| positions.saturating_mul(stride * stride);
             let picture = longer.saturating_mul(longer);
             at(COARSEST_STRIDE) >= picture && at(FINEST_STRIDE) <= picture
-        };
-        let out = match list.tap(NETWORK_IN).and_then(|tap| list.entry(tap)) {
-            Some(entry) => Grid::new(entry.shape.dims()[1], entry.shape.dims()[2]),
-            None => Grid::new(1, 1),
         };
         let mut plan = Self {
             groups: Vec::new(),

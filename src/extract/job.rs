@@ -258,7 +258,9 @@ impl Planned {
     /// The attention that is aggregated for a picture.
     fn attention_plan(&self, picture: &Prepared) -> AttentionPlan {
         let working = picture.framing.working;
-        AttentionPlan::new(&self.attention, &self.spec.plain_catalogue(working), working)
+        let [_, height, width] = self.spec.noised_shape(working);
+        let list = self.spec.plain_catalogue(working);
+        AttentionPlan::new(&self.attention, &list, working, Grid::new(height, width))
     }
 
     /// Refuses a request for aggregated attention alone where there is none, and one that cannot be pooled.
@@ -267,7 +269,7 @@ impl Planned {
             let plan = self.attention_plan(picture);
             if self.selection.is_empty() && plan.is_empty() {
                 return Err(Error::usage(format!(
-                    "no attention layer of the categories asked for has a size that is aggregated, for {} at {} pixels:                      choose other categories, or activations as well",
+                    "no attention layer of the categories asked for has a size that is aggregated, for {} at {} pixels: choose other categories, or activations as well",
                     path.display(),
                     picture.framing.working
                 )));

@@ -18,7 +18,7 @@ use crate::{
     model::{
         Extent,
         adapters::{Adapters, Applied, EmbeddingUse, LoraUse},
-        compat::Compat,
+        compat::{Compat, PUBLISHED_SCALING},
         control::{ControlInput, ControlSignal},
         denoiser::{Conditioning, Denoiser, LatentDistribution, Step},
         spec::ModelSpec,
@@ -95,11 +95,12 @@ impl Model {
         let Size { width, height } = picture.size();
         let pixels = picture.to_chw(self.spec.size_rule().pixel_range());
         let pixels = Tensor::from_vec(pixels, (1, 3, height, width), &self.place.device)?;
-        let encoded = self.denoiser.encode_image(pixels, watch)?;
-        if let LatentDistribution::Posterior(posterior) = &encoded {
-            self.pictures.put(key, posterior.clone(), 1);
-        }
-        Ok(encoded)
+        let Some(vae) = self.denoiser.autoencoder() else {
+            return Ok(LatentDistribution::Pixels(pixels));
+        };
+        let posterior = vae.encode(&pixels, watch)?;
+        self.pictures.put(key, posterior.clone(), 1);
+        Ok(LatentDistribution::Posterior(posterior))
     }
 
     /// What encoding a working picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing for one that is known.
@@ -116,7 +117,10 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
-        self.denoiser.published_latent(scaled)
+        match self.denoiser.autoencoder() {
+            Some(vae) => Ok((scaled * (PUBLISHED_SCALING / vae.config().scaling_factor))?),
+            None => Ok(scaled.clone()),
+        }
     }
 
     /// The latent (B, C, h, w) the noise is mixed with, from samples of the posterior; pixels stay what they are.
@@ -125,7 +129,10 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        self.denoiser.scale(sample)
+        match self.denoiser.autoencoder() {
+            Some(vae) => vae.config().scale(sample),
+            None => Ok(sample.clone()),
+        }
     }
 
     /// What the model reads of a prompt, if it reads one. The text encoders are large: they are read, used and let go;

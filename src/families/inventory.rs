@@ -14,14 +14,12 @@ use crate::{
     error::Result,
     model::family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
     weights::{
-        hub::{DENOISERS, Hub, HubSettings, Repo, Variant, Wanted},
+        hub::{DENOISERS, Hub, HubSettings, MODEL_INDEX, Repo, Variant, Wanted},
         in_cache::local,
         read_json,
     },
 };
 
-/// The file that names the parts of a model of several networks.
-const MODEL_INDEX: &str = "model_index.json";
 /// How diffusers calls a ControlNet in its configuration.
 const CONTROL_NET_CLASS: &str = "ControlNetModel";
 

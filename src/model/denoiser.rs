@@ -14,7 +14,7 @@ use crate::{
     activation::{Halt, Probe, Watch},
     components::{
         schedule::Timestep,
-        vae::{Posterior, VaeDecoder},
+        vae::{Posterior, VaeDecoder, VaeEncoder},
     },
     error::{Error, Result},
     image::picture::Picture,
@@ -55,29 +55,9 @@ pub struct Step<'a> {
 
 /// A model with its weights on a device. Encoders may be read, used and let go inside; callers see values only.
 pub trait Denoiser: Send {
-    /// Pixels (1, 3, H, W) as its size rule's range has them → what noise is mixed with.
-    ///
-    /// # Errors
-    ///
-    /// Where `watch` ends the work, or the device fails.
-    fn encode_image(&mut self, pixels: Tensor, watch: &mut Watch<'_>) -> Result<LatentDistribution>;
-
-    /// Samples of the posterior (B, C, h, w) → the latents that noise is mixed with; pixels stay what they are.
-    ///
-    /// # Errors
-    ///
-    /// Where the device fails.
-    fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        Ok(sample.clone())
-    }
-
-    /// A scaled latent as generic-diffusion-feature's DDIM inversion scales it.
-    ///
-    /// # Errors
-    ///
-    /// Where the device fails.
-    fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
-        Ok(scaled.clone())
+    /// The encoder of its autoencoder; none where noise is mixed with the pixels themselves.
+    fn autoencoder(&self) -> Option<&VaeEncoder> {
+        None
     }
 
     /// What the network reads of a prompt; none where it reads none.

@@ -1,13 +1,15 @@
 //! LoRAs: what they compute, which names they may have, and what is refused.
 
 use super::{common::*, *};
-use featscope::families::resolve;
 use featscope::{
     Error,
     activation::watch_nothing,
     device::{DeviceChoice, Place as DevicePlace, Precision},
     extract::model::Model,
-    families::stable_diffusion::lora::{self, LoraFile, Part, layers_of},
+    families::{
+        resolve,
+        stable_diffusion::lora::{self, LoraFile, Part, layers_of},
+    },
     model::adapters::{Adapters, LoraUse, Scale},
 };
 use program::{Place, run};

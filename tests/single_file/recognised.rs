@@ -12,6 +12,7 @@ use featscope::{
     },
     families::{
         known::known_config,
+        resolve,
         stable_diffusion::{
             single_file::Original,
             unet::{Middle, Unet, UnetConfig},
@@ -29,7 +30,6 @@ use crate::{
     },
     names::{self, Tensors},
 };
-use featscope::families::resolve;
 
 /// Gives a network tensors of every shape it asks for, of one number each, and remembers their names.
 struct Recorder(Arc<Mutex<Tensors>>);

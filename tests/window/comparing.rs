@@ -9,6 +9,7 @@ use featscope::{
         Action, CkaBetween, CkaChoice, CkaRows, Command, Level, PaneKind, PassChoice, PathPurpose, ShiftChoice,
         StripAxis, StripChoice,
     },
+    components::schedule::Timestep,
     engine::{RunSettings, Slot},
 };
 use serde_json::Value;
@@ -19,7 +20,6 @@ use super::{
     fake::STEPS,
     model::id,
 };
-use featscope::components::schedule::Timestep;
 
 /// Timesteps of a strip that nobody has typed: eight over all, and the one that is set.
 const TIMES: [u32; 9] = [0, 100, 143, 285, 428, 571, 714, 856, 999];

@@ -15,6 +15,7 @@ use std::{
 use featscope::{
     activation::{FeatureMap, Id},
     analysis::figures::{Figures, Thumbnail, measure},
+    components::schedule::Timestep,
     device::{Device, DeviceChoice, Devices, Precision},
     engine::{
         Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
@@ -30,7 +31,6 @@ use featscope::{
 };
 
 use super::model::FakeModel;
-use featscope::components::schedule::Timestep;
 
 /// Enough for all maps of these tests.
 const CACHE_BYTES: usize = 64 << 20;

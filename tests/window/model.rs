@@ -1,10 +1,8 @@
 //! The invented model of the fake extractor: thirteen activations on two grids, made of colours.
 
-use featscope::components::schedule::Timestep;
-use std::{f32::consts::TAU, path::PathBuf};
-
 use featscope::{
     activation::{Facts, FeatureMap, Id, Kind as Tensor, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    components::schedule::Timestep,
     engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
     extract::request::{FramedPicture, Provenance},
@@ -18,6 +16,7 @@ use featscope::{
         tokens::{PromptToken, TokenRole},
     },
 };
+use std::{f32::consts::TAU, path::PathBuf};
 
 /// The embedded model, in whose place the invented one stands.
 const EMBEDDED: &str = "demo";

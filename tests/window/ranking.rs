@@ -5,6 +5,7 @@ use std::fs;
 use featscope::{
     analysis::correspondence::Method,
     app::{Abilities, Action, Command, Level, PaneKind, PathPurpose, RankColumn},
+    components::schedule::Timestep,
     engine::{QueryAt, Slot},
 };
 use serde_json::Value;
@@ -15,7 +16,6 @@ use super::{
     model::id,
     saving::save,
 };
-use featscope::components::schedule::Timestep;
 
 /// Feature maps of the fake model.
 const FEATURES: usize = 11;

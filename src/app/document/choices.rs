@@ -18,7 +18,7 @@ const FIRST_SEEDS: usize = 6;
 pub struct StripChoice {
     /// Along what.
     pub axis: StripAxis,
-    /// Timesteps as typed: see [`timesteps`].
+    /// Timesteps as typed: numbers and ranges such as `0-900:100`.
     pub times: String,
     /// How many seeds, from 0 on.
     pub seeds: usize,
@@ -128,7 +128,7 @@ pub enum CkaRows {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ShiftChoice {
-    /// Timesteps as typed: see [`timesteps`].
+    /// Timesteps as typed: numbers and ranges such as `0-900:100`.
     pub times: String,
     /// Whether a line without the prompt is shown.
     pub without_prompt: bool,

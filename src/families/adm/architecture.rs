@@ -12,7 +12,7 @@ use crate::{
     geometry::{Grid, Size, framing::SizeRule},
     model::{
         Extent,
-        denoiser::{Denoiser, LatentDistribution, Step},
+        denoiser::{Denoiser, Step},
         spec::Architecture,
     },
     weights::Store,
@@ -89,10 +89,6 @@ struct AdmDenoiser {
 }
 
 impl Denoiser for AdmDenoiser {
-    fn encode_image(&mut self, pixels: Tensor, _: &mut Watch<'_>) -> Result<LatentDistribution> {
-        Ok(LatentDistribution::Pixels(pixels))
-    }
-
     fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
         let timesteps = vec![step.t.value() as f32; step.input.dim(0)?];
         self.unet.forward(&step.input.to_dtype(self.dtype)?, &timesteps, probe)

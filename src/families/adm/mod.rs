@@ -15,14 +15,13 @@ mod recognise;
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::catalogue;
-pub use config::{AdmConfig, COLOURS, Heads, Level, NoiseSchedule};
-pub use network::AdmUnet;
-pub use open::{config_alone, open, open_demo};
-
 use std::{path::PathBuf, sync::Arc};
 
 use self::architecture::Configured;
+pub use self::catalogue::catalogue;
+pub use self::config::{AdmConfig, COLOURS, Heads, Level, NoiseSchedule};
+pub use self::network::AdmUnet;
+pub use self::open::{config_alone, open, open_demo};
 use crate::{
     components::schedule::{Schedule, Timestep},
     error::Result,

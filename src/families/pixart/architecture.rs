@@ -17,8 +17,8 @@ use crate::{
     image::picture::CHANNELS,
     model::{
         Extent,
-        compat::{Compat, PUBLISHED_SCALING},
-        denoiser::{Conditioning, Denoiser, LatentDistribution, Step},
+        compat::Compat,
+        denoiser::{Conditioning, Denoiser, Step},
         spec::Architecture,
     },
     weights::{DIFFUSERS_STEM, find_weights, open_weights},
@@ -145,16 +145,8 @@ fn picture_size(latents: &Tensor) -> Result<Size> {
 }
 
 impl Denoiser for PixArtDenoiser {
-    fn encode_image(&mut self, pixels: Tensor, watch: &mut Watch<'_>) -> Result<LatentDistribution> {
-        self.vae.encode(&pixels, watch).map(LatentDistribution::Posterior)
-    }
-
-    fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        self.vae.config().scale(sample)
-    }
-
-    fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
-        Ok((scaled * (PUBLISHED_SCALING / self.vae.config().scaling_factor))?)
+    fn autoencoder(&self) -> Option<&VaeEncoder> {
+        Some(&self.vae)
     }
 
     fn encode_prompt(

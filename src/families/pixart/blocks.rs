@@ -3,12 +3,10 @@
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Module, VarBuilder};
 
-use super::{
-    config::PixArtConfig,
-    ids::{Part, id},
-};
+use super::{config::PixArtConfig, ids::id};
 use crate::{
-    activation::{Catalogue, Halt, Probe, Tap},
+    activation::{Catalogue, Halt, Probe},
+    components::vit_block::VitTaps,
     error::Result,
     geometry::Grid,
     nn::{
@@ -33,19 +31,7 @@ pub(super) struct Block {
     ff_in: Linear,
     ff_out: Linear,
     norm_eps: f64,
-    taps: BlockTaps,
-}
-
-#[derive(Debug)]
-struct BlockTaps {
-    self_q: Tap,
-    self_k: Tap,
-    self_v: Tap,
-    self_map: Tap,
-    cross_q: Tap,
-    cross_map: Tap,
-    ffn_inner: Tap,
-    out: Tap,
+    taps: VitTaps,
 }
 
 /// What the blocks read of the text: the states of the tokens that count, and where these lie among all.
@@ -69,7 +55,6 @@ impl Text {
 impl Block {
     pub(super) fn new(config: &PixArtConfig, block: u16, list: &Catalogue, vb: VarBuilder<'_>) -> Result<Self> {
         let (width, inner) = (config.width(), config.ffn_width());
-        let tap = |part| list.expect(id(block, part));
         Ok(Self {
             scale_shift_table: vb.get((MODULATIONS, width), "scale_shift_table")?,
             attn1: Attention::new(config, vb.pp("attn1"))?,
@@ -77,16 +62,7 @@ impl Block {
             ff_in: linear(width, inner, vb.pp("ff.net.0.proj"))?,
             ff_out: linear(inner, width, vb.pp("ff.net.2"))?,
             norm_eps: config.norm_eps,
-            taps: BlockTaps {
-                self_q: tap(Part::SelfQ)?,
-                self_k: tap(Part::SelfK)?,
-                self_v: tap(Part::SelfV)?,
-                self_map: tap(Part::SelfMap)?,
-                cross_q: tap(Part::CrossQ)?,
-                cross_map: tap(Part::CrossMap)?,
-                ffn_inner: tap(Part::FfnInner)?,
-                out: tap(Part::Out)?,
-            },
+            taps: VitTaps::new(|part| list.expect(id(block, part)))?,
         })
     }
 

@@ -1,11 +1,9 @@
 //! The activations of PixArt in execution order, from its configuration alone.
 
-use super::{
-    config::PixArtConfig,
-    ids::{Part, id},
-};
+use super::{config::PixArtConfig, ids::id};
 use crate::{
-    activation::{Catalogue, Entry, Facts, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    activation::{Catalogue, Entry, Facts, Kind, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    components::vit_block::VitPart,
     geometry::Grid,
 };
 
@@ -25,23 +23,23 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
     };
     for block in 0..config.num_layers as u16 {
         for (part, shape, cost) in [
-            (Part::SelfQ, features(width), square),
-            (Part::SelfK, features(width), square),
-            (Part::SelfV, features(width), square),
+            (VitPart::SelfQ, features(width), square),
+            (VitPart::SelfK, features(width), square),
+            (VitPart::SelfV, features(width), square),
             (
-                Part::SelfMap,
+                VitPart::SelfMap,
                 map(positions),
                 attention_cost(positions, positions, width),
             ),
             // The projection behind self-attention lies before the query of the text's.
-            (Part::CrossQ, features(width), 2.0 * square),
-            (Part::CrossMap, map(tokens), attention_cost(positions, tokens, width)),
-            (Part::FfnInner, features(inner), square + to_inner),
-            (Part::Out, features(width), to_inner),
+            (VitPart::CrossQ, features(width), 2.0 * square),
+            (VitPart::CrossMap, map(tokens), attention_cost(positions, tokens, width)),
+            (VitPart::FfnInner, features(inner), square + to_inner),
+            (VitPart::Out, features(width), to_inner),
         ] {
             let map_of = match part {
-                Part::SelfMap => Some((Part::SelfQ, Some(Part::SelfK))),
-                Part::CrossMap => Some((Part::CrossQ, None)),
+                VitPart::SelfMap => Some((VitPart::SelfQ, Some(VitPart::SelfK))),
+                VitPart::CrossMap => Some((VitPart::CrossQ, None)),
                 _ => None,
             };
             list.push(Entry {
@@ -57,7 +55,7 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
                         queries: id(block, queries),
                         keys: keys.map(|keys| id(block, keys)),
                     }),
-                    ..Facts::new(id(block, part), Stage::Stack, part.kind())
+                    ..Facts::new(id(block, part), Stage::Stack, part.kind(Kind::BlockOutput))
                 },
             });
         }

@@ -11,6 +11,8 @@ const SIDE_1024: &str = r#"{"sample_size": 128, "caption_channels": 4096}"#;
 /// The same for 512 pixels, without size conditions.
 const SIDE_512: &str = r#"{"sample_size": 64, "caption_channels": 4096}"#;
 const DEFAULT_T: Timestep = Timestep::of(50);
+/// Short name of the one that is a PixArt-Sigma.
+const SIGMA: &str = "pixart-sigma";
 
 /// The checkpoints, by age.
 pub(super) const KNOWN: &[KnownCheckpoint] = &[
@@ -33,7 +35,7 @@ pub(super) const KNOWN: &[KnownCheckpoint] = &[
         config: Some(SIDE_1024),
     },
     KnownCheckpoint {
-        key: "pixart-sigma",
+        key: SIGMA,
         title: "PixArt-Sigma for 1024 pixels",
         source: "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
         side: 1024,
@@ -45,7 +47,7 @@ pub(super) const KNOWN: &[KnownCheckpoint] = &[
 
 /// The version of a checkpoint.
 pub(super) fn version_of(known: &KnownCheckpoint) -> Version {
-    match known.key.contains("sigma") {
+    match known.key == SIGMA {
         true => Version::Sigma,
         false => Version::Alpha,
     }

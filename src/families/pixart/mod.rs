@@ -11,19 +11,15 @@ mod network;
 mod positions;
 mod prompt;
 
-pub use catalogue::catalogue;
-pub use config::PixArtConfig;
-pub use network::{PixArt, PixArtConditions, has_size_conditions};
-pub use prompt::{Version, prepare_prompt, prompt_tokens};
-
-/// Latent pixels of a side of one token.
-const PATCH: usize = 2;
-/// Width of a feed-forward's inside over the width of its block.
-const FFN_RATIO: usize = 4;
-
 use std::{path::Path, sync::Arc};
 
 use self::architecture::{Configured, Files, LATENT_STRIDE};
+pub use self::{
+    catalogue::catalogue,
+    config::PixArtConfig,
+    network::{PixArt, PixArtConditions, has_size_conditions},
+    prompt::{Version, prepare_prompt, prompt_tokens},
+};
 use crate::{
     components::{
         schedule::{DiscreteSchedule, Timestep},
@@ -36,6 +32,11 @@ use crate::{
     },
     weights::{read_json, variant_notes},
 };
+
+/// Latent pixels of a side of one token.
+const PATCH: usize = 2;
+/// Width of a feed-forward's inside over the width of its block.
+const FFN_RATIO: usize = 4;
 
 /// Key of the family.
 pub const KEY: &str = "pixart";

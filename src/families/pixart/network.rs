@@ -8,11 +8,12 @@ use super::{
     blocks::{Block, MODULATIONS, Text},
     catalogue::catalogue,
     config::PixArtConfig,
-    ids::{Part, id},
+    ids::id,
     positions::position_table,
 };
 use crate::{
     activation::{Halt, Probe},
+    components::vit_block::VitPart,
     error::{Error, Result},
     geometry::{Grid, Size},
     model::extent::{Extent, nothing_was_read},
@@ -80,7 +81,7 @@ impl PixArt {
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
         let mut blocks = Vec::with_capacity(config.num_layers);
         for block in 0..config.num_layers as u16 {
-            let first = list.expect(id(block, Part::SelfQ))?;
+            let first = list.expect(id(block, VitPart::SelfQ))?;
             if matches!(extent, Extent::UpTo(last) if last < first) {
                 break;
             }

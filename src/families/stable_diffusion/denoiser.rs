@@ -21,9 +21,9 @@ use crate::{
     image::picture::Picture,
     model::{
         adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
-        compat::{Compat, PUBLISHED_SCALING},
+        compat::Compat,
         control::{ControlInput, ControlSignal},
-        denoiser::{AdapterHost, Conditioning, Denoiser, LatentDistribution, Step},
+        denoiser::{AdapterHost, Conditioning, Denoiser, Step},
     },
 };
 
@@ -60,16 +60,8 @@ fn added_conditions(rows: &Tensor, conditioning: &Conditioning) -> Result<Option
 }
 
 impl Denoiser for StableDiffusionDenoiser {
-    fn encode_image(&mut self, pixels: Tensor, watch: &mut Watch<'_>) -> Result<LatentDistribution> {
-        self.vae.encode(&pixels, watch).map(LatentDistribution::Posterior)
-    }
-
-    fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        self.vae.config().scale(sample)
-    }
-
-    fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
-        Ok((scaled * (PUBLISHED_SCALING / self.vae.config().scaling_factor))?)
+    fn autoencoder(&self) -> Option<&VaeEncoder> {
+        Some(&self.vae)
     }
 
     fn encode_prompt(

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::activation::{Id, Kind, Name, Stage};
+use crate::{
+    activation::{Id, Kind, Name, Stage},
+    components::vit_block::VitPart,
+};
 
 /// Where in the network an activation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,42 +79,6 @@ pub(super) enum Leaf {
     UpsamplerOut,
 }
 
-/// A tensor inside one transformer block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum VitPart {
-    /// Query of the self-attention, before the head split and any scaling.
-    SelfQ,
-    /// Key of the self-attention.
-    SelfK,
-    /// Value of the self-attention.
-    SelfV,
-    /// Softmax of the self-attention, every head.
-    SelfMap,
-    /// Query of the cross-attention.
-    CrossQ,
-    /// Softmax of the cross-attention over the text tokens, every head.
-    CrossMap,
-    /// Activation inside the feed-forward, after its nonlinearity.
-    FfnInner,
-    /// Output of the block.
-    Out,
-}
-
-impl VitPart {
-    fn word(self) -> &'static str {
-        match self {
-            Self::SelfQ => "self-q",
-            Self::SelfK => "self-k",
-            Self::SelfV => "self-v",
-            Self::SelfMap => "self-map",
-            Self::CrossQ => "cross-q",
-            Self::CrossMap => "cross-map",
-            Self::FfnInner => "ffn-inner",
-            Self::Out => "out",
-        }
-    }
-}
-
 impl Leaf {
     /// What tensor it is.
     pub fn kind(self) -> Kind {
@@ -122,16 +89,7 @@ impl Leaf {
                 Kind::BlockOutput
             }
             Self::ResIncrement => Kind::ResidualBranch,
-            Self::Vit { part, .. } => match part {
-                VitPart::SelfQ => Kind::Query,
-                VitPart::SelfK => Kind::Key,
-                VitPart::SelfV => Kind::Value,
-                VitPart::SelfMap => Kind::SelfMap,
-                VitPart::CrossQ => Kind::CrossQuery,
-                VitPart::CrossMap => Kind::CrossMap,
-                VitPart::FfnInner => Kind::MlpHidden,
-                VitPart::Out => Kind::LayerOutput,
-            },
+            Self::Vit { part, .. } => part.kind(Kind::LayerOutput),
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The contents say what a file is, not its name. Palettes, bits and greys become RGB, 16 bits become 8, alpha is composited,
 //! CMYK becomes RGB, and the orientation that the file notes is applied, as Pillow does it. Nothing is allocated that the
-//! header alone promises: [`canvas::Canvas`] asks the bound first.
+//! header alone promises: `Canvas` asks the bound first.
 
 mod bitmap;
 mod canvas;

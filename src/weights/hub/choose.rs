@@ -14,7 +14,7 @@ use super::repo::shown;
 use crate::error::{Error, Result};
 
 /// The file that names the parts of a model of several networks.
-pub(super) const MODEL_INDEX: &str = "model_index.json";
+pub(crate) const MODEL_INDEX: &str = "model_index.json";
 /// The folders of denoisers, of which a model has one.
 pub(crate) const DENOISERS: [&str; 2] = ["unet", "transformer"];
 /// A message about missing files names at most this many of those that are there.

@@ -22,8 +22,8 @@ mod settings;
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use cache::free_space;
-pub(crate) use choose::DENOISERS;
 pub use choose::{Choice, Variant, Wanted, Weights, choose};
+pub(crate) use choose::{DENOISERS, MODEL_INDEX};
 pub use held::{Held, HeldSnapshot};
 pub use plan::{Plan, PlannedFile};
 pub use progress::{HubWatch, Progress, Stage};

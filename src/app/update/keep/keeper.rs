@@ -65,7 +65,7 @@ impl Beginning {
     }
 
     /// A file for eframe, which keeps the window's place and egui's memory in one of its own: it writes them in place, so
-    /// it gets a copy, and what it puts there is taken over by [`Keeper::remember`].
+    /// it gets a copy, and what it puts there is taken over by `Keeper::remember`.
     pub fn copy_for_eframe(&self) -> Result<PathBuf> {
         self.folder.write_copy(&self.file)
     }

@@ -1,11 +1,12 @@
 //! The activations of a U-Net in execution order, from its configuration alone.
 
 use super::{
-    super::ids::{Leaf, Place, VitPart, group_and_label, id},
+    super::ids::{Leaf, Place, group_and_label, id},
     config::{Level, Middle, UnetConfig},
 };
 use crate::{
     activation::{Catalogue, Entry, Facts, MapOf, Name, Shape, Stage, attention_cost, convolution_cost, linear_cost},
+    components::vit_block::VitPart,
     geometry::Grid,
 };
 

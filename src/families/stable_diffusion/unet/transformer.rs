@@ -3,10 +3,13 @@
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Module, VarBuilder};
 
-use super::super::ids::{Leaf, Place, VitPart, id};
-use super::config::{Level, UnetConfig};
+use super::{
+    super::ids::{Leaf, Place, id},
+    config::{Level, UnetConfig},
+};
 use crate::{
     activation::{Catalogue, Halt, Probe, Tap},
+    components::vit_block::VitTaps,
     error::Result,
     geometry::Grid,
     nn::{
@@ -123,19 +126,7 @@ struct Block {
     norm3: LayerNorm,
     ff_in: Linear,
     ff_out: Linear,
-    taps: BlockTaps,
-}
-
-#[derive(Debug)]
-struct BlockTaps {
-    self_q: Tap,
-    self_k: Tap,
-    self_v: Tap,
-    self_map: Tap,
-    cross_q: Tap,
-    cross_map: Tap,
-    ffn_inner: Tap,
-    out: Tap,
+    taps: VitTaps,
 }
 
 impl Block {
@@ -149,7 +140,6 @@ impl Block {
     ) -> Result<Self> {
         let width = level.channels;
         let inner = width * super::FFN_RATIO;
-        let tap = |part| list.expect(id(place, Leaf::Vit { block, part }));
         let norm = |name| layer_norm(width, LAYER_NORM_EPS, vb.pp(name));
         Ok(Self {
             norm1: norm("norm1")?,
@@ -159,16 +149,7 @@ impl Block {
             norm3: norm("norm3")?,
             ff_in: linear(width, 2 * inner, vb.pp("ff.net.0.proj"))?,
             ff_out: linear(inner, width, vb.pp("ff.net.2"))?,
-            taps: BlockTaps {
-                self_q: tap(VitPart::SelfQ)?,
-                self_k: tap(VitPart::SelfK)?,
-                self_v: tap(VitPart::SelfV)?,
-                self_map: tap(VitPart::SelfMap)?,
-                cross_q: tap(VitPart::CrossQ)?,
-                cross_map: tap(VitPart::CrossMap)?,
-                ffn_inner: tap(VitPart::FfnInner)?,
-                out: tap(VitPart::Out)?,
-            },
+            taps: VitTaps::new(|part| list.expect(id(place, Leaf::Vit { block, part })))?,
         })
     }
 
