@@ -19,8 +19,12 @@ use featscope::{
         preset::PRESETS,
     },
     families::resolve,
-    geometry::framing::{Prepared, WorkingSize, prepare},
-    image::{picture::Picture, source::PictureSource},
+    geometry::framing::WorkingSize,
+    image::{
+        picture::Picture,
+        prepare::{Prepared, prepare},
+        source::PictureSource,
+    },
     model::{Extent, adapters::Adapters},
     survey::{Surveyed, survey_pass},
 };

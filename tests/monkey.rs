@@ -37,7 +37,7 @@ use featscope::{
     engine::{BasisChoice, PictureSource, QueryAt, Slot},
     extract::{pass::VaeMode, preset::PRESETS},
     geometry::framing::WorkingSize,
-    paint::ColourMap,
+    render::ColourMap,
 };
 use image::{Rgb, RgbImage};
 

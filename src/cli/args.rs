@@ -7,14 +7,16 @@ use clap::{
     builder::{OsStringValueParser, PathBufValueParser, TypedValueParser},
 };
 
+#[cfg(feature = "window")]
+use super::shot::{ExportArguments, ShotArguments};
 use super::{
     adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
+    choices::choice,
     ranking::RankArguments,
     survey::SurveyArguments,
 };
 use crate::{
     analysis::correspondence::Method,
-    app::LaunchOptions,
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
     error::{Error, Result},
@@ -55,15 +57,6 @@ pub struct WindowArguments {
     pub model: Option<String>,
 }
 
-impl From<&WindowArguments> for LaunchOptions {
-    fn from(arguments: &WindowArguments) -> Self {
-        Self {
-            files: arguments.files.clone(),
-            model: arguments.model.clone(),
-        }
-    }
-}
-
 /// The commands that need no window.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -80,8 +73,10 @@ pub enum Command {
     /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
     Survey(SurveyArguments),
     /// Draw the window without a display, as a PNG
+    #[cfg(feature = "window")]
     Shot(ShotArguments),
     /// Write every pane of a workspace as it is shown, and what made it, into a folder
+    #[cfg(feature = "window")]
     Export(ExportArguments),
     /// List published settings: what `--preset` takes
     Presets(PresetsArguments),
@@ -230,16 +225,16 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub noise: Option<PathBuf>,
     /// Latent: the posterior's mean, or a sample of it [default: mean]
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = choice::<VaeMode>())]
     pub vae: Option<VaeMode>,
     /// Average the features of this many noises [default: 1]
     #[arg(long, value_name = "K", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub ensemble: Option<usize>,
     /// Where the latent comes from: the picture mixed with noise, or DDIM inversion
-    #[arg(long, value_name = "KIND", default_value = "none")]
+    #[arg(long, value_name = "KIND", default_value = "none", value_parser = choice::<Inversion>())]
     pub inversion: Inversion,
     /// Make the numbers of another program where this one differs on purpose
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = choice::<Compat>())]
     pub compat: Option<Compat>,
     /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
     /// be given several times
@@ -254,7 +249,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE[=TOKEN]", value_parser = parser(EmbeddingArgument::of))]
     pub embedding: Vec<EmbeddingArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
-    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = choice::<Precision>())]
     pub dtype: Precision,
     /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
@@ -302,13 +297,13 @@ pub struct ExtractArguments {
     )]
     pub activations: Vec<String>,
     /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
-    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
+    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',', value_parser = choice::<AttentionCategory>())]
     pub attention: Vec<AttentionCategory>,
     /// Adaptive average pooling to (h/R, w/R)
     #[arg(long, value_name = "R", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub pool: Option<usize>,
     /// Format of the numbers in the output
-    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = choice::<StoreFormat>())]
     pub store: StoreFormat,
     /// Also write the inner tensors that are no activations (mid.*)
     #[arg(long)]
@@ -386,63 +381,6 @@ impl From<MatchMethod> for Method {
             MatchMethod::Dift => Self::Dift,
         }
     }
-}
-
-/// What `shot` and `export` share.
-#[derive(Debug, Args)]
-pub struct DrawArguments {
-    /// A workspace (.featscope.json); without it the pictures given, or what a fresh window shows
-    #[arg(long, value_name = "FILE")]
-    pub workspace: Option<PathBuf>,
-    /// Pictures, where no workspace is given: the first becomes A, the next B and so on
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
-    pub image: Vec<PathBuf>,
-    /// Model, where the workspace does not name one
-    #[arg(long, value_name = "M", value_parser = text_or_path())]
-    pub model: Option<String>,
-    /// Size of the window, W x H points
-    #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
-    pub size: ExactSize,
-    /// Pixels per point
-    #[arg(long, value_name = "S", default_value_t = 1.0, allow_hyphen_values = true)]
-    pub scale: f32,
-    /// Dark or light
-    #[arg(long, value_name = "THEME", default_value = "dark")]
-    pub theme: ThemeChoice,
-    /// Do something by its name in the menus first, such as "Keys"; may be given several times
-    #[arg(long = "do", value_name = "NAME")]
-    pub actions: Vec<String>,
-}
-
-/// Dark or light.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ThemeChoice {
-    /// For dark rooms.
-    Dark,
-    /// For bright rooms.
-    Light,
-}
-
-/// `featscope shot`.
-#[derive(Debug, Args)]
-pub struct ShotArguments {
-    /// What is drawn.
-    #[command(flatten)]
-    pub draw: DrawArguments,
-    /// The picture
-    #[arg(long, value_name = "PNG", value_parser = place())]
-    pub out: PathBuf,
-}
-
-/// `featscope export`.
-#[derive(Debug, Args)]
-pub struct ExportArguments {
-    /// What is drawn.
-    #[command(flatten)]
-    pub draw: DrawArguments,
-    /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR", value_parser = place())]
-    pub out: PathBuf,
 }
 
 /// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.

@@ -14,10 +14,8 @@ use crate::{
     extract::preset::PRESETS,
     families::resolve,
     files::names,
-    geometry::{
-        Size,
-        framing::{Plan, WorkingSize},
-    },
+    geometry::{Size, framing::WorkingSize},
+    image::prepare::Plan,
 };
 
 /// Lists a model's activations at a working size.

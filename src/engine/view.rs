@@ -21,7 +21,7 @@ use crate::{
     components::schedule::Timestep,
     error::Error,
     geometry::Grid,
-    paint::ScoreStyle,
+    render::ScoreStyle,
 };
 
 /// Asked of the workers that look at captured maps. The latest of each kind wins; every save is done.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     activation::{Id, NotFinite, Selection, Tap, Watch},
     error::{Error, Result},
-    geometry::framing::Prepared,
+    image::prepare::Prepared,
     io::array::Array,
     model::{control::ControlSignal, denoiser::LatentDistribution},
 };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    geometry::framing::Prepared,
+    image::prepare::Prepared,
     io::array::Array,
     model::{
         control::{ControlInput, ControlSignal},

@@ -24,15 +24,14 @@ use super::{
     shares::Shares,
 };
 use crate::{
-    activation::{Id, Selection, Tap, Watch, parse_layer_file},
-    analysis::pool::adaptive_average_pool,
+    activation::{Id, Selection, Tap, Watch, parse_layer_file, pool::adaptive_average_pool},
     error::{Error, Result},
     files::names,
-    geometry::{
-        Grid, Size,
-        framing::{Plan, Prepared, WorkingSize},
+    geometry::{Grid, Size, framing::WorkingSize},
+    image::{
+        prepare::{Plan, Prepared},
+        source::PictureSource,
     },
-    image::source::PictureSource,
     io::{
         array::Array,
         output::{UnfinishedFolder, check_writable, is_file_path, write_folder},

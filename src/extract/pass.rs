@@ -22,8 +22,8 @@ use crate::{
         vae::VaeDecoder,
     },
     error::{Error, Result},
-    geometry::{Size, framing::Prepared},
-    image::picture::Picture,
+    geometry::Size,
+    image::{picture::Picture, prepare::Prepared},
     io::array::Array,
     model::{
         compat::Compat,

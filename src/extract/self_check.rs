@@ -20,8 +20,11 @@ use crate::{
     device::{DeviceChoice, Devices, Place, Precision},
     error::{Error, Result},
     families::resolve,
-    geometry::framing::{Plan, Prepared, WorkingSize},
-    image::source::PictureSource,
+    geometry::framing::WorkingSize,
+    image::{
+        prepare::{Plan, Prepared},
+        source::PictureSource,
+    },
     io::array::Array,
     model::{Extent, adapters::Adapters},
 };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     activation::{Cost, Selection},
-    geometry::framing::Prepared,
+    image::prepare::Prepared,
 };
 
 /// What reading a text encoder and encoding a prompt takes, in the unit of [`Cost`].

@@ -4,5 +4,7 @@ pub mod canny;
 pub mod decode;
 pub mod picture;
 pub mod png_text;
+pub mod prepare;
 pub mod resize;
+pub mod samples;
 pub mod source;

@@ -2,15 +2,15 @@
 
 use super::Finding;
 use crate::{
+    activation::pool::adaptive_average_pool,
     analysis::{
         colour::Picture,
         figures::{THUMBNAIL_COMPONENTS, Thumbnail},
-        pool::adaptive_average_pool,
         procrustes::{rotated, rotation_to},
     },
     error::Result,
     geometry::Grid,
-    paint::ColourMap,
+    render::ColourMap,
 };
 
 /// The largest number of 8 bits.

@@ -6,11 +6,8 @@ use candle_core::Tensor;
 
 use super::Finding;
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Selection, Shape, Watch},
-    analysis::{
-        figures::{Figures, Thumbnail, measure},
-        pool::adaptive_average_pool,
-    },
+    activation::{Catalogue, Entry, FeatureMap, Selection, Shape, Watch, pool::adaptive_average_pool},
+    analysis::figures::{Figures, Thumbnail, measure},
     error::{Error, Result},
     extract::{
         finite,
@@ -19,7 +16,8 @@ use crate::{
         model::Model,
         pass::{PassSettings, Recording, run_pass},
     },
-    geometry::{Grid, framing::Prepared},
+    geometry::Grid,
+    image::prepare::Prepared,
     io::array::Array,
     model::spec::ModelSpec,
 };

@@ -3,7 +3,7 @@
 use super::{Column, Finding};
 use crate::{
     analysis::colour::Picture,
-    paint::{Canvas, Lettering, score_text},
+    render::{Canvas, Lettering, score_text},
 };
 
 /// Pixels of a thumbnail's longer side on the sheet.

@@ -24,8 +24,7 @@ use featscope::{
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
     families::known::known_checkpoint,
-    geometry::framing::Plan,
-    image::picture::Picture,
+    image::{picture::Picture, prepare::Plan},
     survey::Finding,
     weights::hub::{Hub, HubSettings, Repo, Variant, Wanted},
 };

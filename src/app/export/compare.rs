@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     extract::memory,
     files::names,
-    paint::{ScoreMap, render_scores},
+    render::{MapPart, ScoreMap, render_scores},
 };
 
 /// Width of each of the pictures that are written, in pixels.
@@ -43,11 +43,10 @@ pub fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
     let grid = view.difference.grid;
     let height = (SAVED_WIDTH * grid.height).div_ceil(grid.width.max(1)).max(1);
     let scores = ScoreMap::new(grid, view.difference.values.clone())?;
-    let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
     let drawn = render_scores(
         &scores,
         &difference_style(view),
-        whole,
+        MapPart::WHOLE,
         [SAVED_WIDTH as u32, height as u32],
     );
     parts.push(Picture {

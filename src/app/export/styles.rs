@@ -7,7 +7,7 @@ use crate::{
         state::root::State,
     },
     engine::{CompareView, Slot},
-    paint::{ColourMap, Interpolation, ScoreMap, ScoreStyle},
+    render::{ColourMap, Interpolation, ScoreMap, ScoreStyle},
 };
 
 /// How the differences are drawn: from none to the largest.

@@ -9,6 +9,8 @@ use egui::Context;
 
 use super::{
     atlas::Atlas,
+    picture::{DisplayPicture, PictureTexture},
+    scores::ScorePainter,
     thumbnails::{MarkedKey, SheetKey},
 };
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     },
     error::{Error, Result},
     geometry::Grid,
-    paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
+    render::ScoreMap,
 };
 
 /// Everything that is drawn of all pictures.

@@ -22,7 +22,7 @@ use crate::{
     engine::{PictureSource, Slot},
     families::known::known_checkpoints,
     files::names,
-    weights::embedded::SAMPLES,
+    image::samples::SAMPLES,
     words,
 };
 

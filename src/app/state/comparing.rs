@@ -6,7 +6,7 @@ use crate::{
     app::document::choices::CkaBetween,
     engine::{CkaDone, CkaQuery, CkaRow, Comparison, Layer, MemberKept, SeriesMember, ShiftView, Slot, StripView},
     geometry::Grid,
-    paint::ScoreMap,
+    render::ScoreMap,
 };
 
 /// Everything that compares many maps.

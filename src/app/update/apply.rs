@@ -27,7 +27,7 @@ use crate::{
         },
     },
     engine::{BasisChoice, Request, Slot, Study},
-    paint::{ColourMap, Interpolation},
+    render::{ColourMap, Interpolation},
 };
 
 /// How much a step of opacity is.

@@ -15,7 +15,7 @@ use crate::{
     },
     error::Error,
     geometry::Grid,
-    paint::ScoreMap,
+    render::ScoreMap,
 };
 
 impl App {

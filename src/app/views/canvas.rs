@@ -17,12 +17,13 @@ use crate::{
             root::Pin,
         },
         export::styles::{STALE, scores_of_pane},
+        gpu::scores::paint_scores,
         state::{canvas_rects::Painted, queries::pca_is_current, root::State, slots::PointAt},
         theme,
         update::command::Command,
+        widgets::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline},
     },
     engine::{QueryAt, Slot, TargetHeat},
-    paint::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline, paint_scores},
 };
 
 const WHOLE: Rect = Rect {

@@ -22,10 +22,9 @@ use crate::{
         },
         state::{comparing::Matrix, root::State},
         update::{action::Action, command::Command},
-        widgets::{action_button_ui, name_combo},
+        widgets::{action_button_ui, colour_bar_ui, name_combo},
     },
     engine::{CkaItem, ComparisonKind},
-    paint::colour_bar_ui,
 };
 
 /// A matrix is painted at least so large, in points.

@@ -12,6 +12,7 @@ use crate::{
     app::{
         document::compare::{CompareChoice, CompareMode, CompareSide, PassChoice},
         export::styles::difference_style,
+        gpu::scores::paint_scores,
         state::{
             compare::Absent,
             compare_questions::{found, is_stale, kept_of, layer_of, pass_text, side_text},
@@ -20,10 +21,9 @@ use crate::{
         },
         theme,
         update::{action::Action, command::Command},
-        widgets::{Histogram, action_button_ui, bins, histogram_ui, name_combo},
+        widgets::{Histogram, action_button_ui, bins, cell_numbers, colour_bar_ui, histogram_ui, name_combo},
     },
     engine::{CompareView, Slot},
-    paint::{cell_numbers, colour_bar_ui, paint_scores},
 };
 
 const WHOLE: Rect = Rect {

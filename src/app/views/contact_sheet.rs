@@ -21,7 +21,7 @@ use crate::{
         update::{action::Action, command::Command},
         widgets::{Glyph, action_button_ui, empty_ui},
     },
-    paint::score_text,
+    render::score_text,
     survey::{Column, Finding},
 };
 

@@ -32,10 +32,9 @@ use crate::{
             action::Action,
             command::{Command, Notice},
         },
-        widgets::error_ui,
+        widgets::{colour_bar_ui, error_ui},
     },
     engine::Slot,
-    paint::colour_bar_ui,
 };
 
 /// Height of a pane's footer, in points.

@@ -20,10 +20,8 @@ use crate::{
         pass::{GivenNoise, Noise, PassSettings, Recording, VaeMode, run_pass},
         request::{FramedPicture, Provenance},
     },
-    geometry::{
-        Grid,
-        framing::{Plan, Prepared},
-    },
+    geometry::Grid,
+    image::prepare::{Plan, Prepared},
     io::array::Array,
 };
 

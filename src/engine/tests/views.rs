@@ -379,7 +379,7 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     assert_eq!((&saved.shape[..], saved.data), (&[1, 6, 3, 4][..], map.to_channels()));
     let save = |path: std::path::PathBuf| ViewRequest::SaveHeat {
         query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A]),
-        style: crate::paint::ScoreStyle::default(),
+        style: crate::render::ScoreStyle::default(),
         path,
     };
     let path = folder.path().join("heat.png");

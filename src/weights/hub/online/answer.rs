@@ -3,11 +3,15 @@
 use super::{
     download::Patience,
     http::{Ask, Broken, Client, Head, Stop, escaped},
-    progress::{Reporter, Stage},
-    repo::{Repo, shown},
-    settings::HubSettings,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    weights::hub::{
+        progress::{Reporter, Stage},
+        repo::{Repo, shown},
+        settings::HubSettings,
+    },
+};
 
 /// An answer of the hub's own is at most this long; a listing of ten thousand files has a few MiB.
 const MAX_ANSWER: usize = 16 << 20;

@@ -7,11 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::{Pod, Zeroable};
 use egui_wgpu::{RenderState, wgpu};
 
-use super::{
-    colour_map::{ColourMap, Scale, TABLE_LEN},
-    placement::Placement,
-    score_map::{Interpolation, ScoreMap, ScoreStyle},
-};
+use crate::render::{ColourMap, Interpolation, Placement, Scale, ScoreMap, ScoreStyle, TABLE_LEN};
 
 /// Corners of the rectangle, drawn as a strip of two triangles.
 const CORNERS: u32 = 4;

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    cache::write_error,
-    progress::{Reporter, Stage},
+use crate::{
+    error::Result,
+    weights::hub::{
+        cache::write_error,
+        progress::{Reporter, Stage},
+    },
 };
-use crate::error::Result;
 
 const POLL: Duration = Duration::from_millis(100);
 
