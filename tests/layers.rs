@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
+    process::Command,
 };
 
 use imports::{Import, imports, module_of};
@@ -40,6 +41,19 @@ const WINDOW: &[&[&str]] = &[
     &["widgets"],
     &["views", "panels"],
     &["shell"],
+];
+
+/// Crates of the window, of the command line and of downloads, which a build of the library alone must not have.
+const OF_PROGRAMS: [&str; 9] = [
+    "clap",
+    "eframe",
+    "egui",
+    "indicatif",
+    "rfd",
+    "rustls",
+    "ureq",
+    "wgpu",
+    "winit",
 ];
 
 /// A file of the program: its path from `src/` on, and what is in it.
@@ -263,6 +277,37 @@ fn every_part_of_the_program_is_in_a_list() -> io::Result<()> {
         .filter(|file| !placed(file) && !roots.iter().any(|root| file.starts_with(root)))
         .collect();
     assert!(lost.is_empty(), "in no layer: {lost:?}");
+    Ok(())
+}
+
+/// The names of the crates that a build with these features has, on this machine's system.
+fn linked_crates(features: &[&str]) -> io::Result<BTreeSet<String>> {
+    let tree = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "tree", "--frozen", "--edges", "normal", "--prefix", "none", "--format", "{p}",
+        ])
+        .args(features)
+        .output()?;
+    if !tree.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&tree.stderr)));
+    }
+    let text = String::from_utf8_lossy(&tree.stdout);
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[test]
+fn the_library_alone_links_neither_window_nor_command_line_nor_network() -> io::Result<()> {
+    let alone = linked_crates(&["--no-default-features"])?;
+    let found: Vec<&str> = OF_PROGRAMS.into_iter().filter(|name| alone.contains(*name)).collect();
+    assert!(found.is_empty(), "a build without default features has {found:?}");
+    let all = linked_crates(&[])?;
+    let lost: Vec<&str> = OF_PROGRAMS.into_iter().filter(|name| !all.contains(*name)).collect();
+    assert!(
+        lost.is_empty(),
+        "no longer in the program, take them out of the list: {lost:?}"
+    );
     Ok(())
 }
 

@@ -69,6 +69,7 @@ use analyst::Analyst;
 use cache::SharedCache;
 use colourist::Colourist;
 use desk::Desk;
+#[cfg(feature = "window")]
 pub(crate) use desk::check_extension;
 use downloader::Downloader;
 use extractor::Extractor;

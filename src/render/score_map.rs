@@ -120,7 +120,7 @@ impl ScoreMap {
     }
 
     /// Equal for copies of one map, different for all others.
-    pub(crate) fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         self.version
     }
 }

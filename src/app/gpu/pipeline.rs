@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::{Pod, Zeroable};
 use egui_wgpu::{RenderState, wgpu};
 
-use crate::render::{ColourMap, Interpolation, Placement, Scale, ScoreMap, ScoreStyle, TABLE_LEN};
+use crate::render::{
+    ColourMap, Interpolation, ScoreMap, ScoreStyle,
+    colour_map::{Scale, TABLE_LEN},
+    placement::Placement,
+};
 
 /// Corners of the rectangle, drawn as a strip of two triangles.
 const CORNERS: u32 = 4;

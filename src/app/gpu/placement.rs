@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use egui::{Rect, emath::GuiRounding as _};
 
-use crate::render::{MapPart, Placement};
+use crate::render::{MapPart, placement::Placement};
 
 impl From<Rect> for MapPart {
     fn from(uv: Rect) -> Self {

@@ -13,7 +13,7 @@ use super::{
     pipeline::{Gpu, GpuPane, Look},
     placement::{placement_on_screen, visible_px},
 };
-use crate::render::{Placement, ScoreMap, ScoreStyle, pixel_colours};
+use crate::render::{ScoreMap, ScoreStyle, placement::Placement, score_map::pixel_colours};
 
 /// A pane that was not drawn in so many passes gives its memory back. Drawn again, it simply uploads again.
 const PASSES_KEPT: u64 = 60;

@@ -3,7 +3,7 @@
 use egui::{Align2, Color32, FontId, Mesh, Painter, Rect, Response, Role, Sense, Shape, TextStyle, Ui, WidgetInfo};
 use egui::{emath::GuiRounding as _, pos2, vec2};
 
-use crate::render::{ColourMap, ScoreStyle, TABLE_LEN, score_text};
+use crate::render::{ColourMap, ScoreStyle, colour_map::TABLE_LEN, score_text};
 
 /// The height of the bar as a share of the height of its numbers.
 const BAR_HEIGHT_SHARE: f32 = 0.75;

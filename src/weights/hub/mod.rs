@@ -61,7 +61,7 @@ impl Hub {
     }
 
     fn cache(&self, repo: &Repo) -> RepoCache {
-        RepoCache::new(&self.settings.cache, repo, self.settings.symlinks)
+        RepoCache::new(&self.settings.cache, repo)
     }
 
     /// The folder of a snapshot that has all that is wanted, found without asking the hub: the revision's own, else, for

@@ -3,11 +3,12 @@
 use super::{
     download::Patience,
     http::{Ask, Broken, Client, Head, Stop, escaped},
+    reporter::Reporter,
 };
 use crate::{
     error::{Error, Result},
     weights::hub::{
-        progress::{Reporter, Stage},
+        progress::Stage,
         repo::{Repo, shown},
         settings::HubSettings,
     },

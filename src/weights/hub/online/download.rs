@@ -18,15 +18,12 @@ use super::{
     answer::Asker,
     http::{Ask, Broken, Head, Stop},
     lock::Lock,
+    reporter::Reporter,
+    store::{settle, write_error},
 };
 use crate::{
     error::{Error, Result},
-    weights::hub::{
-        cache::{RepoCache, settle, write_error},
-        plan::PlannedFile,
-        progress::{Reporter, Stage},
-        repo::Checksum,
-    },
+    weights::hub::{cache::RepoCache, plan::PlannedFile, progress::Stage, repo::Checksum},
 };
 
 const CHUNK: usize = 1 << 20;

@@ -19,10 +19,10 @@ use ureq::{
 };
 use url::{Origin, Position, Url};
 
+use super::reporter::Reporter;
 use crate::{
     error::{Error, Result},
     weights::hub::{
-        progress::Reporter,
         repo::{Checksum, is_commit, shown},
         settings::HubSettings,
     },

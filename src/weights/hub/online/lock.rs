@@ -8,13 +8,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    error::Result,
-    weights::hub::{
-        cache::write_error,
-        progress::{Reporter, Stage},
-    },
-};
+use super::{reporter::Reporter, store::write_error};
+use crate::{error::Result, weights::hub::progress::Stage};
 
 const POLL: Duration = Duration::from_millis(100);
 

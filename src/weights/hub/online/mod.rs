@@ -6,6 +6,8 @@ pub mod fuzzing;
 mod http;
 mod listing;
 mod lock;
+mod reporter;
+mod store;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -16,12 +18,12 @@ use self::{
     download::download,
     http::Client,
     listing::{ListedFile, Listing},
+    reporter::Reporter,
 };
 use super::{
     Checksum, Hub, HubWatch, Plan, PlannedFile, Repo, Wanted, bytes,
     cache::RepoCache,
     choose,
-    progress::Reporter,
     repo::{check_path, shown},
 };
 use crate::error::{Error, Result};
@@ -168,7 +170,7 @@ impl Hub {
                     }
                     _ => {
                         let fresh = download(&asker, &cache, &plan.commit, file, &mut reporter)?;
-                        cache.link(&plan.commit, &file.path, &file.checksum, fresh)?;
+                        cache.link(&plan.commit, &file.path, &file.checksum, fresh, self.settings.symlinks)?;
                     }
                 }
             }
