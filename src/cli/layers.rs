@@ -15,7 +15,7 @@ use crate::{
     families::resolve,
     files::names,
     geometry::{Size, framing::WorkingSize},
-    image::prepare::Plan,
+    image::prepare::FramingPlan,
 };
 
 /// Lists a model's activations at a working size.
@@ -25,7 +25,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
     let request = arguments
         .size
         .map_or(WorkingSize::ShortSide(spec.native_side), WorkingSize::from);
-    let working = Plan::new(native, &request, spec.size_rule())?.framing().working;
+    let working = FramingPlan::new(native, &request, spec.size_rule())?.framing().working;
     let list = spec.plain_catalogue(working);
     if arguments.json {
         let entries: Vec<_> = list

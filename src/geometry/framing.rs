@@ -129,7 +129,7 @@ impl Framing {
     }
 
     /// The part of the original that the model sees, as [left, top, right, bottom] in original pixels.
-    pub fn seen(&self) -> [f64; 4] {
+    pub fn visible(&self) -> [f64; 4] {
         let [left, top] = self.original_from_working([-0.5, -0.5]);
         let far_corner = [self.working.width as f64 - 0.5, self.working.height as f64 - 0.5];
         let [right, bottom] = self.original_from_working(far_corner);
@@ -139,7 +139,7 @@ impl Framing {
     /// The part of the original that the model sees in whole pixels: (x, y) of the centre of its first pixel, and its
     /// rows and columns.
     pub fn seen_pixels(&self) -> ([f64; 2], Grid) {
-        let [left, top, right, bottom] = self.seen();
+        let [left, top, right, bottom] = self.visible();
         let side = |from: f64, to: f64| (to - from).round().max(1.0) as usize;
         ([left + 0.5, top + 0.5], Grid::new(side(top, bottom), side(left, right)))
     }

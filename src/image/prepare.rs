@@ -14,7 +14,7 @@ use crate::{
 
 /// A picture as a model sees it.
 #[derive(Debug, Clone)]
-pub struct Prepared {
+pub struct PreparedImage {
     /// The working picture.
     pub picture: Picture,
     /// Its place in the original.
@@ -23,7 +23,7 @@ pub struct Prepared {
 
 /// How a picture of some size becomes its working picture; made without looking at a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct FramingPlan {
     /// Resizes before the last one.
     first: Vec<(Size, Filter)>,
     /// The last resize, to `framing.scaled`, which is also where the cut happens.
@@ -31,7 +31,7 @@ pub struct Plan {
     framing: Framing,
 }
 
-impl Plan {
+impl FramingPlan {
     /// What becomes of a picture of size `original`.
     pub fn new(original: Size, request: &WorkingSize, rule: SizeRule) -> Result<Self> {
         if original.width == 0 || original.height == 0 || rule.multiple() == 0 {
@@ -122,9 +122,9 @@ impl Plan {
 }
 
 /// The working picture and its place in the original.
-pub fn prepare(picture: &Picture, request: &WorkingSize, rule: SizeRule) -> Result<Prepared> {
-    let plan = Plan::new(picture.size(), request, rule)?;
-    Ok(Prepared {
+pub fn prepare(picture: &Picture, request: &WorkingSize, rule: SizeRule) -> Result<PreparedImage> {
+    let plan = FramingPlan::new(picture.size(), request, rule)?;
+    Ok(PreparedImage {
         picture: plan.apply(picture)?,
         framing: plan.framing,
     })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Hub, HubWatch, Plan, Repo, Wanted};
+use super::{DownloadPlan, Hub, HubWatch, Repo, RepoPart};
 use crate::error::{Error, Result};
 
 impl Hub {
@@ -11,7 +11,7 @@ impl Hub {
     /// # Errors
     ///
     /// Always: this build has no access to the hub.
-    pub fn plan(&self, repo: &Repo, _wanted: &Wanted, _watch: &mut HubWatch<'_>) -> Result<Plan> {
+    pub fn plan(&self, repo: &Repo, _wanted: &RepoPart, _watch: &mut HubWatch<'_>) -> Result<DownloadPlan> {
         Err(no_access(repo))
     }
 
@@ -20,7 +20,7 @@ impl Hub {
     /// # Errors
     ///
     /// Always: this build has no access to the hub.
-    pub fn fetch(&self, plan: &Plan, _watch: &mut HubWatch<'_>) -> Result<PathBuf> {
+    pub fn fetch(&self, plan: &DownloadPlan, _watch: &mut HubWatch<'_>) -> Result<PathBuf> {
         Err(no_access(&plan.repo))
     }
 }

@@ -8,8 +8,8 @@
 #[cfg(not(feature = "hub"))]
 mod absent;
 mod cache;
+mod cached_repo;
 mod choose;
-mod held;
 #[cfg(feature = "hub")]
 mod online;
 mod plan;
@@ -20,14 +20,14 @@ mod settings;
 use std::path::PathBuf;
 
 pub use cache::free_space;
-pub use choose::{Choice, Variant, Wanted, Weights, choose};
+pub use cached_repo::{CachedRepo, CachedSnapshot};
+pub use choose::{Choice, RepoPart, Variant, Weights, choose};
 pub(crate) use choose::{DENOISERS, MODEL_INDEX};
-pub use held::{Held, HeldSnapshot};
 #[cfg(feature = "hub")]
 #[doc(hidden)]
 pub use online::fuzzing;
-pub use plan::{Plan, PlannedFile};
-pub use progress::{HubWatch, Progress, Stage};
+pub use plan::{DownloadPlan, PlannedFile};
+pub use progress::{HubWatch, TransferProgress, TransferStage};
 pub use repo::{Checksum, MAIN, Repo};
 pub use settings::{HubSettings, Token};
 
@@ -66,19 +66,19 @@ impl Hub {
 
     /// The folder of a snapshot that has all that is wanted, found without asking the hub: the revision's own, else, for
     /// the main revision, the newest. Whichever variant of the weights is there will do.
-    pub fn local(&self, repo: &Repo, wanted: &Wanted) -> Option<PathBuf> {
-        held::local(&self.cache(repo), repo, wanted)
+    pub fn local(&self, repo: &Repo, wanted: &RepoPart) -> Option<PathBuf> {
+        cached_repo::local(&self.cache(repo), repo, wanted)
     }
 
     /// What the cache holds of a repository, at whichever revision; None where it holds nothing.
-    pub fn held(&self, repo: &Repo) -> Option<Held> {
-        held::held(&self.cache(repo), repo)
+    pub fn cached(&self, repo: &Repo) -> Option<CachedRepo> {
+        cached_repo::cached(&self.cache(repo), repo)
     }
 
     /// What the cache holds, by name.
-    pub fn held_all(&self) -> Vec<Held> {
-        let repos = held::repositories(&self.settings.cache);
-        repos.iter().filter_map(|repo| self.held(repo)).collect()
+    pub fn cached_repos(&self) -> Vec<CachedRepo> {
+        let repos = cached_repo::repositories(&self.settings.cache);
+        repos.iter().filter_map(|repo| self.cached(repo)).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     weights::hub::{
-        progress::Stage,
+        progress::TransferStage,
         repo::{Repo, shown},
         settings::HubSettings,
     },
@@ -80,7 +80,7 @@ impl Asker<'_> {
         file: Option<&str>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Result<(Head, Vec<u8>), Stop> {
-        reporter.stage(Stage::Asking)?;
+        reporter.stage(TransferStage::Asking)?;
         let exchange = self.client.open(Ask {
             method: method.clone(),
             url: url.to_owned(),

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    weights::hub::{cache::RepoCache, plan::PlannedFile, progress::Stage, repo::Checksum},
+    weights::hub::{cache::RepoCache, plan::PlannedFile, progress::TransferStage, repo::Checksum},
 };
 
 const CHUNK: usize = 1 << 20;
@@ -110,7 +110,7 @@ fn attempt(
     if partial.length == file.size {
         return Ok(());
     }
-    reporter.stage(Stage::Asking)?;
+    reporter.stage(TransferStage::Asking)?;
     let exchange = asker.client.open(Ask {
         method: Method::GET,
         url: asker.file_url(commit, &file.path),
@@ -139,7 +139,7 @@ fn attempt(
         _ => {}
     }
     reporter.at(partial.length);
-    reporter.stage(Stage::Downloading)?;
+    reporter.stage(TransferStage::Downloading)?;
     while let Some(bytes) = exchange.chunk(reporter)? {
         if bytes.len() as u64 > file.size - partial.length {
             partial.restart()?;
@@ -246,7 +246,7 @@ impl Partial {
 
     /// Takes the first `left` bytes of the file into the checksum.
     fn read_again(&mut self, left: u64, reporter: &mut Reporter<'_, '_>) -> Result<()> {
-        reporter.stage(Stage::Checking)?;
+        reporter.stage(TransferStage::Checking)?;
         let mut bytes = vec![0; CHUNK];
         while self.length < left {
             let most = usize::try_from(left - self.length).map_or(CHUNK, |most| most.min(CHUNK));
@@ -363,7 +363,7 @@ fn pause(wait: Duration, reason: &str, reporter: &mut Reporter<'_, '_>) -> Resul
     let before = reporter.current();
     let begun = Instant::now();
     while let Some(left) = wait.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        reporter.stage(Stage::Waiting {
+        reporter.stage(TransferStage::Waiting {
             seconds: left.as_secs_f32().ceil() as u64,
             reason: reason.to_owned(),
         })?;

@@ -21,7 +21,7 @@ use self::{
     reporter::Reporter,
 };
 use super::{
-    Checksum, Hub, HubWatch, Plan, PlannedFile, Repo, Wanted, bytes,
+    Checksum, DownloadPlan, Hub, HubWatch, PlannedFile, Repo, RepoPart, bytes,
     cache::RepoCache,
     choose,
     repo::{check_path, shown},
@@ -35,7 +35,7 @@ impl Hub {
     ///
     /// Where the hub cannot be reached or has no such repository, revision or file, where the user must accept a licence
     /// first, and where the repository is no model this program knows; [`Error::Cancelled`] as `watch` says.
-    pub fn plan(&self, repo: &Repo, wanted: &Wanted, watch: &mut HubWatch<'_>) -> Result<Plan> {
+    pub fn plan(&self, repo: &Repo, wanted: &RepoPart, watch: &mut HubWatch<'_>) -> Result<DownloadPlan> {
         if self.settings.offline {
             return Err(self.offline(repo));
         }
@@ -59,7 +59,7 @@ impl Hub {
         let cache = self.cache(repo);
         let names = listing.files.iter().map(|file| file.path.as_str());
         let choice = choose(names, wanted).map_err(|error| {
-            if let Wanted::File(path) = wanted
+            if let RepoPart::File(path) = wanted
                 && check_path(path).is_ok()
             {
                 cache.remember_absence(&listing.commit, path);
@@ -73,7 +73,7 @@ impl Hub {
             let known = listed.get(path.as_str()).copied();
             files.push(self.planned(&asker, &listing.commit, path, known, &mut reporter)?);
         }
-        let mut plan = Plan {
+        let mut plan = DownloadPlan {
             repo: repo.clone(),
             commit: listing.commit,
             weights: choice.weights,
@@ -129,7 +129,7 @@ impl Hub {
     ///
     /// Where the disk has too little space or cannot be written, where the hub fails again and again, and where what it
     /// sends is not what it listed; [`Error::Cancelled`] as `watch` says.
-    pub fn fetch(&self, plan: &Plan, watch: &mut HubWatch<'_>) -> Result<PathBuf> {
+    pub fn fetch(&self, plan: &DownloadPlan, watch: &mut HubWatch<'_>) -> Result<PathBuf> {
         let cache = self.cache(&plan.repo);
         let mut plan = plan.clone();
         plan.look(&cache)?;
@@ -182,7 +182,7 @@ impl Hub {
         Ok(folder)
     }
 
-    fn check_space(&self, cache: &RepoCache, plan: &Plan) -> Result<()> {
+    fn check_space(&self, cache: &RepoCache, plan: &DownloadPlan) -> Result<()> {
         let needed = plan.bytes_missing.saturating_add(self.settings.margin);
         match cache.free_space() {
             Some(free) if free < needed && plan.bytes_missing > 0 => Err(Error::failed(format!(

@@ -2,12 +2,12 @@
 
 use crate::{
     error::Result,
-    weights::hub::progress::{HubWatch, Progress, Stage},
+    weights::hub::progress::{HubWatch, TransferProgress, TransferStage},
 };
 
 /// The progress of one run, with who is told.
 pub(super) struct Reporter<'a, 'b> {
-    progress: Progress,
+    progress: TransferProgress,
     /// Bytes of the files that are complete.
     complete: u64,
     watch: &'a mut HubWatch<'b>,
@@ -15,8 +15,8 @@ pub(super) struct Reporter<'a, 'b> {
 
 impl<'a, 'b> Reporter<'a, 'b> {
     pub fn new(files_total: usize, bytes_total: u64, watch: &'a mut HubWatch<'b>) -> Self {
-        let progress = Progress {
-            stage: Stage::Asking,
+        let progress = TransferProgress {
+            stage: TransferStage::Asking,
             file: String::new(),
             file_done: 0,
             file_total: 0,
@@ -39,13 +39,13 @@ impl<'a, 'b> Reporter<'a, 'b> {
     }
 
     /// Something else is being done.
-    pub fn stage(&mut self, stage: Stage) -> Result<()> {
+    pub fn stage(&mut self, stage: TransferStage) -> Result<()> {
         self.progress.stage = stage;
         self.tell()
     }
 
     /// What is being done.
-    pub fn current(&self) -> Stage {
+    pub fn current(&self) -> TransferStage {
         self.progress.stage.clone()
     }
 

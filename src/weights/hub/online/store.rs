@@ -13,7 +13,7 @@ use std::{
 use crate::{
     error::{Error, Result},
     weights::hub::{
-        Plan,
+        DownloadPlan,
         cache::{RepoCache, free_space},
         repo::{Checksum, Repo, check_path, is_commit},
     },
@@ -184,7 +184,7 @@ impl RepoCache {
     }
 }
 
-impl Plan {
+impl DownloadPlan {
     /// Looks what the cache holds, and adds up. Errors where the plan leads out of the cache or makes no sense.
     pub(super) fn look(&mut self, cache: &RepoCache) -> Result<()> {
         if !is_commit(&self.commit) {
