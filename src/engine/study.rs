@@ -7,7 +7,7 @@ use super::{
     message::{PassId, RunSettings, Slot},
     view::QueryAt,
 };
-use crate::{activation::Id, extract::request::Provenance, survey::Finding};
+use crate::{activation::Id, extract::request::Provenance, survey::Measurement};
 
 /// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum StudyNews {
     /// A survey has begun, or begun anew after it made way for something; what was found before counts still.
     Surveying(Box<Surveying>),
     /// One activation was measured.
-    Found(Box<Finding>),
+    Found(Box<Measurement>),
 }
 
 /// Every activation of one picture, measured in one pass over several noises.
