@@ -16,7 +16,7 @@ use featscope::{
         DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
         ViewRequest,
     },
-    extract::{inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::LatentMode},
     geometry::framing::WorkingSize,
     model::adapters::Adapters,
 };
@@ -30,7 +30,7 @@ fn settings(t: u32) -> RunSettings {
         t: t.into(),
         seed: 0,
         ensemble: 1,
-        vae: VaeMode::Mean,
+        vae: LatentMode::Mean,
         size,
         inversion: Inversion::None,
         adapters: Adapters::default(),

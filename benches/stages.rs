@@ -15,13 +15,13 @@ use featscope::{
         finite::NonFinite,
         inversion::Inversion,
         model::Model,
-        pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
+        pass::{LatentMode, Noise, PassSettings, Recording, run_pass},
         preset::PRESETS,
     },
     families::resolve,
     geometry::framing::{Prepared, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
-    model::{Extent, adapters::Adapters},
+    model::{LoadExtent, adapters::Adapters},
     survey::{Surveyed, survey_pass},
 };
 use std::{
@@ -145,7 +145,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
     let spec = resolve(&arguments.model.to_string_lossy())?;
     let side = arguments.side.unwrap_or(spec.native_side);
     let place = Place::open(DeviceChoice::Cpu, Precision::F32)?;
-    let mut model = Model::load(&spec, place, Extent::Whole, &mut |_| Ok(()))?;
+    let mut model = Model::load(&spec, place, LoadExtent::Whole, &mut |_| Ok(()))?;
     let picture = PictureSource::Sample("photo-cat".to_owned()).read()?;
     let size = WorkingSize::Exact {
         width: side,
@@ -178,7 +178,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
                 t: spec.default_t,
                 prompt: PROMPT.to_owned(),
                 noise: Noise { seed: 0, given: None },
-                vae: VaeMode::Mean,
+                vae: LatentMode::Mean,
                 ensemble: if stage == Stage::Survey { arguments.noises } else { 1 },
                 inversion: Inversion::None,
                 compat: None,

@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use featscope::{
     activation::{FeatureMap, Id},
     engine::{FinishedPass, PassId, RunSettings, process::FromWorker},
-    extract::{inversion::Inversion, pass::VaeMode, request::Provenance},
+    extract::{inversion::Inversion, pass::LatentMode, request::Provenance},
     geometry::{
         Grid, Size,
         framing::{Framing, WorkingSize},
@@ -44,7 +44,7 @@ fn pass(maps: usize) -> FinishedPass {
             t: 100.into(),
             seed: 0,
             ensemble: 1,
-            vae: VaeMode::Mean,
+            vae: LatentMode::Mean,
             size: WorkingSize::ShortSide(PICTURE),
             inversion: Inversion::None,
             adapters: Adapters::default(),

@@ -20,7 +20,7 @@ use featscope::{
     error::Error,
     extract::{
         inversion::Inversion,
-        pass::VaeMode,
+        pass::LatentMode,
         request::{ExtractRequest, StoreFormat},
     },
     geometry::framing::WorkingSize,
@@ -90,7 +90,7 @@ fn settings(ensemble: usize) -> RunSettings {
         t: 100.into(),
         seed: 3,
         ensemble,
-        vae: VaeMode::Mean,
+        vae: LatentMode::Mean,
         size: WorkingSize::ShortSide(64),
         inversion: Inversion::None,
         adapters: Adapters::default(),

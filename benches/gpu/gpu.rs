@@ -19,13 +19,13 @@ use featscope::{
         finite::NonFinite,
         inversion::Inversion,
         model::Model,
-        pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
+        pass::{LatentMode, Noise, PassSettings, Recording, run_pass},
         preset::PRESETS,
     },
     families::resolve,
     geometry::framing::{Prepared, WorkingSize, prepare},
     io::array::Array,
-    model::{Extent, adapters::Adapters, spec::ModelSpec},
+    model::{LoadExtent, adapters::Adapters, spec::ModelSpec},
 };
 use std::{
     collections::HashMap,
@@ -89,7 +89,7 @@ fn settings(spec: &ModelSpec) -> PassSettings {
         t: spec.default_t,
         prompt: PROMPT.to_owned(),
         noise: Noise { seed: 0, given: None },
-        vae: VaeMode::Mean,
+        vae: LatentMode::Mean,
         ensemble: 1,
         inversion: Inversion::None,
         compat: None,
@@ -109,7 +109,7 @@ fn loaded(arguments: &Arguments, place: Place) -> Result<(Model, Prepared)> {
         height: side,
     };
     let prepared = prepare(&picture, &size, spec.size_rule())?;
-    let model = Model::load(&spec, place, Extent::Whole, &mut |_| Ok(()))?;
+    let model = Model::load(&spec, place, LoadExtent::Whole, &mut |_| Ok(()))?;
     Ok((model, prepared))
 }
 
@@ -267,7 +267,7 @@ fn ask(engine: &Engine, id: Id, t: u32, ensemble: usize, side: usize) {
             t: t.into(),
             seed: 0,
             ensemble,
-            vae: VaeMode::Mean,
+            vae: LatentMode::Mean,
             size: WorkingSize::Exact {
                 width: side,
                 height: side,

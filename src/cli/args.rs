@@ -21,7 +21,7 @@ use crate::{
     extract::{
         attention::AttentionCategory,
         inversion::Inversion,
-        pass::VaeMode,
+        pass::LatentMode,
         preset::Preset,
         request::{ExtractRequest, StoreFormat},
     },
@@ -231,7 +231,7 @@ pub struct RunArguments {
     pub noise: Option<PathBuf>,
     /// Latent: the posterior's mean, or a sample of it [default: mean]
     #[arg(long, value_name = "KIND")]
-    pub vae: Option<VaeMode>,
+    pub vae: Option<LatentMode>,
     /// Average the features of this many noises [default: 1]
     #[arg(long, value_name = "K", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub ensemble: Option<usize>,

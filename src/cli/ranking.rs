@@ -22,8 +22,8 @@ use crate::{
     extract::{
         finite::likely_cause,
         job::{self, Planned},
-        memory,
         model::Model,
+        ram,
         request::{ExtractRequest, Provenance},
     },
     families::resolve,
@@ -211,7 +211,7 @@ impl Table {
         watch: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<()> {
         let parts = planned.split();
-        memory::check(
+        ram::check(
             parts
                 .iter()
                 .map(Planned::estimated_bytes)

@@ -24,7 +24,7 @@ use crate::{
         similarity::{Peak, cosine_to_all, mean_unit_vector, top_k},
     },
     error::{Error, Result},
-    extract::{memory, request::StoreFormat},
+    extract::{ram, request::StoreFormat},
     geometry::{Grid, framing::Framing},
     io::{
         array::Array,
@@ -308,7 +308,7 @@ impl Analyst {
         let size = info.picture.size();
         // The colours of the scores, and the picture under them.
         const BYTES_PER_PIXEL: usize = 4 + 3;
-        memory::check(
+        ram::check(
             size.pixels().saturating_mul(BYTES_PER_PIXEL),
             "a heat map over this picture",
             "save one over a smaller picture",

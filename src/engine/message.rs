@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     extract::{
         inversion::Inversion,
-        pass::VaeMode,
+        pass::LatentMode,
         request::{ExtractRequest, Provenance},
     },
     geometry::{
@@ -93,7 +93,7 @@ pub struct RunSettings {
     /// Noises whose features are averaged.
     pub ensemble: usize,
     /// Which latent is used.
-    pub vae: VaeMode,
+    pub vae: LatentMode,
     /// The working size.
     pub size: WorkingSize,
     /// Where the latent that is looked at comes from.

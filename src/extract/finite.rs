@@ -13,7 +13,7 @@ use super::{
     request::StoreFormat,
 };
 use crate::{
-    activation::{Id, NotFinite, Selection, Tap, Watch},
+    activation::{Id, NotFinite, Progress, Selection, Tap},
     error::{Error, Result},
     geometry::framing::Prepared,
     io::array::Array,
@@ -172,7 +172,7 @@ pub fn origin(
     picture: &Prepared,
     settings: &PassSettings,
     up_to: Tap,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<Option<Origin>> {
     let list = model.spec.plain_catalogue(picture.framing.working);
     let features = Selection::features(&list);
@@ -201,7 +201,7 @@ pub fn origin(
             Ok(())
         },
         None,
-        watch,
+        progress,
     );
     match lookout.met() {
         Some(Met { tap, numbers, .. }) => Ok(list.entry(tap).map(|entry| Origin {
@@ -220,7 +220,7 @@ pub(super) fn refusal(
     names: &[String],
     settings: &PassSettings,
     met: Met,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Error {
     let index = met.row / settings.ensemble.max(1);
     let Some(picture) = pictures.get(index) else {
@@ -235,7 +235,7 @@ pub(super) fn refusal(
         None => String::new(),
     };
     let alone = settings.of_picture_among(&model.spec, picture.framing.working, pictures.len(), index);
-    let found = match alone.and_then(|settings| origin(model, picture, &settings, met.tap, watch)) {
+    let found = match alone.and_then(|settings| origin(model, picture, &settings, met.tap, progress)) {
         Ok(found) => found,
         Err(Error::Cancelled) => return Error::Cancelled,
         // What was found on the way says more than the activation it ended in.

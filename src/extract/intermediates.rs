@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::{
     model::Model,
-    pass::{Input, PassSettings, VaeMode},
+    pass::{Input, LatentMode, PassSettings},
 };
 use crate::{
     error::Result,
@@ -102,7 +102,7 @@ pub(super) fn keep_intermediates(
         "mid.vae_std",
         &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
     )?;
-    let clean_rows = if settings.vae == VaeMode::Mean {
+    let clean_rows = if settings.vae == LatentMode::Mean {
         per_picture(clean)?
     } else {
         clean.clone()

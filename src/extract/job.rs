@@ -13,18 +13,18 @@ use super::{
     finite::{self, Lookout, NonFinite, NotFiniteTensor},
     intermediates::Intermediates,
     inversion::Inversion,
-    memory,
     model::Model,
     pass::{
         GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
         run_pass,
     },
+    progress::ProgressShares,
+    ram,
     request::{ExtractRequest, FramedPicture, Provenance, Record},
     self_check,
-    shares::Shares,
 };
 use crate::{
-    activation::{Id, Selection, Tap, Watch, parse_layer_file},
+    activation::{Id, Progress, Selection, Tap, parse_layer_file},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
     files::names,
@@ -38,7 +38,7 @@ use crate::{
         output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
         saved::SavedActivations,
     },
-    model::{Extent, adapters::ControlImage, spec::ModelSpec},
+    model::{LoadExtent, adapters::ControlImage, spec::ModelSpec},
     weights::{TextKind, read_text},
 };
 
@@ -47,7 +47,7 @@ const LOADED: f32 = 0.2;
 
 /// Told how far the work on several pictures is (0 to 1), and of how many pictures it is at which, counted from 1, where
 /// there are several. An error ends the work.
-pub type PicturesWatch<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 'a;
+pub type PicturesProgress<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 'a;
 
 /// Everything about a request that can be known, and can be wrong, before weights are read.
 pub struct Planned {
@@ -67,7 +67,7 @@ pub struct Planned {
 /// Checks a request to a model, of which everything is kept in memory until it is written, and prepares its pictures.
 pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
     let planned = plan_streamed(spec, request)?;
-    memory::check(
+    ram::check(
         planned.estimated_bytes(),
         "the activations asked for",
         "ask for fewer, for a smaller --size, or for --pool",
@@ -369,22 +369,22 @@ impl Planned {
         request: &ExtractRequest,
         model: &mut Model,
         out: &Path,
-        watch: &mut PicturesWatch<'_>,
+        progress: &mut PicturesProgress<'_>,
     ) -> Result<Vec<NotFiniteTensor>> {
         self.check_output(out)?;
         if !self.has_one_size() {
             let mut marked = Vec::new();
             write_folder(out, |folder| {
-                marked = self.write_apart(request, model, folder, watch)?;
+                marked = self.write_apart(request, model, folder, progress)?;
                 Ok(())
             })?;
             return Ok(marked);
         }
         let total = self.pictures.len();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
-        let shares = Shares::of(model, &prepared, &self.settings, &self.selection);
+        let shares = ProgressShares::of(model, &prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
-        let extracted = self.run(request, model, &mut |done| watch(done, item(done)))?;
+        let extracted = self.run(request, model, &mut |done| progress(done, item(done)))?;
         extracted.write(out, request.store)?;
         Ok(extracted.record.ran.not_finite)
     }
@@ -395,7 +395,7 @@ impl Planned {
         request: &ExtractRequest,
         model: &mut Model,
         out: &UnfinishedFolder,
-        watch: &mut PicturesWatch<'_>,
+        progress: &mut PicturesProgress<'_>,
     ) -> Result<Vec<NotFiniteTensor>> {
         let alone = self.split();
         let total = alone.len();
@@ -409,8 +409,8 @@ impl Planned {
                     pictures,
                     ..request.clone()
                 };
-                let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
-                let extracted = planned.run(&request, model, &mut watch)?;
+                let mut progress = |done| progress((index as f32 + done) / total as f32, Some([index + 1, total]));
+                let extracted = planned.run(&request, model, &mut progress)?;
                 extracted.write_into(folder, request.store)?;
                 let found = extracted.record.ran.not_finite.into_iter();
                 marked.extend(found.map(|tensor| NotFiniteTensor {
@@ -424,26 +424,26 @@ impl Planned {
     }
 
     /// Reads the weights that the request needs and none behind them, watched as the first part of its work.
-    pub fn load(&self, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
-        load_part(&self.spec, request, self.extent(request), watch)
+    pub fn load(&self, request: &ExtractRequest, progress: &mut Progress<'_>) -> Result<Model> {
+        load_part(&self.spec, request, self.extent(request), progress)
     }
 
     /// How far the network has to be read.
-    fn extent(&self, request: &ExtractRequest) -> Extent {
+    fn extent(&self, request: &ExtractRequest) -> LoadExtent {
         // An inversion runs to the end again and again, LoRAs say which layers they found, and attention is of several.
         let all = request.intermediates
             || request.inversion != Inversion::None
             || !request.adapters.is_empty()
             || !self.attention.is_empty();
         match self.selection.iter().last() {
-            Some(last) if !all => Extent::UpTo(last),
-            _ => Extent::Whole,
+            Some(last) if !all => LoadExtent::UpTo(last),
+            _ => LoadExtent::Whole,
         }
     }
 
     /// Runs the pass. An activation that is not finite is an error that says where such numbers began and why, unless they are
     /// allowed: then the record says what holds them.
-    pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
+    pub fn run(&self, request: &ExtractRequest, model: &mut Model, progress: &mut Progress<'_>) -> Result<Extracted> {
         let started = Instant::now();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let Some(first) = prepared.first() else {
@@ -475,7 +475,7 @@ impl Planned {
                 }
             },
             request.intermediates.then_some(&mut intermediates),
-            watch,
+            progress,
         );
         if let Some(met) = lookout.met() {
             let names: Vec<String> = self
@@ -483,7 +483,7 @@ impl Planned {
                 .iter()
                 .map(|(path, _)| path.display().to_string())
                 .collect();
-            return Err(finite::refusal(model, &prepared, &names, &self.settings, met, watch));
+            return Err(finite::refusal(model, &prepared, &names, &self.settings, met, progress));
         }
         ran?;
         let attention = match aggregated.finish()? {
@@ -559,13 +559,18 @@ fn pooled_grid(from: Grid, factor: usize) -> Result<Grid> {
 }
 
 /// Reads all weights of a model for a request, watched as the first part of its work.
-pub fn load(spec: &ModelSpec, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
-    load_part(spec, request, Extent::Whole, watch)
+pub fn load(spec: &ModelSpec, request: &ExtractRequest, progress: &mut Progress<'_>) -> Result<Model> {
+    load_part(spec, request, LoadExtent::Whole, progress)
 }
 
-fn load_part(spec: &ModelSpec, request: &ExtractRequest, extent: Extent, watch: &mut Watch<'_>) -> Result<Model> {
+fn load_part(
+    spec: &ModelSpec,
+    request: &ExtractRequest,
+    extent: LoadExtent,
+    progress: &mut Progress<'_>,
+) -> Result<Model> {
     let opened = self_check::open(request.device, request.dtype)?;
-    let mut model = Model::load(spec, opened.place, extent, &mut |done| watch(LOADED * done))?;
+    let mut model = Model::load(spec, opened.place, extent, &mut |done| progress(LOADED * done))?;
     model.spec.notes.extend(opened.note);
     Ok(model)
 }

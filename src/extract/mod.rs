@@ -2,6 +2,7 @@
 //! a record of what was asked and what ran. The command line and the worker call it; it knows neither threads nor
 //! windows.
 
+pub(crate) mod allocator;
 pub mod attention;
 pub mod averager;
 pub mod extracted;
@@ -9,13 +10,13 @@ pub mod finite;
 pub mod intermediates;
 pub mod inversion;
 pub mod job;
-pub(crate) mod memory;
+pub(crate) mod lru;
 pub mod model;
 pub mod noise;
 pub mod pass;
 pub mod preset;
-pub(crate) mod recent;
+mod progress;
+pub(crate) mod ram;
 pub mod request;
 pub mod self_check;
 mod settings;
-mod shares;

@@ -4,18 +4,18 @@ use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
-pub use super::settings::{GivenNoise, Noise, PassSettings, Recording, VaeMode};
+pub use super::settings::{GivenNoise, LatentMode, Noise, PassSettings, Recording};
 use super::{
     finite::{NonFinite, check_control, check_input},
     intermediates::{Intermediates, keep_control, keep_intermediates},
     inversion::{self, Inversion},
-    memory,
     model::Model,
     noise::TorchGenerator,
-    shares::Shares,
+    progress::ProgressShares,
+    ram,
 };
 use crate::{
-    activation::{Catalogue, Cost, Id, Probe, Selection, Stage, Tap, Watch},
+    activation::{Catalogue, Cost, Id, Probe, Progress, Selection, Stage, Tap},
     components::{
         schedule::{Mixture, Timestep},
         text::check_prompt,
@@ -96,25 +96,25 @@ impl Denoiser<'_> {
         range: &Range<usize>,
         t: Timestep,
         wanted: Wanted<'_>,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<(Option<Tensor>, Option<ControlSignal>)> {
         let mut before = 0.0;
         let mut said = None;
         if !self.control.is_empty() {
             let pictures: Vec<u32> = range.clone().map(|row| (row / self.members) as u32).collect();
-            let mut watch = |done: f32| watch(CONTROL_SHARE * done);
+            let mut progress = |done: f32| progress(CONTROL_SHARE * done);
             // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
             said = self
                 .model
-                .control(noisy, t, self.prompt, self.control, &pictures, &mut watch)?;
+                .control(noisy, t, self.prompt, self.control, &pictures, &mut progress)?;
             if let (NonFinite::Traced, Some(said)) = (self.non_finite, &said) {
                 check_control(said)?;
             }
             before = CONTROL_SHARE;
         }
         let last = wanted.selection.last().filter(|_| !wanted.to_the_end);
-        let mut watch = |met: f32| watch(before + (1.0 - before) * self.cost.share(met, last));
-        let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
+        let mut progress = |met: f32| progress(before + (1.0 - before) * self.cost.share(met, last));
+        let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut progress);
         if wanted.to_the_end {
             probe = probe.to_the_end();
         }
@@ -132,7 +132,7 @@ impl Denoiser<'_> {
         clean: &Tensor,
         range: &Range<usize>,
         settings: &PassSettings,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Tensor> {
         let nothing = Selection::default();
         let channels = clean.dim(1)?;
@@ -148,8 +148,8 @@ impl Denoiser<'_> {
                 record: &mut |_, _| Ok(()),
                 to_the_end: true,
             };
-            let mut watch = |part: f32| watch((done + part) / evaluations as f32);
-            let (output, _) = self.predict([latent, clean], range, t, wanted, &mut watch)?;
+            let mut progress = |part: f32| progress((done + part) / evaluations as f32);
+            let (output, _) = self.predict([latent, clean], range, t, wanted, &mut progress)?;
             done += 1.0;
             let output = output.ok_or_else(|| Error::failed("a pass that was to go to its end did not"))?;
             // Networks that also predict a variance (ADM) give it behind the noise.
@@ -174,9 +174,9 @@ pub fn run_pass(
     selection: &Selection,
     record: &mut Record<'_>,
     intermediates: Option<&mut Intermediates>,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let ran = run(model, pictures, settings, selection, record, intermediates, watch);
+    let ran = run(model, pictures, settings, selection, record, intermediates, progress);
     ran.map_err(|error| match (error.is_out_of_memory(), pictures.first()) {
         (true, Some(first)) => {
             let Size { width, height } = first.framing.working;
@@ -199,10 +199,10 @@ fn run(
     selection: &Selection,
     record: &mut Record<'_>,
     mut intermediates: Option<&mut Intermediates>,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let shares = Shares::of(model, pictures, settings, selection);
-    let mut input = prepare_input(model, pictures, settings, shares, watch)?;
+    let shares = ProgressShares::of(model, pictures, settings, selection);
+    let mut input = prepare_input(model, pictures, settings, shares, progress)?;
     check_input(model, settings, &input)?;
     let list = match &input.prompt {
         Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
@@ -242,8 +242,8 @@ fn run(
         for range in batches() {
             let [_, clean] = input.rows_in(&range)?;
             let (from, part) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
-            let mut watch = |done: f32| watch(shares.prompt + share * (from + part * done));
-            inverted.push(denoiser.invert(&clean, &range, settings, &mut watch)?);
+            let mut progress = |done: f32| progress(shares.prompt + share * (from + part * done));
+            inverted.push(denoiser.invert(&clean, &range, settings, &mut progress)?);
         }
         input.noisy = Tensor::cat(&inverted, 0)?;
         check_input(model, settings, &input)?;
@@ -263,18 +263,18 @@ fn run(
         let [noisy, clean] = input.rows_in(&range)?;
         let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
         let (from, share) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
-        let mut watch = |done: f32| watch(begun + (1.0 - begun) * (from + share * done));
+        let mut progress = |done: f32| progress(begun + (1.0 - begun) * (from + share * done));
         let wanted = Wanted {
             selection,
             record: &mut record,
             to_the_end: intermediates.is_some(),
         };
-        let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut watch)?;
+        let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut progress)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
             // Networks that also predict a variance give it behind the noise.
             let output = output.narrow(1, 0, noisy.dim(1)?)?.to_dtype(DType::F32)?;
             let earlier = model.spec.schedule.earlier(&noisy, &output, settings.t)?;
-            record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
+            record(*tap, &decode(decoder, &earlier, &mut progress)?)?;
         }
         if intermediates.is_some() {
             outputs.extend(output);
@@ -286,15 +286,15 @@ fn run(
         let name = model.spec.network.output_name();
         kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);
     }
-    watch(1.0)
+    progress(1.0)
 }
 
 /// Latents (B, C, h, w) as pictures (B, 3, H, W), one by one: a decoder needs much more memory than a denoiser.
-fn decode(decoder: &VaeDecoder, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
+fn decode(decoder: &VaeDecoder, latents: &Tensor, progress: &mut Progress<'_>) -> Result<Tensor> {
     let rows = latents.dim(0)?;
     let pictures = (0..rows).map(|row| {
         // The pass itself is done: all that is left to hear of is a cancellation.
-        decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| watch(1.0))
+        decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| progress(1.0))
     });
     Ok(Tensor::cat(&pictures.collect::<Result<Vec<_>>>()?, 0)?)
 }
@@ -319,8 +319,8 @@ fn prepare_input(
     model: &mut Model,
     pictures: &[Prepared],
     settings: &PassSettings,
-    shares: Shares,
-    watch: &mut Watch<'_>,
+    shares: ProgressShares,
+    progress: &mut Progress<'_>,
 ) -> Result<Input> {
     let mixture = model.spec.mixture(settings.t)?;
     let members = settings.ensemble;
@@ -339,11 +339,11 @@ fn prepare_input(
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
-        let mut part = |done: f32| watch(shares.pictures * (index as f32 + done) / pictures.len() as f32);
+        let mut part = |done: f32| progress(shares.pictures * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_image(&picture.picture, &mut part)?);
     }
     let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
-        watch(shares.pictures + (shares.prompt - shares.pictures) * done)
+        progress(shares.pictures + (shares.prompt - shares.pictures) * done)
     })?;
 
     let place = model.place.clone();
@@ -403,7 +403,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.vae == VaeMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.vae == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
@@ -420,7 +420,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
     let bytes = shape
         .iter()
         .fold(ARRAYS * size_of::<f32>(), |product, side| product.saturating_mul(*side));
-    memory::check(
+    ram::check(
         bytes,
         &format!("an input of {rows} rows"),
         "ask for a smaller --ensemble or --size",
@@ -432,7 +432,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.vae == VaeMode::Sample && spec.reads_prompt()),
+                .filter(|_| settings.vae == LatentMode::Sample && spec.reads_prompt()),
         ),
     ];
     for (name, array) in used {
@@ -448,15 +448,15 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
 }
 
 /// The diffusion noise, and the autoencoder's where it is used.
-pub(super) fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option<Array>)> {
+pub(super) fn draw(noise: &Noise, shape: [usize; 4], vae: LatentMode) -> Result<(Array, Option<Array>)> {
     let mut generator = TorchGenerator::new(noise.seed);
     let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
     let (drawn, given) = (next()?, noise.given.as_ref());
     let first = given.map_or(drawn, |given| given.noise.clone());
     let second = match (vae, given.and_then(|given| given.vae_noise.as_ref())) {
-        (VaeMode::Mean, _) => None,
-        (VaeMode::Sample, Some(given)) => Some(given.clone()),
-        (VaeMode::Sample, None) => Some(next()?),
+        (LatentMode::Mean, _) => None,
+        (LatentMode::Sample, Some(given)) => Some(given.clone()),
+        (LatentMode::Sample, None) => Some(next()?),
     };
     Ok((first, second))
 }

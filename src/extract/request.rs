@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{attention::AttentionCategory, finite::NotFiniteTensor, inversion::Inversion, model::Model, pass::VaeMode};
+use super::{
+    attention::AttentionCategory, finite::NotFiniteTensor, inversion::Inversion, model::Model, pass::LatentMode,
+};
 use crate::{
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
@@ -53,7 +55,7 @@ pub struct ExtractRequest {
     #[serde(default, with = "crate::files::names")]
     pub noise_file: Option<PathBuf>,
     /// Which latent is used.
-    pub vae: VaeMode,
+    pub vae: LatentMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
     /// Where the latent that is looked at comes from.

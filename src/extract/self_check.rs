@@ -13,7 +13,7 @@ use super::{
     finite::NonFinite,
     inversion::Inversion,
     model::Model,
-    pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
+    pass::{LatentMode, Noise, PassSettings, Recording, run_pass},
 };
 use crate::{
     activation::{Id, Selection},
@@ -23,7 +23,7 @@ use crate::{
     geometry::framing::{Plan, Prepared, WorkingSize},
     image::source::PictureSource,
     io::array::Array,
-    model::{Extent, adapters::Adapters},
+    model::{LoadExtent, adapters::Adapters},
 };
 
 /// The model that is run: it is inside the program.
@@ -160,7 +160,7 @@ fn checked(choice: DeviceChoice, precision: Precision) -> Result<Place, String> 
 /// Every feature map of the embedded model, in execution order.
 fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
     let spec = resolve(MODEL)?;
-    let mut model = Model::load(&spec, place.clone(), Extent::Whole, &mut |_| Ok(()))?;
+    let mut model = Model::load(&spec, place.clone(), LoadExtent::Whole, &mut |_| Ok(()))?;
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
     let plan = Plan::new(
         picture.size(),
@@ -176,7 +176,7 @@ fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
         t: T.into(),
         prompt: String::new(),
         noise: Noise { seed: 0, given: None },
-        vae: VaeMode::Mean,
+        vae: LatentMode::Mean,
         ensemble: 1,
         inversion: Inversion::None,
         compat: None,

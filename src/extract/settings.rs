@@ -18,7 +18,7 @@ use crate::{
 /// Which latent of a picture is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum VaeMode {
+pub enum LatentMode {
     /// The posterior's mean: the same map every time.
     #[default]
     Mean,
@@ -54,7 +54,7 @@ pub struct PassSettings {
     /// Where the noise comes from.
     pub noise: Noise,
     /// Which latent is used.
-    pub vae: VaeMode,
+    pub vae: LatentMode,
     /// Noises per picture whose features are averaged.
     pub ensemble: usize,
     /// Where the latent that is looked at comes from.
@@ -107,10 +107,10 @@ impl PassSettings {
     }
 
     /// Which latent a model uses: one without an autoencoder has no other.
-    pub(super) fn vae_mode(&self, spec: &ModelSpec) -> VaeMode {
+    pub(super) fn vae_mode(&self, spec: &ModelSpec) -> LatentMode {
         match spec.reads_prompt() {
             true => self.vae,
-            false => VaeMode::Mean,
+            false => LatentMode::Mean,
         }
     }
 }

@@ -112,12 +112,12 @@ fn sum(plans: &[Plan], bytes: impl Fn(&Plan) -> u64) -> u64 {
 /// # Errors
 ///
 /// As [`needed`] and [`Hub::plan`].
-pub fn offers(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<Offer>> {
+pub fn offers(hub: &Hub, name: &str, progress: &mut HubWatch<'_>) -> Result<Vec<Offer>> {
     let mut offers: Vec<Offer> = Vec::new();
     for variant in [Variant::Full, Variant::Fp16] {
         let mut plans = Vec::new();
         for Needed { repo, wanted } in needed(hub, name, crate::weights::hub::MAIN, variant)? {
-            plans.push(hub.plan(&repo, &wanted, watch)?);
+            plans.push(hub.plan(&repo, &wanted, progress)?);
         }
         // A repository that lacks a variant gives what it has.
         if offers.iter().all(|offer| offer.plans != plans) {

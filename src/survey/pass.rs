@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::Finding;
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Selection, Shape, Watch},
+    activation::{Catalogue, Entry, FeatureMap, Progress, Selection, Shape},
     analysis::{
         figures::{Figures, Thumbnail, measure},
         pool::adaptive_average_pool,
@@ -15,9 +15,9 @@ use crate::{
     extract::{
         finite,
         inversion::Inversion,
-        memory,
         model::Model,
         pass::{PassSettings, Recording, run_pass},
+        ram,
     },
     geometry::{Grid, framing::Prepared},
     io::array::Array,
@@ -76,7 +76,7 @@ pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> R
             MEMORY_BOUND / MIB
         )));
     }
-    memory::check(needed, "the survey", "compare fewer noises or choose a smaller size")
+    ram::check(needed, "the survey", "compare fewer noises or choose a smaller size")
 }
 
 /// Bytes of one activation while it is measured: the tensors of all noises, and what is made from them.
@@ -97,7 +97,7 @@ pub fn survey_pass(
     model: &mut Model,
     what: &Surveyed<'_>,
     found: &mut dyn FnMut(Finding) -> Result<()>,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
     let list = model.spec.plain_catalogue(what.picture.framing.working);
     let noises = what.settings.ensemble;
@@ -133,7 +133,7 @@ pub fn survey_pass(
             })
         },
         None,
-        watch,
+        progress,
     )
 }
 

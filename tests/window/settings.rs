@@ -7,7 +7,7 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
     app::{Action, Command, PaneKind},
     engine::Slot,
-    extract::pass::VaeMode,
+    extract::pass::LatentMode,
     geometry::framing::WorkingSize,
 };
 
@@ -37,7 +37,7 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
         }
     );
     window.choose("sample the latent");
-    assert_eq!(window.document().settings.vae, VaeMode::Sample);
+    assert_eq!(window.document().settings.vae, LatentMode::Sample);
     window.harness.get_by_label("Prompt").focus();
     window.step();
     window.type_text("a cat");

@@ -18,7 +18,7 @@ use crate::{
     activation::Id,
     components::schedule::Timestep,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
-    extract::{inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::LatentMode},
     geometry::framing::WorkingSize,
     model::adapters::Adapters,
 };
@@ -127,7 +127,7 @@ impl Default for Document {
                 t: Timestep::default(),
                 seed: 0,
                 ensemble: 1,
-                vae: VaeMode::Mean,
+                vae: LatentMode::Mean,
                 size: WorkingSize::ShortSide(0),
                 inversion: Inversion::None,
                 adapters: Adapters::default(),

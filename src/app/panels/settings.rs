@@ -12,7 +12,7 @@ use crate::{
     },
     components::schedule::Timestep,
     engine::{ModelInfo, RunSettings},
-    extract::{inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, pass::LatentMode},
     geometry::framing::WorkingSize,
 };
 
@@ -115,10 +115,10 @@ fn size_ui(ui: &mut Ui, size: &mut WorkingSize, side: usize, multiple: usize) {
 /// Where the latent that is looked at comes from.
 fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
     if info.reads_prompt {
-        let mut sample = settings.vae == VaeMode::Sample;
+        let mut sample = settings.vae == LatentMode::Sample;
         ui.checkbox(&mut sample, "sample the latent")
             .on_hover_text("Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do");
-        settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
+        settings.vae = if sample { LatentMode::Sample } else { LatentMode::Mean };
     }
     let mut inverts = settings.inversion == Inversion::Ddim;
     ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(

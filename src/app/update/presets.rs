@@ -1,7 +1,7 @@
 //! Published settings: set now, or when their model is there.
 
 use super::app::App;
-use crate::extract::{inversion::Inversion, pass::VaeMode, preset::Preset};
+use crate::extract::{inversion::Inversion, pass::LatentMode, preset::Preset};
 
 impl App {
     /// Sets what a preset says, on the model it was published for or on the one that is loaded.
@@ -24,7 +24,7 @@ impl App {
         settings.t = preset.t;
         settings.ensemble = preset.ensemble;
         settings.size = preset.size();
-        settings.vae = VaeMode::Mean;
+        settings.vae = LatentMode::Mean;
         settings.inversion = Inversion::None;
         let first = preset.ids.first().and_then(|name| name.parse().ok());
         document.layer = first.or(document.layer);

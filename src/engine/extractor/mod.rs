@@ -31,7 +31,7 @@ use crate::{
     geometry::Size,
     image::{picture::Picture, source::PictureSource},
     io::output::check_writable,
-    model::{Extent, spec::ModelSpec},
+    model::{LoadExtent, spec::ModelSpec},
 };
 use studies::Begun;
 
@@ -395,7 +395,7 @@ impl Extractor {
     }
 
     fn read_model(&mut self, spec: &ModelSpec, place: &Place) -> Result<Model> {
-        Model::load(spec, place.clone(), Extent::Whole, &mut |done| {
+        Model::load(spec, place.clone(), LoadExtent::Whole, &mut |done| {
             self.watch(Doing::Loading, Work::Model, done, None)
         })
     }

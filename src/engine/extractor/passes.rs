@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Id, Selection, Shape, Tap, Watch},
+    activation::{Catalogue, Entry, FeatureMap, Id, Progress, Selection, Shape, Tap},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
@@ -15,9 +15,9 @@ use crate::{
         averager::Averager,
         finite::{NonFinite, NotFiniteTensor, likely_cause},
         inversion::Inversion,
-        memory,
         model::Model,
-        pass::{GivenNoise, Noise, PassSettings, Recording, VaeMode, run_pass},
+        pass::{GivenNoise, LatentMode, Noise, PassSettings, Recording, run_pass},
+        ram,
         request::{FramedPicture, Provenance},
     },
     geometry::{
@@ -103,7 +103,12 @@ impl Planned<'_> {
     }
 
     /// Runs the pass and records `selection`.
-    pub fn run(&self, loaded: &mut LoadedModel, selection: &Selection, watch: &mut Watch<'_>) -> Result<FinishedPass> {
+    pub fn run(
+        &self,
+        loaded: &mut LoadedModel,
+        selection: &Selection,
+        watch: &mut Progress<'_>,
+    ) -> Result<FinishedPass> {
         let PassOf {
             open,
             settings,
@@ -113,7 +118,7 @@ impl Planned<'_> {
         let prepared = [self.prepared()?];
         // Without any noise all members would be equal.
         let members = match (noiseless, settings.vae) {
-            (true, VaeMode::Mean) => 1,
+            (true, LatentMode::Mean) => 1,
             _ => settings.ensemble,
         };
         let mut pass_settings = pass_settings(settings, members, Recording::default());
@@ -235,7 +240,7 @@ pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection,
             limit / MIB
         )));
     }
-    memory::check(bytes, "its maps", "choose a smaller size or close pictures")
+    ram::check(bytes, "its maps", "choose a smaller size or close pictures")
 }
 
 /// What has to be recorded to look at an activation: itself, or the queries and keys that its attention rows come from.

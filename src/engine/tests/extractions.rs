@@ -22,7 +22,7 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
         size: None,
         seed: 0,
         noise_file: None,
-        vae: VaeMode::Mean,
+        vae: LatentMode::Mean,
         ensemble: 30,
         adapters: Adapters::default(),
         attention: Vec::new(),

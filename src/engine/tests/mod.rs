@@ -21,7 +21,7 @@ use crate::{
     activation::{FeatureMap, Id},
     device::{DeviceChoice, Precision},
     error::Error,
-    extract::pass::VaeMode,
+    extract::pass::LatentMode,
     geometry::{
         Grid, Size,
         framing::{Framing, WorkingSize},
@@ -87,7 +87,7 @@ fn settings(t: u32) -> RunSettings {
         t: t.into(),
         seed: 0,
         ensemble: 1,
-        vae: VaeMode::Mean,
+        vae: LatentMode::Mean,
         size: WorkingSize::ShortSide(64),
         inversion: crate::extract::inversion::Inversion::None,
         adapters: Adapters::default(),
