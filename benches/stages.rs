@@ -12,16 +12,15 @@ use featscope::{
     device::{DeviceChoice, Place, Precision},
     error::{Error, Result},
     extract::{
-        finite::NonFinite,
-        inversion::Inversion,
         model::Model,
-        pass::{LatentMode, Noise, PassSettings, Recording, run_pass},
+        pass::run_pass,
         preset::PRESETS,
+        settings::{PassSettings, RunSettings},
     },
     families::resolve,
     geometry::framing::{Prepared, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
-    model::{LoadExtent, adapters::Adapters},
+    model::LoadExtent,
     survey::{Surveyed, survey_pass},
 };
 use std::{
@@ -174,18 +173,13 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
         }
         Stage::Practical | Stage::Early | Stage::Whole | Stage::Survey => {
             let selection = selection(&model, &prepared, stage)?;
-            let settings = PassSettings {
+            let settings = RunSettings {
                 t: spec.default_t,
                 prompt: PROMPT.to_owned(),
-                noise: Noise { seed: 0, given: None },
-                vae: LatentMode::Mean,
                 ensemble: if stage == Stage::Survey { arguments.noises } else { 1 },
-                inversion: Inversion::None,
-                compat: None,
-                adapters: Adapters::default(),
-                recording: Recording::InBatches,
-                non_finite: NonFinite::default(),
+                ..RunSettings::default()
             };
+            let settings = PassSettings::new(&spec, settings)?;
             let cost = Cost::of(&spec.plain_catalogue(prepared.framing.working));
             let pictures = [prepared];
             let work = selection.last().map_or(0.0, |last| cost.until(last));

@@ -11,21 +11,20 @@ use featscope::{
     activation::{Id, Selection, Tap},
     device::{DeviceChoice, Place, Precision},
     engine::{
-        Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot, ViewRequest, Work,
+        Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, Slot, ViewRequest, Work,
         process::{Launch, relay},
     },
     error::{Error, Result},
     extract::{
-        finite::NonFinite,
-        inversion::Inversion,
         model::Model,
-        pass::{LatentMode, Noise, PassSettings, Recording, run_pass},
+        pass::run_pass,
         preset::PRESETS,
+        settings::{PassSettings, RunSettings},
     },
     families::resolve,
     geometry::framing::{Prepared, WorkingSize, prepare},
     io::array::Array,
-    model::{LoadExtent, adapters::Adapters, spec::ModelSpec},
+    model::{LoadExtent, spec::ModelSpec},
 };
 use std::{
     collections::HashMap,
@@ -84,19 +83,13 @@ enum What {
     Memory { worker: PathBuf },
 }
 
-fn settings(spec: &ModelSpec) -> PassSettings {
-    PassSettings {
+fn settings(spec: &ModelSpec) -> Result<PassSettings> {
+    let settings = RunSettings {
         t: spec.default_t,
         prompt: PROMPT.to_owned(),
-        noise: Noise { seed: 0, given: None },
-        vae: LatentMode::Mean,
-        ensemble: 1,
-        inversion: Inversion::None,
-        compat: None,
-        adapters: Adapters::default(),
-        recording: Recording::InBatches,
-        non_finite: NonFinite::default(),
-    }
+        ..RunSettings::default()
+    };
+    PassSettings::new(spec, settings)
 }
 
 /// A model at a place, and the picture as it sees it.
@@ -119,7 +112,7 @@ fn pass(
     selection: &Selection,
     record: &mut dyn FnMut(Tap, &Tensor) -> Result<()>,
 ) -> Result<()> {
-    let settings = settings(&model.spec);
+    let settings = settings(&model.spec)?;
     run_pass(
         model,
         std::slice::from_ref(prepared),
@@ -265,15 +258,12 @@ fn ask(engine: &Engine, id: Id, t: u32, ensemble: usize, side: usize) {
         settings: RunSettings {
             prompt: PROMPT.to_owned(),
             t: t.into(),
-            seed: 0,
             ensemble,
-            vae: LatentMode::Mean,
-            size: WorkingSize::Exact {
+            size: Some(WorkingSize::Exact {
                 width: side,
                 height: side,
-            },
-            inversion: Inversion::None,
-            adapters: Adapters::default(),
+            }),
+            ..RunSettings::default()
         },
         id,
     });

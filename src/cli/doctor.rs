@@ -3,9 +3,10 @@
 
 use std::{env, fmt::Write, path::Path, time::Duration};
 
+use clap::Args;
 use serde::Serialize;
 
-use super::{args::DoctorArguments, terminal, worker};
+use super::{terminal, worker};
 use crate::{
     app::{data_folder, offscreen::Offscreen},
     device::{Device, Place, Precision, driver_files, gpus_by_smi},
@@ -15,6 +16,17 @@ use crate::{
     families::{download_plan, known::known_checkpoints},
     weights::hub::{Hub, MAIN, Variant, bytes, free_space},
 };
+
+/// `featscope doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Do not ask the hub whether it answers
+    #[arg(long)]
+    pub offline: bool,
+}
 
 /// How long the hub may take to answer.
 const HUB_PATIENCE: Duration = Duration::from_secs(8);

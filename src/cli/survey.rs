@@ -6,8 +6,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::{RunArguments, place, text_or_path, whole},
-    extract, terminal,
+    extract,
+    run::RunArguments,
+    terminal,
+    values::{place, text_or_path, whole},
 };
 use crate::{
     activation::Id,
@@ -16,7 +18,7 @@ use crate::{
         finite::likely_cause,
         job::{self, Planned},
         model::Model,
-        request::{ExtractRequest, FramedPicture, Provenance},
+        request::{FramedPicture, Provenance},
     },
     families::resolve,
     files::names,
@@ -80,26 +82,20 @@ fn column(text: &str) -> Result<Column, String> {
 /// Measures every activation.
 pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     check_folder(&arguments.out)?;
-    let asked = arguments
-        .run
-        .request(arguments.image.clone(), arguments.activations.join(","))?;
-    let request = ExtractRequest {
-        ensemble: arguments.noises,
-        ..asked
-    };
+    let mut request = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
     let spec = resolve(&request.model)?;
-    let request = match can_compare_noises(&spec, request.inversion) {
-        true => request,
+    request.settings.ensemble = match can_compare_noises(&spec, request.settings.inversion) {
+        true => arguments.noises,
         false => {
             terminal::note("no noise is added here: one pass is measured, without figures of noise");
-            ExtractRequest { ensemble: 1, ..request }
+            1
         }
     };
-    let planned = job::plan_streamed(resolve(&request.model)?, &request)?;
+    let planned = job::plan_streamed(spec, &request)?;
     extract::say_of_pictures([&planned]);
     for (_, picture) in &planned.pictures {
         let list = planned.spec.plain_catalogue(picture.framing.working);
-        check_memory(&list, &planned.selection, request.ensemble)?;
+        check_memory(&list, &planned.selection, request.settings.ensemble)?;
     }
     let marked = arguments.regions.as_deref().map(|path| PictureSource::of(path).read());
     let marked = marked.transpose()?;
@@ -123,7 +119,7 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
         say_what_is_not_measured(&surveys, &likely_cause(&model, planned.settings(), None));
         extract::say_what_is_special(&model);
     });
-    let made_by = json!({ "request": request, "noises": request.ensemble, "ran": ran });
+    let made_by = json!({ "request": request, "noises": request.settings.ensemble, "ran": ran });
     write_folder(&arguments.out, |folder| {
         write_survey(folder, &surveys, &made_by, arguments.sort)
     })
@@ -180,7 +176,7 @@ fn measured(
     let ids: Vec<Id> = surveys[0].findings.iter().map(|finding| finding.id).collect();
     let ids = ids.iter().map(Id::to_string).collect();
     let seconds = started.elapsed().as_secs_f64();
-    let ran = Provenance::of(model, planned.settings().t, pictures.collect(), ids, seconds)?;
+    let ran = Provenance::of(model, planned.settings(), pictures.collect(), ids, seconds);
     Ok((surveys, ran))
 }
 

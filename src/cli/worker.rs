@@ -2,7 +2,9 @@
 
 use std::{io, process};
 
-use super::{args::WorkerArguments, terminal};
+use clap::Args;
+
+use super::terminal;
 use crate::{
     device::{Devices, Place, Precision},
     engine::process::{Probe, serve},
@@ -10,6 +12,17 @@ use crate::{
     extract::self_check::self_check,
     files::clear_up_and,
 };
+
+/// `featscope worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// Print what devices it has, as JSON, and end
+    #[arg(long)]
+    pub probe: bool,
+    /// With --probe: check every GPU in every format
+    #[arg(long, requires = "probe")]
+    pub self_check: bool,
+}
 
 /// Exit status of a worker whose engine has gone while it did something that does not end.
 const LEFT_BEHIND: i32 = 3;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     model::Model,
-    pass::{Input, PassSettings, run_pass},
+    pass::{Input, run_pass},
     request::StoreFormat,
+    settings::PassSettings,
 };
 use crate::{
     activation::{Id, NotFinite, Progress, Selection, Tap},
@@ -222,7 +223,7 @@ pub(super) fn refusal(
     met: Met,
     progress: &mut Progress<'_>,
 ) -> Error {
-    let index = met.row / settings.ensemble.max(1);
+    let index = met.row / settings.run.ensemble.max(1);
     let Some(picture) = pictures.get(index) else {
         return Error::failed("a row of no picture was met");
     };
@@ -279,7 +280,7 @@ pub fn likely_cause(model: &Model, settings: &PassSettings, origin: Option<&Orig
             f64::from(lora.scale)
         ));
     }
-    for control in &settings.adapters.acting().controls {
+    for control in &settings.run.adapters.acting().controls {
         if control.scale != crate::model::adapters::Scale::ONE {
             causes.push(format!(
                 "the ControlNet {} acts too strongly at {}: lower its scale",
@@ -288,12 +289,11 @@ pub fn likely_cause(model: &Model, settings: &PassSettings, origin: Option<&Orig
             ));
         }
     }
-    match model.spec.mixture(settings.t) {
-        Ok(mixture) if mixture.signal < NEXT_TO_NOTHING => causes.push(format!(
+    if settings.mixture.signal < NEXT_TO_NOTHING {
+        causes.push(format!(
             "t {} leaves next to nothing of the picture: choose a smaller one",
             settings.t
-        )),
-        _ => {}
+        ));
     }
     match origin
         .and_then(|origin| origin.largest)

@@ -14,32 +14,27 @@ use super::{
     intermediates::Intermediates,
     inversion::Inversion,
     model::Model,
-    pass::{
-        GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
-        run_pass,
-    },
+    pass::{check_passes, check_settings, estimated_bytes, meets_control, run_pass},
     progress::ProgressShares,
     ram,
     request::{ExtractRequest, FramedPicture, Provenance, Record},
     self_check,
+    settings::{GivenNoise, PassSettings},
 };
 use crate::{
-    activation::{Id, Progress, Selection, Tap, parse_layer_file},
+    activation::{Id, Progress, Selection, Tap},
     analysis::pool::adaptive_average_pool,
     error::{Error, Result},
-    files::names,
     geometry::{
         Grid, Size,
-        framing::{Plan, Prepared, WorkingSize},
+        framing::{Plan, Prepared},
     },
     image::source::PictureSource,
     io::{
         array::Array,
         output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
-        saved::SavedActivations,
     },
     model::{LoadExtent, adapters::ControlImage, spec::ModelSpec},
-    weights::{TextKind, read_text},
 };
 
 /// Share of the watched work that reading the weights is.
@@ -77,29 +72,21 @@ pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
 
 /// Checks a request to a model, of which nothing is kept, and prepares its pictures.
 pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
-    check_passes(request.pictures.len(), request.ensemble)?;
-    let t = request
-        .compat
-        .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
-    spec.schedule.mixture(t)?;
-    if request.compat.is_some() && !request.adapters.acting().embeddings.is_empty() {
-        return Err(Error::usage(
-            "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
-        ));
-    }
-    spec.check_adapters(&request.adapters)?;
-    let native = Size::new(spec.native_side, spec.native_side);
+    let run = &request.settings;
+    check_passes(request.pictures.len(), run.ensemble)?;
+    let settings = PassSettings::new(&spec, run.clone())?;
+    spec.check_adapters(&run.adapters)?;
     // Aggregated attention may be all that is wanted.
-    let selection = match request.activations.trim() {
-        "" if !request.attention.is_empty() => Selection::default(),
-        activations => select(activations, &spec, native)?,
+    let selection = match request.select.is_empty() && !request.attention.is_empty() {
+        true => Selection::default(),
+        false => {
+            let native = Size::new(spec.native_side, spec.native_side);
+            request.select.resolve(&spec.plain_catalogue(native))?
+        }
     };
-    let size = match request.compat {
-        Some(compat) => compat.size(&spec, request.size)?,
-        None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
-    };
+    let size = run.working_size(&spec)?;
     let mut notes = Vec::new();
-    for control in &request.adapters.controls {
+    for control in &run.adapters.controls {
         // It is looked at in the pass: what is wrong with it is told before.
         if let ControlImage::Picture(path) = &control.image {
             let picture = PictureSource::of(path).read();
@@ -123,24 +110,13 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
             ))
         })
         .collect::<Result<Vec<_>>>()?;
-    let given = request.noise_file.as_deref().map(read_noise).transpose()?;
     let settings = PassSettings {
-        t,
-        prompt: request.prompt.clone(),
-        noise: Noise {
-            seed: request.seed,
-            given,
-        },
-        vae: request.vae,
-        ensemble: request.ensemble,
-        inversion: request.inversion,
-        compat: request.compat,
-        adapters: request.adapters.clone(),
-        recording: Recording::default(),
-        non_finite: match request.allow_non_finite {
+        noise: request.noise_file.as_deref().map(GivenNoise::read).transpose()?,
+        non_finite: match request.output.allow_non_finite {
             true => NonFinite::Allowed,
             false => NonFinite::Refused,
         },
+        ..settings
     };
     let planned = Planned {
         spec,
@@ -149,51 +125,12 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         notes,
         settings,
         attention: request.attention.clone(),
-        pool: request.pool,
+        pool: request.output.pool,
     };
     planned.check_settings()?;
     planned.check_pooling()?;
     planned.check_attention()?;
     Ok(planned)
-}
-
-/// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
-fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
-    let list = spec.plain_catalogue(working);
-    let path = &*names::path(text);
-    if path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
-    {
-        let names =
-            parse_layer_file(&read_text(path, TextKind::Layers)?).map_err(|error| error.context(path.display()))?;
-        return Selection::from_names(names.iter().map(String::as_str), &list)
-            .map_err(|error| error.context(path.display()));
-    }
-    Selection::parse(text, &list)
-}
-
-fn read_noise(path: &Path) -> Result<GivenNoise> {
-    let file = SavedActivations::open(path)?;
-    let finite = |name: &str, array: Array| match array.data.iter().all(|x| x.is_finite()) {
-        true => Ok(array),
-        false => Err(Error::failed(format!(
-            "{name} of the noise file {} holds NaN or infinite numbers",
-            path.display()
-        ))),
-    };
-    let load = |name: &str| file.find(name)?.map(|array| finite(name, array)).transpose();
-    let noise = load("in.noise")?.ok_or_else(|| {
-        Error::failed(format!(
-            "the noise file {} holds no tensor in.noise; it holds {}",
-            path.display(),
-            file.listing()
-        ))
-    })?;
-    Ok(GivenNoise {
-        noise,
-        vae_noise: load("in.vae_noise")?,
-    })
 }
 
 impl Planned {
@@ -231,7 +168,7 @@ impl Planned {
         let Some((_, first)) = self.pictures.first() else {
             return Err(Error::usage("no picture was given"));
         };
-        if self.settings.noise.given.is_some() && !self.has_one_size() {
+        if self.settings.noise.is_some() && !self.has_one_size() {
             return Err(Error::usage(format!(
                 "--noise is for pictures of one working size, these have {}: give one with --size",
                 self.sizes()
@@ -301,7 +238,8 @@ impl Planned {
             meets_control(&list, &self.met(&self.attention_plan(picture)))
         };
         // The predictions of an inversion meet them.
-        let any = !self.settings.adapters.acting().controls.is_empty() && self.settings.inversion == Inversion::None;
+        let any =
+            !self.settings.run.adapters.acting().controls.is_empty() && self.settings.run.inversion == Inversion::None;
         any && !self.pictures.iter().any(|(_, picture)| meets(picture))
     }
 
@@ -385,7 +323,7 @@ impl Planned {
         let shares = ProgressShares::of(model, &prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
         let extracted = self.run(request, model, &mut |done| progress(done, item(done)))?;
-        extracted.write(out, request.store)?;
+        extracted.write(out, request.output.store)?;
         Ok(extracted.record.ran.not_finite)
     }
 
@@ -411,7 +349,7 @@ impl Planned {
                 };
                 let mut progress = |done| progress((index as f32 + done) / total as f32, Some([index + 1, total]));
                 let extracted = planned.run(&request, model, &mut progress)?;
-                extracted.write_into(folder, request.store)?;
+                extracted.write_into(folder, request.output.store)?;
                 let found = extracted.record.ran.not_finite.into_iter();
                 marked.extend(found.map(|tensor| NotFiniteTensor {
                     name: format!("{name}/{}", tensor.name),
@@ -431,9 +369,9 @@ impl Planned {
     /// How far the network has to be read.
     fn extent(&self, request: &ExtractRequest) -> LoadExtent {
         // An inversion runs to the end again and again, LoRAs say which layers they found, and attention is of several.
-        let all = request.intermediates
-            || request.inversion != Inversion::None
-            || !request.adapters.is_empty()
+        let all = request.output.intermediates
+            || request.settings.inversion != Inversion::None
+            || !request.settings.adapters.is_empty()
             || !self.attention.is_empty();
         match self.selection.iter().last() {
             Some(last) if !all => LoadExtent::UpTo(last),
@@ -450,11 +388,11 @@ impl Planned {
             return Err(Error::usage("no picture was given"));
         };
         let list = model.spec.plain_catalogue(first.framing.working);
-        let mut averager = Averager::new(prepared.len(), self.settings.ensemble, |_, array| {
+        let mut averager = Averager::new(prepared.len(), self.settings.run.ensemble, |_, array| {
             pooled(array, self.pool)
         });
         let attention = self.attention_plan(first);
-        let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.ensemble);
+        let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.run.ensemble);
         let met = self.met(&attention);
         let mut intermediates = Intermediates::new();
         let mut lookout = Lookout::default();
@@ -474,7 +412,7 @@ impl Planned {
                     false => Ok(()),
                 }
             },
-            request.intermediates.then_some(&mut intermediates),
+            request.output.intermediates.then_some(&mut intermediates),
             progress,
         );
         if let Some(met) = lookout.met() {
@@ -501,7 +439,7 @@ impl Planned {
         });
         let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let ran = Provenance::of(model, self.settings.t, pictures.collect(), ids, seconds)?;
+        let ran = Provenance::of(model, &self.settings, pictures.collect(), ids, seconds);
         let mut extracted = Extracted {
             activations,
             attention,
@@ -511,7 +449,7 @@ impl Planned {
                 ran,
             },
         };
-        let marked = extracted.not_finite(request.store, allowed)?;
+        let marked = extracted.not_finite(request.output.store, allowed)?;
         extracted.record.ran.not_finite = marked;
         Ok(extracted)
     }

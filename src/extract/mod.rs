@@ -18,5 +18,6 @@ pub mod preset;
 mod progress;
 pub(crate) mod ram;
 pub mod request;
+pub mod select;
 pub mod self_check;
-mod settings;
+pub mod settings;

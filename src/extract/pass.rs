@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
-pub use super::settings::{GivenNoise, LatentMode, Noise, PassSettings, Recording};
 use super::{
     finite::{NonFinite, check_control, check_input},
     intermediates::{Intermediates, keep_control, keep_intermediates},
@@ -13,14 +12,11 @@ use super::{
     noise::TorchGenerator,
     progress::ProgressShares,
     ram,
+    settings::{LatentMode, PassSettings, Recording},
 };
 use crate::{
     activation::{Catalogue, Cost, Id, Probe, Progress, Selection, Stage, Tap},
-    components::{
-        schedule::{Mixture, Timestep},
-        text::check_prompt,
-        vae::VaeDecoder,
-    },
+    components::{schedule::Timestep, text::check_prompt, vae::VaeDecoder},
     error::{Error, Result},
     geometry::{Size, framing::Prepared},
     image::picture::Picture,
@@ -56,7 +52,6 @@ pub(super) struct Input {
     /// The latent that is looked at, (B·K, C, h, w).
     pub(super) noisy: Tensor,
     pub(super) prompt: Option<Conditioning>,
-    pub(super) mixture: Mixture,
 }
 
 impl Input {
@@ -136,7 +131,7 @@ impl Denoiser<'_> {
     ) -> Result<Tensor> {
         let nothing = Selection::default();
         let channels = clean.dim(1)?;
-        let (t, published) = (settings.t, settings.compat == Some(Compat::Gdf));
+        let (t, published) = (settings.t, settings.run.compat == Some(Compat::Gdf));
         let evaluations = match published {
             true => inversion::published_timesteps(t).len(),
             false => inversion::timesteps(t).len(),
@@ -183,7 +178,7 @@ pub fn run_pass(
             error.context(format!(
                 "{} picture(s) of {width} x {height} pixels with an ensemble of {}, in {} on {}",
                 pictures.len(),
-                settings.ensemble,
+                settings.run.ensemble,
                 model.place.dtype_name(),
                 model.place.device_name()
             ))
@@ -215,7 +210,7 @@ fn run(
     };
     let batches = || (0..rows).step_by(batch).map(|start| start..(start + batch).min(rows));
     // ControlNets add to the skips and the middle: what lies before the up stage never meets them, predictions do.
-    let inverts = settings.inversion == Inversion::Ddim;
+    let inverts = settings.run.inversion == Inversion::Ddim;
     let control = if inverts || intermediates.is_some() || meets_control(&list, selection) {
         let working: Vec<&Picture> = pictures.iter().map(|picture| &picture.picture).collect();
         model.control_inputs(&working)?
@@ -228,7 +223,7 @@ fn run(
         model,
         prompt: prompt.as_ref(),
         control: &control,
-        members: settings.ensemble,
+        members: settings.run.ensemble,
         length: list.len(),
         cost: Cost::of(&list),
         recording: settings.recording,
@@ -322,8 +317,7 @@ fn prepare_input(
     shares: ProgressShares,
     progress: &mut Progress<'_>,
 ) -> Result<Input> {
-    let mixture = model.spec.mixture(settings.t)?;
-    let members = settings.ensemble;
+    let members = settings.run.ensemble;
     let Some(first) = pictures.first() else {
         return Err(Error::usage("no picture was given"));
     };
@@ -334,15 +328,15 @@ fn prepare_input(
         ));
     }
     let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
-    let (noise, vae_noise) = draw(&settings.noise, shape, settings.vae_mode(&model.spec))?;
-    model.adapt(&settings.adapters)?;
+    let (noise, vae_noise) = draw(settings, shape, settings.latent_mode(&model.spec))?;
+    model.adapt(&settings.run.adapters)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
         let mut part = |done: f32| progress(shares.pictures * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_image(&picture.picture, &mut part)?);
     }
-    let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
+    let prompt = model.encode_prompt(&settings.run.prompt, settings.run.compat, &mut |done| {
         progress(shares.pictures + (shares.prompt - shares.pictures) * done)
     })?;
 
@@ -362,7 +356,7 @@ fn prepare_input(
     }
     let clean = model.scale(&Tensor::cat(&samples, 0)?)?;
     let noise = on_device(&noise)?;
-    let noisy = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
+    let noisy = ((&clean * settings.mixture.signal)? + (&noise * settings.mixture.noise)?)?;
     Ok(Input {
         clean,
         noise,
@@ -370,7 +364,6 @@ fn prepare_input(
         encoded,
         noisy,
         prompt,
-        mixture,
     })
 }
 
@@ -392,18 +385,17 @@ pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
-    spec.schedule.mixture(settings.t)?;
-    check_prompt(&settings.prompt)?;
-    let members = settings.ensemble;
+    check_prompt(&settings.run.prompt)?;
+    let members = settings.run.ensemble;
     let rows = check_passes(pictures, members)?;
-    let inverts = settings.inversion == Inversion::Ddim;
+    let inverts = settings.run.inversion == Inversion::Ddim;
     if inverts && !spec.adds_noise {
         return Err(Error::usage(format!(
             "{} is given the picture without noise: there is nothing for a DDIM inversion to add; leave --inversion out",
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.vae == LatentMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.run.latent == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
@@ -425,14 +417,14 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
         &format!("an input of {rows} rows"),
         "ask for a smaller --ensemble or --size",
     )?;
-    let given = settings.noise.given.as_ref();
+    let given = settings.noise.as_ref();
     let used = [
         ("in.noise", given.map(|given| &given.noise)),
         (
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.vae == LatentMode::Sample && spec.reads_prompt()),
+                .filter(|_| settings.run.latent == LatentMode::Sample && spec.reads_prompt()),
         ),
     ];
     for (name, array) in used {
@@ -448,12 +440,12 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
 }
 
 /// The diffusion noise, and the autoencoder's where it is used.
-pub(super) fn draw(noise: &Noise, shape: [usize; 4], vae: LatentMode) -> Result<(Array, Option<Array>)> {
-    let mut generator = TorchGenerator::new(noise.seed);
+pub(super) fn draw(settings: &PassSettings, shape: [usize; 4], latent: LatentMode) -> Result<(Array, Option<Array>)> {
+    let mut generator = TorchGenerator::new(settings.run.seed);
     let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
-    let (drawn, given) = (next()?, noise.given.as_ref());
+    let (drawn, given) = (next()?, settings.noise.as_ref());
     let first = given.map_or(drawn, |given| given.noise.clone());
-    let second = match (vae, given.and_then(|given| given.vae_noise.as_ref())) {
+    let second = match (latent, given.and_then(|given| given.vae_noise.as_ref())) {
         (LatentMode::Mean, _) => None,
         (LatentMode::Sample, Some(given)) => Some(given.clone()),
         (LatentMode::Sample, None) => Some(next()?),

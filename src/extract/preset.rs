@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::{select::Select, settings::RunSettings};
 use crate::{
     components::schedule::Timestep,
     error::{Error, Result},
     geometry::framing::WorkingSize,
+    model::compat::Compat,
     words::did_you_mean,
 };
 
@@ -227,9 +229,21 @@ impl Preset {
         }
     }
 
-    /// The activations as `--activations` takes them.
-    pub fn activations(&self) -> String {
-        self.ids.join(",")
+    /// What it sets of a pass; for a program whose numbers are wanted, the timestep that is asked of that program.
+    pub fn settings(&self, compat: Option<Compat>) -> RunSettings {
+        RunSettings {
+            prompt: self.prompt.to_owned(),
+            t: if compat.is_some() { self.nominal_t } else { self.t },
+            ensemble: self.ensemble,
+            size: Some(self.size()),
+            compat,
+            ..RunSettings::default()
+        }
+    }
+
+    /// The activations.
+    pub fn select(&self) -> Select {
+        Select::Ids(self.ids.iter().map(|id| (*id).to_owned()).collect())
     }
 
     /// What of the prompt is still to be replaced, with its braces.

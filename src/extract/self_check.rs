@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     averager::Averager,
-    finite::NonFinite,
-    inversion::Inversion,
     model::Model,
-    pass::{LatentMode, Noise, PassSettings, Recording, run_pass},
+    pass::run_pass,
+    settings::{PassSettings, RunSettings},
 };
 use crate::{
     activation::{Id, Selection},
@@ -23,7 +22,7 @@ use crate::{
     geometry::framing::{Plan, Prepared, WorkingSize},
     image::source::PictureSource,
     io::array::Array,
-    model::{LoadExtent, adapters::Adapters},
+    model::LoadExtent,
 };
 
 /// The model that is run: it is inside the program.
@@ -172,18 +171,11 @@ fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
         framing: *plan.framing(),
     };
     let list = spec.plain_catalogue(prepared.framing.working);
-    let settings = PassSettings {
+    let settings = RunSettings {
         t: T.into(),
-        prompt: String::new(),
-        noise: Noise { seed: 0, given: None },
-        vae: LatentMode::Mean,
-        ensemble: 1,
-        inversion: Inversion::None,
-        compat: None,
-        adapters: Adapters::default(),
-        recording: Recording::default(),
-        non_finite: NonFinite::default(),
+        ..RunSettings::default()
     };
+    let settings = PassSettings::new(&spec, settings)?;
     let mut averager = Averager::new(1, 1, |_, array| Ok(array));
     run_pass(
         &mut model,

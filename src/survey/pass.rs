@@ -16,8 +16,9 @@ use crate::{
         finite,
         inversion::Inversion,
         model::Model,
-        pass::{PassSettings, Recording, run_pass},
+        pass::run_pass,
         ram,
+        settings::{PassSettings, Recording},
     },
     geometry::{Grid, framing::Prepared},
     io::array::Array,
@@ -100,7 +101,7 @@ pub fn survey_pass(
     progress: &mut Progress<'_>,
 ) -> Result<()> {
     let list = model.spec.plain_catalogue(what.picture.framing.working);
-    let noises = what.settings.ensemble;
+    let noises = what.settings.run.ensemble;
     let settings = PassSettings {
         recording: Recording::Whole,
         ..what.settings.clone()

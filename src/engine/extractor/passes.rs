@@ -8,17 +8,18 @@ use crate::{
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
-        message::{Layer, PassId, RunSettings},
+        message::{Layer, PassId},
     },
     error::{Error, Result},
     extract::{
         averager::Averager,
-        finite::{NonFinite, NotFiniteTensor, likely_cause},
+        finite::{NotFiniteTensor, likely_cause},
         inversion::Inversion,
         model::Model,
-        pass::{GivenNoise, LatentMode, Noise, PassSettings, Recording, run_pass},
+        pass::run_pass,
         ram,
         request::{FramedPicture, Provenance},
+        settings::{GivenNoise, LatentMode, PassSettings, RunSettings},
     },
     geometry::{
         Grid,
@@ -54,7 +55,11 @@ impl<'a> PassOf<'a> {
     /// Finds out what the pass needs; `ids` is what is to be looked at.
     pub fn planned(self, loaded: &LoadedModel, host: &ExtractorHost, ids: &[Id]) -> Result<Planned<'a>> {
         let spec = &loaded.model.spec;
-        let plan = Plan::new(self.open.picture.size(), &self.settings.size, spec.size_rule())?;
+        let plan = Plan::new(
+            self.open.picture.size(),
+            &self.settings.working_size(spec)?,
+            spec.size_rule(),
+        )?;
         let list = spec.plain_catalogue(plan.framing().working);
         let mut needed = Selection::default();
         for id in ids {
@@ -117,14 +122,21 @@ impl Planned<'_> {
         let started = Instant::now();
         let prepared = [self.prepared()?];
         // Without any noise all members would be equal.
-        let members = match (noiseless, settings.vae) {
+        let members = match (noiseless, settings.latent) {
             (true, LatentMode::Mean) => 1,
             _ => settings.ensemble,
         };
-        let mut pass_settings = pass_settings(settings, members, Recording::default());
+        let run = RunSettings {
+            ensemble: members,
+            inversion: match noiseless {
+                true => Inversion::None,
+                false => settings.inversion,
+            },
+            ..settings.clone()
+        };
+        let mut pass_settings = PassSettings::new(&loaded.model.spec, run)?;
         if noiseless {
-            pass_settings.inversion = Inversion::None;
-            pass_settings.noise.given = Some(self.no_noise(loaded, members)?);
+            pass_settings.noise = Some(self.no_noise(loaded, members)?);
         }
         // Of attention to text the weights are kept, as vectors of a channel for every token of every head.
         let list = &self.list;
@@ -154,7 +166,7 @@ impl Planned<'_> {
                 Shape::Features { .. } => maps.push((entry.id, map)),
             }
         }
-        let mut ran = provenance(&loaded.model, open, &prepared[0], settings, seconds)?;
+        let mut ran = provenance(&loaded.model, open, &prepared[0], &pass_settings, seconds);
         ran.not_finite = not_finite(list, &maps);
         if let Some(first) = ran.not_finite.first() {
             let cause = likely_cause(&loaded.model, &pass_settings, None);
@@ -207,25 +219,6 @@ fn note_of(first: &NotFiniteTensor, [found, recorded]: [usize; 2], cause: &str) 
         ),
     };
     format!("{} is not finite: {}{others}; {cause}", first.name, first.numbers)
-}
-
-/// What a pass over `members` noises of a picture is asked for.
-pub fn pass_settings(settings: &RunSettings, members: usize, recording: Recording) -> PassSettings {
-    PassSettings {
-        t: settings.t,
-        inversion: settings.inversion,
-        compat: None,
-        prompt: settings.prompt.clone(),
-        noise: Noise {
-            seed: settings.seed,
-            given: None,
-        },
-        vae: settings.vae,
-        ensemble: members,
-        adapters: settings.adapters.clone(),
-        recording,
-        non_finite: NonFinite::default(),
-    }
 }
 
 /// Refuses maps of `passes` passes that cannot be kept at the same time; `list` has their shapes.
@@ -322,13 +315,13 @@ pub fn provenance(
     model: &Model,
     open: &OpenPicture,
     prepared: &Prepared,
-    settings: &RunSettings,
+    settings: &PassSettings,
     seconds: f64,
-) -> Result<Provenance> {
+) -> Provenance {
     let path = open.source.path();
     let pictures = vec![FramedPicture {
         path,
         framing: prepared.framing,
     }];
-    Provenance::of(model, settings.t, pictures, Vec::new(), seconds)
+    Provenance::of(model, settings, pictures, Vec::new(), seconds)
 }
