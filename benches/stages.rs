@@ -8,12 +8,11 @@
 )]
 
 use featscope::{
-    activation::{Cost, Id, Selection},
+    activation::{Cost, Id, Selection, Tap},
     device::{DeviceChoice, Place, Precision},
     error::{Error, Result},
     extract::{
         model::Model,
-        pass::run_pass,
         preset::PRESETS,
         settings::{PassSettings, RunSettings},
     },
@@ -21,10 +20,12 @@ use featscope::{
     geometry::framing::{Prepared, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
     model::LoadExtent,
+    sources::FeatureSource,
     survey::{Surveyed, survey_pass},
 };
 use std::{
     fs,
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
@@ -198,10 +199,8 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
             }
             let runs = timed(
                 |_| {
-                    let record = &mut |_, _, _: &Tensor| Ok(());
-                    run_pass(&mut model, &pictures, &settings, &selection, record, None, &mut |_| {
-                        Ok(())
-                    })
+                    let record = &mut |_: Tap, _: Range<usize>, _: &Tensor| Ok(());
+                    model.run(&pictures, &settings, &selection, record, &mut |_| Ok(()))
                 },
                 repeats,
             )?;

@@ -17,7 +17,6 @@ use featscope::{
     error::{Error, Result},
     extract::{
         model::Model,
-        pass::run_pass,
         preset::PRESETS,
         settings::{PassSettings, RunSettings},
     },
@@ -25,9 +24,11 @@ use featscope::{
     geometry::framing::{Prepared, WorkingSize, prepare},
     io::array::Array,
     model::{LoadExtent, spec::ModelSpec},
+    sources::FeatureSource,
 };
 use std::{
     collections::HashMap,
+    ops::Range,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -113,13 +114,11 @@ fn pass(
     record: &mut dyn FnMut(Tap, &Tensor) -> Result<()>,
 ) -> Result<()> {
     let settings = settings(&model.spec)?;
-    run_pass(
-        model,
+    model.run(
         std::slice::from_ref(prepared),
         &settings,
         selection,
-        &mut |tap, _, tensor| record(tap, tensor),
-        None,
+        &mut |tap: Tap, _: Range<usize>, tensor: &Tensor| record(tap, tensor),
         &mut |_| Ok(()),
     )
 }

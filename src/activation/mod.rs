@@ -9,6 +9,7 @@ mod finite;
 mod id;
 mod map;
 mod name;
+pub mod pool;
 mod probe;
 mod selection;
 

@@ -12,8 +12,8 @@ use crate::{
     device::{Device, Place, Precision, driver_files, gpus_by_smi},
     engine::process::{Launch, Probe},
     error::{Error, Result},
-    extract::self_check::self_check,
     families::{download_plan, known::known_checkpoints},
+    sources::self_check,
     weights::hub::{Hub, MAIN, Variant, bytes, free_space},
 };
 

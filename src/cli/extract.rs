@@ -15,15 +15,24 @@ use crate::{
     error::Result,
     extract::{
         attention::AttentionCategory,
-        finite::{NotFiniteTensor, likely_cause},
+        finite::NotFiniteTensor,
         job::{self, Planned},
         model::Model,
         request::{ExtractRequest, OutputOptions, StoreFormat},
     },
     families::resolve,
-    io::output::check_writable,
+    io::writers::{check_output, file_extensions, in_a_sentence},
     model::{spec::ModelSpec, tokens::TokenRole},
+    sources::{FeatureSource, open_device},
 };
+
+/// What `--out` takes.
+fn help_of_out() -> String {
+    format!(
+        "A path that ends in {} is one file, anything else a folder of .npy files",
+        in_a_sentence(&file_extensions())
+    )
+}
 
 /// Kept activations above this are announced before the work begins.
 const ANNOUNCED_BYTES: usize = 4 << 30;
@@ -61,14 +70,13 @@ pub struct ExtractArguments {
     /// Write activations with NaN or infinite numbers too, and say in the output which they are
     #[arg(long)]
     pub allow_non_finite: bool,
-    /// A path that ends in .safetensors is one file, anything else a folder of .npy files
-    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place())]
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place(), help = help_of_out())]
     pub out: PathBuf,
 }
 
 /// Extracts activations into a file or a folder.
 pub fn extract(arguments: &ExtractArguments) -> Result<()> {
-    check_writable(&arguments.out)?;
+    check_output(&arguments.out)?;
     let asked = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
     let request = ExtractRequest {
         attention: arguments.attention.clone(),
@@ -114,7 +122,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     planned.check_output(&arguments.out)?;
     let bar = terminal::progress("extracting");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, &mut watch)?;
+    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&settings.run.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
@@ -122,7 +130,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         watch(job::after_loading(done))
     })?;
     bar.suspend(|| {
-        say_what_is_not_finite(&marked, &likely_cause(&model, &settings, None));
+        say_what_is_not_finite(&marked, &model.cause_of_non_finite(&settings, None));
         say_what_is_special(&model);
     });
     Ok(())

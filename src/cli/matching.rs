@@ -27,6 +27,7 @@ use crate::{
     geometry::{Grid, Size, framing::Framing},
     io::output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
+    sources::open_device,
 };
 
 /// Width of the heat maps written, in pixels.
@@ -109,7 +110,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     check_points(arguments, &planned)?;
     let bar = terminal::progress("matching");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, &mut watch)?;
+    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
     model.adapt(&request.settings.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));

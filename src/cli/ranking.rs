@@ -22,7 +22,6 @@ use crate::{
     components::schedule::Timestep,
     error::{Error, Result},
     extract::{
-        finite::likely_cause,
         job::{self, Planned},
         model::Model,
         ram,
@@ -30,6 +29,7 @@ use crate::{
     },
     families::resolve,
     files::names,
+    sources::{FeatureSource, open_device},
     weights::{TextKind, read_text},
 };
 
@@ -114,7 +114,8 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     say_what_is_not_used(&arguments.run, &spec);
     let bar = terminal::progress("ranking");
     let mut watch = terminal::watch(&bar);
-    let mut model = job::load(&spec, first_request, &mut watch)?;
+    let opened = open_device(first_request.device, first_request.dtype)?;
+    let mut model = job::load(&spec, opened, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, first_request));
     model.adapt(&first_request.settings.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
@@ -130,7 +131,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         table.run(planned, request, &mut model, &mut watch)?;
     }
     bar.finish_and_clear();
-    table.say_what_is_unranked(&likely_cause(&model, &settings, None))?;
+    table.say_what_is_unranked(&model.cause_of_non_finite(&settings, None))?;
     // What is equally good stays in the order of execution.
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;

@@ -15,7 +15,6 @@ use crate::{
     activation::Id,
     error::{Error, Result},
     extract::{
-        finite::likely_cause,
         job::{self, Planned},
         model::Model,
         request::{FramedPicture, Provenance},
@@ -25,6 +24,7 @@ use crate::{
     geometry::{Grid, framing::Framing},
     image::{picture::Picture, source::PictureSource},
     io::output::{check_folder, write_folder},
+    sources::{FeatureSource, open_device},
     survey::{
         Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
         survey_pass, write_survey,
@@ -110,13 +110,13 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     extract::say_what_is_not_used(&arguments.run, &planned.spec);
     let bar = terminal::progress("surveying");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, &mut watch)?;
+    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
     bar.suspend(|| extract::say_what_computes(&model, &request));
     let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
         watch(job::after_loading(done))
     })?;
     bar.suspend(|| {
-        say_what_is_not_measured(&surveys, &likely_cause(&model, planned.settings(), None));
+        say_what_is_not_measured(&surveys, &model.cause_of_non_finite(planned.settings(), None));
         extract::say_what_is_special(&model);
     });
     let made_by = json!({ "request": request, "noises": request.settings.ensemble, "ran": ran });
@@ -176,7 +176,7 @@ fn measured(
     let ids: Vec<Id> = surveys[0].findings.iter().map(|finding| finding.id).collect();
     let ids = ids.iter().map(Id::to_string).collect();
     let seconds = started.elapsed().as_secs_f64();
-    let ran = Provenance::of(model, planned.settings(), pictures.collect(), ids, seconds);
+    let ran = model.provenance(planned.settings(), pictures.collect(), ids, seconds);
     Ok((surveys, ran))
 }
 

@@ -9,8 +9,8 @@ use crate::{
     device::{Devices, Place, Precision},
     engine::process::{Probe, serve},
     error::{Error, Result},
-    extract::self_check::self_check,
     files::clear_up_and,
+    sources::self_check,
 };
 
 /// `featscope worker`.

@@ -7,18 +7,14 @@ use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    model::Model,
-    pass::{Input, run_pass},
-    request::StoreFormat,
-    settings::PassSettings,
-};
+use super::{model::Model, pass::Input, request::StoreFormat, settings::PassSettings};
 use crate::{
     activation::{Id, NotFinite, Progress, Selection, Tap},
     error::{Error, Result},
     geometry::framing::Prepared,
     io::array::Array,
-    model::{control::ControlSignal, denoiser::LatentDistribution},
+    model::{control::ControlSignal, denoiser::LatentDistribution, spec::ModelSpec},
+    sources::FeatureSource,
 };
 
 /// What a pass does about numbers that are not finite.
@@ -169,13 +165,13 @@ pub struct Origin {
 /// Runs a pass of one picture again as far as `up_to`, which was not finite, and looks at every activation: where it began.
 /// None if all are finite. `settings` are of this picture alone.
 pub fn origin(
-    model: &mut Model,
+    source: &mut dyn FeatureSource,
     picture: &Prepared,
     settings: &PassSettings,
     up_to: Tap,
     progress: &mut Progress<'_>,
 ) -> Result<Option<Origin>> {
-    let list = model.spec.plain_catalogue(picture.framing.working);
+    let list = source.catalogue(picture.framing.working);
     let features = Selection::features(&list);
     let looked_at: Selection = features.iter().filter(|tap| *tap < up_to).chain([up_to]).collect();
     let settings = PassSettings {
@@ -184,12 +180,11 @@ pub fn origin(
     };
     let mut lookout = Lookout::default();
     let mut largest: Option<(Id, f32)> = None;
-    let ran = run_pass(
-        model,
+    let ran = source.run(
         std::slice::from_ref(picture),
         &settings,
         &looked_at,
-        &mut |tap, rows, tensor| {
+        &mut |tap: Tap, rows: Range<usize>, tensor: &Tensor| {
             lookout.look(tap, &rows, tensor)?;
             let numbers = Array::from_tensor(tensor)?.data;
             let most = numbers.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
@@ -201,7 +196,6 @@ pub fn origin(
             }
             Ok(())
         },
-        None,
         progress,
     );
     match lookout.met() {
@@ -216,7 +210,8 @@ pub fn origin(
 
 /// Why a pass over pictures was ended at an activation that is not finite, and what to do.
 pub(super) fn refusal(
-    model: &mut Model,
+    spec: &ModelSpec,
+    source: &mut dyn FeatureSource,
     pictures: &[Prepared],
     names: &[String],
     settings: &PassSettings,
@@ -227,7 +222,7 @@ pub(super) fn refusal(
     let Some(picture) = pictures.get(index) else {
         return Error::failed("a row of no picture was met");
     };
-    let list = model.spec.plain_catalogue(picture.framing.working);
+    let list = source.catalogue(picture.framing.working);
     let Some(id) = list.entry(met.tap).map(|entry| entry.id) else {
         return Error::failed("an activation that the model does not have was met");
     };
@@ -235,8 +230,8 @@ pub(super) fn refusal(
         Some(name) => format!(" of {name}"),
         None => String::new(),
     };
-    let alone = settings.of_picture_among(&model.spec, picture.framing.working, pictures.len(), index);
-    let found = match alone.and_then(|settings| origin(model, picture, &settings, met.tap, progress)) {
+    let alone = settings.of_picture_among(spec, picture.framing.working, pictures.len(), index);
+    let found = match alone.and_then(|settings| origin(source, picture, &settings, met.tap, progress)) {
         Ok(found) => found,
         Err(Error::Cancelled) => return Error::Cancelled,
         // What was found on the way says more than the activation it ended in.
@@ -256,7 +251,7 @@ pub(super) fn refusal(
         "{id}{of} is not finite: {}; {first}, and the network's input is finite; {}. Nothing was written: `extract \
          --allow-non-finite` writes such numbers and says in the output where they are",
         met.numbers,
-        likely_cause(model, settings, found.as_ref())
+        source.cause_of_non_finite(settings, found.as_ref())
     ))
 }
 

@@ -2,9 +2,12 @@
 
 use std::{
     collections::HashSet,
+    ops::Range,
     path::{Path, PathBuf},
     time::Instant,
 };
+
+use candle_core::Tensor;
 
 use super::{
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
@@ -14,16 +17,14 @@ use super::{
     intermediates::Intermediates,
     inversion::Inversion,
     model::Model,
-    pass::{check_passes, check_settings, estimated_bytes, meets_control, run_pass},
-    progress::ProgressShares,
+    pass::{check_passes, check_settings, estimated_bytes, meets_control},
     ram,
-    request::{ExtractRequest, FramedPicture, Provenance, Record},
-    self_check,
+    request::{ExtractRequest, FramedPicture, Record},
+    self_check::Opened,
     settings::{GivenNoise, PassSettings},
 };
 use crate::{
-    activation::{Id, Progress, Selection, Tap},
-    analysis::pool::adaptive_average_pool,
+    activation::{Id, Progress, Selection, Tap, pool::adaptive_average_pool},
     error::{Error, Result},
     geometry::{
         Grid, Size,
@@ -32,9 +33,11 @@ use crate::{
     image::source::PictureSource,
     io::{
         array::Array,
-        output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
+        output::{UnfinishedFolder, write_folder},
+        writers,
     },
     model::{LoadExtent, adapters::ControlImage, spec::ModelSpec},
+    sources::{FeatureSink, FeatureSource},
 };
 
 /// Share of the watched work that reading the weights is.
@@ -147,8 +150,8 @@ impl Planned {
 
     /// Finds out before the work whether `out` can be written, and can hold what these pictures give.
     pub fn check_output(&self, out: &Path) -> Result<()> {
-        check_writable(out)?;
-        if !self.has_one_size() && is_file_path(out) {
+        writers::check_output(out)?;
+        if !self.has_one_size() && writers::file_writer_of(out).is_some() {
             return Err(Error::usage(format!(
                 "the pictures have different working sizes ({}): give one with --size, or a folder as --out",
                 self.sizes()
@@ -305,7 +308,7 @@ impl Planned {
     pub fn write(
         self,
         request: &ExtractRequest,
-        model: &mut Model,
+        source: &mut dyn FeatureSource,
         out: &Path,
         progress: &mut PicturesProgress<'_>,
     ) -> Result<Vec<NotFiniteTensor>> {
@@ -313,16 +316,16 @@ impl Planned {
         if !self.has_one_size() {
             let mut marked = Vec::new();
             write_folder(out, |folder| {
-                marked = self.write_apart(request, model, folder, progress)?;
+                marked = self.write_apart(request, source, folder, progress)?;
                 Ok(())
             })?;
             return Ok(marked);
         }
         let total = self.pictures.len();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
-        let shares = ProgressShares::of(model, &prepared, &self.settings, &self.selection);
+        let shares = source.progress_shares(&prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
-        let extracted = self.run(request, model, &mut |done| progress(done, item(done)))?;
+        let extracted = self.run(request, source, &mut |done| progress(done, item(done)))?;
         extracted.write(out, request.output.store)?;
         Ok(extracted.record.ran.not_finite)
     }
@@ -331,7 +334,7 @@ impl Planned {
     fn write_apart(
         self,
         request: &ExtractRequest,
-        model: &mut Model,
+        source: &mut dyn FeatureSource,
         out: &UnfinishedFolder,
         progress: &mut PicturesProgress<'_>,
     ) -> Result<Vec<NotFiniteTensor>> {
@@ -348,7 +351,7 @@ impl Planned {
                     ..request.clone()
                 };
                 let mut progress = |done| progress((index as f32 + done) / total as f32, Some([index + 1, total]));
-                let extracted = planned.run(&request, model, &mut progress)?;
+                let extracted = planned.run(&request, source, &mut progress)?;
                 extracted.write_into(folder, request.output.store)?;
                 let found = extracted.record.ran.not_finite.into_iter();
                 marked.extend(found.map(|tensor| NotFiniteTensor {
@@ -361,9 +364,14 @@ impl Planned {
         Ok(marked)
     }
 
-    /// Reads the weights that the request needs and none behind them, watched as the first part of its work.
-    pub fn load(&self, request: &ExtractRequest, progress: &mut Progress<'_>) -> Result<Model> {
-        load_part(&self.spec, request, self.extent(request), progress)
+    /// Reads the weights that the request needs and none behind them, onto a device that was opened for it; the first part of
+    /// the work that `progress` hears of.
+    ///
+    /// # Errors
+    ///
+    /// Where weights are not here or broken, or `progress` ends the work.
+    pub fn load(&self, request: &ExtractRequest, opened: Opened, progress: &mut Progress<'_>) -> Result<Model> {
+        load_part(&self.spec, opened, self.extent(request), progress)
     }
 
     /// How far the network has to be read.
@@ -381,54 +389,55 @@ impl Planned {
 
     /// Runs the pass. An activation that is not finite is an error that says where such numbers began and why, unless they are
     /// allowed: then the record says what holds them.
-    pub fn run(&self, request: &ExtractRequest, model: &mut Model, progress: &mut Progress<'_>) -> Result<Extracted> {
+    ///
+    /// # Errors
+    ///
+    /// Where `progress` ends the work, an activation is not finite, or the device fails.
+    pub fn run(
+        &self,
+        request: &ExtractRequest,
+        source: &mut dyn FeatureSource,
+        progress: &mut Progress<'_>,
+    ) -> Result<Extracted> {
         let started = Instant::now();
         let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let Some(first) = prepared.first() else {
             return Err(Error::usage("no picture was given"));
         };
-        let list = model.spec.plain_catalogue(first.framing.working);
-        let mut averager = Averager::new(prepared.len(), self.settings.run.ensemble, |_, array| {
-            pooled(array, self.pool)
-        });
+        let list = source.catalogue(first.framing.working);
         let attention = self.attention_plan(first);
-        let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.run.ensemble);
-        let met = self.met(&attention);
-        let mut intermediates = Intermediates::new();
-        let mut lookout = Lookout::default();
+        let members = self.settings.run.ensemble;
         let allowed = self.settings.non_finite == NonFinite::Allowed;
-        let ran = run_pass(
-            model,
+        let mut collector = Collector {
+            selection: &self.selection,
+            averager: Averager::new(prepared.len(), members, |_, array| pooled(array, self.pool)),
+            attention: AttentionAverager::new(&attention, prepared.len(), members),
+            lookout: (!allowed).then(Lookout::default),
+            intermediates: request.output.intermediates.then(Intermediates::new),
+        };
+        let ran = source.run(
             &prepared,
             &self.settings,
-            &met,
-            &mut |tap: Tap, rows, tensor: &_| {
-                if !allowed {
-                    lookout.look(tap, &rows, tensor)?;
-                }
-                aggregated.add(tap, rows.clone(), tensor)?;
-                match self.selection.contains(tap) {
-                    true => averager.add(tap, rows, tensor),
-                    false => Ok(()),
-                }
-            },
-            request.output.intermediates.then_some(&mut intermediates),
+            &self.met(&attention),
+            &mut collector,
             progress,
         );
-        if let Some(met) = lookout.met() {
+        if let Some(met) = collector.lookout.as_ref().and_then(Lookout::met) {
             let names: Vec<String> = self
                 .pictures
                 .iter()
                 .map(|(path, _)| path.display().to_string())
                 .collect();
-            return Err(finite::refusal(model, &prepared, &names, &self.settings, met, progress));
+            let refusal = finite::refusal(&self.spec, source, &prepared, &names, &self.settings, met, progress);
+            return Err(refusal);
         }
         ran?;
-        let attention = match aggregated.finish()? {
+        let attention = match collector.attention.finish()? {
             Some(array) => Some(pooled(array, self.pool)?),
             None => None,
         };
-        let activations: Vec<(Id, Array)> = averager
+        let activations: Vec<(Id, Array)> = collector
+            .averager
             .finish()
             .into_iter()
             .filter_map(|(tap, array)| Some((list.entry(tap)?.id, array)))
@@ -439,11 +448,11 @@ impl Planned {
         });
         let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let ran = Provenance::of(model, &self.settings, pictures.collect(), ids, seconds);
+        let ran = source.provenance(&self.settings, pictures.collect(), ids, seconds);
         let mut extracted = Extracted {
             activations,
             attention,
-            intermediates,
+            intermediates: collector.intermediates.unwrap_or_default(),
             record: Record {
                 request: request.clone(),
                 ran,
@@ -452,6 +461,34 @@ impl Planned {
         let marked = extracted.not_finite(request.output.store, allowed)?;
         extracted.record.ran.not_finite = marked;
         Ok(extracted)
+    }
+}
+
+/// What an extraction keeps of a pass: means over the ensemble of what is selected, and aggregated attention.
+struct Collector<'a> {
+    selection: &'a Selection,
+    averager: Averager<'a>,
+    attention: AttentionAverager<'a>,
+    /// None where numbers that are not finite are allowed.
+    lookout: Option<Lookout>,
+    /// None where they were not asked for.
+    intermediates: Option<Intermediates>,
+}
+
+impl FeatureSink for Collector<'_> {
+    fn record(&mut self, tap: Tap, rows: Range<usize>, tensor: &Tensor) -> Result<()> {
+        if let Some(lookout) = &mut self.lookout {
+            lookout.look(tap, &rows, tensor)?;
+        }
+        self.attention.add(tap, rows.clone(), tensor)?;
+        match self.selection.contains(tap) {
+            true => self.averager.record(tap, rows, tensor),
+            false => Ok(()),
+        }
+    }
+
+    fn intermediates(&mut self) -> Option<&mut Intermediates> {
+        self.intermediates.as_mut()
     }
 }
 
@@ -496,18 +533,16 @@ fn pooled_grid(from: Grid, factor: usize) -> Result<Grid> {
     Ok(Grid::new(height / factor, width / factor))
 }
 
-/// Reads all weights of a model for a request, watched as the first part of its work.
-pub fn load(spec: &ModelSpec, request: &ExtractRequest, progress: &mut Progress<'_>) -> Result<Model> {
-    load_part(spec, request, LoadExtent::Whole, progress)
+/// Reads all weights of a model onto a device that was opened; the first part of the work that `progress` hears of.
+///
+/// # Errors
+///
+/// Where weights are not here or broken, or `progress` ends the work.
+pub fn load(spec: &ModelSpec, opened: Opened, progress: &mut Progress<'_>) -> Result<Model> {
+    load_part(spec, opened, LoadExtent::Whole, progress)
 }
 
-fn load_part(
-    spec: &ModelSpec,
-    request: &ExtractRequest,
-    extent: LoadExtent,
-    progress: &mut Progress<'_>,
-) -> Result<Model> {
-    let opened = self_check::open(request.device, request.dtype)?;
+fn load_part(spec: &ModelSpec, opened: Opened, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Model> {
     let mut model = Model::load(spec, opened.place, extent, &mut |done| progress(LOADED * done))?;
     model.spec.notes.extend(opened.note);
     Ok(model)

@@ -15,7 +15,7 @@ pub mod model;
 pub mod noise;
 pub mod pass;
 pub mod preset;
-mod progress;
+pub mod progress;
 pub(crate) mod ram;
 pub mod request;
 pub mod select;

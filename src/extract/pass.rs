@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 
 use super::{
     finite::{NonFinite, check_control, check_input},
-    intermediates::{Intermediates, keep_control, keep_intermediates},
+    intermediates::{keep_control, keep_intermediates},
     inversion::{self, Inversion},
     model::Model,
     noise::TorchGenerator,
@@ -27,6 +27,7 @@ use crate::{
         denoiser::{Conditioning, LatentDistribution},
         spec::ModelSpec,
     },
+    sources::FeatureSink,
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -37,9 +38,6 @@ const BATCH_TENSOR_BYTES: usize = 256 << 20;
 const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
-
-/// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
-pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
 
 /// The input of a pass, ready to run.
 pub(super) struct Input {
@@ -161,17 +159,16 @@ impl Denoiser<'_> {
     }
 }
 
-/// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
+/// Runs a pass, whose tensors go to `sink`.
 pub fn run_pass(
     model: &mut Model,
     pictures: &[Prepared],
     settings: &PassSettings,
     selection: &Selection,
-    record: &mut Record<'_>,
-    intermediates: Option<&mut Intermediates>,
+    sink: &mut dyn FeatureSink,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let ran = run(model, pictures, settings, selection, record, intermediates, progress);
+    let ran = run(model, pictures, settings, selection, sink, progress);
     ran.map_err(|error| match (error.is_out_of_memory(), pictures.first()) {
         (true, Some(first)) => {
             let Size { width, height } = first.framing.working;
@@ -192,10 +189,10 @@ fn run(
     pictures: &[Prepared],
     settings: &PassSettings,
     selection: &Selection,
-    record: &mut Record<'_>,
-    mut intermediates: Option<&mut Intermediates>,
+    sink: &mut dyn FeatureSink,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
+    let to_the_end = sink.intermediates().is_some();
     let shares = ProgressShares::of(model, pictures, settings, selection);
     let mut input = prepare_input(model, pictures, settings, shares, progress)?;
     check_input(model, settings, &input)?;
@@ -211,7 +208,7 @@ fn run(
     let batches = || (0..rows).step_by(batch).map(|start| start..(start + batch).min(rows));
     // ControlNets add to the skips and the middle: what lies before the up stage never meets them, predictions do.
     let inverts = settings.run.inversion == Inversion::Ddim;
-    let control = if inverts || intermediates.is_some() || meets_control(&list, selection) {
+    let control = if inverts || to_the_end || meets_control(&list, selection) {
         let working: Vec<&Picture> = pictures.iter().map(|picture| &picture.picture).collect();
         model.control_inputs(&working)?
     } else {
@@ -244,7 +241,7 @@ fn run(
         check_input(model, settings, &input)?;
         begun += share;
     }
-    if let Some(kept) = intermediates.as_deref_mut() {
+    if let Some(kept) = sink.intermediates() {
         keep_intermediates(kept, model, pictures, &input, settings)?;
     }
     let decoded = list.tap(Id::VAE_OUT).filter(|tap| selection.contains(*tap));
@@ -256,13 +253,13 @@ fn run(
     let mut residuals = Vec::new();
     for range in batches() {
         let [noisy, clean] = input.rows_in(&range)?;
-        let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
+        let mut record = |tap: Tap, tensor: &Tensor| sink.record(tap, range.clone(), tensor);
         let (from, share) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
         let mut progress = |done: f32| progress(begun + (1.0 - begun) * (from + share * done));
         let wanted = Wanted {
             selection,
             record: &mut record,
-            to_the_end: intermediates.is_some(),
+            to_the_end,
         };
         let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut progress)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
@@ -271,12 +268,12 @@ fn run(
             let earlier = model.spec.schedule.earlier(&noisy, &output, settings.t)?;
             record(*tap, &decode(decoder, &earlier, &mut progress)?)?;
         }
-        if intermediates.is_some() {
+        if to_the_end {
             outputs.extend(output);
             residuals.extend(said);
         }
     }
-    if let Some(kept) = intermediates {
+    if let Some(kept) = sink.intermediates() {
         keep_control(kept, &control, &residuals)?;
         let name = model.spec.network.output_name();
         kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);

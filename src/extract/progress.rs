@@ -14,15 +14,15 @@ use crate::{
 const PROMPT_WORK: f64 = 1e10;
 
 /// Where the parts of a pass end, as shares of its work: the pictures' encoding, the prompt's, then the passes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ProgressShares {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProgressShares {
     pub(super) pictures: f32,
     pub(super) prompt: f32,
 }
 
 impl ProgressShares {
     /// For one pass over pictures of one size.
-    pub(super) fn of(model: &Model, pictures: &[Prepared], settings: &PassSettings, selection: &Selection) -> Self {
+    pub(crate) fn of(model: &Model, pictures: &[Prepared], settings: &PassSettings, selection: &Selection) -> Self {
         let Some(first) = pictures.first() else {
             return Self {
                 pictures: 0.0,

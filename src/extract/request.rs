@@ -267,10 +267,7 @@ mod tests {
         assert_eq!(serde_json::to_value(&settings)?.get("compat"), None);
         settings.compat = Some(Compat::Gdf);
         assert_eq!(serde_json::to_value(&settings)?["compat"], "gdf");
-        let request = ExtractRequest {
-            settings,
-            ..request()
-        };
+        let request = ExtractRequest { settings, ..request() };
         assert_eq!(serde_json::to_value(request)?["compat"], "gdf");
         Ok(())
     }
@@ -279,7 +276,10 @@ mod tests {
     fn requests_arrive_at_a_worker_as_they_were_sent() -> Result<(), Box<dyn std::error::Error>> {
         let mut with_all = request();
         with_all.settings.compat = Some(Compat::Gdf);
-        with_all.settings.size = Some(WorkingSize::Exact { width: 512, height: 768 });
+        with_all.settings.size = Some(WorkingSize::Exact {
+            width: 512,
+            height: 768,
+        });
         with_all.settings.t = "195.5".parse()?;
         with_all.select = Select::LayerFile("layers.json".into());
         with_all.attention = vec![AttentionCategory::UpCross];

@@ -108,6 +108,52 @@ impl RunSettings {
     }
 }
 
+/// Which settings change the features of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SettingsRead {
+    /// The prompt, and the embeddings it can name.
+    pub prompt: bool,
+    /// Timestep, noise, latent and inversion: what a denoiser is asked at.
+    pub diffusion: bool,
+    /// LoRAs and ControlNets.
+    pub adapters: bool,
+}
+
+impl SettingsRead {
+    /// Every one.
+    pub const ALL: Self = Self {
+        prompt: true,
+        diffusion: true,
+        adapters: true,
+    };
+
+    /// The settings with everything that is not read as it is by default, and without adapters that do not act: the same for
+    /// passes that give the same numbers.
+    pub fn of(self, settings: &RunSettings) -> RunSettings {
+        let unread = RunSettings {
+            size: settings.size,
+            ..RunSettings::default()
+        };
+        let mut read = settings.acting();
+        if !self.prompt {
+            read.prompt = unread.prompt;
+            read.adapters.embeddings.clear();
+        }
+        if !self.adapters {
+            read.adapters.loras.clear();
+            read.adapters.controls.clear();
+        }
+        match self.diffusion {
+            true => read,
+            false => RunSettings {
+                prompt: read.prompt,
+                adapters: read.adapters,
+                ..unread
+            },
+        }
+    }
+}
+
 /// Noise from a file, in place of the seed's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GivenNoise {
@@ -230,5 +276,41 @@ impl PassSettings {
             true => self.run.latent,
             false => LatentMode::Mean,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_not_read_tell_no_passes_apart() {
+        let asked = RunSettings {
+            prompt: "a cat".to_owned(),
+            t: 51.into(),
+            seed: 7,
+            ensemble: 2,
+            size: Some(WorkingSize::ShortSide(224)),
+            ..RunSettings::default()
+        };
+        assert_eq!(SettingsRead::ALL.of(&asked), asked);
+        let encoder = SettingsRead {
+            prompt: false,
+            diffusion: false,
+            adapters: false,
+        };
+        let read = encoder.of(&asked);
+        assert_eq!(read.size, asked.size);
+        let other_t = RunSettings {
+            t: 261.into(),
+            prompt: String::new(),
+            ..asked.clone()
+        };
+        assert_eq!(encoder.of(&other_t), read);
+        let with_text = SettingsRead {
+            prompt: true,
+            ..encoder
+        };
+        assert_ne!(with_text.of(&other_t), with_text.of(&asked));
     }
 }

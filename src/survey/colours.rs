@@ -2,10 +2,10 @@
 
 use super::Finding;
 use crate::{
+    activation::pool::adaptive_average_pool,
     analysis::{
         colour::Picture,
         figures::{THUMBNAIL_COMPONENTS, Thumbnail},
-        pool::adaptive_average_pool,
         procrustes::{rotated, rotation_to},
     },
     error::Result,

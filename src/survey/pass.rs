@@ -1,28 +1,24 @@
 //! The one pass: every activation is measured where the pass meets it, and let go.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use candle_core::Tensor;
 
 use super::Finding;
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Progress, Selection, Shape},
-    analysis::{
-        figures::{Figures, Thumbnail, measure},
-        pool::adaptive_average_pool,
-    },
+    activation::{Catalogue, Entry, FeatureMap, Progress, Selection, Shape, Tap, pool::adaptive_average_pool},
+    analysis::figures::{Figures, Thumbnail, measure},
     error::{Error, Result},
     extract::{
         finite,
         inversion::Inversion,
-        model::Model,
-        pass::run_pass,
         ram,
         settings::{PassSettings, Recording},
     },
     geometry::{Grid, framing::Prepared},
     io::array::Array,
     model::spec::ModelSpec,
+    sources::FeatureSource,
 };
 
 /// Keys of an attention map that its figures are of, at most: where there are more, the weights of neighbouring keys are averaged.
@@ -95,12 +91,12 @@ fn bytes_of(entry: &Entry, noises: usize) -> usize {
 
 /// Runs the pass, all noises at once, and tells what it finds of each activation when it meets it.
 pub fn survey_pass(
-    model: &mut Model,
+    source: &mut dyn FeatureSource,
     what: &Surveyed<'_>,
     found: &mut dyn FnMut(Finding) -> Result<()>,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let list = model.spec.plain_catalogue(what.picture.framing.working);
+    let list = source.catalogue(what.picture.framing.working);
     let noises = what.settings.run.ensemble;
     let settings = PassSettings {
         recording: Recording::Whole,
@@ -108,12 +104,11 @@ pub fn survey_pass(
     };
     let blocks = blocks(&list)?;
     let last = list.entries().len().saturating_sub(1).max(1) as f64;
-    run_pass(
-        model,
+    source.run(
         std::slice::from_ref(what.picture),
         &settings,
         what.selection,
-        &mut |tap, _, tensor| {
+        &mut |tap: Tap, _: Range<usize>, tensor: &Tensor| {
             let Some(entry) = list.entry(tap) else { return Ok(()) };
             let grid = grid_of(&list, entry)?;
             let (unmeasured, (figures, thumbnail)) = match measured(tensor, noises, grid, what.regions) {
@@ -133,7 +128,6 @@ pub fn survey_pass(
                 thumbnail,
             })
         },
-        None,
         progress,
     )
 }

@@ -13,10 +13,8 @@ use crate::{
     error::{Error, Result},
     extract::{
         averager::Averager,
-        finite::{NotFiniteTensor, likely_cause},
+        finite::NotFiniteTensor,
         inversion::Inversion,
-        model::Model,
-        pass::run_pass,
         ram,
         request::{FramedPicture, Provenance},
         settings::{GivenNoise, LatentMode, PassSettings, RunSettings},
@@ -26,6 +24,7 @@ use crate::{
         framing::{Plan, Prepared},
     },
     io::array::Array,
+    sources::FeatureSource,
 };
 
 /// A pass of one picture.
@@ -68,8 +67,8 @@ impl<'a> PassOf<'a> {
         let pass = host.pass(&PassKey {
             model: loaded.loading,
             picture: self.open.fingerprint,
-            // A LoRA that is switched off leaves what was kept without it.
-            settings: self.settings.acting(),
+            // A LoRA that is switched off leaves what was kept without it, and so does a setting that is not read.
+            settings: loaded.model.info().reads.of(self.settings),
             noiseless: self.noiseless,
         });
         Ok(Planned {
@@ -134,7 +133,7 @@ impl Planned<'_> {
             },
             ..settings.clone()
         };
-        let mut pass_settings = PassSettings::new(&loaded.model.spec, run)?;
+        let mut pass_settings = loaded.model.settings(run)?;
         if noiseless {
             pass_settings.noise = Some(self.no_noise(loaded, members)?);
         }
@@ -144,15 +143,8 @@ impl Planned<'_> {
             Some(grid) => head_weights(&array, grid),
             None => Ok(array),
         });
-        run_pass(
-            &mut loaded.model,
-            &prepared,
-            &pass_settings,
-            selection,
-            &mut |tap, rows, tensor| averager.add(tap, rows, tensor),
-            None,
-            watch,
-        )?;
+        let source = &mut loaded.model;
+        source.run(&prepared, &pass_settings, selection, &mut averager, watch)?;
         let seconds = started.elapsed().as_secs_f64();
         let (mut maps, mut heads) = (Vec::with_capacity(selection.len()), Vec::new());
         for (tap, array) in averager.finish() {
@@ -169,7 +161,7 @@ impl Planned<'_> {
         let mut ran = provenance(&loaded.model, open, &prepared[0], &pass_settings, seconds);
         ran.not_finite = not_finite(list, &maps);
         if let Some(first) = ran.not_finite.first() {
-            let cause = likely_cause(&loaded.model, &pass_settings, None);
+            let cause = loaded.model.cause_of_non_finite(&pass_settings, None);
             let note = note_of(first, [ran.not_finite.len(), maps.len()], &cause);
             ran.notes.push(note);
         }
@@ -312,7 +304,7 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
 
 /// What ran, for one picture.
 pub fn provenance(
-    model: &Model,
+    source: &dyn FeatureSource,
     open: &OpenPicture,
     prepared: &Prepared,
     settings: &PassSettings,
@@ -323,5 +315,5 @@ pub fn provenance(
         path,
         framing: prepared.framing,
     }];
-    Provenance::of(model, settings, pictures, Vec::new(), seconds)
+    source.provenance(settings, pictures, Vec::new(), seconds)
 }

@@ -14,8 +14,9 @@ use crate::{
         study::{StudyNews, SurveyQuery, Surveying},
     },
     error::{Error, Result},
-    extract::settings::{PassSettings, RunSettings},
+    extract::settings::RunSettings,
     geometry::{Grid, framing::Framing},
+    sources::FeatureSource,
     survey::{Regions, Surveyed, can_compare_noises, check_memory, survey_pass},
 };
 
@@ -67,7 +68,7 @@ impl Course for SurveyCourse {
             ensemble: noises,
             ..settings.clone()
         };
-        let pass_settings = PassSettings::new(&bench.loaded.model.spec, run)?;
+        let pass_settings = bench.loaded.model.settings(run)?;
         (bench.tell)(StudyNews::Surveying(Box::new(Surveying {
             activations: all.len(),
             noises,

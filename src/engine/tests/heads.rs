@@ -7,6 +7,7 @@ use crate::{
     extract::{job, request::ExtractRequest, select::Select},
     families::resolve,
     io::array::Array,
+    sources::open_device,
 };
 
 const CLOSE: f32 = 2e-6;
@@ -34,7 +35,9 @@ fn extracted(settings: &RunSettings, wanted: &str) -> Result<Array, Box<dyn std:
         ..ExtractRequest::default()
     };
     let planned = job::plan(resolve(&request.model)?, &request)?;
-    let mut model = job::load(&planned.spec, &request, &mut |_| Ok(()))?;
+    let mut model = job::load(&planned.spec, open_device(request.device, request.dtype)?, &mut |_| {
+        Ok(())
+    })?;
     let extracted = planned.run(&request, &mut model, &mut |_| Ok(()))?;
     let (_, array) = extracted.activations.into_iter().next().ok_or("an activation")?;
     Ok(array)
