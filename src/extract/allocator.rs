@@ -21,7 +21,7 @@ impl KeptPages {
 
 impl Drop for KeptPages {
     fn drop(&mut self) {
-        // A device that fails here says so to the next who uses it.
+        // A device that fails here fails at its next use too.
         let _ = self.device.synchronize();
         pages::give_pages_back();
     }

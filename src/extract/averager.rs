@@ -16,7 +16,7 @@ pub struct Averager<'a> {
 }
 
 impl<'a> Averager<'a> {
-    /// For `pictures` of `members` rows each; `reduce` maps what was recorded to what is kept, and must be linear.
+    /// For `pictures` of `members` rows each; `reduce` is applied to every recorded tensor before the mean, and must be linear.
     pub fn new(pictures: usize, members: usize, reduce: impl Fn(Tap, Array) -> Result<Array> + 'a) -> Self {
         Self {
             pictures,

@@ -1,5 +1,5 @@
-//! What of a pass is not finite: found where it is recorded, followed back to where it began, and told with the likely
-//! cause. Such numbers make every figure behind them meaningless, so they are never written without a word.
+//! Numbers of a pass that are not finite: found where they are recorded, traced back to where they began, and reported with
+//! the likely cause. Such numbers make every figure behind them meaningless, so they are never written without a word.
 
 use std::ops::Range;
 
@@ -20,10 +20,10 @@ use crate::{
 /// What a pass does about numbers that are not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
-    /// A latent, text states or a network's input with such numbers are refused; activations are for who records them.
+    /// A latent, text states or a network's input with such numbers are refused; activations are checked by the sink.
     #[default]
     Refused,
-    /// What ControlNets say is looked at too: for a pass that finds out where such numbers began.
+    /// Residuals of ControlNets are refused too: for the pass that finds out where such numbers began.
     Traced,
     /// Nothing is refused.
     Allowed,
@@ -39,7 +39,7 @@ pub struct NotFiniteTensor {
     pub numbers: NotFinite,
 }
 
-/// What of a tensor on whatever device is not finite. On a CPU its numbers are looked at where they lie.
+/// Counts the numbers of a tensor, on any device, that are not finite. On a CPU they are read in place.
 pub fn in_tensor(tensor: &Tensor) -> Result<Option<NotFinite>> {
     if !matches!(tensor.device(), Device::Cpu) {
         // One number comes from the device, and the others only where a sum of large ones may have overflowed.
@@ -135,12 +135,12 @@ pub(super) fn check_input(model: &Model, settings: &PassSettings, input: &Input)
     }
 }
 
-/// Refuses what ControlNets say where it is not finite.
-pub(super) fn check_control(said: &ControlSignal) -> Result<()> {
-    let down = said.down.iter().enumerate();
+/// Refuses residuals of ControlNets that are not finite.
+pub(super) fn check_control(residuals: &ControlSignal) -> Result<()> {
+    let down = residuals.down.iter().enumerate();
     let named = down
         .map(|(index, tensor)| (format!("skip {index}"), tensor))
-        .chain([("the middle".to_owned(), &said.mid)]);
+        .chain([("the middle".to_owned(), &residuals.mid)]);
     for (place, tensor) in named {
         if let Some(numbers) = in_tensor(tensor)? {
             return Err(Error::failed(format!(

@@ -22,7 +22,7 @@ use crate::{
 /// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
 pub type Intermediates = BTreeMap<String, Array>;
 
-/// Control images (P, 3, H, W) and what the nets said, rows as they ran.
+/// Keeps control images (P, 3, H, W) and the residuals of the nets, rows as they ran.
 pub(super) fn keep_control(
     kept: &mut Intermediates,
     control: &[ControlInput],

@@ -79,7 +79,7 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
     check_passes(request.pictures.len(), run.ensemble)?;
     let settings = PassSettings::new(&spec, run.clone())?;
     spec.check_adapters(&run.adapters)?;
-    // Aggregated attention may be all that is wanted.
+    // Aggregated attention may be all that is asked for.
     let selection = match request.select.is_empty() && !request.attention.is_empty() {
         true => Selection::default(),
         false => {
@@ -90,7 +90,7 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
     let size = run.working_size(&spec)?;
     let mut notes = Vec::new();
     for control in &run.adapters.controls {
-        // It is looked at in the pass: what is wrong with it is told before.
+        // The pass reads it again: what is wrong with it is reported before weights are read.
         if let ControlImage::Picture(path) = &control.image {
             let picture = PictureSource::of(path).read();
             let picture = picture.map_err(|error| error.context("control image"))?;
@@ -142,7 +142,7 @@ impl Planned {
         &self.settings
     }
 
-    /// The same for somebody who looks for numbers that are not finite in what is recorded, and goes on.
+    /// The same plan, whose run goes on where numbers are not finite.
     pub fn allowing_non_finite(mut self) -> Self {
         self.settings.non_finite = NonFinite::Allowed;
         self
@@ -365,7 +365,7 @@ impl Planned {
     }
 
     /// Reads the weights that the request needs and none behind them, onto a device that was opened for it; the first part of
-    /// the work that `progress` hears of.
+    /// the progress.
     ///
     /// # Errors
     ///
@@ -533,7 +533,7 @@ fn pooled_grid(from: Grid, factor: usize) -> Result<Grid> {
     Ok(Grid::new(height / factor, width / factor))
 }
 
-/// Reads all weights of a model onto a device that was opened; the first part of the work that `progress` hears of.
+/// Reads all weights of a model onto a device that was opened; the first part of the progress.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Request → activations. In: pictures, a prompt, a timestep, a seed and the ids wanted. Out: arrays of activations with
+//! Request → activations. In: pictures, a prompt, a timestep, a seed and the ids asked for. Out: arrays of activations with
 //! a record of what was asked and what ran. The command line and the worker call it; it knows neither threads nor
 //! windows.
 

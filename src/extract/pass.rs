@@ -47,7 +47,7 @@ pub(super) struct Input {
     pub(super) vae_noise: Option<Array>,
     /// What each picture was encoded as.
     pub(super) encoded: Vec<LatentDistribution>,
-    /// The latent that is looked at, (B·K, C, h, w).
+    /// The latent at the timestep, (B·K, C, h, w).
     pub(super) noisy: Tensor,
     pub(super) prompt: Option<Conditioning>,
 }
@@ -81,7 +81,7 @@ struct Wanted<'a> {
 }
 
 impl Denoiser<'_> {
-    /// The network's output for the rows `range`, unless it ended before, and what ControlNets said. `latents` are those
+    /// The network's output for the rows `range`, unless it ended before, and the ControlNets' residuals. `latents` are those
     /// rows, noisy and clean.
     fn predict(
         &self,
@@ -92,16 +92,16 @@ impl Denoiser<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<(Option<Tensor>, Option<ControlSignal>)> {
         let mut before = 0.0;
-        let mut said = None;
+        let mut control_signal = None;
         if !self.control.is_empty() {
             let pictures: Vec<u32> = range.clone().map(|row| (row / self.members) as u32).collect();
             let mut progress = |done: f32| progress(CONTROL_SHARE * done);
             // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
-            said = self
+            control_signal = self
                 .model
                 .control(noisy, t, self.prompt, self.control, &pictures, &mut progress)?;
-            if let (NonFinite::Traced, Some(said)) = (self.non_finite, &said) {
-                check_control(said)?;
+            if let (NonFinite::Traced, Some(control_signal)) = (self.non_finite, &control_signal) {
+                check_control(control_signal)?;
             }
             before = CONTROL_SHARE;
         }
@@ -115,8 +115,8 @@ impl Denoiser<'_> {
             probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
-        let output = self.model.denoise(&rows, t, self.prompt, said.as_ref(), &mut probe)?;
-        Ok((output, said))
+        let output = self.model.denoise(&rows, t, self.prompt, control_signal.as_ref(), &mut probe)?;
+        Ok((output, control_signal))
     }
 
     /// The latent of the rows `range` at `t` by DDIM inversion.
@@ -261,7 +261,7 @@ fn run(
             record: &mut record,
             to_the_end,
         };
-        let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut progress)?;
+        let (output, control_signal) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut progress)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
             // Networks that also predict a variance give it behind the noise.
             let output = output.narrow(1, 0, noisy.dim(1)?)?.to_dtype(DType::F32)?;
@@ -270,7 +270,7 @@ fn run(
         }
         if to_the_end {
             outputs.extend(output);
-            residuals.extend(said);
+            residuals.extend(control_signal);
         }
     }
     if let Some(kept) = sink.intermediates() {
@@ -285,7 +285,7 @@ fn run(
 fn decode(decoder: &VaeDecoder, latents: &Tensor, progress: &mut Progress<'_>) -> Result<Tensor> {
     let rows = latents.dim(0)?;
     let pictures = (0..rows).map(|row| {
-        // The pass itself is done: all that is left to hear of is a cancellation.
+        // The pass itself is done: progress can only cancel.
         decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| progress(1.0))
     });
     Ok(Tensor::cat(&pictures.collect::<Result<Vec<_>>>()?, 0)?)

@@ -229,7 +229,7 @@ impl Preset {
         }
     }
 
-    /// What it sets of a pass; for a program whose numbers are wanted, the timestep that is asked of that program.
+    /// The settings of a pass; with `compat`, t is the one asked of that program.
     pub fn settings(&self, compat: Option<Compat>) -> RunSettings {
         RunSettings {
             prompt: self.prompt.to_owned(),
@@ -268,7 +268,7 @@ impl Preset {
         )
     }
 
-    /// How t is told: the one that runs, and the paper's where it is another.
+    /// The timestep that runs, with the paper's where it differs.
     pub fn t_text(&self) -> String {
         if self.t == self.nominal_t {
             format!("t {}", self.t)

@@ -24,7 +24,7 @@ pub enum Select {
     Features,
     /// Every activation.
     Everything,
-    /// These ids, as somebody wrote them.
+    /// These ids, as they were written.
     Ids(Vec<String>),
     /// The ids of a layer file.
     LayerFile(PathBuf),

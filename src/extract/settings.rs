@@ -48,7 +48,7 @@ pub struct RunSettings {
     /// How the latent at `t` is made.
     #[serde(default)]
     pub inversion: Inversion,
-    /// A program whose numbers are wanted.
+    /// A program whose numbers are to be reproduced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compat: Option<Compat>,
     /// LoRAs, ControlNets and embeddings. A change of them reads no model again.

@@ -101,7 +101,7 @@ pub fn writer_of(path: &Path) -> Option<&'static dyn FeatureWriter> {
 ///
 /// # Errors
 ///
-/// Where the path's ending is that of none: a file whose name promises another format than it holds helps nobody.
+/// Where no format has the path's ending: a name must not promise another format than the file holds.
 pub fn map_writer_of(path: &Path) -> Result<&'static dyn FeatureWriter> {
     writer_of(path).ok_or_else(|| {
         Error::usage(format!(

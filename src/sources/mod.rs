@@ -98,8 +98,8 @@ pub trait FeatureSink {
     /// An error ends the run.
     fn record(&mut self, tap: Tap, rows: Range<usize>, tensor: &Tensor) -> Result<()>;
 
-    /// Where the inner tensors that are no activations go; none where nobody asks for them. Where somebody does, the run goes
-    /// on to the network's output.
+    /// Receives the inner tensors that are no activations (`mid.*`). None by default; where there is one, the run goes on to
+    /// the network's output.
     fn intermediates(&mut self) -> Option<&mut Intermediates> {
         None
     }
