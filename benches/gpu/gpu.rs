@@ -9,7 +9,7 @@
 
 use featscope::{
     activation::{Id, Selection, Tap},
-    device::{DeviceChoice, Place, Precision},
+    device::{Compute, DeviceChoice, Precision},
     engine::{
         Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, Slot, ViewRequest, Work,
         process::{Launch, relay},
@@ -21,7 +21,7 @@ use featscope::{
         settings::{PassSettings, RunSettings},
     },
     families::resolve,
-    geometry::framing::{Prepared, WorkingSize, prepare},
+    geometry::framing::{PreparedImage, WorkingSize, prepare},
     io::array::Array,
     model::{LoadExtent, spec::ModelSpec},
     sources::FeatureSource,
@@ -94,7 +94,7 @@ fn settings(spec: &ModelSpec) -> Result<PassSettings> {
 }
 
 /// A model at a place, and the picture as it sees it.
-fn loaded(arguments: &Arguments, place: Place) -> Result<(Model, Prepared)> {
+fn loaded(arguments: &Arguments, place: Compute) -> Result<(Model, PreparedImage)> {
     let spec = resolve(&arguments.model)?;
     let side = arguments.side.unwrap_or(spec.native_side);
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
@@ -109,7 +109,7 @@ fn loaded(arguments: &Arguments, place: Place) -> Result<(Model, Prepared)> {
 
 fn pass(
     model: &mut Model,
-    prepared: &Prepared,
+    prepared: &PreparedImage,
     selection: &Selection,
     record: &mut dyn FnMut(Tap, &Tensor) -> Result<()>,
 ) -> Result<()> {
@@ -135,7 +135,7 @@ fn difference(found: &[f32], truth: &[f32]) -> [f64; 2] {
 }
 
 fn parity(arguments: &Arguments) -> Result<Value> {
-    let place = Place::open(arguments.device, arguments.dtype)?;
+    let place = Compute::open(arguments.device, arguments.dtype)?;
     let (mut model, prepared) = loaded(arguments, place)?;
     let list = model.spec.plain_catalogue(prepared.framing.working);
     let selection = Selection::features(&list);
@@ -145,7 +145,7 @@ fn parity(arguments: &Arguments) -> Result<Value> {
         Ok(())
     })?;
     drop(model);
-    let (mut model, prepared) = loaded(arguments, Place::CPU)?;
+    let (mut model, prepared) = loaded(arguments, Compute::CPU)?;
     let mut rows: Vec<(Id, [f64; 2])> = Vec::new();
     pass(&mut model, &prepared, &selection, &mut |tap, tensor| {
         let truth = Array::from_tensor(tensor)?;
@@ -175,7 +175,7 @@ fn parity(arguments: &Arguments) -> Result<Value> {
 }
 
 fn passes(arguments: &Arguments, repeats: usize, preset: Option<&str>) -> Result<Value> {
-    let place = Place::open(arguments.device, arguments.dtype)?;
+    let place = Compute::open(arguments.device, arguments.dtype)?;
     let device = place.device.clone();
     let (mut model, prepared) = loaded(arguments, place)?;
     let list = model.spec.plain_catalogue(prepared.framing.working);

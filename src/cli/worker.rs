@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::terminal;
 use crate::{
-    device::{Devices, Place, Precision},
+    device::{Compute, Devices, Precision},
     engine::process::{Probe, serve},
     error::{Error, Result},
     files::clear_up_and,
@@ -44,7 +44,7 @@ pub fn worker(arguments: &WorkerArguments) -> Result<()> {
 pub fn probe(checked: bool) -> Probe {
     let devices = Devices::look();
     let check = |choice, precision| {
-        let place = Place::open(choice, precision)?;
+        let place = Compute::open(choice, precision)?;
         self_check(&place, precision)
     };
     let checks = match checked {

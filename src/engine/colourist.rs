@@ -12,7 +12,7 @@ use super::{
 use crate::{
     activation::Id,
     analysis::{
-        colour::{self, ColourRange, Picture},
+        colour::{self, ColourRange, RgbPicture},
         massive::{channel_figures, massive_channels},
         pca::{self, COLOUR_COMPONENTS, PcaBasis, PcaOptions, Scores},
     },
@@ -211,7 +211,7 @@ impl Colourist {
         let views = self.views(query, &mut || false, &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
-        let picture = Picture {
+        let picture = RgbPicture {
             height: view.grid.height,
             width: view.grid.width,
             rgb: view.rgb.clone(),

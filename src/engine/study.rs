@@ -10,7 +10,7 @@ use super::{
 use crate::{
     activation::Id,
     extract::{request::Provenance, settings::RunSettings},
-    survey::Finding,
+    survey::Measurement,
 };
 
 /// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
@@ -30,7 +30,7 @@ pub enum StudyNews {
     /// A survey has begun, or begun anew after it made way for something; what was found before counts still.
     Surveying(Box<Surveying>),
     /// One activation was measured.
-    Found(Box<Finding>),
+    Found(Box<Measurement>),
 }
 
 /// Every activation of one picture, measured in one pass over several noises.

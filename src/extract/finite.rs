@@ -11,7 +11,7 @@ use super::{model::Model, pass::Input, request::StoreFormat, settings::PassSetti
 use crate::{
     activation::{Id, NotFinite, Progress, Selection, Tap},
     error::{Error, Result},
-    geometry::framing::Prepared,
+    geometry::framing::PreparedImage,
     io::array::Array,
     model::{control::ControlSignal, denoiser::LatentDistribution, spec::ModelSpec},
     sources::FeatureSource,
@@ -166,7 +166,7 @@ pub struct Origin {
 /// None if all are finite. `settings` are of this picture alone.
 pub fn origin(
     source: &mut dyn FeatureSource,
-    picture: &Prepared,
+    picture: &PreparedImage,
     settings: &PassSettings,
     up_to: Tap,
     progress: &mut Progress<'_>,
@@ -212,7 +212,7 @@ pub fn origin(
 pub(super) fn refusal(
     spec: &ModelSpec,
     source: &mut dyn FeatureSource,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     names: &[String],
     settings: &PassSettings,
     met: Met,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    geometry::framing::Prepared,
+    geometry::framing::PreparedImage,
     io::array::Array,
     model::{
         control::{ControlInput, ControlSignal},
@@ -50,7 +50,7 @@ pub(super) fn keep_control(
 pub(super) fn keep_intermediates(
     kept: &mut Intermediates,
     model: &Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     input: &Input,
     settings: &PassSettings,
 ) -> Result<()> {

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     geometry::{
         Grid, Size,
-        framing::{Plan, Prepared},
+        framing::{FramingPlan, PreparedImage},
     },
     image::source::PictureSource,
     io::{
@@ -54,7 +54,7 @@ pub struct Planned {
     /// What is recorded.
     pub selection: Selection,
     /// The pictures as the model will see them.
-    pub pictures: Vec<(PathBuf, Prepared)>,
+    pub pictures: Vec<(PathBuf, PreparedImage)>,
     /// What there is to say about the files of the pictures and control images.
     pub notes: Vec<String>,
     settings: PassSettings,
@@ -103,10 +103,10 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         .map(|path| {
             let picture = PictureSource::of(path).read()?;
             notes.extend(picture.note().map(str::to_owned));
-            let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
+            let plan = FramingPlan::new(picture.size(), &size, spec.size_rule())?;
             Ok((
                 path.clone(),
-                Prepared {
+                PreparedImage {
                     picture: plan.apply(&picture)?,
                     framing: *plan.framing(),
                 },
@@ -196,7 +196,7 @@ impl Planned {
     }
 
     /// The attention that is aggregated for a picture.
-    fn attention_plan(&self, picture: &Prepared) -> AttentionPlan {
+    fn attention_plan(&self, picture: &PreparedImage) -> AttentionPlan {
         let working = picture.framing.working;
         let [_, height, width] = self.spec.noised_shape(working);
         let list = self.spec.plain_catalogue(working);
@@ -236,7 +236,7 @@ impl Planned {
 
     /// Whether ControlNets were asked for, and nothing that is recorded can meet them.
     pub fn control_changes_nothing(&self) -> bool {
-        let meets = |picture: &Prepared| {
+        let meets = |picture: &PreparedImage| {
             let list = self.spec.plain_catalogue(picture.framing.working);
             meets_control(&list, &self.met(&self.attention_plan(picture)))
         };
@@ -322,7 +322,7 @@ impl Planned {
             return Ok(marked);
         }
         let total = self.pictures.len();
-        let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
+        let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let shares = source.progress_shares(&prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
         let extracted = self.run(request, source, &mut |done| progress(done, item(done)))?;
@@ -400,7 +400,7 @@ impl Planned {
         progress: &mut Progress<'_>,
     ) -> Result<Extracted> {
         let started = Instant::now();
-        let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
+        let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let Some(first) = prepared.first() else {
             return Err(Error::usage("no picture was given"));
         };

@@ -18,7 +18,7 @@ use crate::{
     activation::{Catalogue, Cost, Id, Probe, Progress, Selection, Stage, Tap},
     components::{schedule::Timestep, text::check_prompt, vae::VaeDecoder},
     error::{Error, Result},
-    geometry::{Size, framing::Prepared},
+    geometry::{Size, framing::PreparedImage},
     image::picture::Picture,
     io::array::Array,
     model::{
@@ -115,7 +115,9 @@ impl Denoiser<'_> {
             probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
-        let output = self.model.denoise(&rows, t, self.prompt, control_signal.as_ref(), &mut probe)?;
+        let output = self
+            .model
+            .denoise(&rows, t, self.prompt, control_signal.as_ref(), &mut probe)?;
         Ok((output, control_signal))
     }
 
@@ -162,7 +164,7 @@ impl Denoiser<'_> {
 /// Runs a pass, whose tensors go to `sink`.
 pub fn run_pass(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     settings: &PassSettings,
     selection: &Selection,
     sink: &mut dyn FeatureSink,
@@ -186,7 +188,7 @@ pub fn run_pass(
 
 fn run(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     settings: &PassSettings,
     selection: &Selection,
     sink: &mut dyn FeatureSink,
@@ -309,7 +311,7 @@ pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
 
 fn prepare_input(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     settings: &PassSettings,
     shares: ProgressShares,
     progress: &mut Progress<'_>,
@@ -464,7 +466,7 @@ pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize)
 mod tests {
     use super::*;
     use crate::{
-        activation::{Entry, Facts, Kind, Shape},
+        activation::{CatalogueEntry, Facts, Kind, Shape},
         geometry::Grid,
     };
 
@@ -485,7 +487,7 @@ mod tests {
             ("up-level0-repeat0-vit-block0-self-map", Stage::Up, map),
             ("unet-out", Stage::Output, features),
         ] {
-            list.push(Entry {
+            list.push(CatalogueEntry {
                 id: Id::of(id),
                 shape,
                 facts: Facts::new(Id::of(id), stage, Kind::BlockOutput),

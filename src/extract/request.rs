@@ -17,7 +17,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     error::Result,
     geometry::framing::Framing,
-    model::{adapters::Applied, tokens::PromptToken},
+    model::{adapters::AppliedAdapters, tokens::PromptToken},
 };
 
 /// Format of the numbers in a file.
@@ -117,7 +117,7 @@ pub struct Provenance {
     pub dtype: String,
     /// The LoRAs and ControlNets that acted.
     #[serde(default)]
-    pub adapters: Applied,
+    pub adapters: AppliedAdapters,
     /// What the text encoder read; files of older versions have none.
     #[serde(default)]
     pub tokens: Vec<PromptToken>,

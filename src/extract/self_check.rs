@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{averager::Averager, model::Model, settings::RunSettings};
 use crate::{
     activation::{Id, Selection, no_progress},
-    device::{DeviceChoice, Devices, Place, Precision},
+    device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
-    geometry::framing::{Plan, Prepared, WorkingSize},
+    geometry::framing::{FramingPlan, PreparedImage, WorkingSize},
     image::source::PictureSource,
     io::array::Array,
     model::{LoadExtent, spec::ModelSpec},
@@ -90,8 +90,8 @@ impl SelfCheck {
 /// # Errors
 ///
 /// Where one of the passes fails.
-pub fn self_check(checked: &ModelSpec, place: &Place, precision: Precision) -> Result<SelfCheck> {
-    let truth = features(checked, &Place::CPU)?;
+pub fn self_check(checked: &ModelSpec, place: &Compute, precision: Precision) -> Result<SelfCheck> {
+    let truth = features(checked, &Compute::CPU)?;
     let started = Instant::now();
     let found = features(checked, place)?;
     Ok(SelfCheck {
@@ -110,7 +110,7 @@ pub fn self_check(checked: &ModelSpec, place: &Place, precision: Precision) -> R
 #[derive(Debug, Clone)]
 pub struct Opened {
     /// The device with its format.
-    pub place: Place,
+    pub place: Compute,
     /// Where a GPU was looked for and none is used: why. Where another format runs than was asked for: that.
     pub note: Option<String>,
 }
@@ -123,7 +123,7 @@ pub struct Opened {
 /// Where there is no such device.
 pub fn open(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Result<Opened> {
     if choice != DeviceChoice::Auto {
-        let place = Place::open(choice, precision)?;
+        let place = Compute::open(choice, precision)?;
         return Ok(Opened { place, note: None });
     }
     let devices = Devices::look();
@@ -135,16 +135,16 @@ pub fn open(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Re
         }
     }
     let note = (!reasons.is_empty()).then(|| format!("computed on the CPU: {}", reasons.join("; ")));
-    let place = Place::open(DeviceChoice::Cpu, precision)?;
+    let place = Compute::open(DeviceChoice::Cpu, precision)?;
     Ok(Opened { place, note })
 }
 
 /// A GPU that computes what it should; each is checked once in a process.
-fn checked(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Result<Place, String> {
+fn checked(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Result<Compute, String> {
     type Known = HashMap<(DeviceChoice, Precision), Result<(), String>>;
     static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     let words = |error: Error| error.to_string();
-    let place = Place::open(choice, precision).map_err(words)?;
+    let place = Compute::open(choice, precision).map_err(words)?;
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = known
         .get_or_insert_default()
@@ -161,15 +161,15 @@ fn checked(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Res
 }
 
 /// Every feature map of a model, in execution order.
-fn features(spec: &ModelSpec, place: &Place) -> Result<Vec<(Id, Array)>> {
+fn features(spec: &ModelSpec, place: &Compute) -> Result<Vec<(Id, Array)>> {
     let mut model = Model::load(spec, place.clone(), LoadExtent::Whole, &mut no_progress)?;
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
-    let plan = Plan::new(
+    let plan = FramingPlan::new(
         picture.size(),
         &WorkingSize::ShortSide(spec.native_side),
         spec.size_rule(),
     )?;
-    let prepared = Prepared {
+    let prepared = PreparedImage {
         picture: plan.apply(&picture)?,
         framing: *plan.framing(),
     };
@@ -208,11 +208,11 @@ mod tests {
     #[test]
     fn the_cpu_agrees_with_itself_and_half_formats_pass_by_what_they_may_lose() -> Result<()> {
         let demo = resolve(CHECKED_MODEL)?;
-        let same = self_check(&demo, &Place::CPU, Precision::F32)?;
+        let same = self_check(&demo, &Compute::CPU, Precision::F32)?;
         assert!(same.passed() && same.cosines.len() > 50, "{}", same.in_words());
-        let halved = Place {
+        let halved = Compute {
             dtype: DType::BF16,
-            ..Place::CPU
+            ..Compute::CPU
         };
         let near = self_check(&demo, &halved, Precision::Bf16)?;
         assert!(near.passed(), "{}", near.in_words());

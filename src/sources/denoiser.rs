@@ -12,7 +12,7 @@ use crate::{
         request::{FramedPicture, Provenance},
         settings::{PassSettings, RunSettings, SettingsRead},
     },
-    geometry::{Size, framing::Prepared},
+    geometry::{Size, framing::PreparedImage},
 };
 
 impl FeatureSource for Model {
@@ -35,7 +35,7 @@ impl FeatureSource for Model {
 
     fn run(
         &mut self,
-        pictures: &[Prepared],
+        pictures: &[PreparedImage],
         settings: &PassSettings,
         selection: &Selection,
         sink: &mut dyn FeatureSink,
@@ -58,7 +58,12 @@ impl FeatureSource for Model {
         likely_cause(self, settings, origin)
     }
 
-    fn progress_shares(&self, pictures: &[Prepared], settings: &PassSettings, selection: &Selection) -> ProgressShares {
+    fn progress_shares(
+        &self,
+        pictures: &[PreparedImage],
+        settings: &PassSettings,
+        selection: &Selection,
+    ) -> ProgressShares {
         ProgressShares::of(self, pictures, settings, selection)
     }
 }

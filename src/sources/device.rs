@@ -1,7 +1,7 @@
 //! Devices for sources: opened, and checked with the embedded model.
 
 use crate::{
-    device::{DeviceChoice, Place, Precision},
+    device::{Compute, DeviceChoice, Precision},
     error::Result,
     extract::self_check::{self, CHECKED_MODEL, Opened, SelfCheck},
     families::resolve,
@@ -22,6 +22,6 @@ pub fn open_device(choice: DeviceChoice, precision: Precision) -> Result<Opened>
 /// # Errors
 ///
 /// Where one of the passes fails.
-pub fn self_check(place: &Place, precision: Precision) -> Result<SelfCheck> {
+pub fn self_check(place: &Compute, precision: Precision) -> Result<SelfCheck> {
     self_check::self_check(&resolve(CHECKED_MODEL)?, place, precision)
 }

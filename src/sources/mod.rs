@@ -22,7 +22,7 @@ use crate::{
     },
     geometry::{
         Size,
-        framing::{Prepared, SizeRule},
+        framing::{PreparedImage, SizeRule},
     },
 };
 
@@ -63,7 +63,7 @@ pub trait FeatureSource: Send {
     /// Where `sink` or `progress` end the work with one, the settings do not fit the pictures, or the device fails.
     fn run(
         &mut self,
-        pictures: &[Prepared],
+        pictures: &[PreparedImage],
         settings: &PassSettings,
         selection: &Selection,
         sink: &mut dyn FeatureSink,
@@ -83,7 +83,7 @@ pub trait FeatureSource: Send {
     fn cause_of_non_finite(&self, settings: &PassSettings, origin: Option<&Origin>) -> String;
 
     /// How the work of a run that is about to begin is shared between its parts.
-    fn progress_shares(&self, _: &[Prepared], _: &PassSettings, _: &Selection) -> ProgressShares {
+    fn progress_shares(&self, _: &[PreparedImage], _: &PassSettings, _: &Selection) -> ProgressShares {
         ProgressShares::default()
     }
 }

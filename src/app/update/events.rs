@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
     error::Error,
-    families::inventory::Shelf,
+    families::inventory::LocalModels,
 };
 
 impl App {
@@ -419,7 +419,7 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
         // Told by an event of its own.
         Work::Model | Work::Download { .. } | Work::Comparison(_) => {}
         // What the shelf says is asked for again with the next look at it.
-        Work::Shelf => state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(Shelf::default())),
+        Work::Shelf => state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(LocalModels::default())),
         Work::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
                 source: picture.source.clone(),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Id, Progress, Selection, Shape, Tap},
+    activation::{Catalogue, CatalogueEntry, FeatureMap, Id, Progress, Selection, Shape, Tap},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
@@ -21,7 +21,7 @@ use crate::{
     },
     geometry::{
         Grid,
-        framing::{Plan, Prepared},
+        framing::{FramingPlan, PreparedImage},
     },
     io::array::Array,
     sources::FeatureSource,
@@ -41,7 +41,7 @@ pub struct PassOf<'a> {
 /// A pass with everything that is known before it runs.
 pub struct Planned<'a> {
     of: PassOf<'a>,
-    plan: Plan,
+    plan: FramingPlan,
     /// Every activation at this working size.
     pub list: Catalogue,
     /// What has to be recorded for what is asked for.
@@ -54,7 +54,7 @@ impl<'a> PassOf<'a> {
     /// Finds out what the pass needs; `ids` is what is to be looked at.
     pub fn planned(self, loaded: &LoadedModel, host: &ExtractorHost, ids: &[Id]) -> Result<Planned<'a>> {
         let spec = &loaded.model.spec;
-        let plan = Plan::new(
+        let plan = FramingPlan::new(
             self.open.picture.size(),
             &self.settings.working_size(spec)?,
             spec.size_rule(),
@@ -99,8 +99,8 @@ impl Planned<'_> {
     }
 
     /// The picture as the model sees it.
-    pub fn prepared(&self) -> Result<Prepared> {
-        Ok(Prepared {
+    pub fn prepared(&self) -> Result<PreparedImage> {
+        Ok(PreparedImage {
             picture: self.plan.apply(&self.of.open.picture)?,
             framing: *self.plan.framing(),
         })
@@ -191,7 +191,7 @@ impl Planned<'_> {
 
 /// The maps that are not finite, in execution order.
 fn not_finite(list: &Catalogue, maps: &[(Id, FeatureMap)]) -> Vec<NotFiniteTensor> {
-    let found = |entry: &Entry| {
+    let found = |entry: &CatalogueEntry| {
         let (id, map) = maps.iter().find(|(id, _)| *id == entry.id)?;
         Some(NotFiniteTensor {
             name: id.to_string(),
@@ -306,7 +306,7 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
 pub fn provenance(
     source: &dyn FeatureSource,
     open: &OpenPicture,
-    prepared: &Prepared,
+    prepared: &PreparedImage,
     settings: &PassSettings,
     seconds: f64,
 ) -> Provenance {

@@ -17,7 +17,7 @@ use crate::{
     extract::settings::RunSettings,
     geometry::{Grid, framing::Framing},
     sources::FeatureSource,
-    survey::{Regions, Surveyed, can_compare_noises, check_memory, survey_pass},
+    survey::{Regions, SurveyInput, can_compare_noises, check_memory, survey_pass},
 };
 
 /// A survey, and what it has measured.
@@ -83,7 +83,7 @@ impl Course for SurveyCourse {
         let measured = std::cell::Cell::new(done.len());
         survey_pass(
             &mut bench.loaded.model,
-            &Surveyed {
+            &SurveyInput {
                 picture: &picture,
                 settings: &pass_settings,
                 selection: &left,
