@@ -23,6 +23,7 @@ pub mod model;
 pub mod nn;
 pub mod ops;
 pub mod render;
+pub mod sources;
 pub mod survey;
 pub mod weights;
 pub mod words;

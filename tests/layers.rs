@@ -23,7 +23,7 @@ const LIBRARY: &[&[&str]] = &[
     &["weights", "ops", "nn", "components"],
     &["model"],
     &["families"],
-    &["extract", "io"],
+    &["extract", "io", "sources"],
     &["analysis", "render"],
     &["survey"],
     &["engine"],

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::{
     device::Precision,
-    extract::{attention::AttentionCategory, inversion::Inversion, pass::VaeMode, request::StoreFormat},
+    extract::{attention::AttentionCategory, inversion::Inversion, request::StoreFormat, settings::LatentMode},
     model::compat::Compat,
 };
 
@@ -40,7 +40,7 @@ impl Choice for StoreFormat {
     ];
 }
 
-impl Choice for VaeMode {
+impl Choice for LatentMode {
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Mean, "mean", "The posterior's mean: the same map every time"),
         (

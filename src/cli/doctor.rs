@@ -3,17 +3,29 @@
 
 use std::{env, fmt::Write, path::Path, time::Duration};
 
+use clap::Args;
 use serde::Serialize;
 
-use super::{args::DoctorArguments, terminal, worker};
+use super::{terminal, worker};
 use crate::{
     device::{Compute, Device, Precision, driver_files, gpus_by_smi},
     engine::process::{Launch, Probe},
     error::{Error, Result},
-    extract::self_check::self_check,
     families::{download_plan, known::known_checkpoints},
+    sources::self_check,
     weights::hub::{Hub, MAIN, Variant, bytes, free_space},
 };
+
+/// `featscope doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Do not ask the hub whether it answers
+    #[arg(long)]
+    pub offline: bool,
+}
 
 /// Title of what the window is drawn with.
 const WINDOW: &str = "What the window is drawn with";

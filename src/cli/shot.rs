@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 use egui::Theme;
 
 use super::{
-    args::{ExactSize, WindowArguments, place, text_or_path},
+    args::WindowArguments,
     terminal,
+    values::{ExactSize, place, text_or_path},
 };
 use crate::{
     app::{self, Action, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
