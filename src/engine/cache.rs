@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Layer, PassId, RunSettings};
+use super::{
+    ids::PassId,
+    message::{Layer, RunSettings},
+};
 use crate::{
     activation::{FeatureMap, Id, NotFinite, Shape},
     extract::request::Provenance,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::Work;
+use super::ids::Work;
 use crate::{
     families::{download_plan::Offer, inventory::Shelf},
     weights::hub::Progress,

@@ -16,7 +16,8 @@ use std::{
 use super::{
     Events,
     download::{DownloadProgress, HubEvent, HubRequest},
-    message::{Event, Work},
+    ids::Work,
+    message::Event,
     recover::recovered,
     spawn,
 };
@@ -135,7 +136,7 @@ impl Downloader {
     fn look(&self) {
         let (events, place) = (self.events.clone(), Arc::clone(&self.place));
         let looking = spawn("shelf", move || {
-            events.tell(match recovered(|| Shelf::look(place())) {
+            events.emit(match recovered(|| Shelf::look(place())) {
                 Ok(shelf) => Event::Hub(HubEvent::Shelf(Box::new(shelf))),
                 Err(words) => Event::Failed {
                     work: Work::Shelf,
@@ -145,7 +146,7 @@ impl Downloader {
         });
         if let Err(error) = looking {
             let work = Work::Shelf;
-            self.events.tell(Event::Failed { work, error });
+            self.events.emit(Event::Failed { work, error });
         }
     }
 
@@ -176,7 +177,7 @@ impl Downloader {
             let folder = hub.fetch(plan, &mut |progress| {
                 if let Some(progress) = teller.due(progress, Instant::now()) {
                     let progress = Box::new(progress);
-                    self.events.tell(Event::Hub(HubEvent::Progress { job, progress }));
+                    self.events.emit(Event::Hub(HubEvent::Progress { job, progress }));
                 }
                 match self.take_mail(Some(job)) {
                     true => Err(Error::Cancelled),
@@ -204,7 +205,7 @@ fn bug(words: &str) -> Error {
 
 fn tell_of(events: &Events, job: u64, came: Result<HubEvent>) {
     let work = Work::Download { job };
-    events.tell(came.map_or_else(|error| Event::Failed { work, error }, Event::Hub));
+    events.emit(came.map_or_else(|error| Event::Failed { work, error }, Event::Hub));
 }
 
 /// Sums up over repositories, and tells now and then.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
-    message::{Capture, Event, Layer, PassId, RunSettings, Slot},
+    ids::{PassId, Slot},
+    message::{Capture, Event, Layer, RunSettings},
     process::{Answer, EngineLine, Question},
 };
 use crate::{
@@ -68,7 +69,7 @@ impl ExtractorHost {
     /// Tells an event to whoever holds the engine.
     pub fn tell(&self, event: Event) {
         match &self.0 {
-            Engine::Here { events, .. } => events.tell(event),
+            Engine::Here { events, .. } => events.emit(event),
             Engine::Elsewhere(line) => line.tell(event),
         }
     }
@@ -197,7 +198,7 @@ fn tell_kept(events: &Events, cache: &SharedCache, slot: Slot, pass: PassId) -> 
         ran: info.ran.clone(),
     };
     drop(cache);
-    events.tell(Event::Captured {
+    events.emit(Event::Captured {
         slot,
         capture: Box::new(capture),
     });

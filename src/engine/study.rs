@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    message::{PassId, RunSettings, Slot},
-    view::QueryAt,
+    cells::QueryAt,
+    ids::{PassId, Slot},
+    message::RunSettings,
 };
 use crate::{activation::Id, extract::request::Provenance, survey::Finding};
 

@@ -15,7 +15,8 @@ use std::{
 
 use super::{
     host::ExtractorHost,
-    message::{Event, Layer, ModelInfo, OpenedPicture, Request, Slot, Work},
+    ids::{Slot, Work},
+    message::{Event, Layer, ModelInfo, OpenedPicture, Request},
     recover::recovered,
 };
 use crate::{

@@ -8,7 +8,8 @@ use crate::{
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
-        message::{Layer, PassId, RunSettings},
+        ids::PassId,
+        message::{Layer, RunSettings},
     },
     error::{Error, Result},
     extract::{

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     activation::{Catalogue, Id, Selection},
-    engine::message::{Event, RunSettings, Slot, Work},
+    engine::{
+        ids::{Slot, Work},
+        message::{Event, RunSettings},
+    },
     error::{Error, Result},
 };
 

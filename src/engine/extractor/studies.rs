@@ -13,7 +13,8 @@ use super::{
 use crate::{
     engine::{
         host::ExtractorHost,
-        message::{Event, Request, Slot, Work},
+        ids::{Slot, Work},
+        message::{Event, Request},
         study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews},
     },
     error::{Error, Result},

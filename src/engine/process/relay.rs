@@ -24,7 +24,8 @@ use crate::{
     engine::{
         extractor::Extractor,
         host::ExtractorHost,
-        message::{Event, Request, Slot, Work},
+        ids::{Slot, Work},
+        message::{Event, Request},
         spawn,
     },
     error::{Error, Result},

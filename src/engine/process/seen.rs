@@ -7,7 +7,10 @@ use std::{
 
 use crate::{
     device::DeviceChoice,
-    engine::message::{Event, Request, Slot, Work},
+    engine::{
+        ids::{Slot, Work},
+        message::{Event, Request},
+    },
 };
 
 /// What is known of a worker by what was said.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::super::{
     cache::PassKey,
     host::FinishedPass,
-    message::{Event, Layer, PassId, Request, RunSettings, Slot},
+    ids::{PassId, Slot},
+    message::{Event, Layer, Request, RunSettings},
 };
 use crate::{
     activation::{FeatureMap, Id},

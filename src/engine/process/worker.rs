@@ -19,7 +19,8 @@ use crate::{
     engine::{
         extractor::Extractor,
         host::{ExtractorHost, FinishedPass},
-        message::{Event, Request, Slot},
+        ids::Slot,
+        message::{Event, Request},
         spawn,
     },
     error::{Error, Result},

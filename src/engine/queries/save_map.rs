@@ -1,0 +1,55 @@
+//! Writes one map into a file.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Memory, Save, check_extension};
+use crate::{
+    activation::Id,
+    engine::{
+        ids::PassId,
+        lanes::Lane,
+        map_store::{MapStore, Unavailable},
+    },
+    extract::request::StoreFormat,
+    io::{
+        array::Array,
+        output::{is_file_path, replace_file, write_npy, write_safetensors},
+    },
+};
+
+/// Writes one map as .npy or .safetensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SaveMap {
+    /// The activation.
+    pub id: Id,
+    /// The pass.
+    pub pass: PassId,
+    /// The file; its extension says the format.
+    #[serde(with = "crate::files::names")]
+    pub path: PathBuf,
+}
+
+impl Save for SaveMap {
+    const LANE: Lane = Lane::Instant;
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn save(&self, maps: &MapStore, _memory: &mut Memory) -> Result<(), Unavailable> {
+        let (id, path) = (self.id, self.path.as_path());
+        check_extension(path, &["npy", "safetensors"])?;
+        let (map, info) = (maps.map(self.pass, id)?, maps.info(self.pass, id)?);
+        let grid = map.grid();
+        let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
+        if is_file_path(path) {
+            let record = serde_json::json!({ "id": id, "ran": info.ran });
+            write_safetensors(path, &[(id.to_string(), &array, StoreFormat::F32)], &record)?;
+        } else {
+            replace_file(path, |temporary| write_npy(temporary, &array, StoreFormat::F32))?;
+        }
+        Ok(())
+    }
+}
