@@ -13,7 +13,7 @@ use featscope::{
     activation::Id,
     device::{DeviceChoice, Precision},
     engine::{
-        DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
+        Answer, DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
         ViewRequest,
     },
     extract::{inversion::Inversion, pass::VaeMode},
@@ -73,7 +73,7 @@ fn first_pca(engine: &Engine, id: Id, t: u32) {
         settings: PcaSettings::default(),
     })));
     black_box(until(engine, |event| match event {
-        Event::Pca(view) => Some(view),
+        Event::Answer(Answer::Pca(view)) => Some(*view),
         _ => None,
     }));
 }

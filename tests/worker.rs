@@ -13,8 +13,8 @@ use std::{
 use featscope::{
     device::{DeviceChoice, Precision},
     engine::{
-        Capture, Engine, Event, PictureSource, Request, RunSettings, SeriesMember, SeriesQuery, Slot, Study, StudyNews,
-        SurveyQuery, ViewRequest, Work,
+        Capture, Engine, Event, PictureSource, Request, RunSettings, SaveMap, SeriesMember, SeriesQuery, Slot, Study,
+        StudyNews, SurveyQuery, ViewRequest, Work,
         process::{Launch, relay},
     },
     error::Error,
@@ -131,11 +131,11 @@ fn failure_of_run(engine: &Engine) -> Error {
 
 /// The map that is kept, as a file.
 fn saved(engine: &Engine, capture: &Capture, path: &Path) -> Vec<u8> {
-    engine.send(Request::View(ViewRequest::SaveMap {
+    engine.send(Request::View(ViewRequest::SaveMap(SaveMap {
         id: LAYER.parse().expect("an id of the vocabulary"),
         pass: capture.pass,
         path: path.to_owned(),
-    }));
+    })));
     until(engine, |event| matches!(event, Event::Saved { .. }).then_some(()));
     fs::read(path).expect("the file that was saved")
 }

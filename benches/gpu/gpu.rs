@@ -11,7 +11,7 @@ use featscope::{
     activation::{Id, Selection, Tap},
     device::{DeviceChoice, Place, Precision},
     engine::{
-        Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot, ViewRequest, Work,
+        Answer, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot, ViewRequest, Work,
         process::{Launch, relay},
     },
     error::{Error, Result},
@@ -305,7 +305,7 @@ fn first_map(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
         let (mut coloured, mut finished) = (None, None);
         until(&engine, |event| {
             match event {
-                Event::Pca(_) => coloured = Some(began.elapsed().as_secs_f64()),
+                Event::Answer(Answer::Pca(_)) => coloured = Some(began.elapsed().as_secs_f64()),
                 Event::RunFinished { .. } => finished = Some(began.elapsed().as_secs_f64()),
                 _ => {}
             }

@@ -4,7 +4,10 @@ use super::series::AllSeries;
 use crate::{
     activation::Id,
     app::document::choices::CkaBetween,
-    engine::{CkaDone, CkaQuery, CkaRow, Comparison, Layer, MemberKept, SeriesMember, ShiftView, Slot, StripView},
+    engine::{
+        CkaDone, CkaQuery, CkaRow, ComparisonKind, Layer, MemberKept, SeriesMember, ShiftView, Slot, StripView,
+        ViewRequest,
+    },
     geometry::Grid,
     paint::ScoreMap,
 };
@@ -81,7 +84,8 @@ pub struct Shifts {
 /// A comparison that was asked for.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Open {
-    pub(in crate::app) comparison: Comparison,
+    pub(in crate::app) kind: ComparisonKind,
+    pub(in crate::app) query: ViewRequest,
     pub(in crate::app) members: Members,
     pub(in crate::app) ruler: Option<[(SeriesMember, MemberKept); 2]>,
     pub(in crate::app) points: Vec<&'static str>,

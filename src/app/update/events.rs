@@ -1,7 +1,5 @@
 //! What the workers tell, taken into the state.
 
-use std::sync::Arc;
-
 use super::{app::App, requests::Questions};
 use crate::{
     app::{
@@ -9,7 +7,6 @@ use crate::{
         state::{
             downloads::may_be_on_the_hub,
             messages::Level,
-            queries::pca_is_awaited,
             root::State,
             slots::{OpenPicture, PointAt, SlotState},
             work::RunState,
@@ -58,53 +55,7 @@ impl App {
                 end_job(state, Work::Study { job });
                 self.take_series_end(job);
             }
-            Event::Pca(view) => {
-                let slot = view.slot;
-                state.view_error = None;
-                if state.pass(slot) == Some(view.pass) {
-                    state.slot_mut(slot).pca = Some(Arc::new(view));
-                    self.show_pca(slot);
-                }
-            }
-            Event::Heat(view) => {
-                // What is wrong with colours is still wrong.
-                if !pca_is_awaited(state) {
-                    state.view_error = None;
-                }
-                self.textures.clear_heat();
-                self.textures.prepare_heads(&view);
-                for target in &view.targets {
-                    self.textures.prepare_heat(target);
-                }
-                self.state.heat = Some(view);
-            }
-            Event::Matches(view) => state.matches = Some(view),
-            Event::Channels(view) => {
-                let last = view.channels.len().saturating_sub(1);
-                let channel = state.document.channel.min(last);
-                state.document.channel = channel;
-                state.channels = Some(view);
-                self.history
-                    .amend(|settled| settled.channel = settled.channel.min(last));
-            }
-            Event::Compared(compared) => self.take_comparison(compared),
-            Event::Channel(view) => {
-                self.textures.prepare_channel(&view);
-                self.state.channel = Some(view);
-            }
-            Event::Sides(view) => {
-                // What is wrong with colours is still wrong.
-                if !pca_is_awaited(state) {
-                    state.view_error = None;
-                }
-                self.textures.prepare_compared(&view);
-                self.state.compare.view = Some(*view);
-            }
-            Event::Rank(view) => {
-                view.gone.iter().for_each(|pass| state.passes.forget(*pass));
-                state.rank.view = Some(*view);
-                state.rank.arrange(&state.document.rank);
-            }
+            Event::Answer(answer) => self.on_answer(answer),
             Event::Missing { pass, .. } => {
                 state.passes.forget(pass);
                 // Room was made for others: the pass has to be run again before this is asked again.

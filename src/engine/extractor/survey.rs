@@ -10,7 +10,7 @@ use super::{
 use crate::{
     activation::{Selection, Tap},
     engine::{
-        region::{cells_at, positions_of},
+        cells::{cells_at, positions_of},
         study::{StudyNews, SurveyQuery, Surveying},
     },
     error::{Error, Result},

@@ -304,17 +304,17 @@ mod tests {
     fn paths_that_are_no_text_arrive_as_they_are() -> Result<()> {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-        use crate::engine::{PictureSource, ViewRequest};
+        use crate::engine::{PictureSource, SaveMap, ViewRequest};
         let path = std::path::PathBuf::from(OsStr::from_bytes(b"b\xe9.npy"));
         let picture = Request::OpenPicture {
             slot: Slot::A,
             source: PictureSource::File(path.clone()),
         };
-        let save = Request::View(ViewRequest::SaveMap {
+        let save = Request::View(ViewRequest::SaveMap(SaveMap {
             id: Id::VAE_OUT,
             pass: PassId(1),
             path,
-        });
+        }));
         for request in [picture, save] {
             let message = ToWorker::Request(request);
             assert_eq!(ToWorker::read(&mut written(&message)?.as_slice())?, Some(message));

@@ -63,7 +63,7 @@ fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
         Event::RunFinished { seconds } => Some(seconds.is_some()),
         _ => None,
     });
-    let query = Query {
+    let query = HeatQuery {
         id: id(ID),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
@@ -71,8 +71,8 @@ fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
         drop_massive: false,
         head: None,
     };
-    let heat = match ask(engine, ViewRequest::Query(query)) {
-        Event::Heat(view) => view,
+    let heat = match ask(engine, ViewRequest::Heat(query)) {
+        Event::Answer(Answer::Heat(view)) => *view,
         other => panic!("a heat map was expected, came {other:?}"),
     };
     let scores = heat.targets[0].scores.to_vec();
@@ -187,9 +187,9 @@ fn what_is_not_finite_is_told_and_nothing_is_computed_from_it() -> TestResult {
         assert!(note.contains(words), "{note}");
     }
     let pass = capture.pass;
-    let channels = ViewRequest::Channels { id: id(ID), pass };
+    let channels = ViewRequest::Channels(ChannelsQuery { id: id(ID), pass });
     assert!(refusal(ask(&engine, channels)).contains("is not finite"));
-    let query = ViewRequest::Query(Query {
+    let query = ViewRequest::Heat(HeatQuery {
         id: id(ID),
         source: pass,
         at: QueryAt::Point([5.0, 5.0]),

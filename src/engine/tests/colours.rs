@@ -1,4 +1,4 @@
-//! The colourist: PCA colours, their bases, what is remembered.
+//! PCA colours, their bases, what is remembered.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use crate::{
         colour::{ColourRange, RangeRule, colour},
         pca::{PcaOptions, fit},
     },
+    engine::{map_store::Unavailable, queries::Memory},
     image::picture::Picture,
 };
 
@@ -46,7 +47,7 @@ fn views(hand: &Hand, query: &PcaQuery) -> Vec<PcaView> {
     hand.engine.send(Request::View(ViewRequest::Pca(query.clone())));
     let view = |_| {
         until(&hand.engine, |event| match event {
-            Event::Pca(view) => Some(view.clone()),
+            Event::Answer(Answer::Pca(view)) => Some((**view).clone()),
             Event::Failed { error, .. } => panic!("refused: {error}"),
             _ => None,
         })
@@ -189,10 +190,10 @@ fn a_saved_basis_gives_the_same_colours() -> TestResult {
     let fitted = views(&hand, &asked);
     let saved = ask(
         &hand.engine,
-        ViewRequest::SaveBasis {
+        ViewRequest::SaveBasis(SaveBasis {
             query: asked.clone(),
             path: path.clone(),
-        },
+        }),
     );
     let work = Work::Save;
     assert_eq!(
@@ -216,10 +217,10 @@ fn a_saved_basis_gives_the_same_colours() -> TestResult {
     let copy = folder.path().join("copy.json");
     ask(
         &hand.engine,
-        ViewRequest::SaveBasis {
+        ViewRequest::SaveBasis(SaveBasis {
             query: query(&hand, &AB, again.clone()),
             path: copy.clone(),
-        },
+        }),
     );
     assert_eq!(SavedBasis::read(&copy)?.basis, basis.basis);
     std::fs::write(&path, "{}")?;
@@ -273,10 +274,10 @@ fn a_basis_that_does_not_fit_or_is_damaged_says_so() -> TestResult {
     let text = serde_json::to_string(&sound)?.replacen("\"mean\":[", "\"mean\":[1e300,", 1);
     std::fs::write(&path, text)?;
     assert!(error().contains("is no PCA basis"));
-    let wrong_name = ViewRequest::SaveBasis {
+    let wrong_name = ViewRequest::SaveBasis(SaveBasis {
         query: query(&hand, &AB, PcaSettings::default()),
         path: folder.path().join("basis.txt"),
-    };
+    });
     assert!(refusal(ask(&hand.engine, wrong_name)).contains(".json"));
     Ok(())
 }
@@ -307,7 +308,7 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
     };
     let first = next();
     let seen = of(first, PcaSettings::default());
-    assert!(matches!(seen, Event::Pca(_)));
+    assert!(matches!(seen, Event::Answer(Answer::Pca(_))));
     next();
     assert_eq!(of(first, PcaSettings::default()), seen);
     let missing = Event::Missing {
@@ -347,10 +348,12 @@ fn a_saved_picture_is_the_one_shown() -> TestResult {
     let path: PathBuf = folder.path().join("pca.png");
     let asked = query(&hand, &AB, basis(BasisChoice::Each));
     let shown = &views(&hand, &asked)[1];
-    let save = |pass| ViewRequest::SavePca {
-        query: asked.clone(),
-        pass,
-        path: path.clone(),
+    let save = |pass| {
+        ViewRequest::SavePca(SavePca {
+            query: asked.clone(),
+            pass,
+            path: path.clone(),
+        })
     };
     let saved = ask(&hand.engine, save(shown.pass));
     assert!(matches!(saved, Event::Saved { work: Work::Save, .. }), "{saved:?}");
@@ -388,7 +391,7 @@ fn a_newer_request_ends_the_one_under_way_between_two_fits() {
     for (number, (slot, map)) in AB.into_iter().zip(pictures()).enumerate() {
         hand::keep(&host, number as u64, Pass::whole(slot, vec![(id("b1"), map)])).expect("it fits");
     }
-    let mut colourist = Colourist::new(Desk::new(events, cache));
+    let (maps, mut memory) = (MapStore::new(cache), Memory::default());
     let request = ViewRequest::Pca(PcaQuery {
         id: id("b1"),
         passes: vec![(Slot::A, PassId(1)), (Slot::B, PassId(2))],
@@ -397,11 +400,17 @@ fn a_newer_request_ends_the_one_under_way_between_two_fits() {
     let mut asked = 0;
     let mut newer_after_the_first = || {
         asked += 1;
-        asked > 1
+        match asked > 1 {
+            true => Err(Unavailable::Superseded),
+            false => Ok(()),
+        }
     };
-    let answer = colourist.answer(&request, &mut newer_after_the_first);
-    assert!(matches!(answer, Err(desk::Unseen::Overtaken)));
-    let views = told.try_iter().filter(|event| matches!(event, Event::Pca(_))).count();
+    let answer = request.answer(&maps, &mut memory, &mut newer_after_the_first, &events);
+    assert!(matches!(answer, Err(Unavailable::Superseded)));
+    let views = told
+        .try_iter()
+        .filter(|event| matches!(event, Event::Answer(Answer::Pca(_))))
+        .count();
     assert_eq!(views, 1);
-    assert!(colourist.answer(&request, &mut || false).is_ok());
+    assert!(request.answer(&maps, &mut memory, &mut || Ok(()), &events).is_ok());
 }

@@ -35,10 +35,10 @@ fn an_extractor_that_breaks_is_told_and_requests_are_refused() {
         id: id("b1"),
         pass: PassId(1),
     };
-    let channels = ViewRequest::Channels {
+    let channels = ViewRequest::Channels(ChannelsQuery {
         id: id("b1"),
         pass: PassId(1),
-    };
+    });
     assert_eq!(ask(&engine, channels), missing);
 }
 

@@ -238,7 +238,7 @@ fn without_noise_is_another_pass_than_with_it() {
             passes: vec![(Slot::A, pass)],
         }),
     ) {
-        Event::Channel(view) => view.maps[0].2.clone(),
+        Event::Answer(Answer::Channel(view)) => view.maps[0].2.clone(),
         other => panic!("{other:?}"),
     };
     let [noisy, clean, other_seed] = [0, 1, 2].map(|index| channel(kept[index].pass));

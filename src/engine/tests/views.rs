@@ -8,8 +8,8 @@ use crate::analysis::{correspondence::mutual_nearest, similarity::cosine_to_all}
 
 const CLOSE: f32 = 1e-5;
 
-fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[Slot]) -> Query {
-    Query {
+fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[Slot]) -> HeatQuery {
+    HeatQuery {
         id: id(wanted),
         source: hand.passes[&Slot::A],
         at,
@@ -19,16 +19,16 @@ fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[Slot]) -> Query {
     }
 }
 
-fn heat(engine: &Engine, query: Query) -> HeatView {
-    match ask(engine, ViewRequest::Query(query)) {
-        Event::Heat(view) => view,
+fn heat(engine: &Engine, query: HeatQuery) -> HeatView {
+    match ask(engine, ViewRequest::Heat(query)) {
+        Event::Answer(Answer::Heat(view)) => *view,
         other => panic!("a heat map was expected, came {other:?}"),
     }
 }
 
 fn matches(engine: &Engine, query: MatchesQuery) -> MatchesView {
     match ask(engine, ViewRequest::Matches(query)) {
-        Event::Matches(view) => view,
+        Event::Answer(Answer::Matches(view)) => *view,
         other => panic!("matches were expected, came {other:?}"),
     }
 }
@@ -46,7 +46,7 @@ fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
     demo(&engine);
     open(&engine, Slot::A, "noto-cat-face");
     let capture = run(&engine, settings(100), "b7-attn-map");
-    let query = Query {
+    let query = HeatQuery {
         id: id("b7-attn-map"),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
@@ -54,9 +54,9 @@ fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
         drop_massive: false,
         head: None,
     };
-    engine.send(Request::View(ViewRequest::Query(query)));
+    engine.send(Request::View(ViewRequest::Heat(query)));
     let heat = until(&engine, |event| match event {
-        Event::Heat(view) => Some(view.clone()),
+        Event::Answer(Answer::Heat(view)) => Some((**view).clone()),
         _ => None,
     });
     assert!(heat.attention);
@@ -81,7 +81,7 @@ fn the_analyst_answers_while_the_model_runs() {
     until(&engine, |event| {
         matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
     });
-    let query = Query {
+    let query = HeatQuery {
         id: id("b11"),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
@@ -89,9 +89,9 @@ fn the_analyst_answers_while_the_model_runs() {
         drop_massive: false,
         head: None,
     };
-    engine.send(Request::View(ViewRequest::Query(query)));
+    engine.send(Request::View(ViewRequest::Heat(query)));
     let heat = until(&engine, |event| match event {
-        Event::Heat(view) => Some(view.clone()),
+        Event::Answer(Answer::Heat(view)) => Some((**view).clone()),
         Event::RunFinished { .. } => panic!("the run is over: nothing is shown by this"),
         _ => None,
     });
@@ -137,9 +137,9 @@ fn a_region_without_a_centre_is_the_cell_under_its_first_point() {
     assert_eq!(in_a_corner.targets, point.targets);
     let everything = heat(&hand.engine, region(vec![[0.0, 0.0]], f64::INFINITY));
     assert_eq!(everything.cells.len(), 12);
-    let nothing = ask(&hand.engine, ViewRequest::Query(region(Vec::new(), 5.0)));
+    let nothing = ask(&hand.engine, ViewRequest::Heat(region(Vec::new(), 5.0)));
     assert!(refusal(nothing).contains("at least one point"));
-    let nowhere = ask(&hand.engine, ViewRequest::Query(region(vec![[f64::NAN, 0.0]], 5.0)));
+    let nowhere = ask(&hand.engine, ViewRequest::Heat(region(vec![[f64::NAN, 0.0]], 5.0)));
     assert!(refusal(nowhere).contains("not seen"));
 }
 
@@ -160,7 +160,7 @@ fn what_the_model_does_not_see_is_no_query() {
     let maps = vec![(id("b1"), random_map(1, 6, 3, 3))];
     let hand = hand(vec![Pass { slot, framing, maps }]);
     let outside = query(&hand, "b1", QueryAt::Point([5.0, 30.0]), &[Slot::A]);
-    assert!(refusal(ask(&hand.engine, ViewRequest::Query(outside))).contains("not seen by the model"));
+    assert!(refusal(ask(&hand.engine, ViewRequest::Heat(outside))).contains("not seen by the model"));
     let at = QueryAt::Region {
         path: vec![[0.0, 9.5], [35.0, 9.5]],
         radius: 6.0,
@@ -204,7 +204,7 @@ fn massive_channels_of_the_source_are_left_out_on_both_sides() {
         Pass::whole(Slot::B, vec![(id("b1"), with_massive(&b, 5))]),
     ]);
     let whole = query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A, Slot::B]);
-    let reduced = Query {
+    let reduced = HeatQuery {
         drop_massive: true,
         ..whole.clone()
     };
@@ -310,7 +310,10 @@ fn channels_are_told_as_they_are() {
     let map = with_massive(&random_map(9, 8, 3, 4), 4);
     let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
     let pass = hand.passes[&Slot::A];
-    let Event::Channels(view) = ask(&hand.engine, ViewRequest::Channels { id: id("b1"), pass }) else {
+    let Event::Answer(Answer::Channels(view)) = ask(
+        &hand.engine,
+        ViewRequest::Channels(ChannelsQuery { id: id("b1"), pass }),
+    ) else {
         panic!("figures were expected");
     };
     assert_eq!((view.channels.len(), &view.massive[..]), (8, &[4][..]));
@@ -321,7 +324,7 @@ fn channels_are_told_as_they_are() {
         channel,
         passes: hand.shown(&[Slot::A]),
     };
-    let Event::Channel(view) = ask(&hand.engine, ViewRequest::Channel(channel(4))) else {
+    let Event::Answer(Answer::Channel(view)) = ask(&hand.engine, ViewRequest::Channel(channel(4))) else {
         panic!("a channel was expected");
     };
     assert_eq!(view.query, channel(4));
@@ -332,10 +335,10 @@ fn channels_are_told_as_they_are() {
         error.contains("8 channels") && error.contains("no channel 8"),
         "{error}"
     );
-    let attention = ViewRequest::Channels {
+    let attention = ViewRequest::Channels(ChannelsQuery {
         id: id("b1-attn-map"),
         pass,
-    };
+    });
     assert!(refusal(ask(&hand.engine, attention)).contains("attention map"));
 }
 
@@ -353,7 +356,9 @@ fn a_heat_map_does_not_wait_for_a_pca() {
     })));
     let view = heat(&hand.engine, query(&hand, "b2", QueryAt::Point([1.0, 1.0]), &[Slot::A]));
     assert_eq!(view.cells, [(0, 0)], "the first answer is that to the second request");
-    until(&hand.engine, |event| matches!(event, Event::Pca(_)).then_some(()));
+    until(&hand.engine, |event| {
+        matches!(event, Event::Answer(Answer::Pca(_))).then_some(())
+    });
 }
 
 #[test]
@@ -363,11 +368,11 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     let folder = tempfile::tempdir()?;
     let (pass, work) = (hand.passes[&Slot::A], Work::Save);
     let path = folder.path().join("map.npy");
-    let save = ViewRequest::SaveMap {
+    let save = ViewRequest::SaveMap(SaveMap {
         id: id("b1"),
         pass,
         path: path.clone(),
-    };
+    });
     assert_eq!(
         ask(&hand.engine, save),
         Event::Saved {
@@ -377,10 +382,12 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     );
     let saved = crate::io::npy::read_npy(&path)?;
     assert_eq!((&saved.shape[..], saved.data), (&[1, 6, 3, 4][..], map.to_channels()));
-    let save = |path: std::path::PathBuf| ViewRequest::SaveHeat {
-        query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A]),
-        style: crate::paint::ScoreStyle::default(),
-        path,
+    let save = |path: std::path::PathBuf| {
+        ViewRequest::SaveHeat(SaveHeat {
+            query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A]),
+            style: crate::paint::ScoreStyle::default(),
+            path,
+        })
     };
     let path = folder.path().join("heat.png");
     assert_eq!(
@@ -403,17 +410,23 @@ fn what_is_not_kept_is_missing() {
     let pass = hand.passes[&Slot::A];
     let other = query(&hand, "b2", QueryAt::Point([1.0, 1.0]), &[Slot::A]);
     let missing = Event::Missing { id: id("b2"), pass };
-    assert_eq!(ask(&hand.engine, ViewRequest::Query(other)), missing);
-    assert_eq!(ask(&hand.engine, ViewRequest::Channels { id: id("b2"), pass }), missing);
+    assert_eq!(ask(&hand.engine, ViewRequest::Heat(other)), missing);
+    assert_eq!(
+        ask(
+            &hand.engine,
+            ViewRequest::Channels(ChannelsQuery { id: id("b2"), pass })
+        ),
+        missing
+    );
     // Running the attention map brings the queries and keys that it needs.
     let attention = query(&hand, "b1-attn-map", QueryAt::Point([1.0, 1.0]), &[Slot::A]);
     let missing = Event::Missing {
         id: id("b1-attn-map"),
         pass,
     };
-    assert_eq!(ask(&hand.engine, ViewRequest::Query(attention)), missing);
+    assert_eq!(ask(&hand.engine, ViewRequest::Heat(attention)), missing);
     let gone = PassId(1000);
-    let unknown = Query {
+    let unknown = HeatQuery {
         source: gone,
         ..query(&hand, "b1", QueryAt::Point([1.0, 1.0]), &[Slot::A])
     };
@@ -421,7 +434,7 @@ fn what_is_not_kept_is_missing() {
         id: id("b1"),
         pass: gone,
     };
-    assert_eq!(ask(&hand.engine, ViewRequest::Query(unknown)), missing);
+    assert_eq!(ask(&hand.engine, ViewRequest::Heat(unknown)), missing);
 }
 
 #[test]
@@ -433,7 +446,7 @@ fn views_are_plain_data() -> TestResult {
     };
     let source = hand.passes[&Slot::A];
     let requests = [
-        ViewRequest::Query(query(&hand, "b1", region.clone(), &[Slot::A])),
+        ViewRequest::Heat(query(&hand, "b1", region.clone(), &[Slot::A])),
         ViewRequest::Matches(MatchesQuery {
             id: id("b1"),
             pins: vec![PinQuery {
@@ -453,10 +466,10 @@ fn views_are_plain_data() -> TestResult {
                 ..PcaSettings::default()
             },
         }),
-        ViewRequest::Channels {
+        ViewRequest::Channels(ChannelsQuery {
             id: id("b1"),
             pass: source,
-        },
+        }),
         ViewRequest::Channel(ChannelQuery {
             id: id("b1"),
             channel: 5,
