@@ -14,8 +14,8 @@ use featscope::{
     device::{DeviceChoice, Precision},
     engine::{
         Capture, Engine, Event, PictureSource, Request, RunSettings, SaveMap, SeriesMember, SeriesQuery, Slot, Study,
-        StudyNews, SurveyQuery, ViewRequest, Work,
-        process::{Launch, relay},
+        StudyEvent, SurveyQuery, TaskKind, ViewRequest,
+        transport::{Launcher, supervise},
     },
     error::Error,
     extract::{
@@ -36,11 +36,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LAYER: &str = "b11";
 
 fn engine_with(program: impl Into<PathBuf>) -> Engine {
-    let launch = Launch {
+    let launch = Launcher {
         program: program.into(),
         required: true,
     };
-    let started = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |inbox, host| relay(launch, inbox, host));
+    let started = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |inbox, host| supervise(launch, inbox, host));
     started.expect("the threads start")
 }
 
@@ -118,13 +118,23 @@ fn run(engine: &Engine) -> Capture {
 fn begin_long_run(engine: &Engine) {
     ask_to_run(engine, 64);
     until(engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Progress {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
 }
 
 fn failure_of_run(engine: &Engine) -> Error {
     until(engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.clone()),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error.clone()),
         _ => None,
     })
 }
@@ -173,8 +183,8 @@ fn a_worker_computes_the_same_numbers_to_the_bit() -> Outcome {
     let folder = tempfile::tempdir()?;
     let here = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |inbox, host| {
         // Where nothing can be started, the extractor of this process does it.
-        relay(
-            Launch {
+        supervise(
+            Launcher {
                 program: "/nowhere/featscope-cuda".into(),
                 required: true,
             },
@@ -224,7 +234,7 @@ fn extractions_and_failures_come_through() -> Outcome {
     });
     let path = until(&engine, |event| match event {
         Event::Saved { work, path } => {
-            assert_eq!(*work, Work::Extract { job: 7 });
+            assert_eq!(*work, TaskKind::Extract { job: 7 });
             Some(path.clone())
         }
         _ => None,
@@ -254,7 +264,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
         let mut findings = Vec::new();
         until(&engine, |event| match event {
             Event::Study {
-                news: StudyNews::Found(finding),
+                event: StudyEvent::Found(finding),
                 ..
             } => {
                 findings.push((**finding).clone());
@@ -280,7 +290,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
         let mut passes = Vec::new();
         until(&engine, |event| match event {
             Event::Study {
-                news: StudyNews::Series(member),
+                event: StudyEvent::Series(member),
                 ..
             } => {
                 passes.push((member.index, member.pass));

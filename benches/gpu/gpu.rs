@@ -11,8 +11,8 @@ use featscope::{
     activation::{Id, Selection, Tap},
     device::{DeviceChoice, Place, Precision},
     engine::{
-        Answer, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot, ViewRequest, Work,
-        process::{Launch, relay},
+        Answer, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot, TaskKind, ViewRequest,
+        transport::{Launcher, supervise},
     },
     error::{Error, Result},
     extract::{
@@ -218,11 +218,13 @@ fn passes(arguments: &Arguments, repeats: usize, preset: Option<&str>) -> Result
 
 /// An engine whose extractor is the worker, with model and picture.
 fn engine(arguments: &Arguments, worker: &std::path::Path) -> Result<(Engine, Id)> {
-    let launch = Launch {
+    let launch = Launcher {
         program: worker.to_owned(),
         required: true,
     };
-    let engine = Engine::with_extractor(Arc::new(|| {}), KEPT_BYTES, |inbox, host| relay(launch, inbox, host))?;
+    let engine = Engine::with_extractor(Arc::new(|| {}), KEPT_BYTES, |inbox, host| {
+        supervise(launch, inbox, host)
+    })?;
     engine.send(Request::LoadModel {
         name: arguments.model.clone(),
         device: arguments.device,
@@ -326,7 +328,10 @@ fn cancel(engine: &Engine) -> Result<f64> {
     let began = Instant::now();
     engine.send(Request::Cancel);
     until(engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error),
         _ => None,
     })?;
     Ok(began.elapsed().as_secs_f64())
@@ -336,7 +341,9 @@ fn map_of(engine: &Engine, arguments: &Arguments, id: Id, t: u32) -> Result<Opti
     ask(engine, id, t, 1, side(arguments)?);
     let outcome = until(engine, |event| match event {
         Event::Captured { capture, .. } => Some(Some(capture.pass.0)),
-        Event::Failed { work: Work::Run, .. } => Some(None),
+        Event::Failed {
+            work: TaskKind::Run, ..
+        } => Some(None),
         _ => None,
     })?;
     if outcome.is_some() {
@@ -353,7 +360,14 @@ fn cancels(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
     for turn in 0..TIMES {
         ask(&engine, id, 200 + turn, MANY, side(arguments)?);
         until(&engine, |event| {
-            matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+            matches!(
+                event,
+                Event::Progress {
+                    work: TaskKind::Run,
+                    ..
+                }
+            )
+            .then_some(())
         })?;
         seconds.push(cancel(&engine)?);
     }
@@ -367,7 +381,10 @@ fn memory(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
     let (engine, id) = engine(arguments, worker)?;
     ask(&engine, id, 100, 1, TOO_LARGE);
     let words = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.to_string()),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error.to_string()),
         Event::RunFinished { .. } => Some("it fitted".to_owned()),
         _ => None,
     })?;

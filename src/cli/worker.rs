@@ -1,11 +1,11 @@
-//! `featscope worker`: the other end of [`crate::engine::process`].
+//! `featscope worker`: the other end of [`crate::engine::transport`].
 
 use std::{io, process};
 
 use super::{args::WorkerArguments, terminal};
 use crate::{
     device::{Devices, Place, Precision},
-    engine::process::{Probe, serve},
+    engine::transport::{Probe, serve},
     error::{Error, Result},
     extract::self_check::self_check,
     files::clear_up_and,

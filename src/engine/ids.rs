@@ -61,7 +61,7 @@ pub struct PassId(pub u64);
 
 /// A kind of work, for progress and errors: it says where they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Work {
+pub enum TaskKind {
     /// Reading a model.
     Model,
     /// Reading a picture.

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::{
         activation::Id,
-        engine::{ChannelQuery, ChannelsQuery, HeatQuery, PassId, QueryAt, SaveMap, Work},
+        engine::{ChannelQuery, ChannelsQuery, HeatQuery, PassId, QueryAt, SaveMap, TaskKind},
         error::Error,
     };
 
@@ -246,7 +246,13 @@ mod tests {
         });
         let message = "on purpose".to_owned();
         assert_eq!(told.recv()?, Event::Recovered { message });
-        assert!(matches!(told.recv()?, Event::Failed { work: Work::Save, .. }));
+        assert!(matches!(
+            told.recv()?,
+            Event::Failed {
+                work: TaskKind::Save,
+                ..
+            }
+        ));
         Ok(())
     }
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     download::{HubEvent, HubRequest},
-    ids::{PassId, Slot, Work},
+    ids::{PassId, Slot, TaskKind},
     queries::{Answer, ViewRequest},
-    study::{Study, StudyNews},
+    study::{Study, StudyEvent},
 };
 use crate::{
     activation::{Entry, Facts, Id, NotFinite, Shape},
@@ -155,19 +155,19 @@ impl Request {
     }
 
     /// The kind of work this is.
-    pub fn work(&self) -> Work {
+    pub fn task(&self) -> TaskKind {
         match self {
-            Self::LoadModel { .. } | Self::LookForDevices => Work::Model,
+            Self::LoadModel { .. } | Self::LookForDevices => TaskKind::Model,
             Self::OpenPicture { slot, .. } | Self::ClosePicture { slot } | Self::SwapPictures { a: slot, .. } => {
-                Work::Picture(*slot)
+                TaskKind::Picture(*slot)
             }
-            Self::Run { .. } | Self::Cancel => Work::Run,
-            Self::Extract { job, .. } | Self::CancelExtract { job } => Work::Extract { job: *job },
-            Self::Study { job, .. } | Self::CancelStudy { job } => Work::Study { job: *job },
+            Self::Run { .. } | Self::Cancel => TaskKind::Run,
+            Self::Extract { job, .. } | Self::CancelExtract { job } => TaskKind::Extract { job: *job },
+            Self::Study { job, .. } | Self::CancelStudy { job } => TaskKind::Study { job: *job },
             Self::View(view) => view.task(),
-            Self::Hub(hub) => hub.work(),
+            Self::Hub(hub) => hub.task(),
             #[cfg(test)]
-            Self::Panic => Work::Run,
+            Self::Panic => TaskKind::Run,
         }
     }
 }
@@ -178,7 +178,7 @@ pub enum Event {
     /// How far the work of a kind is.
     Progress {
         /// What is done.
-        work: Work,
+        work: TaskKind,
         /// 0 to 1.
         fraction: f32,
         /// Of how many pictures it is which, counted from 1, where it is about pictures.
@@ -224,7 +224,8 @@ pub enum Event {
         /// Its job.
         job: u64,
         /// What.
-        news: StudyNews,
+        #[serde(rename = "news")]
+        event: StudyEvent,
     },
     /// Everything of a study is there.
     StudyFinished {
@@ -245,7 +246,7 @@ pub enum Event {
     /// A file was written.
     Saved {
         /// What kind of work wrote it.
-        work: Work,
+        work: TaskKind,
         /// The file or folder.
         #[serde(with = "crate::files::names")]
         path: PathBuf,
@@ -260,7 +261,7 @@ pub enum Event {
     /// Anything else could not be done.
     Failed {
         /// What.
-        work: Work,
+        work: TaskKind,
         /// Why.
         error: Error,
     },
@@ -395,7 +396,7 @@ impl Event {
                 error,
             },
             request => Self::Failed {
-                work: request.work(),
+                work: request.task(),
                 error,
             },
         }

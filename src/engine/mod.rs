@@ -21,12 +21,12 @@ mod ids;
 mod lanes;
 mod map_store;
 mod message;
-pub mod process;
 mod queries;
 mod recover;
 mod study;
 #[cfg(test)]
 mod tests;
+pub mod transport;
 
 use std::{
     sync::{
@@ -42,7 +42,7 @@ pub use cells::QueryAt;
 pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
-pub use ids::{ComparisonKind, PassId, Slot, Work};
+pub use ids::{ComparisonKind, PassId, Slot, TaskKind};
 pub use map_store::NotFiniteMap;
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request, RunSettings};
 pub(crate) use queries::check_extension;
@@ -63,7 +63,7 @@ pub use queries::{
     save_pca::SavePca,
     strip::{StripFrame, StripQuery, StripView},
 };
-pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews, SurveyQuery, Surveying};
+pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyEvent, SurveyQuery, SurveyStarted};
 
 pub use crate::image::source::PictureSource;
 use crate::{
@@ -76,8 +76,8 @@ use downloader::Downloader;
 use extractor::Extractor;
 use lanes::Lanes;
 use map_store::MapStore;
-use process::{GPU_WORKER, Launch};
 pub(crate) use recover::recovered;
+use transport::{GPU_WORKER, Launcher};
 
 /// Feature maps kept by default: two pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;
@@ -111,10 +111,10 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the workers; `waker` is called after each event, `cache_bytes` bounds the feature maps kept. The extractor is
-    /// a process of its own where one for GPUs lies beside this program ([`process`]), else a thread of this one.
+    /// a process of its own where one for GPUs lies beside this program ([`transport`]), else a thread of this one.
     pub fn start(waker: Waker, cache_bytes: usize) -> Result<Self> {
-        Self::with_extractor(waker, cache_bytes, |requests, host| match Launch::find() {
-            Some(launch) => process::relay(launch, requests, host),
+        Self::with_extractor(waker, cache_bytes, |requests, host| match Launcher::find() {
+            Some(launch) => transport::supervise(launch, requests, host),
             None => Extractor::new(requests, host).with_trouble(unused_gpu()).run_here(),
         })
     }
@@ -146,7 +146,7 @@ impl Engine {
         let (extractor, requests) = channel();
         spawn("extractor", move || {
             if let Err(message) = recovered(|| worker(requests, host.clone())) {
-                host.tell(Event::Recovered { message });
+                host.emit(Event::Recovered { message });
             }
         })?;
         let lanes = Lanes::start(&events, &MapStore::new(cache))?;

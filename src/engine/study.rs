@@ -21,11 +21,12 @@ pub enum Study {
 
 /// Told while a study goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum StudyNews {
+pub enum StudyEvent {
     /// One pass of a series is kept.
     Series(Box<MemberKept>),
     /// A survey has begun, or begun anew after it made way for something; what was found before counts still.
-    Surveying(Box<Surveying>),
+    #[serde(rename = "Surveying")]
+    SurveyStarted(Box<SurveyStarted>),
     /// One activation was measured.
     Found(Box<Finding>),
 }
@@ -47,7 +48,7 @@ pub struct SurveyQuery {
 
 /// A survey under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Surveying {
+pub struct SurveyStarted {
     /// How many activations are measured.
     pub activations: usize,
     /// Noises that are compared.

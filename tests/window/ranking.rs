@@ -69,7 +69,7 @@ fn pins_of_two_pictures_rank_every_activation() {
     assert_eq!(all.len(), FEATURES);
     let best_first = |a: &(String, Timestep, f64, f64), b: &(String, Timestep, f64, f64)| (-a.2, a.3) <= (-b.2, b.3);
     assert!(all.windows(2).all(|two| best_first(&two[0], &two[1])), "{all:?}");
-    // What the window says of a row is what the ranker found.
+    // What the window says of a row is what the ranking lane found.
     let (name, t, pck, mean) = all[0].clone();
     window.assert_says(&format!("{name} at t {t}: PCK@.1 {pck:.3}"));
     window.assert_says(&format!("mean {mean:.2} px"));

@@ -8,7 +8,7 @@ use crate::{
 /// What came of a comparison, and what is being asked for it.
 #[derive(Debug, Default)]
 pub struct CompareState {
-    /// What the colourist has told.
+    /// The answer that came last.
     pub view: Option<CompareView>,
     /// Timestep and seed that are typed, to be run as B; none: those that are set.
     pub typed: Option<(Timestep, u64)>,

@@ -74,7 +74,7 @@ pub fn found(state: &State, side: &CompareSide) -> Result<(PassId, Id), Absent> 
     }
 }
 
-/// What the colourist is asked.
+/// The question about the maps of both sides.
 pub fn compare_query(state: &State) -> Option<CompareQuery> {
     let [a, b] = &state.document.compare.sides;
     Some(CompareQuery {
@@ -179,7 +179,7 @@ pub fn series_of(state: &State, slot: Slot, settings: RunSettings, id: Id) -> Se
 
 impl State {
     /// A pass that was run for a comparison is there.
-    pub fn take_compared(&mut self, job: u64, kept: &MemberKept) {
+    pub fn on_compared_pass(&mut self, job: u64, kept: &MemberKept) {
         let Some((_, query)) = self.compare.asked.take_if(|(asked, _)| *asked == job) else {
             return;
         };

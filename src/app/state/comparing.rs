@@ -111,7 +111,7 @@ impl Matrix {
         value.is_finite().then_some(value)
     }
 
-    pub(in crate::app) fn take(&mut self, row: CkaRow) {
+    pub(in crate::app) fn on_row(&mut self, row: CkaRow) {
         let columns = self.names[1].len();
         for (column, value) in row.values.iter().enumerate().take(columns) {
             let value = value.map_or(f32::NAN, |value| value as f32);

@@ -50,7 +50,7 @@ impl State {
     }
 
     /// Takes what a pass took into what the next is expected to take.
-    pub fn take_time(&mut self, slot: Slot, capture: &Capture) {
+    pub fn on_time(&mut self, slot: Slot, capture: &Capture) {
         let (Some(info), Some(picture)) = (&self.model.info, &self.slot(slot).picture) else {
             return;
         };

@@ -10,7 +10,7 @@ use crate::{
     files::names,
 };
 
-/// What the ranker is asked: every activation that is kept of both pictures, at every timestep.
+/// The question of a ranking: every activation that is kept of both pictures, at every timestep.
 pub fn rank_query(state: &State) -> Option<RankQuery> {
     let document = &state.document;
     let pairs = point_pairs(document);

@@ -184,7 +184,7 @@ impl App {
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.
     pub fn update(&mut self, context: &Context) {
         while let Some(event) = self.engine.poll() {
-            self.take(event);
+            self.on_event(event);
         }
         let failed = self.textures.take_finished(&self.state.numbers());
         for (slot, error) in failed {
@@ -196,7 +196,7 @@ impl App {
         if self.lost_device.is_gone() {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
-        self.take_input(context);
+        self.on_input(context);
         self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
@@ -207,7 +207,7 @@ impl App {
     }
 
     /// Takes the panes as they were painted: the user may have dragged them.
-    pub(in crate::app) fn take_layout(&mut self, mut panes: Layout, context: &Context) {
+    pub(in crate::app) fn on_layout(&mut self, mut panes: Layout, context: &Context) {
         if panes == self.state.document.layout {
             return;
         }

@@ -223,7 +223,7 @@ impl App {
                 context.copy_text(table);
                 self.state
                     .messages
-                    .tell(Level::Info, "Pins and matches copied as a table.");
+                    .report(Level::Info, "Pins and matches copied as a table.");
             }
             Action::SwapPictures => {
                 if let Some(next) = self.state.slot_after(focused) {

@@ -22,7 +22,7 @@ impl App {
     pub(in crate::app) fn compare_with_now(&mut self, context: &Context) {
         let slot = self.state.focused_slot();
         let Some(side) = side_of_now(&self.state) else {
-            self.state.messages.tell(
+            self.state.messages.report(
                 Level::Warning,
                 "There is nothing to compare with: look at a feature map that has been run.",
             );

@@ -141,7 +141,7 @@ impl App {
     }
 
     /// Takes a pass of a series.
-    pub(in crate::app) fn take_member(&mut self, job: u64, kept: MemberKept) {
+    pub(in crate::app) fn on_member(&mut self, job: u64, kept: MemberKept) {
         let of_job = |series: &&mut SeriesState| series.job == Some(job);
         let series = self
             .state
@@ -166,7 +166,7 @@ impl App {
     }
 
     /// Takes the end of a study; whether it was the passes of a comparison. Nothing is said of what the user ended.
-    pub(in crate::app) fn take_series_failure(&mut self, job: u64, error: &Error) -> bool {
+    pub(in crate::app) fn on_series_failure(&mut self, job: u64, error: &Error) -> bool {
         let mut all = self.state.comparing.series.iter_mut();
         let Some((_, series)) = all.find(|(_, series)| series.job == Some(job)) else {
             return false;
@@ -219,7 +219,7 @@ impl App {
             return;
         };
         match answer {
-            CkaAnswer::Row(row) => matrix.take(row),
+            CkaAnswer::Row(row) => matrix.on_row(row),
             CkaAnswer::Done(done) => {
                 open.answered = true;
                 matrix.done = Some(done);
@@ -242,7 +242,7 @@ impl App {
     }
 
     /// Takes why figures could not be computed.
-    pub(in crate::app) fn take_comparison_failure(&mut self, kind: ComparisonKind, error: &Error) {
+    pub(in crate::app) fn on_comparison_failure(&mut self, kind: ComparisonKind, error: &Error) {
         self.state
             .comparing
             .open
@@ -251,7 +251,7 @@ impl App {
     }
 
     /// Maps of a pass are no longer kept. Series are not run again by themselves: they could drive each other out for ever.
-    pub(in crate::app) fn take_missing(&mut self, pass: PassId) {
+    pub(in crate::app) fn on_missing(&mut self, pass: PassId) {
         let comparing = &mut self.state.comparing;
         let of_before = |before: &ModelBefore| before.passes.iter().any(|(_, _, kept, _)| kept.pass == pass);
         let lost_before = comparing.before.take_if(|before| of_before(before)).is_some();
@@ -300,7 +300,7 @@ impl App {
     }
 
     /// Takes the end of a study that did all it was to do.
-    pub(in crate::app) fn take_series_end(&mut self, job: u64) {
+    pub(in crate::app) fn on_series_end(&mut self, job: u64) {
         for (_, series) in self.state.comparing.series.iter_mut() {
             series.job.take_if(|of| *of == job);
         }

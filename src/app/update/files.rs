@@ -56,7 +56,7 @@ impl App {
             let free = Slot::all().find(|slot| !taken.contains(slot));
             let first = index == 0 && (!several || taken.is_empty());
             let Some(slot) = Some(focused).filter(|_| first).or(free) else {
-                self.state.messages.tell(
+                self.state.messages.report(
                     Level::Warning,
                     format!("{} is not opened: all {} places are taken.", path.display(), Slot::MOST),
                 );
@@ -187,14 +187,14 @@ impl App {
                 let words = words.map_or(nothing.to_owned(), |words| {
                     format!("{words}: there is nothing to save.")
                 });
-                self.state.messages.tell(Level::Warning, words);
+                self.state.messages.report(Level::Warning, words);
             }
         }
     }
 
     fn extract(&mut self, out: PathBuf) {
         let Some(request) = extract_request(&self.state) else {
-            self.state.messages.tell(
+            self.state.messages.report(
                 Level::Warning,
                 "There is nothing to extract: a model, a layer and at least one picture from a file are needed.",
             );

@@ -25,7 +25,7 @@ impl App {
     /// From now on what is remembered and worked on outlasts the window; what earlier windows left is looked for.
     pub fn keep_work(&mut self, beginning: Beginning, context: &Context) {
         for note in &beginning.notes {
-            self.state.messages.tell(Level::Warning, note.clone());
+            self.state.messages.report(Level::Warning, note.clone());
         }
         let (answer, woken) = (self.answer.clone(), context.clone());
         let tell = move |words| {
@@ -40,7 +40,7 @@ impl App {
                 background(&self.answer, context, BackgroundResult::Recoveries, look);
                 self.kept.keeper = Some(keeper);
             }
-            Err(error) => self.state.messages.tell(Level::Warning, error.to_string()),
+            Err(error) => self.state.messages.report(Level::Warning, error.to_string()),
         }
     }
 

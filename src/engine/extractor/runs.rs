@@ -7,7 +7,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Selection},
     engine::{
-        ids::{Slot, Work},
+        ids::{Slot, TaskKind},
         message::{Event, RunSettings},
     },
     error::{Error, Result},
@@ -72,7 +72,7 @@ impl Extractor {
             // What a run takes is told by its last round: estimates go by all activations.
             seconds = of_round.or(seconds);
         }
-        self.host.tell(Event::RunFinished { seconds });
+        self.host.emit(Event::RunFinished { seconds });
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl Extractor {
             true => selection.as_ref().unwrap_or(needed),
             false => needed,
         };
-        if planned.are_kept(&self.host, enough) && self.host.tell_kept(turn.slot, planned.pass) {
+        if planned.are_kept(&self.host, enough) && self.host.report_kept(turn.slot, planned.pass) {
             return Ok(None);
         }
         let selection = selection.map_err(not_run)?;
@@ -106,7 +106,7 @@ impl Extractor {
         let [pass, passes] = turn.pass;
         let finished = planned.run(loaded, &selection, &mut |done| {
             let fraction = (pass as f32 + done) / passes as f32;
-            self.watch(Doing::Running, Work::Run, fraction, item)
+            self.watch(Doing::Running, TaskKind::Run, fraction, item)
         })?;
         let seconds = finished.ran.seconds;
         tracing::info!(

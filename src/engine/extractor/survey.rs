@@ -11,7 +11,7 @@ use crate::{
     activation::{Selection, Tap},
     engine::{
         cells::{cells_at, positions_of},
-        study::{StudyNews, SurveyQuery, Surveying},
+        study::{StudyEvent, SurveyQuery, SurveyStarted},
     },
     error::{Error, Result},
     extract::pass::Recording,
@@ -64,7 +64,7 @@ impl Course for SurveyCourse {
         let framing = picture.framing;
         let regions = |grid: Grid| regions_of(query, &framing, grid);
         let pass_settings = pass_settings(settings, noises, Recording::Whole);
-        (bench.tell)(StudyNews::Surveying(Box::new(Surveying {
+        (bench.tell)(StudyEvent::SurveyStarted(Box::new(SurveyStarted {
             activations: all.len(),
             noises,
             ran: provenance(&bench.loaded.model, open, &picture, settings, 0.0)?,
@@ -87,7 +87,7 @@ impl Course for SurveyCourse {
             &mut |finding| {
                 done.insert(Tap(finding.order as u32));
                 measured.set(done.len());
-                tell(StudyNews::Found(Box::new(finding)));
+                tell(StudyEvent::Found(Box::new(finding)));
                 Ok(())
             },
             &mut |fraction| watch(fraction, Some([(measured.get() + 1).min(count), count])),

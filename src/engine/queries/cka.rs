@@ -12,7 +12,7 @@ use crate::{
         gram::{CentredGram, RowRule, common_grid},
     },
     engine::{
-        ids::{ComparisonKind, PassId, Work},
+        ids::{ComparisonKind, PassId, TaskKind},
         lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
         queries::{Answering, Query, Step},
@@ -91,7 +91,7 @@ pub enum CkaAnswer {
 impl Query for CkaQuery {
     type Answer = CkaAnswer;
     const LANE: Lane = Lane::Long;
-    const TASK: Work = Work::Comparison(ComparisonKind::Cka);
+    const TASK: TaskKind = TaskKind::Comparison(ComparisonKind::Cka);
 
     /// Emits every row of the matrix as soon as it is there.
     fn answer(&self, work: &mut Answering<'_, CkaAnswer>) -> Result<(), Unavailable> {

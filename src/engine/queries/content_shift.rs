@@ -6,7 +6,7 @@ use crate::{
     activation::Id,
     analysis::shift::{Shift, ShiftRuler},
     engine::{
-        ids::{ComparisonKind, PassId, Work},
+        ids::{ComparisonKind, PassId, TaskKind},
         lanes::Lane,
         map_store::{NotFiniteMap, Unavailable},
         queries::{Answering, Query},
@@ -44,7 +44,7 @@ pub struct ShiftView {
 impl Query for ShiftQuery {
     type Answer = ShiftView;
     const LANE: Lane = Lane::Long;
-    const TASK: Work = Work::Comparison(ComparisonKind::Shift);
+    const TASK: TaskKind = TaskKind::Comparison(ComparisonKind::Shift);
 
     fn answer(&self, work: &mut Answering<'_, ShiftView>) -> Result<(), Unavailable> {
         let maps = work.maps;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Events,
     channel_mask::ChannelMask,
-    ids::Work,
+    ids::TaskKind,
     lanes::Lane,
     map_store::{MapStore, Unavailable},
     message::Event,
@@ -40,7 +40,7 @@ pub trait Query: Sized {
     /// The thread that answers it.
     const LANE: Lane;
     /// The kind of work it is.
-    const TASK: Work = Work::View;
+    const TASK: TaskKind = TaskKind::View;
     /// Whether it is answered before all others of its lane.
     const GOES_FIRST: bool = false;
 
@@ -118,10 +118,10 @@ macro_rules! registry {
             }
 
             /// The kind of work it is.
-            pub fn task(&self) -> Work {
+            pub fn task(&self) -> TaskKind {
                 match self {
                     $(Self::$query(_) => <$question as Query>::TASK,)+
-                    $(Self::$save(_))|+ => Work::Save,
+                    $(Self::$save(_))|+ => TaskKind::Save,
                 }
             }
 
@@ -135,7 +135,7 @@ macro_rules! registry {
 
             /// Whether it takes the place of an earlier request.
             pub(super) fn replaces(&self, earlier: &Self) -> bool {
-                self.task() != Work::Save && discriminant(self) == discriminant(earlier)
+                self.task() != TaskKind::Save && discriminant(self) == discriminant(earlier)
             }
 
             /// Answers it by events.
@@ -156,7 +156,7 @@ macro_rules! registry {
                     $(Self::$save(file) => {
                         file.save(maps, memory)?;
                         events.emit(Event::Saved {
-                            work: Work::Save,
+                            work: TaskKind::Save,
                             path: file.path().to_owned(),
                         });
                         Ok(())

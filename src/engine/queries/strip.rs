@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{
         basis::{BasisChoice, PcaSettings},
-        ids::{ComparisonKind, PassId, Slot, Work},
+        ids::{ComparisonKind, PassId, Slot, TaskKind},
         lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
         queries::{Answering, Memory, Query, Step},
@@ -78,7 +78,7 @@ pub struct StripView {
 impl Query for StripQuery {
     type Answer = StripView;
     const LANE: Lane = Lane::Long;
-    const TASK: Work = Work::Comparison(ComparisonKind::Strip);
+    const TASK: TaskKind = TaskKind::Comparison(ComparisonKind::Strip);
 
     fn answer(&self, work: &mut Answering<'_, StripView>) -> Result<(), Unavailable> {
         let view = strip(work.maps, work.memory, work.step, self)?;

@@ -134,7 +134,7 @@ fn what_does_not_fit_is_told_and_the_next_run_works() {
         Event::Failed { work, error } => Some((*work, error.to_string())),
         _ => None,
     });
-    assert_eq!(work, Work::Run);
+    assert_eq!(work, TaskKind::Run);
     assert!(error.contains("is no LoRA"), "{error}");
     let (capture, _, _) = look(&engine, with(&[lora(1.0, true)], &[]));
     assert_eq!(capture.ran.adapters.loras.len(), 1);

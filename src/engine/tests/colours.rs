@@ -195,7 +195,7 @@ fn a_saved_basis_gives_the_same_colours() -> TestResult {
             path: path.clone(),
         }),
     );
-    let work = Work::Save;
+    let work = TaskKind::Save;
     assert_eq!(
         saved,
         Event::Saved {
@@ -356,7 +356,16 @@ fn a_saved_picture_is_the_one_shown() -> TestResult {
         })
     };
     let saved = ask(&hand.engine, save(shown.pass));
-    assert!(matches!(saved, Event::Saved { work: Work::Save, .. }), "{saved:?}");
+    assert!(
+        matches!(
+            saved,
+            Event::Saved {
+                work: TaskKind::Save,
+                ..
+            }
+        ),
+        "{saved:?}"
+    );
     let picture = Picture::read(&path, [0; 3])?;
     assert_eq!(picture.size(), Size::new(512, 512));
     assert_eq!(picture.rgb()[..3], shown.rgb[..3]);

@@ -1,4 +1,4 @@
-//! The statistician: strips, CKA matrices and content shifts of maps made by hand.
+//! The long lane: strips, CKA matrices and content shifts of maps made by hand.
 
 use super::{
     hand::{Pass, random_map},
@@ -65,7 +65,7 @@ fn matrix(engine: &Engine, query: CkaQuery) -> Result<(Vec<CkaRow>, CkaDone), St
                 CkaAnswer::Row(_) => None,
             },
             Event::Failed { work, error } => {
-                assert_eq!(*work, Work::Comparison(ComparisonKind::Cka));
+                assert_eq!(*work, TaskKind::Comparison(ComparisonKind::Cka));
                 Some(Err(error.to_string()))
             }
             Event::Missing { .. } => Some(Err("missing".to_owned())),

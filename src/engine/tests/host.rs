@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-fn failed(event: &Event) -> Option<(Work, String)> {
+fn failed(event: &Event) -> Option<(TaskKind, String)> {
     match event {
         Event::Failed { work, error } => Some((*work, error.to_string())),
         _ => None,
@@ -28,7 +28,7 @@ fn an_extractor_that_breaks_is_told_and_requests_are_refused() {
     let slot = Slot::B;
     engine.send(Request::ClosePicture { slot });
     let (work, error) = until(&engine, failed);
-    assert_eq!(work, Work::Picture(slot));
+    assert_eq!(work, TaskKind::Picture(slot));
     assert!(error.contains("has ended"), "{error}");
     // The others go on.
     let missing = Event::Missing {
@@ -46,8 +46,8 @@ fn an_extractor_that_breaks_is_told_and_requests_are_refused() {
 fn requests_that_are_no_views_reach_it_in_order() {
     let worker = |requests: Receiver<Request>, host: ExtractorHost| {
         for request in requests {
-            host.tell(Event::Progress {
-                work: request.work(),
+            host.emit(Event::Progress {
+                work: request.task(),
                 fraction: 1.0,
                 item: None,
             });
@@ -62,7 +62,10 @@ fn requests_that_are_no_views_reach_it_in_order() {
             _ => None,
         })
     };
-    assert_eq!([work(), work()], [Work::Extract { job: 3 }, Work::Picture(Slot::B)]);
+    assert_eq!(
+        [work(), work()],
+        [TaskKind::Extract { job: 3 }, TaskKind::Picture(Slot::B)]
+    );
 }
 
 #[test]
@@ -71,8 +74,8 @@ fn a_pass_of_which_nothing_can_be_kept_is_an_error() {
         for _ in requests {
             let large = Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 64, 8, 8))]);
             let error = keep(&host, 0, large).expect_err("the cache is smaller");
-            let work = Work::Run;
-            host.tell(Event::Failed { work, error });
+            let work = TaskKind::Run;
+            host.emit(Event::Failed { work, error });
             let small = Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 2, 2, 2))]);
             keep(&host, 1, small).expect("it fits");
         }

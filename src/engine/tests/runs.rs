@@ -50,7 +50,7 @@ fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
                 None
             }
             Event::Progress {
-                work: Work::Run,
+                work: TaskKind::Run,
                 fraction,
                 ..
             } => {
@@ -95,7 +95,14 @@ fn a_gpu_that_has_failed_is_not_asked_again() {
         id: id("mid-vit-out"),
     });
     until(&engine, |event| {
-        matches!(event, Event::Failed { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Failed {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
     let words = until(&engine, |event| match event {
         Event::Recovered { message } => Some(message.clone()),
@@ -164,13 +171,20 @@ fn a_cancelled_run_ends_soon_and_the_next_one_works() {
         id: id("b11"),
     });
     until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Progress {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
     engine.send(Request::Cancel);
     until(&engine, |event| {
         (*event
             == Event::Failed {
-                work: Work::Run,
+                work: TaskKind::Run,
                 error: Error::Cancelled,
             })
         .then_some(())
@@ -243,7 +257,10 @@ fn a_map_that_cannot_be_kept_is_refused_with_its_size() {
         id: id("b11"),
     });
     let error = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.to_string()),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error.to_string()),
         _ => None,
     });
     assert!(error.contains("b11") && error.contains("smaller size"), "{error}");

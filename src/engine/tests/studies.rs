@@ -37,7 +37,7 @@ fn followed(engine: &Engine, job: u64) -> (Vec<MemberKept>, Vec<Event>, Option<E
         engine,
         |event| match event {
             Event::Study {
-                news: StudyNews::Series(member),
+                event: StudyEvent::Series(member),
                 ..
             } => kept.push((**member).clone()),
             other => others.push(other.clone()),
@@ -51,13 +51,13 @@ fn followed(engine: &Engine, job: u64) -> (Vec<MemberKept>, Vec<Event>, Option<E
 fn end_of(event: &Event, job: u64) -> Option<Option<Error>> {
     match event {
         Event::StudyFinished { job: ended } if *ended == job => Some(None),
-        Event::Failed { work, error } if *work == (Work::Study { job }) => Some(Some(error.clone())),
+        Event::Failed { work, error } if *work == (TaskKind::Study { job }) => Some(Some(error.clone())),
         _ => None,
     }
 }
 
 fn until_progress(engine: &Engine, job: u64) {
-    let work = Work::Study { job };
+    let work = TaskKind::Study { job };
     until(engine, |event| match event {
         Event::Progress { work: of, .. } if *of == work => Some(()),
         _ => None,
@@ -174,7 +174,7 @@ fn a_cancelled_study_ends_soon_and_one_that_waits_never_begins() {
             _ => None,
         }));
     }
-    let cancelled = |job| (Work::Study { job }, Error::Cancelled);
+    let cancelled = |job| (TaskKind::Study { job }, Error::Cancelled);
     assert_eq!(ends, [cancelled(2), cancelled(1)]);
     assert_eq!(run(&engine, settings(90), "b11").ran.t_ran, 90);
 }
@@ -198,8 +198,8 @@ fn another_model_ends_the_studies_that_were_asked_for_before_it() {
         }
         end_of(event, 3).map(|end| assert_eq!(end, None))
     });
-    let works: Vec<Work> = ends.iter().map(|(work, _)| *work).collect();
-    assert_eq!(works, [Work::Study { job: 1 }, Work::Study { job: 2 }]);
+    let works: Vec<TaskKind> = ends.iter().map(|(work, _)| *work).collect();
+    assert_eq!(works, [TaskKind::Study { job: 1 }, TaskKind::Study { job: 2 }]);
     assert!(
         ends.iter().all(|(_, words)| words.contains("another model")),
         "{ends:?}"
@@ -303,7 +303,7 @@ fn a_survey_measures_everything_once_also_when_it_makes_way_for_a_run() {
         &engine,
         |event| match event {
             Event::Study {
-                news: StudyNews::Found(finding),
+                event: StudyEvent::Found(finding),
                 ..
             } => {
                 found.push((finding.order, finding.id));
@@ -316,7 +316,7 @@ fn a_survey_measures_everything_once_also_when_it_makes_way_for_a_run() {
                 }
             }
             Event::Study {
-                news: StudyNews::Surveying(about),
+                event: StudyEvent::SurveyStarted(about),
                 ..
             } => activations.push(about.activations),
             other => captures += usize::from(captured(other).is_some()),
@@ -336,7 +336,7 @@ fn a_survey_is_ended_within_a_layer_and_one_without_a_picture_says_why() {
     survey(&engine, 1);
     until(&engine, |event| match event {
         Event::Study {
-            news: StudyNews::Found(_),
+            event: StudyEvent::Found(_),
             ..
         } => Some(()),
         _ => None,

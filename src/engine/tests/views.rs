@@ -1,4 +1,4 @@
-//! The analyst: heat maps, matches, channels, saved maps.
+//! The instant lane: heat maps, matches, channels, saved maps.
 
 use super::{
     hand::{Pass, with_massive},
@@ -65,7 +65,7 @@ fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
 }
 
 #[test]
-fn the_analyst_answers_while_the_model_runs() {
+fn the_instant_lane_answers_while_the_model_runs() {
     let engine = engine(1 << 30);
     demo(&engine);
     open(&engine, Slot::A, "noto-cat-face");
@@ -79,7 +79,14 @@ fn the_analyst_answers_while_the_model_runs() {
         id: id("b11"),
     });
     until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Progress {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
     let query = HeatQuery {
         id: id("b11"),
@@ -366,7 +373,7 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     let map = random_map(1, 6, 3, 4);
     let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
     let folder = tempfile::tempdir()?;
-    let (pass, work) = (hand.passes[&Slot::A], Work::Save);
+    let (pass, work) = (hand.passes[&Slot::A], TaskKind::Save);
     let path = folder.path().join("map.npy");
     let save = ViewRequest::SaveMap(SaveMap {
         id: id("b1"),

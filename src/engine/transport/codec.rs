@@ -66,8 +66,9 @@ pub enum Question {
     Has(PassId, Id),
     /// See [`ExtractorHost::look_at`](super::super::ExtractorHost::look_at).
     LookAt(PassId),
-    /// See [`ExtractorHost::tell_kept`](super::super::ExtractorHost::tell_kept).
-    TellKept(Slot, PassId),
+    /// See [`ExtractorHost::report_kept`](super::super::ExtractorHost::report_kept).
+    #[serde(rename = "TellKept")]
+    ReportKept(Slot, PassId),
 }
 
 /// What the engine answers.
@@ -86,7 +87,7 @@ pub enum Answer {
 /// A message of the worker as it is written; what follows a pass is not in it.
 #[derive(Serialize)]
 #[serde(rename = "Head")]
-enum Told<'a> {
+enum HeadRef<'a> {
     Ready(&'a Devices),
     Event(&'a Event),
     Question(&'a Question),
@@ -132,11 +133,11 @@ impl FromWorker {
     /// Writes the message.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         match self {
-            Self::Ready(devices) => write_head(out, &Told::Ready(devices))?,
-            Self::Event(event) => write_head(out, &Told::Event(event))?,
-            Self::Question(question) => write_head(out, &Told::Question(question))?,
+            Self::Ready(devices) => write_head(out, &HeadRef::Ready(devices))?,
+            Self::Event(event) => write_head(out, &HeadRef::Event(event))?,
+            Self::Question(question) => write_head(out, &HeadRef::Question(question))?,
             Self::Keep(slot, pass) => {
-                write_head(out, &Told::Keep(*slot, Box::new(head_of(pass))))?;
+                write_head(out, &HeadRef::Keep(*slot, Box::new(head_of(pass))))?;
                 out.write_all(pass.picture.rgb()).map_err(unwritten)?;
                 for (_, map) in pass.maps.iter().chain(&pass.heads) {
                     out.write_all(bytemuck::cast_slice(map.vectors())).map_err(unwritten)?;
