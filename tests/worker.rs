@@ -13,8 +13,8 @@ use std::{
 use featscope::{
     device::{DeviceChoice, Precision},
     engine::{
-        Capture, Engine, Event, PictureSource, Request, RunSettings, SaveMap, SeriesMember, SeriesQuery, Slot, Study,
-        StudyEvent, SurveyQuery, TaskKind, ViewRequest,
+        Capture, Engine, Event, ImageSlot, PictureSource, Request, RunSettings, SaveMap, SeriesMember, SeriesQuery,
+        Study, StudyEvent, SurveyQuery, TaskKind, ViewRequest,
         transport::{Launcher, supervise},
     },
     error::Error,
@@ -76,7 +76,7 @@ fn begin(engine: &Engine) {
     load(engine, "demo");
     until(engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
     engine.send(Request::OpenPicture {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         source: PictureSource::Sample("noto-cat-face".to_owned()),
     });
     until(engine, |event| {
@@ -254,7 +254,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
         engine.send(Request::Study {
             job: 1,
             study: Box::new(Study::Survey(SurveyQuery {
-                slot: Slot::A,
+                slot: ImageSlot::A,
                 settings: settings(1),
                 noises: 2,
                 maps: true,
@@ -279,7 +279,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
             study: Box::new(Study::Series(SeriesQuery {
                 members: [false, true]
                     .map(|noiseless| SeriesMember {
-                        slot: Slot::A,
+                        slot: ImageSlot::A,
                         settings: settings(1),
                         noiseless,
                     })

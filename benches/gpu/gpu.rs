@@ -11,7 +11,8 @@ use featscope::{
     activation::{Id, Selection, Tap},
     device::{DeviceChoice, Place, Precision},
     engine::{
-        Answer, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot, TaskKind, ViewRequest,
+        Answer, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, TaskKind,
+        ViewRequest,
         transport::{Launcher, supervise},
     },
     error::{Error, Result},
@@ -235,7 +236,7 @@ fn engine(arguments: &Arguments, worker: &std::path::Path) -> Result<(Engine, Id
         _ => None,
     })?;
     engine.send(Request::OpenPicture {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         source: PictureSource::Sample(PICTURE.to_owned()),
     });
     until(&engine, |event| {
@@ -301,7 +302,7 @@ fn first_map(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
         let map = began.elapsed().as_secs_f64();
         engine.send(Request::View(ViewRequest::Pca(PcaQuery {
             id,
-            passes: vec![(Slot::A, pass)],
+            passes: vec![(ImageSlot::A, pass)],
             settings: PcaSettings::default(),
         })));
         let (mut coloured, mut finished) = (None, None);

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::Slot;
+use super::ids::ImageSlot;
 use crate::{
     activation::{FeatureMap, Id},
     analysis::{
@@ -58,7 +58,7 @@ pub enum BasisChoice {
     /// Each picture alone.
     Each,
     /// One picture, for all.
-    Of(Slot),
+    Of(ImageSlot),
     /// A basis in a file.
     Saved(#[serde(with = "crate::files::names")] PathBuf),
 }

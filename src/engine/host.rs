@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
-    ids::{PassId, Slot},
+    ids::{ImageSlot, PassId},
     message::{Capture, Event, Layer, RunSettings},
     transport::{Answer, EngineLine, Question},
 };
@@ -103,7 +103,7 @@ impl ExtractorHost {
     }
 
     /// Keeps the maps of a pass and reports them ([`Event::Captured`]). An error if none of them can be kept.
-    pub fn keep(&self, slot: Slot, finished: FinishedPass) -> Result<()> {
+    pub fn keep(&self, slot: ImageSlot, finished: FinishedPass) -> Result<()> {
         match &self.0 {
             Engine::Here { events, cache } => {
                 let pass = finished.pass;
@@ -140,7 +140,7 @@ impl ExtractorHost {
 
     /// Reports the maps of a pass, if any are kept: what a run does that has nothing to compute. They count as
     /// looked at.
-    pub fn report_kept(&self, slot: Slot, pass: PassId) -> bool {
+    pub fn report_kept(&self, slot: ImageSlot, pass: PassId) -> bool {
         match &self.0 {
             Engine::Here { events, cache } => report_kept(events, cache, slot, pass),
             Engine::Elsewhere(line) => line.ask(Question::ReportKept(slot, pass)) == Some(Answer::Yes(true)),
@@ -182,7 +182,7 @@ fn put(cache: &SharedCache, finished: FinishedPass) -> Result<()> {
     )))
 }
 
-fn report_kept(events: &Events, cache: &SharedCache, slot: Slot, pass: PassId) -> bool {
+fn report_kept(events: &Events, cache: &SharedCache, slot: ImageSlot, pass: PassId) -> bool {
     let mut cache = cache.lock();
     cache.touch(pass);
     let Some(info) = cache.info(pass) else { return false };

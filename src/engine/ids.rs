@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 /// One of the pictures looked at: A, B, C and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Slot(u8);
+pub struct ImageSlot(u8);
 
 /// The letters that slots are called by.
 const SLOT_NAMES: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-impl Slot {
+impl ImageSlot {
     /// The first picture: the one a fresh window's queries are put to.
     pub const A: Self = Self(0);
     /// The second picture.
@@ -39,7 +39,7 @@ impl Slot {
     }
 }
 
-impl TryFrom<String> for Slot {
+impl TryFrom<String> for ImageSlot {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
@@ -49,8 +49,8 @@ impl TryFrom<String> for Slot {
     }
 }
 
-impl From<Slot> for String {
-    fn from(slot: Slot) -> Self {
+impl From<ImageSlot> for String {
+    fn from(slot: ImageSlot) -> Self {
         slot.name().to_owned()
     }
 }
@@ -65,7 +65,7 @@ pub enum TaskKind {
     /// Reading a model.
     Model,
     /// Reading a picture.
-    Picture(Slot),
+    Picture(ImageSlot),
     /// Running the model.
     Run,
     /// Computing PCA colours or similarities.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     download::{HubEvent, HubRequest},
-    ids::{PassId, Slot, TaskKind},
+    ids::{ImageSlot, PassId, TaskKind},
     queries::{Answer, ViewRequest},
     study::{Study, StudyEvent},
 };
@@ -83,21 +83,21 @@ pub enum Request {
     /// Reads a picture into a slot.
     OpenPicture {
         /// The slot.
-        slot: Slot,
+        slot: ImageSlot,
         /// The picture.
         source: PictureSource,
     },
     /// Empties a slot.
     ClosePicture {
         /// The slot.
-        slot: Slot,
+        slot: ImageSlot,
     },
     /// Lets two slots change their pictures.
     SwapPictures {
         /// One of them.
-        a: Slot,
+        a: ImageSlot,
         /// The other.
-        b: Slot,
+        b: ImageSlot,
     },
     /// Makes an activation of all open pictures available. The latest of these wins.
     Run {
@@ -191,26 +191,26 @@ pub enum Event {
     /// A picture is open.
     PictureOpened {
         /// Its slot.
-        slot: Slot,
+        slot: ImageSlot,
         /// The picture.
         picture: OpenedPicture,
     },
     /// A slot is empty.
     PictureClosed {
         /// The slot.
-        slot: Slot,
+        slot: ImageSlot,
     },
     /// Two slots have changed their pictures.
     PicturesSwapped {
         /// One of them.
-        a: Slot,
+        a: ImageSlot,
         /// The other.
-        b: Slot,
+        b: ImageSlot,
     },
     /// Activations of a picture are there.
     Captured {
         /// Its slot.
-        slot: Slot,
+        slot: ImageSlot,
         /// The pass they belong to.
         capture: Box<Capture>,
     },

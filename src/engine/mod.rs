@@ -42,7 +42,7 @@ pub use cells::QueryAt;
 pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
-pub use ids::{ComparisonKind, PassId, Slot, TaskKind};
+pub use ids::{ComparisonKind, ImageSlot, PassId, TaskKind};
 pub use map_store::NotFiniteMap;
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request, RunSettings};
 pub(crate) use queries::check_extension;

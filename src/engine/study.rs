@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cells::QueryAt,
-    ids::{PassId, Slot},
+    ids::{ImageSlot, PassId},
     message::RunSettings,
 };
 use crate::{activation::Id, extract::request::Provenance, survey::Finding};
@@ -35,7 +35,7 @@ pub enum StudyEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SurveyQuery {
     /// The picture.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// What it is run with; its ensemble is not used.
     pub settings: RunSettings,
     /// Noises compared; where no noise is added, one pass is measured.
@@ -70,7 +70,7 @@ pub struct SeriesQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SeriesMember {
     /// The picture.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// What it is run with.
     pub settings: RunSettings,
     /// Whether the latent is √ᾱ · x₀ alone, without noise.

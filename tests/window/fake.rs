@@ -18,8 +18,8 @@ use featscope::{
     components::schedule::Timestep,
     device::{Device, DeviceChoice, Devices, Precision},
     engine::{
-        Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
-        Request, RunSettings, Slot, Study, StudyEvent, SurveyQuery, SurveyStarted, TaskKind, Waker,
+        Engine, Event, ExtractorHost, FinishedPass, ImageSlot, Layer, MemberKept, OpenedPicture, PassId, PassKey,
+        PictureSource, Request, RunSettings, Study, StudyEvent, SurveyQuery, SurveyStarted, TaskKind, Waker,
     },
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
@@ -100,7 +100,7 @@ struct Worker {
     closed: bool,
     loadings: u64,
     model: Option<FakeModel>,
-    pictures: BTreeMap<Slot, Open>,
+    pictures: BTreeMap<ImageSlot, Open>,
 }
 
 #[derive(Clone)]
@@ -318,7 +318,7 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, slot: Slot, source: PictureSource) -> Result<(), Ended> {
+    fn open(&mut self, slot: ImageSlot, source: PictureSource) -> Result<(), Ended> {
         let picture = source.read()?;
         let fingerprint = fingerprint(&picture);
         let opened = OpenedPicture {
@@ -341,7 +341,7 @@ impl Worker {
         Ok(())
     }
 
-    fn swap(&mut self, a: Slot, b: Slot) {
+    fn swap(&mut self, a: ImageSlot, b: ImageSlot) {
         let pictures = mem::take(&mut self.pictures);
         let other = |slot| match slot {
             slot if slot == a => b,
@@ -368,7 +368,7 @@ impl Worker {
             Ok(Fault::Death) => panic!("{BUG}"),
             Err(_) => {}
         }
-        let open: Vec<(Slot, Open)> = self.pictures.clone().into_iter().collect();
+        let open: Vec<(ImageSlot, Open)> = self.pictures.clone().into_iter().collect();
         let mut seconds = None;
         for (index, (slot, open_picture)) in open.iter().enumerate() {
             let Some(model) = self.model.clone() else {
@@ -386,7 +386,7 @@ impl Worker {
         &mut self,
         model: &FakeModel,
         [index, count]: [usize; 2],
-        slot: Slot,
+        slot: ImageSlot,
         open: &Open,
         settings: &RunSettings,
         id: Id,

@@ -6,7 +6,7 @@ use featscope::{
     analysis::correspondence::Method,
     app::{Abilities, Action, Command, Level, PaneKind, PathPurpose, RankColumn},
     components::schedule::Timestep,
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn ranked() -> Window {
     let mut window = Opening::of_columns(2).settled();
     window.act(Action::AddRankPane);
     for pair in PAIRS {
-        for (slot, at) in [Slot::A, Slot::B].into_iter().zip(pair) {
+        for (slot, at) in [ImageSlot::A, ImageSlot::B].into_iter().zip(pair) {
             window.apply(Command::AddPin(slot, QueryAt::Point(at)));
         }
     }
@@ -160,7 +160,7 @@ fn other_timesteps_are_run_and_ranked_too() {
     assert!(
         window
             .state()
-            .slot(Slot::A)
+            .slot(ImageSlot::A)
             .capture
             .as_ref()
             .is_some_and(|capture| capture.settings.t == 900)

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     activation::Id,
     components::schedule::Timestep,
-    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
     model::adapters::Adapters,
@@ -45,7 +45,7 @@ pub struct Document {
     #[serde(default, with = "crate::files::names")]
     pub model: Option<String>,
     /// The pictures.
-    pub pictures: BTreeMap<Slot, PictureRef>,
+    pub pictures: BTreeMap<ImageSlot, PictureRef>,
     /// What a pass is run with.
     pub settings: RunSettings,
     /// The activation looked at.
@@ -111,7 +111,7 @@ pub struct Pin {
     /// Its number, from 1; its colour follows from it.
     pub number: u32,
     /// The picture it is in.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// Where.
     pub at: QueryAt,
 }
@@ -186,7 +186,7 @@ impl Document {
     }
 
     /// The first slot without a picture.
-    pub fn free_slot(&self) -> Option<Slot> {
-        Slot::all().find(|slot| !self.pictures.contains_key(slot))
+    pub fn free_slot(&self) -> Option<ImageSlot> {
+        ImageSlot::all().find(|slot| !self.pictures.contains_key(slot))
     }
 }

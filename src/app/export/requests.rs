@@ -12,7 +12,7 @@ use crate::{
             root::State,
         },
     },
-    engine::{HeatQuery, SaveBasis, SaveHeat, SaveMap, SavePca, Slot, ViewRequest},
+    engine::{HeatQuery, ImageSlot, SaveBasis, SaveHeat, SaveMap, SavePca, ViewRequest},
     extract::request::{ExtractRequest, StoreFormat},
 };
 
@@ -21,12 +21,12 @@ pub fn save_request(
     state: &State,
     textures: &Textures,
     purpose: PathPurpose,
-    slot: Option<Slot>,
+    slot: Option<ImageSlot>,
     path: PathBuf,
 ) -> Option<ViewRequest> {
     let id = state.layer()?;
     let shown = state.shown_passes();
-    let pass_of = |slot: Slot| shown.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
+    let pass_of = |slot: ImageSlot| shown.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
     match purpose {
         PathPurpose::SaveMap(_) => {
             let pass = pass_of(slot?)?;

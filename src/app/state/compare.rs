@@ -2,7 +2,7 @@
 
 use crate::{
     components::schedule::Timestep,
-    engine::{CompareView, SeriesQuery, Slot},
+    engine::{CompareView, ImageSlot, SeriesQuery},
 };
 
 /// What came of a comparison, and what is being asked for it.
@@ -22,5 +22,5 @@ pub enum Absent {
     /// In words.
     Words(String),
     /// Its maps are not kept: it can be run again in this slot.
-    CanRun(Slot),
+    CanRun(ImageSlot),
 }

@@ -5,7 +5,7 @@ use crate::{
     activation::Id,
     app::document::choices::CkaBetween,
     engine::{
-        CkaDone, CkaQuery, CkaRow, ComparisonKind, Layer, MemberKept, SeriesMember, ShiftView, Slot, StripView,
+        CkaDone, CkaQuery, CkaRow, ComparisonKind, ImageSlot, Layer, MemberKept, SeriesMember, ShiftView, StripView,
         ViewRequest,
     },
     geometry::Grid,
@@ -55,7 +55,7 @@ pub struct Matrix {
     /// Names of the rows, and of the columns.
     pub names: [Vec<String>; 2],
     /// The pictures that are compared.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<ImageSlot>,
     /// What ran for the rows, and for the columns.
     pub ran: [Vec<MemberKept>; 2],
     /// The model of the columns, where it is the one before.
@@ -100,7 +100,7 @@ pub struct ModelBefore {
     /// Its activations.
     pub layers: Vec<Layer>,
     /// The picture, its fingerprint, its pass, and what is kept of it.
-    pub passes: Vec<(Slot, u64, MemberKept, Vec<Id>)>,
+    pub passes: Vec<(ImageSlot, u64, MemberKept, Vec<Id>)>,
 }
 
 impl Matrix {

@@ -10,7 +10,7 @@ use crate::{
     analysis::gram::RowRule,
     app::document::choices::{CkaBetween, CkaRows},
     components::schedule::Timestep,
-    engine::{CkaItem, CkaQuery, ComparisonKind, MemberKept, PassId, ShiftQuery, Slot, StripQuery, ViewRequest},
+    engine::{CkaItem, CkaQuery, ComparisonKind, ImageSlot, MemberKept, PassId, ShiftQuery, StripQuery, ViewRequest},
 };
 
 /// Every kind of comparison.
@@ -104,7 +104,7 @@ impl State {
                 (times.iter().flat_map(of_t).collect(), None)
             }
             CkaBetween::Models => {
-                let slots: Vec<Slot> = members.iter().map(|(member, _)| member.slot).collect();
+                let slots: Vec<ImageSlot> = members.iter().map(|(member, _)| member.slot).collect();
                 let (ids, passes_before) = self.comparable_before(&slots)?;
                 (items(&wanted.query.ids, &passes), Some(items(&ids, &passes_before)))
             }
@@ -124,9 +124,9 @@ impl State {
     }
 
     /// The activations of the model before that are kept of the same pictures, and its passes of these.
-    pub(in crate::app) fn comparable_before(&self, slots: &[Slot]) -> Option<(Vec<Id>, Vec<PassId>)> {
+    pub(in crate::app) fn comparable_before(&self, slots: &[ImageSlot]) -> Option<(Vec<Id>, Vec<PassId>)> {
         let before = self.comparing.before.as_ref()?;
-        let of = |slot: Slot| {
+        let of = |slot: ImageSlot| {
             let fingerprint = self.slot(slot).picture.as_ref()?.fingerprint;
             let mut passes = before.passes.iter();
             passes.find(|(other, print, ..)| *other == slot && *print == fingerprint)

@@ -1,6 +1,6 @@
 //! Paths that are asked for, and what for.
 
-use crate::engine::Slot;
+use crate::engine::ImageSlot;
 
 /// What is typed into the box for paths, and what for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct PathBox {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathPurpose {
     /// A picture for a slot.
-    Picture(Slot),
+    Picture(ImageSlot),
     /// A folder with a model.
     Model,
     /// A model in one file.
@@ -41,11 +41,11 @@ pub enum PathPurpose {
     /// A .safetensors file of this activation of all pictures.
     Extract,
     /// A PNG of PCA colours.
-    SavePca(Slot),
+    SavePca(ImageSlot),
     /// A PNG of the heat map over a picture.
-    SaveHeat(Slot),
+    SaveHeat(ImageSlot),
     /// A map as .npy or .safetensors.
-    SaveMap(Slot),
+    SaveMap(ImageSlot),
     /// A basis of PCA colours.
     SaveBasis,
     /// A basis of PCA colours to show maps in.

@@ -5,13 +5,13 @@ use crate::{
     activation::Id,
     app::document::{layout::panes, pane::PaneKind, root::Document},
     engine::{
-        ChannelQuery, ChannelsQuery, CompareQuery, HeatQuery, MatchesQuery, PcaQuery, PinQuery, QueryAt, RankQuery,
-        Slot,
+        ChannelQuery, ChannelsQuery, CompareQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt,
+        RankQuery,
     },
 };
 
 /// Whether the PCA colours of a picture are those of what is set.
-pub fn pca_is_current(state: &State, slot: Slot) -> bool {
+pub fn pca_is_current(state: &State, slot: ImageSlot) -> bool {
     let wanted = pca_query(state);
     let shown = state.slot(slot).pca.as_ref();
     shown.zip(wanted).is_some_and(|(shown, wanted)| shown.query == wanted) && state.is_captured(slot)

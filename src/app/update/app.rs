@@ -29,7 +29,7 @@ use crate::{
         },
         theme,
     },
-    engine::{DEFAULT_CACHE_BYTES, Engine, PictureSource, Slot},
+    engine::{DEFAULT_CACHE_BYTES, Engine, ImageSlot, PictureSource},
     error::Result,
     extract::preset::Preset,
     paint::ScorePainter,
@@ -148,9 +148,9 @@ impl App {
         layout::begin(&mut self.state.document.layout, files.len(), FIRST_SAMPLES.len());
         if files.is_empty() {
             let layout = &self.state.document.layout;
-            let samples: Vec<_> = Slot::all()
+            let samples: Vec<_> = ImageSlot::all()
                 .zip(FIRST_SAMPLES)
-                .filter(|(slot, _)| *slot <= Slot::B || layout::last_of(layout, *slot).is_some())
+                .filter(|(slot, _)| *slot <= ImageSlot::B || layout::last_of(layout, *slot).is_some())
                 .collect();
             for (slot, sample) in samples {
                 let source = PictureSource::Sample(sample.to_owned());
@@ -254,7 +254,7 @@ impl App {
     }
 
     /// Where the canvas of a pane was painted last, in points.
-    pub fn canvas_rect(&self, kind: PaneKind, slot: Slot) -> Option<egui::Rect> {
+    pub fn canvas_rect(&self, kind: PaneKind, slot: ImageSlot) -> Option<egui::Rect> {
         self.canvases.rect_of(&self.state.document.layout, kind, slot)
     }
 }

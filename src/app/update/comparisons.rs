@@ -11,8 +11,8 @@ use crate::{
         },
     },
     engine::{
-        CkaAnswer, CkaItem, CkaQuery, ComparisonKind, MemberKept, PassId, Request, ShiftView, Slot, StripView, Study,
-        ViewRequest,
+        CkaAnswer, CkaItem, CkaQuery, ComparisonKind, ImageSlot, MemberKept, PassId, Request, ShiftView, StripView,
+        Study, ViewRequest,
     },
     error::Error,
     geometry::Grid,
@@ -112,7 +112,7 @@ impl App {
         };
         let columns = query.columns.as_deref().unwrap_or(&query.rows);
         let names = [of_items(&query.rows), of_items(columns)];
-        let mut slots: Vec<Slot> = members.iter().map(|(member, _)| member.slot).collect();
+        let mut slots: Vec<ImageSlot> = members.iter().map(|(member, _)| member.slot).collect();
         slots.sort_unstable();
         slots.dedup();
         let before = state
@@ -269,7 +269,7 @@ impl App {
     pub(in crate::app) fn remember_model(&mut self) {
         let state = &mut self.state;
         let Some(info) = &state.model.info else { return };
-        let kept = |slot: Slot| {
+        let kept = |slot: ImageSlot| {
             let open = state.slot(slot);
             let (picture, capture) = (open.picture.as_ref()?, open.capture.as_ref()?);
             let member = MemberKept {

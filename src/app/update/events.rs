@@ -12,7 +12,7 @@ use crate::{
             work::RunState,
         },
     },
-    engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, TaskKind},
+    engine::{Capture, Event, ImageSlot, ModelInfo, OpenedPicture, PictureSource, TaskKind},
     error::Error,
     families::inventory::Shelf,
 };
@@ -195,7 +195,7 @@ impl App {
         }
     }
 
-    fn on_picture(&mut self, slot: Slot, picture: OpenedPicture) {
+    fn on_picture(&mut self, slot: ImageSlot, picture: OpenedPicture) {
         let state = &mut self.state;
         state.pictures_opened += 1;
         let number = state.pictures_opened;
@@ -247,9 +247,9 @@ impl App {
         self.textures.prepare_picture(number, picture);
     }
 
-    fn on_swap(&mut self, a: Slot, b: Slot) {
+    fn on_swap(&mut self, a: ImageSlot, b: ImageSlot) {
         let state = &mut self.state;
-        let other = |slot: Slot| match slot {
+        let other = |slot: ImageSlot| match slot {
             slot if slot == a => b,
             slot if slot == b => a,
             slot => slot,
@@ -290,7 +290,7 @@ impl App {
     }
 
     /// Takes a picture and everything known of it away.
-    pub(in crate::app) fn empty_slot(&mut self, slot: Slot) {
+    pub(in crate::app) fn empty_slot(&mut self, slot: ImageSlot) {
         *self.state.slot_mut(slot) = SlotState::default();
         self.state.document.delete_pins(|pin| pin.slot == slot);
         self.textures.clear_slot(slot);
@@ -298,7 +298,7 @@ impl App {
     }
 
     /// Draws the PCA colours of a picture with what counts as background.
-    pub(in crate::app) fn show_pca(&mut self, slot: Slot) {
+    pub(in crate::app) fn show_pca(&mut self, slot: ImageSlot) {
         if let Some(view) = &self.state.slot(slot).pca {
             self.textures.prepare_pca(view, self.state.document.mask);
         }
@@ -328,7 +328,7 @@ fn on_progress(state: &mut State, work: TaskKind, fraction: f32, item: Option<[u
     }
 }
 
-fn on_capture(state: &mut State, slot: Slot, capture: Capture) {
+fn on_capture(state: &mut State, slot: ImageSlot, capture: Capture) {
     report_not_finite(state, slot, &capture);
     state.on_time(slot, &capture);
     state.remember_pass(slot, &capture);
@@ -336,7 +336,7 @@ fn on_capture(state: &mut State, slot: Slot, capture: Capture) {
 }
 
 /// What is not finite in a pass is said once, with the first such activation and the likely cause.
-fn report_not_finite(state: &mut State, slot: Slot, capture: &Capture) {
+fn report_not_finite(state: &mut State, slot: ImageSlot, capture: &Capture) {
     let before = state.slot(slot).capture.as_ref();
     let known = before.is_some_and(|before| before.pass == capture.pass && before.not_finite == capture.not_finite);
     let Some((first, numbers)) = capture.not_finite.first().filter(|_| !known) else {

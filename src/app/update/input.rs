@@ -19,7 +19,7 @@ use crate::{
         state::overlays::TemporaryView,
         update::{abilities::Abilities, keep::data_folder},
     },
-    engine::{PictureSource, Slot},
+    engine::{ImageSlot, PictureSource},
     error::{Error, Result},
     files::names,
     image::decode::MAX_HELD_BYTES,
@@ -144,9 +144,9 @@ impl App {
     }
 
     /// Opens pictures in free places; the one of `taken` is about to be.
-    fn open_beside(&mut self, paths: &[PathBuf], taken: Slot, context: &Context) {
+    fn open_beside(&mut self, paths: &[PathBuf], taken: ImageSlot, context: &Context) {
         let document = &self.state.document;
-        let free: Vec<Slot> = Slot::all()
+        let free: Vec<ImageSlot> = ImageSlot::all()
             .filter(|slot| *slot != taken && !document.pictures.contains_key(slot))
             .collect();
         for (path, slot) in paths.iter().zip(free) {
@@ -181,7 +181,7 @@ pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
 
 /// The lines of a text that look like absolute paths or file addresses.
 fn paths_in(text: &str) -> Vec<PathBuf> {
-    const MOST_LINES: usize = Slot::MOST;
+    const MOST_LINES: usize = ImageSlot::MOST;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let unquoted = lines.map(|line| line.trim_matches(['"', '\'']));
     let paths = unquoted.map(|line| match line.strip_prefix("file://") {

@@ -18,7 +18,7 @@ use crate::{
         },
         state::{messages::Level, recovery::Recovery},
     },
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 impl App {
@@ -155,7 +155,7 @@ impl App {
     /// does not stand for it.
     fn make_way_for(&mut self, document: &Document) {
         self.state.opened_layer = document.layer;
-        for slot in Slot::all() {
+        for slot in ImageSlot::all() {
             let there = self.state.slot(slot).picture.as_ref().map(|picture| &picture.source);
             let wanted = document.pictures.get(&slot).map(|picture| &picture.source);
             if there.is_some() && wanted.is_some() && there != wanted {

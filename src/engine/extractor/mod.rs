@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     host::ExtractorHost,
-    ids::{Slot, TaskKind},
+    ids::{ImageSlot, TaskKind},
     message::{Event, Layer, ModelInfo, OpenedPicture, Request},
     recover::recovered,
 };
@@ -54,7 +54,7 @@ pub struct Extractor {
     /// Number of the next model loaded.
     loadings: u64,
     /// Runs go through them in this order.
-    pictures: BTreeMap<Slot, OpenPicture>,
+    pictures: BTreeMap<ImageSlot, OpenPicture>,
     closed: bool,
     /// Whether the last request failed.
     failed: bool,
@@ -407,7 +407,7 @@ impl Extractor {
         self.host.emit(Event::Devices(devices));
     }
 
-    fn open_picture(&mut self, slot: Slot, source: &PictureSource) -> Result<()> {
+    fn open_picture(&mut self, slot: ImageSlot, source: &PictureSource) -> Result<()> {
         let picture = source.read()?;
         let fingerprint = fingerprint(&picture);
         let opened = OpenedPicture {
@@ -430,7 +430,7 @@ impl Extractor {
     }
 
     /// Lets two slots change their pictures, of which either may have none.
-    fn swap(&mut self, a: Slot, b: Slot) {
+    fn swap(&mut self, a: ImageSlot, b: ImageSlot) {
         let pictures = [self.pictures.remove(&a), self.pictures.remove(&b)];
         for (slot, picture) in [b, a].into_iter().zip(pictures) {
             if let Some(picture) = picture {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Id, Selection},
     engine::{
-        ids::{Slot, TaskKind},
+        ids::{ImageSlot, TaskKind},
         message::{Event, RunSettings},
     },
     error::{Error, Result},
@@ -26,7 +26,7 @@ enum Round {
 #[derive(Clone, Copy)]
 struct Turn {
     round: Round,
-    slot: Slot,
+    slot: ImageSlot,
     /// Of how many open pictures it is which, counted from 0.
     picture: [usize; 2],
     /// Of how many passes of the run it is which, counted from 0.
@@ -37,7 +37,7 @@ impl Extractor {
     /// Makes `id` available for every open picture.
     pub(super) fn run_pictures(&mut self, settings: &RunSettings, id: Id) -> Result<()> {
         let mut seconds = None;
-        let pictures: Vec<(Slot, OpenPicture)> = self.pictures.clone().into_iter().collect();
+        let pictures: Vec<(ImageSlot, OpenPicture)> = self.pictures.clone().into_iter().collect();
         let rounds = match &self.model {
             Some(loaded) if (self.shows_first)(&loaded.model.place) => [Round::LookedAt, Round::Everything].as_slice(),
             _ => [Round::Everything].as_slice(),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     engine::{
         host::ExtractorHost,
-        ids::{Slot, TaskKind},
+        ids::{ImageSlot, TaskKind},
         message::{Event, Request},
         study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyEvent},
     },
@@ -24,7 +24,7 @@ use crate::{
 pub struct Begun {
     /// Its job.
     pub job: u64,
-    pictures: BTreeMap<Slot, OpenPicture>,
+    pictures: BTreeMap<ImageSlot, OpenPicture>,
     course: Box<dyn Course>,
 }
 
@@ -49,7 +49,7 @@ pub struct Bench<'a> {
     /// The model.
     pub loaded: &'a mut LoadedModel,
     /// The pictures that were open when the study began.
-    pub pictures: &'a BTreeMap<Slot, OpenPicture>,
+    pub pictures: &'a BTreeMap<ImageSlot, OpenPicture>,
     /// The cache of maps.
     pub host: &'a ExtractorHost,
     /// Tells what was found.

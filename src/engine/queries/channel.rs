@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     activation::{FeatureMap, Id},
     engine::{
-        ids::{PassId, Slot},
+        ids::{ImageSlot, PassId},
         lanes::Lane,
         map_store::Unavailable,
         queries::{Answering, Query},
@@ -22,7 +22,7 @@ pub struct ChannelQuery {
     /// The channel, counted from 0.
     pub channel: usize,
     /// The passes, with the slot each is shown in.
-    pub passes: Vec<(Slot, PassId)>,
+    pub passes: Vec<(ImageSlot, PassId)>,
 }
 
 /// One channel of one picture each.
@@ -31,7 +31,7 @@ pub struct ChannelView {
     /// What was asked.
     pub query: ChannelQuery,
     /// Rows, columns and values of each picture, in the order of the query's passes.
-    pub maps: Vec<(Slot, Grid, Vec<f32>)>,
+    pub maps: Vec<(ImageSlot, Grid, Vec<f32>)>,
 }
 
 impl Query for ChannelQuery {

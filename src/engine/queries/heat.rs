@@ -10,7 +10,7 @@ use crate::{
     },
     engine::{
         cells::{QueryAt, cells_at, positions_of, unseen},
-        ids::{PassId, Slot},
+        ids::{ImageSlot, PassId},
         lanes::Lane,
         map_store::{MapStore, Unavailable, no_head},
         queries::{Answering, Memory, Query},
@@ -32,7 +32,7 @@ pub struct HeatQuery {
     /// What is compared.
     pub at: QueryAt,
     /// The passes it is compared with, with the slot each is shown in.
-    pub targets: Vec<(Slot, PassId)>,
+    pub targets: Vec<(ImageSlot, PassId)>,
     /// Whether the massive channels of the source (see `analysis::massive`) are left out of source and targets.
     pub drop_massive: bool,
     /// Of an attention map the head, counted from 0; none: the mean over heads.
@@ -61,7 +61,7 @@ pub struct HeatView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetHeat {
     /// Where it is shown.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// Rows and columns.
     pub grid: Grid,
     /// Row-major.
@@ -240,7 +240,7 @@ fn mean_vector(map: &FeatureMap, cells: &[(usize, usize)]) -> Vec<f32> {
     mean
 }
 
-fn target_heat(slot: Slot, grid: Grid, framing: &Framing, scores: Vec<f32>) -> TargetHeat {
+fn target_heat(slot: ImageSlot, grid: Grid, framing: &Framing, scores: Vec<f32>) -> TargetHeat {
     let best = top_k(&scores, BEST_MATCHES);
     TargetHeat {
         slot,

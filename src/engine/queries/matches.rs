@@ -12,7 +12,7 @@ use crate::{
     },
     engine::{
         cells::{QueryAt, cells_at, positions_of},
-        ids::{PassId, Slot},
+        ids::{ImageSlot, PassId},
         lanes::Lane,
         map_store::{MapStore, Unavailable},
         queries::{Answering, Memory, Query},
@@ -28,7 +28,7 @@ pub struct MatchesQuery {
     /// The pins.
     pub pins: Vec<PinQuery>,
     /// The passes they are compared with, with the slot each is shown in.
-    pub targets: Vec<(Slot, PassId)>,
+    pub targets: Vec<(ImageSlot, PassId)>,
     /// How many matches of each pin in each target.
     pub top_k: usize,
     /// Whether the massive channels of a pin's source are left out of source and targets.
@@ -70,7 +70,7 @@ pub struct PinMatches {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetMatches {
     /// The target.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// Best first.
     pub best: Vec<RankedMatch>,
 }

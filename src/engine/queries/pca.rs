@@ -13,7 +13,7 @@ use crate::{
     },
     engine::{
         basis::{BasisChoice, PcaSettings, SavedBasis},
-        ids::{PassId, Slot},
+        ids::{ImageSlot, PassId},
         lanes::Lane,
         map_store::{MapStore, Unavailable},
         queries::{Answering, Memory, Query, Step},
@@ -35,7 +35,7 @@ pub struct PcaQuery {
     /// The activation.
     pub id: Id,
     /// The passes, with the slot each is shown in.
-    pub passes: Vec<(Slot, PassId)>,
+    pub passes: Vec<(ImageSlot, PassId)>,
     /// How the colours come about.
     pub settings: PcaSettings,
 }
@@ -46,7 +46,7 @@ pub struct PcaView {
     /// What was asked.
     pub query: PcaQuery,
     /// Where it is shown.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// The pass.
     pub pass: PassId,
     /// Rows and columns.
@@ -106,7 +106,7 @@ struct BasisKey {
 pub struct Group {
     /// What the basis is fitted on; nothing where it is in a file.
     fitted_on: Vec<PassId>,
-    shown: Vec<(Slot, PassId)>,
+    shown: Vec<(ImageSlot, PassId)>,
 }
 
 /// The views of all pictures, each told as soon as it is there.

@@ -13,7 +13,7 @@ use crate::{
     },
     components::schedule::Timestep,
     engine::{
-        ids::{PassId, Slot},
+        ids::{ImageSlot, PassId},
         lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
         queries::{Answering, Query},
@@ -28,7 +28,7 @@ const EMIT_EVERY: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankQuery {
     /// The pictures of the pairs, source and target.
-    pub slots: [Slot; 2],
+    pub slots: [ImageSlot; 2],
     /// The passes of both, a timestep each.
     pub passes: Vec<RankPasses>,
     /// The pairs, in pixels of the originals.

@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{
         basis::{BasisChoice, PcaSettings},
-        ids::{ComparisonKind, PassId, Slot, TaskKind},
+        ids::{ComparisonKind, ImageSlot, PassId, TaskKind},
         lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
         queries::{Answering, Memory, Query, Step},
@@ -122,7 +122,7 @@ fn strip(
     }
     let colours = PcaQuery {
         id: query.id,
-        passes: sound.iter().map(|pass| (Slot::A, *pass)).collect(),
+        passes: sound.iter().map(|pass| (ImageSlot::A, *pass)).collect(),
         settings: PcaSettings {
             basis: BasisChoice::Together,
             ..query.settings.clone()

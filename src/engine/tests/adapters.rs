@@ -22,7 +22,7 @@ fn ready() -> Engine {
         dtype: Precision::F32,
     });
     until(&engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     engine
 }
 
@@ -67,7 +67,7 @@ fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
         id: id(ID),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head: None,
     };
@@ -193,7 +193,7 @@ fn what_is_not_finite_is_told_and_nothing_is_computed_from_it() -> TestResult {
         id: id(ID),
         source: pass,
         at: QueryAt::Point([5.0, 5.0]),
-        targets: vec![(Slot::A, pass)],
+        targets: vec![(ImageSlot::A, pass)],
         drop_massive: false,
         head: None,
     });

@@ -15,7 +15,7 @@ use crate::{
     image::picture::Picture,
 };
 
-const AB: [Slot; 2] = [Slot::A, Slot::B];
+const AB: [ImageSlot; 2] = [ImageSlot::A, ImageSlot::B];
 
 /// Two pictures of different size with the same activation.
 fn pictures() -> [FeatureMap; 2] {
@@ -23,11 +23,11 @@ fn pictures() -> [FeatureMap; 2] {
 }
 
 fn two(maps: &[FeatureMap; 2]) -> Hand {
-    let pass = |(slot, map): (Slot, &FeatureMap)| Pass::whole(slot, vec![(id("b1"), map.clone())]);
+    let pass = |(slot, map): (ImageSlot, &FeatureMap)| Pass::whole(slot, vec![(id("b1"), map.clone())]);
     hand(AB.into_iter().zip(maps).map(pass).collect())
 }
 
-fn query(hand: &Hand, slots: &[Slot], settings: PcaSettings) -> PcaQuery {
+fn query(hand: &Hand, slots: &[ImageSlot], settings: PcaSettings) -> PcaQuery {
     PcaQuery {
         id: id("b1"),
         passes: hand.shown(slots),
@@ -83,10 +83,10 @@ fn the_basis_is_fitted_on_what_was_chosen() {
     let each = of(BasisChoice::Each);
     assert_eq!(rgb(&each), [expected(&[a], &[a]), expected(&[b], &[b])].concat());
     assert_eq!(each.iter().map(|view| view.fitted_on).collect::<Vec<_>>(), [20, 9]);
-    let of_b = of(BasisChoice::Of(Slot::B));
+    let of_b = of(BasisChoice::Of(ImageSlot::B));
     assert_eq!(rgb(&of_b), expected(&[b], &[a, b]));
     assert_eq!(of_b.iter().map(|view| view.slot).collect::<Vec<_>>(), AB);
-    let closed = query(&hand, &AB, basis(BasisChoice::Of(Slot::nth(2).expect("a slot"))));
+    let closed = query(&hand, &AB, basis(BasisChoice::Of(ImageSlot::nth(2).expect("a slot"))));
     let error = refusal(ask(&hand.engine, ViewRequest::Pca(closed)));
     assert!(error.contains("picture C"), "{error}");
 }
@@ -161,7 +161,7 @@ fn massive_channels_of_the_first_map_are_left_out_of_all() {
     let [of_a, of_b] = without(1);
     assert_eq!(rgb(&together), expected(&[&of_a, &of_b], &[&of_a, &of_b]));
     assert!(together.iter().all(|view| view.left_out == [1]));
-    let of_slot = views(&hand, &query(&hand, &AB, settings(BasisChoice::Of(Slot::B))));
+    let of_slot = views(&hand, &query(&hand, &AB, settings(BasisChoice::Of(ImageSlot::B))));
     let [of_a, of_b] = without(4);
     assert_eq!(rgb(&of_slot), expected(&[&of_b], &[&of_a, &of_b]));
     let each = views(&hand, &query(&hand, &AB, settings(BasisChoice::Each)));
@@ -184,7 +184,7 @@ fn a_saved_basis_gives_the_same_colours() -> TestResult {
             whiten: true,
             ..PcaOptions::default()
         },
-        ..basis(BasisChoice::Of(Slot::A))
+        ..basis(BasisChoice::Of(ImageSlot::A))
     };
     let asked = query(&hand, &AB, settings.clone());
     let fitted = views(&hand, &asked);
@@ -288,7 +288,7 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
         // One of the two maps fits.
         for (number, _) in requests.into_iter().enumerate() {
             let map = (id("b1"), random_map(number as u64, 4, 4, 4));
-            hand::keep(&host, number as u64, Pass::whole(Slot::A, vec![map])).expect("it fits");
+            hand::keep(&host, number as u64, Pass::whole(ImageSlot::A, vec![map])).expect("it fits");
         }
     };
     let engine = Engine::with_extractor(Arc::new(|| {}), 400, worker).expect("threads can be started");
@@ -301,7 +301,7 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
             &engine,
             ViewRequest::Pca(PcaQuery {
                 id: id("b1"),
-                passes: vec![(Slot::A, pass)],
+                passes: vec![(ImageSlot::A, pass)],
                 settings,
             }),
         )
@@ -325,11 +325,11 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
 #[test]
 fn a_picture_that_is_open_twice_counts_once_and_is_shown_twice() {
     let map = random_map(1, 6, 4, 5);
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
-    let pass = hand.passes[&Slot::A];
+    let hand = hand(vec![Pass::whole(ImageSlot::A, vec![(id("b1"), map.clone())])]);
+    let pass = hand.passes[&ImageSlot::A];
     let twice = PcaQuery {
         id: id("b1"),
-        passes: vec![(Slot::A, pass), (Slot::B, pass)],
+        passes: vec![(ImageSlot::A, pass), (ImageSlot::B, pass)],
         settings: PcaSettings::default(),
     };
     let found = views(&hand, &twice);
@@ -382,7 +382,7 @@ fn what_has_no_principal_components_is_refused() {
     };
     let error = refusal(ask(&hand.engine, ViewRequest::Pca(attention)));
     assert!(error.contains("attention map"), "{error}");
-    for choice in [BasisChoice::Together, BasisChoice::Each, BasisChoice::Of(Slot::A)] {
+    for choice in [BasisChoice::Together, BasisChoice::Each, BasisChoice::Of(ImageSlot::A)] {
         let nothing = query(&hand, &[], basis(choice));
         assert!(refusal(ask(&hand.engine, ViewRequest::Pca(nothing))).contains("no picture"));
     }
@@ -403,7 +403,7 @@ fn a_newer_request_ends_the_one_under_way_between_two_fits() {
     let (maps, mut memory) = (MapStore::new(cache), Memory::default());
     let request = ViewRequest::Pca(PcaQuery {
         id: id("b1"),
-        passes: vec![(Slot::A, PassId(1)), (Slot::B, PassId(2))],
+        passes: vec![(ImageSlot::A, PassId(1)), (ImageSlot::B, PassId(2))],
         settings: basis(BasisChoice::Each),
     });
     let mut asked = 0;

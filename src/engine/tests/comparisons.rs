@@ -17,7 +17,7 @@ fn maps() -> Vec<[FeatureMap; 2]> {
 }
 
 fn four(maps: &[[FeatureMap; 2]]) -> Hand {
-    let slots = Slot::all().zip(maps);
+    let slots = ImageSlot::all().zip(maps);
     let passes = slots
         .map(|(slot, [large, small])| Pass::whole(slot, vec![(id("b1"), large.clone()), (id("b2"), small.clone())]));
     hand(passes.collect())
@@ -137,7 +137,7 @@ fn pictures_are_rows_where_there_are_enough_of_them() -> TestResult {
 fn an_activation_that_is_the_same_everywhere_has_no_cell_and_the_others_have() -> TestResult {
     let flat = FeatureMap::from_positions(3, Grid::new(8, 8), vec![0.5; 192])?;
     let hand = hand(vec![Pass::whole(
-        Slot::A,
+        ImageSlot::A,
         vec![(id("b1"), random_map(1, 6, 8, 8)), (id("b2"), flat)],
     )]);
     let all = passes(&hand);

@@ -140,12 +140,12 @@ fn a_picture_that_vanished_is_an_error() -> TestResult {
     );
     assert!(refusal(end).contains("cat.png"));
     engine.send(Request::OpenPicture {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         source: PictureSource::File(picture),
     });
     let error = until(&engine, |event| match event {
         Event::Failed {
-            work: TaskKind::Picture(Slot::A),
+            work: TaskKind::Picture(ImageSlot::A),
             error,
         } => Some(error.to_string()),
         _ => None,

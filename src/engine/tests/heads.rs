@@ -63,7 +63,7 @@ fn of_tiny() -> (Engine, RunSettings) {
         dtype: Precision::F32,
     });
     until(&engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
-    open(&engine, Slot::A, SAMPLE);
+    open(&engine, ImageSlot::A, SAMPLE);
     let settings = RunSettings {
         prompt: "a cat".into(),
         ..settings(51)
@@ -105,7 +105,7 @@ fn rows_of_heads_are_those_of_the_map() -> TestResult {
         id: id(SELF_MAP),
         source: capture.pass,
         at: QueryAt::Point(at),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head,
     };
@@ -140,7 +140,7 @@ fn words_of_heads_are_those_of_the_map_and_their_mean_is_kept() -> TestResult {
         id: id(TEXT_MAP),
         source: capture.pass,
         at: QueryAt::Word(token),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head,
     };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::super::{
     cache::PassKey,
     host::FinishedPass,
-    ids::{PassId, Slot},
+    ids::{ImageSlot, PassId},
     message::{Event, Layer, Request, RunSettings},
 };
 use crate::{
@@ -54,7 +54,7 @@ pub enum FromWorker {
     /// The worker waits for the answer.
     Question(Question),
     /// Maps to be kept, told of for a slot if there is one. The worker waits for the answer.
-    Keep(Option<Slot>, Box<FinishedPass>),
+    Keep(Option<ImageSlot>, Box<FinishedPass>),
 }
 
 /// What the worker asks of the cache of maps.
@@ -68,7 +68,7 @@ pub enum Question {
     LookAt(PassId),
     /// See [`ExtractorHost::report_kept`](super::super::ExtractorHost::report_kept).
     #[serde(rename = "TellKept")]
-    ReportKept(Slot, PassId),
+    ReportKept(ImageSlot, PassId),
 }
 
 /// What the engine answers.
@@ -91,7 +91,7 @@ enum HeadRef<'a> {
     Ready(&'a Devices),
     Event(&'a Event),
     Question(&'a Question),
-    Keep(Option<Slot>, Box<PassHead>),
+    Keep(Option<ImageSlot>, Box<PassHead>),
 }
 
 /// The same as it is read.
@@ -100,7 +100,7 @@ enum Head {
     Ready(Devices),
     Event(Box<Event>),
     Question(Question),
-    Keep(Option<Slot>, Box<PassHead>),
+    Keep(Option<ImageSlot>, Box<PassHead>),
 }
 
 /// A finished pass without its picture's bytes and its maps' numbers.
@@ -308,7 +308,7 @@ mod tests {
         use crate::engine::{PictureSource, SaveMap, ViewRequest};
         let path = std::path::PathBuf::from(OsStr::from_bytes(b"b\xe9.npy"));
         let picture = Request::OpenPicture {
-            slot: Slot::A,
+            slot: ImageSlot::A,
             source: PictureSource::File(path.clone()),
         };
         let save = Request::View(ViewRequest::SaveMap(SaveMap {

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     device::DeviceChoice,
     engine::{
-        ids::{Slot, TaskKind},
+        ids::{ImageSlot, TaskKind},
         message::{Event, Request},
     },
 };
@@ -27,7 +27,7 @@ pub struct SessionLog {
     /// Requests for models after it; the last counts.
     reading: Vec<Request>,
     /// Pictures that it opens again: nobody needs their events.
-    again: BTreeSet<Slot>,
+    again: BTreeSet<ImageSlot>,
 }
 
 impl SessionLog {
@@ -45,7 +45,7 @@ impl SessionLog {
     }
 
     /// These pictures are opened again.
-    pub fn expect_again(&mut self, slots: impl Iterator<Item = Slot>) {
+    pub fn expect_again(&mut self, slots: impl Iterator<Item = ImageSlot>) {
         self.again.extend(slots);
     }
 
@@ -175,11 +175,11 @@ mod tests {
     #[test]
     fn a_picture_that_is_opened_again_is_news_only_the_second_time() {
         let mut log = SessionLog::default();
-        log.expect_again([Slot::A].into_iter());
-        let closed = Event::PictureClosed { slot: Slot::A };
+        log.expect_again([ImageSlot::A].into_iter());
+        let closed = Event::PictureClosed { slot: ImageSlot::A };
         assert!(log.on_event(&closed));
         let opened = Event::PictureOpened {
-            slot: Slot::A,
+            slot: ImageSlot::A,
             picture: crate::engine::OpenedPicture {
                 source: crate::engine::PictureSource::Sample("photo-cat".to_owned()),
                 size: crate::geometry::Size::new(1, 1),

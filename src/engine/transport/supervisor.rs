@@ -24,7 +24,7 @@ use crate::{
     engine::{
         extractor::Extractor,
         host::ExtractorHost,
-        ids::{Slot, TaskKind},
+        ids::{ImageSlot, TaskKind},
         message::{Event, Request},
         spawn,
     },
@@ -91,7 +91,7 @@ struct Supervisor {
     /// How many were started.
     workers: u64,
     /// What a new worker has to be told.
-    pictures: BTreeMap<Slot, PictureSource>,
+    pictures: BTreeMap<ImageSlot, PictureSource>,
     /// What asked for the model that is there.
     model: Option<Request>,
 }

@@ -19,7 +19,7 @@ use crate::{
     engine::{
         extractor::Extractor,
         host::{ExtractorHost, FinishedPass},
-        ids::Slot,
+        ids::ImageSlot,
         message::{Event, Request},
         spawn,
     },
@@ -62,7 +62,7 @@ impl EngineLine {
     }
 
     /// Hands the maps of a pass over.
-    pub fn keep(&self, slot: Option<Slot>, finished: FinishedPass) -> Result<()> {
+    pub fn keep(&self, slot: Option<ImageSlot>, finished: FinishedPass) -> Result<()> {
         let answers = locked(&self.answers);
         self.send(&FromWorker::Keep(slot, Box::new(finished)))?;
         match answers.recv() {
