@@ -22,7 +22,7 @@ use crate::{
         widgets::{Glyph, action_button_ui, empty_ui},
     },
     paint::score_text,
-    survey::{Column, Finding},
+    survey::{Column, Measurement},
 };
 
 /// Letters under a thumbnail, in points.
@@ -331,7 +331,7 @@ fn bands_ui(ui: &Ui, layout: &Layout, origin: egui::Pos2, viewport: Rect) {
 }
 
 /// Name and figure of one thumbnail, and what happens when it is clicked.
-fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings, context: &mut CanvasContext<'_>) {
+fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSettings, context: &mut CanvasContext<'_>) {
     let state = context.state;
     let tokens = theme::tokens(ui);
     let name = finding.id.to_string();
@@ -383,7 +383,13 @@ fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings
 }
 
 /// A click looks at an activation, or marks it with Ctrl or Shift; hovering tells its figures.
-fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Finding, context: &mut CanvasContext<'_>) {
+fn answer(
+    ui: &Ui,
+    response: Response,
+    settings: &SheetSettings,
+    finding: &Measurement,
+    context: &mut CanvasContext<'_>,
+) {
     if response.clicked() {
         let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
         context.commands.push(match several {
@@ -395,7 +401,7 @@ fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Findi
 }
 
 /// Marks what is not marked, and the other way round.
-fn mark(settings: &SheetSettings, finding: &Finding) -> Command {
+fn mark(settings: &SheetSettings, finding: &Measurement) -> Command {
     let mut chosen = settings.clone();
     match chosen.marked.iter().position(|id| *id == finding.id) {
         Some(place) => {
@@ -417,7 +423,7 @@ fn short_name(name: &str) -> String {
 }
 
 /// Every figure of an activation.
-pub fn figures_ui(ui: &mut Ui, finding: &Finding) {
+pub fn figures_ui(ui: &mut Ui, finding: &Measurement) {
     ui.strong(finding.id.to_string());
     if let Some(why) = &finding.unmeasured {
         ui.colored_label(theme::tokens(ui).error, format!("Not measured: {why}"));
@@ -437,7 +443,7 @@ pub fn figures_ui(ui: &mut Ui, finding: &Finding) {
 /// What is marked, side by side, in colours that agree with the first.
 fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut CanvasContext<'_>) {
     ui.separator();
-    let found: Vec<(usize, &Finding)> = settings
+    let found: Vec<(usize, &Measurement)> = settings
         .marked
         .iter()
         .enumerate()
