@@ -32,7 +32,7 @@ use crate::{
         },
         theme,
     },
-    engine::{DEFAULT_CACHE_BYTES, Engine, PictureSource, Slot},
+    engine::{DEFAULT_CACHE_BYTES, Engine, ImageSlot, PictureSource},
     error::Result,
     extract::preset::Preset,
 };
@@ -150,9 +150,9 @@ impl App {
         layout::begin(&mut self.state.document.layout, files.len(), FIRST_SAMPLES.len());
         if files.is_empty() {
             let layout = &self.state.document.layout;
-            let samples: Vec<_> = Slot::all()
+            let samples: Vec<_> = ImageSlot::all()
                 .zip(FIRST_SAMPLES)
-                .filter(|(slot, _)| *slot <= Slot::B || layout::last_of(layout, *slot).is_some())
+                .filter(|(slot, _)| *slot <= ImageSlot::B || layout::last_of(layout, *slot).is_some())
                 .collect();
             for (slot, sample) in samples {
                 let source = PictureSource::Sample(sample.to_owned());
@@ -186,7 +186,7 @@ impl App {
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.
     pub fn update(&mut self, context: &Context) {
         while let Some(event) = self.engine.poll() {
-            self.take(event);
+            self.on_event(event);
         }
         let failed = self.textures.take_finished(&self.state.numbers());
         for (slot, error) in failed {
@@ -198,7 +198,7 @@ impl App {
         if self.lost_device.is_gone() {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
-        self.take_input(context);
+        self.on_input(context);
         self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
@@ -209,7 +209,7 @@ impl App {
     }
 
     /// Takes the panes as they were painted: the user may have dragged them.
-    pub(in crate::app) fn take_layout(&mut self, mut panes: Layout, context: &Context) {
+    pub(in crate::app) fn on_layout(&mut self, mut panes: Layout, context: &Context) {
         if panes == self.state.document.layout {
             return;
         }
@@ -256,7 +256,7 @@ impl App {
     }
 
     /// Where the canvas of a pane was painted last, in points.
-    pub fn canvas_rect(&self, kind: PaneKind, slot: Slot) -> Option<egui::Rect> {
+    pub fn canvas_rect(&self, kind: PaneKind, slot: ImageSlot) -> Option<egui::Rect> {
         self.canvases.rect_of(&self.state.document.layout, kind, slot)
     }
 }
