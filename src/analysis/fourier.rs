@@ -69,7 +69,7 @@ impl Transform {
     }
 }
 
-/// What one thread needs for its transforms.
+/// Buffers of one thread's transforms.
 struct Work {
     plane: Vec<f32>,
     row: Vec<f32>,
