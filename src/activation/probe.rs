@@ -10,33 +10,33 @@ use crate::{
 
 /// Callback with the progress of the work, between 0 and 1; an error from it ends the work ([`Error::Cancelled`] where the user
 /// asked for that).
-pub type Watch<'a> = dyn FnMut(f32) -> Result<()> + 'a;
+pub type Progress<'a> = dyn FnMut(f32) -> Result<()> + 'a;
 
-/// A [`Watch`] that ignores progress and never cancels.
+/// A [`Progress`] callback that ignores its argument and never cancels.
 ///
 /// # Errors
 ///
-/// Never: a [`Watch`] has this signature.
-pub fn watch_nothing(_fraction: f32) -> Result<()> {
+/// Never: [`Progress`] has this signature.
+pub fn no_progress(_fraction: f32) -> Result<()> {
     Ok(())
 }
 
 /// Why a forward pass ended before its output.
 #[derive(Debug)]
-pub enum Halt {
+pub enum Stop {
     /// The last activation selected has been recorded: the rest of the network cannot matter.
-    Complete,
+    Done,
     /// Something failed, or the user cancelled.
     Error(Error),
 }
 
-impl From<Error> for Halt {
+impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
 
-impl From<candle_core::Error> for Halt {
+impl From<candle_core::Error> for Stop {
     fn from(error: candle_core::Error) -> Self {
         Self::Error(error.into())
     }
@@ -53,7 +53,7 @@ pub struct Probe<'a> {
     /// Whether attention maps are recorded as the mean over their heads.
     means_of_heads: bool,
     record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
-    watch: &'a mut Watch<'a>,
+    progress: &'a mut Progress<'a>,
 }
 
 impl<'a> Probe<'a> {
@@ -63,7 +63,7 @@ impl<'a> Probe<'a> {
         selection: &'a Selection,
         length: usize,
         record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
-        watch: &'a mut Watch<'a>,
+        progress: &'a mut Progress<'a>,
     ) -> Self {
         Self {
             selection,
@@ -71,7 +71,7 @@ impl<'a> Probe<'a> {
             to_the_end: false,
             means_of_heads: false,
             record,
-            watch,
+            progress,
         }
     }
 
@@ -101,9 +101,9 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     ///
-    /// [`Halt::Complete`] after the last activation selected; [`Halt::Error`] where recording fails or the watch ends
+    /// [`Stop::Done`] after the last activation selected; [`Stop::Error`] where recording fails or the progress callback ends
     /// the pass.
-    pub fn visit(&mut self, tap: Tap, tensor: Tensor) -> Result<Tensor, Halt> {
+    pub fn visit(&mut self, tap: Tap, tensor: Tensor) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             (self.record)(tap, &tensor)?;
         }
@@ -112,7 +112,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Records an attention map (B, heads, queries, keys) that was computed only to be recorded.
-    pub(crate) fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Halt> {
+    pub(crate) fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Stop> {
         (self.record)(tap, map)?;
         self.passed(tap)
     }
@@ -123,7 +123,7 @@ impl<'a> Probe<'a> {
     /// # Errors
     ///
     /// As [`Self::visit`], and where there are not h·w tokens.
-    pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Halt> {
+    pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             let (batch, _, channels) = tokens.dims3()?;
             let planes = tokens
@@ -139,20 +139,20 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     ///
-    /// [`Halt::Error`] where the watch ends the pass.
-    pub fn check(&mut self, tap: Tap) -> Result<(), Halt> {
-        Ok((self.watch)(tap.0 as f32 / self.length.max(1) as f32)?)
+    /// [`Stop::Error`] where the progress callback ends the pass.
+    pub fn check(&mut self, tap: Tap) -> Result<(), Stop> {
+        Ok((self.progress)(tap.0 as f32 / self.length.max(1) as f32)?)
     }
 
     /// Progress, cancellation and the end of the pass, at an activation that was met.
     ///
     /// # Errors
     ///
-    /// [`Halt::Complete`] after the last activation selected; [`Halt::Error`] where the watch ends the pass.
-    pub fn passed(&mut self, tap: Tap) -> Result<(), Halt> {
-        (self.watch)((tap.0 + 1) as f32 / self.length.max(1) as f32)?;
+    /// [`Stop::Done`] after the last activation selected; [`Stop::Error`] where the progress callback ends the pass.
+    pub fn passed(&mut self, tap: Tap) -> Result<(), Stop> {
+        (self.progress)((tap.0 + 1) as f32 / self.length.max(1) as f32)?;
         if self.selection.last() == Some(tap) && !self.to_the_end {
-            return Err(Halt::Complete);
+            return Err(Stop::Done);
         }
         Ok(())
     }

@@ -24,11 +24,12 @@ use crate::{
         similarity::{Peak, cosine_to_all, mean_unit_vector, top_k},
     },
     error::{Error, Result},
-    extract::{memory, request::StoreFormat},
+    extract::{ram, request::StoreFormat},
     geometry::{Grid, framing::Framing},
     io::{
         array::Array,
-        output::{is_file_path, replace_file, write_npy, write_png, write_safetensors},
+        output::{replace_file, write_png},
+        writers::{Features, map_writer_of},
     },
     paint::{ScoreMap, ScoreStyle, render_scores},
 };
@@ -282,16 +283,15 @@ impl Analyst {
     }
 
     fn save_map(&self, id: Id, pass: PassId, path: &Path) -> Result<Event, Unseen> {
-        check_extension(path, &["npy", "safetensors"])?;
+        let writer = map_writer_of(path)?;
         let (map, info) = (self.desk.map(pass, id)?, self.desk.info(pass, id)?);
         let grid = map.grid();
         let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
-        if is_file_path(path) {
-            let record = serde_json::json!({ "id": id, "ran": info.ran });
-            write_safetensors(path, &[(id.to_string(), &array, StoreFormat::F32)], &record)?;
-        } else {
-            replace_file(path, |temporary| write_npy(temporary, &array, StoreFormat::F32))?;
-        }
+        let features = Features {
+            arrays: vec![(id.to_string(), &array, StoreFormat::F32)],
+            record: serde_json::json!({ "id": id, "ran": info.ran }),
+        };
+        writer.write(path, &features)?;
         Ok(saved(path))
     }
 
@@ -308,7 +308,7 @@ impl Analyst {
         let size = info.picture.size();
         // The colours of the scores, and the picture under them.
         const BYTES_PER_PIXEL: usize = 4 + 3;
-        memory::check(
+        ram::check(
             size.pixels().saturating_mul(BYTES_PER_PIXEL),
             "a heat map over this picture",
             "save one over a smaller picture",

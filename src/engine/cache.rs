@@ -7,10 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{Layer, PassId, RunSettings};
+use super::message::{Layer, PassId};
 use crate::{
     activation::{FeatureMap, Id, NotFinite, Shape},
-    extract::request::Provenance,
+    extract::{request::Provenance, settings::RunSettings},
     geometry::framing::Framing,
     image::picture::Picture,
 };

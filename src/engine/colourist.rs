@@ -17,7 +17,7 @@ use crate::{
         pca::{self, COLOUR_COMPONENTS, PcaBasis, PcaOptions, Scores},
     },
     error::{Error, Result},
-    extract::{memory, recent::Recent},
+    extract::{lru::LruCache, ram},
     io::output::{replace_file, write_png},
 };
 
@@ -32,8 +32,8 @@ const REMEMBERED_BASES_BYTES: usize = 16 << 20;
 pub struct Colourist {
     desk: Desk,
     /// Finished views. They stay true when their maps are no longer kept.
-    finished: Recent<PcaQuery, Arc<[PcaView]>>,
-    bases: Recent<BasisKey, Arc<SavedBasis>>,
+    finished: LruCache<PcaQuery, Arc<[PcaView]>>,
+    bases: LruCache<BasisKey, Arc<SavedBasis>>,
 }
 
 /// What a basis depends on.
@@ -57,8 +57,8 @@ impl Colourist {
     pub(super) fn new(desk: Desk) -> Self {
         Self {
             desk,
-            finished: Recent::new(REMEMBERED_BYTES),
-            bases: Recent::new(REMEMBERED_BASES_BYTES),
+            finished: LruCache::new(REMEMBERED_BYTES),
+            bases: LruCache::new(REMEMBERED_BASES_BYTES),
         }
     }
 
@@ -151,7 +151,7 @@ impl Colourist {
         if let Some(known) = self.bases.get(&key) {
             return Ok(known);
         }
-        memory::check(
+        ram::check(
             maps.iter().map(|map| map.bytes()).fold(0, usize::saturating_add),
             "the principal components of these pictures",
             "fit the basis on one of them, or choose a smaller size",
@@ -219,7 +219,7 @@ impl Colourist {
         // Of a grid that is narrow and high, the picture is high too; the PNG is made beside it.
         const BYTES_PER_PIXEL: usize = 2 * 3;
         let rows = (SAVED_WIDTH * view.grid.height).div_ceil(view.grid.width.max(1));
-        memory::check(
+        ram::check(
             rows.saturating_mul(SAVED_WIDTH * BYTES_PER_PIXEL),
             "the picture of these colours",
             "choose a picture that is less narrow",

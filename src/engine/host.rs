@@ -7,13 +7,13 @@ use std::sync::Arc;
 use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
-    message::{Capture, Event, Layer, PassId, RunSettings, Slot},
+    message::{Capture, Event, Layer, PassId, Slot},
     process::{Answer, EngineLine, Question},
 };
 use crate::{
     activation::{FeatureMap, Id},
     error::{Error, Result},
-    extract::request::Provenance,
+    extract::{request::Provenance, settings::RunSettings},
     geometry::framing::Framing,
     image::picture::Picture,
 };

@@ -51,7 +51,7 @@ pub use comparison::{
 pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
-pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, RunSettings, Slot, Work};
+pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, Slot, Work};
 pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews, SurveyQuery, Surveying};
 pub use view::{
     Agreement, BasisChoice, ChannelQuery, ChannelView, ChannelsView, CompareQuery, CompareView, ComparedMap, HeatView,
@@ -59,12 +59,12 @@ pub use view::{
     QueryAt, RankPasses, RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
 };
 
-pub use crate::image::source::PictureSource;
 use crate::{
     device::driver_files,
     error::{Error, Result},
     weights::hub::HubSettings,
 };
+pub use crate::{extract::settings::RunSettings, image::source::PictureSource};
 use analyst::Analyst;
 use cache::SharedCache;
 use colourist::Colourist;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     activation::{FeatureMap, Id},
     analysis::massive::{channel_figures, massive_channels},
-    extract::recent::Recent,
+    extract::lru::LruCache,
 };
 
 /// Bytes of reduced maps remembered, beside the cache: six of the largest of an SD1.5 at 512.
@@ -21,8 +21,8 @@ const KNOWN_MAPS: usize = 256;
 pub struct Reduced {
     desk: Desk,
     /// The massive channels of a map.
-    massive: Recent<(PassId, Id), Arc<[usize]>>,
-    maps: Recent<Key, Arc<FeatureMap>>,
+    massive: LruCache<(PassId, Id), Arc<[usize]>>,
+    maps: LruCache<Key, Arc<FeatureMap>>,
 }
 
 /// The map of `pass` without the massive channels of the map of `source`.
@@ -38,8 +38,8 @@ impl Reduced {
     pub fn new(desk: Desk) -> Self {
         Self {
             desk,
-            massive: Recent::new(KNOWN_MAPS),
-            maps: Recent::new(REDUCED_BYTES),
+            massive: LruCache::new(KNOWN_MAPS),
+            maps: LruCache::new(REDUCED_BYTES),
         }
     }
 

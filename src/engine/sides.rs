@@ -16,14 +16,14 @@ use crate::{
         procrustes::{rotated, rotation_to},
     },
     error::Result,
-    extract::memory,
+    extract::ram,
 };
 
 /// What of two maps is shown as A and B.
 pub fn compare(desk: &Desk, query: &CompareQuery) -> Result<CompareView, Unseen> {
     let [a, b] = query.sides;
     let (mut a, mut b) = (desk.map(a.0, a.1)?, desk.map(b.0, b.1)?);
-    memory::check(
+    ram::check(
         a.bytes().saturating_add(b.bytes()),
         "the principal components of both sides",
         "compare smaller activations",

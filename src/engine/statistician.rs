@@ -24,7 +24,7 @@ use crate::{
         similarity::mean_cosine_between,
     },
     error::{Error, Result},
-    extract::{memory, recent::Recent},
+    extract::{lru::LruCache, ram},
     geometry::Grid,
 };
 
@@ -38,7 +38,7 @@ pub struct Statistician {
     desk: Desk,
     colours: Colourist,
     /// Finished strips. They stay true when their maps are no longer kept.
-    strips: Recent<StripQuery, Arc<StripView>>,
+    strips: LruCache<StripQuery, Arc<StripView>>,
 }
 
 impl Statistician {
@@ -47,7 +47,7 @@ impl Statistician {
         Self {
             colours: Colourist::new(desk.clone()),
             desk,
-            strips: Recent::new(REMEMBERED_BYTES),
+            strips: LruCache::new(REMEMBERED_BYTES),
         }
     }
 
@@ -282,5 +282,5 @@ fn check_room(bytes: usize) -> Result<()> {
             GRAM_BYTES / MIB
         )));
     }
-    memory::check(bytes, "a CKA matrix", "compare fewer activations, or fewer positions")
+    ram::check(bytes, "a CKA matrix", "compare fewer activations, or fewer positions")
 }

@@ -4,10 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    message::{PassId, RunSettings, Slot},
+    message::{PassId, Slot},
     view::QueryAt,
 };
-use crate::{activation::Id, extract::request::Provenance, survey::Measurement};
+use crate::{
+    activation::Id,
+    extract::{request::Provenance, settings::RunSettings},
+    survey::Measurement,
+};
 
 /// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,9 +14,7 @@ use crate::{
     },
     components::schedule::Timestep,
     engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
-    extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
-    model::adapters::Adapters,
     survey::Column,
 };
 
@@ -213,14 +211,9 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
             })
             .collect();
         document.settings = RunSettings {
-            prompt: String::new(),
             t: step.t.unwrap_or(DEMO_T),
-            seed: 0,
-            ensemble: 1,
-            vae: VaeMode::Mean,
-            size: WorkingSize::ShortSide(DEMO_SIDE),
-            inversion: Inversion::None,
-            adapters: Adapters::default(),
+            size: Some(WorkingSize::ShortSide(DEMO_SIDE)),
+            ..RunSettings::default()
         };
         document.pins.clear();
     }

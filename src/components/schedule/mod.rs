@@ -32,7 +32,7 @@ impl Mixture {
     }
 
     /// Shares of a pass without noise (CleanDIFT).
-    pub(crate) const CLEAN: Self = Self {
+    pub const CLEAN: Self = Self {
         signal: 1.0,
         noise: 0.0,
     };

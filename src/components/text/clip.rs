@@ -5,7 +5,7 @@ use candle_nn::{VarBuilder, ops::softmax_last_dim};
 use serde_json::Value;
 
 use crate::{
-    activation::Watch,
+    activation::Progress,
     error::{Error, Result},
     nn::{
         adaptable::{Adaptable, Visit},
@@ -236,10 +236,10 @@ impl ClipTextModel {
     /// # Errors
     ///
     /// Where the sequences differ in length, are empty or too long, where an id is outside of the vocabulary, and where
-    /// `watch` ends the work.
-    pub fn forward(&self, ids: &[Vec<u32>], watch: &mut Watch<'_>) -> Result<TextStates> {
+    /// `progress` ends the work.
+    pub fn forward(&self, ids: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<TextStates> {
         let length = self.check_ids(ids)?;
-        watch(0.0)?;
+        progress(0.0)?;
         let flat: Vec<u32> = ids.iter().flatten().copied().collect();
         let tokens = self
             .embedded(&flat)?
@@ -251,7 +251,7 @@ impl ClipTextModel {
         for (done, layer) in (1_usize..).zip(&self.layers) {
             penultimate = states;
             states = layer.forward(&penultimate, &mask)?;
-            watch(done as f32 / self.layers.len() as f32)?;
+            progress(done as f32 / self.layers.len() as f32)?;
         }
         let last = self.final_layer_norm.forward(&states)?;
         let pooled = self.pool(&last, ids)?;
@@ -268,8 +268,8 @@ impl ClipTextModel {
     /// # Errors
     ///
     /// As [`Self::forward`].
-    pub fn encode_chunks(&self, chunks: &[Vec<u32>], watch: &mut Watch<'_>) -> Result<TextStates> {
-        let states = self.forward(chunks, watch)?;
+    pub fn encode_chunks(&self, chunks: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<TextStates> {
+        let states = self.forward(chunks, progress)?;
         let (count, length, width) = states.last.dims3()?;
         let joined = (1, count * length, width);
         Ok(TextStates {

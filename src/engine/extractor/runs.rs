@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     activation::{Catalogue, Id, Selection},
-    engine::message::{Event, RunSettings, Slot, Work},
+    engine::message::{Event, Slot, Work},
     error::{Error, Result},
+    extract::settings::RunSettings,
 };
 
 /// What a round over the open pictures is for.

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::super::{
     cache::PassKey,
     host::FinishedPass,
-    message::{Event, Layer, PassId, Request, RunSettings, Slot},
+    message::{Event, Layer, PassId, Request, Slot},
 };
 use crate::{
     activation::{FeatureMap, Id},
     device::Devices,
     error::{Error, Result},
-    extract::request::Provenance,
+    extract::{request::Provenance, settings::RunSettings},
     geometry::{Grid, Size, framing::Framing},
     image::picture::Picture,
 };

@@ -1,4 +1,4 @@
-//! Plan of a download, made before it begins.
+//! DownloadPlan of a download, made before it begins.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub struct PlannedFile {
     pub begun: u64,
 }
 
-/// Plan of a repository's download. Plain data; [`Hub::fetch`](super::Hub::fetch) looks again at what is there.
+/// DownloadPlan of a repository's download. Plain data; [`Hub::fetch`](super::Hub::fetch) looks again at what is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownloadPlan {
     /// The repository at the requested revision.

@@ -5,7 +5,7 @@ use candle_nn::{Conv2dConfig, Module, VarBuilder, ops::silu};
 
 use super::config::{ChannelOrder, ControlNetConfig};
 use crate::{
-    activation::{Halt, Probe},
+    activation::{Probe, Stop},
     error::Result,
     families::stable_diffusion::unet::{
         Conditions,
@@ -99,7 +99,7 @@ impl ControlNet {
     ///
     /// # Errors
     ///
-    /// [`Halt::Error`] where input, timesteps or conditions do not fit the configuration, where the watch ends the
+    /// [`Stop::Error`] where input, timesteps or conditions do not fit the configuration, where the progress callback ends the
     /// pass, and where the device fails.
     pub fn forward(
         &self,
@@ -108,7 +108,7 @@ impl ControlNet {
         conditions: &Conditions<'_>,
         embedded: &Tensor,
         probe: &mut Probe<'_>,
-    ) -> Result<ControlSignal, Halt> {
+    ) -> Result<ControlSignal, Stop> {
         // A ControlNet does not take the mask and the second latent of an inpainting U-Net.
         let x = x.narrow(1, 0, self.config.unet.in_channels.min(x.dim(1)?))?;
         conditions.check(&self.config.unet, "the ControlNet", &x, t)?;
