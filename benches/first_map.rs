@@ -13,8 +13,8 @@ use featscope::{
     activation::Id,
     device::{DeviceChoice, Precision},
     engine::{
-        DEFAULT_CACHE_BYTES, Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, Slot,
-        ViewRequest,
+        Answer, DEFAULT_CACHE_BYTES, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request,
+        RunSettings, ViewRequest,
     },
     geometry::framing::WorkingSize,
 };
@@ -46,7 +46,10 @@ fn started() -> Engine {
         dtype: Precision::F32,
     });
     let source = PictureSource::Sample("noto-cat-face".into());
-    engine.send(Request::OpenPicture { slot: Slot::A, source });
+    engine.send(Request::OpenPicture {
+        slot: ImageSlot::A,
+        source,
+    });
     engine
 }
 
@@ -61,11 +64,11 @@ fn first_pca(engine: &Engine, id: Id, t: u32) {
     });
     engine.send(Request::View(ViewRequest::Pca(PcaQuery {
         id,
-        passes: vec![(Slot::A, pass)],
+        passes: vec![(ImageSlot::A, pass)],
         settings: PcaSettings::default(),
     })));
     black_box(until(engine, |event| match event {
-        Event::Pca(view) => Some(view),
+        Event::Answer(Answer::Pca(view)) => Some(*view),
         _ => None,
     }));
 }

@@ -15,7 +15,7 @@ use featscope::{
     activation::{CatalogueEntry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
     app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, offscreen::Offscreen, paint},
-    engine::Slot,
+    engine::ImageSlot,
     families::resolve,
     geometry::{Grid, Size, framing::WorkingSize},
     survey::{Column, Measurement},
@@ -126,7 +126,7 @@ fn opened() -> Window {
     let app = App::new(screen.context(), Some(screen.render_state()), memory, &arguments).expect("workers");
     let mut window = Window { screen, app };
     window.settle();
-    for slot in [Slot::A, Slot::B] {
+    for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::AddPane(Pane::new(PaneKind::Heat, slot)));
     }
     window.settle();
@@ -263,12 +263,12 @@ fn sheet(window: &mut Window) {
         .survey
         .as_ref()
         .map_or(0, |survey| survey.findings.len());
-    window.apply(Command::AddPane(Pane::new(PaneKind::Sheet, Slot::A)));
+    window.apply(Command::AddPane(Pane::new(PaneKind::Sheet, ImageSlot::A)));
     for (name, sort) in [("as the network runs", None), ("sorted", Some(Column::Norm))] {
         let mut settings = window.app.state.document.sheet.clone();
         settings.sort = sort;
         window.apply(Command::Sheet(Box::new(settings)));
-        let canvas = window.app.canvas_rect(PaneKind::Sheet, Slot::A);
+        let canvas = window.app.canvas_rect(PaneKind::Sheet, ImageSlot::A);
         let middle = canvas.map_or(Pos2::new(900.0, 600.0), |canvas| canvas.center());
         let costs: Vec<Cost> = (0..FRAMES)
             .map(|step| {
@@ -294,7 +294,7 @@ fn main() {
     sheet(&mut window);
     switching(&mut window);
     window.apply(Command::Act(Action::ClearPins));
-    let canvas = window.app.canvas_rect(PaneKind::Picture, Slot::A).expect("a pane");
+    let canvas = window.app.canvas_rect(PaneKind::Picture, ImageSlot::A).expect("a pane");
     let hover = |window: &mut Window| {
         (0..FRAMES)
             .map(|step| {

@@ -11,7 +11,7 @@ use std::{hint::black_box, io::BufWriter, sync::Arc, thread};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use featscope::{
     activation::{FeatureMap, Id},
-    engine::{FinishedPass, PassId, RunSettings, process::FromWorker},
+    engine::{FinishedPass, PassId, RunSettings, transport::FromWorker},
     extract::request::Provenance,
     geometry::{
         Grid, Size,

@@ -12,7 +12,7 @@ use common::TestResult;
 use egui::{Event, Pos2};
 use featscope::{
     app::{App, LaunchOptions, PaneKind, Preferences, offscreen::Offscreen, paint},
-    engine::Slot,
+    engine::ImageSlot,
     geometry::framing::WorkingSize,
 };
 
@@ -84,7 +84,7 @@ fn the_ear_of_the_cat_is_found_in_every_other_picture() -> TestResult {
 
     let canvas = window
         .app
-        .canvas_rect(PaneKind::Picture, Slot::A)
+        .canvas_rect(PaneKind::Picture, ImageSlot::A)
         .expect("it was painted");
     // A square picture fills the shorter side of its canvas.
     let side = canvas.width().min(canvas.height());

@@ -34,7 +34,7 @@ use egui_tiles::{Tile, TileId};
 use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
-    engine::{BasisChoice, PictureSource, QueryAt, Slot},
+    engine::{BasisChoice, ImageSlot, PictureSource, QueryAt},
     extract::{preset::PRESETS, settings::LatentMode},
     geometry::framing::WorkingSize,
     paint::ColourMap,
@@ -283,10 +283,10 @@ impl Monkey {
         pos2(x, y)
     }
 
-    fn slot(&mut self) -> Slot {
+    fn slot(&mut self) -> ImageSlot {
         // Mostly the first ones: they are to hold something.
-        let most = if self.chance.once_in(20) { Slot::MOST } else { 4 };
-        Slot::nth(self.chance.below(most)).expect("there are so many")
+        let most = if self.chance.once_in(20) { ImageSlot::MOST } else { 4 };
+        ImageSlot::nth(self.chance.below(most)).expect("there are so many")
     }
 
     fn tile(&mut self) -> TileId {
@@ -588,7 +588,7 @@ impl Monkey {
             }
             3 | 4 => {
                 // Pins are in pictures.
-                let open: Vec<Slot> = self.window.state().open_slots().collect();
+                let open: Vec<ImageSlot> = self.window.state().open_slots().collect();
                 if !open.is_empty() {
                     let slot = self.chance.one_of(&open);
                     let added = self.chance.once_in(2);
@@ -674,7 +674,7 @@ impl Monkey {
     /// Every kind of pane, beside what is there.
     fn open_all_panes(&mut self) {
         for kind in PaneKind::ALL {
-            self.command(Command::AddPane(Pane::new(kind, Slot::A)));
+            self.command(Command::AddPane(Pane::new(kind, ImageSlot::A)));
         }
     }
 
@@ -840,9 +840,9 @@ fn whatever_is_done_the_window_stays_whole() {
     // It still does what it is for.
     monkey.command(Command::LoadModel("fake".to_owned()));
     monkey.command(Command::OpenPicture(
-        Slot::A,
+        ImageSlot::A,
         PictureSource::Sample("photo-cat".to_owned()),
     ));
     monkey.settle();
-    assert!(monkey.window.state().slot(Slot::A).picture.is_some());
+    assert!(monkey.window.state().slot(ImageSlot::A).picture.is_some());
 }

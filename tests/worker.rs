@@ -13,9 +13,9 @@ use std::{
 use featscope::{
     device::{DeviceChoice, Precision},
     engine::{
-        Capture, Engine, Event, PictureSource, Request, RunSettings, SeriesMember, SeriesQuery, Slot, Study, StudyNews,
-        SurveyQuery, ViewRequest, Work,
-        process::{Launch, relay},
+        Capture, Engine, Event, ImageSlot, PictureSource, Request, RunSettings, SaveMap, SeriesMember, SeriesQuery,
+        Study, StudyEvent, SurveyQuery, TaskKind, ViewRequest,
+        transport::{Launcher, supervise},
     },
     error::Error,
     extract::{request::ExtractRequest, select::Select},
@@ -31,11 +31,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LAYER: &str = "b11";
 
 fn engine_with(program: impl Into<PathBuf>) -> Engine {
-    let launch = Launch {
+    let launch = Launcher {
         program: program.into(),
         required: true,
     };
-    let started = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |inbox, host| relay(launch, inbox, host));
+    let started = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |inbox, host| supervise(launch, inbox, host));
     started.expect("the threads start")
 }
 
@@ -71,7 +71,7 @@ fn begin(engine: &Engine) {
     load(engine, "demo");
     until(engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
     engine.send(Request::OpenPicture {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         source: PictureSource::Sample("noto-cat-face".to_owned()),
     });
     until(engine, |event| {
@@ -110,24 +110,34 @@ fn run(engine: &Engine) -> Capture {
 fn begin_long_run(engine: &Engine) {
     ask_to_run(engine, 64);
     until(engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Progress {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
 }
 
 fn failure_of_run(engine: &Engine) -> Error {
     until(engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.clone()),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error.clone()),
         _ => None,
     })
 }
 
 /// The map that is kept, as a file.
 fn saved(engine: &Engine, capture: &Capture, path: &Path) -> Vec<u8> {
-    engine.send(Request::View(ViewRequest::SaveMap {
+    engine.send(Request::View(ViewRequest::SaveMap(SaveMap {
         id: LAYER.parse().expect("an id of the vocabulary"),
         pass: capture.pass,
         path: path.to_owned(),
-    }));
+    })));
     until(engine, |event| matches!(event, Event::Saved { .. }).then_some(()));
     fs::read(path).expect("the file that was saved")
 }
@@ -165,8 +175,8 @@ fn a_worker_computes_the_same_numbers_to_the_bit() -> Outcome {
     let folder = tempfile::tempdir()?;
     let here = Engine::with_extractor(Arc::new(|| {}), 1 << 30, |inbox, host| {
         // Where nothing can be started, the extractor of this process does it.
-        relay(
-            Launch {
+        supervise(
+            Launcher {
                 program: "/nowhere/featscope-cuda".into(),
                 required: true,
             },
@@ -216,7 +226,7 @@ fn extractions_and_failures_come_through() -> Outcome {
     });
     let path = until(&engine, |event| match event {
         Event::Saved { work, path } => {
-            assert_eq!(*work, Work::Extract { job: 7 });
+            assert_eq!(*work, TaskKind::Extract { job: 7 });
             Some(path.clone())
         }
         _ => None,
@@ -236,7 +246,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
         engine.send(Request::Study {
             job: 1,
             study: Box::new(Study::Survey(SurveyQuery {
-                slot: Slot::A,
+                slot: ImageSlot::A,
                 settings: settings(1),
                 noises: 2,
                 maps: true,
@@ -246,7 +256,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
         let mut findings = Vec::new();
         until(&engine, |event| match event {
             Event::Study {
-                news: StudyNews::Found(finding),
+                event: StudyEvent::Found(finding),
                 ..
             } => {
                 findings.push((**finding).clone());
@@ -261,7 +271,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
             study: Box::new(Study::Series(SeriesQuery {
                 members: [false, true]
                     .map(|noiseless| SeriesMember {
-                        slot: Slot::A,
+                        slot: ImageSlot::A,
                         settings: settings(1),
                         noiseless,
                     })
@@ -272,7 +282,7 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
         let mut passes = Vec::new();
         until(&engine, |event| match event {
             Event::Study {
-                news: StudyNews::Series(member),
+                event: StudyEvent::Series(member),
                 ..
             } => {
                 passes.push((member.index, member.pass));

@@ -11,8 +11,8 @@ use featscope::{
     activation::{Id, Selection, Tap},
     device::{Compute, DeviceChoice, Precision},
     engine::{
-        Engine, Event, PcaQuery, PcaSettings, PictureSource, Request, Slot, ViewRequest, Work,
-        process::{Launch, relay},
+        Answer, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request, TaskKind, ViewRequest,
+        transport::{Launcher, supervise},
     },
     error::{Error, Result},
     extract::{
@@ -210,11 +210,13 @@ fn passes(arguments: &Arguments, repeats: usize, preset: Option<&str>) -> Result
 
 /// An engine whose extractor is the worker, with model and picture.
 fn engine(arguments: &Arguments, worker: &std::path::Path) -> Result<(Engine, Id)> {
-    let launch = Launch {
+    let launch = Launcher {
         program: worker.to_owned(),
         required: true,
     };
-    let engine = Engine::with_extractor(Arc::new(|| {}), KEPT_BYTES, |inbox, host| relay(launch, inbox, host))?;
+    let engine = Engine::with_extractor(Arc::new(|| {}), KEPT_BYTES, |inbox, host| {
+        supervise(launch, inbox, host)
+    })?;
     engine.send(Request::LoadModel {
         name: arguments.model.clone(),
         device: arguments.device,
@@ -225,7 +227,7 @@ fn engine(arguments: &Arguments, worker: &std::path::Path) -> Result<(Engine, Id
         _ => None,
     })?;
     engine.send(Request::OpenPicture {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         source: PictureSource::Sample(PICTURE.to_owned()),
     });
     until(&engine, |event| {
@@ -288,13 +290,13 @@ fn first_map(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
         let map = began.elapsed().as_secs_f64();
         engine.send(Request::View(ViewRequest::Pca(PcaQuery {
             id,
-            passes: vec![(Slot::A, pass)],
+            passes: vec![(ImageSlot::A, pass)],
             settings: PcaSettings::default(),
         })));
         let (mut coloured, mut finished) = (None, None);
         until(&engine, |event| {
             match event {
-                Event::Pca(_) => coloured = Some(began.elapsed().as_secs_f64()),
+                Event::Answer(Answer::Pca(_)) => coloured = Some(began.elapsed().as_secs_f64()),
                 Event::RunFinished { .. } => finished = Some(began.elapsed().as_secs_f64()),
                 _ => {}
             }
@@ -315,7 +317,10 @@ fn cancel(engine: &Engine) -> Result<f64> {
     let began = Instant::now();
     engine.send(Request::Cancel);
     until(engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error),
         _ => None,
     })?;
     Ok(began.elapsed().as_secs_f64())
@@ -325,7 +330,9 @@ fn map_of(engine: &Engine, arguments: &Arguments, id: Id, t: u32) -> Result<Opti
     ask(engine, id, t, 1, side(arguments)?);
     let outcome = until(engine, |event| match event {
         Event::Captured { capture, .. } => Some(Some(capture.pass.0)),
-        Event::Failed { work: Work::Run, .. } => Some(None),
+        Event::Failed {
+            work: TaskKind::Run, ..
+        } => Some(None),
         _ => None,
     })?;
     if outcome.is_some() {
@@ -342,7 +349,14 @@ fn cancels(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
     for turn in 0..TIMES {
         ask(&engine, id, 200 + turn, MANY, side(arguments)?);
         until(&engine, |event| {
-            matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+            matches!(
+                event,
+                Event::Progress {
+                    work: TaskKind::Run,
+                    ..
+                }
+            )
+            .then_some(())
         })?;
         seconds.push(cancel(&engine)?);
     }
@@ -356,7 +370,10 @@ fn memory(arguments: &Arguments, worker: &std::path::Path) -> Result<Value> {
     let (engine, id) = engine(arguments, worker)?;
     ask(&engine, id, 100, 1, TOO_LARGE);
     let words = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.to_string()),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error.to_string()),
         Event::RunFinished { .. } => Some("it fitted".to_owned()),
         _ => None,
     })?;

@@ -10,7 +10,7 @@ use super::{terminal, worker};
 use crate::{
     app::{data_folder, offscreen::Offscreen},
     device::{Compute, Device, Precision, driver_files, gpus_by_smi},
-    engine::process::{Launch, Probe},
+    engine::transport::{Launcher, Probe},
     error::{Error, Result},
     families::{download_plan, known::known_checkpoints},
     sources::self_check,
@@ -182,7 +182,7 @@ fn gpus() -> Section {
         take_probe(&mut section, &worker::probe(true));
         return section;
     }
-    match Launch::find() {
+    match Launcher::find() {
         None if driver.is_empty() => section.say("no NVIDIA driver, and no worker for GPUs: models compute on the CPU"),
         None => {
             section.problem("there is an NVIDIA driver but no worker beside this program: take the download for GPUs")

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{args::Command, terminal};
 use crate::{
     device::DeviceChoice,
-    engine::process::{GPU_WORKER, Launch},
+    engine::transport::{GPU_WORKER, Launcher},
     error::{Error, Result},
 };
 
@@ -23,7 +23,7 @@ pub fn elsewhere(command: &Command) -> Result<Option<ExitCode>> {
         return Ok(None);
     }
     let asked = matches!(device, DeviceChoice::Cuda(_));
-    let Some(launch) = Launch::find() else {
+    let Some(launch) = Launcher::find() else {
         return match asked {
             true => Err(Error::failed(format!(
                 "the device {device} cannot be used: {GPU_WORKER} is not beside this program; it is part of the download for \

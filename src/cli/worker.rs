@@ -1,4 +1,4 @@
-//! `featscope worker`: the other end of [`crate::engine::process`].
+//! `featscope worker`: the other end of [`crate::engine::transport`].
 
 use std::{io, process};
 
@@ -7,7 +7,7 @@ use clap::Args;
 use super::terminal;
 use crate::{
     device::{Compute, Devices, Precision},
-    engine::process::{Probe, serve},
+    engine::transport::{Probe, serve},
     error::{Error, Result},
     files::clear_up_and,
     sources::self_check,

@@ -1,17 +1,67 @@
 //! A PCA basis in a file: fitted once, and other maps shown in it.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::view::PcaSettings;
+use super::ids::ImageSlot;
 use crate::{
     activation::{FeatureMap, Id},
-    analysis::pca::{PcaBasis, Scores},
+    analysis::{
+        colour::RangeRule,
+        pca::{COLOUR_COMPONENTS, PcaBasis, PcaOptions, Scores},
+    },
     error::{Error, Result},
     io::output::{replace_file, write_error},
     weights::{TextKind, read_text},
 };
+
+/// How PCA colours come about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PcaSettings {
+    /// What the basis is fitted on.
+    pub basis: BasisChoice,
+    /// How it is fitted, with as many components as are shown, at least; a saved basis brings its own.
+    pub options: PcaOptions,
+    /// Which scores become black and which full intensity: over all maps that share a basis.
+    pub clip: RangeRule,
+    /// The components, counted from 0, that become red, green and blue.
+    pub shown: [usize; COLOUR_COMPONENTS],
+    /// Whether the massive channels of the first map that a basis is fitted on are left out of all; not with a saved
+    /// basis, which knows its channels.
+    pub drop_massive: bool,
+}
+
+impl Default for PcaSettings {
+    fn default() -> Self {
+        Self {
+            basis: BasisChoice::default(),
+            options: PcaOptions::default(),
+            clip: RangeRule::default(),
+            shown: [0, 1, 2],
+            drop_massive: false,
+        }
+    }
+}
+
+/// What a PCA basis is fitted on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BasisChoice {
+    /// All pictures together: the same colour means the same.
+    #[default]
+    Together,
+    /// Each picture alone.
+    Each,
+    /// One picture, for all.
+    Of(ImageSlot),
+    /// A basis in a file.
+    Saved(#[serde(with = "crate::files::names")] PathBuf),
+}
 
 /// A basis with the channels it knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

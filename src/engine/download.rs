@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::Work;
+use super::ids::TaskKind;
 use crate::{
     families::{download_plan::DownloadOption, inventory::LocalModels},
     weights::hub::TransferProgress,
@@ -38,10 +38,12 @@ pub enum HubRequest {
 
 impl HubRequest {
     /// The kind of work this is.
-    pub fn work(&self) -> Work {
+    pub fn task(&self) -> TaskKind {
         match self {
-            Self::Look => Work::Shelf,
-            Self::Plan { job, .. } | Self::Download { job, .. } | Self::Cancel { job } => Work::Download { job: *job },
+            Self::Look => TaskKind::Shelf,
+            Self::Plan { job, .. } | Self::Download { job, .. } | Self::Cancel { job } => {
+                TaskKind::Download { job: *job }
+            }
         }
     }
 }

@@ -16,7 +16,8 @@ use std::{
 use super::{
     Events,
     download::{DownloadProgress, HubEvent, HubRequest},
-    message::{Event, Work},
+    ids::TaskKind,
+    message::Event,
     recover::recovered,
     spawn,
 };
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// Between events of progress: more of them nobody can read.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+const EMIT_EVERY: Duration = Duration::from_millis(100);
 /// The time over which bytes per second are counted, and the least over which they mean anything.
 const RATE_OVER: Duration = Duration::from_secs(4);
 const LEAST_RATE_OVER: Duration = Duration::from_millis(500);
@@ -68,7 +69,7 @@ impl Downloader {
         while let Some((job, offer)) = self.next() {
             let done = recovered(|| self.download(job, &offer)).unwrap_or_else(|words| Err(bug(&words)));
             if !self.closed {
-                tell_of(&self.events, job, done.map(|folder| HubEvent::Done { job, folder }));
+                report(&self.events, job, done.map(|folder| HubEvent::Done { job, folder }));
             }
         }
         for end in self.planning.values() {
@@ -79,7 +80,7 @@ impl Downloader {
     /// The next download, as soon as there is one; none when no more can come.
     fn next(&mut self) -> Option<(u64, DownloadOption)> {
         loop {
-            self.take_mail(None);
+            self.receive(None);
             if self.closed {
                 return None;
             }
@@ -88,7 +89,7 @@ impl Downloader {
             }
             match self.inbox.recv() {
                 Ok(request) => {
-                    self.take(request, None);
+                    self.on_request(request, None);
                 }
                 Err(_) => self.closed = true,
             }
@@ -96,11 +97,11 @@ impl Downloader {
     }
 
     /// Takes what has come; gives whether the job under way is to end.
-    fn take_mail(&mut self, current: Option<u64>) -> bool {
+    fn receive(&mut self, current: Option<u64>) -> bool {
         let mut ends = false;
         loop {
             match self.inbox.try_recv() {
-                Ok(request) => ends |= self.take(request, current),
+                Ok(request) => ends |= self.on_request(request, current),
                 Err(TryRecvError::Empty) => return ends,
                 Err(TryRecvError::Disconnected) => {
                     self.closed = true;
@@ -111,7 +112,7 @@ impl Downloader {
     }
 
     /// Takes one request; gives whether it ends the job under way.
-    fn take(&mut self, request: HubRequest, current: Option<u64>) -> bool {
+    fn on_request(&mut self, request: HubRequest, current: Option<u64>) -> bool {
         match request {
             HubRequest::Look => self.look(),
             HubRequest::Plan { job, name } => self.plan(job, name),
@@ -124,7 +125,7 @@ impl Downloader {
                 let before = self.waiting.len();
                 self.waiting.retain(|(other, _)| *other != job);
                 if self.waiting.len() < before {
-                    tell_of(&self.events, job, Err(Error::Cancelled));
+                    report(&self.events, job, Err(Error::Cancelled));
                 }
             }
         }
@@ -135,17 +136,17 @@ impl Downloader {
     fn look(&self) {
         let (events, place) = (self.events.clone(), Arc::clone(&self.place));
         let looking = spawn("shelf", move || {
-            events.tell(match recovered(|| LocalModels::look(place())) {
+            events.emit(match recovered(|| LocalModels::look(place())) {
                 Ok(shelf) => Event::Hub(HubEvent::Shelf(Box::new(shelf))),
                 Err(words) => Event::Failed {
-                    work: Work::Shelf,
+                    work: TaskKind::Shelf,
                     error: bug(&words),
                 },
             });
         });
         if let Err(error) = looking {
-            let work = Work::Shelf;
-            self.events.tell(Event::Failed { work, error });
+            let work = TaskKind::Shelf;
+            self.events.emit(Event::Failed { work, error });
         }
     }
 
@@ -160,10 +161,10 @@ impl Downloader {
             let planned = planned.unwrap_or_else(|words| Err(bug(&words)));
             // It may have been ended since the hub's last answer.
             let planned = planned.and_then(|offers| go_on(&end).map(|()| offers));
-            tell_of(&events, job, planned.map(|offers| HubEvent::Planned { job, offers }));
+            report(&events, job, planned.map(|offers| HubEvent::Planned { job, offers }));
         });
         if let Err(error) = planning {
-            tell_of(&self.events, job, Err(error));
+            report(&self.events, job, Err(error));
         }
     }
 
@@ -176,9 +177,9 @@ impl Downloader {
             let folder = hub.fetch(plan, &mut |progress| {
                 if let Some(progress) = teller.due(progress, Instant::now()) {
                     let progress = Box::new(progress);
-                    self.events.tell(Event::Hub(HubEvent::Progress { job, progress }));
+                    self.events.emit(Event::Hub(HubEvent::Progress { job, progress }));
                 }
-                match self.take_mail(Some(job)) {
+                match self.receive(Some(job)) {
                     true => Err(Error::Cancelled),
                     false => Ok(()),
                 }
@@ -202,9 +203,9 @@ fn bug(words: &str) -> Error {
     Error::failed(format!("a bug in the downloader was caught: {words}"))
 }
 
-fn tell_of(events: &Events, job: u64, came: Result<HubEvent>) {
-    let work = Work::Download { job };
-    events.tell(came.map_or_else(|error| Event::Failed { work, error }, Event::Hub));
+fn report(events: &Events, job: u64, came: Result<HubEvent>) {
+    let work = TaskKind::Download { job };
+    events.emit(came.map_or_else(|error| Event::Failed { work, error }, Event::Hub));
 }
 
 /// Sums up over repositories, and tells now and then.
@@ -217,7 +218,7 @@ struct Teller {
     bytes_received: u64,
     /// Bytes that the repository in work has received.
     receiving: u64,
-    told: Option<Instant>,
+    emitted: Option<Instant>,
     /// Bytes received, and when that was.
     received: VecDeque<(Instant, u64)>,
 }
@@ -231,19 +232,19 @@ impl Teller {
             bytes_done: 0,
             bytes_received: 0,
             receiving: 0,
-            told: None,
+            emitted: None,
             received: VecDeque::new(),
         }
     }
 
-    /// What is to be told now, if anything is.
+    /// What is to be emitted now, if anything is.
     fn due(&mut self, of_repository: &TransferProgress, now: Instant) -> Option<DownloadProgress> {
         self.receiving = of_repository.bytes_received;
-        let is_due = |told: Instant| now.saturating_duration_since(told) >= TELL_EVERY;
-        if !self.told.is_none_or(is_due) {
+        let is_due = |emitted: Instant| now.saturating_duration_since(emitted) >= EMIT_EVERY;
+        if !self.emitted.is_none_or(is_due) {
             return None;
         }
-        self.told = Some(now);
+        self.emitted = Some(now);
         let progress = TransferProgress {
             files_done: self.files_done + of_repository.files_done,
             files_total: self.files_total,
@@ -323,25 +324,25 @@ mod tests {
         let after = |millis| begin + Duration::from_millis(millis);
         let first = teller
             .due(&at(0, 0), begin)
-            .map(|told| (told.progress.files_total, told.bytes_per_sec));
+            .map(|emitted| (emitted.progress.files_total, emitted.bytes_per_sec));
         assert_eq!(first, Some((5, None)));
         assert_eq!(teller.due(&at(1, 400), after(99)), None);
         assert!(teller.due(&at(1, 400), after(100)).is_some());
-        // What came last before the end of a repository counts, also if it was not told.
+        // What came last before the end of a repository counts, also if it was not emitted.
         assert_eq!(teller.due(&at(2, 1000), after(150)), None);
         teller.finish(&plans[0]);
-        let told = teller
+        let emitted = teller
             .due(&at(1, 3000), after(1000))
-            .map(|told| (told.progress, told.bytes_per_sec));
-        let (progress, rate) = told.ok_or_else(|| Error::failed("it is due"))?;
+            .map(|emitted| (emitted.progress, emitted.bytes_per_sec));
+        let (progress, rate) = emitted.ok_or_else(|| Error::failed("it is due"))?;
         assert_eq!((progress.files_done, progress.bytes_done), (3, 4000));
         assert_eq!((progress.bytes_total, progress.bytes_received), (10_000, 4000));
         assert_eq!(rate, Some(4000.0));
         // An hour later the rate is not that of the hour.
-        let told = teller
+        let emitted = teller
             .due(&at(1, 3000), after(3_600_000))
-            .and_then(|told| told.bytes_per_sec);
-        assert_eq!(told, None);
+            .and_then(|emitted| emitted.bytes_per_sec);
+        assert_eq!(emitted, None);
         Ok(())
     }
 }

@@ -1,5 +1,4 @@
-//! What an extractor has of the engine around it: the way for events, and the cache of maps that the other workers look
-//! at. The extractor of this process uses it, and so does one that passes requests on to another process or machine; there
+//! What an extractor has of the engine around it: the way for events, and the cache of maps that the lanes read. The extractor of this process uses it, and so does one that passes requests on to another process or machine; there
 //! it is a line to this one.
 
 use std::sync::Arc;
@@ -7,8 +6,9 @@ use std::sync::Arc;
 use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
-    message::{Capture, Event, Layer, PassId, Slot},
-    process::{Answer, EngineLine, Question},
+    ids::{ImageSlot, PassId},
+    message::{Capture, Event, Layer},
+    transport::{Answer, EngineLine, Question},
 };
 use crate::{
     activation::{FeatureMap, Id},
@@ -65,11 +65,11 @@ impl ExtractorHost {
         Self(Engine::Elsewhere(Arc::new(line)))
     }
 
-    /// Tells an event to whoever holds the engine.
-    pub fn tell(&self, event: Event) {
+    /// Sends an event to whoever holds the engine.
+    pub fn emit(&self, event: Event) {
         match &self.0 {
-            Engine::Here { events, .. } => events.tell(event),
-            Engine::Elsewhere(line) => line.tell(event),
+            Engine::Here { events, .. } => events.emit(event),
+            Engine::Elsewhere(line) => line.emit(event),
         }
     }
 
@@ -102,13 +102,13 @@ impl ExtractorHost {
         }
     }
 
-    /// Keeps the maps of a pass and tells that they are there ([`Event::Captured`]). An error if none of them can be kept.
-    pub fn keep(&self, slot: Slot, finished: FinishedPass) -> Result<()> {
+    /// Keeps the maps of a pass and reports them ([`Event::Captured`]). An error if none of them can be kept.
+    pub fn keep(&self, slot: ImageSlot, finished: FinishedPass) -> Result<()> {
         match &self.0 {
             Engine::Here { events, cache } => {
                 let pass = finished.pass;
                 put(cache, finished)?;
-                tell_kept(events, cache, slot, pass);
+                report_kept(events, cache, slot, pass);
                 Ok(())
             }
             Engine::Elsewhere(line) => line.keep(Some(slot), finished),
@@ -138,12 +138,12 @@ impl ExtractorHost {
         }
     }
 
-    /// Tells that the maps of a pass are there, if any are kept: what a run does that has nothing to compute. They count as
+    /// Reports the maps of a pass, if any are kept: what a run does that has nothing to compute. They count as
     /// looked at.
-    pub fn tell_kept(&self, slot: Slot, pass: PassId) -> bool {
+    pub fn report_kept(&self, slot: ImageSlot, pass: PassId) -> bool {
         match &self.0 {
-            Engine::Here { events, cache } => tell_kept(events, cache, slot, pass),
-            Engine::Elsewhere(line) => line.ask(Question::TellKept(slot, pass)) == Some(Answer::Yes(true)),
+            Engine::Here { events, cache } => report_kept(events, cache, slot, pass),
+            Engine::Elsewhere(line) => line.ask(Question::ReportKept(slot, pass)) == Some(Answer::Yes(true)),
         }
     }
 }
@@ -182,7 +182,7 @@ fn put(cache: &SharedCache, finished: FinishedPass) -> Result<()> {
     )))
 }
 
-fn tell_kept(events: &Events, cache: &SharedCache, slot: Slot, pass: PassId) -> bool {
+fn report_kept(events: &Events, cache: &SharedCache, slot: ImageSlot, pass: PassId) -> bool {
     let mut cache = cache.lock();
     cache.touch(pass);
     let Some(info) = cache.info(pass) else { return false };
@@ -197,7 +197,7 @@ fn tell_kept(events: &Events, cache: &SharedCache, slot: Slot, pass: PassId) -> 
         ran: info.ran.clone(),
     };
     drop(cache);
-    events.tell(Event::Captured {
+    events.emit(Event::Captured {
         slot,
         capture: Box::new(capture),
     });

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    comparison::{Compared, ComparisonKind},
     download::{HubEvent, HubRequest},
-    study::{Study, StudyNews},
-    view::{ChannelView, ChannelsView, CompareView, HeatView, MatchesView, PcaView, RankView, ViewRequest},
+    ids::{ImageSlot, PassId, TaskKind},
+    queries::{Answer, ViewRequest},
+    study::{Study, StudyEvent},
 };
 use crate::{
     activation::{CatalogueEntry, Facts, Id, NotFinite, Shape},
@@ -25,63 +25,6 @@ use crate::{
     },
     image::source::PictureSource,
 };
-
-/// One of the pictures looked at: A, B, C and so on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Slot(u8);
-
-/// The letters that slots are called by.
-const SLOT_NAMES: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-impl Slot {
-    /// The first picture: the one a fresh window's queries are put to.
-    pub const A: Self = Self(0);
-    /// The second picture.
-    pub const B: Self = Self(1);
-    /// How many there can be.
-    pub const MOST: usize = SLOT_NAMES.len();
-
-    /// Every slot, in order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..Self::MOST as u8).map(Self)
-    }
-
-    /// The slot of a place, counted from 0.
-    pub fn nth(index: usize) -> Option<Self> {
-        (index < Self::MOST).then_some(Self(index as u8))
-    }
-
-    /// Its letter.
-    pub fn name(self) -> &'static str {
-        &SLOT_NAMES[self.index()..=self.index()]
-    }
-
-    /// Its place, counted from 0.
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl TryFrom<String> for Slot {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::all()
-            .find(|slot| slot.name() == name)
-            .ok_or_else(|| format!("a picture is called by a letter from A to Z, found \"{name}\""))
-    }
-}
-
-impl From<Slot> for String {
-    fn from(slot: Slot) -> Self {
-        slot.name().to_owned()
-    }
-}
-
-/// Number of a pass whose activations are kept: one picture, one model, one set of settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PassId(pub u64);
 
 /// Asked of the worker that owns model and device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,21 +43,21 @@ pub enum Request {
     /// Reads a picture into a slot.
     OpenPicture {
         /// The slot.
-        slot: Slot,
+        slot: ImageSlot,
         /// The picture.
         source: PictureSource,
     },
     /// Empties a slot.
     ClosePicture {
         /// The slot.
-        slot: Slot,
+        slot: ImageSlot,
     },
     /// Lets two slots change their pictures.
     SwapPictures {
         /// One of them.
-        a: Slot,
+        a: ImageSlot,
         /// The other.
-        b: Slot,
+        b: ImageSlot,
     },
     /// Makes an activation of all open pictures available. The latest of these wins.
     Run {
@@ -153,7 +96,7 @@ pub enum Request {
         /// The job.
         job: u64,
     },
-    /// Asked of the workers that look at captured maps; they answer while the model runs.
+    /// Asked about the maps that are kept; it is answered while the model runs.
     View(ViewRequest),
     /// Asked of the worker that downloads models.
     Hub(HubRequest),
@@ -172,19 +115,19 @@ impl Request {
     }
 
     /// The kind of work this is.
-    pub fn work(&self) -> Work {
+    pub fn task(&self) -> TaskKind {
         match self {
-            Self::LoadModel { .. } | Self::LookForDevices => Work::Model,
+            Self::LoadModel { .. } | Self::LookForDevices => TaskKind::Model,
             Self::OpenPicture { slot, .. } | Self::ClosePicture { slot } | Self::SwapPictures { a: slot, .. } => {
-                Work::Picture(*slot)
+                TaskKind::Picture(*slot)
             }
-            Self::Run { .. } | Self::Cancel => Work::Run,
-            Self::Extract { job, .. } | Self::CancelExtract { job } => Work::Extract { job: *job },
-            Self::Study { job, .. } | Self::CancelStudy { job } => Work::Study { job: *job },
-            Self::View(view) => view.work(),
-            Self::Hub(hub) => hub.work(),
+            Self::Run { .. } | Self::Cancel => TaskKind::Run,
+            Self::Extract { job, .. } | Self::CancelExtract { job } => TaskKind::Extract { job: *job },
+            Self::Study { job, .. } | Self::CancelStudy { job } => TaskKind::Study { job: *job },
+            Self::View(view) => view.task(),
+            Self::Hub(hub) => hub.task(),
             #[cfg(test)]
-            Self::Panic => Work::Run,
+            Self::Panic => TaskKind::Run,
         }
     }
 }
@@ -195,7 +138,7 @@ pub enum Event {
     /// How far the work of a kind is.
     Progress {
         /// What is done.
-        work: Work,
+        work: TaskKind,
         /// 0 to 1.
         fraction: f32,
         /// Of how many pictures it is which, counted from 1, where it is about pictures.
@@ -208,26 +151,26 @@ pub enum Event {
     /// A picture is open.
     PictureOpened {
         /// Its slot.
-        slot: Slot,
+        slot: ImageSlot,
         /// The picture.
         picture: OpenedPicture,
     },
     /// A slot is empty.
     PictureClosed {
         /// The slot.
-        slot: Slot,
+        slot: ImageSlot,
     },
     /// Two slots have changed their pictures.
     PicturesSwapped {
         /// One of them.
-        a: Slot,
+        a: ImageSlot,
         /// The other.
-        b: Slot,
+        b: ImageSlot,
     },
     /// Activations of a picture are there.
     Captured {
         /// Its slot.
-        slot: Slot,
+        slot: ImageSlot,
         /// The pass they belong to.
         capture: Box<Capture>,
     },
@@ -241,29 +184,16 @@ pub enum Event {
         /// Its job.
         job: u64,
         /// What.
-        news: StudyNews,
+        #[serde(rename = "news")]
+        event: StudyEvent,
     },
     /// Everything of a study is there.
     StudyFinished {
         /// Its job.
         job: u64,
     },
-    /// PCA colours of a picture.
-    Pca(PcaView),
-    /// Similarities to a point or a region.
-    Heat(HeatView),
-    /// Matches of all pins.
-    Matches(MatchesView),
-    /// Figures of every channel of a map.
-    Channels(ChannelsView),
-    /// One channel.
-    Channel(ChannelView),
-    /// Many maps, compared with each other.
-    Compared(Compared),
-    /// Two maps compared.
-    Sides(Box<CompareView>),
-    /// How well activations find marked points again, as far as it is known.
-    Rank(Box<RankView>),
+    /// What a query came to, as far as it is known.
+    Answer(Answer),
     /// What is on this machine, and how downloads are.
     Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.
@@ -276,7 +206,7 @@ pub enum Event {
     /// A file was written.
     Saved {
         /// What kind of work wrote it.
-        work: Work,
+        work: TaskKind,
         /// The file or folder.
         #[serde(with = "crate::files::names")]
         path: PathBuf,
@@ -291,7 +221,7 @@ pub enum Event {
     /// Anything else could not be done.
     Failed {
         /// What.
-        work: Work,
+        work: TaskKind,
         /// Why.
         error: Error,
     },
@@ -299,40 +229,6 @@ pub enum Event {
     Recovered {
         /// What the panic said.
         message: String,
-    },
-}
-
-/// A kind of work, for progress and errors: it says where they are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Work {
-    /// Reading a model.
-    Model,
-    /// Reading a picture.
-    Picture(Slot),
-    /// Running the model.
-    Run,
-    /// Computing PCA colours or similarities.
-    View,
-    /// Comparing many maps.
-    Comparison(ComparisonKind),
-    /// Writing a file.
-    Save,
-    /// An extraction.
-    Extract {
-        /// Its job.
-        job: u64,
-    },
-    /// A study.
-    Study {
-        /// Its job.
-        job: u64,
-    },
-    /// Looking which models are on this machine.
-    Shelf,
-    /// Asking for a model on the hub, or downloading it.
-    Download {
-        /// Its job.
-        job: u64,
     },
 }
 
@@ -460,7 +356,7 @@ impl Event {
                 error,
             },
             request => Self::Failed {
-                work: request.work(),
+                work: request.task(),
                 error,
             },
         }

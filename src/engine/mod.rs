@@ -1,38 +1,32 @@
 //! The background workers. In: requests. Out: events. Both are plain data, so that the workers could be another process.
 //!
-//! Six threads. The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another
-//! one in its place, such as one that asks another machine. The *analyst* compares the maps that are kept (heat maps,
-//! matches, channels) and does only what is quick, so that hovering answers while the model runs. The *colourist* makes
-//! PCA colours and comparisons of two maps, which take longer: a heat map does not wait for them. The *ranker* scores every
-//! kept activation by marked points, and the *statistician* compares many maps with each other, which takes longer still.
-//! These five share the cache of maps, which has a bound. The *downloader* says which models are on this machine and
-//! brings those that are not.
+//! The *extractor* owns model and device and makes feature maps; [`Engine::with_extractor`] puts another one in its place,
+//! such as one that asks another machine. Four *lanes* answer queries about the maps that are kept, by how long an answer
+//! takes: instant ones (heat maps, matches, channels) follow the pointer while the model runs, colours need a fit, a ranking
+//! scores every activation, and long ones compare many maps with each other. These five share the cache of maps, which has
+//! a bound. The *downloader* says which models are on this machine and brings those that are not.
 //!
-//! Of several runs the latest wins; so does the latest view of each kind, and every save is done. A panic in a worker is
-//! told as an event, and the worker goes on.
+//! Of several runs the latest wins; so does the latest query of each kind, and every save is done. A panic in a worker
+//! becomes an event, and the worker goes on.
 
-mod analyst;
 mod basis;
 mod cache;
-mod colourist;
-mod comparison;
-mod desk;
+mod cells;
+mod channel_mask;
 mod download;
 mod downloader;
 mod extractor;
 mod host;
+mod ids;
+mod lanes;
+mod map_store;
 mod message;
-pub mod process;
-mod ranker;
+mod queries;
 mod recover;
-mod reduced;
-mod region;
-mod sides;
-mod statistician;
 mod study;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod transport;
 
 use std::{
     sync::{
@@ -42,22 +36,34 @@ use std::{
     thread,
 };
 
-pub use basis::SavedBasis;
+pub use basis::{BasisChoice, PcaSettings, SavedBasis};
 pub use cache::PassKey;
-pub use comparison::{
-    CkaDone, CkaItem, CkaQuery, CkaRow, Compared, Comparison, ComparisonKind, ShiftQuery, ShiftView, StripFrame,
-    StripQuery, StripView,
-};
+pub use cells::QueryAt;
 pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
-pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, PassId, Request, Slot, Work};
-pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews, SurveyQuery, Surveying};
-pub use view::{
-    Agreement, BasisChoice, ChannelQuery, ChannelView, ChannelsView, CompareQuery, CompareView, ComparedMap, HeatView,
-    Match, MatchesQuery, MatchesView, NotFiniteMap, PcaQuery, PcaSettings, PcaView, PinMatches, PinQuery, Query,
-    QueryAt, RankPasses, RankQuery, RankView, RankedMatch, TargetHeat, TargetMatches, ViewRequest,
+pub use ids::{ComparisonKind, ImageSlot, PassId, TaskKind};
+pub use map_store::NotFiniteMap;
+pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request};
+pub(crate) use queries::check_extension;
+pub use queries::{
+    Answer, ViewRequest,
+    channel::{ChannelQuery, ChannelView},
+    channels::{ChannelsQuery, ChannelsView},
+    cka::{CkaAnswer, CkaDone, CkaItem, CkaQuery, CkaRow},
+    compare::{Agreement, CompareQuery, CompareView, ComparedMap},
+    content_shift::{ShiftQuery, ShiftView},
+    heat::{HeatQuery, HeatView, Match, TargetHeat},
+    matches::{MatchesQuery, MatchesView, PinMatches, PinQuery, RankedMatch, TargetMatches},
+    pca::{PcaQuery, PcaView},
+    rank::{RankPasses, RankQuery, RankView},
+    save_basis::SaveBasis,
+    save_heat::SaveHeat,
+    save_map::SaveMap,
+    save_pca::SavePca,
+    strip::{StripFrame, StripQuery, StripView},
 };
+pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyEvent, SurveyQuery, SurveyStarted};
 
 use crate::{
     device::driver_files,
@@ -65,17 +71,13 @@ use crate::{
     weights::hub::HubSettings,
 };
 pub use crate::{extract::settings::RunSettings, image::source::PictureSource};
-use analyst::Analyst;
 use cache::SharedCache;
-use colourist::Colourist;
-use desk::Desk;
-pub(crate) use desk::check_extension;
 use downloader::Downloader;
 use extractor::Extractor;
-use process::{GPU_WORKER, Launch};
-use ranker::Ranker;
+use lanes::Lanes;
+use map_store::MapStore;
 pub(crate) use recover::recovered;
-use statistician::Statistician;
+use transport::{GPU_WORKER, Launcher};
 
 /// Feature maps kept by default: two pictures of an SD1.5 at 512 with all their activations.
 pub const DEFAULT_CACHE_BYTES: usize = 2 << 30;
@@ -91,8 +93,8 @@ struct Events {
 }
 
 impl Events {
-    /// Tells an event. A window that is gone needs no news.
-    fn tell(&self, event: Event) {
+    /// Sends an event. A window that is gone needs none.
+    fn emit(&self, event: Event) {
         let _ = self.sender.send(event);
         (self.waker)();
     }
@@ -101,21 +103,18 @@ impl Events {
 /// The workers, as whoever asks them holds them. Dropped, they end after what they are doing; a download ends at once.
 pub struct Engine {
     extractor: Sender<Request>,
-    analyst: Sender<ViewRequest>,
-    colourist: Sender<ViewRequest>,
-    statistician: Sender<ViewRequest>,
-    ranker: Sender<ViewRequest>,
+    lanes: Lanes,
     downloader: Sender<HubRequest>,
-    told: Events,
-    events: Receiver<Event>,
+    events: Events,
+    inbox: Receiver<Event>,
 }
 
 impl Engine {
     /// Starts the workers; `waker` is called after each event, `cache_bytes` bounds the feature maps kept. The extractor is
-    /// a process of its own where one for GPUs lies beside this program ([`process`]), else a thread of this one.
+    /// a process of its own where one for GPUs lies beside this program ([`transport`]), else a thread of this one.
     pub fn start(waker: Waker, cache_bytes: usize) -> Result<Self> {
-        Self::with_extractor(waker, cache_bytes, |requests, host| match Launch::find() {
-            Some(launch) => process::relay(launch, requests, host),
+        Self::with_extractor(waker, cache_bytes, |requests, host| match Launcher::find() {
+            Some(launch) => transport::supervise(launch, requests, host),
             None => Extractor::new(requests, host).with_trouble(unused_gpu()).run_here(),
         })
     }
@@ -140,67 +139,33 @@ impl Engine {
         worker: impl FnOnce(Receiver<Request>, ExtractorHost) + Send + 'static,
         place: HubPlace,
     ) -> Result<Self> {
-        let (sender, events) = channel();
-        let told = Events { sender, waker };
+        let (sender, inbox) = channel();
+        let events = Events { sender, waker };
         let cache = SharedCache::new(cache_bytes);
-        let host = ExtractorHost::new(told.clone(), cache.clone());
+        let host = ExtractorHost::new(events.clone(), cache.clone());
         let (extractor, requests) = channel();
         spawn("extractor", move || {
             if let Err(message) = recovered(|| worker(requests, host.clone())) {
-                host.tell(Event::Recovered { message });
+                host.emit(Event::Recovered { message });
             }
         })?;
-        let desk = Desk::new(told.clone(), cache);
-        let (analyst, views) = channel();
-        let (at, mut worker) = (desk.clone(), Analyst::new(desk.clone()));
-        spawn("analyst", move || {
-            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
-        })?;
-        let (colourist, views) = channel();
-        let (at, mut worker) = (desk.clone(), Colourist::new(desk.clone()));
-        spawn("colourist", move || {
-            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
-        })?;
-        let (ranker, views) = channel();
-        let (at, worker) = (desk.clone(), Ranker::new(desk.clone()));
-        spawn("ranker", move || {
-            at.serve(views, |request, overtaken| worker.answer(request, overtaken))
-        })?;
-        let (statistician, views) = channel();
-        let mut worker = Statistician::new(desk.clone());
-        spawn("statistician", move || {
-            desk.serve(views, |request, overtaken| worker.answer(request, overtaken))
-        })?;
+        let lanes = Lanes::start(&events, &MapStore::new(cache))?;
         let (downloader, requests) = channel();
-        let worker = Downloader::new(requests, told.clone(), place);
+        let worker = Downloader::new(requests, events.clone(), place);
         spawn("downloader", move || worker.run())?;
         Ok(Self {
             extractor,
-            analyst,
-            colourist,
-            statistician,
-            ranker,
+            lanes,
             downloader,
-            told,
             events,
+            inbox,
         })
     }
 
     /// Asks for something. The answer is an event.
     pub fn send(&self, request: Request) {
         let refused = match request {
-            Request::View(view) => {
-                let worker = match view {
-                    ViewRequest::Pca(_)
-                    | ViewRequest::Sides(_)
-                    | ViewRequest::SavePca { .. }
-                    | ViewRequest::SaveBasis { .. } => &self.colourist,
-                    ViewRequest::Rank(_) => &self.ranker,
-                    ViewRequest::Compare(_) => &self.statistician,
-                    _ => &self.analyst,
-                };
-                worker.send(view).map_err(|refused| Request::View(refused.0))
-            }
+            Request::View(view) => self.lanes.send(view).map_err(Request::View),
             Request::Hub(request) => {
                 let sent = self.downloader.send(request);
                 sent.map_err(|refused| Request::Hub(refused.0))
@@ -209,18 +174,23 @@ impl Engine {
         };
         if let Err(request) = refused {
             let error = Error::failed("the worker that does this has ended: start the program anew");
-            self.told.tell(Event::of_failure(&request, error));
+            self.events.emit(Event::of_failure(&request, error));
         }
+    }
+
+    /// Asks about the maps that are kept, or for a file of them.
+    pub fn ask(&self, request: impl Into<ViewRequest>) {
+        self.send(Request::View(request.into()));
     }
 
     /// The next event, if there is one.
     pub fn poll(&self) -> Option<Event> {
-        self.events.try_recv().ok()
+        self.inbox.try_recv().ok()
     }
 
     /// Waits for the next event.
     pub fn wait(&self, timeout: std::time::Duration) -> Option<Event> {
-        self.events.recv_timeout(timeout).ok()
+        self.inbox.recv_timeout(timeout).ok()
     }
 }
 

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    message::{PassId, Slot},
-    view::QueryAt,
+    cells::QueryAt,
+    ids::{ImageSlot, PassId},
 };
 use crate::{
     activation::Id,
@@ -24,11 +24,12 @@ pub enum Study {
 
 /// Told while a study goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum StudyNews {
+pub enum StudyEvent {
     /// One pass of a series is kept.
     Series(Box<MemberKept>),
     /// A survey has begun, or begun anew after it made way for something; what was found before counts still.
-    Surveying(Box<Surveying>),
+    #[serde(rename = "Surveying")]
+    SurveyStarted(Box<SurveyStarted>),
     /// One activation was measured.
     Found(Box<Measurement>),
 }
@@ -37,7 +38,7 @@ pub enum StudyNews {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SurveyQuery {
     /// The picture.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// What it is run with; its ensemble is not used.
     pub settings: RunSettings,
     /// Noises compared; where no noise is added, one pass is measured.
@@ -50,7 +51,7 @@ pub struct SurveyQuery {
 
 /// A survey under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Surveying {
+pub struct SurveyStarted {
     /// How many activations are measured.
     pub activations: usize,
     /// Noises that are compared.
@@ -72,7 +73,7 @@ pub struct SeriesQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SeriesMember {
     /// The picture.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// What it is run with.
     pub settings: RunSettings,
     /// Whether the latent is √ᾱ · x₀ alone, without noise.

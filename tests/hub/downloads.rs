@@ -12,7 +12,7 @@ use std::{
 };
 
 use featscope::{
-    engine::{Engine, Event, HubEvent, HubRequest, Request, Work},
+    engine::{Engine, Event, HubEvent, HubRequest, Request, TaskKind},
     error::{Error, Result},
     families::{
         download_plan::DownloadOption,
@@ -41,8 +41,8 @@ fn engine_at(place: impl Fn() -> Result<HubSettings> + Send + Sync + 'static) ->
         CACHE_BYTES,
         |requests, host| {
             for request in requests {
-                host.tell(Event::Progress {
-                    work: request.work(),
+                host.emit(Event::Progress {
+                    work: request.task(),
                     fraction: 1.0,
                     item: None,
                 });
@@ -103,7 +103,7 @@ fn end(event: &Event) -> Option<(u64, Option<Error>)> {
     match event {
         Event::Hub(HubEvent::Done { job, .. }) => Some((*job, None)),
         Event::Failed {
-            work: Work::Download { job },
+            work: TaskKind::Download { job },
             error,
         } => Some((*job, Some(error.clone()))),
         _ => None,
@@ -218,7 +218,9 @@ fn downloads_wait_for_each_other_and_nothing_else_waits_for_them() {
     let first = until(
         &engine,
         |event| match event {
-            Event::Progress { work: Work::Run, .. } => answers[0] = true,
+            Event::Progress {
+                work: TaskKind::Run, ..
+            } => answers[0] = true,
             Event::Hub(HubEvent::Shelf(_)) => answers[1] = true,
             Event::Hub(HubEvent::Planned { job: 4, .. }) => answers[2] = true,
             Event::Hub(HubEvent::Progress { job, .. }) => assert_eq!(*job, 2, "the other one waits"),

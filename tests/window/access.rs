@@ -13,7 +13,7 @@ use egui_kittest::{
 };
 use featscope::{
     app::{Abilities, Action, Command, Menu, PaneKind, PathBox, PathPurpose},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 use super::{
@@ -141,7 +141,7 @@ fn jobs_errors_and_questions_have_names() {
     window.until("an error", |window| window.state().model.error.is_some());
     window.harness.run();
     assert_named(&window, "errors");
-    for slot in [Slot::A, Slot::B] {
+    for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::ClosePicture(slot));
     }
     window.settle();
@@ -229,6 +229,6 @@ fn a_canvas_says_what_it_shows() {
         (PaneKind::Channel, "Channel of A"),
     ] {
         let canvas = window.harness.get_by_role_and_label(Role::Image, words).rect();
-        assert_eq!(canvas, window.canvas(kind, Slot::A), "{words}");
+        assert_eq!(canvas, window.canvas(kind, ImageSlot::A), "{words}");
     }
 }

@@ -10,7 +10,7 @@ use egui::{Color32, ColorImage, Event, Key, Pos2};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Abilities, Action, Command, PaneKind},
-    engine::{PictureSource, Slot},
+    engine::{ImageSlot, PictureSource},
 };
 
 use super::{
@@ -81,14 +81,14 @@ fn arguments_name_pictures_and_samples() {
 fn a_file_dropped_on_a_pane_opens_there_and_others_where_there_is_room() {
     let mut window = Window::settled();
     let paths = pictures(&window, &["one", "two", "three"]);
-    let over_b = window.place(PaneKind::Pca, Slot::B, [0.5, 0.5]);
+    let over_b = window.place(PaneKind::Pca, ImageSlot::B, [0.5, 0.5]);
     drop_at(&mut window, over_b, &paths[..1]);
     until_names(&mut window, &["A noto-cat-face", "B one.png"]);
-    let over_a = window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]);
+    let over_a = window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]);
     drop_at(&mut window, over_a, &paths);
     until_names(&mut window, &["A one.png", "B one.png", "C two.png", "D three.png"]);
     // Beside the panes it opens where one works.
-    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, Slot::B)));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
     drop_at(&mut window, Pos2::new(30.0, 300.0), &paths[2..]);
     until_names(&mut window, &["A one.png", "B three.png", "C two.png", "D three.png"]);
 }
@@ -103,8 +103,8 @@ fn a_dropped_workspace_takes_the_place_of_everything() {
     ));
     window.until("a saved workspace", |window| window.state().workspace_path.is_some());
     let saved = window.document().clone();
-    window.open_picture(Slot::A, sample("noto-fox"));
-    let over_a = window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]);
+    window.open_picture(ImageSlot::A, sample("noto-fox"));
+    let over_a = window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]);
     drop_at(&mut window, over_a, &[path]);
     until_names(&mut window, &["A noto-cat-face", "B fluent-dog-face"]);
     assert_eq!(*window.document(), saved);
@@ -114,7 +114,7 @@ fn a_dropped_workspace_takes_the_place_of_everything() {
 fn paths_are_pasted() {
     let mut window = Window::settled();
     let paths = pictures(&window, &["one", "with a space"]);
-    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, Slot::B)));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
     window
         .harness
         .event(Event::Paste(format!("'{}'\n", paths[1].display())));
@@ -157,7 +157,7 @@ fn a_pasted_picture_becomes_a_file() -> TestResult {
         window.harness.event(Event::PasteImage(Arc::new(image.clone())));
         let path = window.path(&format!("pasted/pasted-{number}.png"));
         window.until("a pasted picture", |window| {
-            let there = window.state().slot(Slot::A).picture.as_ref();
+            let there = window.state().slot(ImageSlot::A).picture.as_ref();
             there.is_some_and(|there| there.source == PictureSource::File(path.clone()))
         });
         window.settle();
@@ -186,7 +186,7 @@ fn a_pasted_picture_becomes_a_file() -> TestResult {
 fn paths_are_typed_where_the_desktop_has_no_dialog() {
     let mut window = Window::settled();
     let paths = pictures(&window, &["one"]);
-    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, Slot::B)));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
     window.key_with(CTRL, Key::O);
     window.settle();
     window.assert_says("Open picture B");
@@ -227,13 +227,15 @@ fn paths_are_typed_where_the_desktop_has_no_dialog() {
 #[test]
 fn there_are_as_many_pictures_as_letters() {
     let mut window = Window::settled();
-    let paths: Vec<PathBuf> = (0..Slot::MOST).map(|_| PathBuf::from("sample:noto-fox")).collect();
+    let paths: Vec<PathBuf> = (0..ImageSlot::MOST).map(|_| PathBuf::from("sample:noto-fox")).collect();
     window.apply(Command::OpenFiles(paths));
-    window.until("all pictures", |window| window.document().pictures.len() == Slot::MOST);
+    window.until("all pictures", |window| {
+        window.document().pictures.len() == ImageSlot::MOST
+    });
     window.settle();
     window.assert_says("all 26 places are taken");
     assert!(!window.state().can(Action::AddPicture));
-    assert_eq!(window.titles().len(), 2 * Slot::MOST);
+    assert_eq!(window.titles().len(), 2 * ImageSlot::MOST);
     window.act(Action::ClosePicture);
     window.settle();
     assert!(window.state().can(Action::AddPicture));

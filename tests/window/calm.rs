@@ -6,7 +6,7 @@ use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, Level, Notice, PaneKind, PathPurpose},
-    engine::{PictureSource, Slot},
+    engine::{ImageSlot, PictureSource},
     geometry::framing::WorkingSize,
 };
 
@@ -73,8 +73,8 @@ fn a_run_over_several_pictures_says_which_it_is_at() {
     for words in ["1 / 2, 0 %", "1 / 2, 25 %", "2 / 2, 50 %", "2 / 2, 75 %"] {
         window.until(words, |window| window.says(words));
         // The maps that are there answer meanwhile.
-        window.hover(window.place(PaneKind::Picture, Slot::A, [0.5, 0.4]));
-        window.until("a heat map", |window| window.state().heat_on(Slot::B).is_some());
+        window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.4]));
+        window.until("a heat map", |window| window.state().heat_on(ImageSlot::B).is_some());
         window.leave();
         window.fake.go(1);
     }
@@ -193,11 +193,11 @@ fn messages_go_by_themselves_and_errors_stay_until_they_are_taken_away() {
     const BAD: &str = "file/map.npy";
     let mut window = Window::settled();
     let good = window.path("map.npy");
-    window.apply(Command::UsePath(PathPurpose::SaveMap(Slot::A), good));
+    window.apply(Command::UsePath(PathPurpose::SaveMap(ImageSlot::A), good));
     window.until("a saved file", |window| window.says("Saved "));
     fs::write(window.path("file"), "in the way").expect("a file");
     let bad = window.path("file").join("map.npy");
-    window.apply(Command::UsePath(PathPurpose::SaveMap(Slot::A), bad));
+    window.apply(Command::UsePath(PathPurpose::SaveMap(ImageSlot::A), bad));
     window.until("an error", |window| window.says(BAD));
     assert_eq!(window.state().messages.toasts.len(), 2);
     window.harness.run();
@@ -228,8 +228,8 @@ fn an_error_is_shown_once_where_it_belongs() -> TestResult {
     let mut window = Window::settled();
     let broken = window.path("broken.png");
     fs::write(&broken, b"no picture")?;
-    window.apply(Command::OpenPicture(Slot::A, PictureSource::File(broken)));
-    window.until("an error", |window| window.state().slot(Slot::A).error.is_some());
+    window.apply(Command::OpenPicture(ImageSlot::A, PictureSource::File(broken)));
+    window.until("an error", |window| window.state().slot(ImageSlot::A).error.is_some());
     window.apply(Command::LoadModel("missing".to_owned()));
     window.until("an error", |window| window.state().model.error.is_some());
     window.fake.expect_fault(Fault::OutOfMemory);
@@ -244,13 +244,13 @@ fn an_error_is_shown_once_where_it_belongs() -> TestResult {
         assert_eq!(window.count(words), 1, "\"{words}\"");
     }
     // Each in its place: over its pane, beneath the toolbar, below the settings.
-    let canvas = window.canvas(PaneKind::Picture, Slot::A);
+    let canvas = window.canvas(PaneKind::Picture, ImageSlot::A);
     let place = |window: &Window, words: &str| window.harness.get_by_label_contains(words).rect();
     assert!(canvas.contains_rect(place(&window, "broken.png")));
     assert!(place(&window, "there is no model").bottom() < canvas.top());
     assert!(place(&window, "no memory left").right() <= canvas.left());
     assert!(window.state().messages.toasts.is_empty(), "nothing says it twice");
-    for notice in [Notice::Picture(Slot::A), Notice::Model, Notice::Run] {
+    for notice in [Notice::Picture(ImageSlot::A), Notice::Model, Notice::Run] {
         window.apply(Command::Dismiss(notice));
     }
     window.harness.run();
@@ -301,8 +301,8 @@ fn a_bug_in_the_worker_leaves_the_window_alive() {
     window.assert_says(BUG);
     assert_eq!(window.state().run.running, None);
     // What is kept still answers; layers that are kept are still shown.
-    window.hover(window.place(PaneKind::Picture, Slot::A, [0.5, 0.4]));
-    window.until("a heat map", |window| window.state().heat_on(Slot::B).is_some());
+    window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.4]));
+    window.until("a heat map", |window| window.state().heat_on(ImageSlot::B).is_some());
     window.leave();
     // As it says: the model is loaded again.
     window.apply(Command::LoadModel("fake".to_owned()));
@@ -325,8 +325,8 @@ fn a_worker_that_is_gone_is_said() {
     window.harness.run();
     window.assert_says("start the program anew");
     assert_eq!(window.state().model.loading, None);
-    window.hover(window.place(PaneKind::Picture, Slot::A, [0.5, 0.4]));
-    window.until("a heat map", |window| window.state().heat_on(Slot::B).is_some());
+    window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.4]));
+    window.until("a heat map", |window| window.state().heat_on(ImageSlot::B).is_some());
 }
 
 #[test]
@@ -334,14 +334,14 @@ fn a_file_that_vanished_leaves_what_was_there() -> TestResult {
     let mut window = Window::settled();
     let path = window.path("columns.png");
     write_columns(&path, &COLOURS);
-    window.open_picture(Slot::A, PictureSource::File(path.clone()));
+    window.open_picture(ImageSlot::A, PictureSource::File(path.clone()));
     fs::remove_file(&path)?;
     // It is in memory: everything goes on.
     window.act(Action::LaterTimestep);
     window.settle();
     window.assert_says("t 119 ran");
-    window.apply(Command::OpenPicture(Slot::B, PictureSource::File(path)));
-    window.until("an error", |window| window.state().slot(Slot::B).error.is_some());
+    window.apply(Command::OpenPicture(ImageSlot::B, PictureSource::File(path)));
+    window.until("an error", |window| window.state().slot(ImageSlot::B).error.is_some());
     window.settle();
     window.assert_says("B: fluent-dog-face");
     Ok(())
@@ -359,7 +359,7 @@ fn a_window_that_shows_everything_asks_for_no_frame() {
         assert!(frames > 0);
     };
     rests(&mut window, "fresh");
-    window.click(window.place(PaneKind::Picture, Slot::A, [0.5, 0.4]));
+    window.click(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.4]));
     rests(&mut window, "pinned, with the pointer over a picture");
     window.leave();
     rests(&mut window, "without the pointer");
@@ -378,7 +378,7 @@ fn a_window_that_shows_everything_asks_for_no_frame() {
         window.act(action);
     }
     window.key(Key::U);
-    window.hover(window.place(PaneKind::Pca, Slot::A, [0.5, 0.4]));
+    window.hover(window.place(PaneKind::Pca, ImageSlot::A, [0.5, 0.4]));
     rests(&mut window, "with a loupe");
     assert_eq!(window.layer(), id(MASSIVE_LAYER));
 }

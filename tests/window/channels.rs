@@ -4,7 +4,7 @@ use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, PaneKind},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 use super::{
@@ -37,7 +37,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
     window.key_with(Modifiers::SHIFT, Key::Period);
     window.settle();
     let first = window.document().channel;
-    let before = window.pixels(PaneKind::Channel, Slot::A);
+    let before = window.pixels(PaneKind::Channel, ImageSlot::A);
     window.key_with(Modifiers::SHIFT, Key::Period);
     window.settle();
     let place = |channel| order.iter().position(|other| *other == channel);
@@ -47,11 +47,11 @@ fn channels_are_listed_by_variance_and_walked_through() {
         Some(window.document().channel)
     );
     window.assert_says(&format!("Channel of A  {}", window.document().channel));
-    assert_ne!(window.pixels(PaneKind::Channel, Slot::A), before);
+    assert_ne!(window.pixels(PaneKind::Channel, ImageSlot::A), before);
     window.key_with(Modifiers::SHIFT, Key::Comma);
     window.settle();
     assert_eq!(window.document().channel, first);
-    assert_eq!(window.pixels(PaneKind::Channel, Slot::A), before);
+    assert_eq!(window.pixels(PaneKind::Channel, ImageSlot::A), before);
     // A row of the list shows its channel; the pointer reads its value.
     let row = window
         .words()
@@ -64,7 +64,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
     window.step();
     window.settle();
     assert_eq!(window.document().channel, order[3]);
-    window.hover(window.place(PaneKind::Channel, Slot::A, [0.5, 0.5]));
+    window.hover(window.place(PaneKind::Channel, ImageSlot::A, [0.5, 0.5]));
     window.settle();
     window.assert_says(&format!("channel {} ", order[3]));
 }
@@ -77,10 +77,10 @@ fn a_massive_channel_is_flagged_and_left_out() {
     assert_eq!(view.massive, [MASSIVE_CHANNEL]);
     window.assert_says("1 massive");
     window.assert_says("MASSIVE ×");
-    window.hover(window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]));
+    window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]));
     window.settle();
     let least = |window: &Window| {
-        let scores = &window.state().heat_on(Slot::B).expect("a heat map").scores;
+        let scores = &window.state().heat_on(ImageSlot::B).expect("a heat map").scores;
         scores.iter().copied().fold(f32::MAX, f32::min)
     };
     let with = least(&window);
@@ -93,7 +93,7 @@ fn a_massive_channel_is_flagged_and_left_out() {
     assert_eq!(
         window
             .state()
-            .slot(Slot::A)
+            .slot(ImageSlot::A)
             .pca
             .as_ref()
             .map(|view| view.left_out.clone()),

@@ -4,7 +4,7 @@ use egui::{Event, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Abilities, Action, Command, LaunchOptions, Level, Menu, PaneKind, PathBox, TemporaryView},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 use super::{
@@ -23,7 +23,7 @@ fn empty() -> Window {
     };
     let mut window = opening.open();
     window.until("two errors", |window| {
-        window.state().model.error.is_some() && window.state().slot(Slot::A).error.is_some()
+        window.state().model.error.is_some() && window.state().slot(ImageSlot::A).error.is_some()
     });
     window
 }
@@ -133,7 +133,7 @@ fn the_palette_finds_what_can_be_done_layers_samples_and_models() {
     assert_eq!(window.state().overlays.palette, None);
     window.key_with(CTRL, Key::P);
     window.settle();
-    window.click(window.place(PaneKind::Picture, Slot::B, [0.5, 0.9]));
+    window.click(window.place(PaneKind::Picture, ImageSlot::B, [0.5, 0.9]));
     assert_eq!(window.state().overlays.palette, None);
     assert_eq!(window.document().display, before.display);
     assert_eq!(window.document().layer, before.layer);
@@ -303,40 +303,40 @@ fn a_held_key_shows_the_layer_before_as_long_as_it_is_down() {
     let mut window = Window::settled();
     assert!(!window.state().can(Action::HoldLayer), "there is no layer before");
     let first = window.layer();
-    let first_pixels = window.pixels(PaneKind::Pca, Slot::A);
+    let first_pixels = window.pixels(PaneKind::Pca, ImageSlot::A);
     window.select(MASSIVE_LAYER);
-    let pixels = window.pixels(PaneKind::Pca, Slot::A);
+    let pixels = window.pixels(PaneKind::Pca, ImageSlot::A);
     window.harness.key_down(Key::H);
     window.step();
     assert_eq!(window.state().hold, Some(TemporaryView::Layer));
     window.settle();
     assert_eq!(window.state().layer(), Some(first));
     window.assert_says(&format!("PCA of A  {first}"));
-    assert_eq!(window.pixels(PaneKind::Pca, Slot::A), first_pixels);
+    assert_eq!(window.pixels(PaneKind::Pca, ImageSlot::A), first_pixels);
     assert_eq!(window.layer(), id(MASSIVE_LAYER), "nothing is changed");
     window.harness.key_up(Key::H);
     window.step();
     window.settle();
     assert_eq!(window.state().hold, None);
-    assert_eq!(window.pixels(PaneKind::Pca, Slot::A), pixels);
+    assert_eq!(window.pixels(PaneKind::Pca, ImageSlot::A), pixels);
 }
 
 #[test]
 fn a_held_key_shows_the_other_picture_as_long_as_it_is_down() {
     let mut window = Window::settled();
     let before = window.document().clone();
-    let [a, b] = [Slot::A, Slot::B].map(|slot| window.pixels(PaneKind::Picture, slot));
+    let [a, b] = [ImageSlot::A, ImageSlot::B].map(|slot| window.pixels(PaneKind::Picture, slot));
     window.harness.key_down(Key::X);
     window.step();
     window.settle();
-    let held = [Slot::A, Slot::B].map(|slot| window.pixels(PaneKind::Picture, slot));
+    let held = [ImageSlot::A, ImageSlot::B].map(|slot| window.pixels(PaneKind::Picture, slot));
     assert!(held[0] != a && held[1] != b);
     window.assert_says("Picture B  fluent-dog-face");
     window.harness.key_up(Key::X);
     window.step();
     window.settle();
     assert_eq!(
-        [Slot::A, Slot::B].map(|slot| window.pixels(PaneKind::Picture, slot)),
+        [ImageSlot::A, ImageSlot::B].map(|slot| window.pixels(PaneKind::Picture, slot)),
         [a, b]
     );
     assert_eq!(*window.document(), before);

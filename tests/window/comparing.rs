@@ -10,7 +10,7 @@ use featscope::{
         StripAxis, StripChoice,
     },
     components::schedule::Timestep,
-    engine::{RunSettings, Slot},
+    engine::{ImageSlot, RunSettings},
 };
 use serde_json::Value;
 
@@ -133,7 +133,7 @@ fn a_slow_model_waits_for_a_click_and_then_t_follows_without_waiting() {
     for t in [143, 999, 428] {
         let settings = settings_at(&window, t);
         window.apply_and_settle(Command::Settings(settings));
-        for slot in [Slot::A, Slot::B] {
+        for slot in [ImageSlot::A, ImageSlot::B] {
             let capture = window.state().slot(slot).capture.as_ref();
             assert_eq!(capture.map(|capture| capture.settings.t), Some(t.into()), "{slot:?}");
         }
@@ -268,7 +268,7 @@ fn a_matrix_compares_timesteps_and_models_and_says_what_is_missing() -> TestResu
     choose(&mut window, CkaBetween::Times, CkaRows::AllPositions);
     let matrix = window.state().comparing.matrix.clone().ok_or("a matrix")?;
     assert_eq!(matrix.names[0].len(), TIMES.len());
-    assert_eq!(matrix.slots, [Slot::A, Slot::B]);
+    assert_eq!(matrix.slots, [ImageSlot::A, ImageSlot::B]);
     window.assert_says("512 positions of A, B");
     choose(&mut window, CkaBetween::Layers, CkaRows::Pictures);
     window.assert_says("needs at least 4 of them, found 2");

@@ -6,7 +6,7 @@ use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, PaneKind, PathPurpose},
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
     extract::{
         inversion::Inversion,
         preset::{PRESETS, Preset},
@@ -42,7 +42,7 @@ fn a_word_shows_where_it_is_looked_for_and_a_point_ranks_the_words() {
     let mut window = Opening::of_columns(2).settled();
     window.select(TEXT_MAP);
     window.settle();
-    window.hover(window.screen(PaneKind::Picture, Slot::A, [12.0, 60.0]));
+    window.hover(window.screen(PaneKind::Picture, ImageSlot::A, [12.0, 60.0]));
     window.settle();
     let heat = window.state().heat.clone().expect("a query at a point");
     let best = (0..heat.words.len()).max_by(|a, b| heat.words[*a].total_cmp(&heat.words[*b]));
@@ -55,12 +55,12 @@ fn a_word_shows_where_it_is_looked_for_and_a_point_ranks_the_words() {
         .cloned()
         .expect("where green is looked for");
     assert_eq!(heat.query.at, QueryAt::Word(2));
-    let target = heat.targets.iter().find(|target| target.slot == Slot::A);
+    let target = heat.targets.iter().find(|target| target.slot == ImageSlot::A);
     let scores = &target.expect("picture A").scores;
     let (red, green) = (scores[1], scores[5]);
     assert!(green > 2.0 * red, "green is in the second column: {red} and {green}");
     assert!(
-        window.state().heat_on(Slot::B).is_some(),
+        window.state().heat_on(ImageSlot::B).is_some(),
         "every picture is looked at for it"
     );
     // It belongs to attention to text, and goes with undo.
@@ -97,7 +97,7 @@ fn embeddings_are_added_named_switched_and_taken_off() {
     let embeddings = |window: &Window| window.document().settings.adapters.embeddings.clone();
     assert_eq!(embeddings(&window)[0].file, file);
     assert!(embeddings(&window)[0].on && embeddings(&window)[0].token.is_none());
-    let capture = window.state().slot(Slot::A).capture.clone().expect("a run");
+    let capture = window.state().slot(ImageSlot::A).capture.clone().expect("a run");
     assert_eq!(
         capture.settings.adapters.embeddings,
         embeddings(&window),
@@ -128,7 +128,7 @@ fn loras_and_controlnets_are_put_on_switched_and_taken_off() {
     let adapters = window.document().settings.adapters.clone();
     assert_eq!((&adapters.loras[0].file, &adapters.controls[0].net), (&lora, &net));
     assert_eq!(adapters.controls[0].image, ControlImage::Canny);
-    let capture = window.state().slot(Slot::A).capture.clone().expect("a run");
+    let capture = window.state().slot(ImageSlot::A).capture.clone().expect("a run");
     assert_eq!(capture.settings.adapters, adapters, "they take part in the run");
     // Off: the pass from before is there again, so nothing runs.
     window.choose("style.safetensors");

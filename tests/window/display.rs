@@ -6,7 +6,7 @@ use egui::{Key, Modifiers, accesskit::Role, vec2};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, PaneKind, RangeMode},
-    engine::Slot,
+    engine::ImageSlot,
     paint::{ColourMap, Interpolation},
 };
 
@@ -15,14 +15,14 @@ use super::driver::{Opening, Window, pixels_in};
 /// A window with a pin, so that picture B has a heat map that stays.
 fn pinned() -> Window {
     let mut window = Window::settled();
-    window.click(window.screen(PaneKind::Picture, Slot::A, [80.0, 60.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [80.0, 60.0]));
     window.leave();
     window.settle();
     window
 }
 
 fn heat_pixels(window: &mut Window) -> Vec<[u8; 4]> {
-    window.pixels(PaneKind::Picture, Slot::B)
+    window.pixels(PaneKind::Picture, ImageSlot::B)
 }
 
 /// The scores that the colours of a pane stand for, as its colour bar says them.
@@ -98,7 +98,7 @@ fn a_dragged_handle_of_the_histogram_fixes_the_range() {
 #[test]
 fn ranges_are_of_each_map_of_all_or_from_0_to_1() {
     let mut window = Opening::of_columns(3).settled();
-    window.click(window.screen(PaneKind::Picture, Slot::A, [40.0, 60.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [40.0, 60.0]));
     window.leave();
     window.settle();
     assert_eq!(ranges(&window).len(), 2, "B and C have a heat map");
@@ -164,15 +164,15 @@ fn gamma_and_opacity_are_seen() {
 #[test]
 fn heat_is_drawn_over_the_source_too_when_asked() {
     let mut window = pinned();
-    let before = window.pixels(PaneKind::Picture, Slot::A);
-    assert!(window.state().heat_on(Slot::A).is_none());
+    let before = window.pixels(PaneKind::Picture, ImageSlot::A);
+    assert!(window.state().heat_on(ImageSlot::A).is_none());
     window.key(Key::B);
     window.settle();
-    assert!(window.state().heat_on(Slot::A).is_some());
-    assert_ne!(window.pixels(PaneKind::Picture, Slot::A), before);
+    assert!(window.state().heat_on(ImageSlot::A).is_some());
+    assert_ne!(window.pixels(PaneKind::Picture, ImageSlot::A), before);
     window.key(Key::B);
     window.settle();
-    assert_eq!(window.pixels(PaneKind::Picture, Slot::A), before);
+    assert_eq!(window.pixels(PaneKind::Picture, ImageSlot::A), before);
 }
 
 #[test]
@@ -181,14 +181,14 @@ fn scores_are_smooth_or_one_colour_for_each_cell() {
     window.act(Action::AddHeatPane);
     window.apply(Command::ChangePane(
         window.state().focused.expect("the new pane is worked in"),
-        featscope::app::Pane::new(PaneKind::Heat, Slot::B),
+        featscope::app::Pane::new(PaneKind::Heat, ImageSlot::B),
     ));
-    window.click(window.screen(PaneKind::Picture, Slot::A, [80.0, 60.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [80.0, 60.0]));
     window.leave();
     window.settle();
     assert_eq!(window.document().display.interpolation, Interpolation::Bilinear);
     // The inner part of a cell in a corner, where nothing else is drawn.
-    let middle = window.screen(PaneKind::Heat, Slot::B, [7.5, 7.5]);
+    let middle = window.screen(PaneKind::Heat, ImageSlot::B, [7.5, 7.5]);
     let inner = egui::Rect::from_center_size(middle, vec2(12.0, 12.0));
     let colours = |window: &mut Window| {
         let colours: HashSet<_> = pixels_in(&window.render(), inner).into_iter().collect();

@@ -19,7 +19,7 @@ use egui_tiles::{Tile, TileId};
 use featscope::{
     activation::Id,
     app::{Action, App, Beginning, Command, Document, LaunchOptions, Pane, PaneKind, Preferences, State},
-    engine::{Engine, PictureSource, Slot},
+    engine::{Engine, ImageSlot, PictureSource},
     weights::hub::HubSettings,
 };
 use image::{Rgb, RgbImage, RgbaImage};
@@ -317,7 +317,7 @@ impl Window {
 
     /// Opens a picture and waits for it.
     #[track_caller]
-    pub fn open_picture(&mut self, slot: Slot, source: PictureSource) {
+    pub fn open_picture(&mut self, slot: ImageSlot, source: PictureSource) {
         self.apply(Command::OpenPicture(slot, source.clone()));
         self.until("a picture", |window| {
             let there = window.state().slot(slot).picture.as_ref();
@@ -396,21 +396,21 @@ impl Window {
 
     /// Where the canvas of a pane is.
     #[track_caller]
-    pub fn canvas(&self, kind: PaneKind, slot: Slot) -> Rect {
+    pub fn canvas(&self, kind: PaneKind, slot: ImageSlot) -> Rect {
         let rect = self.app().canvas_rect(kind, slot);
         rect.unwrap_or_else(|| panic!("no pane shows {kind:?} of {}", slot.name()))
     }
 
     /// A place in a pane, in shares of its width and height.
     #[track_caller]
-    pub fn place(&self, kind: PaneKind, slot: Slot, [x, y]: [f32; 2]) -> Pos2 {
+    pub fn place(&self, kind: PaneKind, slot: ImageSlot, [x, y]: [f32; 2]) -> Pos2 {
         let rect = self.canvas(kind, slot);
         rect.min + rect.size() * vec2(x, y)
     }
 
     /// The pane of a kind and picture that was made last.
     #[track_caller]
-    pub fn tile(&self, kind: PaneKind, slot: Slot) -> TileId {
+    pub fn tile(&self, kind: PaneKind, slot: ImageSlot) -> TileId {
         let panes = self.panes();
         let found = panes
             .iter()
@@ -454,7 +454,7 @@ impl Window {
 
     /// Where a point of a picture is on the screen, in a pane whose view is `view`.
     #[track_caller]
-    pub fn screen(&self, kind: PaneKind, slot: Slot, [x, y]: [f64; 2]) -> Pos2 {
+    pub fn screen(&self, kind: PaneKind, slot: ImageSlot, [x, y]: [f64; 2]) -> Pos2 {
         let canvas = self.canvas(kind, slot);
         let size = self
             .state()
@@ -603,7 +603,7 @@ impl Window {
 
     /// The pixels of a pane.
     #[track_caller]
-    pub fn pixels(&mut self, kind: PaneKind, slot: Slot) -> Vec<[u8; 4]> {
+    pub fn pixels(&mut self, kind: PaneKind, slot: ImageSlot) -> Vec<[u8; 4]> {
         let rect = self.canvas(kind, slot);
         pixels_in(&self.render(), rect)
     }

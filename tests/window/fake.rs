@@ -18,8 +18,8 @@ use featscope::{
     components::schedule::Timestep,
     device::{Device, DeviceChoice, Devices, Precision},
     engine::{
-        Engine, Event, ExtractorHost, FinishedPass, Layer, MemberKept, OpenedPicture, PassId, PassKey, PictureSource,
-        Request, RunSettings, Slot, Study, StudyNews, SurveyQuery, Surveying, Waker, Work,
+        Engine, Event, ExtractorHost, FinishedPass, ImageSlot, Layer, MemberKept, OpenedPicture, PassId, PassKey,
+        PictureSource, Request, RunSettings, Study, StudyEvent, SurveyQuery, SurveyStarted, TaskKind, Waker,
     },
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
@@ -59,7 +59,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// Starts the workers: the analyst and the colourist are the real ones.
+    /// Starts the workers: the lanes are the real ones.
     pub fn start(waker: Waker, hub: HubSettings) -> Result<(Engine, Self)> {
         let (steps, allowed) = channel();
         let (faults, to_come) = channel();
@@ -100,7 +100,7 @@ struct Worker {
     closed: bool,
     loadings: u64,
     model: Option<FakeModel>,
-    pictures: BTreeMap<Slot, Open>,
+    pictures: BTreeMap<ImageSlot, Open>,
 }
 
 #[derive(Clone)]
@@ -209,7 +209,7 @@ impl Worker {
     }
 
     fn handle(&mut self, request: Request) {
-        let work = request.work();
+        let work = request.task();
         let mut model = None;
         let ended = match request {
             Request::LoadModel { name, device, dtype } => {
@@ -217,13 +217,13 @@ impl Worker {
                 self.load(name, device, dtype)
             }
             Request::LookForDevices => {
-                self.host.tell(Event::Devices(devices()));
+                self.host.emit(Event::Devices(devices()));
                 Ok(())
             }
             Request::OpenPicture { slot, source } => self.open(slot, source),
             Request::ClosePicture { slot } => {
                 self.pictures.remove(&slot);
-                self.host.tell(Event::PictureClosed { slot });
+                self.host.emit(Event::PictureClosed { slot });
                 Ok(())
             }
             Request::SwapPictures { a, b } => {
@@ -254,7 +254,7 @@ impl Worker {
             Request::Cancel | Request::View(_) | Request::Hub(_) => Ok(()),
         };
         if let Err(Ended::Failed(error)) = ended {
-            self.host.tell(match model {
+            self.host.emit(match model {
                 Some(name) => Event::ModelFailed { name, error },
                 None => Event::Failed { work, error },
             });
@@ -262,16 +262,16 @@ impl Worker {
     }
 
     /// Tells how far the work is and waits until it may go on; ends it where it is cancelled or overtaken.
-    fn step(&mut self, work: Work, fraction: f32, item: Option<[usize; 2]>, slow: bool) -> Result<(), Ended> {
-        self.host.tell(Event::Progress { work, fraction, item });
+    fn step(&mut self, work: TaskKind, fraction: f32, item: Option<[usize; 2]>, slow: bool) -> Result<(), Ended> {
+        self.host.emit(Event::Progress { work, fraction, item });
         if slow {
             // Once the test is over, nothing waits.
             let _ = self.allowed.recv();
         }
         self.take_mail();
         let is_end = |waiting: &Request| match work {
-            Work::Extract { job } => matches!(waiting, Request::CancelExtract { job: other } if *other == job),
-            Work::Study { job } => matches!(waiting, Request::CancelStudy { job: other } if *other == job),
+            TaskKind::Extract { job } => matches!(waiting, Request::CancelExtract { job: other } if *other == job),
+            TaskKind::Study { job } => matches!(waiting, Request::CancelStudy { job: other } if *other == job),
             _ => *waiting == Request::Cancel,
         };
         let before = self.waiting.len();
@@ -280,8 +280,10 @@ impl Worker {
             return Err(Error::Cancelled.into());
         }
         let overtakes = |waiting: &Request| match work {
-            Work::Model => matches!(waiting, Request::LoadModel { .. }),
-            Work::Run | Work::Study { .. } => matches!(waiting.work(), Work::Model | Work::Run | Work::Picture(_)),
+            TaskKind::Model => matches!(waiting, Request::LoadModel { .. }),
+            TaskKind::Run | TaskKind::Study { .. } => {
+                matches!(waiting.task(), TaskKind::Model | TaskKind::Run | TaskKind::Picture(_))
+            }
             _ => false,
         };
         if self.waiting.iter().any(overtakes) {
@@ -293,14 +295,14 @@ impl Worker {
     fn load(&mut self, name: String, device: DeviceChoice, dtype: Precision) -> Result<(), Ended> {
         let model = self.find(&name)?;
         for step in 0..STEPS {
-            self.step(Work::Model, step as f32 / STEPS as f32, None, model.is_slow())?;
+            self.step(TaskKind::Model, step as f32 / STEPS as f32, None, model.is_slow())?;
         }
         self.loadings += 1;
         let mut info = model.info();
         if device.is_gpu() {
             (info.device, info.dtype) = (device.to_string(), dtype.name().to_owned());
         }
-        self.host.tell(Event::ModelLoaded(Box::new(info)));
+        self.host.emit(Event::ModelLoaded(Box::new(info)));
         self.model = Some(model);
         Ok(())
     }
@@ -316,7 +318,7 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, slot: Slot, source: PictureSource) -> Result<(), Ended> {
+    fn open(&mut self, slot: ImageSlot, source: PictureSource) -> Result<(), Ended> {
         let picture = source.read()?;
         let fingerprint = fingerprint(&picture);
         let opened = OpenedPicture {
@@ -335,11 +337,11 @@ impl Worker {
                 fingerprint,
             },
         );
-        self.host.tell(Event::PictureOpened { slot, picture: opened });
+        self.host.emit(Event::PictureOpened { slot, picture: opened });
         Ok(())
     }
 
-    fn swap(&mut self, a: Slot, b: Slot) {
+    fn swap(&mut self, a: ImageSlot, b: ImageSlot) {
         let pictures = mem::take(&mut self.pictures);
         let other = |slot| match slot {
             slot if slot == a => b,
@@ -347,7 +349,7 @@ impl Worker {
             slot => slot,
         };
         self.pictures = pictures.into_iter().map(|(slot, open)| (other(slot), open)).collect();
-        self.host.tell(Event::PicturesSwapped { a, b });
+        self.host.emit(Event::PicturesSwapped { a, b });
     }
 
     fn run(&mut self, settings: &RunSettings, id: Id) -> Result<(), Ended> {
@@ -358,7 +360,7 @@ impl Worker {
             }
             Ok(Fault::Bug) => {
                 self.model = None;
-                self.host.tell(Event::Recovered {
+                self.host.emit(Event::Recovered {
                     message: BUG.to_owned(),
                 });
                 return Ok(());
@@ -366,7 +368,7 @@ impl Worker {
             Ok(Fault::Death) => panic!("{BUG}"),
             Err(_) => {}
         }
-        let open: Vec<(Slot, Open)> = self.pictures.clone().into_iter().collect();
+        let open: Vec<(ImageSlot, Open)> = self.pictures.clone().into_iter().collect();
         let mut seconds = None;
         for (index, (slot, open_picture)) in open.iter().enumerate() {
             let Some(model) = self.model.clone() else {
@@ -376,7 +378,7 @@ impl Worker {
                 seconds = Some(seconds.unwrap_or(0.0) + taken);
             }
         }
-        self.host.tell(Event::RunFinished { seconds });
+        self.host.emit(Event::RunFinished { seconds });
         Ok(())
     }
 
@@ -384,7 +386,7 @@ impl Worker {
         &mut self,
         model: &FakeModel,
         [index, count]: [usize; 2],
-        slot: Slot,
+        slot: ImageSlot,
         open: &Open,
         settings: &RunSettings,
         id: Id,
@@ -392,14 +394,14 @@ impl Worker {
         let planned = Planned::new(model, open, settings, &self.host, false)?;
         let needed = planned.needed(&[id])?;
         let pass = planned.pass;
-        if needed.iter().all(|id| self.host.has(pass, *id)) && self.host.tell_kept(slot, pass) {
+        if needed.iter().all(|id| self.host.has(pass, *id)) && self.host.report_kept(slot, pass) {
             return Ok(None);
         }
         let item = (count > 1).then_some([index + 1, count]);
         for step in 0..STEPS {
             let done = step as f32 / STEPS as f32;
             let fraction = (index as f32 + done) / count as f32;
-            self.step(Work::Run, fraction, item, model.is_slow())?;
+            self.step(TaskKind::Run, fraction, item, model.is_slow())?;
         }
         self.host.keep(slot, planned.finished(model, open, settings)?)?;
         Ok(Some(model.seconds()))
@@ -411,7 +413,7 @@ impl Worker {
             Study::Series(query) => query,
             Study::Survey(query) => return self.survey(job, query),
         };
-        let work = Work::Study { job };
+        let work = TaskKind::Study { job };
         let Some(model) = self.model.clone() else {
             return Err(Error::usage("no model is loaded").into());
         };
@@ -435,10 +437,10 @@ impl Worker {
                 self.step(work, fraction, Some([index + 1, count]), model.is_slow())?;
                 self.host.keep_unseen(finished)?;
             }
-            let news = StudyNews::Series(Box::new(MemberKept { index, pass, ran }));
-            self.host.tell(Event::Study { job, news });
+            let event = StudyEvent::Series(Box::new(MemberKept { index, pass, ran }));
+            self.host.emit(Event::Study { job, event });
         }
-        self.host.tell(Event::StudyFinished { job });
+        self.host.emit(Event::StudyFinished { job });
         Ok(())
     }
 
@@ -460,16 +462,16 @@ impl Worker {
                 planned.finished(&model, &open, &settings)
             })
             .collect::<Result<Vec<_>>>()?;
-        let news = StudyNews::Surveying(Box::new(Surveying {
+        let event = StudyEvent::SurveyStarted(Box::new(SurveyStarted {
             activations: passes[0].maps.len(),
             noises: query.noises,
             ran: passes[0].ran.clone(),
         }));
-        self.host.tell(Event::Study { job, news });
+        self.host.emit(Event::Study { job, event });
         let count = passes[0].maps.len();
         for (order, (id, _)) in passes[0].maps.iter().enumerate() {
             self.step(
-                Work::Study { job },
+                TaskKind::Study { job },
                 order as f32 / count as f32,
                 Some([order + 1, count]),
                 model.is_slow(),
@@ -497,16 +499,16 @@ impl Worker {
                 figures,
                 thumbnail,
             };
-            let news = StudyNews::Found(Box::new(finding));
-            self.host.tell(Event::Study { job, news });
+            let event = StudyEvent::Found(Box::new(finding));
+            self.host.emit(Event::Study { job, event });
         }
-        self.host.tell(Event::StudyFinished { job });
+        self.host.emit(Event::StudyFinished { job });
         Ok(())
     }
 
     /// Writes what was asked for as JSON: enough to see that it was done.
     fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<(), Ended> {
-        let work = Work::Extract { job };
+        let work = TaskKind::Extract { job };
         let slow = FakeModel::find(&request.model, 0)?.is_slow();
         let count = request.pictures.len();
         for picture in 0..count {
@@ -518,15 +520,16 @@ impl Worker {
         let json = serde_json::to_vec(request).map_err(|error| Error::failed(error.to_string()))?;
         fs::write(out, json).map_err(|error| Error::io("write", out, &error))?;
         let path = out.to_owned();
-        self.host.tell(Event::Saved { work, path });
+        self.host.emit(Event::Saved { work, path });
         Ok(())
     }
 
     /// Takes a job that waits out of the queue.
     fn drop_job(&mut self, job: u64) -> Result<(), Ended> {
         let before = self.waiting.len();
-        self.waiting
-            .retain(|waiting| waiting.work() != (Work::Extract { job }) && waiting.work() != (Work::Study { job }));
+        self.waiting.retain(|waiting| {
+            waiting.task() != (TaskKind::Extract { job }) && waiting.task() != (TaskKind::Study { job })
+        });
         if self.waiting.len() < before {
             return Err(Error::Cancelled.into());
         }

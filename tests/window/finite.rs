@@ -3,7 +3,7 @@
 use egui::Key;
 use featscope::{
     app::{Action, CkaChoice, Command, LayerChoice, Level, PaneKind, PathPurpose},
-    engine::{QueryAt, RunSettings, Slot},
+    engine::{ImageSlot, QueryAt, RunSettings},
     survey::Column,
 };
 use serde_json::Value;
@@ -38,7 +38,7 @@ fn at_t(window: &mut Window, t: u32) {
 fn a_layer_that_is_not_finite_is_marked_and_not_drawn() {
     let mut window = broken();
     // The layer that is looked at is sound, and its colours are there.
-    assert!(window.state().slot(Slot::A).pca.is_some());
+    assert!(window.state().slot(ImageSlot::A).pca.is_some());
     let notes = |window: &Window| {
         let lines = window.state().messages.log.iter();
         lines.filter(|line| line.level == Level::Warning).count()
@@ -50,22 +50,26 @@ fn a_layer_that_is_not_finite_is_marked_and_not_drawn() {
         window.assert_says(&format!("{LAST_LAYER} of {slot} is not finite: {OF_LAST}"));
     }
     window.assert_says(&format!("PCA of A  {LAST_LAYER}, not finite"));
-    let background = window.pixels(PaneKind::Pca, Slot::A)[0];
-    let middle = window.canvas(PaneKind::Pca, Slot::A).width() as usize / 2;
-    assert_eq!(window.pixels(PaneKind::Pca, Slot::A)[middle], background, "no colours");
+    let background = window.pixels(PaneKind::Pca, ImageSlot::A)[0];
+    let middle = window.canvas(PaneKind::Pca, ImageSlot::A).width() as usize / 2;
+    assert_eq!(
+        window.pixels(PaneKind::Pca, ImageSlot::A)[middle],
+        background,
+        "no colours"
+    );
     // Pointing at it tells the same, asks nothing and is no error.
-    let pos = window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]);
+    let pos = window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]);
     window.hover(pos);
     window.settle();
     window.assert_says(&format!("not finite: {OF_LAST}"));
-    assert!(window.state().heat_on(Slot::B).is_none());
+    assert!(window.state().heat_on(ImageSlot::B).is_none());
     assert_eq!(window.state().view_error, None);
     window.leave();
     // Other layers are as before.
     window.select(FIRST_LAYER);
     window.hover(pos);
     window.settle();
-    assert!(window.state().heat_on(Slot::B).is_some());
+    assert!(window.state().heat_on(ImageSlot::B).is_some());
     assert_eq!(notes(&window), 2, "it is said once");
     assert!(
         window
@@ -80,15 +84,18 @@ fn a_layer_that_is_not_finite_is_marked_and_not_drawn() {
 #[test]
 fn a_picture_whose_map_is_not_finite_takes_nothing_from_the_others() {
     let mut window = broken();
-    window.apply(Command::AddPin(Slot::A, QueryAt::Point([5.0, 5.0])));
+    window.apply(Command::AddPin(ImageSlot::A, QueryAt::Point([5.0, 5.0])));
     window.settle();
-    assert!(window.state().heat_on(Slot::B).is_some());
+    assert!(window.state().heat_on(ImageSlot::B).is_some());
     at_t(&mut window, BROKEN_FROM);
     window.assert_says(&format!("{FIRST_LAYER} of A is not finite: {OF_FIRST}"));
-    assert!(window.state().heat_on(Slot::B).is_none(), "what was shown before goes");
+    assert!(
+        window.state().heat_on(ImageSlot::B).is_none(),
+        "what was shown before goes"
+    );
     at_t(&mut window, BROKEN_FROM - 1);
-    assert!(window.state().heat_on(Slot::B).is_some());
-    assert!(window.state().slot(Slot::A).pca.is_some());
+    assert!(window.state().heat_on(ImageSlot::B).is_some());
+    assert!(window.state().slot(ImageSlot::A).pca.is_some());
 }
 
 #[test]
@@ -109,8 +116,8 @@ fn what_cannot_be_saved_is_refused_in_words() {
     let mut window = broken();
     window.select(LAST_LAYER);
     for (purpose, name) in [
-        (PathPurpose::SaveMap(Slot::A), "map.npy"),
-        (PathPurpose::SavePca(Slot::A), "pca.png"),
+        (PathPurpose::SaveMap(ImageSlot::A), "map.npy"),
+        (PathPurpose::SavePca(ImageSlot::A), "pca.png"),
     ] {
         let told = save(&mut window, purpose, name).expect_err("there is nothing to save");
         assert!(told.contains(OF_LAST), "{told}");
@@ -140,7 +147,7 @@ fn a_survey_marks_it_and_measures_the_others() {
 fn a_ranking_names_it_and_ranks_the_others() -> TestResult {
     let mut window = broken();
     window.act(Action::AddRankPane);
-    for slot in [Slot::A, Slot::B] {
+    for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::AddPin(slot, QueryAt::Point([9.0, 9.0])));
     }
     window.settle();

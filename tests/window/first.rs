@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use egui::{Rect, Vec2, vec2};
 use featscope::{
     app::{Action, Command, PaneKind, Preferences},
-    engine::{DEFAULT_CACHE_BYTES, Slot},
+    engine::{DEFAULT_CACHE_BYTES, ImageSlot},
 };
 
 use super::driver::{Opening, Window, sample};
@@ -45,7 +45,7 @@ fn side(rect: Rect) -> f32 {
 /// What is remembered of a window when it closes.
 fn remembered(window: &Window) -> Preferences {
     let mut memory = window.state().preferences.clone();
-    memory.take_arrangement(window.document());
+    memory.set_arrangement(window.document());
     memory
 }
 
@@ -86,10 +86,10 @@ fn a_fresh_window_has_a_large_picture_and_six_that_are_alike() {
     };
     assert_eq!((distinct(Rect::left), distinct(Rect::top)), (2, 3));
     // The colours are there, and the tab of no pane has to be scrolled.
-    assert!(side(window.canvas(PaneKind::Pca, Slot::A)) >= LEAST_SIDE);
+    assert!(side(window.canvas(PaneKind::Pca, ImageSlot::A)) >= LEAST_SIDE);
     for (slot, canvas) in window.document().pictures.keys().zip(&canvases) {
         let name = &PICTURES[slot.index()];
-        let kind = if *slot == Slot::A { "Picture " } else { "" };
+        let kind = if *slot == ImageSlot::A { "Picture " } else { "" };
         let tab = window.tab(&format!("{kind}{}  {name}", slot.name()));
         assert!(
             tab.left() >= canvas.left() - 1.0 && tab.right() <= canvas.right() + 1.0,
@@ -102,14 +102,14 @@ fn a_fresh_window_has_a_large_picture_and_six_that_are_alike() {
 #[test]
 fn pointing_at_the_large_picture_lights_up_all_others() {
     let mut window = fresh();
-    let others: Vec<Slot> = window.state().open_slots().skip(1).collect();
+    let others: Vec<ImageSlot> = window.state().open_slots().skip(1).collect();
     let plain: Vec<_> = others
         .iter()
         .map(|slot| window.pixels(PaneKind::Picture, *slot))
         .collect();
-    window.hover(window.place(PaneKind::Picture, Slot::A, [0.35, 0.5]));
+    window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.35, 0.5]));
     window.settle();
-    assert!(window.state().heat_on(Slot::A).is_none());
+    assert!(window.state().heat_on(ImageSlot::A).is_none());
     for (slot, plain) in others.iter().zip(&plain) {
         assert!(window.state().heat_on(*slot).is_some(), "{slot:?}");
         assert!(window.pixels(PaneKind::Picture, *slot) != *plain, "{slot:?}");
@@ -148,10 +148,10 @@ fn a_picture_that_is_named_comes_without_samples() {
 #[test]
 fn a_picture_of_ones_own_takes_its_place_beside_the_samples() {
     let mut window = fresh();
-    window.open_picture(Slot::A, sample("noto-lion"));
+    window.open_picture(ImageSlot::A, sample("noto-lion"));
     window.apply(Command::OpenFiles(vec![PathBuf::from("sample:noto-bear")]));
     window.settle();
-    window.open_picture(Slot::nth(PICTURES.len()).expect("a letter"), sample("noto-panda"));
+    window.open_picture(ImageSlot::nth(PICTURES.len()).expect("a letter"), sample("noto-panda"));
     let mut expected = PICTURES.to_vec();
     expected[0] = "noto-bear";
     expected.push("noto-panda");

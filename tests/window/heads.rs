@@ -3,7 +3,7 @@
 use egui::{Key, Modifiers};
 use featscope::{
     app::{Command, PaneKind, PathPurpose},
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 };
 
 fn scores(window: &Window) -> Vec<f32> {
-    let heat = window.state().heat_on(Slot::A).expect("a heat map");
+    let heat = window.state().heat_on(ImageSlot::A).expect("a heat map");
     heat.scores.clone()
 }
 
@@ -25,7 +25,7 @@ fn a_head_is_chosen_by_its_picture_or_by_keys() {
     window.select(SELF_MAP);
     window.assert_says("Attention heads");
     window.assert_says("Point at a picture to see what each head attends to from there.");
-    window.click(window.screen(PaneKind::Picture, Slot::A, [16.0, 40.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [16.0, 40.0]));
     window.leave();
     window.settle();
     window.assert_says("What each head attends to");
@@ -76,7 +76,7 @@ fn words_have_heads_too() {
         assert!((first - 0.5 * mean).abs() < 1e-6 && (second - 1.5 * mean).abs() < 1e-6);
     }
     window.apply_and_settle(Command::Word(None));
-    window.hover(window.screen(PaneKind::Picture, Slot::A, [16.0, 40.0]));
+    window.hover(window.screen(PaneKind::Picture, ImageSlot::A, [16.0, 40.0]));
     window.settle();
     window.assert_says("Weights at the point, head 2 of 2.");
     let heat = window.state().heat.clone().expect("a heat map");
@@ -94,7 +94,7 @@ fn words_have_heads_too() {
 fn the_head_is_in_workspaces_and_exports() -> TestResult {
     let mut window = Opening::of_columns(1).settled();
     window.select(SELF_MAP);
-    window.click(window.screen(PaneKind::Picture, Slot::A, [16.0, 40.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [16.0, 40.0]));
     window.apply_and_settle(Command::Head(Some(1)));
     let shown = scores(&window);
     let file = save(&mut window, PathPurpose::SaveWorkspace, "head.featscope.json")?;

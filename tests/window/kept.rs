@@ -9,7 +9,7 @@ use std::{
 use egui::{Key, Modifiers};
 use featscope::{
     app::{Abilities, Action, Command, Level, PathPurpose, Preferences},
-    engine::{PictureSource, QueryAt, Slot},
+    engine::{ImageSlot, PictureSource, QueryAt},
 };
 use tempfile::TempDir;
 
@@ -56,7 +56,7 @@ fn worked_on(data: &TempDir, pins: usize) -> Window {
     let mut window = opening(data).settled();
     for place in 0..pins {
         let at = QueryAt::Point([10.0 * place as f64, 20.0]);
-        window.apply(Command::AddPin(Slot::A, at));
+        window.apply(Command::AddPin(ImageSlot::A, at));
     }
     window.settle();
     window
@@ -108,7 +108,7 @@ fn work_that_was_not_saved_is_offered_and_opened() -> TestResult {
     press(&mut next, OPEN);
     next.assert_silent(OFFER);
     assert_eq!(*next.document(), document);
-    assert!(next.state().heat_on(Slot::B).is_some(), "and all of it is shown");
+    assert!(next.state().heat_on(ImageSlot::B).is_some(), "and all of it is shown");
     assert_eq!(next.state().workspace_path, None);
     // What was there before is a step away.
     next.act(Action::Undo);
@@ -206,7 +206,7 @@ fn work_of_a_workspace_file_belongs_to_it_still() -> TestResult {
     let file = files.path().join("mine.featscope.json");
     window.apply(Command::UsePath(PathPurpose::SaveWorkspace, file.clone()));
     window.until("a workspace", |window| window.state().workspace_path.is_some());
-    window.apply(Command::AddPin(Slot::B, QueryAt::Point([3.0, 4.0])));
+    window.apply(Command::AddPin(ImageSlot::B, QueryAt::Point([3.0, 4.0])));
     window.settle();
     crash(window);
     let mut next = opening(&data).settled();
@@ -226,7 +226,7 @@ fn a_picture_that_is_gone_is_still_wanted_by_work_that_was_opened() -> TestResul
     }
     .settled();
     let gone = window.path("columns-a.png");
-    window.apply(Command::AddPin(Slot::A, QueryAt::Point([3.0, 4.0])));
+    window.apply(Command::AddPin(ImageSlot::A, QueryAt::Point([3.0, 4.0])));
     window.settle();
     // Its pictures go with its folder.
     crash(window);
@@ -294,7 +294,7 @@ fn two_windows_remember_the_files_of_both() -> TestResult {
         let mut window = opening(&data).settled();
         let path = pictures.path().join(name);
         super::driver::write_columns(&path, &super::driver::COLOURS);
-        window.open_picture(Slot::A, PictureSource::File(path));
+        window.open_picture(ImageSlot::A, PictureSource::File(path));
         windows.push(window);
     }
     let mut second = windows.pop().ok_or("two windows")?;

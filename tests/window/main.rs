@@ -1,4 +1,4 @@
-//! The window without a display: the real [`App`](featscope::app::App) over the real analyst and colourist and an
+//! The window without a display: the real [`App`](featscope::app::App) over the real lanes and an
 //! extractor that needs no model, driven by pointer and keys, read by what it says and by the pixels it paints. A software
 //! device (Mesa's lavapipe, package mesa-vulkan-drivers) serves.
 #![allow(clippy::expect_used, missing_docs, reason = "a test says what it expects")]

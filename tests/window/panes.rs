@@ -7,7 +7,7 @@ use egui_kittest::kittest::Queryable as _;
 use egui_tiles::{Container, Tile};
 use featscope::{
     app::{Action, Command, Pane, PaneKind, View},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
 const C: usize = 2;
 
 /// What holds a pane.
-fn container(window: &Window, kind: PaneKind, slot: Slot) -> &Container {
+fn container(window: &Window, kind: PaneKind, slot: ImageSlot) -> &Container {
     let tiles = &window.document().layout.tiles;
     let parent = tiles.parent_of(window.tile(kind, slot)).expect("panes stand in tabs");
     match tiles.get(parent) {
@@ -46,7 +46,7 @@ fn a_window_of_two_samples_shows_the_pca_of_both_and_then_rests() {
     window.assert_says("noto-cat-face");
     window.assert_says("basis of all pictures");
     window.assert_says("t 100 ran");
-    for slot in [Slot::A, Slot::B] {
+    for slot in [ImageSlot::A, ImageSlot::B] {
         for kind in [PaneKind::Picture, PaneKind::Pca] {
             let colours: HashSet<_> = window.pixels(kind, slot).into_iter().collect();
             assert!(colours.len() > 50, "{kind:?} shows {} colours", colours.len());
@@ -58,20 +58,20 @@ fn a_window_of_two_samples_shows_the_pca_of_both_and_then_rests() {
 #[test]
 fn panes_of_every_kind_open_beside_the_one_worked_in_and_close() {
     let mut window = Window::settled();
-    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, Slot::B)));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
     for (action, kind) in [
         (Action::AddPicturePane, PaneKind::Picture),
         (Action::AddPcaPane, PaneKind::Pca),
         (Action::AddHeatPane, PaneKind::Heat),
         (Action::AddChannelPane, PaneKind::Channel),
     ] {
-        let before = window.canvas(PaneKind::Picture, Slot::B);
+        let before = window.canvas(PaneKind::Picture, ImageSlot::B);
         window.act(action);
         window.settle();
         let added = window.state().focused.expect("the new one is worked in");
         let (last, pane) = *window.panes().last().expect("there are panes");
-        assert_eq!((added, pane.kind, pane.slot), (last, kind, Slot::B));
-        assert!(window.canvas(PaneKind::Picture, Slot::B).width() < before.width());
+        assert_eq!((added, pane.kind, pane.slot), (last, kind, ImageSlot::B));
+        assert!(window.canvas(PaneKind::Picture, ImageSlot::B).width() < before.width());
         window.assert_says(&pane.title());
         assert_whole(&window);
     }
@@ -92,7 +92,7 @@ fn panes_of_every_kind_open_beside_the_one_worked_in_and_close() {
 #[test]
 fn a_tab_closes_its_pane_and_the_next_key_closes_another() {
     let mut window = Window::settled();
-    window.apply(Command::FocusPane(window.tile(PaneKind::Pca, Slot::A)));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Pca, ImageSlot::A)));
     let tab = window.tab("PCA of A");
     let closes = window.harness.get_all_by_label("Close");
     let close = closes.map(|node| node.rect()).find(|rect| tab.contains_rect(*rect));
@@ -140,20 +140,22 @@ fn a_tab_has_a_menu_that_changes_what_its_pane_shows() {
 #[test]
 fn a_tab_is_dragged_onto_another_pane_and_out_again() {
     let mut window = Window::settled();
-    let beside = window.canvas(PaneKind::Picture, Slot::A);
+    let beside = window.canvas(PaneKind::Picture, ImageSlot::A);
     let grip = |window: &Window, title: &str| window.tab(title).left_center() + egui::vec2(8.0, 0.0);
     window.drag(grip(&window, "PCA of A"), beside.center());
     window.settle();
-    assert!(matches!(container(&window, PaneKind::Pca, Slot::A), Container::Tabs(tabs) if tabs.children.len() == 2));
+    assert!(
+        matches!(container(&window, PaneKind::Pca, ImageSlot::A), Container::Tabs(tabs) if tabs.children.len() == 2)
+    );
     assert_whole(&window);
     // The one behind is not painted; its tab brings it to the front.
-    assert_eq!(window.app().canvas_rect(PaneKind::Picture, Slot::A), None);
+    assert_eq!(window.app().canvas_rect(PaneKind::Picture, ImageSlot::A), None);
     window.click(grip(&window, "Picture A"));
     window.settle();
-    assert!(window.canvas(PaneKind::Picture, Slot::A).width() > beside.width());
-    assert_eq!(window.app().canvas_rect(PaneKind::Pca, Slot::A), None);
+    assert!(window.canvas(PaneKind::Picture, ImageSlot::A).width() > beside.width());
+    assert_eq!(window.app().canvas_rect(PaneKind::Pca, ImageSlot::A), None);
     // To the lower edge of another: above each other.
-    let target = window.canvas(PaneKind::Picture, Slot::B);
+    let target = window.canvas(PaneKind::Picture, ImageSlot::B);
     window.drag(
         grip(&window, "PCA of A"),
         target.center_bottom() - egui::vec2(0.0, 12.0),
@@ -161,7 +163,7 @@ fn a_tab_is_dragged_onto_another_pane_and_out_again() {
     window.settle();
     let [pca, picture] = [PaneKind::Pca, PaneKind::Picture]
         .into_iter()
-        .zip([Slot::A, Slot::B])
+        .zip([ImageSlot::A, ImageSlot::B])
         .map(|(kind, slot)| window.canvas(kind, slot))
         .collect::<Vec<Rect>>()[..]
     else {
@@ -172,37 +174,39 @@ fn a_tab_is_dragged_onto_another_pane_and_out_again() {
     // A drag is one step.
     window.act(Action::Undo);
     window.settle();
-    assert!(matches!(container(&window, PaneKind::Pca, Slot::A), Container::Tabs(tabs) if tabs.children.len() == 2));
+    assert!(
+        matches!(container(&window, PaneKind::Pca, ImageSlot::A), Container::Tabs(tabs) if tabs.children.len() == 2)
+    );
 }
 
 #[test]
 fn the_line_between_panes_is_dragged() {
     let mut window = Window::settled();
-    let before = window.canvas(PaneKind::Picture, Slot::A);
-    let other = window.canvas(PaneKind::Pca, Slot::A);
+    let before = window.canvas(PaneKind::Picture, ImageSlot::A);
+    let other = window.canvas(PaneKind::Pca, ImageSlot::A);
     let line = Pos2::new((before.right() + other.left()) / 2.0, before.center().y);
     window.drag(line, line + egui::vec2(60.0, 0.0));
-    let moved = window.canvas(PaneKind::Picture, Slot::A);
+    let moved = window.canvas(PaneKind::Picture, ImageSlot::A);
     assert!(
         (moved.width() - before.width() - 60.0).abs() < 8.0,
         "{moved} was {before}"
     );
     window.act(Action::Undo);
     window.settle();
-    let back = window.canvas(PaneKind::Picture, Slot::A);
+    let back = window.canvas(PaneKind::Picture, ImageSlot::A);
     assert_eq!(back.round_to_pixels(1.0), before.round_to_pixels(1.0));
 }
 
 #[test]
 fn a_third_picture_has_its_own_panes_heat_and_best_match() -> TestResult {
     let mut window = Opening::of_columns(3).settled();
-    let third = Slot::nth(C).ok_or("a third slot")?;
+    let third = ImageSlot::nth(C).ok_or("a third slot")?;
     assert_eq!(window.titles().len(), 6);
     window.assert_says("C: columns-c.png");
     for colour in 0..4 {
-        window.hover(window.screen(PaneKind::Picture, Slot::A, [16.0 + 32.0 * colour as f64, 64.0]));
+        window.hover(window.screen(PaneKind::Picture, ImageSlot::A, [16.0 + 32.0 * colour as f64, 64.0]));
         window.settle();
-        for (slot, (_, order)) in [Slot::B, third].into_iter().zip(&ORDERS[1..]) {
+        for (slot, (_, order)) in [ImageSlot::B, third].into_iter().zip(&ORDERS[1..]) {
             let heat = window.state().heat_on(slot).ok_or("a heat map")?;
             let best = heat.best.first().ok_or("a best match")?;
             let most = heat.scores.iter().copied().fold(f32::MIN, f32::max);
@@ -223,7 +227,7 @@ fn a_third_picture_has_its_own_panes_heat_and_best_match() -> TestResult {
 #[test]
 fn the_wheel_zooms_about_the_pointer() {
     let mut window = Window::settled();
-    let pos = window.place(PaneKind::Picture, Slot::A, [0.4, 0.6]);
+    let pos = window.place(PaneKind::Picture, ImageSlot::A, [0.4, 0.6]);
     window.hover(pos);
     let pixel = window.state().hover.expect("over the picture").at;
     let mut zoom = 1.0;
@@ -246,28 +250,28 @@ fn the_wheel_zooms_about_the_pointer() {
 #[test]
 fn panes_move_together_or_each_on_its_own() {
     let mut window = Window::settled();
-    let from = window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]);
+    let from = window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]);
     window.leave();
-    let before = window.pixels(PaneKind::Picture, Slot::B);
+    let before = window.pixels(PaneKind::Picture, ImageSlot::B);
     window.wheel(from, 300.0);
     window.drag(from, from + egui::vec2(40.0, -25.0));
     window.leave();
     window.settle();
     let view = window.document().view;
     assert!(view.centre[0] < 0.5 && view.centre[1] > 0.5, "{view:?}");
-    assert_ne!(window.pixels(PaneKind::Picture, Slot::B), before);
+    assert_ne!(window.pixels(PaneKind::Picture, ImageSlot::B), before);
 
     window.key(Key::F);
     window.leave();
     window.settle();
-    assert_eq!(window.pixels(PaneKind::Picture, Slot::B), before);
+    assert_eq!(window.pixels(PaneKind::Picture, ImageSlot::B), before);
     window.key(Key::L);
     assert!(!window.document().linked);
     window.wheel(from, 300.0);
     window.leave();
     window.settle();
     assert_eq!(window.document().view, View::default());
-    assert_eq!(window.pixels(PaneKind::Picture, Slot::B), before);
+    assert_eq!(window.pixels(PaneKind::Picture, ImageSlot::B), before);
     let zoomed = |window: &Window| {
         let panes = window.panes();
         let zoomed = panes.iter().filter(|(_, pane)| pane.view != View::default());
@@ -275,7 +279,7 @@ fn panes_move_together_or_each_on_its_own() {
     };
     assert_eq!(zoomed(&window), ["Picture A"]);
     // What is pressed works where the pointer was last pressed.
-    window.apply(Command::FocusPane(window.tile(PaneKind::Pca, Slot::B)));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Pca, ImageSlot::B)));
     window.key(Key::Plus);
     assert_eq!(zoomed(&window), ["Picture A", "PCA of B"]);
 }
@@ -284,12 +288,18 @@ fn panes_move_together_or_each_on_its_own() {
 fn one_pixel_on_one_pixel_and_all_by_a_double_click() {
     let mut window = Window::settled();
     window.key(Key::Num1);
-    let canvas = window.canvas(PaneKind::Picture, Slot::A);
-    let size = window.state().slot(Slot::A).picture.as_ref().expect("it is open").size;
+    let canvas = window.canvas(PaneKind::Picture, ImageSlot::A);
+    let size = window
+        .state()
+        .slot(ImageSlot::A)
+        .picture
+        .as_ref()
+        .expect("it is open")
+        .size;
     let fit = (canvas.width() / size.width as f32).min(canvas.height() / size.height as f32);
     assert!((window.document().view.zoom * fit - 1.0).abs() < 1e-4);
     // A pixel of the picture is one of the screen.
-    let [left, right] = [10.0, 60.0].map(|x| window.screen(PaneKind::Picture, Slot::A, [x, 80.0]));
+    let [left, right] = [10.0, 60.0].map(|x| window.screen(PaneKind::Picture, ImageSlot::A, [x, 80.0]));
     assert!((right.x - left.x - 50.0).abs() < 1e-3);
     window.hover(left);
     assert!((window.state().hover.expect("over the picture").at[0] - 10.0).abs() < 1e-3);
@@ -301,19 +311,19 @@ fn one_pixel_on_one_pixel_and_all_by_a_double_click() {
 #[test]
 fn cells_have_lines_numbers_and_an_outline_when_there_is_room() {
     let mut window = Opening::of_columns(2).settled();
-    window.click(window.screen(PaneKind::Picture, Slot::A, [20.0, 68.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [20.0, 68.0]));
     window.leave();
     window.settle();
     let show = |window: &mut Window, action| {
-        let before = window.pixels(PaneKind::Picture, Slot::B);
+        let before = window.pixels(PaneKind::Picture, ImageSlot::B);
         window.act(action);
-        let after = window.pixels(PaneKind::Picture, Slot::B);
+        let after = window.pixels(PaneKind::Picture, ImageSlot::B);
         window.act(action);
         before != after
     };
     assert!(show(&mut window, Action::Grid), "lines");
     assert!(!show(&mut window, Action::Numbers), "no number fits into a cell");
-    let centre = window.place(PaneKind::Picture, Slot::B, [0.5, 0.5]);
+    let centre = window.place(PaneKind::Picture, ImageSlot::B, [0.5, 0.5]);
     window.wheel(centre, 720.0);
     window.leave();
     window.settle();
@@ -328,13 +338,16 @@ fn the_cell_of_the_query_is_outlined() {
     let before = window.render();
     // The middle of a cell of 8 pixels.
     let cell = [19.5, 67.5];
-    window.click(window.screen(PaneKind::Picture, Slot::A, cell));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, cell));
     window.leave();
     window.settle();
     let after = window.render();
     let at = |picture: &image::RgbaImage, pos: Pos2| picture.get_pixel(pos.x as u32, pos.y as u32).0;
-    let middle = window.screen(PaneKind::Picture, Slot::A, cell);
-    let edge = window.screen(PaneKind::Picture, Slot::A, [cell[0] + 4.0, cell[1]]).x - middle.x;
+    let middle = window.screen(PaneKind::Picture, ImageSlot::A, cell);
+    let edge = window
+        .screen(PaneKind::Picture, ImageSlot::A, [cell[0] + 4.0, cell[1]])
+        .x
+        - middle.x;
     for direction in [
         egui::vec2(1.0, 0.7),
         egui::vec2(-1.0, 0.7),
@@ -359,20 +372,20 @@ fn the_cell_of_the_query_is_outlined() {
 #[test]
 fn a_loupe_shows_what_is_at_the_pointer_larger() {
     let mut window = Window::settled();
-    let pos = window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]);
+    let pos = window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]);
     window.hover(pos);
     window.settle();
-    let before = window.pixels(PaneKind::Picture, Slot::A);
+    let before = window.pixels(PaneKind::Picture, ImageSlot::A);
     window.key(Key::U);
     window.settle();
     assert!(window.document().display.loupe);
-    let with = window.pixels(PaneKind::Picture, Slot::A);
+    let with = window.pixels(PaneKind::Picture, ImageSlot::A);
     let changed = before.iter().zip(&with).filter(|(a, b)| a != b).count();
     assert!((2_000..40_000).contains(&changed), "{changed} pixels");
     for kind in [PaneKind::Pca, PaneKind::Heat] {
-        window.apply(Command::AddPane(Pane::new(kind, Slot::A)));
+        window.apply(Command::AddPane(Pane::new(kind, ImageSlot::A)));
         window.settle();
-        window.hover(window.place(kind, Slot::A, [0.4, 0.4]));
+        window.hover(window.place(kind, ImageSlot::A, [0.4, 0.4]));
         window.settle();
     }
     window.leave();
@@ -399,7 +412,7 @@ fn keys_go_from_pane_to_pane() {
 #[test]
 fn nothing_jumps_when_the_pointer_comes_and_goes() {
     let mut window = Window::settled();
-    let place = |window: &Window| window.canvas(PaneKind::Picture, Slot::A).round_to_pixels(1.0);
+    let place = |window: &Window| window.canvas(PaneKind::Picture, ImageSlot::A).round_to_pixels(1.0);
     let before = place(&window);
     window.hover(before.center());
     window.settle();

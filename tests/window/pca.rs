@@ -7,7 +7,7 @@ use egui_kittest::kittest::Queryable as _;
 use featscope::{
     analysis::{colour::RangeRule, pca::SignRule},
     app::{Action, Command, Notice, PaneKind, PathPurpose},
-    engine::{BasisChoice, PcaSettings, PcaView, Slot},
+    engine::{BasisChoice, ImageSlot, PcaSettings, PcaView},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 
 #[track_caller]
-fn view(window: &Window, slot: Slot) -> PcaView {
+fn view(window: &Window, slot: ImageSlot) -> PcaView {
     let view = window.state().slot(slot).pca.as_ref().expect("PCA colours");
     (**view).clone()
 }
@@ -28,10 +28,13 @@ type Change = fn(&mut PcaSettings);
 fn every_setting_is_asked_for_and_seen() {
     let mut window = Window::settled();
     let plain = window.document().pca.clone();
-    let mut seen = vec![(view(&window, Slot::B).rgb, window.pixels(PaneKind::Pca, Slot::B))];
+    let mut seen = vec![(
+        view(&window, ImageSlot::B).rgb,
+        window.pixels(PaneKind::Pca, ImageSlot::B),
+    )];
     let changes: [(&str, Change); 9] = [
         ("each alone", |pca| pca.basis = BasisChoice::Each),
-        ("of A", |pca| pca.basis = BasisChoice::Of(Slot::A)),
+        ("of A", |pca| pca.basis = BasisChoice::Of(ImageSlot::A)),
         ("not centred", |pca| pca.options.centre = false),
         ("L2", |pca| pca.options.l2_normalise_positions = true),
         ("clipped", |pca| {
@@ -46,9 +49,9 @@ fn every_setting_is_asked_for_and_seen() {
         let mut pca = plain.clone();
         change(&mut pca);
         window.apply_and_settle(Command::Pca(pca.clone()));
-        let shown = view(&window, Slot::B);
+        let shown = view(&window, ImageSlot::B);
         assert_eq!(shown.query.settings, pca, "{name}");
-        let pixels = window.pixels(PaneKind::Pca, Slot::B);
+        let pixels = window.pixels(PaneKind::Pca, ImageSlot::B);
         assert!(
             !seen.contains(&(shown.rgb.clone(), pixels.clone())),
             "{name} is not seen"
@@ -58,7 +61,10 @@ fn every_setting_is_asked_for_and_seen() {
     // Back to the first: it is remembered, and looks the same.
     window.apply_and_settle(Command::Pca(plain));
     assert_eq!(
-        (view(&window, Slot::B).rgb, window.pixels(PaneKind::Pca, Slot::B)),
+        (
+            view(&window, ImageSlot::B).rgb,
+            window.pixels(PaneKind::Pca, ImageSlot::B)
+        ),
         seen[0]
     );
 }
@@ -78,7 +84,7 @@ fn controls_and_footers_say_how_colours_are_made() {
     assert_eq!(window.document().pca.options.sign, SignRule::Loading);
     window.choose("clip at percentiles");
     window.assert_says("percentiles 1–99");
-    assert_eq!(view(&window, Slot::A).query.settings, window.document().pca);
+    assert_eq!(view(&window, ImageSlot::A).query.settings, window.document().pca);
     for (key, words) in [(Key::T, "basis of this map"), (Key::T, "basis of all pictures")] {
         window.key(key);
         window.settle();
@@ -101,18 +107,18 @@ fn a_click_on_a_bar_of_the_variance_shows_that_component() {
     window.harness.get_by_label(&bars).scroll_to_me();
     window.harness.run();
     let rect = window.harness.get_by_label(&bars).rect();
-    let before = view(&window, Slot::A).rgb;
+    let before = view(&window, ImageSlot::A).rgb;
     // The third of the bars.
     window.click(rect.left_top() + egui::vec2(2.0 * 18.0 + 6.0, 20.0));
     window.settle();
     assert_eq!(window.document().pca.shown[0], 2);
-    assert_ne!(view(&window, Slot::A).rgb, before);
+    assert_ne!(view(&window, ImageSlot::A).rgb, before);
 }
 
 #[test]
 fn background_is_left_out_by_the_first_component() {
     let mut window = Opening::of_columns(2).settled();
-    let whole = view(&window, Slot::A);
+    let whole = view(&window, ImageSlot::A);
     window.key(Key::M);
     let mask = window.document().mask;
     assert!(mask.on);
@@ -122,11 +128,11 @@ fn background_is_left_out_by_the_first_component() {
     // The middle of each column is black where its first component lies below the threshold.
     let check = |window: &mut Window| {
         let mask = window.document().mask;
-        let shown = view(window, Slot::A);
+        let shown = view(window, ImageSlot::A);
         let picture = window.render();
         let mut kept = 0;
         for column in 0..4_usize {
-            let pos = window.screen(PaneKind::Pca, Slot::A, [16.0 + 32.0 * column as f64, 64.0]);
+            let pos = window.screen(PaneKind::Pca, ImageSlot::A, [16.0 + 32.0 * column as f64, 64.0]);
             let pixel = picture.get_pixel(pos.x as u32, pos.y as u32).0;
             let first = shown.first[shown.grid.index(8, 2 + 4 * column)];
             let keeps = (first > mask.threshold) != mask.below;
@@ -150,7 +156,7 @@ fn background_is_left_out_by_the_first_component() {
     assert!(window.document().mask.threshold > before);
     window.key(Key::M);
     assert!(!window.document().mask.on);
-    assert_eq!(view(&window, Slot::A), whole, "the mask computes nothing anew");
+    assert_eq!(view(&window, ImageSlot::A), whole, "the mask computes nothing anew");
 }
 
 #[test]
@@ -160,12 +166,12 @@ fn a_saved_basis_shows_other_pictures_in_the_same_colours() -> TestResult {
     window.apply(Command::UsePath(PathPurpose::SaveBasis, path.clone()));
     window.until("a saved basis", |window| window.says("basis.json"));
     assert!(fs::metadata(&path)?.len() > 100);
-    let before = view(&window, Slot::B);
+    let before = view(&window, ImageSlot::B);
     window.apply(Command::UsePath(PathPurpose::OpenBasis, path.clone()));
     window.settle();
     assert_eq!(window.document().pca.basis, BasisChoice::Saved(path.clone()));
     assert_eq!(
-        view(&window, Slot::B).rgb,
+        view(&window, ImageSlot::B).rgb,
         before.rgb,
         "the same basis, the same colours"
     );
@@ -179,8 +185,8 @@ fn a_saved_basis_shows_other_pictures_in_the_same_colours() -> TestResult {
         window.apply(Command::UsePath(PathPurpose::OpenBasis, wrong));
         window.until("an error", |window| window.state().view_error.is_some());
         window.assert_says(&name);
-        window.hover(window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]));
-        window.until("a heat map", |window| window.state().heat_on(Slot::B).is_some());
+        window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]));
+        window.until("a heat map", |window| window.state().heat_on(ImageSlot::B).is_some());
         assert!(window.state().view_error.is_some(), "a heat map does not take it away");
         window.leave();
         window.apply(Command::UsePath(PathPurpose::OpenBasis, path.clone()));
@@ -200,24 +206,24 @@ fn a_saved_basis_shows_other_pictures_in_the_same_colours() -> TestResult {
 fn colours_of_a_picture_that_is_closed_ask_for_another_basis() {
     let mut window = Window::settled();
     let mut pca = window.document().pca.clone();
-    pca.basis = BasisChoice::Of(Slot::B);
+    pca.basis = BasisChoice::Of(ImageSlot::B);
     window.apply_and_settle(Command::Pca(pca));
     window.assert_says("basis of B");
-    window.apply(Command::ClosePicture(Slot::B));
+    window.apply(Command::ClosePicture(ImageSlot::B));
     window.until("an error", |window| {
         window.says("fitted on picture B, which is not open")
     });
     window.key(Key::T);
     window.settle();
     assert_eq!(window.state().view_error, None);
-    assert!(window.state().slot(Slot::A).pca.is_some());
+    assert!(window.state().slot(ImageSlot::A).pca.is_some());
 }
 
 #[test]
 fn components_that_do_not_exist_are_said_and_black() {
     let mut window = Window::settled();
     window.select("unet-out");
-    let shown = view(&window, Slot::A);
+    let shown = view(&window, ImageSlot::A);
     assert_eq!(shown.dropped, [2], "two channels have no third component");
     window.assert_says("1 components without variance");
     window.act(Action::SavePca);

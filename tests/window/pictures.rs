@@ -3,7 +3,7 @@
 use egui::{Theme, Vec2, vec2};
 use featscope::{
     app::{Abilities, Action, Command, Preferences},
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 
 use super::{driver::Opening, model::FIRST_LAYER};
@@ -23,7 +23,7 @@ fn compare(name: &str, size: Vec2, theme: Theme) {
         ..Opening::of_columns(2)
     };
     let mut window = opening.settled();
-    window.apply(Command::AddPin(Slot::A, QueryAt::Point([44.0, 60.0])));
+    window.apply(Command::AddPin(ImageSlot::A, QueryAt::Point([44.0, 60.0])));
     window.settle();
     // From the top of the list down to the layer: where it stands does not depend on what came first.
     window.select("unet-in");

@@ -6,7 +6,7 @@ use egui::{Key, Modifiers, OutputCommand, Pos2, Vec2};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Abilities, Action, Command, PaneKind, PathPurpose, PointAt},
-    engine::{QueryAt, RankedMatch, Slot},
+    engine::{ImageSlot, QueryAt, RankedMatch},
 };
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use super::{
 
 /// The heat map over a picture, once it has come.
 #[track_caller]
-fn heat(window: &mut Window, slot: Slot) -> Vec<f32> {
+fn heat(window: &mut Window, slot: ImageSlot) -> Vec<f32> {
     window.settle();
     let heat = window.state().heat_on(slot).expect("a heat map is shown");
     heat.scores.clone()
@@ -26,10 +26,10 @@ fn heat(window: &mut Window, slot: Slot) -> Vec<f32> {
 
 /// A point of the first picture on the screen.
 fn at(window: &Window, point: [f64; 2]) -> Pos2 {
-    window.screen(PaneKind::Picture, Slot::A, point)
+    window.screen(PaneKind::Picture, ImageSlot::A, point)
 }
 
-fn pins(window: &Window) -> Vec<(u32, Slot, [f64; 2])> {
+fn pins(window: &Window) -> Vec<(u32, ImageSlot, [f64; 2])> {
     let pins = window.document().pins.iter();
     pins.map(|pin| match &pin.at {
         QueryAt::Point(at) => (pin.number, pin.slot, at.map(f64::round)),
@@ -40,7 +40,7 @@ fn pins(window: &Window) -> Vec<(u32, Slot, [f64; 2])> {
 }
 
 /// Matches of a pin in a picture, as they came.
-fn best(window: &Window, pin: u32, slot: Slot) -> Vec<RankedMatch> {
+fn best(window: &Window, pin: u32, slot: ImageSlot) -> Vec<RankedMatch> {
     let matches = window.state().matches.iter().flat_map(|matches| &matches.pins);
     let targets = matches
         .filter(|found| found.pin == pin)
@@ -55,17 +55,17 @@ fn best(window: &Window, pin: u32, slot: Slot) -> Vec<RankedMatch> {
 fn the_heat_map_follows_the_pointer_until_a_click_pins_it() {
     let mut window = Window::settled();
     window.hover(at(&window, [80.0, 80.0]));
-    let first = heat(&mut window, Slot::B);
+    let first = heat(&mut window, ImageSlot::B);
     window.assert_says("A pixel (80, 80)  cell (5, 5)  cosine 1.0000");
     window.assert_says("best in B: (");
     window.hover(at(&window, [80.0, 30.0]));
-    let second = heat(&mut window, Slot::B);
+    let second = heat(&mut window, ImageSlot::B);
     assert_ne!(first, second);
 
     window.click(at(&window, [80.0, 80.0]));
-    assert_eq!(heat(&mut window, Slot::B), first);
-    window.hover(window.place(PaneKind::Pca, Slot::B, [0.5, 0.3]));
-    assert_eq!(heat(&mut window, Slot::B), first, "pinned, it stays");
+    assert_eq!(heat(&mut window, ImageSlot::B), first);
+    window.hover(window.place(PaneKind::Pca, ImageSlot::B, [0.5, 0.3]));
+    assert_eq!(heat(&mut window, ImageSlot::B), first, "pinned, it stays");
     window.assert_says("B pixel (");
     window.assert_says("cosine 0.");
 
@@ -77,10 +77,10 @@ fn the_heat_map_follows_the_pointer_until_a_click_pins_it() {
         1,
         "it follows the pointer again, and the pin stays"
     );
-    assert!(window.state().heat_on(Slot::A).is_some(), "the pointer is over B");
+    assert!(window.state().heat_on(ImageSlot::A).is_some(), "the pointer is over B");
     window.leave();
     window.settle();
-    assert!(Slot::all().all(|slot| window.state().heat_on(slot).is_none()));
+    assert!(ImageSlot::all().all(|slot| window.state().heat_on(slot).is_none()));
     window.assert_says("Point at a picture: what is similar lights up");
 }
 
@@ -89,12 +89,12 @@ fn clicks_fix_move_add_and_select_points() {
     let mut window = Window::settled();
     let [first, second, third] = [[40.0, 40.0], [120.0, 60.0], [80.0, 130.0]];
     window.click(at(&window, first));
-    assert_eq!(pins(&window), [(1, Slot::A, first)]);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, first)]);
     // A plain click moves the selected pin; with Shift there is one more.
     window.click(at(&window, second));
-    assert_eq!(pins(&window), [(1, Slot::A, second)]);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, second)]);
     window.click_with(Modifiers::SHIFT, at(&window, third));
-    assert_eq!(pins(&window), [(1, Slot::A, second), (2, Slot::A, third)]);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, second), (2, ImageSlot::A, third)]);
     assert_eq!(window.document().selected_pin, Some(2));
     // A click at a pin selects it.
     window.click(at(&window, second));
@@ -105,13 +105,16 @@ fn clicks_fix_move_add_and_select_points() {
         assert_eq!(window.document().selected_pin, Some(expected));
     }
     window.key(Key::Delete);
-    assert_eq!(pins(&window), [(1, Slot::A, second)]);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, second)]);
     assert_eq!(window.document().selected_pin, None);
     // The smallest number that is free is taken.
     window.key(Key::P);
-    assert_eq!(pins(&window), [(1, Slot::A, second), (2, Slot::A, [128.0, 128.0])]);
-    window.click_with(Modifiers::SHIFT, window.screen(PaneKind::Picture, Slot::B, first));
-    assert_eq!(pins(&window)[2], (3, Slot::B, first));
+    assert_eq!(
+        pins(&window),
+        [(1, ImageSlot::A, second), (2, ImageSlot::A, [128.0, 128.0])]
+    );
+    window.click_with(Modifiers::SHIFT, window.screen(PaneKind::Picture, ImageSlot::B, first));
+    assert_eq!(pins(&window)[2], (3, ImageSlot::B, first));
     window.key_with(Modifiers::SHIFT, Key::Delete);
     assert!(pins(&window).is_empty());
     window.settle();
@@ -122,20 +125,20 @@ fn clicks_fix_move_add_and_select_points() {
 fn a_pin_is_dragged_in_one_step() {
     let mut window = Window::settled();
     window.click(at(&window, [40.0, 40.0]));
-    let before = heat(&mut window, Slot::B);
+    let before = heat(&mut window, ImageSlot::B);
     window.drag(at(&window, [40.0, 40.0]), at(&window, [120.0, 100.0]));
-    assert_eq!(pins(&window), [(1, Slot::A, [120.0, 100.0])]);
-    assert_ne!(heat(&mut window, Slot::B), before);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, [120.0, 100.0])]);
+    assert_ne!(heat(&mut window, ImageSlot::B), before);
     window.key_with(CTRL, Key::Z);
-    assert_eq!(pins(&window), [(1, Slot::A, [40.0, 40.0])]);
-    assert_eq!(heat(&mut window, Slot::B), before);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, [40.0, 40.0])]);
+    assert_eq!(heat(&mut window, ImageSlot::B), before);
     window.key_with(CTRL, Key::Z);
     assert!(pins(&window).is_empty());
     window.key_with(CTRL | Modifiers::SHIFT, Key::Z);
     window.key_with(CTRL, Key::Y);
-    assert_eq!(pins(&window), [(1, Slot::A, [120.0, 100.0])]);
+    assert_eq!(pins(&window), [(1, ImageSlot::A, [120.0, 100.0])]);
     // It stays inside of its picture.
-    let outside = window.canvas(PaneKind::Picture, Slot::A).left_top() - Vec2::splat(30.0);
+    let outside = window.canvas(PaneKind::Picture, ImageSlot::A).left_top() - Vec2::splat(30.0);
     window.drag(at(&window, [120.0, 100.0]), outside);
     let [x, y] = window.document().pins[0].at.clone().point();
     assert!(x >= -0.5 && y >= -0.5, "({x}, {y})");
@@ -160,7 +163,7 @@ fn a_brushed_region_is_compared_by_its_mean() {
     let mut window = Opening::of_columns(2).settled();
     // From red into green, through the middle of a row of cells.
     window.drag_with(CTRL, &[at(&window, [20.0, 67.0]), at(&window, [44.0, 67.0])]);
-    let region = heat(&mut window, Slot::B);
+    let region = heat(&mut window, ImageSlot::B);
     let cells = window.state().heat.as_ref().expect("a heat map").cells.clone();
     assert!(cells.len() > 2, "{cells:?}");
     window.assert_says("region at (20, 67)");
@@ -171,7 +174,7 @@ fn a_brushed_region_is_compared_by_its_mean() {
     for (row, column) in &cells {
         let middle = [3.5 + 8.0 * *column as f64, 3.5 + 8.0 * *row as f64];
         window.hover(at(&window, middle));
-        for (sum, score) in sums.iter_mut().zip(heat(&mut window, Slot::B)) {
+        for (sum, score) in sums.iter_mut().zip(heat(&mut window, ImageSlot::B)) {
             *sum += f64::from(score);
         }
     }
@@ -216,7 +219,7 @@ fn arrows_move_the_selected_pin_by_a_cell_and_walk_through_layers_without_one() 
         let at = window.document().pins[0].at.clone().point();
         window
             .state()
-            .cell_at(PointAt { slot: Slot::A, at })
+            .cell_at(PointAt { slot: ImageSlot::A, at })
             .expect("it is in the picture")
     };
     let (row, column) = cell(&window);
@@ -250,13 +253,13 @@ fn matches_are_listed_with_their_way_back() {
     for count in [3, 5, 1] {
         window.apply_and_settle(Command::TopK(count));
         for pin in [1, 2] {
-            assert_eq!(best(&window, pin, Slot::B).len(), count);
+            assert_eq!(best(&window, pin, ImageSlot::B).len(), count);
         }
         // Two pins in two other pictures.
         assert_eq!(window.count("cycle "), 4 * count);
     }
     for pin in [1, 2] {
-        let found = best(&window, pin, Slot::B)[0];
+        let found = best(&window, pin, ImageSlot::B)[0];
         assert_eq!(
             found.mutual,
             found.cycle_cells == 0.0,
@@ -264,8 +267,8 @@ fn matches_are_listed_with_their_way_back() {
         );
     }
     let mutual = [1, 2].into_iter().flat_map(|pin| {
-        let third = Slot::nth(2).expect("a third slot");
-        [best(&window, pin, Slot::B), best(&window, pin, third)]
+        let third = ImageSlot::nth(2).expect("a third slot");
+        [best(&window, pin, ImageSlot::B), best(&window, pin, third)]
     });
     let mutual = mutual.flatten().filter(|found| found.mutual).count();
     assert_eq!(window.words().iter().filter(|word| *word == "mutual").count(), mutual);
@@ -279,7 +282,7 @@ fn matches_are_listed_with_their_way_back() {
     assert_eq!(window.document().selected_pin, Some(1));
     window.pause();
     window.press_button("Delete pin 1");
-    assert_eq!(pins(&window), [(2, Slot::A, [80.0, 64.0])]);
+    assert_eq!(pins(&window), [(2, ImageSlot::A, [80.0, 64.0])]);
 }
 
 #[test]
@@ -287,13 +290,13 @@ fn the_match_of_a_picture_with_itself_is_mutual() {
     let mut window = Opening::of_columns(1).settled();
     window.click(at(&window, [16.0, 64.0]));
     window.settle();
-    let found = best(&window, 1, Slot::A)[0];
+    let found = best(&window, 1, ImageSlot::A)[0];
     assert!(found.mutual && found.cycle_cells == 0.0);
     assert!((found.found.score - 1.0).abs() < 1e-5);
     window.assert_says("mutual");
     window.assert_says("cycle 0.0");
     assert!(
-        window.state().heat_on(Slot::A).is_some(),
+        window.state().heat_on(ImageSlot::A).is_some(),
         "alone, it is compared with itself"
     );
 }
@@ -304,24 +307,28 @@ fn pictures_change_places_and_their_pins_with_them() {
     window.click(at(&window, [40.0, 40.0]));
     window.click_with(
         Modifiers::SHIFT,
-        window.screen(PaneKind::Picture, Slot::B, [100.0, 90.0]),
+        window.screen(PaneKind::Picture, ImageSlot::B, [100.0, 90.0]),
     );
     window.settle();
-    let names = |window: &Window| [Slot::A, Slot::B].map(|slot| window.document().pictures[&slot].source.name());
+    let names =
+        |window: &Window| [ImageSlot::A, ImageSlot::B].map(|slot| window.document().pictures[&slot].source.name());
     let before = names(&window);
-    let pca = window.state().slot(Slot::A).pca.clone().expect("PCA colours");
-    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, Slot::A)));
+    let pca = window.state().slot(ImageSlot::A).pca.clone().expect("PCA colours");
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::A)));
     window.key(Key::S);
     window.until("swapped pictures", |window| names(window) != before);
     window.settle();
     assert_eq!(names(&window), [before[1].clone(), before[0].clone()]);
-    assert_eq!(pins(&window), [(1, Slot::B, [40.0, 40.0]), (2, Slot::A, [100.0, 90.0])]);
-    let swapped = window.state().slot(Slot::B).pca.clone().expect("PCA colours");
+    assert_eq!(
+        pins(&window),
+        [(1, ImageSlot::B, [40.0, 40.0]), (2, ImageSlot::A, [100.0, 90.0])]
+    );
+    let swapped = window.state().slot(ImageSlot::B).pca.clone().expect("PCA colours");
     assert_eq!(swapped.pass, pca.pass, "nothing runs again");
     window.act(Action::Undo);
     window.settle();
     assert_eq!(names(&window), before);
-    assert_eq!(pins(&window)[0], (1, Slot::A, [40.0, 40.0]));
+    assert_eq!(pins(&window)[0], (1, ImageSlot::A, [40.0, 40.0]));
 }
 
 #[test]
@@ -329,7 +336,7 @@ fn matches_are_copied_and_saved_with_their_pixels() -> TestResult {
     let mut window = Opening::of_columns(2).settled();
     window.click(at(&window, [16.0, 64.0]));
     window.settle();
-    let found = best(&window, 1, Slot::B);
+    let found = best(&window, 1, ImageSlot::B);
     window.act(Action::CopyMatches);
     let copied = window.harness.output().platform_output.commands.iter();
     let mut copied = copied.filter_map(|command| match command {
@@ -404,13 +411,16 @@ fn an_attention_map_shows_the_row_of_the_point() {
     window.select(SELF_MAP);
     window.assert_says("An attention map has no PCA");
     window.hover(at(&window, [80.0, 80.0]));
-    let sum: f32 = heat(&mut window, Slot::A).iter().sum();
+    let sum: f32 = heat(&mut window, ImageSlot::A).iter().sum();
     assert!((sum - 1.0).abs() < 1e-4, "{sum}");
     window.assert_says("attention (mean over 2 heads) 0.");
-    assert!(window.state().heat_on(Slot::B).is_none(), "a row stays in its picture");
+    assert!(
+        window.state().heat_on(ImageSlot::B).is_none(),
+        "a row stays in its picture"
+    );
     // Of a region it is the mean of the rows.
     window.drag_with(CTRL, &[at(&window, [40.0, 40.0]), at(&window, [90.0, 90.0])]);
-    let sum: f32 = heat(&mut window, Slot::A).iter().sum();
+    let sum: f32 = heat(&mut window, ImageSlot::A).iter().sum();
     assert!((sum - 1.0).abs() < 1e-4, "{sum}");
 }
 
@@ -426,6 +436,6 @@ fn attention_to_text_is_listed_beside_the_features() {
     assert_eq!(window.state().run.error, None);
     window.assert_says("Words");
     window.hover(at(&window, [80.0, 80.0]));
-    let heat = heat(&mut window, Slot::B);
+    let heat = heat(&mut window, ImageSlot::B);
     assert!(!heat.is_empty(), "its vectors are compared like any others");
 }

@@ -6,7 +6,7 @@ use featscope::{
     analysis::correspondence::Method,
     app::{Abilities, Action, Command, Level, PaneKind, PathPurpose, RankColumn},
     components::schedule::Timestep,
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn ranked() -> Window {
     let mut window = Opening::of_columns(2).settled();
     window.act(Action::AddRankPane);
     for pair in PAIRS {
-        for (slot, at) in [Slot::A, Slot::B].into_iter().zip(pair) {
+        for (slot, at) in [ImageSlot::A, ImageSlot::B].into_iter().zip(pair) {
             window.apply(Command::AddPin(slot, QueryAt::Point(at)));
         }
     }
@@ -69,7 +69,7 @@ fn pins_of_two_pictures_rank_every_activation() {
     assert_eq!(all.len(), FEATURES);
     let best_first = |a: &(String, Timestep, f64, f64), b: &(String, Timestep, f64, f64)| (-a.2, a.3) <= (-b.2, b.3);
     assert!(all.windows(2).all(|two| best_first(&two[0], &two[1])), "{all:?}");
-    // What the window says of a row is what the ranker found.
+    // What the window says of a row is what the ranking lane found.
     let (name, t, pck, mean) = all[0].clone();
     window.assert_says(&format!("{name} at t {t}: PCK@.1 {pck:.3}"));
     window.assert_says(&format!("mean {mean:.2} px"));
@@ -160,7 +160,7 @@ fn other_timesteps_are_run_and_ranked_too() {
     assert!(
         window
             .state()
-            .slot(Slot::A)
+            .slot(ImageSlot::A)
             .capture
             .as_ref()
             .is_some_and(|capture| capture.settings.t == 900)

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, path::PathBuf};
 use candle_core::{Device, Tensor};
 use featscope::{
     app::{Action, Command, Level, PaneKind, PathPurpose},
-    engine::Slot,
+    engine::ImageSlot,
 };
 use serde_json::Value;
 
@@ -38,11 +38,11 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 #[test]
 fn colours_heat_and_maps_are_written_as_they_are_shown() -> TestResult {
     let mut window = Opening::of_columns(2).settled();
-    window.click(window.screen(PaneKind::Picture, Slot::A, [16.0, 64.0]));
+    window.click(window.screen(PaneKind::Picture, ImageSlot::A, [16.0, 64.0]));
     window.leave();
     window.settle();
-    let pca = image::open(save(&mut window, PathPurpose::SavePca(Slot::A), "pca.png")?)?.to_rgb8();
-    let view = window.state().slot(Slot::A).pca.clone().ok_or("PCA colours")?;
+    let pca = image::open(save(&mut window, PathPurpose::SavePca(ImageSlot::A), "pca.png")?)?.to_rgb8();
+    let view = window.state().slot(ImageSlot::A).pca.clone().ok_or("PCA colours")?;
     let cell = pca.width() / view.grid.width as u32;
     for (position, colour) in view.rgb.chunks_exact(3).enumerate() {
         let (row, column) = view.grid.row_column(position);
@@ -50,13 +50,13 @@ fn colours_heat_and_maps_are_written_as_they_are_shown() -> TestResult {
         assert_eq!(pixel.0, colour);
     }
 
-    let heat = image::open(save(&mut window, PathPurpose::SaveHeat(Slot::B), "heat.png")?)?.to_rgb8();
+    let heat = image::open(save(&mut window, PathPurpose::SaveHeat(ImageSlot::B), "heat.png")?)?.to_rgb8();
     let plain = image::open(window.path("columns-b.png"))?.to_rgb8();
     assert_eq!(heat.dimensions(), plain.dimensions());
     assert_ne!(heat, plain);
 
-    let npy = Tensor::read_npy(save(&mut window, PathPurpose::SaveMap(Slot::A), "map.npy")?)?;
-    let file = save(&mut window, PathPurpose::SaveMap(Slot::A), "map.safetensors")?;
+    let npy = Tensor::read_npy(save(&mut window, PathPurpose::SaveMap(ImageSlot::A), "map.npy")?)?;
+    let file = save(&mut window, PathPurpose::SaveMap(ImageSlot::A), "map.safetensors")?;
     let layer = window.layer().to_string();
     let tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
     assert_eq!(npy.dims(), [1, 12, 16, 16]);
@@ -69,13 +69,13 @@ fn what_cannot_be_written_is_said() {
     let mut window = Window::settled();
     fs::write(window.path("file"), "in the way").expect("a file");
     for (purpose, name, words) in [
-        (PathPurpose::SaveMap(Slot::A), "map.txt", ".npy or .safetensors"),
-        (PathPurpose::SavePca(Slot::A), "pca.jpg", ".png"),
+        (PathPurpose::SaveMap(ImageSlot::A), "map.txt", ".npy or .safetensors"),
+        (PathPurpose::SavePca(ImageSlot::A), "pca.jpg", ".png"),
         (PathPurpose::SaveBasis, "basis.txt", ".json"),
-        (PathPurpose::SaveMap(Slot::A), "file/map.npy", "/file"),
-        (PathPurpose::SaveHeat(Slot::B), "heat.png", "nothing is pointed at"),
+        (PathPurpose::SaveMap(ImageSlot::A), "file/map.npy", "/file"),
+        (PathPurpose::SaveHeat(ImageSlot::B), "heat.png", "nothing is pointed at"),
         (
-            PathPurpose::SavePca(Slot::nth(5).expect("a slot")),
+            PathPurpose::SavePca(ImageSlot::nth(5).expect("a slot")),
             "pca.png",
             "nothing to save",
         ),
@@ -88,7 +88,7 @@ fn what_cannot_be_written_is_said() {
         assert!(!window.path(name).exists());
     }
     window.select(SELF_MAP);
-    let told = save(&mut window, PathPurpose::SaveMap(Slot::A), "attention.npy").expect_err("a map of attention");
+    let told = save(&mut window, PathPurpose::SaveMap(ImageSlot::A), "attention.npy").expect_err("a map of attention");
     assert!(told.contains("attention map"), "{told}");
 }
 
@@ -121,7 +121,7 @@ fn panes_are_exported_with_what_made_them() -> TestResult {
         let colours: HashSet<_> = picture.pixels().collect();
         assert!(colours.len() > 3, "{name} has {} colours", colours.len());
     }
-    let canvas = window.canvas(PaneKind::Picture, Slot::A);
+    let canvas = window.canvas(PaneKind::Picture, ImageSlot::A);
     let first = image::open(out.join(&names[0]))?;
     assert!((f64::from(first.width()) - f64::from(canvas.width())).abs() <= 1.0);
     let json: Value = serde_json::from_str(&fs::read_to_string(out.join("panes.json"))?)?;
@@ -143,7 +143,7 @@ fn panes_are_exported_with_what_made_them() -> TestResult {
 #[test]
 fn there_is_nothing_to_extract_without_a_picture() {
     let mut window = Window::settled();
-    for slot in [Slot::A, Slot::B] {
+    for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::ClosePicture(slot));
     }
     window.settle();

@@ -6,7 +6,7 @@ use egui::{Key, Theme, Vec2, ViewportCommand, ViewportId, accesskit::Role, vec2}
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
     app::{Action, Command, PaneKind},
-    engine::Slot,
+    engine::ImageSlot,
     extract::settings::LatentMode,
     geometry::framing::WorkingSize,
 };
@@ -45,7 +45,7 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
     assert_eq!(window.document().settings.prompt, "a cat");
     let ran = window
         .state()
-        .slot(Slot::A)
+        .slot(ImageSlot::A)
         .capture
         .as_ref()
         .map(|capture| capture.settings.clone());
@@ -62,13 +62,13 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
 #[test]
 fn keys_walk_through_layers_and_t() {
     let mut window = Window::settled();
-    let pca = window.pixels(PaneKind::Pca, Slot::A);
+    let pca = window.pixels(PaneKind::Pca, ImageSlot::A);
     window.key(Key::Period);
     let next = window.layer();
     assert_ne!(next, id(FIRST_LAYER));
     window.settle();
     window.assert_says(&format!("PCA of A  {next}"));
-    assert_ne!(window.pixels(PaneKind::Pca, Slot::A), pca);
+    assert_ne!(window.pixels(PaneKind::Pca, ImageSlot::A), pca);
     window.key(Key::Comma);
     assert_eq!(window.layer(), id(FIRST_LAYER));
     window.key(Key::PageUp);
@@ -168,7 +168,7 @@ fn small_and_large_windows_hold_everything() {
         window.settle();
         let inside = egui::Rect::from_min_size(egui::Pos2::ZERO, size);
         for kind in [PaneKind::Picture, PaneKind::Pca] {
-            for slot in [Slot::A, Slot::B] {
+            for slot in [ImageSlot::A, ImageSlot::B] {
                 let rect = window.canvas(kind, slot);
                 assert!(inside.expand(0.5).contains_rect(rect), "{kind:?} at {rect} in {size}");
                 assert!(
@@ -211,16 +211,16 @@ fn dark_and_light_differ_and_the_interface_has_many_sizes() {
 #[test]
 fn sides_are_hidden_and_shown() {
     let mut window = Window::settled();
-    let before = window.canvas(PaneKind::Picture, Slot::A);
+    let before = window.canvas(PaneKind::Picture, ImageSlot::A);
     for (key, words) in [(Key::F7, "Run settings"), (Key::F8, "Pins and matches")] {
         window.key(key);
         window.settle();
         window.assert_silent(words);
-        assert!(window.canvas(PaneKind::Picture, Slot::A).width() > before.width());
+        assert!(window.canvas(PaneKind::Picture, ImageSlot::A).width() > before.width());
         window.key(key);
         window.settle();
         window.assert_says(words);
-        assert_eq!(window.canvas(PaneKind::Picture, Slot::A).width(), before.width());
+        assert_eq!(window.canvas(PaneKind::Picture, ImageSlot::A).width(), before.width());
     }
     // The search is brought back by its key.
     window.key(Key::F7);
@@ -251,17 +251,17 @@ fn pictures_of_any_shape_are_shown() {
         image::RgbImage::from_fn(width, height, |x, y| image::Rgb([(x % 256) as u8, (y % 256) as u8, 90]))
             .save(&path)
             .expect("a picture");
-        window.open_picture(Slot::A, featscope::engine::PictureSource::File(path));
+        window.open_picture(ImageSlot::A, featscope::engine::PictureSource::File(path));
         if let Some(error) = &window.state().run.error {
             // So narrow a picture becomes longer than any model takes.
             assert!(error.contains("too large") || error.contains("too small"), "{error}");
-            window.open_picture(Slot::A, sample("noto-fox"));
+            window.open_picture(ImageSlot::A, sample("noto-fox"));
             continue;
         }
         shown.insert((width, height));
-        window.hover(window.canvas(PaneKind::Picture, Slot::A).center());
+        window.hover(window.canvas(PaneKind::Picture, ImageSlot::A).center());
         window.settle();
-        assert!(window.state().heat_on(Slot::B).is_some());
+        assert!(window.state().heat_on(ImageSlot::B).is_some());
     }
     assert!(shown.len() > 2, "{shown:?}");
 }

@@ -6,7 +6,7 @@ use egui::Key;
 use featscope::{
     analysis::difference::Measure,
     app::{Action, Command, CompareChoice, CompareMode, CompareSide, PaneKind, PassChoice, PathPurpose},
-    engine::{Agreement, CompareView, Slot},
+    engine::{Agreement, CompareView, ImageSlot},
 };
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn other_channel_counts_and_grids_are_rotated_and_said() {
     let mut window = compared();
     set(&mut window, |choice| {
         choice.sides[1] = CompareSide {
-            pass: PassChoice::Shown(Slot::A),
+            pass: PassChoice::Shown(ImageSlot::A),
             layer: Some(id(OTHER_CHANNELS)),
         };
         choice.mode = CompareMode::Difference;
@@ -181,7 +181,7 @@ fn another_seed_is_run_as_b() {
     let PassChoice::Kept(kept) = &window.document().compare.sides[1].pass else {
         panic!("a pass that is kept");
     };
-    assert_eq!((kept.slot, kept.settings.t), (Slot::A, 400.into()));
+    assert_eq!((kept.slot, kept.settings.t), (ImageSlot::A, 400.into()));
     window.assert_says("t 400  seed 7");
     assert!(view(&window).difference.mean > 0.0);
     // A side that is gone says so, and runs again on request.

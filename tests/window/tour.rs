@@ -3,7 +3,7 @@
 use egui::Key;
 use featscope::{
     app::{Abilities, Action, Command, PaneKind},
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 
 use super::driver::{CTRL, Opening, Window};
@@ -16,7 +16,7 @@ fn furnished() -> Window {
     let mut opening = Opening::of_columns(2);
     opening.arguments.model = Some("demo".to_owned());
     let mut window = opening.settled();
-    window.apply_and_settle(Command::AddPin(Slot::B, QueryAt::Point([20.0, 20.0])));
+    window.apply_and_settle(Command::AddPin(ImageSlot::B, QueryAt::Point([20.0, 20.0])));
     window.pause();
     window
 }
@@ -40,9 +40,9 @@ fn every_step_sets_the_window_and_says_what_to_see() {
     let pin = &window.document().pins[0];
     assert_eq!(
         (window.document().pins.len(), pin.slot, window.document().selected_pin),
-        (1, Slot::A, Some(1))
+        (1, ImageSlot::A, Some(1))
     );
-    let picture = window.state().slot(Slot::A).picture.as_ref().expect("a sample");
+    let picture = window.state().slot(ImageSlot::A).picture.as_ref().expect("a sample");
     assert_eq!(picture.source.name(), "noto-cat-face");
     assert!(!window.state().can(Action::TourBack));
     let mut seen = vec![kinds(&window)];
@@ -83,7 +83,7 @@ fn undo_brings_back_what_was_there_before_in_one_step() {
     let name = |window: &Window| {
         window
             .state()
-            .slot(Slot::A)
+            .slot(ImageSlot::A)
             .picture
             .as_ref()
             .map(|picture| picture.source.name())

@@ -4,7 +4,7 @@ use egui::{Key, Modifiers};
 use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, PaneKind, PathPurpose, RangeMode},
-    engine::{BasisChoice, QueryAt, Slot},
+    engine::{BasisChoice, ImageSlot, QueryAt},
     paint::ColourMap,
 };
 
@@ -28,10 +28,10 @@ const CHANGES: &[Change] = &[
     ("t", |window| window.act(Action::LaterTimestep)),
     ("a pin", |window| window.act(Action::AddPin)),
     ("a pin by click", |window| {
-        window.click(window.place(PaneKind::Picture, Slot::A, [0.4, 0.4]))
+        window.click(window.place(PaneKind::Picture, ImageSlot::A, [0.4, 0.4]))
     }),
     ("a region", |window| {
-        let [from, to] = [[0.4, 0.5], [0.6, 0.5]].map(|share| window.place(PaneKind::Picture, Slot::B, share));
+        let [from, to] = [[0.4, 0.5], [0.6, 0.5]].map(|share| window.place(PaneKind::Picture, ImageSlot::B, share));
         window.drag_with(CTRL, &[from, to]);
     }),
     ("the number of matches", |window| window.apply(Command::TopK(7))),
@@ -47,7 +47,7 @@ const CHANGES: &[Change] = &[
     ("whitened", |window| window.key(Key::W)),
     ("a basis", |window| {
         let mut pca = window.document().pca.clone();
-        pca.basis = BasisChoice::Of(Slot::B);
+        pca.basis = BasisChoice::Of(ImageSlot::B);
         pca.clip = RangeRule::Percentile { low: 2.0, high: 98.0 };
         pca.shown = [4, 5, 6];
         window.apply(Command::Pca(pca));
@@ -55,30 +55,30 @@ const CHANGES: &[Change] = &[
     ("a mask", |window| window.key(Key::M)),
     ("a channel", |window| window.apply(Command::Channel(2))),
     ("a zoom", |window| {
-        window.wheel(window.place(PaneKind::Picture, Slot::A, [0.4, 0.4]), 200.0)
+        window.wheel(window.place(PaneKind::Picture, ImageSlot::A, [0.4, 0.4]), 200.0)
     }),
     ("a move", |window| {
-        let [from, to] = [[0.5, 0.5], [0.6, 0.4]].map(|share| window.place(PaneKind::Pca, Slot::A, share));
+        let [from, to] = [[0.5, 0.5], [0.6, 0.4]].map(|share| window.place(PaneKind::Pca, ImageSlot::A, share));
         window.drag(from, to);
     }),
     ("panes on their own", |window| window.key(Key::L)),
     ("a new pane", |window| window.act(Action::AddHeatPane)),
     ("a closed pane", |window| {
-        window.apply(Command::ClosePane(window.tile(PaneKind::Pca, Slot::B)))
+        window.apply(Command::ClosePane(window.tile(PaneKind::Pca, ImageSlot::B)))
     }),
     ("a pane of another kind", |window| {
-        let tile = window.tile(PaneKind::Pca, Slot::B);
-        let pane = featscope::app::Pane::new(PaneKind::Heat, Slot::A);
+        let tile = window.tile(PaneKind::Pca, ImageSlot::B);
+        let pane = featscope::app::Pane::new(PaneKind::Heat, ImageSlot::A);
         window.apply(Command::ChangePane(tile, pane));
     }),
     ("another picture", |window| {
-        window.open_picture(Slot::A, sample("noto-panda"));
+        window.open_picture(ImageSlot::A, sample("noto-panda"));
     }),
     ("one more picture", |window| {
-        window.open_picture(Slot::nth(2).expect("a slot"), sample("noto-fox"));
+        window.open_picture(ImageSlot::nth(2).expect("a slot"), sample("noto-fox"));
     }),
     ("a closed picture", |window| {
-        window.apply(Command::ClosePicture(Slot::A))
+        window.apply(Command::ClosePicture(ImageSlot::A))
     }),
     ("swapped pictures", |window| {
         let before = window.document().pictures.clone();
@@ -95,7 +95,7 @@ const CHANGES: &[Change] = &[
 
 /// What is seen of the pictures, as far as the workers made it.
 fn shown(window: &Window) -> Vec<(Option<u64>, Option<Vec<u8>>)> {
-    let slots = Slot::all().take(4).map(|slot| window.state().slot(slot));
+    let slots = ImageSlot::all().take(4).map(|slot| window.state().slot(slot));
     slots
         .map(|slot| {
             let picture = slot.picture.as_ref().map(|picture| picture.fingerprint);
@@ -107,7 +107,7 @@ fn shown(window: &Window) -> Vec<(Option<u64>, Option<Vec<u8>>)> {
 /// A window in which undo has something to go back to, with a pin on each picture.
 fn prepared() -> Window {
     let mut window = Window::settled();
-    for slot in [Slot::A, Slot::B] {
+    for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::AddPin(slot, QueryAt::Point([90.0, 70.0])));
         window.pause();
     }
@@ -195,8 +195,8 @@ fn a_fresh_window_has_nothing_to_undo() {
     window.settle();
     assert_eq!(*window.document(), before);
     // Where the pointer is and where one works is no step.
-    window.hover(window.place(PaneKind::Picture, Slot::A, [0.5, 0.5]));
-    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, Slot::B)));
+    window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]));
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
     window.key(Key::F6);
     window.settle();
     assert_eq!(window.app().can_undo_redo(), [false, false]);
@@ -219,22 +219,22 @@ fn undo_that_cannot_be_done_says_why_and_leaves_the_window_alive() {
     let mut window = prepared();
     let path = window.path("gone.png");
     super::driver::write_columns(&path, &super::driver::COLOURS);
-    window.open_picture(Slot::A, featscope::engine::PictureSource::File(path.clone()));
+    window.open_picture(ImageSlot::A, featscope::engine::PictureSource::File(path.clone()));
     window.pause();
-    window.open_picture(Slot::A, sample("noto-panda"));
+    window.open_picture(ImageSlot::A, sample("noto-panda"));
     window.pause();
     std::fs::remove_file(&path).expect("it is there");
     window.act(Action::Undo);
-    window.until("an error", |window| window.state().slot(Slot::A).error.is_some());
+    window.until("an error", |window| window.state().slot(ImageSlot::A).error.is_some());
     window.settle();
     window.assert_says("gone.png");
-    assert_eq!(window.document().pictures[&Slot::A].source, sample("noto-panda"));
+    assert_eq!(window.document().pictures[&ImageSlot::A].source, sample("noto-panda"));
     // One more goes past it, and forward again.
     for (action, expected) in [(Action::Undo, "noto-cat-face"), (Action::Redo, "noto-panda")] {
         window.pause();
         window.act(action);
         window.settle();
-        assert_eq!(window.document().pictures[&Slot::A].source, sample(expected));
+        assert_eq!(window.document().pictures[&ImageSlot::A].source, sample(expected));
     }
 }
 
@@ -274,7 +274,7 @@ fn at_once(window: &mut Window, actions: &[Action]) {
 fn undo_faster_than_pictures_and_models_come() {
     let mut window = prepared();
     let first = window.document().clone();
-    window.open_picture(Slot::A, sample("noto-fox"));
+    window.open_picture(ImageSlot::A, sample("noto-fox"));
     window.pause();
     window.apply(Command::LoadModel("fake-small".to_owned()));
     window.until("another model", |window| {
@@ -282,7 +282,7 @@ fn undo_faster_than_pictures_and_models_come() {
     });
     window.settle();
     window.pause();
-    window.open_picture(Slot::A, sample("noto-bear"));
+    window.open_picture(ImageSlot::A, sample("noto-bear"));
     window.pause();
     let last = window.document().clone();
     // There and back again, while everything that was asked for on the way is still to come.
@@ -311,23 +311,23 @@ fn undo_faster_than_pictures_and_models_come() {
 fn a_picture_that_is_closed_before_it_came_stays_closed() {
     let mut window = prepared();
     let context = window.harness.ctx.clone();
-    let third = Slot::nth(2).expect("a slot");
+    let third = ImageSlot::nth(2).expect("a slot");
     for _ in 0..2 {
         for command in [
             Command::OpenPicture(third, sample("noto-fox")),
             Command::ClosePicture(third),
-            Command::OpenPicture(Slot::A, sample("noto-fox")),
-            Command::ClosePicture(Slot::A),
-            Command::OpenPicture(Slot::A, sample("noto-bear")),
+            Command::OpenPicture(ImageSlot::A, sample("noto-fox")),
+            Command::ClosePicture(ImageSlot::A),
+            Command::OpenPicture(ImageSlot::A, sample("noto-bear")),
         ] {
             window.harness.state_mut().apply(command, &context);
         }
         window.settle();
         assert!(window.state().slot(third).picture.is_none());
         assert!(!window.document().pictures.contains_key(&third));
-        assert_eq!(window.document().pictures[&Slot::A].source, sample("noto-bear"));
+        assert_eq!(window.document().pictures[&ImageSlot::A].source, sample("noto-bear"));
         assert!(
-            window.state().slot(Slot::A).pca.is_some(),
+            window.state().slot(ImageSlot::A).pca.is_some(),
             "what is shown is what the worker has"
         );
     }

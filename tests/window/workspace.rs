@@ -11,7 +11,7 @@ use egui::{Key, ThemePreference};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, Level, Pane, PaneKind, PathPurpose, Preferences, RangeMode},
-    engine::{PictureSource, QueryAt, Slot},
+    engine::{ImageSlot, PictureSource, QueryAt},
     paint::ColourMap,
 };
 
@@ -38,9 +38,9 @@ fn changed() -> Window {
     settings.seed = 7;
     window.apply(Command::Settings(settings));
     window.apply(Command::SelectLayer(id(MASSIVE_LAYER)));
-    window.apply(Command::AddPin(Slot::A, QueryAt::Point([20.0, 60.0])));
+    window.apply(Command::AddPin(ImageSlot::A, QueryAt::Point([20.0, 60.0])));
     window.apply(Command::AddPin(
-        Slot::B,
+        ImageSlot::B,
         QueryAt::Region {
             path: vec![[30.0, 30.0], [60.0, 40.0]],
             radius: 6.0,
@@ -60,9 +60,9 @@ fn changed() -> Window {
     window.apply(Command::Pca(pca));
     window.act(Action::Foreground);
     window.apply(Command::Channel(3));
-    let tile = window.tile(PaneKind::Pca, Slot::B);
-    window.apply(Command::ChangePane(tile, Pane::new(PaneKind::Channel, Slot::B)));
-    let tile = window.tile(PaneKind::Picture, Slot::A);
+    let tile = window.tile(PaneKind::Pca, ImageSlot::B);
+    window.apply(Command::ChangePane(tile, Pane::new(PaneKind::Channel, ImageSlot::B)));
+    let tile = window.tile(PaneKind::Picture, ImageSlot::A);
     let view = featscope::app::View {
         centre: [0.4, 0.55],
         zoom: 1.3,
@@ -74,7 +74,7 @@ fn changed() -> Window {
 
 /// All canvases, pixel by pixel.
 fn canvases(window: &mut Window) -> Vec<(String, Vec<[u8; 4]>)> {
-    let panes: Vec<(PaneKind, Slot, String)> = window
+    let panes: Vec<(PaneKind, ImageSlot, String)> = window
         .panes()
         .iter()
         .map(|(_, pane)| (pane.kind, pane.slot, pane.title()))
@@ -152,8 +152,8 @@ fn a_folder_that_moved_takes_its_pictures_along() -> TestResult {
     fs::create_dir(&work)?;
     let (from, to) = (window.path("columns-a.png"), work.join("a.png"));
     fs::copy(from, &to)?;
-    window.open_picture(Slot::A, PictureSource::File(to));
-    window.apply_and_settle(Command::ClosePicture(Slot::B));
+    window.open_picture(ImageSlot::A, PictureSource::File(to));
+    window.apply_and_settle(Command::ClosePicture(ImageSlot::B));
     save(&mut window, &work.join("mine.featscope.json"));
     let document = window.document().clone();
     let moved = window.path("elsewhere");
@@ -165,7 +165,7 @@ fn a_folder_that_moved_takes_its_pictures_along() -> TestResult {
     let other = opening.settled();
     assert!(other.state().missing.is_empty());
     assert_eq!(
-        other.document().pictures[&Slot::A].source,
+        other.document().pictures[&ImageSlot::A].source,
         PictureSource::File(moved.join("a.png"))
     );
     assert_eq!(other.document().pins, document.pins);
@@ -197,20 +197,25 @@ fn a_missing_picture_is_asked_for_and_its_pins_are_kept() {
     window.harness.run();
     window.assert_says("columns-a.png");
     assert_eq!(window.document().pins.len(), 2);
-    assert!(window.state().slot(Slot::B).picture.is_some(), "the other one is there");
-    assert!(window.state().slot(Slot::B).pca.is_some());
+    assert!(
+        window.state().slot(ImageSlot::B).picture.is_some(),
+        "the other one is there"
+    );
+    assert!(window.state().slot(ImageSlot::B).pca.is_some());
     window.press_button("Type…");
     window.settle();
     // The path that was is there to be corrected.
     let path_box = window.state().path_box.clone();
     assert!(path_box.text.ends_with("columns-a.png"), "{path_box:?}");
-    window.apply(Command::UsePath(PathPurpose::Picture(Slot::A), hidden));
-    window.until("the picture", |window| window.state().slot(Slot::A).picture.is_some());
+    window.apply(Command::UsePath(PathPurpose::Picture(ImageSlot::A), hidden));
+    window.until("the picture", |window| {
+        window.state().slot(ImageSlot::A).picture.is_some()
+    });
     window.settle();
     window.assert_silent("Missing pictures");
     assert_eq!(window.document().pins.len(), 2);
     assert!(
-        window.state().heat_on(Slot::B).is_some(),
+        window.state().heat_on(ImageSlot::B).is_some(),
         "the pin that was selected answers"
     );
     assert_eq!(window.count("other pixels"), 0);
@@ -225,7 +230,7 @@ fn a_missing_picture_can_be_done_without() {
     window.settle();
     window.assert_silent("Missing pictures");
     let pins = &window.document().pins;
-    assert_eq!(pins.iter().map(|pin| pin.slot).collect::<Vec<_>>(), [Slot::B]);
+    assert_eq!(pins.iter().map(|pin| pin.slot).collect::<Vec<_>>(), [ImageSlot::B]);
     assert_eq!(window.document().selected_pin, None);
     // What is saved now opens.
     let path = window.path("without.featscope.json");
@@ -326,8 +331,11 @@ fn names_that_are_no_text_are_saved_opened_and_remembered() -> TestResult {
     save(&mut window, &path);
     window.settle();
     let document = window.document().clone();
-    assert_eq!(document.pictures[&Slot::A].source, PictureSource::File(picture.clone()));
-    window.open_picture(Slot::A, sample("noto-fox"));
+    assert_eq!(
+        document.pictures[&ImageSlot::A].source,
+        PictureSource::File(picture.clone())
+    );
+    window.open_picture(ImageSlot::A, sample("noto-fox"));
     window.settle();
     window.apply(Command::OpenFiles(vec![path.clone()]));
     window.until("the workspace", |window| *window.document() == document);
@@ -351,7 +359,7 @@ fn opening_a_workspace_is_a_step_of_undo() {
     save(&mut window, &path);
     let saved = window.document().clone();
     window.pause();
-    window.open_picture(Slot::A, sample("noto-fox"));
+    window.open_picture(ImageSlot::A, sample("noto-fox"));
     window.apply_and_settle(Command::SelectLayer(id("unet-in")));
     window.pause();
     let before = window.document().clone();

@@ -1,6 +1,6 @@
 //! What engine and worker say to each other.
 
-use featscope::engine::process::{FromWorker, ToWorker};
+use featscope::engine::transport::{FromWorker, ToWorker};
 
 use super::read;
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     activation::Id,
-    engine::{PictureSource, RunSettings, Slot},
+    engine::{ImageSlot, PictureSource, RunSettings},
 };
 
 /// What is compared and how it is shown.
@@ -26,7 +26,7 @@ impl Default for CompareChoice {
             layer: None,
         };
         Self {
-            sides: [shown(Slot::A), shown(Slot::B)],
+            sides: [shown(ImageSlot::A), shown(ImageSlot::B)],
             mode: CompareMode::default(),
             divider: 0.5,
         }
@@ -59,7 +59,7 @@ pub struct CompareSide {
 #[serde(rename_all = "kebab-case")]
 pub enum PassChoice {
     /// The one that a picture is shown from: it follows model and settings.
-    Shown(Slot),
+    Shown(ImageSlot),
     /// One that was kept.
     Kept(Box<PassRef>),
 }
@@ -70,7 +70,7 @@ pub struct PassRef {
     /// The model, as the user named it.
     pub model: String,
     /// The slot the picture was in.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// The picture.
     pub source: PictureSource,
     /// Tells pictures of other pixels apart.

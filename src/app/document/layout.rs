@@ -6,7 +6,7 @@ use egui_tiles::{Container, Linear, LinearDir, SimplificationOptions, Tile, Tile
 
 use crate::{
     app::document::pane::{Layout, Pane, PaneKind},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 /// The panes with their tiles, in the order in which they were made.
@@ -29,7 +29,7 @@ pub fn first_pane(layout: &Layout) -> Option<TileId> {
 }
 
 /// The pane of a picture that was made last.
-pub fn last_of(layout: &Layout, slot: Slot) -> Option<TileId> {
+pub fn last_of(layout: &Layout, slot: ImageSlot) -> Option<TileId> {
     let panes = panes(layout);
     panes
         .iter()
@@ -196,7 +196,7 @@ pub fn close_pane(layout: &mut Layout, tile: TileId) {
 /// Fits the panes to what a window begins with: so many files that were named, or else samples. How the user arranged the
 /// last window stays, but for panes of pictures that are not to come.
 pub fn begin(layout: &mut Layout, files: usize, samples: usize) {
-    let slots: Vec<Slot> = Slot::all().take(samples).collect();
+    let slots: Vec<ImageSlot> = ImageSlot::all().take(samples).collect();
     let (of_files, of_samples) = (first_layout(), standard_layout(&slots));
     if files == 0 {
         if *layout == of_files {
@@ -208,7 +208,7 @@ pub fn begin(layout: &mut Layout, files: usize, samples: usize) {
         *layout = of_files;
     }
     // One picture has a place for a second one beside it.
-    let places = files.max(Slot::B.index() + 1);
+    let places = files.max(ImageSlot::B.index() + 1);
     let empty = panes(layout)
         .into_iter()
         .filter(|(_, pane)| pane.kind.is_of_picture() && pane.slot.index() >= places);
@@ -218,7 +218,7 @@ pub fn begin(layout: &mut Layout, files: usize, samples: usize) {
 }
 
 /// Puts a row of picture and PCA below the others for a picture that no pane shows.
-pub fn show_slot(layout: &mut Layout, slot: Slot) {
+pub fn show_slot(layout: &mut Layout, slot: ImageSlot) {
     if panes(layout).iter().any(|(_, pane)| pane.slot == slot) {
         return;
     }
@@ -264,12 +264,12 @@ const HEIGHT_OF_FIRST: f32 = 1.7;
 
 /// The panes of a document that nobody has changed: two pictures.
 pub fn first_layout() -> Layout {
-    standard_layout(&[Slot::A, Slot::B])
+    standard_layout(&[ImageSlot::A, ImageSlot::B])
 }
 
 /// Picture and PCA for each of some slots: a row for each, or for two where there are several. Of many, the first is large,
 /// with colours below it, and the others stand in a grid beside it.
-pub fn standard_layout(slots: &[Slot]) -> Layout {
+pub fn standard_layout(slots: &[ImageSlot]) -> Layout {
     let mut tiles = Tiles::default();
     let root = match slots {
         [first, others @ ..] if slots.len() > MOST_WITH_COLOURS => first_and_others(&mut tiles, *first, others),
@@ -278,7 +278,7 @@ pub fn standard_layout(slots: &[Slot]) -> Layout {
     Tree::new(egui::Id::unique("panes"), root, tiles)
 }
 
-fn rows_of_all(tiles: &mut Tiles<Pane>, slots: &[Slot]) -> TileId {
+fn rows_of_all(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
     let in_a_row = if slots.len() > PICTURES_IN_A_ROW {
         PICTURES_IN_A_ROW
     } else {
@@ -295,7 +295,7 @@ fn rows_of_all(tiles: &mut Tiles<Pane>, slots: &[Slot]) -> TileId {
     tiles.insert_vertical_tile(rows)
 }
 
-fn first_and_others(tiles: &mut Tiles<Pane>, first: Slot, others: &[Slot]) -> TileId {
+fn first_and_others(tiles: &mut Tiles<Pane>, first: ImageSlot, others: &[ImageSlot]) -> TileId {
     let picture = row_of(tiles, [Pane::new(PaneKind::Picture, first)]);
     // The colours of two pictures show what corresponds: those of the first and of the one that is least like it in order.
     let coloured = [Some(&first), others.last()].into_iter().flatten();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     fn of_many(count: usize) -> Layout {
-        standard_layout(&Slot::all().take(count).collect::<Vec<_>>())
+        standard_layout(&ImageSlot::all().take(count).collect::<Vec<_>>())
     }
 
     /// Every tile but the root has a parent, and every child is there.
@@ -352,9 +352,9 @@ mod tests {
 
     #[test]
     fn panes_are_added_beside_others_and_closed() {
-        let mut layout = standard_layout(&[Slot::A, Slot::B]);
+        let mut layout = standard_layout(&[ImageSlot::A, ImageSlot::B]);
         let first = first_pane(&layout);
-        let heat = add_pane(&mut layout, first, Pane::new(PaneKind::Heat, Slot::B));
+        let heat = add_pane(&mut layout, first, Pane::new(PaneKind::Heat, ImageSlot::B));
         assert_eq!(titles(&layout).len(), 5);
         assert!(is_whole(&layout));
         for (tile, _) in panes(&layout)
@@ -367,15 +367,15 @@ mod tests {
         }
         assert!(layout.root.is_none() && layout.tiles.is_empty());
         assert_eq!(next_pane(&layout, heat), None);
-        add_pane(&mut layout, None, Pane::new(PaneKind::Pca, Slot::A));
-        add_pane(&mut layout, None, Pane::new(PaneKind::Heat, Slot::A));
+        add_pane(&mut layout, None, Pane::new(PaneKind::Pca, ImageSlot::A));
+        add_pane(&mut layout, None, Pane::new(PaneKind::Heat, ImageSlot::A));
         assert_eq!(titles(&layout), ["PCA of A", "Heat map of A"]);
         assert!(is_whole(&layout));
     }
 
     #[test]
     fn what_holds_panes_is_closed_with_them() {
-        let mut layout = standard_layout(&[Slot::A, Slot::B]);
+        let mut layout = standard_layout(&[ImageSlot::A, ImageSlot::B]);
         let first = first_pane(&layout).expect("there are panes");
         let tabs = layout.tiles.parent_of(first).expect("panes stand in tabs");
         let row = layout.tiles.parent_of(tabs).expect("tabs stand in a row");
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn a_tidy_layout_stays_as_it_is_whatever_is_closed() {
         for closed in 0..9 {
-            let slots: Vec<Slot> = Slot::all().take(3).collect();
+            let slots: Vec<ImageSlot> = ImageSlot::all().take(3).collect();
             let mut layout = standard_layout(&slots);
             let all: Vec<TileId> = panes(&layout).into_iter().map(|(tile, _)| tile).collect();
             // Panes that others are dragged to stand in tabs with them.
@@ -407,15 +407,18 @@ mod tests {
 
     #[test]
     fn a_new_picture_gets_a_row_of_its_own_once() {
-        let mut layout = standard_layout(&[Slot::A]);
+        let mut layout = standard_layout(&[ImageSlot::A]);
         for _ in 0..2 {
-            show_slot(&mut layout, Slot::B);
+            show_slot(&mut layout, ImageSlot::B);
         }
         assert_eq!(titles(&layout), ["Picture A", "PCA of A", "Picture B", "PCA of B"]);
         assert!(is_whole(&layout));
         // Below three rows it is as high as each of them.
         let mut layout = of_many(7);
-        let (above, added) = (layout.root.expect("it is not empty"), Slot::nth(7).expect("a letter"));
+        let (above, added) = (
+            layout.root.expect("it is not empty"),
+            ImageSlot::nth(7).expect("a letter"),
+        );
         show_slot(&mut layout, added);
         let Some(Tile::Container(Container::Linear(root))) = layout.root.and_then(|root| layout.tiles.get(root)) else {
             panic!("rows stand in a column");
@@ -427,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_panes_for_what_comes() {
-        let (of_files, of_samples) = (standard_layout(&[Slot::A, Slot::B]), of_many(7));
+        let (of_files, of_samples) = (standard_layout(&[ImageSlot::A, ImageSlot::B]), of_many(7));
         let begun = |mut layout: Layout, files| {
             begin(&mut layout, files, 7);
             layout
@@ -441,7 +444,7 @@ mod tests {
         }
         // What the user arranged stays, but for panes that nothing is in.
         let mut own = of_samples.clone();
-        add_pane(&mut own, None, Pane::new(PaneKind::Plot, Slot::A));
+        add_pane(&mut own, None, Pane::new(PaneKind::Plot, ImageSlot::A));
         assert_eq!(begun(own.clone(), 0), own);
         assert_eq!(begun(own.clone(), 7), own);
         let left = begun(own, 1);
@@ -451,25 +454,25 @@ mod tests {
 
     #[test]
     fn of_many_pictures_the_first_is_large_and_all_others_are_there() {
-        for count in 2..=Slot::MOST {
+        for count in 2..=ImageSlot::MOST {
             let layout = of_many(count);
             assert!(is_whole(&layout));
             let mut tidied = layout.clone();
             tidy(&mut tidied);
             assert_eq!(layout, tidied, "{count} pictures");
-            let pictures: Vec<Slot> = panes(&layout)
+            let pictures: Vec<ImageSlot> = panes(&layout)
                 .into_iter()
                 .filter(|(_, pane)| pane.kind == PaneKind::Picture)
                 .map(|(_, pane)| pane.slot)
                 .collect();
-            assert_eq!(pictures, Slot::all().take(count).collect::<Vec<_>>());
+            assert_eq!(pictures, ImageSlot::all().take(count).collect::<Vec<_>>());
             assert!(panes(&layout).iter().any(|(_, pane)| pane.kind == PaneKind::Pca));
         }
     }
 
     #[test]
     fn walking_through_panes_comes_around() {
-        let layout = standard_layout(&[Slot::A, Slot::B]);
+        let layout = standard_layout(&[ImageSlot::A, ImageSlot::B]);
         let first = first_pane(&layout).expect("there are panes");
         let mut tile = first;
         for _ in 0..4 {

@@ -6,14 +6,14 @@ use super::{
 };
 use crate::{
     analysis::pairs::PointPair,
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 
 /// The pins of source and target that belong together: those whose partner was chosen, and of the others the first with
 /// the first, the second with the second and so on.
 pub fn paired(document: &Document) -> Vec<(&Pin, &Pin)> {
     let [source, target] = document.rank.slots;
-    let of = |slot: Slot| {
+    let of = |slot: ImageSlot| {
         let points = move |pin: &&Pin| pin.slot == slot && !matches!(pin.at, QueryAt::Word(_));
         document.pins.iter().filter(points)
     };
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    fn with_pins(pins: &[(u32, Slot)]) -> Document {
+    fn with_pins(pins: &[(u32, ImageSlot)]) -> Document {
         let pins = pins
             .iter()
             .map(|&(number, slot)| Pin {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn pins_pair_in_their_order_and_a_choice_moves_the_others_up() {
-        let (a, b) = (Slot::A, Slot::B);
+        let (a, b) = (ImageSlot::A, ImageSlot::B);
         let mut document = with_pins(&[(1, a), (2, a), (3, b), (4, b), (5, a), (6, b)]);
         assert_eq!(numbers(&document), [(1, 3), (2, 4), (5, 6)]);
         document.rank.partners.insert(5, Some(3));
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn pairs_of_a_file_take_the_place_of_the_pins_of_both_pictures() {
-        let other = Slot::nth(2).expect("a slot");
-        let mut document = with_pins(&[(1, Slot::A), (2, other), (3, Slot::B)]);
+        let other = ImageSlot::nth(2).expect("a slot");
+        let mut document = with_pins(&[(1, ImageSlot::A), (2, other), (3, ImageSlot::B)]);
         document.selected_pin = Some(1);
         let pair = |x: f64| PointPair {
             source: [x, 0.0],

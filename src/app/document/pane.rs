@@ -3,7 +3,7 @@
 use egui_tiles::Tree;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Slot;
+use crate::engine::ImageSlot;
 
 /// What part of a picture is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Pane {
     /// What it shows.
     pub kind: PaneKind,
     /// Of which picture.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// What part of it, where panes do not move together.
     pub view: View,
 }
@@ -106,7 +106,7 @@ impl PaneKind {
 
 impl Pane {
     /// A pane that shows all of a picture.
-    pub fn new(kind: PaneKind, slot: Slot) -> Self {
+    pub fn new(kind: PaneKind, slot: ImageSlot) -> Self {
         Self {
             kind,
             slot,

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{analysis::rank::RankOptions, engine::Slot};
+use crate::{analysis::rank::RankOptions, engine::ImageSlot};
 
 /// What is ranked and how it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RankChoice {
     /// The pictures of source and target points.
-    pub slots: [Slot; 2],
+    pub slots: [ImageSlot; 2],
     /// How points are found again.
     pub options: RankOptions,
     /// Source pins whose partner was chosen: another than the one whose turn it is, or none.
@@ -25,7 +25,7 @@ pub struct RankChoice {
 impl Default for RankChoice {
     fn default() -> Self {
         Self {
-            slots: [Slot::A, Slot::B],
+            slots: [ImageSlot::A, ImageSlot::B],
             options: RankOptions::default(),
             partners: BTreeMap::new(),
             column: RankColumn::default(),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     activation::Id,
-    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     geometry::framing::WorkingSize,
 };
 
@@ -42,7 +42,7 @@ pub struct Document {
     #[serde(default, with = "crate::files::names")]
     pub model: Option<String>,
     /// The pictures.
-    pub pictures: BTreeMap<Slot, PictureRef>,
+    pub pictures: BTreeMap<ImageSlot, PictureRef>,
     /// What a pass is run with.
     pub settings: RunSettings,
     /// The activation looked at.
@@ -108,7 +108,7 @@ pub struct Pin {
     /// Its number, from 1; its colour follows from it.
     pub number: u32,
     /// The picture it is in.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// Where.
     pub at: QueryAt,
 }
@@ -178,7 +178,7 @@ impl Document {
     }
 
     /// The first slot without a picture.
-    pub fn free_slot(&self) -> Option<Slot> {
-        Slot::all().find(|slot| !self.pictures.contains_key(slot))
+    pub fn free_slot(&self) -> Option<ImageSlot> {
+        ImageSlot::all().find(|slot| !self.pictures.contains_key(slot))
     }
 }

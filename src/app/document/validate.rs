@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::{
         app::document::{layout::standard_layout, pane::PaneKind},
-        engine::Slot,
+        engine::ImageSlot,
     };
 
     fn layout_of(json: serde_json::Value) -> Layout {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn with(pointer: &str, value: serde_json::Value) -> Layout {
-        let mut json = serde_json::to_value(standard_layout(&[Slot::A])).expect("JSON");
+        let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A])).expect("JSON");
         *json.pointer_mut(pointer).expect("it is there") = value;
         layout_of(json)
     }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_layout_that_is_no_tree_is_refused_with_a_reason() {
-        let pane = serde_json::to_value(standard_layout(&[Slot::A])).expect("JSON")["tiles"]["tiles"]["1"].clone();
+        let pane = serde_json::to_value(standard_layout(&[ImageSlot::A])).expect("JSON")["tiles"]["tiles"]["1"].clone();
         assert!(pane["Pane"].is_object(), "{pane}");
         for (layout, reason) in [
             (with("/root", 99.into()), "no such tile"),
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn tiles_too_many_too_deep_or_of_too_large_a_number_are_refused() {
         let nested = |depth: usize| {
-            let mut layout = standard_layout(&[Slot::A]);
+            let mut layout = standard_layout(&[ImageSlot::A]);
             for _ in 0..depth {
                 let root = layout.root.expect("it has a root");
                 layout.root = Some(layout.tiles.insert_vertical_tile(vec![root]));
@@ -284,7 +284,7 @@ mod tests {
         assert!(validate_layout(nested(DEEPEST / 2)).is_ok());
         assert!(validate_layout(nested(2 * DEEPEST)).is_err());
         assert!(validate_layout(nested(2 * MOST_TILES)).is_err());
-        let mut numbered = standard_layout(&[Slot::A]);
+        let mut numbered = standard_layout(&[ImageSlot::A]);
         let root = numbered
             .root
             .and_then(|root| numbered.tiles.remove(root))
@@ -296,14 +296,14 @@ mod tests {
 
     #[test]
     fn what_is_out_of_sight_comes_into_sight_and_new_tiles_have_room() {
-        let mut json = serde_json::to_value(standard_layout(&[Slot::A])).expect("JSON");
+        let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A])).expect("JSON");
         json["tiles"]["invisible"] = vec![1, 2].into();
         json["tiles"]["next_tile_id"] = u64::MAX.into();
         json["width"] = 1e30.into();
         let mut layout = validate_layout(layout_of(json)).expect("it is repaired");
         assert!(layout.is_visible(TileId(1)));
-        assert_eq!(layout, standard_layout(&[Slot::A]));
-        let pane = crate::app::document::pane::Pane::new(PaneKind::Heat, Slot::A);
+        assert_eq!(layout, standard_layout(&[ImageSlot::A]));
+        let pane = crate::app::document::pane::Pane::new(PaneKind::Heat, ImageSlot::A);
         assert_eq!(layout.tiles.insert_pane(pane), TileId(7));
     }
 
@@ -316,7 +316,7 @@ mod tests {
         };
         let pin = |at| Pin {
             number: 1,
-            slot: Slot::A,
+            slot: ImageSlot::A,
             at,
         };
         assert!(refused(&|document| document.display.gamma = 0.0));

@@ -12,7 +12,7 @@ use crate::{
         root::{Document, PictureRef},
         validate::validate_document,
     },
-    engine::{BasisChoice, PictureSource, Slot},
+    engine::{BasisChoice, ImageSlot, PictureSource},
     error::{Error, Result},
     files::{self, names},
     io::output::{replace_file, write_error},
@@ -247,7 +247,7 @@ pub struct Work {
     /// Everything that is looked at.
     pub document: Arc<Document>,
     /// Pictures that are not where they were: they are still wanted.
-    pub missing: Vec<(Slot, PictureRef)>,
+    pub missing: Vec<(ImageSlot, PictureRef)>,
     /// The workspace file that it belongs to.
     pub saved_as: Option<PathBuf>,
 }
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::{
         app::document::root::{PictureRef, Pin},
-        engine::{QueryAt, Slot},
+        engine::{ImageSlot, QueryAt},
     };
 
     fn document(picture: &Path, model: &str) -> Document {
@@ -271,7 +271,9 @@ mod tests {
         };
         let source = PictureSource::File(picture.to_owned());
         let fingerprint = Some(7);
-        document.pictures.insert(Slot::A, PictureRef { source, fingerprint });
+        document
+            .pictures
+            .insert(ImageSlot::A, PictureRef { source, fingerprint });
         document
     }
 
@@ -371,7 +373,7 @@ mod tests {
         let mut document = Document::default();
         document.pins.push(Pin {
             number: 1,
-            slot: Slot::A,
+            slot: ImageSlot::A,
             at: QueryAt::Region {
                 path: vec![[1.5; 2]; most / 8],
                 radius: 1.0,
@@ -394,11 +396,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder for tests");
         let mut wanted = document(&folder.path().join("cat.png"), "demo");
         let there = wanted.clone();
-        let picture = wanted.pictures[&Slot::A].clone();
-        wanted.pictures.insert(Slot::B, picture.clone());
+        let picture = wanted.pictures[&ImageSlot::A].clone();
+        wanted.pictures.insert(ImageSlot::B, picture.clone());
         let work = Work {
             document: Arc::new(there),
-            missing: vec![(Slot::B, picture)],
+            missing: vec![(ImageSlot::B, picture)],
             saved_as: Some(folder.path().join("mine.featscope.json")),
         };
         let path = WorkspaceFile::recovering(work.clone()).write(&folder.path().join("work"))?;

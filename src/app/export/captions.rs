@@ -11,7 +11,7 @@ use crate::{
         root::State,
     },
     components::schedule::Timestep,
-    engine::{BasisChoice, NotFiniteMap, PcaView, QueryAt, Slot},
+    engine::{BasisChoice, ImageSlot, NotFiniteMap, PcaView, QueryAt},
 };
 
 /// In words, for screens and files.
@@ -149,7 +149,7 @@ pub fn strip_caption(state: &State, strip: &Strip) -> String {
 }
 
 /// What is said where an activation of a picture is not finite.
-pub fn not_finite_text(state: &State, slot: Slot) -> Option<String> {
+pub fn not_finite_text(state: &State, slot: ImageSlot) -> Option<String> {
     let (id, numbers) = (state.layer()?, state.not_finite(slot)?);
     Some(format!("{id} of {} is not finite: {numbers}", slot.name()))
 }

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::record::record;
 use crate::{
     app::{document::places::representative, state::root::State},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 /// A row per match: pin, its picture and pixel, rank, target, pixel, score, way back.
 struct MatchRow {
     pin: u32,
-    source: Slot,
+    source: ImageSlot,
     at: [f64; 2],
-    target: Option<Slot>,
+    target: Option<ImageSlot>,
     rank: usize,
     found: [f64; 2],
     score: f32,

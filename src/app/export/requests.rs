@@ -12,7 +12,7 @@ use crate::{
             root::State,
         },
     },
-    engine::{Query, Slot, ViewRequest},
+    engine::{HeatQuery, ImageSlot, SaveBasis, SaveHeat, SaveMap, SavePca, ViewRequest},
     extract::{request::ExtractRequest, select::Select},
 };
 
@@ -21,34 +21,34 @@ pub fn save_request(
     state: &State,
     textures: &Textures,
     purpose: PathPurpose,
-    slot: Option<Slot>,
+    slot: Option<ImageSlot>,
     path: PathBuf,
 ) -> Option<ViewRequest> {
     let id = state.layer()?;
     let shown = state.shown_passes();
-    let pass_of = |slot: Slot| shown.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
+    let pass_of = |slot: ImageSlot| shown.iter().find(|(other, _)| *other == slot).map(|(_, pass)| *pass);
     match purpose {
         PathPurpose::SaveMap(_) => {
             let pass = pass_of(slot?)?;
-            Some(ViewRequest::SaveMap { id, pass, path })
+            Some(SaveMap { id, pass, path }.into())
         }
         PathPurpose::SavePca(_) => {
             let pass = pass_of(slot?)?;
             let query = pca_query(state)?;
-            Some(ViewRequest::SavePca { query, pass, path })
+            Some(SavePca { query, pass, path }.into())
         }
-        PathPurpose::SaveBasis => Some(ViewRequest::SaveBasis {
-            query: pca_query(state)?,
-            path,
-        }),
+        PathPurpose::SaveBasis => {
+            let query = pca_query(state)?;
+            Some(SaveBasis { query, path }.into())
+        }
         PathPurpose::SaveHeat(_) => {
             let slot = slot?;
-            let query = Query {
+            let query = HeatQuery {
                 targets: vec![(slot, pass_of(slot)?)],
                 ..heat_query(state)?
             };
             let style = heat_style(state, textures, textures.slot(slot).heat.as_ref()?);
-            Some(ViewRequest::SaveHeat { query, style, path })
+            Some(SaveHeat { query, style, path }.into())
         }
         _ => None,
     }

@@ -6,7 +6,7 @@ use crate::{
         gpu::textures::Textures,
         state::root::State,
     },
-    engine::{CompareView, Slot},
+    engine::{CompareView, ImageSlot},
     paint::{ColourMap, Interpolation, ScoreMap, ScoreStyle},
 };
 
@@ -84,7 +84,7 @@ pub fn channel_style(state: &State, values: &ScoreMap) -> ScoreStyle {
 /// The scores that a pane of a kind draws, and how.
 pub fn scores_of_pane<'a>(
     kind: PaneKind,
-    slot: Slot,
+    slot: ImageSlot,
     state: &State,
     textures: &'a Textures,
 ) -> Option<(&'a ScoreMap, ScoreStyle)> {

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     app::document::display::Mask,
     engine::{
-        ChannelView, CompareView, HeatView, OpenedPicture, PcaView, Slot, StripFrame, StripView, TargetHeat, recovered,
+        ChannelView, CompareView, HeatView, ImageSlot, OpenedPicture, PcaView, StripFrame, StripView, TargetHeat,
+        recovered,
     },
     error::{Error, Result},
     geometry::Grid,
@@ -71,14 +72,14 @@ impl Textures {
     /// Nothing on the card yet.
     pub fn new(context: &Context, painter: ScorePainter) -> Self {
         let (finish, finished) = channel();
-        let empty = |slot: Slot| SlotTextures {
+        let empty = |slot: ImageSlot| SlotTextures {
             picture: PictureTexture::of_picture(format!("picture {}", slot.name())),
             pca: PictureTexture::of_map(format!("pca {}", slot.name())),
             heat: None,
             channel: None,
         };
         Self {
-            slots: Slot::all().map(empty).collect(),
+            slots: ImageSlot::all().map(empty).collect(),
             strip: Vec::new(),
             heads: Vec::new(),
             compared: ComparedTextures {
@@ -95,7 +96,7 @@ impl Textures {
     }
 
     /// What is drawn of a picture.
-    pub fn slot(&self, slot: Slot) -> &SlotTextures {
+    pub fn slot(&self, slot: ImageSlot) -> &SlotTextures {
         &self.slots[slot.index()]
     }
 
@@ -141,11 +142,11 @@ impl Textures {
     }
 
     /// Puts finished pictures on the card, where they are still open; gives the slots whose picture could not be made.
-    pub fn take_finished(&mut self, numbers: &[u64]) -> Vec<(Slot, String)> {
+    pub fn take_finished(&mut self, numbers: &[u64]) -> Vec<(ImageSlot, String)> {
         let mut failed = Vec::new();
         for ready in self.finished.try_iter() {
             let place = numbers.iter().position(|number| *number == ready.number);
-            let Some(slot) = place.and_then(Slot::nth) else {
+            let Some(slot) = place.and_then(ImageSlot::nth) else {
                 continue;
             };
             match ready.picture {
@@ -157,7 +158,7 @@ impl Textures {
     }
 
     /// Whether the picture of a slot is on the card.
-    pub fn has_picture(&self, slot: Slot) -> bool {
+    pub fn has_picture(&self, slot: ImageSlot) -> bool {
         self.slot(slot).picture.size().is_some()
     }
 
@@ -208,7 +209,7 @@ impl Textures {
     }
 
     /// Empties a slot.
-    pub fn clear_slot(&mut self, slot: Slot) {
+    pub fn clear_slot(&mut self, slot: ImageSlot) {
         let textures = &mut self.slots[slot.index()];
         textures.picture.clear();
         textures.pca.clear();
@@ -217,7 +218,7 @@ impl Textures {
     }
 
     /// Lets two slots change what they hold.
-    pub fn swap(&mut self, a: Slot, b: Slot) {
+    pub fn swap(&mut self, a: ImageSlot, b: ImageSlot) {
         self.slots.swap(a.index(), b.index());
     }
 

@@ -14,7 +14,10 @@ const LIST_HEIGHT: f32 = 180.0;
 
 /// The list of channels, and what is known of them together.
 pub fn channels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let shown = state.channels.as_ref().filter(|view| Some(view.id) == state.layer());
+    let shown = state
+        .channels
+        .as_ref()
+        .filter(|view| Some(view.query.id) == state.layer());
     let Some(view) = shown else {
         ui.weak(if state.layer().is_some_and(|id| id.is_map()) {
             "An attention map has no channels."

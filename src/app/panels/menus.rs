@@ -19,7 +19,7 @@ use crate::{
             Glyph, action_button_ui, action_ui, error_ui, glyph_button_ui, glyph_toggle_ui, type_path, work_errors_ui,
         },
     },
-    engine::{PictureSource, Slot},
+    engine::{ImageSlot, PictureSource},
     families::known::known_checkpoints,
     files::names,
     weights::embedded::SAMPLES,
@@ -190,7 +190,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         .on_hover_text(format!("{weights}  {}", Action::OpenModel.tooltip(ui.ctx())));
 }
 
-fn picture_menu_ui(ui: &mut Ui, state: &State, slot: Slot, commands: &mut Vec<Command>) {
+fn picture_menu_ui(ui: &mut Ui, state: &State, slot: ImageSlot, commands: &mut Vec<Command>) {
     let picture = state.slot(slot).picture.as_ref();
     let title = match picture {
         // Of many there is room for letters; the tabs of their panes have the names.

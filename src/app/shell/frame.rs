@@ -58,7 +58,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
     let layout = CentralPanel::default().frame(frame).show(ui, |ui| {
         panes::panes_ui(ui, state, &app.textures, &mut app.canvases, &mut commands)
     });
-    app.take_layout(layout.inner, &context);
+    app.on_layout(layout.inner, &context);
     overlays::overlays_ui(ui, &app.state, &app.frames, &mut commands);
     app.finish_frame(commands, &context);
     app.frames.add(began.elapsed());
@@ -74,7 +74,7 @@ impl eframe::App for App {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        self.state.preferences.take_arrangement(&self.state.document);
+        self.state.preferences.set_arrangement(&self.state.document);
         eframe::set_value(storage, MEMORY_KEY, &self.state.preferences);
         self.remember(storage);
     }

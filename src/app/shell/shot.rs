@@ -18,7 +18,7 @@ use crate::{
             command::Command,
         },
     },
-    engine::Slot,
+    engine::ImageSlot,
     error::{Error, Result},
     io::output::{replace_file, write_png},
 };
@@ -153,7 +153,7 @@ fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -
 /// What a person would see in the window and act upon.
 fn watch_errors(app: &App) -> Result<()> {
     let state = &app.state;
-    let of_pictures = Slot::all().find_map(|slot| state.slot(slot).error.clone());
+    let of_pictures = ImageSlot::all().find_map(|slot| state.slot(slot).error.clone());
     let first = of_pictures
         .or_else(|| state.model.error.clone())
         .or_else(|| state.run.error.clone())

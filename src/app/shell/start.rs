@@ -145,16 +145,16 @@ fn open_once(arguments: &LaunchOptions, lost: &LostDevice, beginning: Result<Beg
                     Ok(beginning) => app.keep_work(beginning, &creation.egui_ctx),
                     Err(error) => {
                         let words = format!("Nothing is remembered, and no work is kept for after a crash: {error}");
-                        app.state.messages.tell(Level::Warning, words);
+                        app.state.messages.report(Level::Warning, words);
                     }
                 }
                 if let Ok(why) = env::var(REOPENED_BECAUSE) {
                     let words = format!("The graphics device was lost ({why}): the window was opened again.");
-                    app.state.messages.tell(Level::Warning, words);
+                    app.state.messages.report(Level::Warning, words);
                 }
                 if !app.state.preferences.tour_seen {
                     let words = "New here? Three properties in three minutes, in the menu Help, shows you around.";
-                    app.state.messages.tell(Level::Info, words);
+                    app.state.messages.report(Level::Info, words);
                 }
                 app.lost_device = told;
                 Ok(Box::new(app))

@@ -11,7 +11,7 @@ use crate::{
         pane::{Layout, PaneKind},
         root::Pin,
     },
-    engine::Slot,
+    engine::ImageSlot,
     geometry::Size,
 };
 
@@ -31,7 +31,7 @@ pub struct Painted {
     /// Its place, in points.
     pub rect: Rect,
     /// The picture it shows.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// The size of that picture; none where there is none.
     pub size: Option<Size>,
 }
@@ -67,13 +67,13 @@ impl CanvasRects {
     }
 
     /// The picture of the canvas at a place on the screen.
-    pub fn slot_at(&self, pos: Pos2) -> Option<Slot> {
+    pub fn slot_at(&self, pos: Pos2) -> Option<ImageSlot> {
         let under = |painted: &&Painted| painted.rect.contains(pos);
         self.painted.values().find(under).map(|painted| painted.slot)
     }
 
     /// Where a pane of a kind and picture is.
-    pub fn rect_of(&self, layout: &Layout, kind: PaneKind, slot: Slot) -> Option<Rect> {
+    pub fn rect_of(&self, layout: &Layout, kind: PaneKind, slot: ImageSlot) -> Option<Rect> {
         panes(layout)
             .into_iter()
             .filter(|(_, pane)| pane.kind == kind && pane.slot == slot)

@@ -2,13 +2,13 @@
 
 use crate::{
     components::schedule::Timestep,
-    engine::{CompareView, SeriesQuery, Slot},
+    engine::{CompareView, ImageSlot, SeriesQuery},
 };
 
 /// What came of a comparison, and what is being asked for it.
 #[derive(Debug, Default)]
 pub struct CompareState {
-    /// What the colourist has told.
+    /// The answer that came last.
     pub view: Option<CompareView>,
     /// Timestep and seed that are typed, to be run as B; none: those that are set.
     pub typed: Option<(Timestep, u64)>,
@@ -22,5 +22,5 @@ pub enum Absent {
     /// In words.
     Words(String),
     /// Its maps are not kept: it can be run again in this slot.
-    CanRun(Slot),
+    CanRun(ImageSlot),
 }

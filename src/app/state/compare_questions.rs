@@ -7,7 +7,7 @@ use crate::{
         compare::{CompareSide, PassChoice},
         pane::PaneKind,
     },
-    engine::{CompareQuery, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery, Slot},
+    engine::{CompareQuery, ImageSlot, MemberKept, PassId, RunSettings, SeriesMember, SeriesQuery},
     error::Result,
     extract::inversion::Inversion,
 };
@@ -57,7 +57,7 @@ pub fn found(state: &State, side: &CompareSide) -> Result<(PassId, Id), Absent> 
             Some(kept) if kept.features.contains(&id) => Ok((kept.pass, id)),
             _ => {
                 let there = state.model.info.as_ref().is_some_and(|info| info.name == wanted.model);
-                let has = |slot: &Slot| {
+                let has = |slot: &ImageSlot| {
                     let picture = state.slot(*slot).picture.as_ref();
                     picture.is_some_and(|picture| picture.fingerprint == wanted.fingerprint)
                 };
@@ -74,7 +74,7 @@ pub fn found(state: &State, side: &CompareSide) -> Result<(PassId, Id), Absent> 
     }
 }
 
-/// What the colourist is asked.
+/// The question about the maps of both sides.
 pub fn compare_query(state: &State) -> Option<CompareQuery> {
     let [a, b] = &state.document.compare.sides;
     Some(CompareQuery {
@@ -145,11 +145,11 @@ pub fn side_of_now(state: &State) -> Option<CompareSide> {
 }
 
 /// The picture that passes for a comparison are run of: A's.
-pub fn slot_of(state: &State, side: &CompareSide) -> Slot {
+pub fn slot_of(state: &State, side: &CompareSide) -> ImageSlot {
     match &side.pass {
         PassChoice::Shown(slot) => *slot,
         PassChoice::Kept(wanted) => {
-            let has = |slot: &Slot| {
+            let has = |slot: &ImageSlot| {
                 let picture = state.slot(*slot).picture.as_ref();
                 picture.is_some_and(|picture| picture.fingerprint == wanted.fingerprint)
             };
@@ -159,7 +159,7 @@ pub fn slot_of(state: &State, side: &CompareSide) -> Slot {
 }
 
 /// One pass for a comparison: with all activations where they take little memory.
-pub fn series_of(state: &State, slot: Slot, settings: RunSettings, id: Id) -> SeriesQuery {
+pub fn series_of(state: &State, slot: ImageSlot, settings: RunSettings, id: Id) -> SeriesQuery {
     let layers = state.layers();
     let ids = if feature_bytes(layers) <= KEEP_ALL_BYTES {
         let features = layers.iter().map(|layer| layer.id).filter(|id| !id.is_map());
@@ -179,7 +179,7 @@ pub fn series_of(state: &State, slot: Slot, settings: RunSettings, id: Id) -> Se
 
 impl State {
     /// A pass that was run for a comparison is there.
-    pub fn take_compared(&mut self, job: u64, kept: &MemberKept) {
+    pub fn on_compared_pass(&mut self, job: u64, kept: &MemberKept) {
         let Some((_, query)) = self.compare.asked.take_if(|(asked, _)| *asked == job) else {
             return;
         };

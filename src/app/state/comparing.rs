@@ -4,7 +4,10 @@ use super::series::AllSeries;
 use crate::{
     activation::Id,
     app::document::choices::CkaBetween,
-    engine::{CkaDone, CkaQuery, CkaRow, Comparison, Layer, MemberKept, SeriesMember, ShiftView, Slot, StripView},
+    engine::{
+        CkaDone, CkaQuery, CkaRow, ComparisonKind, ImageSlot, Layer, MemberKept, SeriesMember, ShiftView, StripView,
+        ViewRequest,
+    },
     geometry::Grid,
     paint::ScoreMap,
 };
@@ -52,7 +55,7 @@ pub struct Matrix {
     /// Names of the rows, and of the columns.
     pub names: [Vec<String>; 2],
     /// The pictures that are compared.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<ImageSlot>,
     /// What ran for the rows, and for the columns.
     pub ran: [Vec<MemberKept>; 2],
     /// The model of the columns, where it is the one before.
@@ -81,7 +84,8 @@ pub struct Shifts {
 /// A comparison that was asked for.
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Open {
-    pub(in crate::app) comparison: Comparison,
+    pub(in crate::app) kind: ComparisonKind,
+    pub(in crate::app) query: ViewRequest,
     pub(in crate::app) members: Members,
     pub(in crate::app) ruler: Option<[(SeriesMember, MemberKept); 2]>,
     pub(in crate::app) points: Vec<&'static str>,
@@ -96,7 +100,7 @@ pub struct ModelBefore {
     /// Its activations.
     pub layers: Vec<Layer>,
     /// The picture, its fingerprint, its pass, and what is kept of it.
-    pub passes: Vec<(Slot, u64, MemberKept, Vec<Id>)>,
+    pub passes: Vec<(ImageSlot, u64, MemberKept, Vec<Id>)>,
 }
 
 impl Matrix {
@@ -107,7 +111,7 @@ impl Matrix {
         value.is_finite().then_some(value)
     }
 
-    pub(in crate::app) fn take(&mut self, row: CkaRow) {
+    pub(in crate::app) fn on_row(&mut self, row: CkaRow) {
         let columns = self.names[1].len();
         for (column, value) in row.values.iter().enumerate().take(columns) {
             let value = value.map_or(f32::NAN, |value| value as f32);

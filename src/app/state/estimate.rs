@@ -3,7 +3,7 @@
 use super::root::State;
 use crate::{
     activation::Cost,
-    engine::{Capture, Layer, ModelInfo, Slot},
+    engine::{Capture, ImageSlot, Layer, ModelInfo},
     geometry::{Size, framing::WorkingSize},
 };
 
@@ -14,12 +14,12 @@ const CHEAP_BYTES: f64 = (192 << 20) as f64;
 
 impl State {
     /// The pictures that a run would have to compute.
-    fn slots_to_run(&self) -> Vec<Slot> {
+    fn slots_to_run(&self) -> Vec<ImageSlot> {
         self.open_slots().filter(|slot| !self.is_captured(*slot)).collect()
     }
 
     /// Estimated bytes of the activations of one pass of each of some pictures.
-    fn bytes_of(&self, slots: &[Slot]) -> f64 {
+    fn bytes_of(&self, slots: &[ImageSlot]) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
         let ensemble = self.document.settings.ensemble as f64;
         let areas = slots.iter().filter_map(|slot| self.area_of(*slot));
@@ -27,10 +27,10 @@ impl State {
     }
 
     /// Estimated work of one pass of each of some pictures, and of encoding those that are new.
-    fn work_of(&self, slots: &[Slot]) -> f64 {
+    fn work_of(&self, slots: &[ImageSlot]) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
         let settings = &self.document.settings;
-        let of_one = |slot: &Slot| {
+        let of_one = |slot: &ImageSlot| {
             let area = self.area_of(*slot)?;
             let layers = info.layers.iter().map(|layer| (layer.shape, layer.facts));
             let pass = Cost::of_activations(layers, area).total() * settings.ensemble as f64;
@@ -50,7 +50,7 @@ impl State {
     }
 
     /// Takes what a pass took into what the next is expected to take.
-    pub fn take_time(&mut self, slot: Slot, capture: &Capture) {
+    pub fn on_time(&mut self, slot: ImageSlot, capture: &Capture) {
         let (Some(info), Some(picture)) = (&self.model.info, &self.slot(slot).picture) else {
             return;
         };
@@ -73,7 +73,7 @@ impl State {
     }
 
     /// The area of a picture as the model will see it, in units of the size that the model is made for.
-    fn area_of(&self, slot: Slot) -> Option<f64> {
+    fn area_of(&self, slot: ImageSlot) -> Option<f64> {
         let info = self.model.info.as_ref()?;
         let settings = &self.document.settings;
         let native = WorkingSize::ShortSide(info.native_side);
@@ -105,7 +105,7 @@ impl State {
         self.is_cheap(&self.open_slots().collect::<Vec<_>>())
     }
 
-    fn is_cheap(&self, slots: &[Slot]) -> bool {
+    fn is_cheap(&self, slots: &[ImageSlot]) -> bool {
         match self.run.secs_per_work {
             Some(rate) => rate * self.work_of(slots) < CHEAP_SECS,
             None => self.bytes_of(slots) < CHEAP_BYTES,

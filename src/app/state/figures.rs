@@ -3,7 +3,7 @@
 use super::root::State;
 use crate::{
     app::document::display::Mask,
-    engine::{ChannelsView, Slot},
+    engine::{ChannelsView, ImageSlot},
 };
 
 /// Channels from the greatest to the least variance.
@@ -15,7 +15,7 @@ pub fn by_variance(view: &ChannelsView) -> Vec<usize> {
 
 /// Scores of the first PCA component over all pictures, and the lowest and the highest finite one.
 pub fn first_component(state: &State) -> Option<(Vec<f32>, [f32; 2])> {
-    let views = Slot::all().filter_map(|slot| state.slot(slot).pca.as_ref());
+    let views = ImageSlot::all().filter_map(|slot| state.slot(slot).pca.as_ref());
     let scores: Vec<f32> = views.flat_map(|view| view.first.iter().copied()).collect();
     let finite = scores.iter().copied().filter(|score| score.is_finite());
     let extent = finite.fold(None, |extent, score| {

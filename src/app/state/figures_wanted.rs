@@ -10,7 +10,7 @@ use crate::{
     analysis::gram::RowRule,
     app::document::choices::{CkaBetween, CkaRows},
     components::schedule::Timestep,
-    engine::{CkaItem, CkaQuery, Comparison, ComparisonKind, MemberKept, PassId, ShiftQuery, Slot, StripQuery},
+    engine::{CkaItem, CkaQuery, ComparisonKind, ImageSlot, MemberKept, PassId, ShiftQuery, StripQuery, ViewRequest},
 };
 
 /// Every kind of comparison.
@@ -51,18 +51,18 @@ impl State {
         });
         let passes: Vec<PassId> = members.iter().map(|(_, kept)| kept.pass).collect();
         let id = *wanted.query.ids.first()?;
-        let comparison = match kind {
-            ComparisonKind::Strip => Comparison::Strip(StripQuery {
+        let query = match kind {
+            ComparisonKind::Strip => ViewRequest::Strip(StripQuery {
                 id,
                 passes,
                 settings: self.document.pca.clone(),
                 form: self.document.strip.form,
                 most_rows: STRIP_ROWS,
             }),
-            ComparisonKind::Cka => Comparison::Cka(self.cka_query(wanted, &members)?),
+            ComparisonKind::Cka => ViewRequest::Cka(self.cka_query(wanted, &members)?),
             ComparisonKind::Shift => {
                 let [reference, anchor] = ruler.as_ref()?;
-                Comparison::Shift(ShiftQuery {
+                ViewRequest::Shift(ShiftQuery {
                     id,
                     reference: reference.1.pass,
                     anchor: anchor.1.pass,
@@ -71,7 +71,8 @@ impl State {
             }
         };
         Some(Open {
-            comparison,
+            kind,
+            query,
             points: lines.collect(),
             members,
             ruler,
@@ -103,7 +104,7 @@ impl State {
                 (times.iter().flat_map(of_t).collect(), None)
             }
             CkaBetween::Models => {
-                let slots: Vec<Slot> = members.iter().map(|(member, _)| member.slot).collect();
+                let slots: Vec<ImageSlot> = members.iter().map(|(member, _)| member.slot).collect();
                 let (ids, passes_before) = self.comparable_before(&slots)?;
                 (items(&wanted.query.ids, &passes), Some(items(&ids, &passes_before)))
             }
@@ -123,9 +124,9 @@ impl State {
     }
 
     /// The activations of the model before that are kept of the same pictures, and its passes of these.
-    pub(in crate::app) fn comparable_before(&self, slots: &[Slot]) -> Option<(Vec<Id>, Vec<PassId>)> {
+    pub(in crate::app) fn comparable_before(&self, slots: &[ImageSlot]) -> Option<(Vec<Id>, Vec<PassId>)> {
         let before = self.comparing.before.as_ref()?;
-        let of = |slot: Slot| {
+        let of = |slot: ImageSlot| {
             let fingerprint = self.slot(slot).picture.as_ref()?.fingerprint;
             let mut passes = before.passes.iter();
             passes.find(|(other, print, ..)| *other == slot && *print == fingerprint)
@@ -153,7 +154,7 @@ impl State {
             let running = series.begun && !series.is_done() || !series.begun && (may_begin || series.asked);
             let computing = self.wanted_figures(kind).is_some_and(|open| {
                 let mut asked = self.comparing.open.iter();
-                !asked.any(|other| other.answered && same(&other.comparison, &open.comparison))
+                !asked.any(|other| other.answered && same(&other.query, &open.query))
             });
             wanted && series.problem.is_none() && (running || computing)
         })
@@ -164,9 +165,9 @@ impl State {
 const STRIP_ROWS: usize = 1024;
 
 /// Whether two comparisons ask the same, whatever their number.
-pub fn same(a: &Comparison, b: &Comparison) -> bool {
+pub fn same(a: &ViewRequest, b: &ViewRequest) -> bool {
     match (a, b) {
-        (Comparison::Cka(a), Comparison::Cka(b)) => {
+        (ViewRequest::Cka(a), ViewRequest::Cka(b)) => {
             let numbered = CkaQuery {
                 number: a.number,
                 ..b.clone()

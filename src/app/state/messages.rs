@@ -95,7 +95,7 @@ impl Messages {
     }
 
     /// Tells something that has no place of its own.
-    pub fn tell(&mut self, level: Level, text: impl Into<String>) {
+    pub fn report(&mut self, level: Level, text: impl Into<String>) {
         let text = words::message(&text.into()).into_owned();
         self.note(level, text.clone());
         self.toast(level, text);
@@ -137,9 +137,9 @@ mod tests {
     #[test]
     fn toasts_go_and_errors_stay() {
         let mut messages = Messages::default();
-        messages.tell(Level::Info, "saved");
-        messages.tell(Level::Error, "not saved");
-        messages.tell(Level::Info, "saved");
+        messages.report(Level::Info, "saved");
+        messages.report(Level::Error, "not saved");
+        messages.report(Level::Info, "saved");
         assert_eq!(messages.toasts.len(), 2, "the same again is no other");
         let wait = messages.age(10.0);
         assert_eq!(wait, Some(SHOWN.as_secs_f64()));
@@ -153,7 +153,7 @@ mod tests {
     fn only_the_last_toasts_stand() {
         let mut messages = Messages::default();
         for number in 0..3 * MOST_TOASTS {
-            messages.tell(Level::Error, number.to_string());
+            messages.report(Level::Error, number.to_string());
         }
         assert_eq!(messages.toasts.len(), MOST_TOASTS);
         assert_eq!(messages.toasts[MOST_TOASTS - 1].text, (3 * MOST_TOASTS - 1).to_string());
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn nothing_in_a_message_acts() {
         let mut messages = Messages::default();
-        messages.tell(Level::Warning, "no\u{1b}[31m.png");
+        messages.report(Level::Warning, "no\u{1b}[31m.png");
         messages.toast(Level::Info, "\u{202e}gnp.x".to_owned());
         assert_eq!(messages.log[0].text, "no\\u{1b}[31m.png");
         assert_eq!(messages.toasts[0].text, "no\\u{1b}[31m.png");

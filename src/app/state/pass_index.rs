@@ -4,7 +4,7 @@
 use crate::{
     activation::{Id, NotFinite},
     app::document::compare::PassRef,
-    engine::{PassId, PictureSource, RunSettings, Slot},
+    engine::{ImageSlot, PassId, PictureSource, RunSettings},
     extract::request::Provenance,
     geometry::framing::Framing,
 };
@@ -30,7 +30,7 @@ pub struct KeptPass {
     /// Number format it was computed in.
     pub dtype: String,
     /// The slot it was run in.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// The picture.
     pub source: PictureSource,
     /// Tells pictures of other pixels apart.

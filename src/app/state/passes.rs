@@ -3,13 +3,13 @@
 use super::{pass_index::KeptPass, root::State};
 use crate::{
     activation::Id,
-    engine::{Capture, MemberKept, PassId, RunSettings, SeriesMember, Slot},
+    engine::{Capture, ImageSlot, MemberKept, PassId, RunSettings, SeriesMember},
     extract::request::Provenance,
 };
 
 impl State {
     /// Remembers the pass that a picture is shown from.
-    pub fn remember_pass(&mut self, slot: Slot, capture: &Capture) {
+    pub fn remember_pass(&mut self, slot: ImageSlot, capture: &Capture) {
         let layers = capture.layers.iter().map(|layer| layer.id);
         // The ids that are kept come in the order of the vocabulary.
         let features = layers.filter(|id| !id.is_map() && capture.ids.binary_search(id).is_ok());
@@ -41,7 +41,7 @@ impl State {
 
     fn kept_pass(
         &self,
-        slot: Slot,
+        slot: ImageSlot,
         pass: PassId,
         settings: &RunSettings,
         ran: &Provenance,
@@ -84,7 +84,7 @@ impl State {
     }
 
     /// The passes of the picture of a slot with the loaded model and what is set, at any timestep, by timestep.
-    pub fn kept_over_t(&self, slot: Slot) -> Vec<&KeptPass> {
+    pub fn kept_over_t(&self, slot: ImageSlot) -> Vec<&KeptPass> {
         let Some(picture) = &self.slot(slot).picture else {
             return Vec::new();
         };

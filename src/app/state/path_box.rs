@@ -1,7 +1,7 @@
 //! Paths that are asked for, and what for.
 
 use crate::{
-    engine::Slot,
+    engine::ImageSlot,
     io::writers::{file_extensions, in_a_sentence, map_extensions},
 };
 
@@ -18,7 +18,7 @@ pub struct PathBox {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathPurpose {
     /// A picture for a slot.
-    Picture(Slot),
+    Picture(ImageSlot),
     /// A folder with a model.
     Model,
     /// A model in one file.
@@ -44,11 +44,11 @@ pub enum PathPurpose {
     /// A file of this activation of all pictures.
     Extract,
     /// A PNG of PCA colours.
-    SavePca(Slot),
+    SavePca(ImageSlot),
     /// A PNG of the heat map over a picture.
-    SaveHeat(Slot),
+    SaveHeat(ImageSlot),
     /// A file of one map.
-    SaveMap(Slot),
+    SaveMap(ImageSlot),
     /// A basis of PCA colours.
     SaveBasis,
     /// A basis of PCA colours to show maps in.

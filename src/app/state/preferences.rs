@@ -156,7 +156,7 @@ impl Preferences {
     }
 
     /// Remembers how a document is arranged.
-    pub fn take_arrangement(&mut self, document: &Document) {
+    pub fn set_arrangement(&mut self, document: &Document) {
         self.display = document.display.clone();
         self.pca = document.pca.clone();
         self.linked = document.linked;
@@ -240,7 +240,7 @@ mod tests {
     fn what_nothing_can_be_shown_with_is_forgotten() {
         let mut memory = Preferences::default();
         memory.add_model("demo");
-        memory.take_arrangement(&Document::default());
+        memory.set_arrangement(&Document::default());
         assert_eq!(memory.clone().sound(), (memory.clone(), Vec::new()));
         let mut damaged = memory.clone();
         damaged.zoom = f32::NAN;
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_remembered_survives_being_written_down() -> serde_json::Result<()> {
         let mut memory = Preferences::default();
-        memory.take_arrangement(&Document::default());
+        memory.set_arrangement(&Document::default());
         let written = serde_json::to_string(&memory)?;
         assert_eq!(serde_json::from_str::<Preferences>(&written)?, memory);
         // A program of another age wrote less, or more.

@@ -4,11 +4,14 @@ use super::{compare_questions::compare_query, ranking_questions::rank_query, roo
 use crate::{
     activation::Id,
     app::document::{layout::panes, pane::PaneKind, root::Document},
-    engine::{ChannelQuery, CompareQuery, MatchesQuery, PassId, PcaQuery, PinQuery, Query, QueryAt, RankQuery, Slot},
+    engine::{
+        ChannelQuery, ChannelsQuery, CompareQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt,
+        RankQuery,
+    },
 };
 
 /// Whether the PCA colours of a picture are those of what is set.
-pub fn pca_is_current(state: &State, slot: Slot) -> bool {
+pub fn pca_is_current(state: &State, slot: ImageSlot) -> bool {
     let wanted = pca_query(state);
     let shown = state.slot(slot).pca.as_ref();
     shown.zip(wanted).is_some_and(|(shown, wanted)| shown.query == wanted) && state.is_captured(slot)
@@ -43,12 +46,12 @@ pub fn pca_query(state: &State) -> Option<PcaQuery> {
 }
 
 /// What is similar to the selected pin or to the point under the pointer.
-pub fn heat_query(state: &State) -> Option<Query> {
+pub fn heat_query(state: &State) -> Option<HeatQuery> {
     let (slot, at) = state.query_at()?;
     state.sees(slot, &at).then_some(())?;
     let targets = state.shown_passes();
     let (_, source) = *targets.iter().find(|(other, _)| *other == slot)?;
-    Some(Query {
+    Some(HeatQuery {
         id: state.layer()?,
         source,
         at,
@@ -97,14 +100,14 @@ pub fn shown_rank_query(state: &State) -> Option<RankQuery> {
         .flatten()
 }
 
-pub fn channels_query(state: &State) -> Option<(Id, PassId)> {
+pub fn channels_query(state: &State) -> Option<ChannelsQuery> {
     let id = features(state)?;
     let passes = state.shown_passes();
     let focused = state.focused_slot();
     let of_focused = passes.iter().find(|(slot, _)| *slot == focused);
-    let (_, pass) = of_focused.or(passes.first())?;
+    let (_, pass) = *of_focused.or(passes.first())?;
     let shown = state.preferences.inspector_shown || shows(&state.document, PaneKind::Channel);
-    shown.then_some((id, *pass))
+    shown.then_some(ChannelsQuery { id, pass })
 }
 
 pub fn channel_query(state: &State) -> Option<ChannelQuery> {
@@ -112,17 +115,17 @@ pub fn channel_query(state: &State) -> Option<ChannelQuery> {
     let passes = state.shown_passes();
     let shown = shows(&state.document, PaneKind::Channel) && !passes.is_empty();
     // Another layer may have fewer channels; how many is known when their figures have come.
-    let known = state.channels.as_ref().filter(|channels| channels.id == id)?;
+    let known = state.channels.as_ref().filter(|channels| channels.query.id == id)?;
     let channel = state.document.channel.min(known.channels.len().saturating_sub(1));
     shown.then_some(ChannelQuery { id, channel, passes })
 }
 
 /// Whether two queries ask the same: a pointer that moves inside one cell asks nothing new.
-pub fn same_query(state: &State, before: &Query, now: &Query) -> bool {
+pub fn same_query(state: &State, before: &HeatQuery, now: &HeatQuery) -> bool {
     let (QueryAt::Point(before_at), QueryAt::Point(now_at)) = (&before.at, &now.at) else {
         return before == now;
     };
-    let but_point = |query: &Query| Query {
+    let but_point = |query: &HeatQuery| HeatQuery {
         at: QueryAt::Point([0.0; 2]),
         ..query.clone()
     };

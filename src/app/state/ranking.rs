@@ -9,7 +9,7 @@ use crate::{
 /// What came of a ranking, and the order in which its rows are listed.
 #[derive(Debug, Default)]
 pub struct RankState {
-    /// What the ranker has told.
+    /// The rows so far.
     pub view: Option<RankView>,
     /// Words that the names of listed rows have.
     pub search: String,

@@ -6,11 +6,11 @@ use crate::{
     analysis::rank::RankMade,
     app::document::pairs::point_pairs,
     components::schedule::Timestep,
-    engine::{RankPasses, RankQuery, RankView, RunSettings, SeriesMember, SeriesQuery, Slot},
+    engine::{ImageSlot, RankPasses, RankQuery, RankView, RunSettings, SeriesMember, SeriesQuery},
     files::names,
 };
 
-/// What the ranker is asked: every activation that is kept of both pictures, at every timestep.
+/// The question of a ranking: every activation that is kept of both pictures, at every timestep.
 pub fn rank_query(state: &State) -> Option<RankQuery> {
     let document = &state.document;
     let pairs = point_pairs(document);
@@ -78,7 +78,7 @@ pub fn series_of_steps(state: &State) -> Option<SeriesQuery> {
         .map(|layer| layer.id)
         .filter(|id| !id.is_map())
         .collect();
-    let member = |t: Timestep, slot: Slot| SeriesMember {
+    let member = |t: Timestep, slot: ImageSlot| SeriesMember {
         slot,
         settings: RunSettings {
             t,
@@ -97,7 +97,7 @@ pub fn made(state: &State, view: &RankView) -> Option<RankMade> {
     let pass = view.query.passes.first()?;
     let [source, target] = [state.passes.get(pass.source)?, state.passes.get(pass.target)?];
     let (framing, settings) = (target.framing, &target.settings);
-    let name = |slot: Slot, picture: String| format!("{}: {picture}", slot.name());
+    let name = |slot: ImageSlot, picture: String| format!("{}: {picture}", slot.name());
     Some(RankMade {
         model: target.model.clone(),
         pictures: [

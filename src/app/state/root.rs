@@ -27,7 +27,9 @@ use crate::{
         root::{Document, PictureRef},
     },
     device::Devices,
-    engine::{ChannelView, ChannelsView, HeatView, Layer, MatchesView, ModelInfo, PassId, QueryAt, Slot, TargetHeat},
+    engine::{
+        ChannelView, ChannelsView, HeatView, ImageSlot, Layer, MatchesView, ModelInfo, PassId, QueryAt, TargetHeat,
+    },
     families::family,
     geometry::{Grid, framing::WorkingSize},
 };
@@ -106,7 +108,7 @@ pub struct State {
     /// The workspace file that was opened or saved last.
     pub workspace_path: Option<PathBuf>,
     /// Pictures of a workspace that are not where it says: asked for.
-    pub missing: Vec<(Slot, PictureRef)>,
+    pub missing: Vec<(ImageSlot, PictureRef)>,
     /// Work of windows that did not come to their end: offered.
     pub recoveries: Vec<Recovery>,
     /// Whether how long a run took is left out: then the same document gives the same picture of the window.
@@ -121,7 +123,7 @@ impl State {
         Self {
             document,
             model: ModelState::default(),
-            slots: Slot::all().map(|_| SlotState::default()).collect(),
+            slots: ImageSlot::all().map(|_| SlotState::default()).collect(),
             pictures_opened: 0,
             search: String::new(),
             hover: None,
@@ -161,12 +163,12 @@ impl State {
     }
 
     /// One picture's state.
-    pub fn slot(&self, slot: Slot) -> &SlotState {
+    pub fn slot(&self, slot: ImageSlot) -> &SlotState {
         &self.slots[slot.index()]
     }
 
     /// One picture's state, to change it.
-    pub fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
+    pub fn slot_mut(&mut self, slot: ImageSlot) -> &mut SlotState {
         &mut self.slots[slot.index()]
     }
 
@@ -176,13 +178,13 @@ impl State {
     }
 
     /// Lets two slots change what they hold.
-    pub fn swap_slots(&mut self, a: Slot, b: Slot) {
+    pub fn swap_slots(&mut self, a: ImageSlot, b: ImageSlot) {
         self.slots.swap(a.index(), b.index());
     }
 
     /// The slots that hold a picture.
-    pub fn open_slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        Slot::all().filter(|slot| self.slot(*slot).picture.is_some())
+    pub fn open_slots(&self) -> impl Iterator<Item = ImageSlot> + '_ {
+        ImageSlot::all().filter(|slot| self.slot(*slot).picture.is_some())
     }
 
     /// The numbers of all pictures, by slot.
@@ -205,7 +207,7 @@ impl State {
     }
 
     /// The picture that a pane of a slot shows: a held key shows the next one.
-    pub fn shown_slot(&self, slot: Slot) -> Slot {
+    pub fn shown_slot(&self, slot: ImageSlot) -> ImageSlot {
         if self.hold != Some(TemporaryView::Slot) {
             return slot;
         }
@@ -213,7 +215,7 @@ impl State {
     }
 
     /// The next slot that holds a picture, around the end.
-    pub fn slot_after(&self, slot: Slot) -> Option<Slot> {
+    pub fn slot_after(&self, slot: ImageSlot) -> Option<ImageSlot> {
         let mut later = self.open_slots().filter(|other| *other > slot);
         later.next().or_else(|| self.open_slots().find(|other| *other != slot))
     }
@@ -227,12 +229,12 @@ impl State {
     }
 
     /// The picture worked with: that of the pane worked in, else the first.
-    pub fn focused_slot(&self) -> Slot {
+    pub fn focused_slot(&self) -> ImageSlot {
         let first = || self.open_slots().next();
         self.focused_pane()
             .map(|pane| pane.slot)
             .or_else(first)
-            .unwrap_or(Slot::A)
+            .unwrap_or(ImageSlot::A)
     }
 
     /// Every activation of the model, with shapes at the working size where a pass has run, else at the model's own.
@@ -290,7 +292,7 @@ impl State {
     }
 
     /// Whether a picture's kept activations answer what is looked at.
-    pub fn is_captured(&self, slot: Slot) -> bool {
+    pub fn is_captured(&self, slot: ImageSlot) -> bool {
         let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.layer()) else {
             return false;
         };
@@ -303,12 +305,12 @@ impl State {
     }
 
     /// What of the activation looked at is not finite in a picture's pass: nothing of it can be shown.
-    pub fn not_finite(&self, slot: Slot) -> Option<NotFinite> {
+    pub fn not_finite(&self, slot: ImageSlot) -> Option<NotFinite> {
         not_finite(self.slot(slot).capture.as_ref()?, self.layer()?)
     }
 
     /// What is not finite of any picture's pass that is kept with what is set; the layers are marked.
-    pub fn not_finite_of(&self, id: Id) -> Option<(Slot, NotFinite)> {
+    pub fn not_finite_of(&self, id: Id) -> Option<(ImageSlot, NotFinite)> {
         self.open_slots().find_map(|slot| {
             let capture = self.slot(slot).capture.as_ref()?;
             let found = not_finite(capture, id)?;
@@ -318,7 +320,7 @@ impl State {
     }
 
     /// The passes that what is looked at can be shown from, also while newer ones are on their way.
-    pub fn shown_passes(&self) -> Vec<(Slot, PassId)> {
+    pub fn shown_passes(&self) -> Vec<(ImageSlot, PassId)> {
         let Some(id) = self.layer() else { return Vec::new() };
         let captured = self
             .open_slots()
@@ -354,7 +356,7 @@ impl State {
     }
 
     /// The grid of a picture on which the selected activation is looked at: an attention map's is that of its queries.
-    pub fn shown_grid(&self, slot: Slot) -> Option<Grid> {
+    pub fn shown_grid(&self, slot: ImageSlot) -> Option<Grid> {
         let id = self.layer()?;
         let slot = self.slot(slot);
         let queries = slot
@@ -375,7 +377,7 @@ impl State {
 
     /// What similarities are shown to: of attention to text the word chosen, else the selected pin, else the point under
     /// the pointer.
-    pub fn query_at(&self) -> Option<(Slot, QueryAt)> {
+    pub fn query_at(&self) -> Option<(ImageSlot, QueryAt)> {
         let shows_words = self.layer().is_some_and(Id::is_cross_map);
         if let Some(word) = self.hover_word.or(self.document.word).filter(|_| shows_words) {
             let (slot, _) = *self.shown_passes().first()?;
@@ -398,7 +400,7 @@ impl State {
     }
 
     /// Whether the model sees what is asked about.
-    pub fn sees(&self, slot: Slot, at: &QueryAt) -> bool {
+    pub fn sees(&self, slot: ImageSlot, at: &QueryAt) -> bool {
         match representative(at) {
             Some(at) => self.cell_at(PointAt { slot, at }).is_some(),
             None => matches!(at, QueryAt::Word(_)),
@@ -412,7 +414,7 @@ impl State {
     }
 
     /// Scores of a picture's positions, if they are those of the pass that is shown.
-    pub fn scores_of(&self, slot: Slot) -> Option<&TargetHeat> {
+    pub fn scores_of(&self, slot: ImageSlot) -> Option<&TargetHeat> {
         let (heat, pass) = (self.current_heat()?, self.pass(slot)?);
         let asked = heat.query.targets.contains(&(slot, pass)) && self.not_finite(slot).is_none();
         asked
@@ -421,7 +423,7 @@ impl State {
     }
 
     /// The heat map over a picture, where there is to be one.
-    pub fn heat_on(&self, slot: Slot) -> Option<&TargetHeat> {
+    pub fn heat_on(&self, slot: ImageSlot) -> Option<&TargetHeat> {
         let (heat, (source, _)) = (self.current_heat()?, self.query_at()?);
         let alone = self.open_slots().count() < 2;
         let wanted = slot != source || self.document.display.on_source || heat.attention || alone;
@@ -429,7 +431,7 @@ impl State {
     }
 
     /// The pass that a picture is shown from.
-    pub fn pass(&self, slot: Slot) -> Option<PassId> {
+    pub fn pass(&self, slot: ImageSlot) -> Option<PassId> {
         self.slot(slot).capture.as_ref().map(|capture| capture.pass)
     }
 }

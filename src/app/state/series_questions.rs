@@ -15,7 +15,7 @@ use crate::{
         pane::PaneKind,
     },
     components::schedule::Timestep,
-    engine::{ComparisonKind, Layer, RunSettings, SeriesMember, SeriesQuery, Slot},
+    engine::{ComparisonKind, ImageSlot, Layer, RunSettings, SeriesMember, SeriesQuery},
 };
 
 /// The kind of comparison that a kind of pane shows.
@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    fn member(&self, slot: Slot, change: impl FnOnce(&mut RunSettings)) -> SeriesMember {
+    fn member(&self, slot: ImageSlot, change: impl FnOnce(&mut RunSettings)) -> SeriesMember {
         let mut settings = self.document.settings.clone();
         change(&mut settings);
         SeriesMember {
@@ -97,7 +97,7 @@ impl State {
     }
 
     /// The picture worked with first.
-    fn slots_from_focused(&self) -> Vec<Slot> {
+    fn slots_from_focused(&self) -> Vec<ImageSlot> {
         let focused = self.focused_slot();
         let others = self.open_slots().filter(|slot| *slot != focused);
         [focused].into_iter().chain(others).collect()
@@ -120,7 +120,7 @@ impl State {
             true => self.slots_from_focused(),
             false => vec![self.focused_slot()],
         };
-        let of_slot = |(index, slot): (usize, Slot)| {
+        let of_slot = |(index, slot): (usize, ImageSlot)| {
             let role = if index == 0 { Role::Shown } else { Role::Beside };
             let member = move |(t, seed): &(Timestep, u64)| {
                 let member = self.member(slot, |settings| {
@@ -159,7 +159,7 @@ impl State {
             ));
         }
         let of_t = |t: Timestep| {
-            let member = move |slot: &Slot| (self.member(*slot, |settings| settings.t = t), Role::Shown);
+            let member = move |slot: &ImageSlot| (self.member(*slot, |settings| settings.t = t), Role::Shown);
             slots.iter().map(member).collect::<Vec<_>>()
         };
         Ok(times.into_iter().flat_map(of_t).collect())

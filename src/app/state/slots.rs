@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     activation::{Id, NotFinite},
-    engine::{Capture, Layer, PcaView, PictureSource, Slot},
+    engine::{Capture, ImageSlot, Layer, PcaView, PictureSource},
     geometry::Size,
 };
 
@@ -38,7 +38,7 @@ pub struct OpenPicture {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointAt {
     /// Which picture.
-    pub slot: Slot,
+    pub slot: ImageSlot,
     /// (x, y).
     pub at: [f64; 2],
 }

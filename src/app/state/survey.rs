@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    engine::{SurveyQuery, Surveying},
+    engine::{SurveyQuery, SurveyStarted},
     survey::Measurement,
 };
 
@@ -19,7 +19,7 @@ pub struct SurveyState {
     /// What the picture is called.
     pub picture: String,
     /// What runs; none before it has begun.
-    pub about: Option<Surveying>,
+    pub about: Option<SurveyStarted>,
     /// What was found, in the order in which it came.
     pub findings: Vec<Arc<Measurement>>,
 }

@@ -1,7 +1,7 @@
 //! What a survey measures, and whether it is of the current model, picture and settings.
 
 use super::{root::State, survey::SurveyState};
-use crate::engine::{QueryAt, Slot, SurveyQuery};
+use crate::engine::{ImageSlot, QueryAt, SurveyQuery};
 
 impl State {
     /// What a survey of the picture worked with measures; none where there is no picture or no model.
@@ -21,7 +21,7 @@ impl State {
     }
 
     /// The regions that are pinned in a picture.
-    fn regions(&self, slot: Slot) -> Vec<QueryAt> {
+    fn regions(&self, slot: ImageSlot) -> Vec<QueryAt> {
         let pins = self.document.pins.iter().filter(|pin| pin.slot == slot);
         let regions = pins.filter(|pin| matches!(pin.at, QueryAt::Region { .. }));
         regions.map(|pin| pin.at.clone()).collect()

@@ -13,7 +13,7 @@ use crate::{
         sheet::{PlotKind, SheetSettings},
     },
     components::schedule::Timestep,
-    engine::{PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     geometry::framing::WorkingSize,
     survey::Column,
 };
@@ -202,7 +202,7 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
     document.mask.on = false;
     if on_demo {
         document.model = Some(FIRST_MODEL.to_owned());
-        let samples = Slot::all().zip(SAMPLES);
+        let samples = ImageSlot::all().zip(SAMPLES);
         document.pictures = samples
             .map(|(slot, sample)| {
                 let source = PictureSource::Sample(sample.to_owned());
@@ -220,13 +220,13 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
     if step.pinned {
         document.pins = vec![Pin {
             number: 1,
-            slot: Slot::A,
+            slot: ImageSlot::A,
             at: QueryAt::Point(EYE),
         }];
         document.selected_pin = Some(1);
     }
     let side = |layer: Option<&Id>| CompareSide {
-        pass: PassChoice::Shown(Slot::A),
+        pass: PassChoice::Shown(ImageSlot::A),
         layer: layer.copied(),
     };
     document.compare = CompareChoice {
@@ -248,15 +248,15 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
 
 /// Panes in one row, all of the first picture; a ranking needs both.
 fn layout_of(shows: Shows) -> Layout {
-    let kinds: &[(PaneKind, Slot)] = match shows {
-        Shows::Heat => &[(PaneKind::Picture, Slot::A), (PaneKind::Heat, Slot::A)],
-        Shows::Colours => &[(PaneKind::Picture, Slot::A), (PaneKind::Pca, Slot::A)],
-        Shows::Survey => &[(PaneKind::Sheet, Slot::A), (PaneKind::Plot, Slot::A)],
-        Shows::Comparison => &[(PaneKind::Picture, Slot::A), (PaneKind::Compare, Slot::A)],
+    let kinds: &[(PaneKind, ImageSlot)] = match shows {
+        Shows::Heat => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Heat, ImageSlot::A)],
+        Shows::Colours => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Pca, ImageSlot::A)],
+        Shows::Survey => &[(PaneKind::Sheet, ImageSlot::A), (PaneKind::Plot, ImageSlot::A)],
+        Shows::Comparison => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Compare, ImageSlot::A)],
         Shows::Ranking => &[
-            (PaneKind::Picture, Slot::A),
-            (PaneKind::Picture, Slot::B),
-            (PaneKind::Rank, Slot::A),
+            (PaneKind::Picture, ImageSlot::A),
+            (PaneKind::Picture, ImageSlot::B),
+            (PaneKind::Rank, ImageSlot::A),
         ],
     };
     let mut tiles = Tiles::default();

@@ -45,19 +45,19 @@ impl App {
             BackgroundResult::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
             BackgroundResult::Recoveries(Ok(recoveries)) => self.offer(recoveries),
             BackgroundResult::Discarded(Ok(())) => {}
-            BackgroundResult::NotKept(words) => self.state.messages.tell(Level::Warning, words),
+            BackgroundResult::NotKept(words) => self.state.messages.report(Level::Warning, words),
             BackgroundResult::WorkspaceSaved(Ok((path, document))) => {
                 self.kept.saved = Some(document);
                 self.state.preferences.add_workspace(&path);
                 self.state
                     .messages
-                    .tell(Level::Info, format!("Saved {}", path.display()));
+                    .report(Level::Info, format!("Saved {}", path.display()));
                 self.state.workspace_path = Some(path);
             }
             BackgroundResult::Written(Ok(path)) => {
                 self.state
                     .messages
-                    .tell(Level::Info, format!("Saved {}", path.display()));
+                    .report(Level::Info, format!("Saved {}", path.display()));
             }
             BackgroundResult::Pasted(Ok(path)) => {
                 let slot = self.state.focused_slot();
@@ -69,7 +69,7 @@ impl App {
             | BackgroundResult::Recoveries(Err(error))
             | BackgroundResult::Discarded(Err(error))
             | BackgroundResult::Written(Err(error))
-            | BackgroundResult::Pasted(Err(error)) => self.state.messages.tell(Level::of(&error), error.to_string()),
+            | BackgroundResult::Pasted(Err(error)) => self.state.messages.report(Level::of(&error), error.to_string()),
         }
     }
 
@@ -110,7 +110,7 @@ impl App {
         };
         match checked {
             Ok(()) => set_pairs(&mut self.state.document, pairs),
-            Err(error) => self.state.messages.tell(Level::of(&error), error.to_string()),
+            Err(error) => self.state.messages.report(Level::of(&error), error.to_string()),
         }
     }
 

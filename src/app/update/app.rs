@@ -29,7 +29,7 @@ use crate::{
         },
         theme,
     },
-    engine::{DEFAULT_CACHE_BYTES, Engine, PictureSource, Slot},
+    engine::{DEFAULT_CACHE_BYTES, Engine, ImageSlot, PictureSource},
     error::Result,
     extract::preset::Preset,
     paint::ScorePainter,
@@ -148,9 +148,9 @@ impl App {
         layout::begin(&mut self.state.document.layout, files.len(), FIRST_SAMPLES.len());
         if files.is_empty() {
             let layout = &self.state.document.layout;
-            let samples: Vec<_> = Slot::all()
+            let samples: Vec<_> = ImageSlot::all()
                 .zip(FIRST_SAMPLES)
-                .filter(|(slot, _)| *slot <= Slot::B || layout::last_of(layout, *slot).is_some())
+                .filter(|(slot, _)| *slot <= ImageSlot::B || layout::last_of(layout, *slot).is_some())
                 .collect();
             for (slot, sample) in samples {
                 let source = PictureSource::Sample(sample.to_owned());
@@ -184,7 +184,7 @@ impl App {
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.
     pub fn update(&mut self, context: &Context) {
         while let Some(event) = self.engine.poll() {
-            self.take(event);
+            self.on_event(event);
         }
         let failed = self.textures.take_finished(&self.state.numbers());
         for (slot, error) in failed {
@@ -196,7 +196,7 @@ impl App {
         if self.lost_device.is_gone() {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
-        self.take_input(context);
+        self.on_input(context);
         self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
@@ -207,7 +207,7 @@ impl App {
     }
 
     /// Takes the panes as they were painted: the user may have dragged them.
-    pub(in crate::app) fn take_layout(&mut self, mut panes: Layout, context: &Context) {
+    pub(in crate::app) fn on_layout(&mut self, mut panes: Layout, context: &Context) {
         if panes == self.state.document.layout {
             return;
         }
@@ -254,7 +254,7 @@ impl App {
     }
 
     /// Where the canvas of a pane was painted last, in points.
-    pub fn canvas_rect(&self, kind: PaneKind, slot: Slot) -> Option<egui::Rect> {
+    pub fn canvas_rect(&self, kind: PaneKind, slot: ImageSlot) -> Option<egui::Rect> {
         self.canvases.rect_of(&self.state.document.layout, kind, slot)
     }
 }

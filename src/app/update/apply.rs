@@ -26,7 +26,7 @@ use crate::{
             ranking_questions::series_of_steps,
         },
     },
-    engine::{BasisChoice, Request, Slot, Study},
+    engine::{BasisChoice, ImageSlot, Request, Study},
     paint::{ColourMap, Interpolation},
 };
 
@@ -223,7 +223,7 @@ impl App {
                 context.copy_text(table);
                 self.state
                     .messages
-                    .tell(Level::Info, "Pins and matches copied as a table.");
+                    .report(Level::Info, "Pins and matches copied as a table.");
             }
             Action::SwapPictures => {
                 if let Some(next) = self.state.slot_after(focused) {
@@ -443,7 +443,7 @@ impl App {
 
     pub(in crate::app) fn set_mask(&mut self, mask: Mask) {
         self.state.document.mask = mask;
-        for slot in Slot::all() {
+        for slot in ImageSlot::all() {
             self.show_pca(slot);
         }
     }

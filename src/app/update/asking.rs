@@ -22,13 +22,12 @@ impl App {
             new(&mut self.sent.query, heat_query(state), |before, now| {
                 same_query(state, before, now)
             })
-            .map(ViewRequest::Query),
+            .map(ViewRequest::Heat),
             new(&mut self.sent.matches, matches_query(state), PartialEq::eq).map(ViewRequest::Matches),
             new(&mut self.sent.pca, pca_query(state), PartialEq::eq).map(ViewRequest::Pca),
-            new(&mut self.sent.channels, channels_query(state), PartialEq::eq)
-                .map(|(id, pass)| ViewRequest::Channels { id, pass }),
+            new(&mut self.sent.channels, channels_query(state), PartialEq::eq).map(ViewRequest::Channels),
             new(&mut self.sent.channel, channel_query(state), PartialEq::eq).map(ViewRequest::Channel),
-            new(&mut self.sent.compare, shown_compare_query(state), PartialEq::eq).map(ViewRequest::Sides),
+            new(&mut self.sent.compare, shown_compare_query(state), PartialEq::eq).map(ViewRequest::Compare),
             new(&mut self.sent.rank, shown_rank_query(state), PartialEq::eq).map(ViewRequest::Rank),
         ];
         // Colours that cannot be made are not made by asking for something else.
@@ -40,7 +39,7 @@ impl App {
                 self.sent.failure_read = false;
             }
             self.sent.failure_read &= colours_are_missing;
-            self.engine.send(Request::View(view));
+            self.engine.ask(view);
         }
         if self.state.document.pins.is_empty() {
             self.state.matches = None;
@@ -101,12 +100,8 @@ impl App {
             .is_some_and(|query| state.matches.as_ref().is_none_or(|matches| matches.query != query));
         let channel = channel_query(state)
             .is_some_and(|query| state.channel.as_ref().is_none_or(|channel| channel.query != query));
-        let channels = channels_query(state).is_some_and(|wanted| {
-            state
-                .channels
-                .as_ref()
-                .is_none_or(|view| (view.id, view.pass) != wanted)
-        });
+        let channels =
+            channels_query(state).is_some_and(|wanted| state.channels.as_ref().is_none_or(|view| view.query != wanted));
         let rank = shown_rank_query(state).is_some_and(|query| {
             let told = state.rank.view.as_ref();
             told.is_none_or(|view| view.query != query || view.done < view.total)

@@ -28,7 +28,7 @@ use crate::{
     },
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
-    engine::{ComparisonKind, PcaSettings, PictureSource, QueryAt, RunSettings, Slot},
+    engine::{ComparisonKind, ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     extract::preset::Preset,
 };
 
@@ -46,13 +46,13 @@ pub enum Command {
     /// Use published settings, on the model they were published for or on the one that is loaded.
     Preset(&'static Preset, bool),
     /// Open a picture in a slot.
-    OpenPicture(Slot, PictureSource),
+    OpenPicture(ImageSlot, PictureSource),
     /// Open pictures or a workspace, wherever there is room.
     OpenFiles(Vec<PathBuf>),
     /// Empty a slot.
-    ClosePicture(Slot),
+    ClosePicture(ImageSlot),
     /// Let two slots change their pictures.
-    SwapPictures(Slot, Slot),
+    SwapPictures(ImageSlot, ImageSlot),
     /// Run with other settings.
     Settings(RunSettings),
     /// Look at an activation.
@@ -68,7 +68,7 @@ pub enum Command {
     /// Show the attention of a head, or the mean over heads.
     Head(Option<usize>),
     /// Fix a point or region under a new number, and show its similarities.
-    AddPin(Slot, QueryAt),
+    AddPin(ImageSlot, QueryAt),
     /// Move the pin of a number.
     MovePin(Pin),
     /// Have these pins, and the one of a number selected.
@@ -157,7 +157,7 @@ pub enum Notice {
     /// A bug a worker met.
     Recovered,
     /// Why a picture was not opened.
-    Picture(Slot),
+    Picture(ImageSlot),
     /// Why a model was not read.
     Model,
     /// Why a run failed.

@@ -14,7 +14,7 @@ use crate::{
             messages::Level,
         },
     },
-    engine::{RunSettings, Slot, Study},
+    engine::{ImageSlot, RunSettings, Study},
 };
 
 impl App {
@@ -22,7 +22,7 @@ impl App {
     pub(in crate::app) fn compare_with_now(&mut self, context: &Context) {
         let slot = self.state.focused_slot();
         let Some(side) = side_of_now(&self.state) else {
-            self.state.messages.tell(
+            self.state.messages.report(
                 Level::Warning,
                 "There is nothing to compare with: look at a feature map that has been run.",
             );
@@ -61,7 +61,7 @@ impl App {
         self.run_compared(slot_of(state, side), settings, index);
     }
 
-    fn run_compared(&mut self, slot: Slot, settings: RunSettings, side: usize) {
+    fn run_compared(&mut self, slot: ImageSlot, settings: RunSettings, side: usize) {
         let state = &self.state;
         let side = state.document.compare.sides.get(side);
         let Some(id) = side.and_then(|side| layer_of(state, side)).filter(|id| !id.is_map()) else {

@@ -11,7 +11,8 @@ use crate::{
         },
     },
     engine::{
-        CkaItem, CkaQuery, Compared, Comparison, ComparisonKind, MemberKept, PassId, Request, Slot, Study, ViewRequest,
+        CkaAnswer, CkaItem, CkaQuery, ComparisonKind, ImageSlot, MemberKept, PassId, Request, ShiftView, StripView,
+        Study, ViewRequest,
     },
     error::Error,
     geometry::Grid,
@@ -52,7 +53,7 @@ impl App {
             self.state
                 .comparing
                 .open
-                .retain(|open| open.comparison.kind() != kind || open.answered);
+                .retain(|open| open.kind != kind || open.answered);
             if let Some(job) = job {
                 self.state.studies.retain(|study| study.number != job);
                 self.engine.send(Request::CancelStudy { job });
@@ -78,23 +79,22 @@ impl App {
             return;
         };
         let comparing = &mut self.state.comparing;
-        let place = comparing.open.iter().position(|open| open.comparison.kind() == kind);
+        let place = comparing.open.iter().position(|open| open.kind == kind);
         if let Some(place) = place {
-            let asked = &comparing.open[place].comparison;
-            if same(asked, &wanted.comparison) {
+            let asked = &comparing.open[place].query;
+            if same(asked, &wanted.query) {
                 return;
             }
             comparing.open.remove(place);
         }
-        if let Comparison::Cka(query) = &mut wanted.comparison {
+        if let ViewRequest::Cka(query) = &mut wanted.query {
             comparing.matrices += 1;
             query.number = comparing.matrices;
             let query = query.clone();
             self.begin_matrix(&query, &wanted.members);
         }
-        let request = ViewRequest::Compare(wanted.comparison.clone());
+        self.engine.ask(wanted.query.clone());
         self.state.comparing.open.push(wanted);
-        self.engine.send(Request::View(request));
     }
 
     fn begin_matrix(&mut self, query: &CkaQuery, members: &Members) {
@@ -112,7 +112,7 @@ impl App {
         };
         let columns = query.columns.as_deref().unwrap_or(&query.rows);
         let names = [of_items(&query.rows), of_items(columns)];
-        let mut slots: Vec<Slot> = members.iter().map(|(member, _)| member.slot).collect();
+        let mut slots: Vec<ImageSlot> = members.iter().map(|(member, _)| member.slot).collect();
         slots.sort_unstable();
         slots.dedup();
         let before = state
@@ -141,7 +141,7 @@ impl App {
     }
 
     /// Takes a pass of a series.
-    pub(in crate::app) fn take_member(&mut self, job: u64, kept: MemberKept) {
+    pub(in crate::app) fn on_member(&mut self, job: u64, kept: MemberKept) {
         let of_job = |series: &&mut SeriesState| series.job == Some(job);
         let series = self
             .state
@@ -166,7 +166,7 @@ impl App {
     }
 
     /// Takes the end of a study; whether it was the passes of a comparison. Nothing is said of what the user ended.
-    pub(in crate::app) fn take_series_failure(&mut self, job: u64, error: &Error) -> bool {
+    pub(in crate::app) fn on_series_failure(&mut self, job: u64, error: &Error) -> bool {
         let mut all = self.state.comparing.series.iter_mut();
         let Some((_, series)) = all.find(|(_, series)| series.job == Some(job)) else {
             return false;
@@ -179,88 +179,87 @@ impl App {
         true
     }
 
-    /// Takes what was found.
-    pub(in crate::app) fn take_comparison(&mut self, compared: Compared) {
-        let comparing = &mut self.state.comparing;
-        let kind = match &compared {
-            Compared::Strip(_) => ComparisonKind::Strip,
-            Compared::CkaRow(_) | Compared::CkaDone(_) => ComparisonKind::Cka,
-            Compared::Shift(_) => ComparisonKind::Shift,
-        };
-        let Some(open) = comparing.open.iter_mut().find(|open| open.comparison.kind() == kind) else {
+    /// Takes a film strip.
+    pub(in crate::app) fn on_strip(&mut self, view: StripView) {
+        let asked = |query: &ViewRequest| matches!(query, ViewRequest::Strip(query) if *query == view.query);
+        let Some(open) = self.state.comparing.open.iter_mut().find(|open| asked(&open.query)) else {
             return;
         };
-        match (compared, &open.comparison) {
-            (Compared::Strip(view), Comparison::Strip(query)) if view.query == *query => {
+        open.answered = true;
+        let count = view.frames.len();
+        let figure = |values: Vec<f32>| ScoreMap::new(Grid::new(count, count), values).ok();
+        let cka = view
+            .cka
+            .iter()
+            .map(|value| value.map_or(f32::NAN, |value| value as f32));
+        let strip = Strip {
+            members: open.members.clone(),
+            figures: [
+                figure(view.cosine.iter().map(|value| *value as f32).collect()),
+                figure(cka.collect()),
+            ],
+            view,
+        };
+        self.textures.prepare_strip(&strip.view);
+        self.state.comparing.strip = Some(strip);
+    }
+
+    /// Takes a row or the end of a CKA matrix.
+    pub(in crate::app) fn on_cka(&mut self, answer: CkaAnswer) {
+        let comparing = &mut self.state.comparing;
+        let number = match &answer {
+            CkaAnswer::Row(row) => row.number,
+            CkaAnswer::Done(done) => done.number,
+        };
+        let asked = |query: &ViewRequest| matches!(query, ViewRequest::Cka(query) if query.number == number);
+        let (Some(open), Some(matrix)) = (
+            comparing.open.iter_mut().find(|open| asked(&open.query)),
+            &mut comparing.matrix,
+        ) else {
+            return;
+        };
+        match answer {
+            CkaAnswer::Row(row) => matrix.on_row(row),
+            CkaAnswer::Done(done) => {
                 open.answered = true;
-                let count = view.frames.len();
-                let figure = |values: Vec<f32>| ScoreMap::new(Grid::new(count, count), values).ok();
-                let cka = view
-                    .cka
-                    .iter()
-                    .map(|value| value.map_or(f32::NAN, |value| value as f32));
-                let strip = Strip {
-                    members: open.members.clone(),
-                    figures: [
-                        figure(view.cosine.iter().map(|value| *value as f32).collect()),
-                        figure(cka.collect()),
-                    ],
-                    view: *view,
-                };
-                self.textures.prepare_strip(&strip.view);
-                self.state.comparing.strip = Some(strip);
+                matrix.done = Some(done);
             }
-            (Compared::CkaRow(row), Comparison::Cka(query)) if row.number == query.number => {
-                if let Some(matrix) = &mut comparing.matrix {
-                    matrix.take(row);
-                }
-            }
-            (Compared::CkaDone(done), Comparison::Cka(query)) if done.number == query.number => {
-                open.answered = true;
-                if let Some(matrix) = &mut comparing.matrix {
-                    matrix.done = Some(done);
-                }
-            }
-            (Compared::Shift(view), Comparison::Shift(query)) if view.query == *query => {
-                open.answered = true;
-                let members = open.points.iter().zip(&open.members);
-                comparing.shift = open.ruler.clone().map(|ruler| Shifts {
-                    ruler,
-                    points: members
-                        .map(|(name, (member, kept))| (*name, member.clone(), kept.clone()))
-                        .collect(),
-                    view,
-                });
-            }
-            // Of something that is no longer wanted.
-            _ => {}
         }
     }
 
+    /// Takes content shifts.
+    pub(in crate::app) fn on_shift(&mut self, view: ShiftView) {
+        let comparing = &mut self.state.comparing;
+        let asked = |query: &ViewRequest| matches!(query, ViewRequest::Shift(query) if *query == view.query);
+        let Some(open) = comparing.open.iter_mut().find(|open| asked(&open.query)) else {
+            return;
+        };
+        open.answered = true;
+        let members = open.points.iter().zip(&open.members);
+        let points = members.map(|(name, (member, kept))| (*name, member.clone(), kept.clone()));
+        let points = points.collect();
+        comparing.shift = open.ruler.clone().map(|ruler| Shifts { ruler, points, view });
+    }
+
     /// Takes why figures could not be computed.
-    pub(in crate::app) fn take_comparison_failure(&mut self, kind: ComparisonKind, error: &Error) {
+    pub(in crate::app) fn on_comparison_failure(&mut self, kind: ComparisonKind, error: &Error) {
         self.state
             .comparing
             .open
-            .retain(|open| open.comparison.kind() != kind || open.answered);
+            .retain(|open| open.kind != kind || open.answered);
         self.state.comparing.series.get_mut(kind).problem = Some(error.to_string());
     }
 
     /// Maps of a pass are no longer kept. Series are not run again by themselves: they could drive each other out for ever.
-    pub(in crate::app) fn take_missing(&mut self, pass: PassId) {
+    pub(in crate::app) fn on_missing(&mut self, pass: PassId) {
         let comparing = &mut self.state.comparing;
         let of_before = |before: &ModelBefore| before.passes.iter().any(|(_, _, kept, _)| kept.pass == pass);
         let lost_before = comparing.before.take_if(|before| of_before(before)).is_some();
         for (kind, series) in comparing.series.iter_mut() {
             let is_lost = series.has(pass) || lost_before && kind == ComparisonKind::Cka;
-            let waits = comparing
-                .open
-                .iter()
-                .any(|open| open.comparison.kind() == kind && !open.answered);
+            let waits = comparing.open.iter().any(|open| open.kind == kind && !open.answered);
             if is_lost && waits {
-                comparing
-                    .open
-                    .retain(|open| open.comparison.kind() != kind || open.answered);
+                comparing.open.retain(|open| open.kind != kind || open.answered);
                 series.problem = Some("Maps that it needs are no longer kept: compute it again.".to_owned());
             }
         }
@@ -270,7 +269,7 @@ impl App {
     pub(in crate::app) fn remember_model(&mut self) {
         let state = &mut self.state;
         let Some(info) = &state.model.info else { return };
-        let kept = |slot: Slot| {
+        let kept = |slot: ImageSlot| {
             let open = state.slot(slot);
             let (picture, capture) = (open.picture.as_ref()?, open.capture.as_ref()?);
             let member = MemberKept {
@@ -292,7 +291,7 @@ impl App {
     /// Makes the passes of a comparison, however long they take.
     pub(in crate::app) fn compute(&mut self, kind: ComparisonKind) {
         let comparing = &mut self.state.comparing;
-        comparing.open.retain(|open| open.comparison.kind() != kind);
+        comparing.open.retain(|open| open.kind != kind);
         let series = comparing.series.get_mut(kind);
         series.asked = true;
         series.begun = false;
@@ -301,7 +300,7 @@ impl App {
     }
 
     /// Takes the end of a study that did all it was to do.
-    pub(in crate::app) fn take_series_end(&mut self, job: u64) {
+    pub(in crate::app) fn on_series_end(&mut self, job: u64) {
         for (_, series) in self.state.comparing.series.iter_mut() {
             series.job.take_if(|of| *of == job);
         }

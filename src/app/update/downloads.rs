@@ -80,9 +80,9 @@ impl App {
         self.ask_downloader(HubRequest::Look);
     }
 
-    pub(in crate::app) fn take_of_hub(&mut self, event: HubEvent) {
+    pub(in crate::app) fn on_hub_event(&mut self, event: HubEvent) {
         match event {
-            HubEvent::Shelf(shelf) => self.take_shelf(*shelf),
+            HubEvent::Shelf(shelf) => self.on_shelf(*shelf),
             HubEvent::Planned { job, offers } => {
                 if let Some(order) = self.state.downloads.job_mut(job) {
                     order.stage = DownloadStage::Offered { offers, chosen: 0 };
@@ -97,15 +97,15 @@ impl App {
                 let orders = &mut self.state.downloads.orders;
                 if let Some(index) = orders.iter().position(|order| order.job == job) {
                     let order = orders.remove(index);
-                    self.take_arrival(order.name);
+                    self.on_arrival(order.name);
                 }
             }
         }
     }
 
-    fn take_arrival(&mut self, name: String) {
+    fn on_arrival(&mut self, name: String) {
         let state = &mut self.state;
-        state.messages.tell(Level::Info, format!("{name} is downloaded."));
+        state.messages.report(Level::Info, format!("{name} is downloaded."));
         self.look_at_models();
         if self.state.downloads.awaited.as_ref() == Some(&name) {
             self.load_model(name);
@@ -113,7 +113,7 @@ impl App {
     }
 
     /// A model that was chosen and could not be read is offered, if it is because it is not here.
-    fn take_shelf(&mut self, shelf: LocalModels) {
+    fn on_shelf(&mut self, shelf: LocalModels) {
         let state = &mut self.state;
         if let Some(name) = state
             .downloads
@@ -144,7 +144,7 @@ impl App {
     }
 
     /// A download has ended before its end.
-    pub(in crate::app) fn take_download_failure(&mut self, job: u64, error: &Error) {
+    pub(in crate::app) fn on_download_failure(&mut self, job: u64, error: &Error) {
         let state = &mut self.state;
         let Some(index) = state.downloads.orders.iter().position(|order| order.job == job) else {
             return;

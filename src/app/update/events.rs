@@ -1,7 +1,5 @@
 //! What the workers tell, taken into the state.
 
-use std::sync::Arc;
-
 use super::{app::App, requests::Questions};
 use crate::{
     app::{
@@ -9,13 +7,12 @@ use crate::{
         state::{
             downloads::may_be_on_the_hub,
             messages::Level,
-            queries::pca_is_awaited,
             root::State,
             slots::{OpenPicture, PointAt, SlotState},
             work::RunState,
         },
     },
-    engine::{Capture, Event, ModelInfo, OpenedPicture, PictureSource, Slot, Work},
+    engine::{Capture, Event, ImageSlot, ModelInfo, OpenedPicture, PictureSource, TaskKind},
     error::Error,
     families::inventory::LocalModels,
 };
@@ -23,15 +20,15 @@ use crate::{
 impl App {
     /// Takes one event into the state. Nothing here takes longer than a frame allows: pictures are made ready for
     /// display elsewhere.
-    pub(in crate::app) fn take(&mut self, event: Event) {
+    pub(in crate::app) fn on_event(&mut self, event: Event) {
         let state = &mut self.state;
         match event {
-            Event::Progress { work, fraction, item } => take_progress(state, work, fraction, item),
+            Event::Progress { work, fraction, item } => on_progress(state, work, fraction, item),
             Event::Devices(devices) => state.devices = Some(devices),
-            Event::ModelLoaded(info) => self.take_model(*info),
+            Event::ModelLoaded(info) => self.on_model_loaded(*info),
             Event::PictureOpened { slot, picture } => {
                 if self.pending.answer(slot) {
-                    self.take_picture(slot, picture);
+                    self.on_picture(slot, picture);
                 }
             }
             Event::PictureClosed { slot } => {
@@ -41,8 +38,8 @@ impl App {
                     self.empty_slot(slot);
                 }
             }
-            Event::PicturesSwapped { a, b } => self.take_swap(a, b),
-            Event::Captured { slot, capture } => take_capture(state, slot, *capture),
+            Event::PicturesSwapped { a, b } => self.on_swap(a, b),
+            Event::Captured { slot, capture } => on_capture(state, slot, *capture),
             Event::RunFinished { seconds } => {
                 state.run.running = None;
                 state.run.asked = false;
@@ -53,58 +50,12 @@ impl App {
                         .note(Level::Info, format!("Run finished in {seconds:.2} s."));
                 }
             }
-            Event::Study { job, news } => self.take_study(job, news),
+            Event::Study { job, event } => self.on_study_event(job, event),
             Event::StudyFinished { job } => {
-                end_job(state, Work::Study { job });
-                self.take_series_end(job);
+                end_job(state, TaskKind::Study { job });
+                self.on_series_end(job);
             }
-            Event::Pca(view) => {
-                let slot = view.slot;
-                state.view_error = None;
-                if state.pass(slot) == Some(view.pass) {
-                    state.slot_mut(slot).pca = Some(Arc::new(view));
-                    self.show_pca(slot);
-                }
-            }
-            Event::Heat(view) => {
-                // What is wrong with colours is still wrong.
-                if !pca_is_awaited(state) {
-                    state.view_error = None;
-                }
-                self.textures.clear_heat();
-                self.textures.prepare_heads(&view);
-                for target in &view.targets {
-                    self.textures.prepare_heat(target);
-                }
-                self.state.heat = Some(view);
-            }
-            Event::Matches(view) => state.matches = Some(view),
-            Event::Channels(view) => {
-                let last = view.channels.len().saturating_sub(1);
-                let channel = state.document.channel.min(last);
-                state.document.channel = channel;
-                state.channels = Some(view);
-                self.history
-                    .amend(|settled| settled.channel = settled.channel.min(last));
-            }
-            Event::Compared(compared) => self.take_comparison(compared),
-            Event::Channel(view) => {
-                self.textures.prepare_channel(&view);
-                self.state.channel = Some(view);
-            }
-            Event::Sides(view) => {
-                // What is wrong with colours is still wrong.
-                if !pca_is_awaited(state) {
-                    state.view_error = None;
-                }
-                self.textures.prepare_compared(&view);
-                self.state.compare.view = Some(*view);
-            }
-            Event::Rank(view) => {
-                view.gone.iter().for_each(|pass| state.passes.forget(*pass));
-                state.rank.view = Some(*view);
-                state.rank.arrange(&state.document.rank);
-            }
+            Event::Answer(answer) => self.on_answer(answer),
             Event::Missing { pass, .. } => {
                 state.passes.forget(pass);
                 // Room was made for others: the pass has to be run again before this is asked again.
@@ -114,34 +65,34 @@ impl App {
                     }
                 }
                 self.sent = Questions::default();
-                self.take_missing(pass);
+                self.on_missing(pass);
             }
             Event::Saved { work, path } => {
                 end_job(state, work);
-                state.messages.tell(Level::Info, format!("Saved {}", path.display()));
+                state.messages.report(Level::Info, format!("Saved {}", path.display()));
             }
-            Event::Hub(event) => self.take_of_hub(event),
+            Event::Hub(event) => self.on_hub_event(event),
             Event::Failed {
-                work: Work::Download { job },
+                work: TaskKind::Download { job },
                 error,
-            } => self.take_download_failure(job, &error),
-            Event::ModelFailed { name, error } => self.take_model_failure(&name, &error),
+            } => self.on_download_failure(job, &error),
+            Event::ModelFailed { name, error } => self.on_model_failure(&name, &error),
             Event::Failed {
-                work: Work::Picture(slot),
+                work: TaskKind::Picture(slot),
                 error,
             } if !self.pending.answer(slot) => state.messages.note(Level::of(&error), error.to_string()),
             Event::Failed {
-                work: Work::Study { job },
+                work: TaskKind::Study { job },
                 error,
-            } => self.take_study_failure(job, &error),
+            } => self.on_study_failure(job, &error),
             Event::Failed {
-                work: Work::Comparison(kind),
+                work: TaskKind::Comparison(kind),
                 error,
-            } => self.take_comparison_failure(kind, &error),
+            } => self.on_comparison_failure(kind, &error),
             Event::Failed { work, error } => {
-                take_failure(state, work, &error);
+                on_failure(state, work, &error);
                 let there = &self.state.document;
-                if let Work::Picture(_) = work {
+                if let TaskKind::Picture(_) = work {
                     self.history
                         .amend(|settled| settled.pictures.clone_from(&there.pictures));
                 }
@@ -159,15 +110,15 @@ impl App {
     }
 
     /// Passes of a comparison are missed where that is shown.
-    fn take_study_failure(&mut self, job: u64, error: &Error) {
-        let work = Work::Study { job };
-        match self.take_series_failure(job, error) {
+    fn on_study_failure(&mut self, job: u64, error: &Error) {
+        let work = TaskKind::Study { job };
+        match self.on_series_failure(job, error) {
             true => end_job(&mut self.state, work),
-            false => take_failure(&mut self.state, work, error),
+            false => on_failure(&mut self.state, work, error),
         }
     }
 
-    fn take_model(&mut self, info: ModelInfo) {
+    fn on_model_loaded(&mut self, info: ModelInfo) {
         self.remember_model();
         let state = &mut self.state;
         // One that was overtaken by another changes nothing of what is wanted of that.
@@ -181,7 +132,7 @@ impl App {
                     .layer
                     .map_or_else(|| "none".to_owned(), |id| id.to_string());
                 let words = format!("{} has no activation \"{lost}\": {shown} is shown", info.name);
-                state.messages.tell(Level::Error, words);
+                state.messages.report(Level::Error, words);
             }
         }
         state.preferences.add_model(&info.name);
@@ -216,7 +167,7 @@ impl App {
         }
     }
 
-    fn take_model_failure(&mut self, name: &str, error: &Error) {
+    fn on_model_failure(&mut self, name: &str, error: &Error) {
         let state = &mut self.state;
         let words = words_of(state, error);
         if state.model.wanted != name {
@@ -244,7 +195,7 @@ impl App {
         }
     }
 
-    fn take_picture(&mut self, slot: Slot, picture: OpenedPicture) {
+    fn on_picture(&mut self, slot: ImageSlot, picture: OpenedPicture) {
         let state = &mut self.state;
         state.pictures_opened += 1;
         let number = state.pictures_opened;
@@ -259,13 +210,13 @@ impl App {
         let changed = known.is_some_and(|known| known != picture.fingerprint);
         if changed {
             let name = picture.source.name();
-            state.messages.tell(
+            state.messages.report(
                 Level::Warning,
                 format!("{name} has other pixels than when the workspace was saved: what is shown differs from it."),
             );
         }
         if let Some(note) = &picture.note {
-            state.messages.tell(Level::Warning, note.clone());
+            state.messages.report(Level::Warning, note.clone());
         }
         if let PictureSource::File(path) = &picture.source {
             state.preferences.add_picture(path);
@@ -296,9 +247,9 @@ impl App {
         self.textures.prepare_picture(number, picture);
     }
 
-    fn take_swap(&mut self, a: Slot, b: Slot) {
+    fn on_swap(&mut self, a: ImageSlot, b: ImageSlot) {
         let state = &mut self.state;
-        let other = |slot: Slot| match slot {
+        let other = |slot: ImageSlot| match slot {
             slot if slot == a => b,
             slot if slot == b => a,
             slot => slot,
@@ -339,7 +290,7 @@ impl App {
     }
 
     /// Takes a picture and everything known of it away.
-    pub(in crate::app) fn empty_slot(&mut self, slot: Slot) {
+    pub(in crate::app) fn empty_slot(&mut self, slot: ImageSlot) {
         *self.state.slot_mut(slot) = SlotState::default();
         self.state.document.delete_pins(|pin| pin.slot == slot);
         self.textures.clear_slot(slot);
@@ -347,40 +298,45 @@ impl App {
     }
 
     /// Draws the PCA colours of a picture with what counts as background.
-    pub(in crate::app) fn show_pca(&mut self, slot: Slot) {
+    pub(in crate::app) fn show_pca(&mut self, slot: ImageSlot) {
         if let Some(view) = &self.state.slot(slot).pca {
             self.textures.prepare_pca(view, self.state.document.mask);
         }
     }
 }
 
-fn take_progress(state: &mut State, work: Work, fraction: f32, item: Option<[usize; 2]>) {
+fn on_progress(state: &mut State, work: TaskKind, fraction: f32, item: Option<[usize; 2]>) {
     match work {
-        Work::Model => state.model.loading = Some(fraction),
-        Work::Run => {
+        TaskKind::Model => state.model.loading = Some(fraction),
+        TaskKind::Run => {
             state.run.running = Some(fraction);
             state.run.item = item;
         }
-        Work::Extract { job } | Work::Study { job } => {
+        TaskKind::Extract { job } | TaskKind::Study { job } => {
             let mut jobs = state.jobs.iter_mut().chain(&mut state.studies);
             if let Some(job) = jobs.find(|other| other.number == job) {
                 job.fraction = Some(fraction);
                 job.item = item;
             }
         }
-        Work::Picture(_) | Work::View | Work::Comparison(_) | Work::Save | Work::Shelf | Work::Download { .. } => {}
+        TaskKind::Picture(_)
+        | TaskKind::View
+        | TaskKind::Comparison(_)
+        | TaskKind::Save
+        | TaskKind::Shelf
+        | TaskKind::Download { .. } => {}
     }
 }
 
-fn take_capture(state: &mut State, slot: Slot, capture: Capture) {
-    tell_not_finite(state, slot, &capture);
-    state.take_time(slot, &capture);
+fn on_capture(state: &mut State, slot: ImageSlot, capture: Capture) {
+    report_not_finite(state, slot, &capture);
+    state.on_time(slot, &capture);
     state.remember_pass(slot, &capture);
     state.slot_mut(slot).capture = Some(capture);
 }
 
 /// What is not finite in a pass is said once, with the first such activation and the likely cause.
-fn tell_not_finite(state: &mut State, slot: Slot, capture: &Capture) {
+fn report_not_finite(state: &mut State, slot: ImageSlot, capture: &Capture) {
     let before = state.slot(slot).capture.as_ref();
     let known = before.is_some_and(|before| before.pass == capture.pass && before.not_finite == capture.not_finite);
     let Some((first, numbers)) = capture.not_finite.first().filter(|_| !known) else {
@@ -394,11 +350,11 @@ fn tell_not_finite(state: &mut State, slot: Slot, capture: &Capture) {
         .unwrap_or_else(|| format!("{first} is not finite: {numbers}"));
     state
         .messages
-        .tell(Level::Warning, format!("In the pass of {}, {words}.", slot.name()));
+        .report(Level::Warning, format!("In the pass of {}, {words}.", slot.name()));
 }
 
-fn end_job(state: &mut State, work: Work) {
-    if let Work::Extract { job } | Work::Study { job } = work {
+fn end_job(state: &mut State, work: TaskKind) {
+    if let TaskKind::Extract { job } | TaskKind::Study { job } = work {
         state.jobs.retain(|other| other.number != job);
         state.studies.retain(|other| other.number != job);
     }
@@ -412,15 +368,17 @@ fn words_of(state: &mut State, error: &Error) -> Option<String> {
 }
 
 /// An error is shown where it belongs, once.
-fn take_failure(state: &mut State, work: Work, error: &Error) {
+fn on_failure(state: &mut State, work: TaskKind, error: &Error) {
     end_job(state, work);
     let words = words_of(state, error);
     match work {
         // Told by an event of its own.
-        Work::Model | Work::Download { .. } | Work::Comparison(_) => {}
+        TaskKind::Model | TaskKind::Download { .. } | TaskKind::Comparison(_) => {}
         // What the shelf says is asked for again with the next look at it.
-        Work::Shelf => state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(LocalModels::default())),
-        Work::Picture(slot) => {
+        TaskKind::Shelf => {
+            state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(LocalModels::default()))
+        }
+        TaskKind::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
                 source: picture.source.clone(),
                 fingerprint: Some(picture.fingerprint),
@@ -441,14 +399,14 @@ fn take_failure(state: &mut State, work: Work, error: &Error) {
             }
             state.slot_mut(slot).error = words;
         }
-        Work::View => state.view_error = words,
-        Work::Run => {
+        TaskKind::View => state.view_error = words,
+        TaskKind::Run => {
             state.run.ended = true;
             state.run.running = None;
             state.run.asked = false;
             state.run.error = words;
         }
-        Work::Save | Work::Extract { .. } | Work::Study { .. } => {
+        TaskKind::Save | TaskKind::Extract { .. } | TaskKind::Study { .. } => {
             if let Some(words) = words {
                 state.messages.toast(Level::of(error), words);
             }

@@ -15,14 +15,14 @@ use crate::{
         state::{messages::Level, path_box::PathPurpose, shown::file_name, work::Job},
     },
     device::{DeviceChoice, Precision},
-    engine::{BasisChoice, PictureSource, Request, Slot},
+    engine::{BasisChoice, ImageSlot, PictureSource, Request},
     families::known::known_checkpoint,
     files::names,
     model::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
 };
 
 impl App {
-    pub(in crate::app) fn open_picture(&mut self, slot: Slot, source: PictureSource) {
+    pub(in crate::app) fn open_picture(&mut self, slot: ImageSlot, source: PictureSource) {
         let source = match source {
             PictureSource::File(path) => PictureSource::File(lasting(path)),
             sample @ PictureSource::Sample(_) => sample,
@@ -30,14 +30,14 @@ impl App {
         self.ask_for_picture(slot, source, Origin::User);
     }
 
-    fn ask_for_picture(&mut self, slot: Slot, source: PictureSource, by: Origin) {
+    fn ask_for_picture(&mut self, slot: ImageSlot, source: PictureSource, by: Origin) {
         self.state.slot_mut(slot).error = None;
         self.pending.ask(slot, by);
         self.engine.send(Request::OpenPicture { slot, source });
     }
 
     /// Empties a slot that the document says is empty.
-    pub(in crate::app) fn let_go_of_picture(&mut self, slot: Slot) {
+    pub(in crate::app) fn let_go_of_picture(&mut self, slot: ImageSlot) {
         self.empty_slot(slot);
         self.pending.ask(slot, Origin::Document);
         self.engine.send(Request::ClosePicture { slot });
@@ -46,19 +46,23 @@ impl App {
     /// Pictures where there is room, the first in the pane worked in; a workspace in place of everything.
     pub(in crate::app) fn open_files(&mut self, paths: Vec<PathBuf>) {
         let focused = self.state.focused_slot();
-        let mut taken: Vec<Slot> = self.state.document.pictures.keys().copied().collect();
+        let mut taken: Vec<ImageSlot> = self.state.document.pictures.keys().copied().collect();
         let several = paths.len() > 1;
         for (index, path) in paths.into_iter().enumerate() {
             if workspace::is_workspace(&path) {
                 self.open_workspace(path);
                 continue;
             }
-            let free = Slot::all().find(|slot| !taken.contains(slot));
+            let free = ImageSlot::all().find(|slot| !taken.contains(slot));
             let first = index == 0 && (!several || taken.is_empty());
             let Some(slot) = Some(focused).filter(|_| first).or(free) else {
-                self.state.messages.tell(
+                self.state.messages.report(
                     Level::Warning,
-                    format!("{} is not opened: all {} places are taken.", path.display(), Slot::MOST),
+                    format!(
+                        "{} is not opened: all {} places are taken.",
+                        path.display(),
+                        ImageSlot::MOST
+                    ),
                 );
                 continue;
             };
@@ -67,20 +71,20 @@ impl App {
         }
     }
 
-    pub(in crate::app) fn close_picture(&mut self, slot: Slot) {
+    pub(in crate::app) fn close_picture(&mut self, slot: ImageSlot) {
         self.state.document.pictures.remove(&slot);
         self.state.missing.retain(|(missing, _)| *missing != slot);
         self.let_go_of_picture(slot);
     }
 
-    pub(in crate::app) fn swap_pictures(&mut self, a: Slot, b: Slot) {
+    pub(in crate::app) fn swap_pictures(&mut self, a: ImageSlot, b: ImageSlot) {
         self.pending.ask_swap(a, b);
         self.engine.send(Request::SwapPictures { a, b });
     }
 
     /// Shows a document that was shown before, or that a workspace holds: what differs from what is there is asked for.
     pub(in crate::app) fn restore(&mut self, document: Document) {
-        let slots: Vec<Slot> = Slot::all().collect();
+        let slots: Vec<ImageSlot> = ImageSlot::all().collect();
         for slot in slots {
             let (there, wanted) = (
                 self.state
@@ -178,7 +182,7 @@ impl App {
         self.state.want_another_run();
     }
 
-    fn save_view(&mut self, purpose: PathPurpose, slot: Option<Slot>, path: PathBuf) {
+    fn save_view(&mut self, purpose: PathPurpose, slot: Option<ImageSlot>, path: PathBuf) {
         match save_request(&self.state, &self.textures, purpose, slot, path) {
             Some(request) => self.engine.send(Request::View(request)),
             None => {
@@ -187,14 +191,14 @@ impl App {
                 let words = words.map_or(nothing.to_owned(), |words| {
                     format!("{words}: there is nothing to save.")
                 });
-                self.state.messages.tell(Level::Warning, words);
+                self.state.messages.report(Level::Warning, words);
             }
         }
     }
 
     fn extract(&mut self, out: PathBuf) {
         let Some(request) = extract_request(&self.state) else {
-            self.state.messages.tell(
+            self.state.messages.report(
                 Level::Warning,
                 "There is nothing to extract: a model, a layer and at least one picture from a file are needed.",
             );

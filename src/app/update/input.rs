@@ -19,7 +19,7 @@ use crate::{
         state::overlays::TemporaryView,
         update::{abilities::Abilities, keep::data_folder},
     },
-    engine::{PictureSource, Slot},
+    engine::{ImageSlot, PictureSource},
     error::{Error, Result},
     files::names,
     image::decode::MAX_HELD_BYTES,
@@ -41,7 +41,7 @@ const WIDGET_KEYS: [Key; 7] = [
 const TEXT_KEYS: [Key; 3] = [Key::Z, Key::Y, Key::W];
 
 impl App {
-    pub(in crate::app) fn take_input(&mut self, context: &Context) {
+    pub(in crate::app) fn on_input(&mut self, context: &Context) {
         let events = context.input(|input| input.events.clone());
         let typing = context.text_edit_focused();
         for event in events {
@@ -52,18 +52,18 @@ impl App {
                     modifiers,
                     repeat,
                     ..
-                } => self.take_key(key, modifiers, repeat, context),
+                } => self.on_key(key, modifiers, repeat, context),
                 Event::Paste(text) if !typing => self.paste_text(&text, context),
                 Event::PasteImage(image) if !typing => self.paste_picture(image, context),
                 _ => {}
             }
         }
         self.follow_held_keys(context);
-        self.take_dropped(context);
+        self.on_drop(context);
     }
 
     /// The action of a key, unless it belongs to what has the keyboard.
-    fn take_key(&mut self, key: Key, modifiers: Modifiers, repeat: bool, context: &Context) {
+    fn on_key(&mut self, key: Key, modifiers: Modifiers, repeat: bool, context: &Context) {
         let Some(action) = action_of(key, modifiers) else {
             return;
         };
@@ -119,7 +119,7 @@ impl App {
     }
 
     /// Files dropped on a pane open in its slot, the others where there is room.
-    fn take_dropped(&mut self, context: &Context) {
+    fn on_drop(&mut self, context: &Context) {
         let (files, pointer) = context.input(|input| {
             let paths: Vec<PathBuf> = input
                 .raw
@@ -144,9 +144,9 @@ impl App {
     }
 
     /// Opens pictures in free places; the one of `taken` is about to be.
-    fn open_beside(&mut self, paths: &[PathBuf], taken: Slot, context: &Context) {
+    fn open_beside(&mut self, paths: &[PathBuf], taken: ImageSlot, context: &Context) {
         let document = &self.state.document;
-        let free: Vec<Slot> = Slot::all()
+        let free: Vec<ImageSlot> = ImageSlot::all()
             .filter(|slot| *slot != taken && !document.pictures.contains_key(slot))
             .collect();
         for (path, slot) in paths.iter().zip(free) {
@@ -181,7 +181,7 @@ pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
 
 /// The lines of a text that look like absolute paths or file addresses.
 fn paths_in(text: &str) -> Vec<PathBuf> {
-    const MOST_LINES: usize = Slot::MOST;
+    const MOST_LINES: usize = ImageSlot::MOST;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let unquoted = lines.map(|line| line.trim_matches(['"', '\'']));
     let paths = unquoted.map(|line| match line.strip_prefix("file://") {

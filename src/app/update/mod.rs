@@ -29,3 +29,4 @@ pub mod studies;
 pub mod survey;
 pub mod thumbnails;
 pub mod tour;
+pub mod view_answers;

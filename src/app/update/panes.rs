@@ -11,7 +11,7 @@ use crate::{
         pane::{Pane, PaneKind, View},
         root::Document,
     },
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 /// How much a step of zoom is.
@@ -43,8 +43,8 @@ impl App {
             return;
         }
         let Some(tile) = tile.filter(|_| action != Action::ResetLayout) else {
-            let slots: Vec<Slot> = self.state.document.pictures.keys().copied().collect();
-            let slots = if slots.is_empty() { vec![Slot::A] } else { slots };
+            let slots: Vec<ImageSlot> = self.state.document.pictures.keys().copied().collect();
+            let slots = if slots.is_empty() { vec![ImageSlot::A] } else { slots };
             self.state.document.layout = standard_layout(&slots);
             self.state.focused = None;
             return;

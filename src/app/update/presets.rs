@@ -33,7 +33,9 @@ impl App {
         if let Some(words) = Preset::open_words(preset.prompt) {
             text += &format!(" Its prompt is \"{}\": replace {words}.", preset.prompt);
         }
-        self.state.messages.tell(crate::app::state::messages::Level::Info, text);
+        self.state
+            .messages
+            .report(crate::app::state::messages::Level::Info, text);
         self.state.want_another_run();
     }
 }

@@ -18,14 +18,14 @@ use crate::{
         },
         state::{messages::Level, recovery::Recovery},
     },
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 impl App {
     /// From now on what is remembered and worked on outlasts the window; what earlier windows left is looked for.
     pub fn keep_work(&mut self, beginning: Beginning, context: &Context) {
         for note in &beginning.notes {
-            self.state.messages.tell(Level::Warning, note.clone());
+            self.state.messages.report(Level::Warning, note.clone());
         }
         let (answer, woken) = (self.answer.clone(), context.clone());
         let tell = move |words| {
@@ -40,7 +40,7 @@ impl App {
                 background(&self.answer, context, BackgroundResult::Recoveries, look);
                 self.kept.keeper = Some(keeper);
             }
-            Err(error) => self.state.messages.tell(Level::Warning, error.to_string()),
+            Err(error) => self.state.messages.report(Level::Warning, error.to_string()),
         }
     }
 
@@ -155,7 +155,7 @@ impl App {
     /// does not stand for it.
     fn make_way_for(&mut self, document: &Document) {
         self.state.opened_layer = document.layer;
-        for slot in Slot::all() {
+        for slot in ImageSlot::all() {
             let there = self.state.slot(slot).picture.as_ref().map(|picture| &picture.source);
             let wanted = document.pictures.get(&slot).map(|picture| &picture.source);
             if there.is_some() && wanted.is_some() && there != wanted {

@@ -2,7 +2,7 @@
 
 use crate::{
     activation::Id,
-    engine::{ChannelQuery, CompareQuery, MatchesQuery, PassId, PcaQuery, Query, RankQuery, RunSettings},
+    engine::{ChannelQuery, ChannelsQuery, CompareQuery, HeatQuery, MatchesQuery, PcaQuery, RankQuery, RunSettings},
 };
 
 /// What the workers were asked last: a request is sent when what is wanted differs.
@@ -10,9 +10,9 @@ use crate::{
 pub struct Questions {
     pub(in crate::app) run: Option<RunWanted>,
     pub(in crate::app) pca: Option<PcaQuery>,
-    pub(in crate::app) query: Option<Query>,
+    pub(in crate::app) query: Option<HeatQuery>,
     pub(in crate::app) matches: Option<MatchesQuery>,
-    pub(in crate::app) channels: Option<(Id, PassId)>,
+    pub(in crate::app) channels: Option<ChannelsQuery>,
     pub(in crate::app) channel: Option<ChannelQuery>,
     pub(in crate::app) rank: Option<RankQuery>,
     pub(in crate::app) compare: Option<CompareQuery>,

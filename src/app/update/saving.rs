@@ -46,7 +46,7 @@ impl App {
         let content = match content(&self.state, purpose, &path) {
             Ok(content) => content,
             Err(error) => {
-                self.state.messages.tell(Level::of(&error), error.to_string());
+                self.state.messages.report(Level::of(&error), error.to_string());
                 return;
             }
         };
@@ -96,7 +96,7 @@ impl App {
         };
         match text {
             Some(text) => self.write_text(path, text),
-            None => self.state.messages.tell(
+            None => self.state.messages.report(
                 Level::Warning,
                 "There is no ranking to save: mark the same places in two pictures, and run the model.",
             ),

@@ -3,7 +3,7 @@
 use super::{app::App, command::look_at};
 use crate::{
     app::state::{filmstrip::current_frame, work::Job},
-    engine::{Request, Study, StudyNews},
+    engine::{Request, Study, StudyEvent},
 };
 
 impl App {
@@ -23,12 +23,12 @@ impl App {
     }
 
     /// Takes what a study found.
-    pub(in crate::app) fn take_study(&mut self, job: u64, news: StudyNews) {
-        match news {
-            StudyNews::Series(kept) => {
+    pub(in crate::app) fn on_study_event(&mut self, job: u64, event: StudyEvent) {
+        match event {
+            StudyEvent::Series(kept) => {
                 let state = &mut self.state;
-                state.take_compared(job, &kept);
-                self.take_member(job, (*kept).clone());
+                state.on_compared_pass(job, &kept);
+                self.on_member(job, (*kept).clone());
                 let state = &mut self.state;
                 let asked = state.rank.asked.iter().find(|(other, _)| *other == job);
                 let Some((_, query)) = asked.cloned() else { return };
@@ -36,7 +36,7 @@ impl App {
                     state.remember_member(member, &kept, &query.ids);
                 }
             }
-            StudyNews::Surveying(_) | StudyNews::Found(_) => self.take_survey(job, news),
+            StudyEvent::SurveyStarted(_) | StudyEvent::Found(_) => self.on_survey_event(job, event),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
         },
         state::survey::SurveyState,
     },
-    engine::{Request, Study, StudyNews},
+    engine::{Request, Study, StudyEvent},
 };
 
 impl App {
@@ -52,14 +52,14 @@ impl App {
     }
 
     /// Takes what a survey found.
-    pub(in crate::app) fn take_survey(&mut self, job: u64, news: StudyNews) {
+    pub(in crate::app) fn on_survey_event(&mut self, job: u64, event: StudyEvent) {
         let Some(survey) = self.state.survey.as_mut().filter(|survey| survey.job == job) else {
             return;
         };
-        match news {
-            StudyNews::Surveying(about) => survey.about = Some(*about),
-            StudyNews::Found(finding) => survey.findings.push(Arc::from(finding)),
-            StudyNews::Series(_) => {}
+        match event {
+            StudyEvent::SurveyStarted(about) => survey.about = Some(*about),
+            StudyEvent::Found(finding) => survey.findings.push(Arc::from(finding)),
+            StudyEvent::Series(_) => {}
         }
     }
 }

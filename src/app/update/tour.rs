@@ -3,7 +3,7 @@
 use super::app::App;
 use crate::{
     app::state::tour::{DEMO, SDXL, Shows, TourState, document_of},
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 impl App {
@@ -71,8 +71,12 @@ impl App {
         let Some(tour) = &state.overlays.tour else { return };
         let model_is_there = state.model.loading.is_none()
             && state.model.info.as_ref().map(|info| &info.name) == state.document.model.as_ref();
-        let picture_is_there = state.slot(Slot::A).picture.as_ref().map(|picture| &picture.source)
-            == state.document.pictures.get(&Slot::A).map(|picture| &picture.source);
+        let picture_is_there = state.slot(ImageSlot::A).picture.as_ref().map(|picture| &picture.source)
+            == state
+                .document
+                .pictures
+                .get(&ImageSlot::A)
+                .map(|picture| &picture.source);
         if !(tour.survey_awaited && model_is_there && picture_is_there && state.survey_query().is_some()) {
             return;
         }

@@ -21,7 +21,7 @@ use crate::{
         theme,
         update::command::Command,
     },
-    engine::{QueryAt, Slot, TargetHeat},
+    engine::{ImageSlot, QueryAt, TargetHeat},
     paint::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline, paint_scores},
 };
 
@@ -95,7 +95,7 @@ fn paint_content(
     painter: &Painter,
     tile: TileId,
     kind: PaneKind,
-    slot: Slot,
+    slot: ImageSlot,
     place: &Placed,
     context: &CanvasContext<'_>,
 ) {
@@ -146,7 +146,7 @@ fn paint_content(
 }
 
 /// Pins, the query's cell, the best matches.
-fn paint_marks(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
+fn paint_marks(painter: &Painter, slot: ImageSlot, place: &Placed, state: &State) {
     let tokens = theme::tokens_in(painter.ctx());
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
     if let (Some((source, at)), Some(framing), Some(grid)) = (state.query_at(), framing, state.shown_grid(slot))
@@ -236,7 +236,7 @@ fn ring(painter: &Painter, at: Pos2, radius: f32, colour: Color32, halo: Color32
 }
 
 /// The best matches of the pins whose heat map is not shown; a mutual one has a second ring.
-fn paint_other_matches(painter: &Painter, slot: Slot, place: &Placed, state: &State) {
+fn paint_other_matches(painter: &Painter, slot: ImageSlot, place: &Placed, state: &State) {
     let tokens = theme::tokens_in(painter.ctx());
     let Some(matches) = &state.matches else { return };
     for pin in &matches.pins {
@@ -257,7 +257,14 @@ fn paint_other_matches(painter: &Painter, slot: Slot, place: &Placed, state: &St
     }
 }
 
-fn paint_loupe(painter: &Painter, pos: Pos2, kind: PaneKind, slot: Slot, place: &Placed, context: &CanvasContext<'_>) {
+fn paint_loupe(
+    painter: &Painter,
+    pos: Pos2,
+    kind: PaneKind,
+    slot: ImageSlot,
+    place: &Placed,
+    context: &CanvasContext<'_>,
+) {
     let (state, textures) = (context.state, context.textures);
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
     let drawn = textures.slot(slot);

@@ -15,7 +15,7 @@ use crate::{
         state::canvas_rects::Drag,
         update::command::Command,
     },
-    engine::{QueryAt, Slot},
+    engine::{ImageSlot, QueryAt},
 };
 
 /// How near the pointer takes hold of a pin, in points.
@@ -32,7 +32,7 @@ pub fn interact(
     ui: &Ui,
     response: &Response,
     tile: TileId,
-    slot: Slot,
+    slot: ImageSlot,
     place: &Placed,
     view: View,
     context: &mut CanvasContext<'_>,
@@ -107,7 +107,7 @@ fn drag(
     ui: &Ui,
     response: &Response,
     tile: TileId,
-    slot: Slot,
+    slot: ImageSlot,
     place: &Placed,
     view: View,
     context: &mut CanvasContext<'_>,

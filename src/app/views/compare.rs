@@ -22,7 +22,7 @@ use crate::{
         update::{action::Action, command::Command},
         widgets::{Histogram, action_button_ui, bins, histogram_ui, name_combo},
     },
-    engine::{CompareView, Slot},
+    engine::{CompareView, ImageSlot},
     paint::{cell_numbers, colour_bar_ui, paint_scores},
 };
 
@@ -125,7 +125,7 @@ fn side_ui(ui: &mut Ui, state: &State, index: usize, side: &mut CompareSide, com
     let name = NAMES[index];
     ui.horizontal_wrapped(|ui| {
         ui.strong(name);
-        let now = |slot: Slot| format!("{} as it is shown", slot.name());
+        let now = |slot: ImageSlot| format!("{} as it is shown", slot.name());
         let text = match (&side.pass, kept_of(state, side)) {
             (PassChoice::Shown(slot), _) => now(*slot),
             (PassChoice::Kept(_), Some(kept)) => pass_text(state, kept),

@@ -34,7 +34,7 @@ use crate::{
         },
         widgets::error_ui,
     },
-    engine::Slot,
+    engine::ImageSlot,
     paint::colour_bar_ui,
 };
 
@@ -270,7 +270,7 @@ impl Painting<'_> {
     }
 
     /// The colours and what they stand for, or how PCA colours came about.
-    fn footer_ui(&mut self, ui: &mut Ui, kind: PaneKind, slot: Slot) {
+    fn footer_ui(&mut self, ui: &mut Ui, kind: PaneKind, slot: ImageSlot) {
         let (state, textures) = (self.context.state, self.context.textures);
         if let Some(words) = not_finite_text(state, slot) {
             footer_words_ui(ui, &words, theme::tokens(ui).error);
@@ -317,7 +317,7 @@ fn footer_words_ui(ui: &mut Ui, words: &str, colour: Color32) {
 }
 
 /// The mark in the place of a map that is not finite: an empty pane could as well be waiting.
-fn not_finite_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: Slot) {
+fn not_finite_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: ImageSlot) {
     let Some(words) = not_finite_text(state, slot) else {
         return;
     };
@@ -332,7 +332,7 @@ fn not_finite_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: Slot) {
 }
 
 /// How the colours came about.
-fn pca_text(state: &State, slot: Slot) -> String {
+fn pca_text(state: &State, slot: ImageSlot) -> String {
     if state.layer().is_some_and(|id| !id.has_vectors()) {
         return "An attention map has no PCA: point at the picture for its rows".to_owned();
     }
@@ -354,7 +354,7 @@ fn pca_text(state: &State, slot: Slot) -> String {
 }
 
 /// What to do first.
-fn no_picture_ui(ui: &mut Ui, canvas: Rect, slot: Slot, kind: PaneKind, commands: &mut Vec<Command>) {
+fn no_picture_ui(ui: &mut Ui, canvas: Rect, slot: ImageSlot, kind: PaneKind, commands: &mut Vec<Command>) {
     let builder = UiBuilder::new().max_rect(canvas.shrink(8.0)).id_salt("no picture");
     ui.scope_builder(builder, |ui| {
         ui.vertical_centered(|ui| {
@@ -375,7 +375,7 @@ fn no_picture_ui(ui: &mut Ui, canvas: Rect, slot: Slot, kind: PaneKind, commands
 }
 
 /// Why a picture was not opened, over the one that stays.
-fn picture_error_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: Slot, commands: &mut Vec<Command>) {
+fn picture_error_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: ImageSlot, commands: &mut Vec<Command>) {
     if let Some(error) = &state.slot(slot).error {
         let builder = UiBuilder::new().max_rect(canvas.shrink(4.0)).id_salt("error");
         ui.scope_builder(builder, |ui| {

@@ -26,7 +26,7 @@ use crate::{
         widgets::{action_button_ui, name_combo},
     },
     components::schedule::Timestep,
-    engine::Slot,
+    engine::ImageSlot,
 };
 
 /// Widths of the columns but the first, which takes what is left, in points.
@@ -85,7 +85,7 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &m
     pairs_ui(ui, state, choice);
 }
 
-fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut Slot) {
+fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut ImageSlot) {
     ui.label(label);
     let combo = ComboBox::from_id_salt(("rank", label))
         .width(theme::SPACE_XL)
@@ -147,7 +147,7 @@ fn steps_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 fn pairs_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice) {
     let document = &state.document;
     let [source, target] = choice.slots;
-    let of = |slot: Slot| document.pins.iter().filter(move |pin| pin.slot == slot);
+    let of = |slot: ImageSlot| document.pins.iter().filter(move |pin| pin.slot == slot);
     if source == target {
         ui.weak("Points are found in another picture: choose two.");
         return;
@@ -204,7 +204,7 @@ fn pairs_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice) {
     }
 }
 
-fn pin_ui(ui: &mut Ui, number: u32, slot: Slot) {
+fn pin_ui(ui: &mut Ui, number: u32, slot: ImageSlot) {
     let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(theme::SPACE_L), Sense::hover());
     let colour = theme::tokens(ui).pin(number);
     ui.painter().circle_filled(rect.center(), theme::SPACE_S, colour);

@@ -15,7 +15,8 @@ use std::{
 
 use super::{
     host::ExtractorHost,
-    message::{Event, Layer, ModelInfo, OpenedPicture, Request, Slot, Work},
+    ids::{ImageSlot, TaskKind},
+    message::{Event, Layer, ModelInfo, OpenedPicture, Request},
     recover::recovered,
 };
 use crate::{
@@ -54,7 +55,7 @@ pub struct Extractor {
     /// Number of the next model loaded.
     loadings: u64,
     /// Runs go through them in this order.
-    pictures: BTreeMap<Slot, OpenPicture>,
+    pictures: BTreeMap<ImageSlot, OpenPicture>,
     closed: bool,
     /// Whether the last request failed.
     failed: bool,
@@ -150,7 +151,7 @@ impl Extractor {
     pub(super) fn run_here(&mut self) {
         if let Err(error) = self.run() {
             let message = error.to_string();
-            self.host.tell(Event::Recovered { message });
+            self.host.emit(Event::Recovered { message });
         }
     }
 
@@ -158,7 +159,7 @@ impl Extractor {
     /// fails with everything else of the process.
     pub(super) fn run(&mut self) -> Result<()> {
         if self.trouble.is_some() {
-            self.tell_devices();
+            self.report_devices();
         }
         while let Some(next) = self.next() {
             let study = match &next {
@@ -174,10 +175,10 @@ impl Extractor {
                 self.model = None;
                 if let Some(job) = study {
                     let error = Error::failed("a bug ended it: load the model again");
-                    let work = Work::Study { job };
-                    self.host.tell(Event::Failed { work, error });
+                    let work = TaskKind::Study { job };
+                    self.host.emit(Event::Failed { work, error });
                 }
-                self.host.tell(Event::Recovered { message });
+                self.host.emit(Event::Recovered { message });
             }
             if mem::take(&mut self.failed)
                 && let Some(loaded) = &self.model
@@ -238,14 +239,14 @@ impl Extractor {
         loop {
             match self.inbox.try_recv() {
                 Ok(Request::CancelExtract { job }) if self.drop_waiting(job) => {
-                    self.host.tell(Event::Failed {
-                        work: Work::Extract { job },
+                    self.host.emit(Event::Failed {
+                        work: TaskKind::Extract { job },
                         error: Error::Cancelled,
                     });
                 }
                 Ok(Request::CancelStudy { job }) if self.drop_study(job) => {
-                    self.host.tell(Event::Failed {
-                        work: Work::Study { job },
+                    self.host.emit(Event::Failed {
+                        work: TaskKind::Study { job },
                         error: Error::Cancelled,
                     });
                 }
@@ -267,7 +268,7 @@ impl Extractor {
     }
 
     /// Told how far the work is; ends it when it is cancelled or something newer takes its place.
-    fn watch(&mut self, doing: Doing, work: Work, fraction: f32, item: Option<[usize; 2]>) -> Result<()> {
+    fn watch(&mut self, doing: Doing, work: TaskKind, fraction: f32, item: Option<[usize; 2]>) -> Result<()> {
         self.take_mail();
         if doing != Doing::Running {
             // Nothing that takes minutes depends on them: they are seen at once.
@@ -299,7 +300,7 @@ impl Extractor {
             self.overtaken = overtaken && !cancelled;
             return Err(Error::Cancelled);
         }
-        self.host.tell(Event::Progress { work, fraction, item });
+        self.host.emit(Event::Progress { work, fraction, item });
         Ok(())
     }
 
@@ -308,18 +309,18 @@ impl Extractor {
         let result = match &request {
             Request::LoadModel { name, device, dtype } => self.load_model(name, *device, *dtype),
             Request::LookForDevices => {
-                self.tell_devices();
+                self.report_devices();
                 Ok(())
             }
             Request::OpenPicture { slot, source } => self.open_picture(*slot, source),
             Request::ClosePicture { slot } => {
                 self.pictures.remove(slot);
-                self.host.tell(Event::PictureClosed { slot: *slot });
+                self.host.emit(Event::PictureClosed { slot: *slot });
                 Ok(())
             }
             Request::SwapPictures { a, b } => {
                 self.swap(*a, *b);
-                self.host.tell(Event::PicturesSwapped { a: *a, b: *b });
+                self.host.emit(Event::PicturesSwapped { a: *a, b: *b });
                 Ok(())
             }
             Request::Run { settings, id } => {
@@ -348,13 +349,13 @@ impl Extractor {
             Ok(()) => {}
             // What takes its place tells how it fares.
             Err(Error::Cancelled) if mem::take(&mut self.overtaken) => {
-                if request.work() == Work::Run {
+                if request.task() == TaskKind::Run {
                     self.paused = Some(request);
                 }
             }
             Err(error) => {
                 self.failed = error != Error::Cancelled;
-                self.host.tell(Event::of_failure(&request, error));
+                self.host.emit(Event::of_failure(&request, error));
             }
         }
     }
@@ -391,23 +392,23 @@ impl Extractor {
             loading: self.loadings,
             model,
         });
-        self.host.tell(Event::ModelLoaded(Box::new(info)));
+        self.host.emit(Event::ModelLoaded(Box::new(info)));
         Ok(())
     }
 
     fn read_model(&mut self, spec: &ModelSpec, place: &Compute) -> Result<Model> {
         Model::load(spec, place.clone(), LoadExtent::Whole, &mut |done| {
-            self.watch(Doing::Loading, Work::Model, done, None)
+            self.watch(Doing::Loading, TaskKind::Model, done, None)
         })
     }
 
-    fn tell_devices(&self) {
+    fn report_devices(&self) {
         let mut devices = Devices::look();
         devices.trouble = devices.trouble.or_else(|| self.trouble.clone());
-        self.host.tell(Event::Devices(devices));
+        self.host.emit(Event::Devices(devices));
     }
 
-    fn open_picture(&mut self, slot: Slot, source: &PictureSource) -> Result<()> {
+    fn open_picture(&mut self, slot: ImageSlot, source: &PictureSource) -> Result<()> {
         let picture = source.read()?;
         let fingerprint = fingerprint(&picture);
         let opened = OpenedPicture {
@@ -425,12 +426,12 @@ impl Extractor {
                 fingerprint,
             },
         );
-        self.host.tell(Event::PictureOpened { slot, picture: opened });
+        self.host.emit(Event::PictureOpened { slot, picture: opened });
         Ok(())
     }
 
     /// Lets two slots change their pictures, of which either may have none.
-    fn swap(&mut self, a: Slot, b: Slot) {
+    fn swap(&mut self, a: ImageSlot, b: ImageSlot) {
         let pictures = [self.pictures.remove(&a), self.pictures.remove(&b)];
         for (slot, picture) in [b, a].into_iter().zip(pictures) {
             if let Some(picture) = picture {
@@ -444,14 +445,14 @@ impl Extractor {
         check_output(out)?;
         let planned = job::plan(resolve(&request.model)?, request)?;
         planned.check_output(out)?;
-        let work = Work::Extract { job };
+        let work = TaskKind::Extract { job };
         let mut watch = |done, item| self.watch(Doing::Extracting(job), work, done, item);
         let opened = open_device(request.device, request.dtype)?;
         let mut model = planned.load(request, opened, &mut |done| watch(done, None))?;
         planned.write(request, &mut model, out, &mut |done, item| {
             watch(job::after_loading(done), item)
         })?;
-        self.host.tell(Event::Saved {
+        self.host.emit(Event::Saved {
             work,
             path: PathBuf::from(out),
         });

@@ -8,7 +8,8 @@ use crate::{
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
-        message::{Layer, PassId},
+        ids::PassId,
+        message::Layer,
     },
     error::{Error, Result},
     extract::{

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     activation::{Catalogue, Id, Selection},
-    engine::message::{Event, Slot, Work},
+    engine::{
+        ids::{ImageSlot, TaskKind},
+        message::Event,
+    },
     error::{Error, Result},
     extract::settings::RunSettings,
 };
@@ -24,7 +27,7 @@ enum Round {
 #[derive(Clone, Copy)]
 struct Turn {
     round: Round,
-    slot: Slot,
+    slot: ImageSlot,
     /// Of how many open pictures it is which, counted from 0.
     picture: [usize; 2],
     /// Of how many passes of the run it is which, counted from 0.
@@ -35,7 +38,7 @@ impl Extractor {
     /// Makes `id` available for every open picture.
     pub(super) fn run_pictures(&mut self, settings: &RunSettings, id: Id) -> Result<()> {
         let mut seconds = None;
-        let pictures: Vec<(Slot, OpenPicture)> = self.pictures.clone().into_iter().collect();
+        let pictures: Vec<(ImageSlot, OpenPicture)> = self.pictures.clone().into_iter().collect();
         let rounds = match &self.model {
             Some(loaded) if (self.shows_first)(&loaded.model.place) => [Round::LookedAt, Round::Everything].as_slice(),
             _ => [Round::Everything].as_slice(),
@@ -70,7 +73,7 @@ impl Extractor {
             // What a run takes is told by its last round: estimates go by all activations.
             seconds = of_round.or(seconds);
         }
-        self.host.tell(Event::RunFinished { seconds });
+        self.host.emit(Event::RunFinished { seconds });
         Ok(())
     }
 
@@ -96,7 +99,7 @@ impl Extractor {
             true => selection.as_ref().unwrap_or(needed),
             false => needed,
         };
-        if planned.are_kept(&self.host, enough) && self.host.tell_kept(turn.slot, planned.pass) {
+        if planned.are_kept(&self.host, enough) && self.host.report_kept(turn.slot, planned.pass) {
             return Ok(None);
         }
         let selection = selection.map_err(not_run)?;
@@ -104,7 +107,7 @@ impl Extractor {
         let [pass, passes] = turn.pass;
         let finished = planned.run(loaded, &selection, &mut |done| {
             let fraction = (pass as f32 + done) / passes as f32;
-            self.watch(Doing::Running, Work::Run, fraction, item)
+            self.watch(Doing::Running, TaskKind::Run, fraction, item)
         })?;
         let seconds = finished.ran.seconds;
         tracing::info!(

@@ -13,8 +13,9 @@ use super::{
 use crate::{
     engine::{
         host::ExtractorHost,
-        message::{Event, Request, Slot, Work},
-        study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyNews},
+        ids::{ImageSlot, TaskKind},
+        message::{Event, Request},
+        study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyEvent},
     },
     error::{Error, Result},
 };
@@ -23,7 +24,7 @@ use crate::{
 pub struct Begun {
     /// Its job.
     pub job: u64,
-    pictures: BTreeMap<Slot, OpenPicture>,
+    pictures: BTreeMap<ImageSlot, OpenPicture>,
     course: Box<dyn Course>,
 }
 
@@ -48,11 +49,11 @@ pub struct Bench<'a> {
     /// The model.
     pub loaded: &'a mut LoadedModel,
     /// The pictures that were open when the study began.
-    pub pictures: &'a BTreeMap<Slot, OpenPicture>,
+    pub pictures: &'a BTreeMap<ImageSlot, OpenPicture>,
     /// The cache of maps.
     pub host: &'a ExtractorHost,
     /// Tells what was found.
-    pub tell: &'a dyn Fn(StudyNews),
+    pub tell: &'a dyn Fn(StudyEvent),
     /// Told how much of the study is done, 0 to 1, and of how many items it is which, counted from 1; ends the pass where
     /// something takes its place.
     pub watch: &'a mut dyn FnMut(f32, Option<[usize; 2]>) -> Result<()>,
@@ -79,10 +80,10 @@ impl Extractor {
     /// Does one pass of a study.
     pub(super) fn go_on(&mut self, mut begun: Begun) {
         let job = begun.job;
-        let work = Work::Study { job };
+        let work = TaskKind::Study { job };
         let Some(mut loaded) = self.model.take() else {
             let error = Error::usage("no model is loaded: load one first");
-            self.host.tell(Event::Failed { work, error });
+            self.host.emit(Event::Failed { work, error });
             return;
         };
         self.overtaken = false;
@@ -91,16 +92,16 @@ impl Extractor {
             loaded: &mut loaded,
             pictures: &begun.pictures,
             host: &host,
-            tell: &|news| host.tell(Event::Study { job, news }),
+            tell: &|event| host.emit(Event::Study { job, event }),
             watch: &mut |done, item| self.watch(Doing::Studying(job), work, done, item),
         });
         self.model = Some(loaded);
         match result {
             Ok(Left::More) => self.begun = Some(begun),
-            Ok(Left::Nothing) => host.tell(Event::StudyFinished { job }),
+            Ok(Left::Nothing) => host.emit(Event::StudyFinished { job }),
             // It goes on after what takes its place.
             Err(Error::Cancelled) if mem::take(&mut self.overtaken) => self.begun = Some(begun),
-            Err(error) => host.tell(Event::Failed { work, error }),
+            Err(error) => host.emit(Event::Failed { work, error }),
         }
     }
 
@@ -118,8 +119,8 @@ impl Extractor {
         for job in jobs.iter().copied() {
             if self.drop_study(job) {
                 let error = Error::failed("another model was loaded before it was done: ask again");
-                let work = Work::Study { job };
-                self.host.tell(Event::Failed { work, error });
+                let work = TaskKind::Study { job };
+                self.host.emit(Event::Failed { work, error });
             }
         }
     }
@@ -174,7 +175,7 @@ impl Series {
             && let Some(ran) = bench.host.look_at(planned.pass)
         {
             let pass = planned.pass;
-            (bench.tell)(StudyNews::Series(Box::new(MemberKept { index, pass, ran })));
+            (bench.tell)(StudyEvent::Series(Box::new(MemberKept { index, pass, ran })));
             return Ok(false);
         }
         let item = Some([index + 1, count]);
@@ -184,7 +185,7 @@ impl Series {
         })?;
         let (pass, ran) = (planned.pass, finished.ran.clone());
         bench.host.keep_unseen(finished)?;
-        (bench.tell)(StudyNews::Series(Box::new(MemberKept { index, pass, ran })));
+        (bench.tell)(StudyEvent::Series(Box::new(MemberKept { index, pass, ran })));
         Ok(true)
     }
 }

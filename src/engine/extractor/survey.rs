@@ -10,8 +10,8 @@ use super::{
 use crate::{
     activation::{Selection, Tap},
     engine::{
-        region::{cells_at, positions_of},
-        study::{StudyNews, SurveyQuery, Surveying},
+        cells::{cells_at, positions_of},
+        study::{StudyEvent, SurveyQuery, SurveyStarted},
     },
     error::{Error, Result},
     extract::settings::RunSettings,
@@ -69,7 +69,7 @@ impl Course for SurveyCourse {
             ..settings.clone()
         };
         let pass_settings = bench.loaded.model.settings(run)?;
-        (bench.tell)(StudyNews::Surveying(Box::new(Surveying {
+        (bench.tell)(StudyEvent::SurveyStarted(Box::new(SurveyStarted {
             activations: all.len(),
             noises,
             ran: provenance(&bench.loaded.model, open, &picture, &pass_settings, 0.0),
@@ -92,7 +92,7 @@ impl Course for SurveyCourse {
             &mut |finding| {
                 done.insert(Tap(finding.order as u32));
                 measured.set(done.len());
-                tell(StudyNews::Found(Box::new(finding)));
+                tell(StudyEvent::Found(Box::new(finding)));
                 Ok(())
             },
             &mut |fraction| watch(fraction, Some([(measured.get() + 1).min(count), count])),

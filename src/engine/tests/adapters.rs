@@ -22,7 +22,7 @@ fn ready() -> Engine {
         dtype: Precision::F32,
     });
     until(&engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     engine
 }
 
@@ -63,16 +63,16 @@ fn look(engine: &Engine, settings: RunSettings) -> (Capture, Vec<f32>, bool) {
         Event::RunFinished { seconds } => Some(seconds.is_some()),
         _ => None,
     });
-    let query = Query {
+    let query = HeatQuery {
         id: id(ID),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head: None,
     };
-    let heat = match ask(engine, ViewRequest::Query(query)) {
-        Event::Heat(view) => view,
+    let heat = match ask(engine, ViewRequest::Heat(query)) {
+        Event::Answer(Answer::Heat(view)) => *view,
         other => panic!("a heat map was expected, came {other:?}"),
     };
     let scores = heat.targets[0].scores.to_vec();
@@ -134,7 +134,7 @@ fn what_does_not_fit_is_told_and_the_next_run_works() {
         Event::Failed { work, error } => Some((*work, error.to_string())),
         _ => None,
     });
-    assert_eq!(work, Work::Run);
+    assert_eq!(work, TaskKind::Run);
     assert!(error.contains("is no LoRA"), "{error}");
     let (capture, _, _) = look(&engine, with(&[lora(1.0, true)], &[]));
     assert_eq!(capture.ran.adapters.loras.len(), 1);
@@ -187,13 +187,13 @@ fn what_is_not_finite_is_told_and_nothing_is_computed_from_it() -> TestResult {
         assert!(note.contains(words), "{note}");
     }
     let pass = capture.pass;
-    let channels = ViewRequest::Channels { id: id(ID), pass };
+    let channels = ViewRequest::Channels(ChannelsQuery { id: id(ID), pass });
     assert!(refusal(ask(&engine, channels)).contains("is not finite"));
-    let query = ViewRequest::Query(Query {
+    let query = ViewRequest::Heat(HeatQuery {
         id: id(ID),
         source: pass,
         at: QueryAt::Point([5.0, 5.0]),
-        targets: vec![(Slot::A, pass)],
+        targets: vec![(ImageSlot::A, pass)],
         drop_massive: false,
         head: None,
     });

@@ -1,4 +1,4 @@
-//! The colourist: PCA colours, their bases, what is remembered.
+//! PCA colours, their bases, what is remembered.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,11 @@ use crate::{
         colour::{ColourRange, RangeRule, colour},
         pca::{PcaOptions, fit},
     },
+    engine::{map_store::Unavailable, queries::Memory},
     image::picture::Picture,
 };
 
-const AB: [Slot; 2] = [Slot::A, Slot::B];
+const AB: [ImageSlot; 2] = [ImageSlot::A, ImageSlot::B];
 
 /// Two pictures of different size with the same activation.
 fn pictures() -> [FeatureMap; 2] {
@@ -22,11 +23,11 @@ fn pictures() -> [FeatureMap; 2] {
 }
 
 fn two(maps: &[FeatureMap; 2]) -> Hand {
-    let pass = |(slot, map): (Slot, &FeatureMap)| Pass::whole(slot, vec![(id("b1"), map.clone())]);
+    let pass = |(slot, map): (ImageSlot, &FeatureMap)| Pass::whole(slot, vec![(id("b1"), map.clone())]);
     hand(AB.into_iter().zip(maps).map(pass).collect())
 }
 
-fn query(hand: &Hand, slots: &[Slot], settings: PcaSettings) -> PcaQuery {
+fn query(hand: &Hand, slots: &[ImageSlot], settings: PcaSettings) -> PcaQuery {
     PcaQuery {
         id: id("b1"),
         passes: hand.shown(slots),
@@ -46,7 +47,7 @@ fn views(hand: &Hand, query: &PcaQuery) -> Vec<PcaView> {
     hand.engine.send(Request::View(ViewRequest::Pca(query.clone())));
     let view = |_| {
         until(&hand.engine, |event| match event {
-            Event::Pca(view) => Some(view.clone()),
+            Event::Answer(Answer::Pca(view)) => Some((**view).clone()),
             Event::Failed { error, .. } => panic!("refused: {error}"),
             _ => None,
         })
@@ -82,10 +83,10 @@ fn the_basis_is_fitted_on_what_was_chosen() {
     let each = of(BasisChoice::Each);
     assert_eq!(rgb(&each), [expected(&[a], &[a]), expected(&[b], &[b])].concat());
     assert_eq!(each.iter().map(|view| view.fitted_on).collect::<Vec<_>>(), [20, 9]);
-    let of_b = of(BasisChoice::Of(Slot::B));
+    let of_b = of(BasisChoice::Of(ImageSlot::B));
     assert_eq!(rgb(&of_b), expected(&[b], &[a, b]));
     assert_eq!(of_b.iter().map(|view| view.slot).collect::<Vec<_>>(), AB);
-    let closed = query(&hand, &AB, basis(BasisChoice::Of(Slot::nth(2).expect("a slot"))));
+    let closed = query(&hand, &AB, basis(BasisChoice::Of(ImageSlot::nth(2).expect("a slot"))));
     let error = refusal(ask(&hand.engine, ViewRequest::Pca(closed)));
     assert!(error.contains("picture C"), "{error}");
 }
@@ -160,7 +161,7 @@ fn massive_channels_of_the_first_map_are_left_out_of_all() {
     let [of_a, of_b] = without(1);
     assert_eq!(rgb(&together), expected(&[&of_a, &of_b], &[&of_a, &of_b]));
     assert!(together.iter().all(|view| view.left_out == [1]));
-    let of_slot = views(&hand, &query(&hand, &AB, settings(BasisChoice::Of(Slot::B))));
+    let of_slot = views(&hand, &query(&hand, &AB, settings(BasisChoice::Of(ImageSlot::B))));
     let [of_a, of_b] = without(4);
     assert_eq!(rgb(&of_slot), expected(&[&of_b], &[&of_a, &of_b]));
     let each = views(&hand, &query(&hand, &AB, settings(BasisChoice::Each)));
@@ -183,18 +184,18 @@ fn a_saved_basis_gives_the_same_colours() -> TestResult {
             whiten: true,
             ..PcaOptions::default()
         },
-        ..basis(BasisChoice::Of(Slot::A))
+        ..basis(BasisChoice::Of(ImageSlot::A))
     };
     let asked = query(&hand, &AB, settings.clone());
     let fitted = views(&hand, &asked);
     let saved = ask(
         &hand.engine,
-        ViewRequest::SaveBasis {
+        ViewRequest::SaveBasis(SaveBasis {
             query: asked.clone(),
             path: path.clone(),
-        },
+        }),
     );
-    let work = Work::Save;
+    let work = TaskKind::Save;
     assert_eq!(
         saved,
         Event::Saved {
@@ -216,10 +217,10 @@ fn a_saved_basis_gives_the_same_colours() -> TestResult {
     let copy = folder.path().join("copy.json");
     ask(
         &hand.engine,
-        ViewRequest::SaveBasis {
+        ViewRequest::SaveBasis(SaveBasis {
             query: query(&hand, &AB, again.clone()),
             path: copy.clone(),
-        },
+        }),
     );
     assert_eq!(SavedBasis::read(&copy)?.basis, basis.basis);
     std::fs::write(&path, "{}")?;
@@ -273,10 +274,10 @@ fn a_basis_that_does_not_fit_or_is_damaged_says_so() -> TestResult {
     let text = serde_json::to_string(&sound)?.replacen("\"mean\":[", "\"mean\":[1e300,", 1);
     std::fs::write(&path, text)?;
     assert!(error().contains("is no PCA basis"));
-    let wrong_name = ViewRequest::SaveBasis {
+    let wrong_name = ViewRequest::SaveBasis(SaveBasis {
         query: query(&hand, &AB, PcaSettings::default()),
         path: folder.path().join("basis.txt"),
-    };
+    });
     assert!(refusal(ask(&hand.engine, wrong_name)).contains(".json"));
     Ok(())
 }
@@ -287,7 +288,7 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
         // One of the two maps fits.
         for (number, _) in requests.into_iter().enumerate() {
             let map = (id("b1"), random_map(number as u64, 4, 4, 4));
-            hand::keep(&host, number as u64, Pass::whole(Slot::A, vec![map])).expect("it fits");
+            hand::keep(&host, number as u64, Pass::whole(ImageSlot::A, vec![map])).expect("it fits");
         }
     };
     let engine = Engine::with_extractor(Arc::new(|| {}), 400, worker).expect("threads can be started");
@@ -300,14 +301,14 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
             &engine,
             ViewRequest::Pca(PcaQuery {
                 id: id("b1"),
-                passes: vec![(Slot::A, pass)],
+                passes: vec![(ImageSlot::A, pass)],
                 settings,
             }),
         )
     };
     let first = next();
     let seen = of(first, PcaSettings::default());
-    assert!(matches!(seen, Event::Pca(_)));
+    assert!(matches!(seen, Event::Answer(Answer::Pca(_))));
     next();
     assert_eq!(of(first, PcaSettings::default()), seen);
     let missing = Event::Missing {
@@ -324,11 +325,11 @@ fn finished_views_are_remembered_when_their_maps_are_gone() {
 #[test]
 fn a_picture_that_is_open_twice_counts_once_and_is_shown_twice() {
     let map = random_map(1, 6, 4, 5);
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
-    let pass = hand.passes[&Slot::A];
+    let hand = hand(vec![Pass::whole(ImageSlot::A, vec![(id("b1"), map.clone())])]);
+    let pass = hand.passes[&ImageSlot::A];
     let twice = PcaQuery {
         id: id("b1"),
-        passes: vec![(Slot::A, pass), (Slot::B, pass)],
+        passes: vec![(ImageSlot::A, pass), (ImageSlot::B, pass)],
         settings: PcaSettings::default(),
     };
     let found = views(&hand, &twice);
@@ -347,13 +348,24 @@ fn a_saved_picture_is_the_one_shown() -> TestResult {
     let path: PathBuf = folder.path().join("pca.png");
     let asked = query(&hand, &AB, basis(BasisChoice::Each));
     let shown = &views(&hand, &asked)[1];
-    let save = |pass| ViewRequest::SavePca {
-        query: asked.clone(),
-        pass,
-        path: path.clone(),
+    let save = |pass| {
+        ViewRequest::SavePca(SavePca {
+            query: asked.clone(),
+            pass,
+            path: path.clone(),
+        })
     };
     let saved = ask(&hand.engine, save(shown.pass));
-    assert!(matches!(saved, Event::Saved { work: Work::Save, .. }), "{saved:?}");
+    assert!(
+        matches!(
+            saved,
+            Event::Saved {
+                work: TaskKind::Save,
+                ..
+            }
+        ),
+        "{saved:?}"
+    );
     let picture = Picture::read(&path, [0; 3])?;
     assert_eq!(picture.size(), Size::new(512, 512));
     assert_eq!(picture.rgb()[..3], shown.rgb[..3]);
@@ -370,7 +382,7 @@ fn what_has_no_principal_components_is_refused() {
     };
     let error = refusal(ask(&hand.engine, ViewRequest::Pca(attention)));
     assert!(error.contains("attention map"), "{error}");
-    for choice in [BasisChoice::Together, BasisChoice::Each, BasisChoice::Of(Slot::A)] {
+    for choice in [BasisChoice::Together, BasisChoice::Each, BasisChoice::Of(ImageSlot::A)] {
         let nothing = query(&hand, &[], basis(choice));
         assert!(refusal(ask(&hand.engine, ViewRequest::Pca(nothing))).contains("no picture"));
     }
@@ -388,20 +400,26 @@ fn a_newer_request_ends_the_one_under_way_between_two_fits() {
     for (number, (slot, map)) in AB.into_iter().zip(pictures()).enumerate() {
         hand::keep(&host, number as u64, Pass::whole(slot, vec![(id("b1"), map)])).expect("it fits");
     }
-    let mut colourist = Colourist::new(Desk::new(events, cache));
+    let (maps, mut memory) = (MapStore::new(cache), Memory::default());
     let request = ViewRequest::Pca(PcaQuery {
         id: id("b1"),
-        passes: vec![(Slot::A, PassId(1)), (Slot::B, PassId(2))],
+        passes: vec![(ImageSlot::A, PassId(1)), (ImageSlot::B, PassId(2))],
         settings: basis(BasisChoice::Each),
     });
     let mut asked = 0;
     let mut newer_after_the_first = || {
         asked += 1;
-        asked > 1
+        match asked > 1 {
+            true => Err(Unavailable::Superseded),
+            false => Ok(()),
+        }
     };
-    let answer = colourist.answer(&request, &mut newer_after_the_first);
-    assert!(matches!(answer, Err(desk::Unseen::Overtaken)));
-    let views = told.try_iter().filter(|event| matches!(event, Event::Pca(_))).count();
+    let answer = request.answer(&maps, &mut memory, &mut newer_after_the_first, &events);
+    assert!(matches!(answer, Err(Unavailable::Superseded)));
+    let views = told
+        .try_iter()
+        .filter(|event| matches!(event, Event::Answer(Answer::Pca(_))))
+        .count();
     assert_eq!(views, 1);
-    assert!(colourist.answer(&request, &mut || false).is_ok());
+    assert!(request.answer(&maps, &mut memory, &mut || Ok(()), &events).is_ok());
 }

@@ -1,4 +1,4 @@
-//! The statistician: strips, CKA matrices and content shifts of maps made by hand.
+//! The long lane: strips, CKA matrices and content shifts of maps made by hand.
 
 use super::{
     hand::{Pass, random_map},
@@ -17,7 +17,7 @@ fn maps() -> Vec<[FeatureMap; 2]> {
 }
 
 fn four(maps: &[[FeatureMap; 2]]) -> Hand {
-    let slots = Slot::all().zip(maps);
+    let slots = ImageSlot::all().zip(maps);
     let passes = slots
         .map(|(slot, [large, small])| Pass::whole(slot, vec![(id("b1"), large.clone()), (id("b2"), small.clone())]));
     hand(passes.collect())
@@ -48,19 +48,24 @@ fn query(rows: Vec<CkaItem>, over: RowRule) -> CkaQuery {
 
 /// The rows of a matrix as they come, and its end.
 fn matrix(engine: &Engine, query: CkaQuery) -> Result<(Vec<CkaRow>, CkaDone), String> {
-    engine.send(Request::View(ViewRequest::Compare(Comparison::Cka(query))));
+    engine.send(Request::View(ViewRequest::Cka(query)));
     let mut rows = Vec::new();
     let done = until_seen(
         engine,
         |event| {
-            if let Event::Compared(Compared::CkaRow(row)) = event {
+            if let Event::Answer(Answer::Cka(answer)) = event
+                && let CkaAnswer::Row(row) = &**answer
+            {
                 rows.push(row.clone());
             }
         },
         |event| match event {
-            Event::Compared(Compared::CkaDone(done)) => Some(Ok(done.clone())),
+            Event::Answer(Answer::Cka(answer)) => match &**answer {
+                CkaAnswer::Done(done) => Some(Ok(done.clone())),
+                CkaAnswer::Row(_) => None,
+            },
             Event::Failed { work, error } => {
-                assert_eq!(*work, Work::Comparison(ComparisonKind::Cka));
+                assert_eq!(*work, TaskKind::Comparison(ComparisonKind::Cka));
                 Some(Err(error.to_string()))
             }
             Event::Missing { .. } => Some(Err("missing".to_owned())),
@@ -132,7 +137,7 @@ fn pictures_are_rows_where_there_are_enough_of_them() -> TestResult {
 fn an_activation_that_is_the_same_everywhere_has_no_cell_and_the_others_have() -> TestResult {
     let flat = FeatureMap::from_positions(3, Grid::new(8, 8), vec![0.5; 192])?;
     let hand = hand(vec![Pass::whole(
-        Slot::A,
+        ImageSlot::A,
         vec![(id("b1"), random_map(1, 6, 8, 8)), (id("b2"), flat)],
     )]);
     let all = passes(&hand);
@@ -157,8 +162,8 @@ fn a_strip_has_frames_in_one_basis_and_all_pairs_of_figures() -> TestResult {
         form: Form::Biased,
         most_rows: 1024,
     };
-    let view = match ask(&hand.engine, ViewRequest::Compare(Comparison::Strip(asked.clone()))) {
-        Event::Compared(Compared::Strip(view)) => view,
+    let view = match ask(&hand.engine, ViewRequest::Strip(asked.clone())) {
+        Event::Answer(Answer::Strip(view)) => *view,
         other => panic!("{other:?}"),
     };
     assert_eq!(view.query, asked);
@@ -169,8 +174,8 @@ fn a_strip_has_frames_in_one_basis_and_all_pairs_of_figures() -> TestResult {
     let alone = cka(&maps[1][0], &maps[3][0], CkaOptions::default())?.value;
     assert!(view.cka[7].is_some_and(|value| (value - alone).abs() < 1e-6));
     // Asked again it is remembered: the same answer.
-    let again = ask(&hand.engine, ViewRequest::Compare(Comparison::Strip(asked)));
-    assert_eq!(again, Event::Compared(Compared::Strip(view)));
+    let again = ask(&hand.engine, ViewRequest::Strip(asked));
+    assert_eq!(again, Event::Answer(Answer::Strip(Box::new(view))));
     Ok(())
 }
 
@@ -184,8 +189,8 @@ fn content_shift_is_1_for_the_reference_and_0_for_the_anchor() -> TestResult {
         anchor: all[1],
         passes: all.clone(),
     };
-    let view = match ask(&hand.engine, ViewRequest::Compare(Comparison::Shift(asked))) {
-        Event::Compared(Compared::Shift(view)) => view,
+    let view = match ask(&hand.engine, ViewRequest::Shift(asked)) {
+        Event::Answer(Answer::Shift(view)) => *view,
         other => panic!("{other:?}"),
     };
     let scores: Vec<f64> = view.shifts.iter().map(|shift| shift.score).collect();

@@ -74,7 +74,7 @@ fn pictures_of_different_sizes_go_into_a_folder_each() -> TestResult {
     let error = refusal(extracted(&engine, request.clone(), &one_file).0);
     assert!(error.contains("64x64, 96x64") && error.contains("folder"), "{error}");
     let (end, items) = extracted(&engine, request, &many);
-    let work = Work::Extract { job: 1 };
+    let work = TaskKind::Extract { job: 1 };
     assert_eq!(
         end,
         Event::Saved {
@@ -130,12 +130,12 @@ fn a_picture_that_vanished_is_an_error() -> TestResult {
     );
     assert!(refusal(end).contains("cat.png"));
     engine.send(Request::OpenPicture {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         source: PictureSource::File(picture),
     });
     let error = until(&engine, |event| match event {
         Event::Failed {
-            work: Work::Picture(Slot::A),
+            work: TaskKind::Picture(ImageSlot::A),
             error,
         } => Some(error.to_string()),
         _ => None,
@@ -163,7 +163,7 @@ fn extractions_wait_for_each_other_and_can_be_taken_out_of_the_queue() -> TestRe
         until_seen(
             &engine,
             |event| {
-                let work = Work::Extract { job: 2 };
+                let work = TaskKind::Extract { job: 2 };
                 cancelled |= *event
                     == Event::Failed {
                         work,
@@ -171,7 +171,7 @@ fn extractions_wait_for_each_other_and_can_be_taken_out_of_the_queue() -> TestRe
                     };
             },
             |event| {
-                let work = Work::Extract { job };
+                let work = TaskKind::Extract { job };
                 (*event == Event::Saved { work, path: out(job) }).then_some(())
             },
         );

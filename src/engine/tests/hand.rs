@@ -12,14 +12,14 @@ use crate::{
 
 /// One picture: its slot, its framing, and what its pass yields.
 pub struct Pass {
-    pub slot: Slot,
+    pub slot: ImageSlot,
     pub framing: Framing,
     pub maps: Vec<(Id, FeatureMap)>,
 }
 
 impl Pass {
     /// A picture of which the model sees everything, 20 x 20 pixels for each cell of the first map.
-    pub fn whole(slot: Slot, maps: Vec<(Id, FeatureMap)>) -> Self {
+    pub fn whole(slot: ImageSlot, maps: Vec<(Id, FeatureMap)>) -> Self {
         const CELL: usize = 20;
         let grid = maps[0].1.grid();
         let size = Size::new(CELL * grid.width, CELL * grid.height);
@@ -31,12 +31,12 @@ impl Pass {
 /// The engine, and the passes that its hand-made extractor has kept.
 pub struct Hand {
     pub engine: Engine,
-    pub passes: BTreeMap<Slot, PassId>,
+    pub passes: BTreeMap<ImageSlot, PassId>,
 }
 
 impl Hand {
     /// The passes of some slots, as queries name them.
-    pub fn shown(&self, slots: &[Slot]) -> Vec<(Slot, PassId)> {
+    pub fn shown(&self, slots: &[ImageSlot]) -> Vec<(ImageSlot, PassId)> {
         slots.iter().map(|slot| (*slot, self.passes[slot])).collect()
     }
 }

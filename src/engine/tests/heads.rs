@@ -51,7 +51,7 @@ fn of_tiny() -> (Engine, RunSettings) {
         dtype: Precision::F32,
     });
     until(&engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
-    open(&engine, Slot::A, SAMPLE);
+    open(&engine, ImageSlot::A, SAMPLE);
     let settings = RunSettings {
         prompt: "a cat".into(),
         ..settings(51)
@@ -59,9 +59,9 @@ fn of_tiny() -> (Engine, RunSettings) {
     (engine, settings)
 }
 
-fn heat(engine: &Engine, query: Query) -> HeatView {
-    match ask(engine, ViewRequest::Query(query)) {
-        Event::Heat(view) => view,
+fn heat(engine: &Engine, query: HeatQuery) -> HeatView {
+    match ask(engine, ViewRequest::Heat(query)) {
+        Event::Answer(Answer::Heat(view)) => *view,
         other => panic!("a heat map was expected, came {other:?}"),
     }
 }
@@ -89,11 +89,11 @@ fn rows_of_heads_are_those_of_the_map() -> TestResult {
         let begin = (head * queries + position) * keys;
         &map.data[begin..begin + keys]
     };
-    let query = |head| Query {
+    let query = |head| HeatQuery {
         id: id(SELF_MAP),
         source: capture.pass,
         at: QueryAt::Point(at),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head,
     };
@@ -107,7 +107,7 @@ fn rows_of_heads_are_those_of_the_map() -> TestResult {
         .map(|key| (0..heads).map(|head| row_of(head)[key]).sum::<f32>() / heads as f32)
         .collect();
     assert!(far(&heat(&engine, query(None)).targets[0].scores, &mean) < CLOSE);
-    match ask(&engine, ViewRequest::Query(query(Some(heads)))) {
+    match ask(&engine, ViewRequest::Heat(query(Some(heads)))) {
         Event::Failed { error, .. } => assert!(error.to_string().contains("heads"), "{error}"),
         other => panic!("there is no such head, came {other:?}"),
     }
@@ -124,11 +124,11 @@ fn words_of_heads_are_those_of_the_map_and_their_mean_is_kept() -> TestResult {
     };
     let weight = |head: usize, position: usize, token: usize| map.data[(head * positions + position) * tokens + token];
     let token = 2;
-    let query = |head| Query {
+    let query = |head| HeatQuery {
         id: id(TEXT_MAP),
         source: capture.pass,
         at: QueryAt::Word(token),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head,
     };
@@ -143,7 +143,7 @@ fn words_of_heads_are_those_of_the_map_and_their_mean_is_kept() -> TestResult {
         .collect();
     assert!(far(&heat(&engine, query(None)).targets[0].scores, &mean) < CLOSE);
     // At a point, the words of the head.
-    let point = Query {
+    let point = HeatQuery {
         at: QueryAt::Point([1.0, 1.0]),
         ..query(Some(1))
     };

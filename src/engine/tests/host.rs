@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-fn failed(event: &Event) -> Option<(Work, String)> {
+fn failed(event: &Event) -> Option<(TaskKind, String)> {
     match event {
         Event::Failed { work, error } => Some((*work, error.to_string())),
         _ => None,
@@ -25,20 +25,20 @@ fn an_extractor_that_breaks_is_told_and_requests_are_refused() {
         _ => None,
     });
     assert_eq!(message, "the line is dead");
-    let slot = Slot::B;
+    let slot = ImageSlot::B;
     engine.send(Request::ClosePicture { slot });
     let (work, error) = until(&engine, failed);
-    assert_eq!(work, Work::Picture(slot));
+    assert_eq!(work, TaskKind::Picture(slot));
     assert!(error.contains("has ended"), "{error}");
     // The others go on.
     let missing = Event::Missing {
         id: id("b1"),
         pass: PassId(1),
     };
-    let channels = ViewRequest::Channels {
+    let channels = ViewRequest::Channels(ChannelsQuery {
         id: id("b1"),
         pass: PassId(1),
-    };
+    });
     assert_eq!(ask(&engine, channels), missing);
 }
 
@@ -46,8 +46,8 @@ fn an_extractor_that_breaks_is_told_and_requests_are_refused() {
 fn requests_that_are_no_views_reach_it_in_order() {
     let worker = |requests: Receiver<Request>, host: ExtractorHost| {
         for request in requests {
-            host.tell(Event::Progress {
-                work: request.work(),
+            host.emit(Event::Progress {
+                work: request.task(),
                 fraction: 1.0,
                 item: None,
             });
@@ -55,25 +55,31 @@ fn requests_that_are_no_views_reach_it_in_order() {
     };
     let engine = Engine::with_extractor(Arc::new(|| {}), 1 << 20, worker).expect("threads can be started");
     engine.send(Request::CancelExtract { job: 3 });
-    engine.send(Request::SwapPictures { a: Slot::B, b: Slot::A });
+    engine.send(Request::SwapPictures {
+        a: ImageSlot::B,
+        b: ImageSlot::A,
+    });
     let work = || {
         until(&engine, |event| match event {
             Event::Progress { work, .. } => Some(*work),
             _ => None,
         })
     };
-    assert_eq!([work(), work()], [Work::Extract { job: 3 }, Work::Picture(Slot::B)]);
+    assert_eq!(
+        [work(), work()],
+        [TaskKind::Extract { job: 3 }, TaskKind::Picture(ImageSlot::B)]
+    );
 }
 
 #[test]
 fn a_pass_of_which_nothing_can_be_kept_is_an_error() {
     let worker = |requests: Receiver<Request>, host: ExtractorHost| {
         for _ in requests {
-            let large = Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 64, 8, 8))]);
+            let large = Pass::whole(ImageSlot::A, vec![(id("b1"), random_map(1, 64, 8, 8))]);
             let error = keep(&host, 0, large).expect_err("the cache is smaller");
-            let work = Work::Run;
-            host.tell(Event::Failed { work, error });
-            let small = Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 2, 2, 2))]);
+            let work = TaskKind::Run;
+            host.emit(Event::Failed { work, error });
+            let small = Pass::whole(ImageSlot::A, vec![(id("b1"), random_map(1, 2, 2, 2))]);
             keep(&host, 1, small).expect("it fits");
         }
     };
@@ -91,7 +97,7 @@ fn a_pass_keeps_what_fits_and_is_known_as_long_as_anything_of_it_is() {
     let worker = |requests: Receiver<Request>, host: ExtractorHost| {
         for _ in requests {
             let maps = ["b1", "b2", "b3"].map(|name| (id(name), random_map(1, 4, 2, 2)));
-            keep(&host, 0, Pass::whole(Slot::A, maps.to_vec())).expect("one of them fits");
+            keep(&host, 0, Pass::whole(ImageSlot::A, maps.to_vec())).expect("one of them fits");
         }
     };
     let engine = Engine::with_extractor(Arc::new(|| {}), 100, worker).expect("threads can be started");

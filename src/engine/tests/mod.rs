@@ -70,7 +70,7 @@ fn demo(engine: &Engine) {
     until(engine, |event| matches!(event, Event::ModelLoaded(_)).then_some(()));
 }
 
-fn open(engine: &Engine, slot: Slot, sample: &str) {
+fn open(engine: &Engine, slot: ImageSlot, sample: &str) {
     engine.send(Request::OpenPicture {
         slot,
         source: PictureSource::Sample(sample.into()),

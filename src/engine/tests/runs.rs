@@ -6,7 +6,7 @@ use super::*;
 fn one_pass_captures_everything_but_maps_and_the_next_layer_needs_none() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let capture = run(&engine, settings(100), "b11");
     let features = capture.layers.iter().filter(|layer| !layer.id.is_map()).count();
     assert_eq!(capture.ids.len(), features);
@@ -31,8 +31,8 @@ fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
     })
     .expect("threads can be started");
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
-    open(&engine, Slot::B, "fluent-dog-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
+    open(&engine, ImageSlot::B, "fluent-dog-face");
     let ask = |wanted: &str| {
         engine.send(Request::Run {
             settings: settings(100),
@@ -50,7 +50,7 @@ fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
                 None
             }
             Event::Progress {
-                work: Work::Run,
+                work: TaskKind::Run,
                 fraction,
                 ..
             } => {
@@ -68,10 +68,10 @@ fn on_a_gpu_what_is_looked_at_comes_before_everything_else() {
     assert_eq!(
         came,
         [
-            (Slot::A, 1, all),
-            (Slot::B, 1, all),
-            (Slot::A, all, all),
-            (Slot::B, all, all)
+            (ImageSlot::A, 1, all),
+            (ImageSlot::B, 1, all),
+            (ImageSlot::A, all, all),
+            (ImageSlot::B, all, all)
         ]
     );
     assert!(seconds.is_some());
@@ -87,7 +87,7 @@ fn a_gpu_that_has_failed_is_not_asked_again() {
     })
     .expect("threads can be started");
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     // What goes well asks nothing of the device.
     run(&engine, settings(100), "b11");
     engine.send(Request::Run {
@@ -95,7 +95,14 @@ fn a_gpu_that_has_failed_is_not_asked_again() {
         id: id("mid-vit-out"),
     });
     until(&engine, |event| {
-        matches!(event, Event::Failed { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Failed {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
     let words = until(&engine, |event| match event {
         Event::Recovered { message } => Some(message.clone()),
@@ -109,7 +116,7 @@ fn memory_is_bounded_and_then_only_what_is_looked_at_is_kept() {
     let bound = 400 << 10;
     let engine = engine(bound);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let capture = run(&engine, settings(100), "b11");
     assert_eq!(capture.ids, [id("b11")]);
     assert!(capture.kept_bytes <= bound, "{}", capture.kept_bytes);
@@ -118,7 +125,7 @@ fn memory_is_bounded_and_then_only_what_is_looked_at_is_kept() {
     }
     // The first pass had to make room: asking about it says so.
     let (pass, b11) = (capture.pass, id("b11"));
-    let passes = vec![(Slot::A, pass)];
+    let passes = vec![(ImageSlot::A, pass)];
     engine.send(Request::View(ViewRequest::Pca(PcaQuery {
         id: b11,
         passes,
@@ -133,7 +140,7 @@ fn memory_is_bounded_and_then_only_what_is_looked_at_is_kept() {
 fn the_latest_run_wins() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     for t in 0..40 {
         engine.send(Request::Run {
             settings: settings(t),
@@ -154,7 +161,7 @@ fn the_latest_run_wins() {
 fn a_cancelled_run_ends_soon_and_the_next_one_works() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let long = RunSettings {
         ensemble: 2000,
         ..settings(100)
@@ -164,13 +171,20 @@ fn a_cancelled_run_ends_soon_and_the_next_one_works() {
         id: id("b11"),
     });
     until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Progress {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
     engine.send(Request::Cancel);
     until(&engine, |event| {
         (*event
             == Event::Failed {
-                work: Work::Run,
+                work: TaskKind::Run,
                 error: Error::Cancelled,
             })
         .then_some(())
@@ -195,7 +209,7 @@ fn a_bug_becomes_a_message_and_the_worker_goes_on() {
 fn a_model_that_cannot_be_read_leaves_the_one_before() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let (device, dtype) = (DeviceChoice::Cpu, Precision::F32);
     engine.send(Request::LoadModel {
         name: "/nowhere/to/be/found".into(),
@@ -222,10 +236,10 @@ fn requests_and_events_are_plain_data() -> Result<(), Box<dyn std::error::Error>
     );
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let capture = run(&engine, settings(100), "b11");
     let event = Event::Captured {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         capture: Box::new(capture),
     };
     let copy: Event = serde_json::from_str(&serde_json::to_string(&event)?)?;
@@ -237,19 +251,22 @@ fn requests_and_events_are_plain_data() -> Result<(), Box<dyn std::error::Error>
 fn a_map_that_cannot_be_kept_is_refused_with_its_size() {
     let engine = engine(1 << 10);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     engine.send(Request::Run {
         settings: settings(100),
         id: id("b11"),
     });
     let error = until(&engine, |event| match event {
-        Event::Failed { work: Work::Run, error } => Some(error.to_string()),
+        Event::Failed {
+            work: TaskKind::Run,
+            error,
+        } => Some(error.to_string()),
         _ => None,
     });
     assert!(error.contains("b11") && error.contains("smaller size"), "{error}");
 }
 
-fn slot(letter: &str) -> Slot {
+fn slot(letter: &str) -> ImageSlot {
     letter.to_owned().try_into().expect("a letter from A to Z")
 }
 
@@ -280,7 +297,7 @@ fn every_open_picture_runs_in_order_and_progress_says_which() {
         },
         |event| matches!(event, Event::RunFinished { .. }).then_some(()),
     );
-    let slots: Vec<Slot> = captured.iter().map(|(slot, _)| *slot).collect();
+    let slots: Vec<ImageSlot> = captured.iter().map(|(slot, _)| *slot).collect();
     assert_eq!(slots, ["A", "C", "D"].map(slot));
     assert_eq!(captured[1].1, captured[2].1, "the same picture needs one pass");
     assert_eq!(items, [Some([1, 3]), Some([2, 3])]);
@@ -291,9 +308,9 @@ fn every_open_picture_runs_in_order_and_progress_says_which() {
 fn pictures_change_places_with_others_and_with_empty_slots() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
-    open(&engine, Slot::B, "noto-dog-face");
-    let passes = |swap: Option<[Slot; 2]>| {
+    open(&engine, ImageSlot::A, "noto-cat-face");
+    open(&engine, ImageSlot::B, "noto-dog-face");
+    let passes = |swap: Option<[ImageSlot; 2]>| {
         if let Some([a, b]) = swap {
             engine.send(Request::SwapPictures { a, b });
             until(&engine, |event| {
@@ -319,11 +336,15 @@ fn pictures_change_places_with_others_and_with_empty_slots() {
     let (c, z) = (slot("C"), slot("Z"));
     let before = passes(None);
     let (cat, dog) = (before[0].1, before[1].1);
-    assert_eq!(before, [(Slot::A, cat), (Slot::B, dog)]);
-    assert_eq!(passes(Some([Slot::A, c])), [(Slot::B, dog), (c, cat)]);
-    assert_eq!(passes(Some([c, Slot::B])), [(Slot::B, cat), (c, dog)]);
-    assert_eq!(passes(Some([z, Slot::A])), [(Slot::B, cat), (c, dog)], "both are empty");
-    assert_eq!(passes(Some([c, c])), [(Slot::B, cat), (c, dog)]);
+    assert_eq!(before, [(ImageSlot::A, cat), (ImageSlot::B, dog)]);
+    assert_eq!(passes(Some([ImageSlot::A, c])), [(ImageSlot::B, dog), (c, cat)]);
+    assert_eq!(passes(Some([c, ImageSlot::B])), [(ImageSlot::B, cat), (c, dog)]);
+    assert_eq!(
+        passes(Some([z, ImageSlot::A])),
+        [(ImageSlot::B, cat), (c, dog)],
+        "both are empty"
+    );
+    assert_eq!(passes(Some([c, c])), [(ImageSlot::B, cat), (c, dog)]);
 }
 
 #[test]
@@ -331,7 +352,7 @@ fn an_opened_picture_tells_its_fingerprint() {
     let engine = engine(1 << 20);
     let fingerprint = |sample: &str| {
         engine.send(Request::OpenPicture {
-            slot: Slot::A,
+            slot: ImageSlot::A,
             source: PictureSource::Sample(sample.into()),
         });
         until(&engine, |event| match event {
@@ -347,12 +368,16 @@ fn an_opened_picture_tells_its_fingerprint() {
 fn everything_is_kept_if_that_of_all_open_pictures_fits() {
     let engine_of_one = engine(1 << 30);
     demo(&engine_of_one);
-    open(&engine_of_one, Slot::A, "noto-cat-face");
+    open(&engine_of_one, ImageSlot::A, "noto-cat-face");
     let whole = run(&engine_of_one, settings(100), "b11");
     // Room for two pictures and a half.
     let engine = engine(whole.kept_bytes * 5 / 2);
     demo(&engine);
-    for (slot, kept) in [(Slot::A, whole.ids.len()), (Slot::B, whole.ids.len()), (slot("C"), 1)] {
+    for (slot, kept) in [
+        (ImageSlot::A, whole.ids.len()),
+        (ImageSlot::B, whole.ids.len()),
+        (slot("C"), 1),
+    ] {
         open(&engine, slot, "noto-cat-face");
         let capture = run(&engine, settings(100 + slot.index() as u32), "b11");
         assert_eq!(capture.ids.len(), kept, "{slot:?}");

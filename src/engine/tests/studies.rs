@@ -4,7 +4,7 @@ use super::*;
 
 fn member(t: u32, seed: u64) -> SeriesMember {
     let settings = RunSettings { seed, ..settings(t) };
-    let slot = Slot::A;
+    let slot = ImageSlot::A;
     SeriesMember {
         slot,
         settings,
@@ -37,7 +37,7 @@ fn followed(engine: &Engine, job: u64) -> (Vec<MemberKept>, Vec<Event>, Option<E
         engine,
         |event| match event {
             Event::Study {
-                news: StudyNews::Series(member),
+                event: StudyEvent::Series(member),
                 ..
             } => kept.push((**member).clone()),
             other => others.push(other.clone()),
@@ -51,13 +51,13 @@ fn followed(engine: &Engine, job: u64) -> (Vec<MemberKept>, Vec<Event>, Option<E
 fn end_of(event: &Event, job: u64) -> Option<Option<Error>> {
     match event {
         Event::StudyFinished { job: ended } if *ended == job => Some(None),
-        Event::Failed { work, error } if *work == (Work::Study { job }) => Some(Some(error.clone())),
+        Event::Failed { work, error } if *work == (TaskKind::Study { job }) => Some(Some(error.clone())),
         _ => None,
     }
 }
 
 fn until_progress(engine: &Engine, job: u64) {
-    let work = Work::Study { job };
+    let work = TaskKind::Study { job };
     until(engine, |event| match event {
         Event::Progress { work: of, .. } if *of == work => Some(()),
         _ => None,
@@ -67,7 +67,7 @@ fn until_progress(engine: &Engine, job: u64) {
 fn ready(cache_bytes: usize) -> Engine {
     let engine = engine(cache_bytes);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     engine
 }
 
@@ -125,7 +125,7 @@ fn a_run_and_a_picture_go_first_and_nothing_is_done_twice() {
     let at = run(&engine, settings(500), "b11");
     assert_eq!(at.ran.t_ran, 500, "the study did not have to end first");
     until_progress(&engine, 1);
-    open(&engine, Slot::B, "noto-dog-face");
+    open(&engine, ImageSlot::B, "noto-dog-face");
     let (kept, _, end) = followed(&engine, 1);
     assert_eq!(end, None);
     let last = kept.last().map(|member| member.index);
@@ -142,7 +142,7 @@ fn the_picture_is_the_one_that_was_open_when_it_began() {
     let engine = ready(1 << 30);
     long_series(&engine, 1);
     until_progress(&engine, 1);
-    open(&engine, Slot::A, "noto-dog-face");
+    open(&engine, ImageSlot::A, "noto-dog-face");
     let (kept, _, end) = followed(&engine, 1);
     assert_eq!((end, kept.last().map(|member| member.index)), (None, Some(5)));
     let last = run(
@@ -174,7 +174,7 @@ fn a_cancelled_study_ends_soon_and_one_that_waits_never_begins() {
             _ => None,
         }));
     }
-    let cancelled = |job| (Work::Study { job }, Error::Cancelled);
+    let cancelled = |job| (TaskKind::Study { job }, Error::Cancelled);
     assert_eq!(ends, [cancelled(2), cancelled(1)]);
     assert_eq!(run(&engine, settings(90), "b11").ran.t_ran, 90);
 }
@@ -198,8 +198,8 @@ fn another_model_ends_the_studies_that_were_asked_for_before_it() {
         }
         end_of(event, 3).map(|end| assert_eq!(end, None))
     });
-    let works: Vec<Work> = ends.iter().map(|(work, _)| *work).collect();
-    assert_eq!(works, [Work::Study { job: 1 }, Work::Study { job: 2 }]);
+    let works: Vec<TaskKind> = ends.iter().map(|(work, _)| *work).collect();
+    assert_eq!(works, [TaskKind::Study { job: 1 }, TaskKind::Study { job: 2 }]);
     assert!(
         ends.iter().all(|(_, words)| words.contains("another model")),
         "{ends:?}"
@@ -235,10 +235,10 @@ fn without_noise_is_another_pass_than_with_it() {
         ViewRequest::Channel(ChannelQuery {
             id: id("b11"),
             channel: 0,
-            passes: vec![(Slot::A, pass)],
+            passes: vec![(ImageSlot::A, pass)],
         }),
     ) {
-        Event::Channel(view) => view.maps[0].2.clone(),
+        Event::Answer(Answer::Channel(view)) => view.maps[0].2.clone(),
         other => panic!("{other:?}"),
     };
     let [noisy, clean, other_seed] = [0, 1, 2].map(|index| channel(kept[index].pass));
@@ -255,7 +255,7 @@ fn what_cannot_be_done_is_said() {
         end.map(|error| error.to_string()).unwrap_or_default()
     };
     let elsewhere = SeriesMember {
-        slot: Slot::B,
+        slot: ImageSlot::B,
         ..member(100, 0)
     };
     let words = refused(1, vec![elsewhere], &["b11"]);
@@ -281,7 +281,7 @@ fn a_series_that_does_not_fit_into_the_cache_is_refused_with_its_size() {
 
 fn survey(engine: &Engine, job: u64) {
     let study = Study::Survey(SurveyQuery {
-        slot: Slot::A,
+        slot: ImageSlot::A,
         settings: settings(100),
         noises: 2,
         maps: true,
@@ -303,7 +303,7 @@ fn a_survey_measures_everything_once_also_when_it_makes_way_for_a_run() {
         &engine,
         |event| match event {
             Event::Study {
-                news: StudyNews::Found(finding),
+                event: StudyEvent::Found(finding),
                 ..
             } => {
                 found.push((finding.order, finding.id));
@@ -316,7 +316,7 @@ fn a_survey_measures_everything_once_also_when_it_makes_way_for_a_run() {
                 }
             }
             Event::Study {
-                news: StudyNews::Surveying(about),
+                event: StudyEvent::SurveyStarted(about),
                 ..
             } => activations.push(about.activations),
             other => captures += usize::from(captured(other).is_some()),
@@ -336,7 +336,7 @@ fn a_survey_is_ended_within_a_layer_and_one_without_a_picture_says_why() {
     survey(&engine, 1);
     until(&engine, |event| match event {
         Event::Study {
-            news: StudyNews::Found(_),
+            event: StudyEvent::Found(_),
             ..
         } => Some(()),
         _ => None,
@@ -344,7 +344,7 @@ fn a_survey_is_ended_within_a_layer_and_one_without_a_picture_says_why() {
     engine.send(Request::CancelStudy { job: 1 });
     let end = until(&engine, |event| end_of(event, 1));
     assert_eq!(end, Some(Error::Cancelled));
-    engine.send(Request::ClosePicture { slot: Slot::A });
+    engine.send(Request::ClosePicture { slot: ImageSlot::A });
     survey(&engine, 2);
     let end = until(&engine, |event| end_of(event, 2));
     assert!(end.is_some_and(|error| error.to_string().contains("picture A is not open")));

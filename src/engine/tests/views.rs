@@ -1,4 +1,4 @@
-//! The analyst: heat maps, matches, channels, saved maps.
+//! The instant lane: heat maps, matches, channels, saved maps.
 
 use super::{
     hand::{Pass, with_massive},
@@ -8,10 +8,10 @@ use crate::analysis::{correspondence::mutual_nearest, similarity::cosine_to_all}
 
 const CLOSE: f32 = 1e-5;
 
-fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[Slot]) -> Query {
-    Query {
+fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[ImageSlot]) -> HeatQuery {
+    HeatQuery {
         id: id(wanted),
-        source: hand.passes[&Slot::A],
+        source: hand.passes[&ImageSlot::A],
         at,
         targets: hand.shown(targets),
         drop_massive: false,
@@ -19,16 +19,16 @@ fn query(hand: &Hand, wanted: &str, at: QueryAt, targets: &[Slot]) -> Query {
     }
 }
 
-fn heat(engine: &Engine, query: Query) -> HeatView {
-    match ask(engine, ViewRequest::Query(query)) {
-        Event::Heat(view) => view,
+fn heat(engine: &Engine, query: HeatQuery) -> HeatView {
+    match ask(engine, ViewRequest::Heat(query)) {
+        Event::Answer(Answer::Heat(view)) => *view,
         other => panic!("a heat map was expected, came {other:?}"),
     }
 }
 
 fn matches(engine: &Engine, query: MatchesQuery) -> MatchesView {
     match ask(engine, ViewRequest::Matches(query)) {
-        Event::Matches(view) => view,
+        Event::Answer(Answer::Matches(view)) => *view,
         other => panic!("matches were expected, came {other:?}"),
     }
 }
@@ -44,19 +44,19 @@ fn assert_close(a: &[f32], b: &[f32]) {
 fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let capture = run(&engine, settings(100), "b7-attn-map");
-    let query = Query {
+    let query = HeatQuery {
         id: id("b7-attn-map"),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head: None,
     };
-    engine.send(Request::View(ViewRequest::Query(query)));
+    engine.send(Request::View(ViewRequest::Heat(query)));
     let heat = until(&engine, |event| match event {
-        Event::Heat(view) => Some(view.clone()),
+        Event::Answer(Answer::Heat(view)) => Some((**view).clone()),
         _ => None,
     });
     assert!(heat.attention);
@@ -65,10 +65,10 @@ fn attention_rows_from_stored_queries_and_keys_sum_to_one() {
 }
 
 #[test]
-fn the_analyst_answers_while_the_model_runs() {
+fn the_instant_lane_answers_while_the_model_runs() {
     let engine = engine(1 << 30);
     demo(&engine);
-    open(&engine, Slot::A, "noto-cat-face");
+    open(&engine, ImageSlot::A, "noto-cat-face");
     let capture = run(&engine, settings(100), "b11");
     let long = RunSettings {
         ensemble: 2000,
@@ -79,19 +79,26 @@ fn the_analyst_answers_while_the_model_runs() {
         id: id("b11"),
     });
     until(&engine, |event| {
-        matches!(event, Event::Progress { work: Work::Run, .. }).then_some(())
+        matches!(
+            event,
+            Event::Progress {
+                work: TaskKind::Run,
+                ..
+            }
+        )
+        .then_some(())
     });
-    let query = Query {
+    let query = HeatQuery {
         id: id("b11"),
         source: capture.pass,
         at: QueryAt::Point([80.0, 90.0]),
-        targets: vec![(Slot::A, capture.pass)],
+        targets: vec![(ImageSlot::A, capture.pass)],
         drop_massive: false,
         head: None,
     };
-    engine.send(Request::View(ViewRequest::Query(query)));
+    engine.send(Request::View(ViewRequest::Heat(query)));
     let heat = until(&engine, |event| match event {
-        Event::Heat(view) => Some(view.clone()),
+        Event::Answer(Answer::Heat(view)) => Some((**view).clone()),
         Event::RunFinished { .. } => panic!("the run is over: nothing is shown by this"),
         _ => None,
     });
@@ -104,13 +111,13 @@ fn the_analyst_answers_while_the_model_runs() {
 #[test]
 fn a_region_is_the_mean_of_unit_vectors() {
     let map = random_map(1, 6, 3, 4);
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
+    let hand = hand(vec![Pass::whole(ImageSlot::A, vec![(id("b1"), map.clone())])]);
     // A brush along the first row, from the centre of its first cell to that of its third; cells are 20 pixels wide.
     let at = QueryAt::Region {
         path: vec![[9.5, 9.5], [30.0, 12.0], [49.5, 9.5]],
         radius: 12.0,
     };
-    let view = heat(&hand.engine, query(&hand, "b1", at, &[Slot::A]));
+    let view = heat(&hand.engine, query(&hand, "b1", at, &[ImageSlot::A]));
     assert_eq!(view.cells, [(0, 0), (0, 1), (0, 2)]);
     let mut mean = [0.0_f32; 6];
     for position in 0..3 {
@@ -126,20 +133,23 @@ fn a_region_is_the_mean_of_unit_vectors() {
 
 #[test]
 fn a_region_without_a_centre_is_the_cell_under_its_first_point() {
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 6, 3, 4))])]);
-    let region = |path: Vec<[f64; 2]>, radius| query(&hand, "b1", QueryAt::Region { path, radius }, &[Slot::A]);
+    let hand = hand(vec![Pass::whole(
+        ImageSlot::A,
+        vec![(id("b1"), random_map(1, 6, 3, 4))],
+    )]);
+    let region = |path: Vec<[f64; 2]>, radius| query(&hand, "b1", QueryAt::Region { path, radius }, &[ImageSlot::A]);
     let in_a_corner = heat(&hand.engine, region(vec![[21.0, 41.0], [22.0, 42.0]], 2.0));
     let point = heat(
         &hand.engine,
-        query(&hand, "b1", QueryAt::Point([21.0, 41.0]), &[Slot::A]),
+        query(&hand, "b1", QueryAt::Point([21.0, 41.0]), &[ImageSlot::A]),
     );
     assert_eq!(in_a_corner.cells, [(2, 1)]);
     assert_eq!(in_a_corner.targets, point.targets);
     let everything = heat(&hand.engine, region(vec![[0.0, 0.0]], f64::INFINITY));
     assert_eq!(everything.cells.len(), 12);
-    let nothing = ask(&hand.engine, ViewRequest::Query(region(Vec::new(), 5.0)));
+    let nothing = ask(&hand.engine, ViewRequest::Heat(region(Vec::new(), 5.0)));
     assert!(refusal(nothing).contains("at least one point"));
-    let nowhere = ask(&hand.engine, ViewRequest::Query(region(vec![[f64::NAN, 0.0]], 5.0)));
+    let nowhere = ask(&hand.engine, ViewRequest::Heat(region(vec![[f64::NAN, 0.0]], 5.0)));
     assert!(refusal(nowhere).contains("not seen"));
 }
 
@@ -156,16 +166,16 @@ fn cropped() -> Framing {
 
 #[test]
 fn what_the_model_does_not_see_is_no_query() {
-    let (slot, framing) = (Slot::A, cropped());
+    let (slot, framing) = (ImageSlot::A, cropped());
     let maps = vec![(id("b1"), random_map(1, 6, 3, 3))];
     let hand = hand(vec![Pass { slot, framing, maps }]);
-    let outside = query(&hand, "b1", QueryAt::Point([5.0, 30.0]), &[Slot::A]);
-    assert!(refusal(ask(&hand.engine, ViewRequest::Query(outside))).contains("not seen by the model"));
+    let outside = query(&hand, "b1", QueryAt::Point([5.0, 30.0]), &[ImageSlot::A]);
+    assert!(refusal(ask(&hand.engine, ViewRequest::Heat(outside))).contains("not seen by the model"));
     let at = QueryAt::Region {
         path: vec![[0.0, 9.5], [35.0, 9.5]],
         radius: 6.0,
     };
-    let view = heat(&hand.engine, query(&hand, "b1", at, &[Slot::A]));
+    let view = heat(&hand.engine, query(&hand, "b1", at, &[ImageSlot::A]));
     assert_eq!(view.cells, [(0, 0)], "a brush may begin outside");
 }
 
@@ -175,8 +185,8 @@ fn attention_of_a_region_is_the_mean_of_its_rows() {
         (id("b1-attn-q"), random_map(3, 8, 3, 4)),
         (id("b1-attn-k"), random_map(4, 8, 3, 4)),
     ];
-    let hand = hand(vec![Pass::whole(Slot::A, maps)]);
-    let at = |at| query(&hand, "b1-attn-map", at, &[Slot::A]);
+    let hand = hand(vec![Pass::whole(ImageSlot::A, maps)]);
+    let at = |at| query(&hand, "b1-attn-map", at, &[ImageSlot::A]);
     let row = |x, y| {
         let view = heat(&hand.engine, at(QueryAt::Point([x, y])));
         assert!(view.attention);
@@ -200,11 +210,11 @@ fn attention_of_a_region_is_the_mean_of_its_rows() {
 fn massive_channels_of_the_source_are_left_out_on_both_sides() {
     let (a, b) = (random_map(5, 8, 3, 4), random_map(6, 8, 4, 4));
     let hand = hand(vec![
-        Pass::whole(Slot::A, vec![(id("b1"), with_massive(&a, 2))]),
-        Pass::whole(Slot::B, vec![(id("b1"), with_massive(&b, 5))]),
+        Pass::whole(ImageSlot::A, vec![(id("b1"), with_massive(&a, 2))]),
+        Pass::whole(ImageSlot::B, vec![(id("b1"), with_massive(&b, 5))]),
     ]);
-    let whole = query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A, Slot::B]);
-    let reduced = Query {
+    let whole = query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[ImageSlot::A, ImageSlot::B]);
+    let reduced = HeatQuery {
         drop_massive: true,
         ..whole.clone()
     };
@@ -227,14 +237,14 @@ fn massive_channels_of_the_source_are_left_out_on_both_sides() {
 fn matches_are_those_of_all_pairs() {
     let (a, b) = (random_map(7, 5, 3, 4), random_map(8, 5, 5, 4));
     let hand = hand(vec![
-        Pass::whole(Slot::A, vec![(id("b1"), a.clone())]),
-        Pass::whole(Slot::B, vec![(id("b1"), b.clone())]),
+        Pass::whole(ImageSlot::A, vec![(id("b1"), a.clone())]),
+        Pass::whole(ImageSlot::B, vec![(id("b1"), b.clone())]),
     ]);
     let pins = (0..a.grid().positions()).map(|position| {
         let (row, column) = a.grid().row_column(position);
         PinQuery {
             pin: position as u32,
-            source: hand.passes[&Slot::A],
+            source: hand.passes[&ImageSlot::A],
             at: QueryAt::Point([20.0 * column as f64 + 9.5, 20.0 * row as f64 + 9.5]),
         }
     });
@@ -243,7 +253,7 @@ fn matches_are_those_of_all_pairs() {
         MatchesQuery {
             id: id("b1"),
             pins: pins.collect(),
-            targets: hand.shown(&[Slot::B]),
+            targets: hand.shown(&[ImageSlot::B]),
             top_k: 3,
             drop_massive: false,
         },
@@ -271,10 +281,10 @@ fn matches_are_those_of_all_pairs() {
 
 #[test]
 fn a_region_is_mutual_with_any_of_its_cells_and_unseen_pins_are_left_out() {
-    let (slot, framing) = (Slot::A, cropped());
+    let (slot, framing) = (ImageSlot::A, cropped());
     let maps = vec![(id("b1"), random_map(1, 6, 3, 3))];
     let hand = hand(vec![Pass { slot, framing, maps }]);
-    let source = hand.passes[&Slot::A];
+    let source = hand.passes[&ImageSlot::A];
     let query = |wanted: &str| MatchesQuery {
         id: id(wanted),
         pins: vec![
@@ -292,7 +302,7 @@ fn a_region_is_mutual_with_any_of_its_cells_and_unseen_pins_are_left_out() {
                 },
             },
         ],
-        targets: hand.shown(&[Slot::A]),
+        targets: hand.shown(&[ImageSlot::A]),
         top_k: 100,
         drop_massive: true,
     };
@@ -308,9 +318,12 @@ fn a_region_is_mutual_with_any_of_its_cells_and_unseen_pins_are_left_out() {
 #[test]
 fn channels_are_told_as_they_are() {
     let map = with_massive(&random_map(9, 8, 3, 4), 4);
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
-    let pass = hand.passes[&Slot::A];
-    let Event::Channels(view) = ask(&hand.engine, ViewRequest::Channels { id: id("b1"), pass }) else {
+    let hand = hand(vec![Pass::whole(ImageSlot::A, vec![(id("b1"), map.clone())])]);
+    let pass = hand.passes[&ImageSlot::A];
+    let Event::Answer(Answer::Channels(view)) = ask(
+        &hand.engine,
+        ViewRequest::Channels(ChannelsQuery { id: id("b1"), pass }),
+    ) else {
         panic!("figures were expected");
     };
     assert_eq!((view.channels.len(), &view.massive[..]), (8, &[4][..]));
@@ -319,23 +332,23 @@ fn channels_are_told_as_they_are() {
     let channel = |channel| ChannelQuery {
         id: id("b1"),
         channel,
-        passes: hand.shown(&[Slot::A]),
+        passes: hand.shown(&[ImageSlot::A]),
     };
-    let Event::Channel(view) = ask(&hand.engine, ViewRequest::Channel(channel(4))) else {
+    let Event::Answer(Answer::Channel(view)) = ask(&hand.engine, ViewRequest::Channel(channel(4))) else {
         panic!("a channel was expected");
     };
     assert_eq!(view.query, channel(4));
     let plane = map.to_channels()[4 * 12..5 * 12].to_vec();
-    assert_eq!(view.maps, [(Slot::A, Grid::new(3, 4), plane)]);
+    assert_eq!(view.maps, [(ImageSlot::A, Grid::new(3, 4), plane)]);
     let error = refusal(ask(&hand.engine, ViewRequest::Channel(channel(8))));
     assert!(
         error.contains("8 channels") && error.contains("no channel 8"),
         "{error}"
     );
-    let attention = ViewRequest::Channels {
+    let attention = ViewRequest::Channels(ChannelsQuery {
         id: id("b1-attn-map"),
         pass,
-    };
+    });
     assert!(refusal(ask(&hand.engine, attention)).contains("attention map"));
 }
 
@@ -345,29 +358,34 @@ fn a_heat_map_does_not_wait_for_a_pca() {
         (id("b1"), random_map(1, 512, 64, 64)),
         (id("b2"), random_map(2, 4, 3, 3)),
     ];
-    let hand = hand(vec![Pass::whole(Slot::A, maps)]);
+    let hand = hand(vec![Pass::whole(ImageSlot::A, maps)]);
     hand.engine.send(Request::View(ViewRequest::Pca(PcaQuery {
         id: id("b1"),
-        passes: hand.shown(&[Slot::A]),
+        passes: hand.shown(&[ImageSlot::A]),
         settings: PcaSettings::default(),
     })));
-    let view = heat(&hand.engine, query(&hand, "b2", QueryAt::Point([1.0, 1.0]), &[Slot::A]));
+    let view = heat(
+        &hand.engine,
+        query(&hand, "b2", QueryAt::Point([1.0, 1.0]), &[ImageSlot::A]),
+    );
     assert_eq!(view.cells, [(0, 0)], "the first answer is that to the second request");
-    until(&hand.engine, |event| matches!(event, Event::Pca(_)).then_some(()));
+    until(&hand.engine, |event| {
+        matches!(event, Event::Answer(Answer::Pca(_))).then_some(())
+    });
 }
 
 #[test]
 fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     let map = random_map(1, 6, 3, 4);
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), map.clone())])]);
+    let hand = hand(vec![Pass::whole(ImageSlot::A, vec![(id("b1"), map.clone())])]);
     let folder = tempfile::tempdir()?;
-    let (pass, work) = (hand.passes[&Slot::A], Work::Save);
+    let (pass, work) = (hand.passes[&ImageSlot::A], TaskKind::Save);
     let path = folder.path().join("map.npy");
-    let save = ViewRequest::SaveMap {
+    let save = ViewRequest::SaveMap(SaveMap {
         id: id("b1"),
         pass,
         path: path.clone(),
-    };
+    });
     assert_eq!(
         ask(&hand.engine, save),
         Event::Saved {
@@ -377,10 +395,12 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     );
     let saved = crate::io::npy::read_npy(&path)?;
     assert_eq!((&saved.shape[..], saved.data), (&[1, 6, 3, 4][..], map.to_channels()));
-    let save = |path: std::path::PathBuf| ViewRequest::SaveHeat {
-        query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[Slot::A]),
-        style: crate::paint::ScoreStyle::default(),
-        path,
+    let save = |path: std::path::PathBuf| {
+        ViewRequest::SaveHeat(SaveHeat {
+            query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[ImageSlot::A]),
+            style: crate::paint::ScoreStyle::default(),
+            path,
+        })
     };
     let path = folder.path().join("heat.png");
     assert_eq!(
@@ -399,41 +419,53 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
 
 #[test]
 fn what_is_not_kept_is_missing() {
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 6, 3, 4))])]);
-    let pass = hand.passes[&Slot::A];
-    let other = query(&hand, "b2", QueryAt::Point([1.0, 1.0]), &[Slot::A]);
+    let hand = hand(vec![Pass::whole(
+        ImageSlot::A,
+        vec![(id("b1"), random_map(1, 6, 3, 4))],
+    )]);
+    let pass = hand.passes[&ImageSlot::A];
+    let other = query(&hand, "b2", QueryAt::Point([1.0, 1.0]), &[ImageSlot::A]);
     let missing = Event::Missing { id: id("b2"), pass };
-    assert_eq!(ask(&hand.engine, ViewRequest::Query(other)), missing);
-    assert_eq!(ask(&hand.engine, ViewRequest::Channels { id: id("b2"), pass }), missing);
+    assert_eq!(ask(&hand.engine, ViewRequest::Heat(other)), missing);
+    assert_eq!(
+        ask(
+            &hand.engine,
+            ViewRequest::Channels(ChannelsQuery { id: id("b2"), pass })
+        ),
+        missing
+    );
     // Running the attention map brings the queries and keys that it needs.
-    let attention = query(&hand, "b1-attn-map", QueryAt::Point([1.0, 1.0]), &[Slot::A]);
+    let attention = query(&hand, "b1-attn-map", QueryAt::Point([1.0, 1.0]), &[ImageSlot::A]);
     let missing = Event::Missing {
         id: id("b1-attn-map"),
         pass,
     };
-    assert_eq!(ask(&hand.engine, ViewRequest::Query(attention)), missing);
+    assert_eq!(ask(&hand.engine, ViewRequest::Heat(attention)), missing);
     let gone = PassId(1000);
-    let unknown = Query {
+    let unknown = HeatQuery {
         source: gone,
-        ..query(&hand, "b1", QueryAt::Point([1.0, 1.0]), &[Slot::A])
+        ..query(&hand, "b1", QueryAt::Point([1.0, 1.0]), &[ImageSlot::A])
     };
     let missing = Event::Missing {
         id: id("b1"),
         pass: gone,
     };
-    assert_eq!(ask(&hand.engine, ViewRequest::Query(unknown)), missing);
+    assert_eq!(ask(&hand.engine, ViewRequest::Heat(unknown)), missing);
 }
 
 #[test]
 fn views_are_plain_data() -> TestResult {
-    let hand = hand(vec![Pass::whole(Slot::A, vec![(id("b1"), random_map(1, 6, 3, 4))])]);
+    let hand = hand(vec![Pass::whole(
+        ImageSlot::A,
+        vec![(id("b1"), random_map(1, 6, 3, 4))],
+    )]);
     let region = QueryAt::Region {
         path: vec![[9.5, 9.5], [30.0, 12.0]],
         radius: 12.5,
     };
-    let source = hand.passes[&Slot::A];
+    let source = hand.passes[&ImageSlot::A];
     let requests = [
-        ViewRequest::Query(query(&hand, "b1", region.clone(), &[Slot::A])),
+        ViewRequest::Heat(query(&hand, "b1", region.clone(), &[ImageSlot::A])),
         ViewRequest::Matches(MatchesQuery {
             id: id("b1"),
             pins: vec![PinQuery {
@@ -441,26 +473,26 @@ fn views_are_plain_data() -> TestResult {
                 source,
                 at: region,
             }],
-            targets: hand.shown(&[Slot::A]),
+            targets: hand.shown(&[ImageSlot::A]),
             top_k: 2,
             drop_massive: true,
         }),
         ViewRequest::Pca(PcaQuery {
             id: id("b1"),
-            passes: hand.shown(&[Slot::A]),
+            passes: hand.shown(&[ImageSlot::A]),
             settings: PcaSettings {
-                basis: BasisChoice::Of(Slot::A),
+                basis: BasisChoice::Of(ImageSlot::A),
                 ..PcaSettings::default()
             },
         }),
-        ViewRequest::Channels {
+        ViewRequest::Channels(ChannelsQuery {
             id: id("b1"),
             pass: source,
-        },
+        }),
         ViewRequest::Channel(ChannelQuery {
             id: id("b1"),
             channel: 5,
-            passes: hand.shown(&[Slot::A]),
+            passes: hand.shown(&[ImageSlot::A]),
         }),
     ];
     for request in requests {

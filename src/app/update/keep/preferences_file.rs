@@ -235,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let mut preferences = Preferences::default();
         preferences.add_model("demo");
-        preferences.take_arrangement(&crate::app::document::root::Document::default());
+        preferences.set_arrangement(&crate::app::document::root::Document::default());
         let entries = Entries::from([
             (MEMORY_KEY.to_owned(), ron::to_string(&preferences)?),
             (WIDGETS_KEY.to_owned(), "(widgets)".to_owned()),

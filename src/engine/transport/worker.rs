@@ -11,15 +11,16 @@ use std::{
 };
 
 use super::{
+    codec::{Answer, FromWorker, Question, ToWorker},
     locked,
-    wire::{Answer, FromWorker, Question, ToWorker},
 };
 use crate::{
     device::Devices,
     engine::{
         extractor::Extractor,
         host::{ExtractorHost, FinishedPass},
-        message::{Event, Request, Slot},
+        ids::ImageSlot,
+        message::{Event, Request},
         spawn,
     },
     error::{Error, Result},
@@ -37,21 +38,21 @@ pub struct EngineLine {
 }
 
 impl EngineLine {
-    fn say(&self, message: &FromWorker) -> Result<()> {
+    fn send(&self, message: &FromWorker) -> Result<()> {
         message.write(&mut *locked(&self.out))
     }
 
-    /// Tells an event. An engine that is gone needs no news: its end of the line is closed, which ends this process.
-    pub fn tell(&self, event: Event) {
-        if let Err(error) = self.say(&FromWorker::Event(Box::new(event))) {
-            tracing::debug!(%error, "an event was not told");
+    /// Sends an event. An engine that is gone needs none: its end of the line is closed, which ends this process.
+    pub fn emit(&self, event: Event) {
+        if let Err(error) = self.send(&FromWorker::Event(Box::new(event))) {
+            tracing::debug!(%error, "an event was not sent");
         }
     }
 
     /// The answer to a question; none where the engine is gone.
     pub fn ask(&self, question: Question) -> Option<Answer> {
         let answers = locked(&self.answers);
-        self.say(&FromWorker::Question(question)).ok()?;
+        self.send(&FromWorker::Question(question)).ok()?;
         answers.recv().ok()
     }
 
@@ -61,9 +62,9 @@ impl EngineLine {
     }
 
     /// Hands the maps of a pass over.
-    pub fn keep(&self, slot: Option<Slot>, finished: FinishedPass) -> Result<()> {
+    pub fn keep(&self, slot: Option<ImageSlot>, finished: FinishedPass) -> Result<()> {
         let answers = locked(&self.answers);
-        self.say(&FromWorker::Keep(slot, Box::new(finished)))?;
+        self.send(&FromWorker::Keep(slot, Box::new(finished)))?;
         match answers.recv() {
             Ok(Answer::Kept(outcome)) => outcome,
             // The engine is gone.
@@ -92,10 +93,10 @@ pub fn serve(
         answers: Mutex::new(answers),
         keeps_bytes,
     };
-    line.say(&FromWorker::Ready(Devices::look()))?;
+    line.send(&FromWorker::Ready(Devices::look()))?;
     let (sender, requests) = channel();
     spawn("mail", move || {
-        take_mail(&mut from, &sender, &told);
+        receive(&mut from, &sender, &told);
         // The extractor ends what it does at its next activation, if it can.
         drop((sender, told));
         thread::sleep(PATIENCE);
@@ -106,7 +107,7 @@ pub fn serve(
         .run()
 }
 
-fn take_mail(from: &mut impl Read, requests: &Sender<Request>, answers: &Sender<Answer>) {
+fn receive(from: &mut impl Read, requests: &Sender<Request>, answers: &Sender<Answer>) {
     loop {
         let gone = match ToWorker::read(from) {
             Ok(Some(ToWorker::Request(request))) => requests.send(request).is_err(),

@@ -1,10 +1,29 @@
-//! Which cells of a grid a point or a brush covers.
+//! What of a picture a query is about, and the cells of a grid that it covers.
 
-use super::view::QueryAt;
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::Error,
     geometry::{Grid, framing::Framing},
 };
+
+/// What of a picture is compared, in its own pixels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueryAt {
+    /// The cell under (x, y).
+    Point([f64; 2]),
+    /// The mean of the unit vectors of all cells whose centre is within `radius` of a path, or of the cell under its
+    /// first point where there is none: no long vector outvotes the others. Of attention, the mean of their rows.
+    Region {
+        /// Points (x, y) of the brush, joined by straight lines.
+        path: Vec<[f64; 2]>,
+        /// Radius of the brush.
+        radius: f64,
+    },
+    /// A token of the prompt, by its place: where an attention map to text looks for it.
+    Word(usize),
+}
 
 /// (row, column) of the cells compared, row by row; none where the model does not see that part of the picture.
 pub fn cells_at(at: &QueryAt, framing: &Framing, grid: Grid) -> Option<Vec<(usize, usize)>> {

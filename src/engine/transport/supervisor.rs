@@ -14,17 +14,18 @@ use std::{
 };
 
 use super::{
-    launch::Launch,
+    codec::{Answer, FromWorker, Question, ToWorker},
+    launcher::Launcher,
     locked,
-    seen::Seen,
-    wire::{Answer, FromWorker, Question, ToWorker},
+    session_log::SessionLog,
 };
 use crate::{
     device::Devices,
     engine::{
         extractor::Extractor,
         host::ExtractorHost,
-        message::{Event, Request, Slot, Work},
+        ids::{ImageSlot, TaskKind},
+        message::{Event, Request},
         spawn,
     },
     error::{Error, Result},
@@ -46,10 +47,10 @@ const KEPT_LINES: usize = 20;
 
 /// Runs on the extractor's thread: the worker in a process of its own, or, where that does not start or has no GPU, the
 /// extractor of this process, which tells why.
-pub fn relay(launch: Launch, inbox: Receiver<Request>, host: ExtractorHost) {
+pub fn supervise(launcher: Launcher, inbox: Receiver<Request>, host: ExtractorHost) {
     let (sender, mail) = channel();
-    let mut relay = Relay {
-        launch,
+    let mut supervisor = Supervisor {
+        launcher,
         host: host.clone(),
         sender,
         running: None,
@@ -57,23 +58,23 @@ pub fn relay(launch: Launch, inbox: Receiver<Request>, host: ExtractorHost) {
         pictures: BTreeMap::new(),
         model: None,
     };
-    let trouble = match relay.start() {
-        Ok(devices) if relay.launch.required || devices.gpus().next().is_some() => {
-            host.tell(Event::Devices(devices));
-            return relay.run(inbox, &mail);
+    let trouble = match supervisor.start() {
+        Ok(devices) if supervisor.launcher.required || devices.gpus().next().is_some() => {
+            host.emit(Event::Devices(devices));
+            return supervisor.run(inbox, &mail);
         }
         Ok(devices) => {
-            relay.end(LEAVING);
+            supervisor.end(LEAVING);
             devices.trouble
         }
         Err(error) => Some(error.to_string()),
     };
     tracing::info!(?trouble, "no worker for GPUs");
-    let trouble = trouble.filter(|_| relay.launch.is_missed());
+    let trouble = trouble.filter(|_| supervisor.launcher.is_missed());
     Extractor::new(inbox, host).with_trouble(trouble).run_here();
 }
 
-/// What comes to the relay.
+/// What comes to the supervisor.
 enum Mail {
     Request(Request),
     /// The engine is gone.
@@ -82,15 +83,15 @@ enum Mail {
     Ended(u64, Option<Error>),
 }
 
-struct Relay {
-    launch: Launch,
+struct Supervisor {
+    launcher: Launcher,
     host: ExtractorHost,
     sender: Sender<Mail>,
     running: Option<Running>,
     /// How many were started.
     workers: u64,
     /// What a new worker has to be told.
-    pictures: BTreeMap<Slot, PictureSource>,
+    pictures: BTreeMap<ImageSlot, PictureSource>,
     /// What asked for the model that is there.
     model: Option<Request>,
 }
@@ -100,7 +101,7 @@ struct Running {
     number: u64,
     child: Child,
     to: Arc<ToChild>,
-    seen: Arc<Mutex<Seen>>,
+    log: Arc<Mutex<SessionLog>>,
     /// The last lines it wrote to its standard error.
     words: Arc<Mutex<Vec<String>>>,
     /// When it was told to stop what it does, and has said nothing since.
@@ -137,19 +138,19 @@ fn hand_over(mut to: impl Write, messages: &Receiver<ToWorker>) {
     }
 }
 
-impl Relay {
+impl Supervisor {
     fn run(mut self, inbox: Receiver<Request>, mail: &Receiver<Mail>) {
         let sender = self.sender.clone();
         let pump = spawn("requests", move || {
             let all_sent = inbox.iter().all(|request| sender.send(Mail::Request(request)).is_ok());
             if all_sent {
-                // A relay that has ended needs no news.
+                // A supervisor that has ended needs no news.
                 let _ = sender.send(Mail::Closed);
             }
         });
         if let Err(error) = pump {
             let message = error.to_string();
-            return self.host.tell(Event::Recovered { message });
+            return self.host.emit(Event::Recovered { message });
         }
         loop {
             let next = match self.patience() {
@@ -158,7 +159,7 @@ impl Relay {
             };
             match next {
                 Ok(Mail::Request(request)) => self.pass_on(request),
-                Ok(Mail::Ended(number, wrong)) if self.is_running(number) => self.take_end(wrong.as_ref()),
+                Ok(Mail::Ended(number, wrong)) if self.is_running(number) => self.on_end(wrong.as_ref()),
                 Ok(Mail::Ended(..)) => {}
                 Err(RecvTimeoutError::Timeout) => self.stop_by_force(),
                 Ok(Mail::Closed) | Err(RecvTimeoutError::Disconnected) => {
@@ -177,7 +178,7 @@ impl Relay {
     fn start(&mut self) -> Result<Devices> {
         self.workers += 1;
         let number = self.workers;
-        let mut child = self.launch.start()?;
+        let mut child = self.launcher.start()?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(Error::failed("the worker has no standard input and output"));
@@ -187,19 +188,19 @@ impl Relay {
             number,
             child,
             to: Arc::new(Mutex::new(Some(to))),
-            seen: Arc::default(),
+            log: Arc::default(),
             words: Arc::default(),
             stopped: None,
         };
         let words = Arc::clone(&running.words);
         spawn("worker's words", move || listen(stderr, &words))?;
         spawn("worker's requests", move || hand_over(BufWriter::new(stdin), &messages))?;
-        let (host, to, seen) = (self.host.clone(), Arc::clone(&running.to), Arc::clone(&running.seen));
+        let (host, to, log) = (self.host.clone(), Arc::clone(&running.to), Arc::clone(&running.log));
         let sender = self.sender.clone();
         let (is_there, there) = channel();
         spawn("worker's mail", move || {
-            let wrong = answer(BufReader::new(stdout), &host, &to, &seen, &is_there).err();
-            // A relay that has ended needs no news.
+            let wrong = answer(BufReader::new(stdout), &host, &to, &log, &is_there).err();
+            // A supervisor that has ended needs no news.
             let _ = sender.send(Mail::Ended(number, wrong));
         })?;
         let begin = ToWorker::Begin {
@@ -219,30 +220,30 @@ impl Relay {
     /// Starts a worker in the place of one that has ended, and tells it what that knew.
     fn start_anew(&mut self) -> Result<()> {
         let devices = self.start()?;
-        self.host.tell(Event::Devices(devices));
+        self.host.emit(Event::Devices(devices));
         let pictures = self.pictures.clone();
         if let Some(running) = &self.running {
-            locked(&running.seen).expect_again(pictures.keys().copied());
+            locked(&running.log).expect_again(pictures.keys().copied());
         }
         let opened = pictures
             .into_iter()
             .map(|(slot, source)| Request::OpenPicture { slot, source });
         for request in opened.chain(self.model.clone()) {
-            self.say(request)?;
+            self.send(request)?;
         }
         Ok(())
     }
 
-    fn say(&mut self, request: Request) -> Result<()> {
+    fn send(&mut self, request: Request) -> Result<()> {
         let Some(running) = &mut self.running else {
             return Err(Error::failed("the worker has ended"));
         };
-        let mut seen = locked(&running.seen);
-        seen.ask(&request);
-        if request.is_cancel() && seen.is_busy_with(&request) {
+        let mut log = locked(&running.log);
+        log.on_request(&request);
+        if request.is_cancel() && log.is_busy_with(&request) {
             running.stopped = Some(Instant::now());
         }
-        drop(seen);
+        drop(log);
         write(&running.to, ToWorker::Request(request))
     }
 
@@ -253,13 +254,13 @@ impl Relay {
             }
             if let Err(error) = self.start_anew() {
                 self.remember(&request);
-                return self.host.tell(Event::of_failure(&request, error));
+                return self.host.emit(Event::of_failure(&request, error));
             }
         }
         self.remember(&request);
-        if let Err(error) = self.say(request.clone()) {
+        if let Err(error) = self.send(request.clone()) {
             // That it has ended is told by whoever reads its messages.
-            self.host.tell(Event::of_failure(&request, error));
+            self.host.emit(Event::of_failure(&request, error));
         }
     }
 
@@ -284,8 +285,8 @@ impl Relay {
 
     /// The next worker reads the model that this one had. One that was being read when it ended is not read again by itself:
     /// it may end the next worker too.
-    fn remember_model(&mut self, seen: &Seen) {
-        match seen.models() {
+    fn remember_model(&mut self, log: &SessionLog) {
+        match log.models() {
             [Some(model), _] => self.model = Some(model.clone()),
             [None, reading] if reading == self.model.as_ref() => self.model = None,
             _ => {}
@@ -296,7 +297,7 @@ impl Relay {
     fn patience(&mut self) -> Option<Duration> {
         let running = self.running.as_mut()?;
         let stopped = running.stopped?;
-        if !locked(&running.seen).is_silent_since(stopped) {
+        if !locked(&running.log).is_silent_since(stopped) {
             running.stopped = None;
             return None;
         }
@@ -310,45 +311,45 @@ impl Relay {
         if !is_over {
             return;
         }
-        let seen = locked(&running.seen).clone();
+        let log = locked(&running.log).clone();
         tracing::warn!("the worker did not stop and was ended");
-        self.remember_model(&seen);
+        self.remember_model(&log);
         self.end(Duration::ZERO);
-        self.tell_failure(&seen, &Error::Cancelled);
+        self.report_failure(&log, &Error::Cancelled);
     }
 
     /// Tells that what was under way in a worker that is gone has failed.
-    fn tell_failure(&self, seen: &Seen, error: &Error) {
-        for work in seen.under_way() {
+    fn report_failure(&self, log: &SessionLog, error: &Error) {
+        for work in log.under_way() {
             let error = error.clone();
-            self.host.tell(match (work, seen.models()) {
-                (Work::Model, [_, Some(request)]) => Event::of_failure(request, error),
+            self.host.emit(match (work, log.models()) {
+                (TaskKind::Model, [_, Some(request)]) => Event::of_failure(request, error),
                 _ => Event::Failed { work, error },
             });
         }
     }
 
     /// The worker has ended by itself.
-    fn take_end(&mut self, wrong: Option<&Error>) {
+    fn on_end(&mut self, wrong: Option<&Error>) {
         let Some(running) = &self.running else { return };
-        let seen = locked(&running.seen).clone();
+        let log = locked(&running.log).clone();
         let gone = self.end(LEAVING).unwrap_or_default();
         let mut message = self.last_words(&gone);
         if let Some(wrong) = wrong {
             message = format!("{message} ({wrong})");
         }
-        self.tell_failure(&seen, &Error::failed(message.clone()));
-        self.remember_model(&seen);
-        self.host.tell(Event::Recovered { message });
+        self.report_failure(&log, &Error::failed(message.clone()));
+        self.remember_model(&log);
+        self.host.emit(Event::Recovered { message });
     }
 
     /// What a worker that is gone said, in one line, and what helps.
     fn last_words(&self, gone: &Gone) -> String {
-        let program = self.launch.program.display();
+        let program = self.launcher.program.display();
         format!(
             "{program} has ended ({}): {}",
             gone.status,
-            self.launch.last_words(&gone.words)
+            self.launcher.last_words(&gone.words)
         )
     }
 
@@ -396,7 +397,7 @@ fn answer(
     mut from: impl Read,
     host: &ExtractorHost,
     to: &ToChild,
-    seen: &Mutex<Seen>,
+    log: &Mutex<SessionLog>,
     is_there: &Sender<Devices>,
 ) -> Result<()> {
     while let Some(message) = FromWorker::read(&mut from)? {
@@ -408,15 +409,15 @@ fn answer(
                 continue;
             }
             FromWorker::Event(event) => {
-                if locked(seen).take(&event) {
-                    host.tell(*event);
+                if locked(log).on_event(&event) {
+                    host.emit(*event);
                 }
                 continue;
             }
             FromWorker::Question(Question::Pass(key)) => Answer::Pass(host.pass(&key)),
             FromWorker::Question(Question::Has(pass, id)) => Answer::Yes(host.has(pass, id)),
             FromWorker::Question(Question::LookAt(pass)) => Answer::Ran(host.look_at(pass).map(Box::new)),
-            FromWorker::Question(Question::TellKept(slot, pass)) => Answer::Yes(host.tell_kept(slot, pass)),
+            FromWorker::Question(Question::ReportKept(slot, pass)) => Answer::Yes(host.report_kept(slot, pass)),
             FromWorker::Keep(Some(slot), pass) => Answer::Kept(host.keep(slot, *pass)),
             FromWorker::Keep(None, pass) => Answer::Kept(host.keep_unseen(*pass)),
         };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    desk::{Desk, Unseen},
-    message::PassId,
+    ids::PassId,
+    map_store::{MapStore, Unavailable},
 };
 use crate::{
     activation::{FeatureMap, Id},
@@ -18,8 +18,7 @@ const REDUCED_BYTES: usize = 128 << 20;
 const KNOWN_MAPS: usize = 256;
 
 /// Finds maps as they are compared: whole, or without the massive channels of the map they are compared with.
-pub struct Reduced {
-    desk: Desk,
+pub struct ChannelMask {
     /// The massive channels of a map.
     massive: LruCache<(PassId, Id), Arc<[usize]>>,
     maps: LruCache<Key, Arc<FeatureMap>>,
@@ -33,24 +32,31 @@ struct Key {
     pass: PassId,
 }
 
-impl Reduced {
-    /// Nothing yet.
-    pub fn new(desk: Desk) -> Self {
+impl Default for ChannelMask {
+    fn default() -> Self {
         Self {
-            desk,
             massive: LruCache::new(KNOWN_MAPS),
             maps: LruCache::new(REDUCED_BYTES),
         }
     }
+}
 
+impl ChannelMask {
     /// The map of a pass as it is compared with that of `source`: without the massive channels of the latter where
     /// `drop_massive` says so.
-    pub fn map(&mut self, id: Id, pass: PassId, source: PassId, drop_massive: bool) -> Result<Arc<FeatureMap>, Unseen> {
-        let whole = self.desk.map(pass, id)?;
+    pub fn map(
+        &mut self,
+        store: &MapStore,
+        id: Id,
+        pass: PassId,
+        source: PassId,
+        drop_massive: bool,
+    ) -> Result<Arc<FeatureMap>, Unavailable> {
+        let whole = store.map(pass, id)?;
         if !drop_massive {
             return Ok(whole);
         }
-        let left_out = self.massive(id, source)?;
+        let left_out = self.massive(store, id, source)?;
         if left_out.is_empty() {
             return Ok(whole);
         }
@@ -63,11 +69,11 @@ impl Reduced {
         Ok(reduced)
     }
 
-    fn massive(&mut self, id: Id, pass: PassId) -> Result<Arc<[usize]>, Unseen> {
+    fn massive(&mut self, store: &MapStore, id: Id, pass: PassId) -> Result<Arc<[usize]>, Unavailable> {
         if let Some(known) = self.massive.get(&(pass, id)) {
             return Ok(known);
         }
-        let found: Arc<[usize]> = massive_channels(&channel_figures(&*self.desk.map(pass, id)?)).into();
+        let found: Arc<[usize]> = massive_channels(&channel_figures(&*store.map(pass, id)?)).into();
         self.massive.put((pass, id), Arc::clone(&found), 1);
         Ok(found)
     }

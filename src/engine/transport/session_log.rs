@@ -1,4 +1,4 @@
-//! What a relay has seen of its worker: what is under way there, so that it can be told of if the worker ends.
+//! What was said between the supervisor and its worker: what is under way there has failed if the worker ends.
 
 use std::{
     collections::BTreeSet,
@@ -7,60 +7,63 @@ use std::{
 
 use crate::{
     device::DeviceChoice,
-    engine::message::{Event, Request, Slot, Work},
+    engine::{
+        ids::{ImageSlot, TaskKind},
+        message::{Event, Request},
+    },
 };
 
-/// What is known of a worker by what was said.
+/// State of a worker, by its messages.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// Jobs that were asked for and have not come to an end.
-    jobs: Vec<Work>,
-    /// What it told progress of last.
-    busy: Option<Work>,
-    /// When it said something last.
+pub struct SessionLog {
+    /// Jobs that have not come to an end.
+    jobs: Vec<TaskKind>,
+    /// What it reported progress of last.
+    busy: Option<TaskKind>,
+    /// When its last message came.
     heard: Option<Instant>,
-    /// What asked for the model that is there.
+    /// The request for the model that is loaded.
     model: Option<Request>,
-    /// What asked for models after it, of which the last is wanted.
+    /// Requests for models after it; the last counts.
     reading: Vec<Request>,
-    /// Pictures that it opens again, of which nobody needs to be told.
-    again: BTreeSet<Slot>,
+    /// Pictures that it opens again: nobody needs their events.
+    again: BTreeSet<ImageSlot>,
 }
 
-impl Seen {
-    /// Notes what it is asked.
-    pub fn ask(&mut self, request: &Request) {
+impl SessionLog {
+    /// Notes a request.
+    pub fn on_request(&mut self, request: &Request) {
         match request {
-            Request::Extract { .. } | Request::Study { .. } => self.jobs.push(request.work()),
+            Request::Extract { .. } | Request::Study { .. } => self.jobs.push(request.task()),
             Request::LoadModel { .. } => {
-                self.busy = Some(Work::Model);
+                self.busy = Some(TaskKind::Model);
                 self.reading.push(request.clone());
             }
-            Request::Run { .. } => self.busy = Some(Work::Run),
+            Request::Run { .. } => self.busy = Some(TaskKind::Run),
             _ => {}
         }
     }
 
     /// These pictures are opened again.
-    pub fn expect_again(&mut self, slots: impl Iterator<Item = Slot>) {
+    pub fn expect_again(&mut self, slots: impl Iterator<Item = ImageSlot>) {
         self.again.extend(slots);
     }
 
-    /// Notes what it tells; whether somebody else has to be told.
-    pub fn take(&mut self, event: &Event) -> bool {
+    /// Notes an event; whether it is to be passed on.
+    pub fn on_event(&mut self, event: &Event) -> bool {
         self.heard = Some(Instant::now());
         match event {
             Event::Progress { work, .. } => self.busy = Some(*work),
             Event::ModelLoaded(info) => {
                 self.model = self
-                    .take_read(&info.name, Some(&info.device))
+                    .on_read(&info.name, Some(&info.device))
                     .or_else(|| self.model.take());
             }
             Event::ModelFailed { name, .. } => {
-                self.take_read(name, None);
+                self.on_read(name, None);
             }
-            Event::RunFinished { .. } => self.end(Work::Run),
-            Event::StudyFinished { job } => self.end(Work::Study { job: *job }),
+            Event::RunFinished { .. } => self.end(TaskKind::Run),
+            Event::StudyFinished { job } => self.end(TaskKind::Study { job: *job }),
             Event::Saved { work, .. } | Event::Failed { work, .. } => self.end(*work),
             Event::Recovered { .. } => self.busy = None,
             Event::PictureOpened { slot, .. } => return !self.again.remove(slot),
@@ -70,7 +73,7 @@ impl Seen {
     }
 
     /// What asked for a model that is there now on a device, or cannot be read. What was asked for before it was overtaken.
-    fn take_read(&mut self, known: &str, on: Option<&str>) -> Option<Request> {
+    fn on_read(&mut self, known: &str, on: Option<&str>) -> Option<Request> {
         let is_it = |request: &Request| match request {
             Request::LoadModel { name, device, .. } => {
                 let may_be = |on: &str| *device == DeviceChoice::Auto || device.to_string() == on;
@@ -81,12 +84,12 @@ impl Seen {
         let place = self.reading.iter().position(is_it)?;
         let asked = self.reading.drain(..=place).next_back();
         if self.reading.is_empty() {
-            self.end(Work::Model);
+            self.end(TaskKind::Model);
         }
         asked
     }
 
-    fn end(&mut self, work: Work) {
+    fn end(&mut self, work: TaskKind) {
         self.jobs.retain(|job| *job != work);
         if self.busy == Some(work) {
             self.busy = None;
@@ -101,8 +104,8 @@ impl Seen {
     /// Whether what a request cancels is under way.
     pub fn is_busy_with(&self, cancel: &Request) -> bool {
         match (cancel, self.busy) {
-            (Request::Cancel, Some(busy)) => matches!(busy, Work::Run | Work::Model),
-            (cancel, busy) => busy == Some(cancel.work()),
+            (Request::Cancel, Some(busy)) => matches!(busy, TaskKind::Run | TaskKind::Model),
+            (cancel, busy) => busy == Some(cancel.task()),
         }
     }
 
@@ -115,7 +118,7 @@ impl Seen {
     }
 
     /// What is under way.
-    pub fn under_way(&self) -> impl Iterator<Item = Work> {
+    pub fn under_way(&self) -> impl Iterator<Item = TaskKind> {
         let busy = self.busy.filter(|busy| !self.jobs.contains(busy));
         self.jobs.iter().copied().chain(busy)
     }
@@ -128,31 +131,27 @@ mod tests {
 
     #[test]
     fn what_is_under_way_ends_with_what_tells_its_end() {
-        let mut seen = Seen::default();
+        let mut log = SessionLog::default();
         let load = Request::LoadModel {
             name: "demo".to_owned(),
             device: DeviceChoice::Cpu,
             dtype: crate::device::Precision::F32,
         };
-        seen.ask(&load);
-        assert_eq!(seen.under_way().collect::<Vec<_>>(), [Work::Model]);
-        assert!(seen.is_busy_with(&Request::Cancel));
-        assert!(!seen.is_busy_with(&Request::CancelExtract { job: 1 }));
+        log.on_request(&load);
+        assert_eq!(log.under_way().collect::<Vec<_>>(), [TaskKind::Model]);
+        assert!(log.is_busy_with(&Request::Cancel));
+        assert!(!log.is_busy_with(&Request::CancelExtract { job: 1 }));
         let cancelled = Instant::now();
-        assert!(seen.is_silent_since(cancelled));
+        assert!(log.is_silent_since(cancelled));
         let failed = Event::ModelFailed {
             name: "demo".to_owned(),
             error: Error::Cancelled,
         };
-        assert_eq!(seen.models(), [None, Some(&load)]);
-        assert!(seen.take(&failed));
-        assert_eq!(seen.under_way().count(), 0);
-        assert_eq!(
-            seen.models(),
-            [None, None],
-            "what cannot be read is not asked for again"
-        );
-        assert!(!seen.is_silent_since(cancelled));
+        assert_eq!(log.models(), [None, Some(&load)]);
+        assert!(log.on_event(&failed));
+        assert_eq!(log.under_way().count(), 0);
+        assert_eq!(log.models(), [None, None], "what cannot be read is not asked for again");
+        assert!(!log.is_silent_since(cancelled));
     }
 
     #[test]
@@ -162,25 +161,25 @@ mod tests {
             device: DeviceChoice::Cpu,
             dtype: crate::device::Precision::F32,
         };
-        let mut seen = Seen::default();
-        seen.ask(&load("missing"));
-        seen.ask(&load("demo"));
-        seen.take(&Event::ModelFailed {
+        let mut log = SessionLog::default();
+        log.on_request(&load("missing"));
+        log.on_request(&load("demo"));
+        log.on_event(&Event::ModelFailed {
             name: "missing".to_owned(),
             error: Error::failed("it is not here"),
         });
-        assert_eq!(seen.models(), [None, Some(&load("demo"))]);
-        assert_eq!(seen.under_way().collect::<Vec<_>>(), [Work::Model]);
+        assert_eq!(log.models(), [None, Some(&load("demo"))]);
+        assert_eq!(log.under_way().collect::<Vec<_>>(), [TaskKind::Model]);
     }
 
     #[test]
     fn a_picture_that_is_opened_again_is_news_only_the_second_time() {
-        let mut seen = Seen::default();
-        seen.expect_again([Slot::A].into_iter());
-        let closed = Event::PictureClosed { slot: Slot::A };
-        assert!(seen.take(&closed));
+        let mut log = SessionLog::default();
+        log.expect_again([ImageSlot::A].into_iter());
+        let closed = Event::PictureClosed { slot: ImageSlot::A };
+        assert!(log.on_event(&closed));
         let opened = Event::PictureOpened {
-            slot: Slot::A,
+            slot: ImageSlot::A,
             picture: crate::engine::OpenedPicture {
                 source: crate::engine::PictureSource::Sample("photo-cat".to_owned()),
                 size: crate::geometry::Size::new(1, 1),
@@ -189,7 +188,7 @@ mod tests {
                 note: None,
             },
         };
-        assert!(!seen.take(&opened));
-        assert!(seen.take(&opened));
+        assert!(!log.on_event(&opened));
+        assert!(log.on_event(&opened));
     }
 }

@@ -26,7 +26,7 @@ const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
 /// A worker that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
+pub struct Launcher {
     /// The executable.
     pub program: PathBuf,
     /// Whether it is to be used even where it has no GPU.
@@ -44,7 +44,7 @@ pub struct Probe {
     pub checks: Vec<Result<SelfCheck, String>>,
 }
 
-impl Launch {
+impl Launcher {
     /// The worker that the environment names, or that lies beside this executable; none where there is none.
     pub fn find() -> Option<Self> {
         if let Some(named) = env::var_os(WORKER) {
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_missing_library_is_named_with_what_brings_it() {
-        let launch = Launch {
+        let launch = Launcher {
             program: PathBuf::from("/opt/featscope/featscope-cuda"),
             required: false,
         };
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_none_is_an_error_that_names_it() {
-        let launch = Launch {
+        let launch = Launcher {
             program: PathBuf::from("/nowhere/featscope-cuda"),
             required: false,
         };

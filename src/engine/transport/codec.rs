@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::super::{
     cache::PassKey,
     host::FinishedPass,
-    message::{Event, Layer, PassId, Request, Slot},
+    ids::{ImageSlot, PassId},
+    message::{Event, Layer, Request},
 };
 use crate::{
     activation::{FeatureMap, Id},
@@ -53,7 +54,7 @@ pub enum FromWorker {
     /// The worker waits for the answer.
     Question(Question),
     /// Maps to be kept, told of for a slot if there is one. The worker waits for the answer.
-    Keep(Option<Slot>, Box<FinishedPass>),
+    Keep(Option<ImageSlot>, Box<FinishedPass>),
 }
 
 /// What the worker asks of the cache of maps.
@@ -65,8 +66,9 @@ pub enum Question {
     Has(PassId, Id),
     /// See [`ExtractorHost::look_at`](super::super::ExtractorHost::look_at).
     LookAt(PassId),
-    /// See [`ExtractorHost::tell_kept`](super::super::ExtractorHost::tell_kept).
-    TellKept(Slot, PassId),
+    /// See [`ExtractorHost::report_kept`](super::super::ExtractorHost::report_kept).
+    #[serde(rename = "TellKept")]
+    ReportKept(ImageSlot, PassId),
 }
 
 /// What the engine answers.
@@ -85,11 +87,11 @@ pub enum Answer {
 /// A message of the worker as it is written; what follows a pass is not in it.
 #[derive(Serialize)]
 #[serde(rename = "Head")]
-enum Told<'a> {
+enum HeadRef<'a> {
     Ready(&'a Devices),
     Event(&'a Event),
     Question(&'a Question),
-    Keep(Option<Slot>, Box<PassHead>),
+    Keep(Option<ImageSlot>, Box<PassHead>),
 }
 
 /// The same as it is read.
@@ -98,7 +100,7 @@ enum Head {
     Ready(Devices),
     Event(Box<Event>),
     Question(Question),
-    Keep(Option<Slot>, Box<PassHead>),
+    Keep(Option<ImageSlot>, Box<PassHead>),
 }
 
 /// A finished pass without its picture's bytes and its maps' numbers.
@@ -131,11 +133,11 @@ impl FromWorker {
     /// Writes the message.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         match self {
-            Self::Ready(devices) => write_head(out, &Told::Ready(devices))?,
-            Self::Event(event) => write_head(out, &Told::Event(event))?,
-            Self::Question(question) => write_head(out, &Told::Question(question))?,
+            Self::Ready(devices) => write_head(out, &HeadRef::Ready(devices))?,
+            Self::Event(event) => write_head(out, &HeadRef::Event(event))?,
+            Self::Question(question) => write_head(out, &HeadRef::Question(question))?,
             Self::Keep(slot, pass) => {
-                write_head(out, &Told::Keep(*slot, Box::new(head_of(pass))))?;
+                write_head(out, &HeadRef::Keep(*slot, Box::new(head_of(pass))))?;
                 out.write_all(pass.picture.rgb()).map_err(unwritten)?;
                 for (_, map) in pass.maps.iter().chain(&pass.heads) {
                     out.write_all(bytemuck::cast_slice(map.vectors())).map_err(unwritten)?;
@@ -303,17 +305,17 @@ mod tests {
     fn paths_that_are_no_text_arrive_as_they_are() -> Result<()> {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-        use crate::engine::{PictureSource, ViewRequest};
+        use crate::engine::{PictureSource, SaveMap, ViewRequest};
         let path = std::path::PathBuf::from(OsStr::from_bytes(b"b\xe9.npy"));
         let picture = Request::OpenPicture {
-            slot: Slot::A,
+            slot: ImageSlot::A,
             source: PictureSource::File(path.clone()),
         };
-        let save = Request::View(ViewRequest::SaveMap {
+        let save = Request::View(ViewRequest::SaveMap(SaveMap {
             id: Id::VAE_OUT,
             pass: PassId(1),
             path,
-        });
+        }));
         for request in [picture, save] {
             let message = ToWorker::Request(request);
             assert_eq!(ToWorker::read(&mut written(&message)?.as_slice())?, Some(message));

@@ -1,28 +1,103 @@
-//! Two kept maps as A and B: colours that agree as far as they can, and where they differ. The colourist answers.
+//! Two maps as A and B: colours that agree as far as they can, and where they differ.
 
 use std::sync::Arc;
 
-use super::{
-    desk::{Desk, Unseen},
-    view::{Agreement, CompareQuery, CompareView, ComparedMap},
-};
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    activation::FeatureMap,
+    activation::{FeatureMap, Id},
     analysis::{
         colour::{self, ColourRange},
-        difference::{common_grid, cosine_difference, on_grid, score_difference},
+        difference::{Difference, common_grid, cosine_difference, on_grid, score_difference},
         massive::{channel_figures, massive_channels},
         pca::{self, COLOUR_COMPONENTS, PcaBasis, PcaOptions, Scores},
         procrustes::{rotated, rotation_to},
     },
+    engine::{
+        basis::PcaSettings,
+        ids::PassId,
+        lanes::Lane,
+        map_store::{MapStore, Unavailable},
+        queries::{Answering, Query},
+    },
     error::Result,
     extract::ram,
+    geometry::Grid,
 };
 
-/// What of two maps is shown as A and B.
-pub fn compare(desk: &Desk, query: &CompareQuery) -> Result<CompareView, Unseen> {
+/// Two activations of any passes, compared as A and B.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompareQuery {
+    /// Pass and activation of A and of B.
+    pub sides: [(PassId, Id); 2],
+    /// How the colours come about; what the basis is fitted on is the comparison's own business.
+    pub settings: PcaSettings,
+}
+
+/// How far the colours of two sides agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agreement {
+    /// One basis was fitted on both.
+    OneBasis,
+    /// The channel counts differ: each has its own basis, and the scores of B are rotated onto those of A (Procrustes).
+    Rotated,
+}
+
+impl Agreement {
+    /// What the colours of A and B are.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::OneBasis => "one PCA basis and one colour range for A and B",
+            Self::Rotated => {
+                "the channel counts differ: a PCA basis and a colour range for each, the scores of B rotated onto those of A \
+                 (Procrustes)"
+            }
+        }
+    }
+}
+
+/// The colours of one side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparedMap {
+    /// Rows and columns.
+    pub grid: Grid,
+    /// (rows, columns, 3).
+    pub rgb: Vec<u8>,
+    /// Share of the variance of each component of its basis.
+    pub explained: Vec<f64>,
+    /// Channels that were left out as massive.
+    pub left_out: Vec<usize>,
+}
+
+/// Two sides and how much they differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompareView {
+    /// What was asked.
+    pub query: CompareQuery,
+    /// The colours of A and B.
+    pub sides: [ComparedMap; 2],
+    /// What the colours have in common.
+    pub agreement: Agreement,
+    /// How much they differ at each position.
+    pub difference: Difference,
+}
+
+impl Query for CompareQuery {
+    type Answer = CompareView;
+    const LANE: Lane = Lane::Colours;
+
+    fn answer(&self, work: &mut Answering<'_, CompareView>) -> Result<(), Unavailable> {
+        let view = compare(work.maps, self)?;
+        work.emit(view);
+        Ok(())
+    }
+}
+
+/// Colours and differences of two maps.
+fn compare(maps: &MapStore, query: &CompareQuery) -> Result<CompareView, Unavailable> {
     let [a, b] = query.sides;
-    let (mut a, mut b) = (desk.map(a.0, a.1)?, desk.map(b.0, b.1)?);
+    let (mut a, mut b) = (maps.map(a.0, a.1)?, maps.map(b.0, b.1)?);
     ram::check(
         a.bytes().saturating_add(b.bytes()),
         "the principal components of both sides",
