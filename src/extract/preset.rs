@@ -254,7 +254,7 @@ impl Preset {
     }
 
     /// What it sets, on a line.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let several = match self.ensemble {
             1 => String::new(),
             count => format!(", mean of {count} noises"),
