@@ -210,6 +210,10 @@ const DIFT: &str = "Emergent Correspondence from Image Diffusion (DIFT)";
 
 impl Preset {
     /// The preset of a name.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that name; the error names the nearest.
     pub fn find(key: &str) -> Result<&'static Self> {
         PRESETS.iter().find(|preset| preset.key == key).ok_or_else(|| {
             let keys: Vec<&str> = PRESETS.iter().map(|preset| preset.key).collect();
