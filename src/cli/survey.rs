@@ -169,7 +169,7 @@ fn measured(
             &mut |done| watch((index as f32 + done) / count as f32),
         )?;
         let taken: Vec<String> = surveys.iter().map(|survey| survey.picture.clone()).collect();
-        let picture = names::told_apart(path, &taken);
+        let picture = names::distinct_name(path, &taken);
         surveys.push(PictureSurvey { picture, measurements });
     }
     let pictures = planned.pictures.iter().map(|(path, picture)| FramedPicture {

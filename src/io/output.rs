@@ -13,7 +13,7 @@ use serde_json::Value;
 pub use super::npy::write_npy;
 use super::{array::Array, writers::Features};
 pub(crate) use crate::files::write_error;
-pub use crate::files::{REQUEST_FILE, UnfinishedFolder, check_file, check_folder, replace_file, write_folder};
+pub(crate) use crate::files::{REQUEST_FILE, UnfinishedFolder, check_file, check_folder, replace_file, write_folder};
 use crate::{
     error::{Error, Result},
     extract::request::StoreFormat,

@@ -90,8 +90,8 @@ impl RepoCache {
             .join(format!("{checksum}.lock"))
     }
 
-    /// The commit that a branch or tag stood for when it was last asked for.
-    pub fn commit_of(&self, revision: &str) -> Option<String> {
+    /// The commit of a branch or tag when the hub was last asked.
+    pub(crate) fn commit_of(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.to_ascii_lowercase());
         }
@@ -107,7 +107,7 @@ impl RepoCache {
     }
 
     /// Remembers the commit that the repository's revision stands for.
-    pub fn remember(&self, commit: &str) -> Result<()> {
+    pub(crate) fn remember(&self, commit: &str) -> Result<()> {
         let revision = self.repo.revision();
         if is_commit(revision) || self.commit_of(revision).as_deref() == Some(commit) {
             return Ok(());
@@ -115,7 +115,7 @@ impl RepoCache {
         let path = self.reference(revision);
         let folder = path.parent().unwrap_or(&path);
         fs::create_dir_all(folder).map_err(|error| write_error(folder, &error))?;
-        // In one step, so that nobody reads half a commit.
+        // In one step, so that no other process reads half a commit.
         let fresh = beside(&path);
         fs::write(&fresh, commit)
             .and_then(|()| fs::rename(&fresh, &path))
@@ -123,7 +123,7 @@ impl RepoCache {
     }
 
     /// Remembers that a commit has no such file: Python looks there before it asks. Nothing depends on it.
-    pub fn remember_absence(&self, commit: &str, path: &str) {
+    pub(crate) fn remember_absence(&self, commit: &str, path: &str) {
         let file = path
             .split('/')
             .fold(self.folder().join(".no_exist").join(commit), |folder, part| {
@@ -144,7 +144,7 @@ impl RepoCache {
     }
 
     /// Whether the blob is there in its full size.
-    pub fn has_blob(&self, checksum: &Checksum, size: u64) -> bool {
+    pub(crate) fn has_blob(&self, checksum: &Checksum, size: u64) -> bool {
         is_file_of(&self.blob(checksum), size)
     }
 
@@ -174,7 +174,7 @@ impl RepoCache {
     }
 
     /// Goes on from what Python has left, where that is more. Call it with the lock held.
-    pub fn adopt(&self, checksum: &Checksum) {
+    pub(crate) fn adopt(&self, checksum: &Checksum) {
         let own = self.partial(checksum);
         let length = fs::metadata(&own).map_or(0, |meta| meta.len());
         if let Some((path, more)) = self.abandoned(checksum)
@@ -227,7 +227,7 @@ impl RepoCache {
     }
 
     /// Copies a file of the snapshot to another one of the same content, where there are no links.
-    pub fn duplicate(&self, commit: &str, from: &str, to: &str) -> Result<()> {
+    pub(crate) fn duplicate(&self, commit: &str, from: &str, to: &str) -> Result<()> {
         let pointer = self.pointer(commit, to);
         let folder = pointer.parent().unwrap_or(&pointer);
         fs::create_dir_all(folder).map_err(|error| write_error(folder, &error))?;
@@ -235,18 +235,18 @@ impl RepoCache {
     }
 
     /// Bytes that may still be written to the cache's disk; None where the system does not say.
-    pub fn free_space(&self) -> Option<u64> {
+    pub(crate) fn free_space(&self) -> Option<u64> {
         free_space(&self.folder())
     }
 }
 
 /// Bytes that may still be written into a folder, which need not exist; None where the system does not say.
-pub fn free_space(folder: &Path) -> Option<u64> {
+pub(crate) fn free_space(folder: &Path) -> Option<u64> {
     let existing = folder.ancestors().find(|folder| folder.is_dir())?;
     fs4::available_space(existing).ok()
 }
 
-/// A name in the same folder that nobody else uses.
+/// An unused name in the same folder.
 fn beside(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     path.with_file_name(format!(

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// What is being done at the moment.
+/// The current stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferStage {
     /// The hub has been asked and has not answered yet.
     Asking,
     /// Another program downloads the same file; its end is awaited.
     Locked,
-    /// What an earlier attempt left on the disk is read.
+    /// Reads the part of a file that an earlier attempt left.
     Checking,
     /// Bytes arrive.
     Downloading,
@@ -19,7 +19,7 @@ pub enum TransferStage {
     Waiting {
         /// Whole seconds until then.
         seconds: u64,
-        /// What failed.
+        /// The failure, in words.
         reason: String,
     },
 }
@@ -27,7 +27,7 @@ pub enum TransferStage {
 /// How far a download is. Rates follow from `bytes_received` and the reader's own clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferProgress {
-    /// What is being done.
+    /// The current stage.
     pub stage: TransferStage,
     /// The file in work, as the repository names it; empty before the first.
     pub file: String,
@@ -48,7 +48,7 @@ pub struct TransferProgress {
 }
 
 impl TransferProgress {
-    /// What is being done at the moment.
+    /// The current stage.
     pub fn describe(&self) -> String {
         let file = &self.file;
         match &self.stage {
@@ -68,11 +68,11 @@ impl TransferProgress {
     }
 }
 
-/// Told how far the work is, several times a second also where nothing arrives; an error from it ends the work
+/// Callback with the progress, several times a second also where nothing arrives; an error from it ends the work
 /// ([`Error::Cancelled`](crate::error::Error::Cancelled) where the user asked for that). What has been downloaded stays.
 pub type HubWatch<'a> = dyn FnMut(&TransferProgress) -> Result<()> + 'a;
 
-/// The progress of one run, with who is told.
+/// The progress of one run, with its callback.
 pub(super) struct Reporter<'a, 'b> {
     progress: TransferProgress,
     /// Bytes of the files that are complete.
@@ -100,18 +100,18 @@ impl<'a, 'b> Reporter<'a, 'b> {
         }
     }
 
-    /// Tells what is known, and whether to go on.
-    pub fn tell(&mut self) -> Result<()> {
+    /// Calls back with the progress; an error ends the work.
+    pub fn report(&mut self) -> Result<()> {
         (self.watch)(&self.progress)
     }
 
-    /// Something else is being done.
+    /// Enters another stage.
     pub fn stage(&mut self, stage: TransferStage) -> Result<()> {
         self.progress.stage = stage;
-        self.tell()
+        self.report()
     }
 
-    /// What is being done.
+    /// The current stage.
     pub fn current(&self) -> TransferStage {
         self.progress.stage.clone()
     }
@@ -139,6 +139,6 @@ impl<'a, 'b> Reporter<'a, 'b> {
         self.at(self.progress.file_total);
         self.complete = self.progress.bytes_done;
         self.progress.files_done += 1;
-        self.tell()
+        self.report()
     }
 }
