@@ -234,6 +234,11 @@ pub enum Event {
     },
     /// What a query came to, as far as it is known.
     Answer(Answer),
+    /// Nothing more comes to a question that was asked under a number: it is answered, has failed, or gave way to a newer.
+    Answered {
+        /// Chosen by the sender.
+        number: u64,
+    },
     /// What is on this machine, and how downloads are.
     Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.

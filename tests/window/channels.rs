@@ -32,7 +32,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
     assert_eq!(shown, order[..shown.len()]);
     window.assert_says("No massive channel.");
 
-    window.act(Action::AddChannelPane);
+    window.act(Action::AddPane(PaneKind::Channel));
     window.settle();
     window.key_with(Modifiers::SHIFT, Key::Period);
     window.settle();
@@ -108,7 +108,7 @@ fn a_massive_channel_is_flagged_and_left_out() {
 #[test]
 fn another_layer_may_have_fewer_channels() {
     let mut window = Window::settled();
-    window.act(Action::AddChannelPane);
+    window.act(Action::AddPane(PaneKind::Channel));
     window.select(MASSIVE_LAYER);
     window.apply_and_settle(featscope::app::Command::Channel(20));
     assert_eq!(window.state().channel.as_ref().map(|view| view.query.channel), Some(20));
