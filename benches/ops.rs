@@ -59,7 +59,7 @@ fn convolutions(criterion: &mut Criterion) {
             random(&[outputs, inputs, kernel, kernel]),
             random(&[outputs]),
         );
-        let own = ops::Conv2d::new(&weight, Some(&bias), config.padding, stride).expect("a convolution");
+        let own = ops::CpuConv2d::new(&weight, Some(&bias), config.padding, stride).expect("a convolution");
         let plain = candle_nn::Conv2d::new(weight, Some(bias), config);
         let name = format!("conv/{inputs}-{outputs} {kernel}x{kernel} at {side}, stride {stride}");
         beside(criterion, &name, || own.forward(&x), || plain.forward(&x));
@@ -88,14 +88,14 @@ fn norms(criterion: &mut Criterion) {
     for [channels, side] in [[320, 64], [128, 512]] {
         let x = random(&[1, channels, side, side]);
         let [weight, bias] = [0, 1].map(|_| random(&[channels]));
-        let own = ops::GroupNorm::new(GROUPS, &weight, &bias, EPS).expect("a norm");
+        let own = ops::CpuGroupNorm::new(GROUPS, &weight, &bias, EPS).expect("a norm");
         let plain = candle_nn::GroupNorm::new(weight, bias, channels, GROUPS, EPS).expect("a norm");
         let name = format!("group norm and SiLU/{channels} at {side}");
         beside(criterion, &name, || own.forward_silu(&x), || plain.forward(&x)?.silu());
     }
     let x = random(&[1, 4096, 320]);
     let [weight, bias] = [0, 1].map(|_| random(&[320]));
-    let own = ops::LayerNorm::new(&weight, &bias, EPS).expect("a norm");
+    let own = ops::CpuLayerNorm::new(&weight, &bias, EPS).expect("a norm");
     let plain = candle_nn::LayerNorm::new(weight, bias, EPS);
     beside(
         criterion,

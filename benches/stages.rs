@@ -9,7 +9,7 @@
 
 use featscope::{
     activation::{Cost, Id, Selection},
-    device::{DeviceChoice, Place, Precision},
+    device::{Compute, DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
         finite::NonFinite,
@@ -19,10 +19,10 @@ use featscope::{
         preset::PRESETS,
     },
     families::resolve,
-    geometry::framing::{Prepared, WorkingSize, prepare},
+    geometry::framing::{PreparedImage, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
     model::{Extent, adapters::Adapters},
-    survey::{Surveyed, survey_pass},
+    survey::{SurveyInput, survey_pass},
 };
 use std::{
     fs,
@@ -114,7 +114,7 @@ fn peak_mib() -> Result<f64> {
     Ok(kib.ok_or_else(|| Error::failed("the system does not say how much memory was resident"))? / KIB_PER_MIB)
 }
 
-fn selection(model: &Model, prepared: &Prepared, stage: Stage) -> Result<Selection> {
+fn selection(model: &Model, prepared: &PreparedImage, stage: Stage) -> Result<Selection> {
     let list = model.spec.plain_catalogue(prepared.framing.working);
     let names: Vec<String> = match stage {
         Stage::Early => vec![EARLY.to_owned()],
@@ -144,7 +144,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
     let Arguments { stage, repeats, .. } = *arguments;
     let spec = resolve(&arguments.model.to_string_lossy())?;
     let side = arguments.side.unwrap_or(spec.native_side);
-    let place = Place::open(DeviceChoice::Cpu, Precision::F32)?;
+    let place = Compute::open(DeviceChoice::Cpu, Precision::F32)?;
     let mut model = Model::load(&spec, place, Extent::Whole, &mut |_| Ok(()))?;
     let picture = PictureSource::Sample("photo-cat".to_owned()).read()?;
     let size = WorkingSize::Exact {
@@ -192,7 +192,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
             // The first run encodes picture and prompt: the others find them.
             if stage == Stage::Survey {
                 let survey = |_| {
-                    let what = Surveyed {
+                    let what = SurveyInput {
                         picture: &pictures[0],
                         settings: &settings,
                         selection: &selection,

@@ -12,13 +12,13 @@
 )]
 
 use featscope::{
-    activation::{Entry, FeatureMap},
+    activation::{CatalogueEntry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
     app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, VIEWS, offscreen::Offscreen, paint},
     engine::ImageSlot,
     families::resolve,
     geometry::{Grid, Size, framing::WorkingSize},
-    survey::{Column, Finding},
+    survey::{Column, Measurement},
 };
 use std::{
     ops::Add,
@@ -221,13 +221,13 @@ fn survey_of_sdxl(window: &Window) -> SurveyState {
     let list = spec.plain_catalogue(Size::new(1024, 1024));
     let grid = Grid::new(THUMBNAIL_SIDE, THUMBNAIL_SIDE);
     let query = window.app.state.survey_query().expect("a picture and a model");
-    let finding = |(order, entry): (usize, &Entry)| {
+    let finding = |(order, entry): (usize, &CatalogueEntry)| {
         let wave = |cell: usize| ((cell * (order + 3)) as f32 * 0.01).sin();
         let scores: Vec<f32> = (0..grid.positions() * THUMBNAIL_COMPONENTS).map(wave).collect();
         let vectors = scores[..3 * 64].to_vec();
         let map = FeatureMap::from_positions(3, Grid::new(8, 8), vectors).expect("a map");
         let (figures, _) = measure(2, &|_| Ok(map.clone()), None).expect("figures");
-        Arc::new(Finding {
+        Arc::new(Measurement {
             unmeasured: None,
             id: entry.id,
             order,

@@ -18,7 +18,7 @@ use featscope::{
         framing::{Framing, WorkingSize},
     },
     image::picture::Picture,
-    model::adapters::{Adapters, Applied},
+    model::adapters::{Adapters, AppliedAdapters},
 };
 
 /// The largest feature map of SD1.5 at 512 pixels: the inner of its first feed-forward networks.
@@ -69,7 +69,7 @@ fn pass(maps: usize) -> FinishedPass {
             noise_fraction: 0.0,
             device: "cuda:0".to_owned(),
             dtype: "f16".to_owned(),
-            adapters: Applied::default(),
+            adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
             pictures: Vec::new(),
             ids: Vec::new(),

@@ -10,7 +10,7 @@ use featscope::{
         text::{ClipTextModel, Tokenizer},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
-    device::Place,
+    device::Compute,
     extract::{job::plan, model::Model, request::ExtractRequest},
     families::resolve,
     model::Extent,
@@ -89,7 +89,7 @@ impl Run {
         let request: ExtractRequest = serde_json::from_value(request)?;
         let planned = plan(resolve(&request.model)?, &request)?;
         // For a user a CPU computes in f32.
-        let place = Place {
+        let place = Compute {
             device: Device::Cpu,
             dtype,
         };

@@ -12,7 +12,7 @@ use featscope::{
     Error, Result,
     geometry::{
         Grid, PixelRange, Size,
-        framing::{Framing, MAX_SIDE, Plan, SizeRule, WorkingSize, prepare},
+        framing::{Framing, FramingPlan, MAX_SIDE, SizeRule, WorkingSize, prepare},
     },
     image::{
         picture::{Picture, WHITE},
@@ -406,7 +406,7 @@ fn working_pictures_of_all_cases_equal_the_reference() -> Result<()> {
     Ok(())
 }
 
-fn usage(result: Result<Plan>) -> String {
+fn usage(result: Result<FramingPlan>) -> String {
     match result {
         Err(Error::Usage(message)) => message,
         other => panic!("expected a wrong request, found {other:?}"),
@@ -416,14 +416,14 @@ fn usage(result: Result<Plan>) -> String {
 #[test]
 fn sizes_a_model_does_not_take_are_named() {
     let original = Size::new(640, 480);
-    let message = |request, rule| usage(Plan::new(original, &request, rule));
+    let message = |request, rule| usage(FramingPlan::new(original, &request, rule));
     assert!(message(exact(100, 64), ADM).contains("multiples of 32"));
     assert!(message(exact(100, 64), ADM).contains("96x64 and 128x64"));
     assert!(message(exact(7, 64), SD).contains("at least 8 pixels"));
     assert!(message(WorkingSize::ShortSide(0), SD).contains("at least 8 pixels"));
     assert!(message(exact(MAX_SIDE + 8, 64), SD).contains("up to 8192"));
     assert!(message(WorkingSize::ShortSide(usize::MAX), ADM).contains("up to 8192"));
-    let long = usage(Plan::new(Size::new(1, 8000), &WorkingSize::ShortSide(512), SD));
+    let long = usage(FramingPlan::new(Size::new(1, 8000), &WorkingSize::ShortSide(512), SD));
     assert!(
         long.contains("1x8000") && long.contains("512x4096000"),
         "a long picture says what it would become: {long}"
@@ -439,7 +439,7 @@ fn short_side_keeps_the_aspect_ratio() -> Result<()> {
         (Size::new(300, 200), 256, ADM, Size::new(384, 256)),
         (Size::new(1, 1), 8, SD, Size::new(8, 8)),
     ] {
-        let plan = Plan::new(original, &WorkingSize::ShortSide(side), rule)?;
+        let plan = FramingPlan::new(original, &WorkingSize::ShortSide(side), rule)?;
         assert_eq!(*plan.framing(), Framing::whole(original, expected));
     }
     Ok(())
@@ -468,11 +468,11 @@ fn a_long_picture_is_cut_without_being_scaled_as_a_whole() -> Result<()> {
 #[test]
 fn a_crop_shifts_every_mapping() -> Result<()> {
     // 64x32 to a square of 32: columns 16..48 are seen, one to one.
-    let framing = *Plan::new(Size::new(64, 32), &exact(32, 32), ADM)?.framing();
+    let framing = *FramingPlan::new(Size::new(64, 32), &exact(32, 32), ADM)?.framing();
     let grid = Grid::new(4, 4);
     assert_eq!(framing.working_from_original([16.0, 0.0]), [0.0, 0.0]);
     assert_eq!(framing.original_from_working([31.0, 31.0]), [47.0, 31.0]);
-    assert_eq!(framing.seen(), [15.5, -0.5, 47.5, 31.5]);
+    assert_eq!(framing.visible(), [15.5, -0.5, 47.5, 31.5]);
     assert_eq!(framing.cell_from_original([16.0, 0.0], grid), Some((0, 0)));
     assert_eq!(framing.cell_from_original([47.0, 31.0], grid), Some((3, 3)));
     assert_eq!(framing.cell_from_original([15.0, 0.0], grid), None);
@@ -487,7 +487,7 @@ fn a_crop_shifts_every_mapping() -> Result<()> {
 #[test]
 fn requests_and_framings_cross_as_json() -> Result<()> {
     let request = WorkingSize::ShortSide(512);
-    let framing = *Plan::new(Size::new(640, 480), &request, SD)?.framing();
+    let framing = *FramingPlan::new(Size::new(640, 480), &request, SD)?.framing();
     let text = serde_json::to_string(&(request, framing, SD)).expect("plain data becomes JSON");
     let back: (WorkingSize, Framing, SizeRule) = serde_json::from_str(&text).expect("and comes back");
     assert_eq!(back, (request, framing, SD));
@@ -509,7 +509,7 @@ fn any_framing() -> impl Strategy<Value = Framing> {
         } else {
             exact(cells * 8, 64)
         };
-        let plan = Plan::new(original, &request, SizeRule::Adm { multiple: 8 });
+        let plan = FramingPlan::new(original, &request, SizeRule::Adm { multiple: 8 });
         *plan.expect("a multiple of 8 is taken").framing()
     })
 }

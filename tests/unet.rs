@@ -11,7 +11,7 @@ use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
     activation::{Catalogue, FeatureMap, Halt, Probe, Selection, Shape, Tap, watch_nothing},
     analysis::attention::attention_row,
-    families::stable_diffusion::unet::{AddedConditions, Conditions, TIME_IDS, Unet, UnetConfig, catalogue},
+    families::stable_diffusion::unet::{Conditions, SdxlConditioning, TIME_IDS, Unet, UnetConfig, catalogue},
     geometry::Grid,
     model::Extent,
     weights::{Store, read_json},
@@ -171,15 +171,15 @@ fn published_shape(name: &str) -> TestResult {
     let unet = Unet::new(config.clone(), Extent::Whole, weights)?;
     let x = given("x", &[1, 4, GRID.height, GRID.width])?;
     let text = given("text", &[1, TOKENS, config.cross_attention_dim])?;
-    let added = match config.added {
-        Some(added) => Some(AddedConditions {
-            pooled: given("pooled", &[1, added.pooled])?,
+    let sdxl = match config.text_time {
+        Some(widths) => Some(SdxlConditioning {
+            pooled: given("pooled", &[1, widths.pooled])?,
             time_ids: Tensor::new(&[64_f32, 96.0, 0.0, 0.0, 64.0, 96.0], &Device::Cpu)?.reshape((1, TIME_IDS))?,
         }),
         None => None,
     };
     let conditions = Conditions {
-        added: added.as_ref(),
+        sdxl: sdxl.as_ref(),
         ..Conditions::of_text(&text)
     };
     let found = pass_with(&unet, &x, 261.0, &conditions, everything);

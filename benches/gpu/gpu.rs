@@ -9,7 +9,7 @@
 
 use featscope::{
     activation::{Id, Selection, Tap},
-    device::{DeviceChoice, Place, Precision},
+    device::{Compute, DeviceChoice, Precision},
     engine::{
         Answer, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, TaskKind,
         ViewRequest,
@@ -24,7 +24,7 @@ use featscope::{
         preset::PRESETS,
     },
     families::resolve,
-    geometry::framing::{Prepared, WorkingSize, prepare},
+    geometry::framing::{PreparedImage, WorkingSize, prepare},
     io::array::Array,
     model::{Extent, adapters::Adapters, spec::ModelSpec},
 };
@@ -101,7 +101,7 @@ fn settings(spec: &ModelSpec) -> PassSettings {
 }
 
 /// A model at a place, and the picture as it sees it.
-fn loaded(arguments: &Arguments, place: Place) -> Result<(Model, Prepared)> {
+fn loaded(arguments: &Arguments, place: Compute) -> Result<(Model, PreparedImage)> {
     let spec = resolve(&arguments.model)?;
     let side = arguments.side.unwrap_or(spec.native_side);
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
@@ -116,7 +116,7 @@ fn loaded(arguments: &Arguments, place: Place) -> Result<(Model, Prepared)> {
 
 fn pass(
     model: &mut Model,
-    prepared: &Prepared,
+    prepared: &PreparedImage,
     selection: &Selection,
     record: &mut dyn FnMut(Tap, &Tensor) -> Result<()>,
 ) -> Result<()> {
@@ -144,7 +144,7 @@ fn difference(found: &[f32], truth: &[f32]) -> [f64; 2] {
 }
 
 fn parity(arguments: &Arguments) -> Result<Value> {
-    let place = Place::open(arguments.device, arguments.dtype)?;
+    let place = Compute::open(arguments.device, arguments.dtype)?;
     let (mut model, prepared) = loaded(arguments, place)?;
     let list = model.spec.plain_catalogue(prepared.framing.working);
     let selection = Selection::features(&list);
@@ -154,7 +154,7 @@ fn parity(arguments: &Arguments) -> Result<Value> {
         Ok(())
     })?;
     drop(model);
-    let (mut model, prepared) = loaded(arguments, Place::CPU)?;
+    let (mut model, prepared) = loaded(arguments, Compute::CPU)?;
     let mut rows: Vec<(Id, [f64; 2])> = Vec::new();
     pass(&mut model, &prepared, &selection, &mut |tap, tensor| {
         let truth = Array::from_tensor(tensor)?;
@@ -184,7 +184,7 @@ fn parity(arguments: &Arguments) -> Result<Value> {
 }
 
 fn passes(arguments: &Arguments, repeats: usize, preset: Option<&str>) -> Result<Value> {
-    let place = Place::open(arguments.device, arguments.dtype)?;
+    let place = Compute::open(arguments.device, arguments.dtype)?;
     let device = place.device.clone();
     let (mut model, prepared) = loaded(arguments, place)?;
     let list = model.spec.plain_catalogue(prepared.framing.working);

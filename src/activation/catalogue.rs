@@ -63,7 +63,7 @@ impl Shape {
 
 /// One activation of a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// Its name.
     pub id: Id,
     /// Its shape at the catalogue's working size.
@@ -72,7 +72,7 @@ pub struct Entry {
     pub facts: Facts,
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// The decoded picture of one step, (3, H, W): see [`Id::VAE_OUT`].
     pub fn decoded(shape: Shape) -> Self {
         Self {
@@ -94,15 +94,15 @@ impl Entry {
 /// All activations of a model at one working size, in execution order.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    entries: Vec<Entry>,
+    entries: Vec<CatalogueEntry>,
     /// What can be asked for beside the network's own activations, by taps after theirs.
-    derived: Vec<Entry>,
+    derived: Vec<CatalogueEntry>,
     taps: HashMap<Id, Tap>,
 }
 
 impl Catalogue {
     /// Appends an activation; ids are met in execution order and only once. The names of maps end as [`Id::is_map`] has it.
-    pub fn push(&mut self, entry: Entry) {
+    pub fn push(&mut self, entry: CatalogueEntry) {
         debug_assert_eq!(
             entry.id.is_map(),
             matches!(entry.shape, Shape::Attention { .. }),
@@ -117,7 +117,7 @@ impl Catalogue {
 
     /// Adds what is computed from the network's output: it has a tap after all activations, and is found by its id, but
     /// it is neither listed nor counted among them. Called when all of them are there.
-    pub fn push_derived(&mut self, entry: Entry) {
+    pub fn push_derived(&mut self, entry: CatalogueEntry) {
         let index = self.entries.len() + self.derived.len();
         let tap = Tap(u32::try_from(index).unwrap_or(u32::MAX));
         if self.taps.insert(entry.id, tap).is_none() {
@@ -126,7 +126,7 @@ impl Catalogue {
     }
 
     /// The network's activations in execution order.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[CatalogueEntry] {
         &self.entries
     }
 
@@ -141,7 +141,7 @@ impl Catalogue {
     }
 
     /// The activation met at `tap`, or what is derived there.
-    pub fn entry(&self, tap: Tap) -> Option<&Entry> {
+    pub fn entry(&self, tap: Tap) -> Option<&CatalogueEntry> {
         self.entries.iter().chain(&self.derived).nth(tap.index())
     }
 

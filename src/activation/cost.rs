@@ -83,7 +83,7 @@ fn growth(shape: Shape, area: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::{
-        activation::{Entry, Id, Kind, MapOf, Name, Stage},
+        activation::{CatalogueEntry, Id, Kind, MapOf, Name, Stage},
         geometry::Grid,
     };
 
@@ -97,13 +97,13 @@ mod tests {
             (Id::of("res-increment"), 64, 2.0 * convolution_cost(positions, 64, 64)),
             (queries, 64, linear_cost(positions, 64, 64)),
         ] {
-            list.push(Entry {
+            list.push(CatalogueEntry {
                 id,
                 shape: Shape::Features { channels, grid },
                 facts: facts(Kind::BlockOutput, cost),
             });
         }
-        list.push(Entry {
+        list.push(CatalogueEntry {
             id: Id::of("vit-block0-self-map"),
             shape: Shape::Attention {
                 heads: 2,

@@ -12,7 +12,7 @@ mod name;
 mod probe;
 mod selection;
 
-pub use catalogue::{Catalogue, Entry, Shape, Tap};
+pub use catalogue::{Catalogue, CatalogueEntry, Shape, Tap};
 pub use cost::{CONVOLUTION_COST, Cost, attention_cost, convolution_cost, linear_cost};
 pub use facts::{Facts, Kind, MapOf, Stage};
 pub use finite::NotFinite;

@@ -87,7 +87,7 @@ fn percentile(sorted: &[f32], percent: f64) -> Result<f32> {
 
 /// An 8-bit picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct RgbPicture {
     /// Rows.
     pub height: usize,
     /// Columns.
@@ -96,7 +96,7 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
+impl RgbPicture {
     /// Enlarged (or reduced) to `width` columns, as many rows as keep the shape, each pixel the nearest one, placed as
     /// Pillow's NEAREST places it: ⌊(i + ½)·in/out⌋.
     pub fn resized_nearest(&self, width: usize) -> Self {
@@ -119,7 +119,7 @@ impl Picture {
 
 /// The first three components as red, green and blue: 255·(s − low)/(high − low), clipped and truncated. A component
 /// that is missing, dropped or constant is black.
-pub fn colour(scores: &Scores, range: &ColourRange) -> Picture {
+pub fn colour(scores: &Scores, range: &ColourRange) -> RgbPicture {
     let rgb = scores
         .values
         .chunks_exact(scores.components.max(1))
@@ -139,7 +139,7 @@ pub fn colour(scores: &Scores, range: &ColourRange) -> Picture {
             })
         })
         .collect();
-    Picture {
+    RgbPicture {
         height: scores.grid.height,
         width: scores.grid.width,
         rgb,
@@ -148,7 +148,7 @@ pub fn colour(scores: &Scores, range: &ColourRange) -> Picture {
 
 /// The picture of Generic Diffusion Feature: exact components of this map alone, not normalised, min–max per component
 /// over the map, truncated to 8 bits. One pixel per position.
-pub fn reference_picture(map: &FeatureMap) -> Result<Picture> {
+pub fn reference_picture(map: &FeatureMap) -> Result<RgbPicture> {
     let basis = pca::fit(&[map], &PcaOptions::default())?;
     let scores = basis.project(map)?;
     Ok(colour(&scores, &ColourRange::of(&[&scores], RangeRule::MinMax)?))

@@ -7,7 +7,7 @@ use super::{
     granularity::{Granularity, spectrum},
     locality::{Locality, locality, semantics_index},
     massive::{channel_figures, massive_channels},
-    noise::{Compared, compare_noises},
+    noise::{NoiseComparison, compare_noises},
     pca::{PcaOptions, Scores, fit_with_rank},
     pool::adaptive_average_pool,
 };
@@ -110,7 +110,7 @@ pub fn measure(
         for noise in 1..noises {
             maps.push(map_of(noise)?.to_channels());
         }
-        let Compared { mean, beyond, figures } = compare_noises(grid, maps)?;
+        let NoiseComparison { mean, beyond, figures } = compare_noises(grid, maps)?;
         let mut radial: Vec<f64> = Vec::new();
         for beyond in beyond {
             let of_one = spectrum(&beyond, grid);

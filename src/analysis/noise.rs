@@ -40,7 +40,7 @@ pub struct NoiseFigures {
 
 /// Passes with different noise compared.
 #[derive(Debug)]
-pub struct Compared {
+pub struct NoiseComparison {
     /// The mean over the passes, (C, h, w).
     pub mean: Vec<f32>,
     /// What each pass has beyond the mean, (C, h, w).
@@ -51,7 +51,7 @@ pub struct Compared {
 
 /// Compares the maps of one activation under several noises, at least two, each (C, h, w). What is beyond the mean takes the
 /// place of the maps.
-pub fn compare_noises(grid: Grid, mut maps: Vec<Vec<f32>>) -> Result<Compared> {
+pub fn compare_noises(grid: Grid, mut maps: Vec<Vec<f32>>) -> Result<NoiseComparison> {
     let (noises, length) = (maps.len(), maps.first().map_or(0, Vec::len));
     if noises < 2 {
         return Err(Error::usage(format!(
@@ -103,7 +103,7 @@ pub fn compare_noises(grid: Grid, mut maps: Vec<Vec<f32>>) -> Result<Compared> {
             .map(|energy| over(*energy, of_position) as f32)
             .collect(),
     };
-    Ok(Compared {
+    Ok(NoiseComparison {
         mean,
         beyond: maps,
         figures,
@@ -303,7 +303,7 @@ mod tests {
         (bits >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    fn compared(maps: &[FeatureMap]) -> Result<Compared> {
+    fn compared(maps: &[FeatureMap]) -> Result<NoiseComparison> {
         compare_noises(maps[0].grid(), maps.iter().map(FeatureMap::to_channels).collect())
     }
 
@@ -317,7 +317,7 @@ mod tests {
         let maps = (0..5)
             .map(|seed| map(6, 7, 3, |p, c| (p % 7) as f32 * (c + 1) as f32 + 0.3 * unit(seed, p, c)))
             .collect::<Result<Vec<_>>>()?;
-        let Compared { mean, beyond, figures } = compared(&maps)?;
+        let NoiseComparison { mean, beyond, figures } = compared(&maps)?;
         let of_planes = |planes: &[f32]| FeatureMap::from_channels(3, Grid::new(6, 7), planes);
         let mean = of_planes(&mean)?;
         let residuals = beyond

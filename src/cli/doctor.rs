@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{args::DoctorArguments, terminal, worker};
 use crate::{
     app::{data_folder, offscreen::Offscreen},
-    device::{Device, Place, Precision, driver_files, gpus_by_smi},
+    device::{Compute, Device, Precision, driver_files, gpus_by_smi},
     engine::transport::{Launcher, Probe},
     error::{Error, Result},
     extract::self_check::self_check,
@@ -114,7 +114,7 @@ fn program() -> Section {
         rayon::current_num_threads(),
         vector_instructions()
     ));
-    match self_check(&Place::CPU, Precision::F32) {
+    match self_check(&Compute::CPU, Precision::F32) {
         Ok(check) if check.passed() => section.say(check.in_words()),
         Ok(check) => section.problem(check.in_words()),
         Err(error) => section.problem(format!("the embedded model does not run: {error}")),
@@ -188,7 +188,7 @@ fn gpus() -> Section {
 }
 
 fn take_probe(section: &mut Section, probe: &Probe) {
-    section.lines.extend(probe.devices.gpus().map(Device::in_words));
+    section.lines.extend(probe.devices.gpus().map(Device::describe));
     if let Some(trouble) = &probe.devices.trouble {
         section.problem(trouble.clone());
     }
@@ -260,7 +260,7 @@ fn hub(offline: bool) -> Section {
     });
     let asked = known_checkpoints()
         .find(|known| known.is_on_the_hub())
-        .map(|entry| download_plan::needed(&hub, entry.key, MAIN, Variant::Full));
+        .map(|entry| download_plan::required_files(&hub, entry.key, MAIN, Variant::Full));
     let answer = match asked {
         Some(Ok(parts)) => match parts.first() {
             Some(part) => hub.plan(&part.repo, &part.wanted, &mut |_| Ok(())).map(drop),

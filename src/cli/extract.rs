@@ -106,7 +106,7 @@ fn say_what_is_not_finite(marked: &[NotFiniteTensor], cause: &str) {
 /// One line for each LoRA: what it is, and at which scale it acts.
 pub fn say_how_loras_act(model: &Model) {
     for lora in model.applied().loras {
-        terminal::note(&format!("{}: {}", lora.file.display(), lora.in_words()));
+        terminal::note(&format!("{}: {}", lora.file.display(), lora.describe()));
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     files::names,
     geometry::{
         Size,
-        framing::{Plan, WorkingSize},
+        framing::{FramingPlan, WorkingSize},
     },
 };
 
@@ -27,7 +27,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
     let request = arguments
         .size
         .map_or(WorkingSize::ShortSide(spec.native_side), WorkingSize::from);
-    let working = Plan::new(native, &request, spec.size_rule())?.framing().working;
+    let working = FramingPlan::new(native, &request, spec.size_rule())?.framing().working;
     let list = spec.plain_catalogue(working);
     if arguments.json {
         let entries: Vec<_> = list

@@ -139,7 +139,7 @@ fn check_points(arguments: &MatchArguments, planned: &Planned) -> Result<()> {
             )));
         }
         if source.framing.cell_from_original([*x, *y], Grid::new(1, 1)).is_none() {
-            let [left, top, right, bottom] = source.framing.seen();
+            let [left, top, right, bottom] = source.framing.visible();
             return Err(Error::usage(format!(
                 "--at {x},{y} is in a part of {} that the model does not see: it sees {left:.1} to {right:.1} across and \
                  {top:.1} to {bottom:.1} down",

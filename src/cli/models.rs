@@ -12,12 +12,12 @@ use super::{
 use crate::{
     error::Result,
     families::{
-        download_plan::{self, Needed, held_under_old_name},
+        download_plan::{self, RequiredFiles, cached_under_old_name},
         known::known_checkpoints,
         resolve,
     },
     weights::{
-        hub::{Hub, MAIN, Plan, Repo, Wanted, bytes},
+        hub::{DownloadPlan, Hub, MAIN, Repo, RepoPart, bytes},
         hub_snapshot,
     },
     words::visible,
@@ -44,7 +44,7 @@ fn list() -> Result<()> {
         let state = if here { "here" } else { "not here" };
         // A repository that moved may be here under its old name.
         let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
-        let held = || hub.as_ref()?.held(&Repo::new(&source).ok()?);
+        let held = || hub.as_ref()?.cached(&Repo::new(&source).ok()?);
         let held = held().filter(|held| held.bytes > 0);
         let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held.bytes)));
         // Writing into a string cannot fail.
@@ -61,7 +61,7 @@ fn get(arguments: &GetArguments) -> Result<()> {
     let hub = Hub::from_env()?;
     if arguments.file.is_none()
         && arguments.revision == MAIN
-        && let Some(held) = held_under_old_name(&hub, &arguments.model)
+        && let Some(held) = cached_under_old_name(&hub, &arguments.model)
     {
         terminal::note(&format!(
             "{} is in the cache already, as {}: nothing to download",
@@ -69,11 +69,11 @@ fn get(arguments: &GetArguments) -> Result<()> {
         ));
         return terminal::print(&format!("{}\n", held.folder.display()));
     }
-    let mut parts = download_plan::needed(&hub, &arguments.model, &arguments.revision, arguments.variant)?;
+    let mut parts = download_plan::required_files(&hub, &arguments.model, &arguments.revision, arguments.variant)?;
     if let (Some(file), Some(own)) = (&arguments.file, parts.first()) {
         // A file is asked for by itself.
-        parts = vec![Needed {
-            wanted: Wanted::File(file.clone()),
+        parts = vec![RequiredFiles {
+            wanted: RepoPart::File(file.clone()),
             ..own.clone()
         }];
     }
@@ -99,7 +99,7 @@ fn get(arguments: &GetArguments) -> Result<()> {
 }
 
 /// Downloads what is missing, and gives the folder, or the file where one was wanted.
-fn fetched(hub: &Hub, repo: &Repo, wanted: &Wanted) -> Result<PathBuf> {
+fn fetched(hub: &Hub, repo: &Repo, wanted: &RepoPart) -> Result<PathBuf> {
     let offline = hub.settings().offline;
     let folder = match hub.local(repo, wanted).filter(|_| offline) {
         Some(folder) => folder,
@@ -111,12 +111,12 @@ fn fetched(hub: &Hub, repo: &Repo, wanted: &Wanted) -> Result<PathBuf> {
         }
     };
     Ok(match wanted {
-        Wanted::Model(_) => folder,
-        Wanted::File(file) => folder.join(Path::new(file)),
+        RepoPart::Model(_) => folder,
+        RepoPart::File(file) => folder.join(Path::new(file)),
     })
 }
 
-fn downloaded(hub: &Hub, plan: &Plan) -> Result<PathBuf> {
+fn downloaded(hub: &Hub, plan: &DownloadPlan) -> Result<PathBuf> {
     let (count, all) = (plan.files.len(), bytes(plan.bytes_total));
     let rest = match plan.is_complete() {
         true => "all in the cache".to_owned(),
@@ -127,7 +127,7 @@ fn downloaded(hub: &Hub, plan: &Plan) -> Result<PathBuf> {
     let mut begun = false;
     hub.fetch(plan, &mut |progress| {
         bar.set_position(progress.bytes_done);
-        bar.set_message(visible(&progress.in_words()).into_owned());
+        bar.set_message(visible(&progress.describe()).into_owned());
         if progress.bytes_received > 0 && !begun {
             // What was there before has not been downloaded in no time.
             bar.reset_eta();

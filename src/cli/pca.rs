@@ -91,7 +91,7 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
     })
 }
 
-type Named = Vec<(String, colour::Picture)>;
+type Named = Vec<(String, colour::RgbPicture)>;
 
 fn reference(maps: &[(String, FeatureMap)]) -> Result<Named> {
     maps.iter()
@@ -128,7 +128,7 @@ fn file_name(id: &str) -> String {
     id.replace(['/', '\\'], "-")
 }
 
-fn write_large(out: &mut dyn Write, picture: &colour::Picture) -> Result<()> {
+fn write_large(out: &mut dyn Write, picture: &colour::RgbPicture) -> Result<()> {
     let height = picture.height.saturating_mul(WIDTH) / picture.width.max(1);
     if height > MAX_HEIGHT {
         return Err(Error::usage(format!(

@@ -24,7 +24,7 @@ use crate::{
     image::{picture::Picture, source::PictureSource},
     io::output::{check_folder, write_folder},
     survey::{
-        Column, DEFAULT_NOISES, Finding, PictureSurvey, Regions, Surveyed, can_compare_noises, check_memory,
+        Column, DEFAULT_NOISES, Measurement, PictureSurvey, Regions, SurveyInput, can_compare_noises, check_memory,
         survey_pass, write_survey,
     },
 };
@@ -131,13 +131,14 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
 
 /// One line if activations were not measured.
 fn say_what_is_not_measured(surveys: &[PictureSurvey], cause: &str) {
-    let findings = || surveys.iter().flat_map(|survey| &survey.findings);
-    let mut unmeasured = findings().filter_map(|finding| Some((finding.id, finding.unmeasured.as_ref()?)));
+    let measurements = || surveys.iter().flat_map(|survey| &survey.measurements);
+    let mut unmeasured =
+        measurements().filter_map(|measurement| Some((measurement.id, measurement.unmeasured.as_ref()?)));
     let Some((first, why)) = unmeasured.next() else { return };
     terminal::note(&format!(
         "{} of {} activations have no figures, the first of them {first}: {why}; {cause}",
         1 + unmeasured.count(),
-        findings().count()
+        measurements().count()
     ));
 }
 
@@ -154,30 +155,34 @@ fn measured(
     for (index, (path, picture)) in planned.pictures.iter().enumerate() {
         let framing = picture.framing;
         let regions = marked.map(|marked| move |grid: Grid| regions_of(marked, &framing, grid));
-        let mut findings: Vec<Finding> = Vec::new();
+        let mut measurements: Vec<Measurement> = Vec::new();
         survey_pass(
             model,
-            &Surveyed {
+            &SurveyInput {
                 picture,
                 settings: planned.settings(),
                 selection: &planned.selection,
                 regions: regions.as_ref().map(|regions| regions as &Regions<'_>),
             },
-            &mut |finding| {
-                findings.push(finding);
+            &mut |measurement| {
+                measurements.push(measurement);
                 Ok(())
             },
             &mut |done| watch((index as f32 + done) / count as f32),
         )?;
         let taken: Vec<String> = surveys.iter().map(|survey| survey.picture.clone()).collect();
         let picture = names::told_apart(path, &taken);
-        surveys.push(PictureSurvey { picture, findings });
+        surveys.push(PictureSurvey { picture, measurements });
     }
     let pictures = planned.pictures.iter().map(|(path, picture)| FramedPicture {
         path: path.clone(),
         framing: picture.framing,
     });
-    let ids: Vec<Id> = surveys[0].findings.iter().map(|finding| finding.id).collect();
+    let ids: Vec<Id> = surveys[0]
+        .measurements
+        .iter()
+        .map(|measurement| measurement.id)
+        .collect();
     let ids = ids.iter().map(Id::to_string).collect();
     let seconds = started.elapsed().as_secs_f64();
     let ran = Provenance::of(model, planned.settings().t, pictures.collect(), ids, seconds)?;

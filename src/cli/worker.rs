@@ -4,7 +4,7 @@ use std::{io, process};
 
 use super::{args::WorkerArguments, terminal};
 use crate::{
-    device::{Devices, Place, Precision},
+    device::{Compute, Devices, Precision},
     engine::transport::{Probe, serve},
     error::{Error, Result},
     extract::self_check::self_check,
@@ -31,7 +31,7 @@ pub fn worker(arguments: &WorkerArguments) -> Result<()> {
 pub fn probe(checked: bool) -> Probe {
     let devices = Devices::look();
     let check = |choice, precision| {
-        let place = Place::open(choice, precision)?;
+        let place = Compute::open(choice, precision)?;
         self_check(&place, precision)
     };
     let checks = match checked {

@@ -14,10 +14,10 @@ use super::{
 
 /// Every GPU that CUDA shows to this process, in its order; in words, why there is none.
 pub fn devices() -> Result<Vec<Device>, String> {
-    result::init().map_err(|error| in_words(&error))?;
-    let count = device::get_count().map_err(|error| in_words(&error))?;
+    result::init().map_err(|error| describe(&error))?;
+    let count = device::get_count().map_err(|error| describe(&error))?;
     let known = gpus_by_smi();
-    let found = (0..count).map(|ordinal| one(ordinal, &known).map_err(|error| in_words(&error)));
+    let found = (0..count).map(|ordinal| one(ordinal, &known).map_err(|error| describe(&error)));
     found.collect()
 }
 
@@ -42,7 +42,7 @@ fn one(ordinal: i32, known: &[SmiGpu]) -> Result<Device, DriverError> {
 }
 
 /// What the driver answered, and what helps.
-fn in_words(error: &DriverError) -> String {
+fn describe(error: &DriverError) -> String {
     let help = match error.0 {
         CUresult::CUDA_ERROR_NO_DEVICE => match driver_files().is_empty() {
             true => "no NVIDIA GPU is there, or CUDA_VISIBLE_DEVICES hides it",

@@ -19,7 +19,7 @@ pub struct Device {
 
 impl Device {
     /// Name and memory in words.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         const GIB: f64 = (1_u64 << 30) as f64;
         let gib = |bytes: u64| bytes as f64 / GIB;
         let Self { choice, name, .. } = self;
@@ -111,6 +111,6 @@ mod tests {
             free_bytes: Some(3 << 30),
             total_bytes: Some(80 << 30),
         };
-        assert_eq!(gpu.in_words(), "cuda:1: NVIDIA H100, 3.0 of 80.0 GiB free");
+        assert_eq!(gpu.describe(), "cuda:1: NVIDIA H100, 3.0 of 80.0 GiB free");
     }
 }

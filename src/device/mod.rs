@@ -4,13 +4,13 @@
 //! NVIDIA's GPUs are found only by a build with the feature `cuda`, Apple's by one with `metal`.
 
 mod choice;
+mod compute;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod listing;
-mod place;
 mod smi;
 
 pub use choice::{DeviceChoice, Precision};
+pub use compute::Compute;
 pub use listing::{Device, Devices};
-pub use place::Place;
 pub use smi::{SmiGpu, driver_files, gpus_by_smi};

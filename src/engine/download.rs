@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::TaskKind;
 use crate::{
-    families::{download_plan::Offer, inventory::Shelf},
-    weights::hub::Progress,
+    families::{download_plan::DownloadOption, inventory::LocalModels},
+    weights::hub::TransferProgress,
 };
 
 /// Asked of the downloader.
@@ -27,7 +27,7 @@ pub enum HubRequest {
         /// Chosen by the sender; events name it.
         job: u64,
         /// One of those that [`HubEvent::Planned`] brought.
-        offer: Box<Offer>,
+        offer: Box<DownloadOption>,
     },
     /// Ends a plan or a download, or takes it out of the queue. What has been downloaded stays.
     Cancel {
@@ -52,13 +52,13 @@ impl HubRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HubEvent {
     /// Which models are on this machine.
-    Shelf(Box<Shelf>),
+    Shelf(Box<LocalModels>),
     /// In which ways a model can be downloaded; at least one.
     Planned {
         /// The job.
         job: u64,
         /// The ways, the full one first.
-        offers: Vec<Offer>,
+        offers: Vec<DownloadOption>,
     },
     /// How far a download is: told ten times a second at most.
     Progress {
@@ -81,7 +81,7 @@ pub enum HubEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DownloadProgress {
     /// Files and bytes, summed over the repositories.
-    pub progress: Progress,
+    pub progress: TransferProgress,
     /// Bytes that came in a second, over the last few; none as long as that cannot be said.
     pub bytes_per_sec: Option<f64>,
 }

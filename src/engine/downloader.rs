@@ -24,10 +24,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     families::{
-        download_plan::{Offer, offers},
-        inventory::Shelf,
+        download_plan::{DownloadOption, download_options},
+        inventory::LocalModels,
     },
-    weights::hub::{Hub, HubSettings, Plan, Progress},
+    weights::hub::{DownloadPlan, Hub, HubSettings, TransferProgress},
 };
 
 /// Between events of progress: more of them nobody can read.
@@ -45,7 +45,7 @@ pub struct Downloader {
     events: Events,
     place: HubPlace,
     /// Downloads that wait.
-    waiting: VecDeque<(u64, Offer)>,
+    waiting: VecDeque<(u64, DownloadOption)>,
     /// Plans that are being made, and their ends.
     planning: BTreeMap<u64, Arc<AtomicBool>>,
     /// Whether the engine was dropped.
@@ -78,7 +78,7 @@ impl Downloader {
     }
 
     /// The next download, as soon as there is one; none when no more can come.
-    fn next(&mut self) -> Option<(u64, Offer)> {
+    fn next(&mut self) -> Option<(u64, DownloadOption)> {
         loop {
             self.receive(None);
             if self.closed {
@@ -136,7 +136,7 @@ impl Downloader {
     fn look(&self) {
         let (events, place) = (self.events.clone(), Arc::clone(&self.place));
         let looking = spawn("shelf", move || {
-            events.emit(match recovered(|| Shelf::look(place())) {
+            events.emit(match recovered(|| LocalModels::look(place())) {
                 Ok(shelf) => Event::Hub(HubEvent::Shelf(Box::new(shelf))),
                 Err(words) => Event::Failed {
                     work: TaskKind::Shelf,
@@ -157,7 +157,7 @@ impl Downloader {
         self.planning.insert(job, Arc::clone(&end));
         let (events, place) = (self.events.clone(), Arc::clone(&self.place));
         let planning = spawn("plan", move || {
-            let planned = recovered(|| offers(&Hub::new(place()?), &name, &mut |_| go_on(&end)));
+            let planned = recovered(|| download_options(&Hub::new(place()?), &name, &mut |_| go_on(&end)));
             let planned = planned.unwrap_or_else(|words| Err(bug(&words)));
             // It may have been ended since the hub's last answer.
             let planned = planned.and_then(|offers| go_on(&end).map(|()| offers));
@@ -169,7 +169,7 @@ impl Downloader {
     }
 
     /// Downloads one repository after the other; gives the first one's folder.
-    fn download(&mut self, job: u64, offer: &Offer) -> Result<PathBuf> {
+    fn download(&mut self, job: u64, offer: &DownloadOption) -> Result<PathBuf> {
         let hub = Hub::new((self.place)()?);
         let mut teller = Teller::new(offer);
         let mut own = None;
@@ -224,7 +224,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(offer: &Offer) -> Self {
+    fn new(offer: &DownloadOption) -> Self {
         Self {
             files_total: offer.files(),
             bytes_total: offer.bytes_total(),
@@ -238,14 +238,14 @@ impl Teller {
     }
 
     /// What is to be emitted now, if anything is.
-    fn due(&mut self, of_repository: &Progress, now: Instant) -> Option<DownloadProgress> {
+    fn due(&mut self, of_repository: &TransferProgress, now: Instant) -> Option<DownloadProgress> {
         self.receiving = of_repository.bytes_received;
         let is_due = |emitted: Instant| now.saturating_duration_since(emitted) >= EMIT_EVERY;
         if !self.emitted.is_none_or(is_due) {
             return None;
         }
         self.emitted = Some(now);
-        let progress = Progress {
+        let progress = TransferProgress {
             files_done: self.files_done + of_repository.files_done,
             files_total: self.files_total,
             bytes_done: self.bytes_done.saturating_add(of_repository.bytes_done),
@@ -272,7 +272,7 @@ impl Teller {
     }
 
     /// A repository is complete.
-    fn finish(&mut self, plan: &Plan) {
+    fn finish(&mut self, plan: &DownloadPlan) {
         self.files_done += plan.files.len();
         self.bytes_done = self.bytes_done.saturating_add(plan.bytes_total);
         self.bytes_received = self.bytes_received.saturating_add(self.receiving);
@@ -283,13 +283,13 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::hub::{Repo, Stage, Variant};
+    use crate::weights::hub::{Repo, TransferStage, Variant};
 
-    fn plan(files: usize, bytes_total: u64) -> Result<Plan> {
+    fn plan(files: usize, bytes_total: u64) -> Result<DownloadPlan> {
         let file = r#"{"path": "f", "size": 1, "checksum": "0123456789abcdef0123456789abcdef01234567", "present": false,
             "begun": 0}"#;
         let file = serde_json::from_str(file).map_err(|error| Error::failed(error.to_string()))?;
-        Ok(Plan {
+        Ok(DownloadPlan {
             repo: Repo::new("owner/name")?,
             commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
             weights: Vec::new(),
@@ -299,9 +299,9 @@ mod tests {
         })
     }
 
-    fn at(files_done: usize, bytes: u64) -> Progress {
-        Progress {
-            stage: Stage::Downloading,
+    fn at(files_done: usize, bytes: u64) -> TransferProgress {
+        TransferProgress {
+            stage: TransferStage::Downloading,
             file: "f".to_owned(),
             file_done: 0,
             file_total: 1,
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn several_repositories_are_one_download_told_ten_times_a_second() -> Result<()> {
         let plans = vec![plan(2, 1000)?, plan(3, 9000)?];
-        let mut teller = Teller::new(&Offer {
+        let mut teller = Teller::new(&DownloadOption {
             variant: Variant::Full,
             plans: plans.clone(),
         });

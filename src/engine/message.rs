@@ -11,7 +11,7 @@ use super::{
     study::{Study, StudyEvent},
 };
 use crate::{
-    activation::{Entry, Facts, Id, NotFinite, Shape},
+    activation::{CatalogueEntry, Facts, Id, NotFinite, Shape},
     components::schedule::Timestep,
     device::{DeviceChoice, Devices, Precision},
     error::Error,
@@ -345,8 +345,8 @@ impl Layer {
     }
 }
 
-impl From<&Entry> for Layer {
-    fn from(entry: &Entry) -> Self {
+impl From<&CatalogueEntry> for Layer {
+    fn from(entry: &CatalogueEntry) -> Self {
         Self {
             id: entry.id,
             shape: entry.shape,

@@ -8,7 +8,7 @@ use super::{
     ids::{ImageSlot, PassId},
     message::RunSettings,
 };
-use crate::{activation::Id, extract::request::Provenance, survey::Finding};
+use crate::{activation::Id, extract::request::Provenance, survey::Measurement};
 
 /// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub enum StudyEvent {
     #[serde(rename = "Surveying")]
     SurveyStarted(Box<SurveyStarted>),
     /// One activation was measured.
-    Found(Box<Finding>),
+    Found(Box<Measurement>),
 }
 
 /// Every activation of one picture, measured in one pass over several noises.

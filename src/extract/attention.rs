@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    activation::{Catalogue, Entry, Kind, Shape, Stage, Tap},
+    activation::{Catalogue, CatalogueEntry, Kind, Shape, Stage, Tap},
     error::Result,
     geometry::{Grid, Size},
     io::array::Array,
@@ -40,7 +40,7 @@ pub enum AttentionCategory {
 }
 
 impl AttentionCategory {
-    fn has(self, entry: &Entry) -> bool {
+    fn has(self, entry: &CatalogueEntry) -> bool {
         let wanted = match self {
             Self::DownSelf => (Stage::Down, Kind::SelfMap),
             Self::DownCross => (Stage::Down, Kind::CrossMap),

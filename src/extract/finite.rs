@@ -15,7 +15,7 @@ use super::{
 use crate::{
     activation::{Id, NotFinite, Selection, Tap, Watch},
     error::{Error, Result},
-    geometry::framing::Prepared,
+    geometry::framing::PreparedImage,
     io::array::Array,
     model::{control::ControlSignal, denoiser::LatentDistribution},
 };
@@ -169,7 +169,7 @@ pub struct Origin {
 /// None if all are finite. `settings` are of this picture alone.
 pub fn origin(
     model: &mut Model,
-    picture: &Prepared,
+    picture: &PreparedImage,
     settings: &PassSettings,
     up_to: Tap,
     watch: &mut Watch<'_>,
@@ -216,7 +216,7 @@ pub fn origin(
 /// Why a pass over pictures was ended at an activation that is not finite, and what to do.
 pub(super) fn refusal(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     names: &[String],
     settings: &PassSettings,
     met: Met,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    geometry::framing::Prepared,
+    geometry::framing::PreparedImage,
     io::array::Array,
     model::{
         control::{ControlInput, ControlSignal},
@@ -49,7 +49,7 @@ pub(super) fn keep_control(
 pub(super) fn keep_intermediates(
     kept: &mut Intermediates,
     model: &Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     input: &Input,
     settings: &PassSettings,
 ) -> Result<()> {

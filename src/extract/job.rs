@@ -30,7 +30,7 @@ use crate::{
     files::names,
     geometry::{
         Grid, Size,
-        framing::{Plan, Prepared, WorkingSize},
+        framing::{FramingPlan, PreparedImage, WorkingSize},
     },
     image::source::PictureSource,
     io::{
@@ -56,7 +56,7 @@ pub struct Planned {
     /// What is recorded.
     pub selection: Selection,
     /// The pictures as the model will see them.
-    pub pictures: Vec<(PathBuf, Prepared)>,
+    pub pictures: Vec<(PathBuf, PreparedImage)>,
     /// What there is to say about the files of the pictures and control images.
     pub notes: Vec<String>,
     settings: PassSettings,
@@ -113,10 +113,10 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         .map(|path| {
             let picture = PictureSource::of(path).read()?;
             notes.extend(picture.note().map(str::to_owned));
-            let plan = Plan::new(picture.size(), &size, spec.size_rule())?;
+            let plan = FramingPlan::new(picture.size(), &size, spec.size_rule())?;
             Ok((
                 path.clone(),
-                Prepared {
+                PreparedImage {
                     picture: plan.apply(&picture)?,
                     framing: *plan.framing(),
                 },
@@ -256,7 +256,7 @@ impl Planned {
     }
 
     /// The attention that is aggregated for a picture.
-    fn attention_plan(&self, picture: &Prepared) -> AttentionPlan {
+    fn attention_plan(&self, picture: &PreparedImage) -> AttentionPlan {
         let working = picture.framing.working;
         let [_, height, width] = self.spec.noised_shape(working);
         let list = self.spec.plain_catalogue(working);
@@ -296,7 +296,7 @@ impl Planned {
 
     /// Whether ControlNets were asked for, and nothing that is recorded can meet them.
     pub fn control_changes_nothing(&self) -> bool {
-        let meets = |picture: &Prepared| {
+        let meets = |picture: &PreparedImage| {
             let list = self.spec.plain_catalogue(picture.framing.working);
             meets_control(&list, &self.met(&self.attention_plan(picture)))
         };
@@ -381,7 +381,7 @@ impl Planned {
             return Ok(marked);
         }
         let total = self.pictures.len();
-        let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
+        let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let shares = Shares::of(model, &prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
         let extracted = self.run(request, model, &mut |done| watch(done, item(done)))?;
@@ -445,7 +445,7 @@ impl Planned {
     /// allowed: then the record says what holds them.
     pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
         let started = Instant::now();
-        let prepared: Vec<Prepared> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
+        let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let Some(first) = prepared.first() else {
             return Err(Error::usage("no picture was given"));
         };

@@ -11,13 +11,13 @@ use crate::{
         schedule::Timestep,
         vae::{Posterior, VaeDecoder},
     },
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     geometry::Size,
     image::picture::Picture,
     model::{
         Extent,
-        adapters::{Adapters, Applied, EmbeddingUse, LoraUse},
+        adapters::{Adapters, AppliedAdapters, EmbeddingUse, LoraUse},
         compat::{Compat, PUBLISHED_SCALING},
         control::{ControlInput, ControlSignal},
         denoiser::{Conditioning, Denoiser, LatentDistribution, Step},
@@ -36,7 +36,7 @@ pub struct Model {
     /// What its configuration says.
     pub spec: ModelSpec,
     /// Where it computes.
-    pub place: Place,
+    pub place: Compute,
     denoiser: Box<dyn Denoiser>,
     pictures: Recent<u64, Posterior>,
     prompts: Recent<PromptKey, Conditioning>,
@@ -60,7 +60,7 @@ impl Model {
     /// # Errors
     ///
     /// Where weights are not here, broken, or not those of the configuration.
-    pub fn load(spec: &ModelSpec, place: Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
+    pub fn load(spec: &ModelSpec, place: Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
         let pages = KeptPages::keep(&place.device);
         watch(0.0)?;
         if let (Some(how), false) = (&spec.how_to_get, spec.is_here()) {
@@ -207,7 +207,7 @@ impl Model {
     }
 
     /// The LoRAs, ControlNets and embeddings that act now.
-    pub fn applied(&self) -> Applied {
+    pub fn applied(&self) -> AppliedAdapters {
         let mut applied = self.denoiser.adapters().map(|host| host.applied()).unwrap_or_default();
         for embedding in &mut applied.embeddings {
             embedding.in_prompt = self.tokens.iter().any(|token| token.piece == embedding.token);

@@ -22,7 +22,7 @@ use crate::{
         vae::VaeDecoder,
     },
     error::{Error, Result},
-    geometry::{Size, framing::Prepared},
+    geometry::{Size, framing::PreparedImage},
     image::picture::Picture,
     io::array::Array,
     model::{
@@ -169,7 +169,7 @@ impl Denoiser<'_> {
 /// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
 pub fn run_pass(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     settings: &PassSettings,
     selection: &Selection,
     record: &mut Record<'_>,
@@ -194,7 +194,7 @@ pub fn run_pass(
 
 fn run(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     settings: &PassSettings,
     selection: &Selection,
     record: &mut Record<'_>,
@@ -317,7 +317,7 @@ pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
 
 fn prepare_input(
     model: &mut Model,
-    pictures: &[Prepared],
+    pictures: &[PreparedImage],
     settings: &PassSettings,
     shares: Shares,
     watch: &mut Watch<'_>,
@@ -475,7 +475,7 @@ pub fn estimated_bytes(list: &Catalogue, selection: &Selection, pictures: usize)
 mod tests {
     use super::*;
     use crate::{
-        activation::{Entry, Facts, Kind, Shape},
+        activation::{CatalogueEntry, Facts, Kind, Shape},
         geometry::Grid,
     };
 
@@ -496,7 +496,7 @@ mod tests {
             ("up-level0-repeat0-vit-block0-self-map", Stage::Up, map),
             ("unet-out", Stage::Output, features),
         ] {
-            list.push(Entry {
+            list.push(CatalogueEntry {
                 id: Id::of(id),
                 shape,
                 facts: Facts::new(Id::of(id), stage, Kind::BlockOutput),

@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     geometry::framing::{Framing, WorkingSize},
     model::{
-        adapters::{Adapters, Applied},
+        adapters::{Adapters, AppliedAdapters},
         compat::Compat,
         tokens::PromptToken,
     },
@@ -111,7 +111,7 @@ pub struct Provenance {
     pub dtype: String,
     /// The LoRAs and ControlNets that acted.
     #[serde(default)]
-    pub adapters: Applied,
+    pub adapters: AppliedAdapters,
     /// What the text encoder read; files of older versions have none.
     #[serde(default)]
     pub tokens: Vec<PromptToken>,

@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     activation::{Id, Selection},
-    device::{DeviceChoice, Devices, Place, Precision},
+    device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
     families::resolve,
-    geometry::framing::{Plan, Prepared, WorkingSize},
+    geometry::framing::{FramingPlan, PreparedImage, WorkingSize},
     image::source::PictureSource,
     io::array::Array,
     model::{Extent, adapters::Adapters},
@@ -92,8 +92,8 @@ impl SelfCheck {
 }
 
 /// Runs the embedded model on the CPU in f32 and at `place`, and compares every activation.
-pub fn self_check(place: &Place, precision: Precision) -> Result<SelfCheck> {
-    let truth = features(&Place::CPU)?;
+pub fn self_check(place: &Compute, precision: Precision) -> Result<SelfCheck> {
+    let truth = features(&Compute::CPU)?;
     let started = Instant::now();
     let found = features(place)?;
     Ok(SelfCheck {
@@ -112,7 +112,7 @@ pub fn self_check(place: &Place, precision: Precision) -> Result<SelfCheck> {
 #[derive(Debug, Clone)]
 pub struct Opened {
     /// The device with its format.
-    pub place: Place,
+    pub place: Compute,
     /// Where a GPU was looked for and none is used: why. Where another format runs than was asked for: that.
     pub note: Option<String>,
 }
@@ -120,7 +120,7 @@ pub struct Opened {
 /// Opens the device that was asked for. `Auto` is the first GPU that passes the check, else the CPU with the reason.
 pub fn open(choice: DeviceChoice, precision: Precision) -> Result<Opened> {
     if choice != DeviceChoice::Auto {
-        let place = Place::open(choice, precision)?;
+        let place = Compute::open(choice, precision)?;
         return Ok(Opened { place, note: None });
     }
     let devices = Devices::look();
@@ -132,16 +132,16 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<Opened> {
         }
     }
     let note = (!reasons.is_empty()).then(|| format!("computed on the CPU: {}", reasons.join("; ")));
-    let place = Place::open(DeviceChoice::Cpu, precision)?;
+    let place = Compute::open(DeviceChoice::Cpu, precision)?;
     Ok(Opened { place, note })
 }
 
 /// A GPU that computes what it should; each is checked once in a process.
-fn checked(choice: DeviceChoice, precision: Precision) -> Result<Place, String> {
+fn checked(choice: DeviceChoice, precision: Precision) -> Result<Compute, String> {
     type Known = HashMap<(DeviceChoice, Precision), Result<(), String>>;
     static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     let words = |error: Error| error.to_string();
-    let place = Place::open(choice, precision).map_err(words)?;
+    let place = Compute::open(choice, precision).map_err(words)?;
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = known
         .get_or_insert_default()
@@ -158,16 +158,16 @@ fn checked(choice: DeviceChoice, precision: Precision) -> Result<Place, String> 
 }
 
 /// Every feature map of the embedded model, in execution order.
-fn features(place: &Place) -> Result<Vec<(Id, Array)>> {
+fn features(place: &Compute) -> Result<Vec<(Id, Array)>> {
     let spec = resolve(MODEL)?;
     let mut model = Model::load(&spec, place.clone(), Extent::Whole, &mut |_| Ok(()))?;
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
-    let plan = Plan::new(
+    let plan = FramingPlan::new(
         picture.size(),
         &WorkingSize::ShortSide(spec.native_side),
         spec.size_rule(),
     )?;
-    let prepared = Prepared {
+    let prepared = PreparedImage {
         picture: plan.apply(&picture)?,
         framing: *plan.framing(),
     };
@@ -218,11 +218,11 @@ mod tests {
 
     #[test]
     fn the_cpu_agrees_with_itself_and_half_formats_pass_by_what_they_may_lose() -> Result<()> {
-        let same = self_check(&Place::CPU, Precision::F32)?;
+        let same = self_check(&Compute::CPU, Precision::F32)?;
         assert!(same.passed() && same.cosines.len() > 50, "{}", same.in_words());
-        let halved = Place {
+        let halved = Compute {
             dtype: DType::BF16,
-            ..Place::CPU
+            ..Compute::CPU
         };
         let near = self_check(&halved, Precision::Bf16)?;
         assert!(near.passed(), "{}", near.in_words());

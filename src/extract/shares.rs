@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     activation::{Cost, Selection},
-    geometry::framing::Prepared,
+    geometry::framing::PreparedImage,
 };
 
 /// What reading a text encoder and encoding a prompt takes, in the unit of [`Cost`].
@@ -22,7 +22,12 @@ pub(super) struct Shares {
 
 impl Shares {
     /// For one pass over pictures of one size.
-    pub(super) fn of(model: &Model, pictures: &[Prepared], settings: &PassSettings, selection: &Selection) -> Self {
+    pub(super) fn of(
+        model: &Model,
+        pictures: &[PreparedImage],
+        settings: &PassSettings,
+        selection: &Selection,
+    ) -> Self {
         let Some(first) = pictures.first() else {
             return Self {
                 pictures: 0.0,

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     model::family::{KnownCheckpoint, KnownFiles},
     weights::{
-        hub::{Hub, HubWatch, Plan, Repo, Variant, Wanted},
+        hub::{DownloadPlan, Hub, HubWatch, Repo, RepoPart, Variant},
         in_cache::{Snapshot, local},
         moved::todays_name,
     },
@@ -15,11 +15,11 @@ use crate::{
 
 /// Part of what a model needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needed {
+pub struct RequiredFiles {
     /// The repository.
     pub repo: Repo,
     /// What of it.
-    pub wanted: Wanted,
+    pub wanted: RepoPart,
 }
 
 /// What a model by its short name or as `OWNER/NAME` has to be downloaded from: its own repository first, at `revision`,
@@ -28,10 +28,10 @@ pub struct Needed {
 /// # Errors
 ///
 /// Where the model is inside the program or not on the hub, and where no repository or revision can have such a name.
-pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result<Vec<Needed>> {
-    let whole = Wanted::Model(variant);
+pub fn required_files(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result<Vec<RequiredFiles>> {
+    let whole = RepoPart::Model(variant);
     let of_its_own = |source: &str, wanted| {
-        Ok::<_, Error>(Needed {
+        Ok::<_, Error>(RequiredFiles {
             repo: Repo::new(source)?.at(revision)?,
             wanted,
         })
@@ -44,11 +44,11 @@ pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result
     match entry.files {
         KnownFiles::Hub => Ok(vec![of_its_own(entry.source, whole)?]),
         KnownFiles::DropIn { bases, file } => {
-            let mut all = vec![of_its_own(entry.source, Wanted::File(file.to_owned()))?];
+            let mut all = vec![of_its_own(entry.source, RepoPart::File(file.to_owned()))?];
             if !has_base(hub, bases)
                 && let Some(base) = bases.first().and_then(|key| known_checkpoint(key))
             {
-                all.push(Needed {
+                all.push(RequiredFiles {
                     repo: Repo::new(base.source)?,
                     wanted: whole,
                 });
@@ -61,7 +61,7 @@ pub fn needed(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result
 
 /// Whether one of the models that another U-Net can be put into is on this machine.
 pub(super) fn has_base(hub: &Hub, bases: &[&str]) -> bool {
-    let whole = Wanted::Model(Variant::Full);
+    let whole = RepoPart::Model(Variant::Full);
     let mut sources = bases.iter().filter_map(|key| Some(known_checkpoint(key)?.source));
     sources.any(|source| local(hub, source, &whole).is_some())
 }
@@ -78,14 +78,14 @@ fn not_on_the_hub(entry: &KnownCheckpoint) -> Error {
 
 /// One way to download a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offer {
+pub struct DownloadOption {
     /// In which format of numbers.
     pub variant: Variant,
     /// What is downloaded, repository by repository: the model's own first.
-    pub plans: Vec<Plan>,
+    pub plans: Vec<DownloadPlan>,
 }
 
-impl Offer {
+impl DownloadOption {
     /// Bytes of all files.
     pub fn bytes_total(&self) -> u64 {
         sum(&self.plans, |plan| plan.bytes_total)
@@ -102,7 +102,7 @@ impl Offer {
     }
 }
 
-fn sum(plans: &[Plan], bytes: impl Fn(&Plan) -> u64) -> u64 {
+fn sum(plans: &[DownloadPlan], bytes: impl Fn(&DownloadPlan) -> u64) -> u64 {
     // Plans may come from elsewhere, with any numbers.
     plans.iter().map(bytes).fold(0, u64::saturating_add)
 }
@@ -111,17 +111,17 @@ fn sum(plans: &[Plan], bytes: impl Fn(&Plan) -> u64) -> u64 {
 ///
 /// # Errors
 ///
-/// As [`needed`] and [`Hub::plan`].
-pub fn offers(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<Offer>> {
-    let mut offers: Vec<Offer> = Vec::new();
+/// As [`required_files`] and [`Hub::plan`].
+pub fn download_options(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<DownloadOption>> {
+    let mut offers: Vec<DownloadOption> = Vec::new();
     for variant in [Variant::Full, Variant::Fp16] {
         let mut plans = Vec::new();
-        for Needed { repo, wanted } in needed(hub, name, crate::weights::hub::MAIN, variant)? {
+        for RequiredFiles { repo, wanted } in required_files(hub, name, crate::weights::hub::MAIN, variant)? {
             plans.push(hub.plan(&repo, &wanted, watch)?);
         }
         // A repository that lacks a variant gives what it has.
         if offers.iter().all(|offer| offer.plans != plans) {
-            offers.push(Offer { variant, plans });
+            offers.push(DownloadOption { variant, plans });
         }
     }
     Ok(offers)
@@ -129,8 +129,8 @@ pub fn offers(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<Off
 
 /// The complete snapshot that a cache holds of a model, by its short name or as `OWNER/NAME`, under a name that its
 /// repository no longer has.
-pub fn held_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
+pub fn cached_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
     let source = known_checkpoint(model).map_or(model, |entry| entry.source);
-    let found = local(hub, source, &Wanted::Model(Variant::Full))?;
+    let found = local(hub, source, &RepoPart::Model(Variant::Full))?;
     todays_name(&found.repository).map(|_| found)
 }

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     error::Result,
-    model::family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
+    model::family::{Checkpoint, CheckpointLayout, GivenNetworks, KnownCheckpoint, KnownFiles},
     weights::{
-        hub::{DENOISERS, Hub, HubSettings, MODEL_INDEX, Repo, Variant, Wanted},
+        hub::{DENOISERS, Hub, HubSettings, MODEL_INDEX, Repo, RepoPart, Variant},
         in_cache::local,
         read_json,
     },
@@ -23,10 +23,10 @@ use crate::{
 /// How diffusers calls a ControlNet in its configuration.
 const CONTROL_NET_CLASS: &str = "ControlNetModel";
 
-/// What something on the shelf is.
+/// What kind of network an entry of [`LocalModels`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StockKind {
+pub enum ModelKind {
     /// A model.
     Model,
     /// A ControlNet, to be put beside a model.
@@ -35,11 +35,11 @@ pub enum StockKind {
 
 /// Something that is on this machine, or could be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stock {
+pub struct LocalModel {
     /// Its short name, or `OWNER/NAME`.
     pub name: String,
     /// What it is.
-    pub kind: StockKind,
+    pub kind: ModelKind,
     /// Whether it is complete.
     pub here: bool,
     /// Where it lies, if it is here and not inside the program: its folder, or for another U-Net the file.
@@ -49,7 +49,7 @@ pub struct Stock {
     pub bytes: u64,
 }
 
-impl Stock {
+impl LocalModel {
     /// Whether the hub has it.
     pub fn is_on_the_hub(&self) -> bool {
         known_checkpoint(&self.name).is_none_or(|known| known.is_on_the_hub())
@@ -58,17 +58,17 @@ impl Stock {
 
 /// What is on this machine. Plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Shelf {
+pub struct LocalModels {
     /// The hub's cache; none where the environment names none that makes sense.
     #[serde(default, with = "crate::files::names")]
     pub folder: Option<PathBuf>,
     /// Why nothing can be downloaded, if so.
     pub closed: Option<String>,
     /// Every short name, every ControlNet that is offered, and then what else is here, by name.
-    pub stock: Vec<Stock>,
+    pub models: Vec<LocalModel>,
 }
 
-impl Shelf {
+impl LocalModels {
     /// Looks what there is. Reads folders; asks nothing of the network.
     pub fn look(settings: Result<HubSettings>) -> Self {
         let (hub, closed) = match settings {
@@ -83,77 +83,77 @@ impl Shelf {
             }
             Err(error) => (None, Some(error.to_string())),
         };
-        let mut stock: Vec<Stock> = known_checkpoints().map(|entry| of_zoo(hub.as_ref(), entry)).collect();
+        let mut models: Vec<LocalModel> = known_checkpoints().map(|entry| of_known(hub.as_ref(), entry)).collect();
         let nets = CONTROL_NETS
             .iter()
-            .map(|net| of_repository(hub.as_ref(), net.source, net.source, StockKind::ControlNet));
-        stock.extend(nets);
+            .map(|net| of_repository(hub.as_ref(), net.source, net.source, ModelKind::ControlNet));
+        models.extend(nets);
         if let Some(hub) = &hub {
-            stock.extend(others(hub));
+            models.extend(others(hub));
         }
         Self {
             folder: hub.map(|hub| hub.settings().cache.clone()),
             closed,
-            stock,
+            models,
         }
     }
 
     /// What has a name: a short one, or `OWNER/NAME`.
-    pub fn find(&self, name: &str) -> Option<&Stock> {
-        self.stock.iter().find(|stock| stock.name == name)
+    pub fn find(&self, name: &str) -> Option<&LocalModel> {
+        self.models.iter().find(|model| model.name == name)
     }
 
     /// The ControlNets that are here.
-    pub fn control_nets(&self) -> impl Iterator<Item = (&Stock, &Path)> {
-        let nets = self.stock.iter().filter(|stock| stock.kind == StockKind::ControlNet);
+    pub fn control_nets(&self) -> impl Iterator<Item = (&LocalModel, &Path)> {
+        let nets = self.models.iter().filter(|model| model.kind == ModelKind::ControlNet);
         nets.filter_map(|net| Some((net, net.path.as_deref()?)))
     }
 }
 
-fn of_zoo(hub: Option<&Hub>, entry: &KnownCheckpoint) -> Stock {
+fn of_known(hub: Option<&Hub>, entry: &KnownCheckpoint) -> LocalModel {
     let KnownFiles::DropIn { bases, file } = entry.files else {
-        let whole = of_repository(hub, entry.key, entry.source, StockKind::Model);
-        return Stock {
+        let whole = of_repository(hub, entry.key, entry.source, ModelKind::Model);
+        return LocalModel {
             here: whole.here || entry.files == KnownFiles::Embedded,
             ..whole
         };
     };
     let in_cache = hub.and_then(|hub| {
-        let snapshot = local(hub, entry.source, &Wanted::File(file.to_owned()))?;
+        let snapshot = local(hub, entry.source, &RepoPart::File(file.to_owned()))?;
         has_base(hub, bases).then(|| snapshot.folder.join(file))
     });
-    Stock {
+    LocalModel {
         here: in_cache.is_some(),
         path: in_cache,
-        ..of_repository(hub, entry.key, entry.source, StockKind::Model)
+        ..of_repository(hub, entry.key, entry.source, ModelKind::Model)
     }
 }
 
-fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: StockKind) -> Stock {
-    let snapshot = hub.and_then(|hub| local(hub, source, &Wanted::Model(Variant::Full)));
+fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: ModelKind) -> LocalModel {
+    let snapshot = hub.and_then(|hub| local(hub, source, &RepoPart::Model(Variant::Full)));
     let repository = snapshot.as_ref().map_or(source, |snapshot| &snapshot.repository);
-    let held = hub.and_then(|hub| hub.held(&Repo::new(repository).ok()?));
+    let cached = hub.and_then(|hub| hub.cached(&Repo::new(repository).ok()?));
     let path = snapshot.map(|snapshot| snapshot.folder);
-    Stock {
+    LocalModel {
         name: name.to_owned(),
         kind,
         here: path.is_some(),
         path,
-        bytes: held.map_or(0, |held| held.bytes),
+        bytes: cached.map_or(0, |cached| cached.bytes),
     }
 }
 
 /// What else the cache holds that this program can read: caches hold models of all kinds.
-fn others(hub: &Hub) -> Vec<Stock> {
-    let whole = Wanted::Model(Variant::Full);
+fn others(hub: &Hub) -> Vec<LocalModel> {
+    let whole = RepoPart::Model(Variant::Full);
     // A repository that moved is listed by its short name, whichever of its names is used.
     let used = |source: &str| local(hub, source, &whole).map_or_else(|| source.to_owned(), |held| held.repository);
     let used: Vec<String> = known_checkpoints().map(|entry| used(entry.source)).collect();
     let listed = |id: &str| used.iter().any(|source| source == id) || CONTROL_NETS.iter().any(|net| net.source == id);
-    let held = hub.held_all().into_iter().filter(|held| !listed(&held.id));
+    let held = hub.cached_repos().into_iter().filter(|held| !listed(&held.id));
     held.filter_map(|held| {
-        let folder = hub.local(&Repo::new(&held.id).ok()?, &Wanted::Model(Variant::Full))?;
-        Some(Stock {
+        let folder = hub.local(&Repo::new(&held.id).ok()?, &RepoPart::Model(Variant::Full))?;
+        Some(LocalModel {
             name: held.id,
             kind: kind_of(&folder)?,
             here: true,
@@ -164,18 +164,18 @@ fn others(hub: &Hub) -> Vec<Stock> {
     .collect()
 }
 
-fn kind_of(folder: &Path) -> Option<StockKind> {
+fn kind_of(folder: &Path) -> Option<ModelKind> {
     let checkpoint = Checkpoint {
         name: folder.display().to_string(),
-        layout: Layout::Folder(folder.to_owned()),
+        layout: CheckpointLayout::Folder(folder.to_owned()),
         given: GivenNetworks::default(),
     };
     // A network by itself is no model: in the hub's cache it is a ControlNet, or nothing that this program runs.
     let has_networks = folder.join(MODEL_INDEX).is_file() || DENOISERS.iter().any(|name| folder.join(name).is_dir());
     if has_networks && FAMILIES.iter().any(|family| family.recognises(&checkpoint)) {
-        return Some(StockKind::Model);
+        return Some(ModelKind::Model);
     }
     let config = read_json(&folder.join("config.json")).ok()?;
     let class = config.get("_class_name")?.as_str()?;
-    (class == CONTROL_NET_CLASS).then_some(StockKind::ControlNet)
+    (class == CONTROL_NET_CLASS).then_some(ModelKind::ControlNet)
 }

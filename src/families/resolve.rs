@@ -12,7 +12,7 @@ use crate::{
     files::names,
     image::decode,
     model::{
-        family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
+        family::{Checkpoint, CheckpointLayout, GivenNetworks, KnownCheckpoint, KnownFiles},
         spec::ModelSpec,
     },
     weights::{Store, hub::Repo, hub_file, hub_snapshot, in_cache::not_downloaded},
@@ -45,7 +45,7 @@ fn base_model(name: &str, given: GivenNetworks) -> Result<ModelSpec> {
     if path.exists() {
         // What is no file is refused by its kind.
         decode::refuse_as_model(path)?;
-        let layout = Layout::File(path.to_owned(), Store::open(path)?);
+        let layout = CheckpointLayout::File(path.to_owned(), Store::open(path)?);
         return of_its_family(Checkpoint {
             name: name.to_owned(),
             layout,
@@ -63,7 +63,7 @@ fn base_model(name: &str, given: GivenNetworks) -> Result<ModelSpec> {
 fn in_folder(name: &str, folder: &Path, given: GivenNetworks) -> Result<ModelSpec> {
     of_its_family(Checkpoint {
         name: name.to_owned(),
-        layout: Layout::Folder(folder.to_owned()),
+        layout: CheckpointLayout::Folder(folder.to_owned()),
         given,
     })
 }
@@ -112,7 +112,7 @@ fn by_short_name(known: &'static KnownCheckpoint, given: GivenNetworks) -> Resul
         None => {
             let configured = of_its_family(Checkpoint {
                 name: known.key.to_owned(),
-                layout: Layout::Known(known),
+                layout: CheckpointLayout::Known(known),
                 given,
             })?;
             ModelSpec {

@@ -136,7 +136,7 @@ impl Framing {
     }
 
     /// The part of the original that the model sees, as [left, top, right, bottom] in original pixels.
-    pub fn seen(&self) -> [f64; 4] {
+    pub fn visible(&self) -> [f64; 4] {
         let [left, top] = self.original_from_working([-0.5, -0.5]);
         let far_corner = [self.working.width as f64 - 0.5, self.working.height as f64 - 0.5];
         let [right, bottom] = self.original_from_working(far_corner);
@@ -146,7 +146,7 @@ impl Framing {
     /// The part of the original that the model sees in whole pixels: (x, y) of the centre of its first pixel, and its
     /// rows and columns.
     pub fn seen_pixels(&self) -> ([f64; 2], Grid) {
-        let [left, top, right, bottom] = self.seen();
+        let [left, top, right, bottom] = self.visible();
         let side = |from: f64, to: f64| (to - from).round().max(1.0) as usize;
         ([left + 0.5, top + 0.5], Grid::new(side(top, bottom), side(left, right)))
     }
@@ -212,7 +212,7 @@ impl Axis {
 
 /// A picture as a model sees it.
 #[derive(Debug, Clone)]
-pub struct Prepared {
+pub struct PreparedImage {
     /// The working picture.
     pub picture: Picture,
     /// Its place in the original.
@@ -221,7 +221,7 @@ pub struct Prepared {
 
 /// How a picture of some size becomes its working picture; made without looking at a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct FramingPlan {
     /// Resizes before the last one.
     first: Vec<(Size, Filter)>,
     /// The last resize, to `framing.scaled`, which is also where the cut happens.
@@ -229,7 +229,7 @@ pub struct Plan {
     framing: Framing,
 }
 
-impl Plan {
+impl FramingPlan {
     /// What becomes of a picture of size `original`.
     pub fn new(original: Size, request: &WorkingSize, rule: SizeRule) -> Result<Self> {
         if original.width == 0 || original.height == 0 || rule.multiple() == 0 {
@@ -320,9 +320,9 @@ impl Plan {
 }
 
 /// The working picture and its place in the original.
-pub fn prepare(picture: &Picture, request: &WorkingSize, rule: SizeRule) -> Result<Prepared> {
-    let plan = Plan::new(picture.size(), request, rule)?;
-    Ok(Prepared {
+pub fn prepare(picture: &Picture, request: &WorkingSize, rule: SizeRule) -> Result<PreparedImage> {
+    let plan = FramingPlan::new(picture.size(), request, rule)?;
+    Ok(PreparedImage {
         picture: plan.apply(picture)?,
         framing: plan.framing,
     })

@@ -145,7 +145,7 @@ impl Adapters {
 
 /// What acted, as outputs record it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Applied {
+pub struct AppliedAdapters {
     /// The LoRAs.
     #[serde(default)]
     pub loras: Vec<AppliedLora>,
@@ -195,7 +195,7 @@ pub struct AppliedLora {
 
 impl AppliedLora {
     /// What it is and at which scale it acts, for people: "LoRA on 96 layers, acts at 2 = 0.5 × 4 (alpha 16 / rank 4 …)".
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let layers = if self.layers == 1 { "layer" } else { "layers" };
         let kinds = self.kinds.join(", ");
         let scale = f64::from(self.scale);
@@ -239,18 +239,18 @@ mod tests {
             factors_from: Some("alpha 16 / rank 4 by adapter_config.json".to_owned()),
         };
         assert_eq!(
-            lora.in_words(),
+            lora.describe(),
             "LoRA on 96 layers, acts at 2 = 0.5 × 4 (alpha 16 / rank 4 by adapter_config.json)"
         );
         lora.factors = Some([1.0 / 3.0, 2.0]);
         lora.factors_from = None;
         assert_eq!(
-            lora.in_words(),
+            lora.describe(),
             "LoRA on 96 layers, acts at 0.1667 to 1 = 0.5 × 0.3333 to 2"
         );
         lora.factors = None;
         lora.layers = 1;
-        assert_eq!(lora.in_words(), "LoRA on 1 layer, acts at 0.5");
+        assert_eq!(lora.describe(), "LoRA on 1 layer, acts at 0.5");
         Ok(())
     }
 

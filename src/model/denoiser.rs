@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::{
-    adapters::{Adapters, Applied, EmbeddingUse, LoraUse},
+    adapters::{Adapters, AppliedAdapters, EmbeddingUse, LoraUse},
     compat::Compat,
     control::{ControlInput, ControlSignal},
     tokens::PromptToken,
@@ -134,7 +134,7 @@ pub trait AdapterHost {
     fn put(&mut self, adapters: &Adapters) -> Result<()>;
 
     /// What acts now.
-    fn applied(&self) -> Applied;
+    fn applied(&self) -> AppliedAdapters;
 
     /// The LoRAs and embeddings that act on prompts.
     fn on_prompts(&self) -> (Vec<LoraUse>, Vec<EmbeddingUse>);

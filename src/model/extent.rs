@@ -1,7 +1,7 @@
 //! How much of a network is read: what lies behind the last activation that is wanted takes neither time nor memory.
 
 use crate::{
-    activation::{Catalogue, Entry, Tap},
+    activation::{Catalogue, CatalogueEntry, Tap},
     error::Error,
 };
 
@@ -17,7 +17,7 @@ pub enum Extent {
 
 impl Extent {
     /// Whether the activations that `part` names are needed, or lie before one that is.
-    pub(crate) fn reaches(self, list: &Catalogue, part: impl Fn(&Entry) -> bool) -> bool {
+    pub(crate) fn reaches(self, list: &Catalogue, part: impl Fn(&CatalogueEntry) -> bool) -> bool {
         let Self::UpTo(last) = self else { return true };
         let first = list.entries().iter().find(|entry| part(entry));
         first

@@ -41,14 +41,14 @@ pub struct Checkpoint {
     /// How the user named it, without the networks behind it.
     pub name: String,
     /// Where its configuration and tensors are.
-    pub layout: Layout,
+    pub layout: CheckpointLayout,
     /// Networks that were given to stand in the place of its own.
     pub given: GivenNetworks,
 }
 
 /// Where a checkpoint's configuration and tensors are.
 #[derive(Clone)]
-pub enum Layout {
+pub enum CheckpointLayout {
     /// A folder: of several networks as on the hub, or of one.
     Folder(PathBuf),
     /// One file with tensors.
@@ -79,15 +79,15 @@ impl Checkpoint {
     /// The folder or file; none inside the program.
     pub fn path(&self) -> Option<&Path> {
         match &self.layout {
-            Layout::Folder(path) | Layout::File(path, _) => Some(path),
-            Layout::Known(_) => None,
+            CheckpointLayout::Folder(path) | CheckpointLayout::File(path, _) => Some(path),
+            CheckpointLayout::Known(_) => None,
         }
     }
 
     /// The class that a component's configuration names, such as `PixArtTransformer2DModel` of `transformer/config.json`; none where
     /// there is no such component, or it names none.
     pub fn class_of(&self, component: &str) -> Option<String> {
-        let Layout::Folder(folder) = &self.layout else {
+        let CheckpointLayout::Folder(folder) = &self.layout else {
             return None;
         };
         let config = read_json(&folder.join(component).join("config.json")).ok()?;

@@ -6,7 +6,7 @@ use super::{adapters::Adapters, compat::GdfKind, denoiser::Denoiser, extent::Ext
 use crate::{
     activation::{Catalogue, Watch},
     components::schedule::{Mixture, Schedule, Timestep},
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     files::names,
     geometry::{Size, framing::SizeRule},
@@ -65,7 +65,7 @@ pub trait Architecture: Send + Sync {
     /// # Errors
     ///
     /// Where weights are not here, broken, or not those of the configuration.
-    fn load(&self, place: &Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>>;
+    fn load(&self, compute: &Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>>;
 
     /// The name of its prediction among the intermediates of a pass.
     fn output_name(&self) -> &'static str {

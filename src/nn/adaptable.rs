@@ -55,7 +55,7 @@ pub struct Branch {
 
 /// What adapters make of one layer. Tensors are in the layer's format on its device.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct WeightChange {
     /// What is computed beside the layer, for linear layers and convolutions.
     pub branches: Vec<Branch>,
     /// The weight that acts in the place of the layer's own, of the same shape.
@@ -76,7 +76,7 @@ pub trait AdaptableLayer {
     fn bias(&self) -> Option<Tensor>;
 
     /// Makes what [`Self::commit`] will put in the place of what is there.
-    fn prepare(&mut self, change: Change) -> Result<()>;
+    fn prepare(&mut self, change: WeightChange) -> Result<()>;
 
     /// Puts in place what was prepared; with nothing prepared the layer becomes as it was read.
     fn commit(&mut self);

@@ -5,7 +5,7 @@ use candle_nn::{Conv2dConfig, Module, VarBuilder};
 
 use super::{
     adaptable::{
-        Adaptable, AdaptableLayer, Branch, Change, Changed, LayerInfo, LayerKind, Visit, changed_in_two_steps,
+        Adaptable, AdaptableLayer, Branch, Changed, LayerInfo, LayerKind, Visit, WeightChange, changed_in_two_steps,
     },
     formats::wide,
 };
@@ -88,7 +88,7 @@ impl AdaptableLayer for Linear {
         self.base.bias().cloned()
     }
 
-    fn prepare(&mut self, change: Change) -> Result<()> {
+    fn prepare(&mut self, change: WeightChange) -> Result<()> {
         let bias = self.base.bias();
         self.changed.prepare(ChangedLinear {
             base: change
@@ -152,7 +152,7 @@ impl AdaptableLayer for Embedding {
         None
     }
 
-    fn prepare(&mut self, change: Change) -> Result<()> {
+    fn prepare(&mut self, change: WeightChange) -> Result<()> {
         self.changed.prepare(change.weight);
         Ok(())
     }
@@ -188,7 +188,7 @@ struct ChangedConv {
 #[derive(Debug, Clone)]
 enum Base {
     /// On the CPU in f32.
-    Own(ops::Conv2d),
+    Own(ops::CpuConv2d),
     /// Elsewhere: the weight, and the bias as (1, out, 1, 1).
     Plain(Tensor, Tensor),
 }
@@ -196,7 +196,7 @@ enum Base {
 impl Base {
     fn new(weight: Tensor, bias: &Tensor, config: Conv2dConfig) -> Result<Self> {
         Ok(match ops::takes(&weight) {
-            true => Self::Own(ops::Conv2d::new(&weight, Some(bias), config.padding, config.stride)?),
+            true => Self::Own(ops::CpuConv2d::new(&weight, Some(bias), config.padding, config.stride)?),
             false => Self::Plain(weight, over_grid(bias)?),
         })
     }
@@ -327,7 +327,7 @@ impl AdaptableLayer for Conv2d {
         Some(self.bias.clone())
     }
 
-    fn prepare(&mut self, change: Change) -> Result<()> {
+    fn prepare(&mut self, change: WeightChange) -> Result<()> {
         let base = |weight| Base::new(weight, &self.bias, self.config);
         self.changed.prepare(ChangedConv {
             base: change.weight.map(base).transpose()?,

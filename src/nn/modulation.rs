@@ -17,7 +17,7 @@ pub fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> R
             let tokens = exact.narrow(0, row, 1)?;
             let (weight, bias) = (scale.get(row)?.contiguous()?, shift.get(row)?.contiguous()?);
             if ops::takes(&tokens) {
-                return ops::LayerNorm::new(&weight, &bias, eps)?.forward(&tokens);
+                return ops::CpuLayerNorm::new(&weight, &bias, eps)?.forward(&tokens);
             }
             match tokens.dtype() {
                 DType::F32 => layer_norm(&tokens, &weight, &bias, eps as f32),

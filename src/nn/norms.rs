@@ -10,7 +10,7 @@ use candle_nn::{
 };
 
 use super::{
-    adaptable::{Adaptable, AdaptableLayer, Change, Changed, LayerInfo, LayerKind, Visit, changed_in_two_steps},
+    adaptable::{Adaptable, AdaptableLayer, Changed, LayerInfo, LayerKind, Visit, WeightChange, changed_in_two_steps},
     formats::wide,
 };
 use crate::ops;
@@ -43,7 +43,7 @@ impl<Own> Parameters<Own> {
     }
 
     /// The same with what adapters make of it.
-    fn changed(&self, change: Change, own: impl FnOnce(&Tensor, &Tensor) -> Result<Own>) -> Result<Self> {
+    fn changed(&self, change: WeightChange, own: impl FnOnce(&Tensor, &Tensor) -> Result<Own>) -> Result<Self> {
         let weight = change.weight.unwrap_or_else(|| self.weight.clone());
         let bias = match &change.bias {
             Some(bias) => (&self.bias + bias)?,
@@ -56,7 +56,7 @@ impl<Own> Parameters<Own> {
 /// The parameters of a GroupNorm, also as candle's operators take them.
 #[derive(Debug)]
 struct OverGrid {
-    parameters: Parameters<ops::GroupNorm>,
+    parameters: Parameters<ops::CpuGroupNorm>,
     /// (1, C, 1, 1), at least in f32.
     weight: Tensor,
     /// (1, C, 1, 1), at least in f32.
@@ -64,7 +64,7 @@ struct OverGrid {
 }
 
 impl OverGrid {
-    fn new(parameters: Parameters<ops::GroupNorm>) -> Result<Self> {
+    fn new(parameters: Parameters<ops::CpuGroupNorm>) -> Result<Self> {
         Ok(Self {
             weight: over_grid(&wide(&parameters.weight)?.unsqueeze(0)?)?,
             bias: over_grid(&wide(&parameters.bias)?.unsqueeze(0)?)?,
@@ -90,7 +90,7 @@ pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) 
         bail!("{channels} channels do not make {groups} groups");
     }
     let info = LayerInfo::new(&vb, LayerKind::Norm, &weight, true);
-    let own = |weight: &Tensor, bias: &Tensor| ops::GroupNorm::new(groups, weight, bias, eps);
+    let own = |weight: &Tensor, bias: &Tensor| ops::CpuGroupNorm::new(groups, weight, bias, eps);
     Ok(GroupNorm {
         groups,
         eps,
@@ -105,7 +105,7 @@ impl GroupNorm {
         self.changed.acting().unwrap_or(&self.read)
     }
 
-    fn own(&self, x: &Tensor) -> Option<&ops::GroupNorm> {
+    fn own(&self, x: &Tensor) -> Option<&ops::CpuGroupNorm> {
         self.acting().parameters.own.as_ref().filter(|_| ops::takes(x))
     }
 
@@ -222,9 +222,9 @@ impl AdaptableLayer for GroupNorm {
         Some(self.read.parameters.bias.clone())
     }
 
-    fn prepare(&mut self, change: Change) -> Result<()> {
+    fn prepare(&mut self, change: WeightChange) -> Result<()> {
         let (groups, eps) = (self.groups, self.eps);
-        let own = |weight: &Tensor, bias: &Tensor| ops::GroupNorm::new(groups, weight, bias, eps);
+        let own = |weight: &Tensor, bias: &Tensor| ops::CpuGroupNorm::new(groups, weight, bias, eps);
         let changed = self.read.parameters.changed(change, own)?;
         self.changed.prepare(OverGrid::new(changed)?);
         Ok(())
@@ -251,9 +251,9 @@ fn over_grid(x: &Tensor) -> Result<Tensor> {
 #[derive(Debug)]
 pub struct LayerNorm {
     eps: f64,
-    read: Parameters<ops::LayerNorm>,
+    read: Parameters<ops::CpuLayerNorm>,
     info: LayerInfo,
-    changed: Changed<Parameters<ops::LayerNorm>>,
+    changed: Changed<Parameters<ops::CpuLayerNorm>>,
 }
 
 /// A LayerNorm with the tensors `weight` (C) and `bias` (C).
@@ -262,13 +262,13 @@ pub fn layer_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<LayerNor
     Ok(LayerNorm {
         eps,
         info: LayerInfo::new(&vb, LayerKind::Norm, &weight, true),
-        read: Parameters::new(weight, bias, |weight, bias| ops::LayerNorm::new(weight, bias, eps))?,
+        read: Parameters::new(weight, bias, |weight, bias| ops::CpuLayerNorm::new(weight, bias, eps))?,
         changed: Changed::nothing(),
     })
 }
 
 impl LayerNorm {
-    fn parameters(&self) -> &Parameters<ops::LayerNorm> {
+    fn parameters(&self) -> &Parameters<ops::CpuLayerNorm> {
         self.changed.acting().unwrap_or(&self.read)
     }
 
@@ -304,9 +304,9 @@ impl AdaptableLayer for LayerNorm {
         Some(self.read.bias.clone())
     }
 
-    fn prepare(&mut self, change: Change) -> Result<()> {
+    fn prepare(&mut self, change: WeightChange) -> Result<()> {
         let eps = self.eps;
-        let own = |weight: &Tensor, bias: &Tensor| ops::LayerNorm::new(weight, bias, eps);
+        let own = |weight: &Tensor, bias: &Tensor| ops::CpuLayerNorm::new(weight, bias, eps);
         self.changed.prepare(self.read.changed(change, own)?);
         Ok(())
     }

@@ -19,7 +19,7 @@ const WINOGRAD_INPUTS: usize = 16;
 
 /// A 2-D convolution on the CPU in f32 with its weights prepared once.
 #[derive(Clone, Debug)]
-pub struct Conv2d(Arc<Prepared>);
+pub struct CpuConv2d(Arc<Prepared>);
 
 #[derive(Debug)]
 struct Prepared {
@@ -37,7 +37,7 @@ enum Method {
     Im2Col(Im2Col),
 }
 
-impl Conv2d {
+impl CpuConv2d {
     /// Prepares `weight` (O, C, k, k) and `bias` (O), both f32 on the CPU.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, padding: usize, stride: usize) -> Result<Self> {
         let (outputs, inputs, kernel, kernel_x) = weight.dims4()?;

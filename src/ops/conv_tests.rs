@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use proptest::prelude::*;
 
-use super::Conv2d;
+use super::CpuConv2d;
 
 /// Far above rounding with a few hundred terms, far below any mistake.
 const TOLERANCE: f64 = 2e-5;
@@ -51,8 +51,8 @@ impl Case {
         Tensor::from_vec(noise(count, 3), shape, &Device::Cpu)
     }
 
-    fn conv(&self) -> Result<Conv2d> {
-        Conv2d::new(&self.weight()?, self.bias()?.as_ref(), self.padding, self.stride)
+    fn conv(&self) -> Result<CpuConv2d> {
+        CpuConv2d::new(&self.weight()?, self.bias()?.as_ref(), self.padding, self.stride)
     }
 
     /// The definition: the shape and the values.
@@ -228,13 +228,13 @@ fn zeros_in_the_input_count_as_padding() -> Result<()> {
 fn wrong_shapes_are_errors() -> Result<()> {
     let cpu = &Device::Cpu;
     let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, cpu);
-    assert!(Conv2d::new(&zeros(&[4, 2, 3, 1])?, None, 1, 1).is_err());
-    assert!(Conv2d::new(&zeros(&[4, 2, 3])?, None, 1, 1).is_err());
-    assert!(Conv2d::new(&zeros(&[4, 2, 3, 3])?, None, 1, 0).is_err());
-    assert!(Conv2d::new(&zeros(&[4, 2, 3, 3])?, Some(&zeros(&[5])?), 1, 1).is_err());
+    assert!(CpuConv2d::new(&zeros(&[4, 2, 3, 1])?, None, 1, 1).is_err());
+    assert!(CpuConv2d::new(&zeros(&[4, 2, 3])?, None, 1, 1).is_err());
+    assert!(CpuConv2d::new(&zeros(&[4, 2, 3, 3])?, None, 1, 0).is_err());
+    assert!(CpuConv2d::new(&zeros(&[4, 2, 3, 3])?, Some(&zeros(&[5])?), 1, 1).is_err());
     for stride in [1, 2] {
         for inputs in [2, 20] {
-            let conv = Conv2d::new(&zeros(&[4, inputs, 3, 3])?, None, 0, stride)?;
+            let conv = CpuConv2d::new(&zeros(&[4, inputs, 3, 3])?, None, 0, stride)?;
             assert!(conv.forward(&zeros(&[1, inputs + 1, 5, 5])?).is_err());
             assert!(conv.forward(&zeros(&[1, inputs, 2, 5])?).is_err());
             assert!(conv.forward(&zeros(&[inputs, 5, 5])?).is_err());

@@ -27,7 +27,7 @@ const TOKENS: usize = 32;
 
 /// Group normalisation with its parameters.
 #[derive(Debug, Clone)]
-pub struct GroupNorm {
+pub struct CpuGroupNorm {
     groups: usize,
     weight: Vec<f32>,
     bias: Vec<f32>,
@@ -44,7 +44,7 @@ struct Around {
     silu: bool,
 }
 
-impl GroupNorm {
+impl CpuGroupNorm {
     /// With a weight and a bias of shape (C), which `groups` divides.
     pub fn new(groups: usize, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Self> {
         let channels = weight.dims1()?;
@@ -248,7 +248,7 @@ impl GroupNorm {
 
 /// One group of one image.
 struct Group<'a> {
-    norm: &'a GroupNorm,
+    norm: &'a CpuGroupNorm,
     image: usize,
     group: usize,
     input: &'a [f32],

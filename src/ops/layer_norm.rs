@@ -13,13 +13,13 @@ const TASK: usize = 16_384;
 
 /// Layer normalisation with its parameters.
 #[derive(Debug, Clone)]
-pub struct LayerNorm {
+pub struct CpuLayerNorm {
     weight: Vec<f32>,
     bias: Vec<f32>,
     eps: f64,
 }
 
-impl LayerNorm {
+impl CpuLayerNorm {
     /// With a weight and a bias of shape (C).
     pub fn new(weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Self> {
         let channels = weight.dims1()?;
@@ -55,7 +55,7 @@ impl LayerNorm {
 }
 
 struct Rows<'a, 'b> {
-    norm: &'a LayerNorm,
+    norm: &'a CpuLayerNorm,
     input: &'a [f32],
     fresh: &'a mut Fresh<'b>,
 }
@@ -117,7 +117,7 @@ mod tests {
     fn largest_error(x: &Tensor, channels: usize) -> Result<f64> {
         let weight = Tensor::randn(1_f32, 0.3, channels, &Device::Cpu)?;
         let bias = Tensor::randn(0_f32, 0.3, channels, &Device::Cpu)?;
-        let y = LayerNorm::new(&weight, &bias, 1e-5)?.forward(x)?;
+        let y = CpuLayerNorm::new(&weight, &bias, 1e-5)?.forward(x)?;
         assert_eq!(y.dims(), x.dims());
         let exact = naive(
             &x.flatten_all()?.to_vec1::<f32>()?,
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn constant_rows_give_the_bias() -> Result<()> {
         let bias = Tensor::randn(0_f32, 1.0, 37, &Device::Cpu)?;
-        let norm = LayerNorm::new(&Tensor::ones(37, candle_core::DType::F32, &Device::Cpu)?, &bias, 1e-5)?;
+        let norm = CpuLayerNorm::new(&Tensor::ones(37, candle_core::DType::F32, &Device::Cpu)?, &bias, 1e-5)?;
         let y = norm
             .forward(&Tensor::full(123.456_f32, (2, 37), &Device::Cpu)?)?
             .to_vec2::<f32>()?;
@@ -164,7 +164,7 @@ mod tests {
     fn a_view_is_read_in_its_own_order_and_threads_change_nothing() -> Result<()> {
         let x = Tensor::randn(0_f32, 1.0, (48, 900), &Device::Cpu)?.t()?;
         let one = Tensor::ones(48, candle_core::DType::F32, &Device::Cpu)?;
-        let norm = LayerNorm::new(&one, &one, 1e-5)?;
+        let norm = CpuLayerNorm::new(&one, &one, 1e-5)?;
         let expected = norm.forward(&x.contiguous()?)?.to_vec2::<f32>()?;
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new()
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn wrong_shapes_are_errors() -> Result<()> {
         let one = Tensor::ones(4, candle_core::DType::F32, &Device::Cpu)?;
-        let norm = LayerNorm::new(&one, &one, 1e-5)?;
+        let norm = CpuLayerNorm::new(&one, &one, 1e-5)?;
         assert!(
             norm.forward(&Tensor::zeros((2, 5), candle_core::DType::F32, &Device::Cpu)?)
                 .is_err()
@@ -188,7 +188,7 @@ mod tests {
             norm.forward(&Tensor::zeros((2, 4), candle_core::DType::F64, &Device::Cpu)?)
                 .is_err()
         );
-        assert!(LayerNorm::new(&one, &Tensor::ones(3, candle_core::DType::F32, &Device::Cpu)?, 1e-5).is_err());
+        assert!(CpuLayerNorm::new(&one, &Tensor::ones(3, candle_core::DType::F32, &Device::Cpu)?, 1e-5).is_err());
         Ok(())
     }
 

@@ -19,7 +19,7 @@ mod winograd;
 
 pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
 pub use attention::{attend, mean_map};
-pub use conv::Conv2d;
-pub use group_norm::{GroupNorm, Lines};
-pub use layer_norm::LayerNorm;
+pub use conv::CpuConv2d;
+pub use group_norm::{CpuGroupNorm, Lines};
+pub use layer_norm::CpuLayerNorm;
 pub use vector::takes;

@@ -1,9 +1,9 @@
 //! Thumbnails as pictures.
 
-use super::Finding;
+use super::Measurement;
 use crate::{
     analysis::{
-        colour::Picture,
+        colour::RgbPicture,
         figures::{THUMBNAIL_COMPONENTS, Thumbnail},
         pool::adaptive_average_pool,
         procrustes::{rotated, rotation_to},
@@ -17,26 +17,26 @@ use crate::{
 const FULL: f32 = 255.0;
 
 /// PCA colours: each component from its lowest to its highest score. One pixel per cell.
-pub fn thumbnail_picture(thumbnail: &Thumbnail) -> Picture {
+pub fn thumbnail_picture(thumbnail: &Thumbnail) -> RgbPicture {
     coloured(thumbnail.grid, &thumbnail.scores)
 }
 
 /// How noisy each cell is, from 0 to the noisiest.
-pub fn noise_picture(thumbnail: &Thumbnail, map: ColourMap) -> Picture {
+pub fn noise_picture(thumbnail: &Thumbnail, map: ColourMap) -> RgbPicture {
     let noise = &thumbnail.noise;
     let finite = noise.iter().copied().filter(|x| x.is_finite());
     let highest = finite.fold(0.0, f32::max);
     let shade = |x: &f32| map.colour(*x, [0.0, highest], 1.0).unwrap_or_default();
     let mut rgb: Vec<u8> = noise.iter().flat_map(shade).collect();
     rgb.resize(thumbnail.grid.positions() * THUMBNAIL_COMPONENTS, 0);
-    Picture {
+    RgbPicture {
         height: thumbnail.grid.height,
         width: thumbnail.grid.width,
         rgb,
     }
 }
 
-fn coloured(grid: Grid, scores: &[f32]) -> Picture {
+fn coloured(grid: Grid, scores: &[f32]) -> RgbPicture {
     let mut ranges = [[f32::INFINITY, f32::NEG_INFINITY]; THUMBNAIL_COMPONENTS];
     for cell in scores.chunks_exact(THUMBNAIL_COMPONENTS) {
         for (range, score) in ranges.iter_mut().zip(cell) {
@@ -52,7 +52,7 @@ fn coloured(grid: Grid, scores: &[f32]) -> Picture {
         .chunks_exact(THUMBNAIL_COMPONENTS)
         .flat_map(|cell| cell.iter().zip(&ranges).map(shade))
         .collect();
-    Picture {
+    RgbPicture {
         height: grid.height,
         width: grid.width,
         rgb,
@@ -61,8 +61,8 @@ fn coloured(grid: Grid, scores: &[f32]) -> Picture {
 
 /// PCA colours that agree: the scores of every activation rotated onto those of `reference` (orthogonal Procrustes, each
 /// component brought to unit variance first), on the reference's grid.
-pub fn agreeing(finding: &Finding, reference: &Finding) -> Result<Picture> {
-    let (own, target) = (&finding.thumbnail, &reference.thumbnail);
+pub fn agreeing(measurement: &Measurement, reference: &Measurement) -> Result<RgbPicture> {
+    let (own, target) = (&measurement.thumbnail, &reference.thumbnail);
     let resampled = onto(own, target.grid)?;
     let rotation = rotation_to(
         &unit_variance(&resampled),

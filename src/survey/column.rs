@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
+use super::Measurement;
 use crate::activation::Shape;
 
 macro_rules! columns {
@@ -34,12 +34,12 @@ macro_rules! columns {
             }
 
             /// Its value, where the activation has one.
-            pub fn value(self, finding: &Finding) -> Option<f64> {
-                if self.is_measured() && finding.unmeasured.is_some() {
+            pub fn value(self, measurement: &Measurement) -> Option<f64> {
+                if self.is_measured() && measurement.unmeasured.is_some() {
                     return None;
                 }
-                let of: fn(&Finding) -> Option<f64> = match self { $(Self::$name => $value,)+ };
-                of(finding)
+                let of: fn(&Measurement) -> Option<f64> = match self { $(Self::$name => $value,)+ };
+                of(measurement)
             }
         }
     };
@@ -57,47 +57,47 @@ impl Column {
 
 columns! {
     Order "order" "Order" "Place in execution order, counted from 0."
-        |finding| Some(finding.order as f64);
+        |measurement| Some(measurement.order as f64);
     Depth "depth" "Depth" "Share of the way through the network."
-        |finding| Some(finding.depth);
+        |measurement| Some(measurement.depth);
     Block "block" "Block in its level" "Which of the activations of its kind on its grid and in its stage, counted from 0."
-        |finding| Some(finding.block as f64);
+        |measurement| Some(measurement.block as f64);
     Channels "channels" "Channels" "Channels; of an attention map its keys."
-        |finding| Some(match finding.shape {
+        |measurement| Some(match measurement.shape {
             Shape::Features { channels, .. } => channels,
             Shape::Attention { keys, .. } => keys,
         } as f64);
     Positions "positions" "Positions" "Positions of the grid."
-        |finding| Some(match finding.shape {
+        |measurement| Some(match measurement.shape {
             Shape::Features { grid, .. } => grid.positions(),
             Shape::Attention { queries, .. } => queries,
         } as f64);
     Nsr "nsr" "Noise" "Noise-to-signal ratio: energy of what passes with different noise differ by, over that of their mean."
-        |finding| finding.figures.nsr;
+        |measurement| measurement.figures.nsr;
     NsrLowPassed "nsr-low-passed" "Noise, low-passed" "Noise-to-signal ratio after a Gaussian of 2 positions: noise that no blurring takes away."
-        |finding| finding.figures.nsr_low_passed;
+        |measurement| measurement.figures.nsr_low_passed;
     HalfWidth "locality-half-width" "Locality" "Distance at which similarity has fallen half-way to that of all pairs, as a share of the short side; small: only near positions are alike."
-        |finding| finding.figures.locality.half_width;
+        |measurement| measurement.figures.locality.half_width;
     Nearest "locality-nearest" "Similarity of neighbours" "Mean cosine of positions next to each other, S(1)."
-        |finding| finding.figures.locality.curve.first().copied();
+        |measurement| measurement.figures.locality.curve.first().copied();
     Baseline "locality-baseline" "Similarity of all pairs" "Mean cosine of all pairs of positions."
-        |finding| (!finding.figures.locality.curve.is_empty()).then_some(finding.figures.locality.baseline);
+        |measurement| (!measurement.figures.locality.curve.is_empty()).then_some(measurement.figures.locality.baseline);
     Semantics "locality-semantics" "Locality over meaning" "Probability that a near position of another marked region is more similar than a far one of the same region; 0.5: neither wins."
-        |finding| finding.figures.semantics;
+        |measurement| measurement.figures.semantics;
     SignalCentroid "granularity" "Granularity" "Spectral centroid of the mean over the noises, in cycles per picture; large: fine structure."
-        |finding| finding.figures.signal.as_ref().map(|signal| signal.centroid);
+        |measurement| measurement.figures.signal.as_ref().map(|signal| signal.centroid);
     SignalRadius "granularity-radius" "Granularity, 90 %" "Cycles per picture below which 90 % of the power of the mean lies."
-        |finding| finding.figures.signal.as_ref().map(|signal| signal.radius as f64);
+        |measurement| measurement.figures.signal.as_ref().map(|signal| signal.radius as f64);
     SignalSlope "granularity-slope" "Granularity, slope" "Slope of log power over log frequency of the mean."
-        |finding| finding.figures.signal.as_ref().and_then(|signal| signal.slope);
+        |measurement| measurement.figures.signal.as_ref().and_then(|signal| signal.slope);
     NoiseCentroid "noise-granularity" "Granularity of the noise" "Spectral centroid of what single passes have beyond the mean, in cycles per picture."
-        |finding| finding.figures.residual.as_ref().map(|residual| residual.centroid);
+        |measurement| measurement.figures.residual.as_ref().map(|residual| residual.centroid);
     Explained "explained" "Three components" "Share of the variance that the first three principal components hold."
-        |finding| Some(finding.figures.explained.iter().sum());
+        |measurement| Some(measurement.figures.explained.iter().sum());
     EffectiveRank "effective-rank" "Effective rank" "(Σλ)²/Σλ² of the covariance of the positions: how many directions the variance is spread over."
-        |finding| Some(finding.figures.effective_rank);
+        |measurement| Some(measurement.figures.effective_rank);
     Massive "massive-channels" "Massive channels" "Channels whose mean magnitude is over 100 times the median."
-        |finding| Some(finding.figures.massive.len() as f64);
+        |measurement| Some(measurement.figures.massive.len() as f64);
     Norm "norm" "Norm" "Mean length of the vector of a position."
-        |finding| Some(finding.figures.norm);
+        |measurement| Some(measurement.figures.norm);
 }

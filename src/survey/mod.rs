@@ -1,5 +1,5 @@
 //! Every activation of one pass, measured and made small enough to be seen beside all others. In: a model and a picture.
-//! Out: a [`Finding`] per activation as the pass meets it, and what is made of them: columns of figures, an order, the
+//! Out: a [`Measurement`] per activation as the pass meets it, and what is made of them: columns of figures, an order, the
 //! filter of *Not All Diffusion Model Activations Have Been Evaluated as Discriminative Features*, a sheet of thumbnails,
 //! a page. Called by the background worker, the window and the command line.
 
@@ -16,7 +16,7 @@ pub use colours::{agreeing, noise_picture, thumbnail_picture};
 pub use column::Column;
 pub use filter::{PaperFilter, fits_search};
 pub use pass::{
-    DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, Surveyed, can_compare_noises, check_memory, survey_pass,
+    DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, SurveyInput, can_compare_noises, check_memory, survey_pass,
 };
 pub use report::{PictureSurvey, write_survey};
 pub use sheet::{SheetEntry, sheet};
@@ -28,7 +28,7 @@ use crate::{
 
 /// What a survey found of one activation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct Measurement {
     /// The activation.
     pub id: Id,
     /// Its place in execution order, counted from 0.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 
-use super::Finding;
+use super::Measurement;
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Selection, Shape, Watch},
+    activation::{Catalogue, CatalogueEntry, FeatureMap, Selection, Shape, Watch},
     analysis::{
         figures::{Figures, Thumbnail, measure},
         pool::adaptive_average_pool,
@@ -19,7 +19,7 @@ use crate::{
         model::Model,
         pass::{PassSettings, Recording, run_pass},
     },
-    geometry::{Grid, framing::Prepared},
+    geometry::{Grid, framing::PreparedImage},
     io::array::Array,
     model::spec::ModelSpec,
 };
@@ -40,9 +40,9 @@ const COPIES: usize = 6;
 pub type Regions<'a> = dyn Fn(Grid) -> Vec<Option<usize>> + Sync + 'a;
 
 /// What is surveyed.
-pub struct Surveyed<'a> {
+pub struct SurveyInput<'a> {
     /// The picture as the model sees it.
-    pub picture: &'a Prepared,
+    pub picture: &'a PreparedImage,
     /// What it is run with; the members of the ensemble are the noises compared.
     pub settings: &'a PassSettings,
     /// The activations.
@@ -80,7 +80,7 @@ pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> R
 }
 
 /// Bytes of one activation while it is measured: the tensors of all noises, and what is made from them.
-fn bytes_of(entry: &Entry, noises: usize) -> usize {
+fn bytes_of(entry: &CatalogueEntry, noises: usize) -> usize {
     let (tensor, map) = match entry.shape {
         Shape::Features { channels, grid } => [FeatureMap::bytes_of(channels, grid); 2].into(),
         Shape::Attention { queries, keys, .. } => {
@@ -95,8 +95,8 @@ fn bytes_of(entry: &Entry, noises: usize) -> usize {
 /// Runs the pass, all noises at once, and tells what it finds of each activation when it meets it.
 pub fn survey_pass(
     model: &mut Model,
-    what: &Surveyed<'_>,
-    found: &mut dyn FnMut(Finding) -> Result<()>,
+    what: &SurveyInput<'_>,
+    found: &mut dyn FnMut(Measurement) -> Result<()>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     let list = model.spec.plain_catalogue(what.picture.framing.working);
@@ -120,7 +120,7 @@ pub fn survey_pass(
                 Ok(Err(why)) => (Some(why), (Figures::unmeasured(noises, grid), Thumbnail::black(grid))),
                 Err(error) => return Err(error.context(entry.id)),
             };
-            found(Finding {
+            found(Measurement {
                 id: entry.id,
                 order: tap.index(),
                 depth: tap.index() as f64 / last,
@@ -175,7 +175,7 @@ fn blocks(list: &Catalogue) -> Result<Vec<usize>> {
 }
 
 /// The grid of an activation's positions.
-fn grid_of(list: &Catalogue, entry: &Entry) -> Result<Grid> {
+fn grid_of(list: &Catalogue, entry: &CatalogueEntry) -> Result<Grid> {
     list.grid_of(entry.id)
         .ok_or_else(|| Error::failed(format!("the positions of {} are not known", entry.id)))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json as value};
 use sha2::{Digest, Sha256};
 
-use super::{Column, Finding, SheetEntry, sheet, thumbnail_picture};
+use super::{Column, Measurement, SheetEntry, sheet, thumbnail_picture};
 use crate::{
     analysis::{granularity, locality, massive, noise},
     error::{Error, Result},
@@ -22,7 +22,8 @@ pub struct PictureSurvey {
     /// What the picture is called.
     pub picture: String,
     /// Every activation, in execution order.
-    pub findings: Vec<Finding>,
+    #[serde(rename = "findings")]
+    pub measurements: Vec<Measurement>,
 }
 
 /// A line for every picture and activation, a column for every figure; what an activation does not have is empty. The last
@@ -35,18 +36,18 @@ fn csv(surveys: &[PictureSurvey]) -> String {
     }
     out.push_str(",unmeasured\n");
     for survey in surveys {
-        for finding in &survey.findings {
+        for measurement in &survey.measurements {
             out.push_str(&csv_field(&survey.picture));
             // Writing to a string cannot fail.
-            let _ = write!(out, ",{}", finding.id);
+            let _ = write!(out, ",{}", measurement.id);
             for column in Column::ALL {
-                let _ = match column.value(finding) {
+                let _ = match column.value(measurement) {
                     Some(number) => write!(out, ",{number}"),
                     None => write!(out, ","),
                 };
             }
             out.push(',');
-            out.push_str(&csv_field(finding.unmeasured.as_deref().unwrap_or_default()));
+            out.push_str(&csv_field(measurement.unmeasured.as_deref().unwrap_or_default()));
             out.push('\n');
         }
     }
@@ -58,12 +59,12 @@ fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
     let mut surveys = serde_json::to_value(surveys)
         .map_err(|error| Error::failed(format!("the survey cannot be written down: {error}")))?;
     for survey in surveys.as_array_mut().into_iter().flatten() {
-        for finding in survey["findings"].as_array_mut().into_iter().flatten() {
-            if let Some(finding) = finding.as_object_mut() {
-                finding.remove("thumbnail");
-                match finding.get("unmeasured") {
-                    Some(Value::String(_)) => finding.insert("figures".to_owned(), Value::Null),
-                    _ => finding.remove("unmeasured"),
+        for measurement in survey["findings"].as_array_mut().into_iter().flatten() {
+            if let Some(measurement) = measurement.as_object_mut() {
+                measurement.remove("thumbnail");
+                match measurement.get("unmeasured") {
+                    Some(Value::String(_)) => measurement.insert("figures".to_owned(), Value::Null),
+                    _ => measurement.remove("unmeasured"),
                 };
             }
         }
@@ -94,19 +95,19 @@ fn constants() -> Value {
 fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
     let mut entries = Vec::new();
     for survey in surveys {
-        for finding in &survey.findings {
-            let picture = thumbnail_picture(&finding.thumbnail);
+        for measurement in &survey.measurements {
+            let picture = thumbnail_picture(&measurement.thumbnail);
             let mut png = Vec::new();
             write_png(&mut png, [picture.width, picture.height], &picture.rgb)?;
-            let figures: Vec<Option<f64>> = Column::ALL.iter().map(|column| column.value(finding)).collect();
+            let figures: Vec<Option<f64>> = Column::ALL.iter().map(|column| column.value(measurement)).collect();
             entries.push(value!({
                 "picture": survey.picture,
-                "id": finding.id,
+                "id": measurement.id,
                 "png": STANDARD.encode(&png),
                 "figures": figures,
-                "unmeasured": finding.unmeasured,
-                "curve": finding.figures.locality.curve,
-                "short": finding.figures.locality.short_side,
+                "unmeasured": measurement.unmeasured,
+                "curve": measurement.figures.locality.curve,
+                "short": measurement.figures.locality.short_side,
             }));
         }
     }
@@ -162,14 +163,14 @@ pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_b
     folder.record(SURVEY_FILE, "survey", json(surveys, made_by)?);
     folder.file("survey.html", |file| write_text(file, &page(surveys, made_by)?))?;
     for (number, survey) in surveys.iter().enumerate() {
-        let mut findings: Vec<&Finding> = survey.findings.iter().collect();
-        let value = |finding: &Finding| sort.value(finding).unwrap_or(f64::INFINITY);
-        findings.sort_by(|a, b| value(a).total_cmp(&value(b)));
-        let entries: Vec<SheetEntry<'_>> = findings
+        let mut measurements: Vec<&Measurement> = survey.measurements.iter().collect();
+        let value = |measurement: &Measurement| sort.value(measurement).unwrap_or(f64::INFINITY);
+        measurements.sort_by(|a, b| value(a).total_cmp(&value(b)));
+        let entries: Vec<SheetEntry<'_>> = measurements
             .into_iter()
-            .map(|finding| SheetEntry {
-                finding,
-                picture: thumbnail_picture(&finding.thumbnail),
+            .map(|measurement| SheetEntry {
+                measurement,
+                picture: thumbnail_picture(&measurement.thumbnail),
             })
             .collect();
         let ran = &made_by["ran"];

@@ -1,8 +1,8 @@
 //! All thumbnails as one picture with their names.
 
-use super::{Column, Finding};
+use super::{Column, Measurement};
 use crate::{
-    analysis::colour::Picture,
+    analysis::colour::RgbPicture,
     paint::{Canvas, Lettering, score_text},
 };
 
@@ -24,9 +24,9 @@ const PALE_INK: [u8; 3] = [110, 110, 110];
 /// One thumbnail of a sheet.
 pub struct SheetEntry<'a> {
     /// What it is of.
-    pub finding: &'a Finding,
+    pub measurement: &'a Measurement,
     /// Its colours.
-    pub picture: Picture,
+    pub picture: RgbPicture,
 }
 
 /// A sheet: a title, then every entry with its name and one figure, row by row.
@@ -49,18 +49,18 @@ pub fn sheet(title: &[String], entries: &[SheetEntry<'_>], figure: Column) -> Ca
         let enlarged = fitted(&entry.picture);
         canvas.put([x, y], &enlarged.rgb, enlarged.width, 1);
         let value = figure
-            .value(entry.finding)
+            .value(entry.measurement)
             .map_or("–".to_owned(), |value| score_text(value as f32));
         let below = (y + SIDE + 1) as f32;
         letters.write(
             &mut canvas,
             [x as f32, below],
-            &entry.finding.id.to_string(),
+            &entry.measurement.id.to_string(),
             LETTERS,
             INK,
             SIDE as f32,
         );
-        let figure = match &entry.finding.unmeasured {
+        let figure = match &entry.measurement.unmeasured {
             Some(why) => why.clone(),
             None => format!("{} {value}", figure.title()),
         };
@@ -71,7 +71,7 @@ pub fn sheet(title: &[String], entries: &[SheetEntry<'_>], figure: Column) -> Ca
 }
 
 /// Enlarged or reduced so that the longer side is [`SIDE`].
-fn fitted(picture: &Picture) -> Picture {
+fn fitted(picture: &RgbPicture) -> RgbPicture {
     let width = match picture.height > picture.width {
         true => (SIDE * picture.width / picture.height).max(1),
         false => SIDE,

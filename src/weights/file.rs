@@ -23,7 +23,7 @@ pub(super) enum WeightFile {
 }
 
 /// A tensor of a file, before its numbers are read.
-pub(super) struct Held<'a> {
+pub(super) struct TensorInfo<'a> {
     pub(super) name: &'a str,
     /// None where the file has a type that has no name here.
     pub(super) dtype: Option<Dtype>,
@@ -59,9 +59,9 @@ impl WeightFile {
     }
 
     /// Every tensor, in no order.
-    pub(super) fn tensors(&self) -> Box<dyn Iterator<Item = Held<'_>> + '_> {
+    pub(super) fn tensors(&self) -> Box<dyn Iterator<Item = TensorInfo<'_>> + '_> {
         match self {
-            Self::Safetensors(file) => Box::new(file.tensors().map(|(name, dtype, shape)| Held {
+            Self::Safetensors(file) => Box::new(file.tensors().map(|(name, dtype, shape)| TensorInfo {
                 name,
                 dtype: Some(dtype),
                 shape,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    hub::{DENOISERS, Hub, HubSettings, Repo, Variant, Wanted},
+    hub::{DENOISERS, Hub, HubSettings, Repo, RepoPart, Variant},
     moved::names_of,
 };
 use crate::error::Error;
@@ -35,8 +35,8 @@ impl Snapshot {
 pub fn hub_snapshot(id: &str) -> Option<Snapshot> {
     // Settings of the environment without a cache are told to who downloads; here there is simply no such model.
     let hub = Hub::from_env().ok()?;
-    let whole = Wanted::Model(Variant::Full);
-    let config_of = |folder: &str| local(&hub, id, &Wanted::File(format!("{folder}/config.json")));
+    let whole = RepoPart::Model(Variant::Full);
+    let config_of = |folder: &str| local(&hub, id, &RepoPart::File(format!("{folder}/config.json")));
     local(&hub, id, &whole).or_else(|| DENOISERS.into_iter().find_map(config_of))
 }
 
@@ -48,11 +48,11 @@ pub fn hub_folder(id: &str) -> Option<PathBuf> {
 /// A single file of `owner/name` in the hub's cache.
 pub fn hub_file(id: &str, file: &str) -> Option<PathBuf> {
     let hub = Hub::from_env().ok()?;
-    Some(local(&hub, id, &Wanted::File(file.to_owned()))?.folder.join(file))
+    Some(local(&hub, id, &RepoPart::File(file.to_owned()))?.folder.join(file))
 }
 
 /// What a cache holds of a repository, under whichever of its names.
-pub(crate) fn local(hub: &Hub, id: &str, wanted: &Wanted) -> Option<Snapshot> {
+pub(crate) fn local(hub: &Hub, id: &str, wanted: &RepoPart) -> Option<Snapshot> {
     names_of(id).find_map(|name| {
         Some(Snapshot {
             folder: hub.local(&Repo::new(&name).ok()?, wanted)?,

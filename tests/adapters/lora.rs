@@ -4,7 +4,7 @@ use super::{common::*, *};
 use featscope::{
     Error,
     activation::watch_nothing,
-    device::{DeviceChoice, Place as DevicePlace, Precision},
+    device::{Compute, DeviceChoice, Precision},
     extract::model::Model,
     families::{
         resolve,
@@ -234,7 +234,7 @@ pub(super) fn loaded(name: &str) -> featscope::Result<Model> {
     let spec = resolve(&model(name).display().to_string())?;
     Model::load(
         &spec,
-        DevicePlace::open(DeviceChoice::Cpu, Precision::F32)?,
+        Compute::open(DeviceChoice::Cpu, Precision::F32)?,
         Extent::Whole,
         &mut watch_nothing,
     )

@@ -22,7 +22,7 @@ use candle_nn::VarBuilder;
 use common::model;
 use featscope::{
     activation::{Catalogue, Halt, Probe, Selection, Tap, watch_nothing},
-    families::stable_diffusion::unet::{AddedConditions, Conditions, Unet, UnetConfig, catalogue},
+    families::stable_diffusion::unet::{Conditions, SdxlConditioning, Unet, UnetConfig, catalogue},
     geometry::Grid,
     model::Extent,
     weights::{Store, find_weights, read_json},
@@ -72,7 +72,7 @@ fn unet(name: &str, tensors: &Tensors) -> Unet {
 struct Given {
     x: Tensor,
     text: Tensor,
-    added: Option<AddedConditions>,
+    sdxl: Option<SdxlConditioning>,
 }
 
 const TIMESTEPS: [f32; 2] = [51.0, 700.0];
@@ -83,7 +83,7 @@ impl Given {
         Self {
             x: random(&[rows, config.in_channels, 8, 8], 1),
             text: random(&[rows, 5, config.cross_attention_dim], 2),
-            added: config.added.map(|widths| AddedConditions {
+            sdxl: config.text_time.map(|widths| SdxlConditioning {
                 pooled: random(&[rows, widths.pooled], 3),
                 time_ids: (random(&[rows, 6], 4) * 64.0).expect("numbers"),
             }),
@@ -92,7 +92,7 @@ impl Given {
 
     fn conditions(&self) -> Conditions<'_> {
         Conditions {
-            added: self.added.as_ref(),
+            sdxl: self.sdxl.as_ref(),
             ..Conditions::of_text(&self.text)
         }
     }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 const TOLERANCE: f64 = 1e-9;
 
 #[derive(Deserialize)]
-struct Wanted {
+struct RepoPart {
     source_size: [usize; 2],
     target_size: [usize; 2],
     pairs: Vec<PointPair>,
@@ -67,7 +67,7 @@ fn close(a: &PairFigures, b: &PairFigures) -> bool {
 
 #[test]
 fn figures_are_those_of_numpy() {
-    let wanted: Wanted = serde_json::from_slice(&data("rank.json")).expect("the script's output");
+    let wanted: RepoPart = serde_json::from_slice(&data("rank.json")).expect("the script's output");
     let maps = ["in.up-level3-repeat0-vit-block0-self-k", "match.in_b"].map(map);
     let framings = [whole(wanted.source_size), whole(wanted.target_size)];
     for (method, expected) in [(Method::Grid, &wanted.grid), (Method::Dift, &wanted.dift)] {

@@ -1,6 +1,6 @@
 //! Which files are taken, over listings as the hub has them.
 
-use featscope::weights::hub::{Choice, Variant, Wanted, choose};
+use featscope::weights::hub::{Choice, RepoPart, Variant, choose};
 use proptest::prelude::*;
 
 const SD15: &[&str] = &[
@@ -176,7 +176,7 @@ const CLEANDIFT: &[&str] = &[
 ];
 
 fn chosen(files: &[&str], variant: Variant) -> Choice {
-    choose(files.iter().copied(), &Wanted::Model(variant)).expect("a choice")
+    choose(files.iter().copied(), &RepoPart::Model(variant)).expect("a choice")
 }
 
 fn weights(choice: &Choice) -> Vec<(&str, &str, bool)> {
@@ -369,7 +369,7 @@ fn every_variant_is_taken_where_nothing_plainer_is_there() {
 #[test]
 fn other_weights_are_never_taken_for_the_networks_own() {
     let files = with_unet(&["unet/diffusion_pytorch_model.int8.safetensors"]);
-    let error = choose(files, &Wanted::Model(Variant::Full))
+    let error = choose(files, &RepoPart::Model(Variant::Full))
         .expect_err("it is refused")
         .to_string();
     assert!(
@@ -393,11 +393,11 @@ fn of_a_controlnet() {
 
 #[test]
 fn one_file_alone() {
-    let wanted = Wanted::File("cleandift_sd21_unet.safetensors".to_owned());
+    let wanted = RepoPart::File("cleandift_sd21_unet.safetensors".to_owned());
     let choice = choose(CLEANDIFT.iter().copied(), &wanted).expect("it is there");
     assert_eq!(choice.files, ["cleandift_sd21_unet.safetensors"]);
 
-    let wanted = Wanted::File("cleandift_sdxl_unet.safetensors".to_owned());
+    let wanted = RepoPart::File("cleandift_sdxl_unet.safetensors".to_owned());
     let error = choose(CLEANDIFT.iter().copied(), &wanted)
         .expect_err("it is refused")
         .to_string();
@@ -421,7 +421,7 @@ fn what_is_no_model_says_so() {
         ),
     ] as [(&[&str], &str); 5]
     {
-        let error = choose(files.iter().copied(), &Wanted::Model(Variant::Full))
+        let error = choose(files.iter().copied(), &RepoPart::Model(Variant::Full))
             .expect_err("it is refused")
             .to_string();
         assert!(error.contains(said), "{error}");
@@ -446,7 +446,7 @@ proptest! {
     #[test]
     fn a_choice_is_of_what_is_there_with_one_set_of_weights_for_each_network(files in any_listing(), fp16: bool) {
         let variant = if fp16 { Variant::Fp16 } else { Variant::Full };
-        let Ok(choice) = choose(files.iter().copied(), &Wanted::Model(variant)) else { return Ok(()) };
+        let Ok(choice) = choose(files.iter().copied(), &RepoPart::Model(variant)) else { return Ok(()) };
         let mut seen = std::collections::BTreeSet::new();
         for file in &choice.files {
             prop_assert!(files.contains(&file.as_str()), "{file} is not there");
@@ -470,7 +470,7 @@ proptest! {
     fn no_name_makes_it_fail_badly(mut files in proptest::collection::vec(".{0,40}", 0..12), fp16: bool) {
         files.push("unet/config.json".to_owned());
         let variant = if fp16 { Variant::Fp16 } else { Variant::Full };
-        if let Ok(choice) = choose(files.iter().map(String::as_str), &Wanted::Model(variant)) {
+        if let Ok(choice) = choose(files.iter().map(String::as_str), &RepoPart::Model(variant)) {
             prop_assert!(choice.files.iter().all(|file| files.contains(file)));
         }
     }

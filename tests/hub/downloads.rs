@@ -15,8 +15,8 @@ use featscope::{
     engine::{Engine, Event, HubEvent, HubRequest, Request, TaskKind},
     error::{Error, Result},
     families::{
-        download_plan::Offer,
-        inventory::{Shelf, StockKind},
+        download_plan::DownloadOption,
+        inventory::{LocalModels, ModelKind},
         known::{CONTROL_NETS, known_checkpoints},
     },
     weights::hub::{HubSettings, Variant},
@@ -80,7 +80,7 @@ fn until<T>(engine: &Engine, mut seen: impl FnMut(&Event), mut wanted: impl FnMu
 }
 
 #[track_caller]
-fn offers(engine: &Engine, job: u64) -> Vec<Offer> {
+fn offers(engine: &Engine, job: u64) -> Vec<DownloadOption> {
     let name = ID.to_owned();
     send(engine, HubRequest::Plan { job, name });
     until(
@@ -93,7 +93,7 @@ fn offers(engine: &Engine, job: u64) -> Vec<Offer> {
     )
 }
 
-fn fetch(engine: &Engine, job: u64, offer: &Offer) {
+fn fetch(engine: &Engine, job: u64, offer: &DownloadOption) {
     let offer = Box::new(offer.clone());
     send(engine, HubRequest::Download { job, offer });
 }
@@ -118,7 +118,7 @@ fn arriving(event: &Event) -> Option<u64> {
 }
 
 #[track_caller]
-fn shelf(engine: &Engine) -> Shelf {
+fn shelf(engine: &Engine) -> LocalModels {
     send(engine, HubRequest::Look);
     until(
         engine,
@@ -195,7 +195,7 @@ fn a_model_is_offered_in_both_formats_and_downloaded() {
     let stock = shelf.find(ID).expect("it is here");
     assert_eq!(
         (stock.here, stock.kind, stock.path.as_ref()),
-        (true, StockKind::Model, Some(&ended.1))
+        (true, ModelKind::Model, Some(&ended.1))
     );
     assert!(stock.bytes >= full);
     assert_eq!((shelf.folder.as_deref(), shelf.closed), (Some(cache.path()), None));
@@ -365,7 +365,7 @@ fn what_cannot_be_downloaded_is_told() {
     let wrong = engine_at(|| Err(Error::usage("HF_ENDPOINT is \"x\", which is not the address of a hub")));
     let closed = shelf(&wrong);
     assert_words(&closed.closed.expect("it is closed"), &["HF_ENDPOINT"]);
-    assert!(closed.stock.iter().any(|stock| stock.name == "demo" && stock.here));
+    assert!(closed.models.iter().any(|stock| stock.name == "demo" && stock.here));
     assert_words(&refusal(&wrong, ID), &["HF_ENDPOINT"]);
 }
 
@@ -375,7 +375,7 @@ fn offers_from_elsewhere_lead_nowhere_else() {
     let (cache, engine) = engine(&server);
     let offer = offers(&engine, 1).swap_remove(0);
     let mut job = 10;
-    let mut refused = |change: &dyn Fn(&mut Offer), words: &[&str]| {
+    let mut refused = |change: &dyn Fn(&mut DownloadOption), words: &[&str]| {
         let mut offer = offer.clone();
         change(&mut offer);
         job += 1;
@@ -388,7 +388,7 @@ fn offers_from_elsewhere_lead_nowhere_else() {
     refused(&|offer| offer.plans[0].commit = "../..".to_owned(), &["no commit"]);
     let out = "../../../out";
     refused(&|offer| offer.plans[0].files[0].path = out.to_owned(), &["safely"]);
-    let most = |offer: &mut Offer| offer.plans[0].files.iter_mut().for_each(|file| file.size = u64::MAX);
+    let most = |offer: &mut DownloadOption| offer.plans[0].files.iter_mut().for_each(|file| file.size = u64::MAX);
     refused(&most, &["cannot be true"]);
     assert!(!cache.path().join("out").exists());
     // The next sound one is done.
@@ -420,14 +420,14 @@ const WHOLE: [(&str, &str); 6] = [
 #[test]
 fn the_shelf_says_what_is_here() {
     let cache = tempfile::tempdir().expect("a folder");
-    let look = || Shelf::look(Ok(HubSettings::new(cache.path())));
-    let here = |shelf: &Shelf| -> Vec<String> {
-        let here = shelf.stock.iter().filter(|stock| stock.here);
+    let look = || LocalModels::look(Ok(HubSettings::new(cache.path())));
+    let here = |shelf: &LocalModels| -> Vec<String> {
+        let here = shelf.models.iter().filter(|stock| stock.here);
         here.map(|stock| stock.name.clone()).collect()
     };
     let empty = look();
     assert_eq!(here(&empty), ["demo"]);
-    assert_eq!(empty.stock.len(), known_checkpoints().count() + CONTROL_NETS.len());
+    assert_eq!(empty.models.len(), known_checkpoints().count() + CONTROL_NETS.len());
     assert!(!empty.find("adm256").expect("it is listed").is_on_the_hub());
 
     let network = |class: &str| format!("{{\"_class_name\": \"{class}\"}}");

@@ -9,7 +9,7 @@ use std::{
 
 use featscope::{
     error::{Error, Result},
-    weights::hub::{Hub, HubSettings, Stage},
+    weights::hub::{Hub, HubSettings, TransferStage},
 };
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ fn a_cut_connection_is_taken_up_where_it_broke() {
     let mut received = 0;
     let planned = plan(&hub).expect("a plan");
     let outcome = hub.fetch(&planned, &mut |progress| {
-        waits += u32::from(matches!(&progress.stage, Stage::Waiting { reason, .. } if !reason.is_empty()));
+        waits += u32::from(matches!(&progress.stage, TransferStage::Waiting { reason, .. } if !reason.is_empty()));
         received = progress.bytes_received;
         Ok(())
     });
@@ -355,7 +355,7 @@ fn a_lock_that_is_held_is_awaited_and_can_be_cancelled() {
     let planned = plan(&hub).expect("a plan");
     let waits = AtomicUsize::new(0);
     let outcome: Result<_> = hub.fetch(&planned, &mut |progress| match &progress.stage {
-        Stage::Locked if waits.fetch_add(1, Ordering::SeqCst) >= 2 => Err(Error::Cancelled),
+        TransferStage::Locked if waits.fetch_add(1, Ordering::SeqCst) >= 2 => Err(Error::Cancelled),
         _ => Ok(()),
     });
     assert_eq!(outcome, Err(Error::Cancelled));

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::SystemTime};
 
 use featscope::{
     error::Error,
-    weights::hub::{Hub, HubSettings, Progress, Repo, Stage, Variant, Wanted},
+    weights::hub::{Hub, HubSettings, Repo, RepoPart, TransferProgress, TransferStage, Variant},
 };
 
 use super::{
@@ -308,7 +308,7 @@ fn one_file_of_a_repository() {
     let files = model(10_000);
     let server = Server::new(files.clone());
     let (cache, hub) = fresh(&server);
-    let wanted = Wanted::File("v1-5-pruned.safetensors".to_owned());
+    let wanted = RepoPart::File("v1-5-pruned.safetensors".to_owned());
     assert_eq!(hub.local(&repo(), &wanted), None);
     let planned = hub.plan(&repo(), &wanted, &mut nothing).expect("a plan");
     let snapshot = hub.fetch(&planned, &mut nothing).expect("the file");
@@ -319,7 +319,7 @@ fn one_file_of_a_repository() {
     assert_eq!(hub.local(&repo(), &wanted), Some(snapshot));
     assert_eq!(hub.local(&repo(), &FULL), None);
 
-    let missing = Wanted::File("v9.safetensors".to_owned());
+    let missing = RepoPart::File("v9.safetensors".to_owned());
     let error = message(hub.plan(&repo(), &missing, &mut nothing));
     assert!(
         error.contains("owner/tiny-model") && error.contains("v1-5-pruned.safetensors"),
@@ -340,7 +340,7 @@ fn revisions_are_remembered_under_their_names() {
     let (cache, hub) = fresh(&server);
     let tagged = repo().at("v1/two").expect("a revision");
     let planned = hub
-        .plan(&tagged, &Wanted::Model(Variant::Fp16), &mut nothing)
+        .plan(&tagged, &RepoPart::Model(Variant::Fp16), &mut nothing)
         .expect("a plan");
     hub.fetch(&planned, &mut nothing).expect("the model");
     assert_eq!(
@@ -350,7 +350,7 @@ fn revisions_are_remembered_under_their_names() {
     assert!(!folder(cache.path()).join("refs/main").exists());
     let by_commit = repo().at(COMMIT).expect("a revision");
     let planned = hub
-        .plan(&by_commit, &Wanted::Model(Variant::Fp16), &mut nothing)
+        .plan(&by_commit, &RepoPart::Model(Variant::Fp16), &mut nothing)
         .expect("a plan");
     assert!(planned.is_complete());
     hub.fetch(&planned, &mut nothing).expect("the model");
@@ -377,7 +377,7 @@ fn progress_goes_up_to_everything() {
     let server = Server::new(model(600_000));
     let (_cache, hub) = fresh(&server);
     let planned = plan(&hub).expect("a plan");
-    let mut told: Vec<Progress> = Vec::new();
+    let mut told: Vec<TransferProgress> = Vec::new();
     hub.fetch(&planned, &mut |progress| {
         told.push(progress.clone());
         Ok(())
@@ -396,7 +396,7 @@ fn progress_goes_up_to_everything() {
     }
     let of_unet: Vec<u64> = told
         .iter()
-        .filter(|p| p.file == UNET && p.stage == Stage::Downloading)
+        .filter(|p| p.file == UNET && p.stage == TransferStage::Downloading)
         .map(|p| p.file_done)
         .collect();
     assert!(of_unet.len() > 3, "{of_unet:?}");
@@ -447,7 +447,7 @@ fn names_with_odd_letters_arrive() {
     let server = Server::new(files);
     let (_cache, hub) = fresh(&server);
     let planned = hub
-        .plan(&repo(), &Wanted::File(name.to_owned()), &mut nothing)
+        .plan(&repo(), &RepoPart::File(name.to_owned()), &mut nothing)
         .expect("a plan");
     let snapshot = hub.fetch(&planned, &mut nothing).expect("the file");
     assert_eq!(fs::read(snapshot.join(name)).expect("it"), noise(1, 100));

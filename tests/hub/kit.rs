@@ -9,16 +9,16 @@ use std::{
 
 use featscope::{
     error::Result,
-    weights::hub::{Hub, HubSettings, Plan, Progress, Repo, Token, Variant, Wanted},
+    weights::hub::{DownloadPlan, Hub, HubSettings, Repo, RepoPart, Token, TransferProgress, Variant},
 };
 use tempfile::TempDir;
 
 use super::server::{COMMIT, ID, Server, Stored, TOKEN};
 
 pub const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
-pub const FULL: Wanted = Wanted::Model(Variant::Full);
+pub const FULL: RepoPart = RepoPart::Model(Variant::Full);
 
-pub fn nothing(_: &Progress) -> Result<()> {
+pub fn nothing(_: &TransferProgress) -> Result<()> {
     Ok(())
 }
 
@@ -117,7 +117,7 @@ pub fn fresh(server: &Server) -> (TempDir, Hub) {
     (folder, hub)
 }
 
-pub fn plan(hub: &Hub) -> Result<Plan> {
+pub fn plan(hub: &Hub) -> Result<DownloadPlan> {
     hub.plan(&repo(), &FULL, &mut nothing)
 }
 

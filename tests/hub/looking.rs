@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use featscope::weights::hub::{Hub, HubSettings, Repo, Wanted};
+use featscope::weights::hub::{Hub, HubSettings, Repo, RepoPart};
 use tempfile::TempDir;
 
 use super::kit::FULL;
@@ -188,7 +188,7 @@ fn a_controlnet_and_a_single_file_are_found() {
     );
     assert_eq!(cache.local(), Some(snapshot.clone()));
     let repo = Repo::new("a/b").expect("a name");
-    let file = |path: &str| cache.hub().local(&repo, &Wanted::File(path.to_owned()));
+    let file = |path: &str| cache.hub().local(&repo, &RepoPart::File(path.to_owned()));
     assert_eq!(file("config.json"), Some(snapshot));
     assert_eq!(file("other.safetensors"), None);
     assert_eq!(file("../../../models--a--b"), None);
@@ -199,7 +199,7 @@ fn bytes_are_counted_once_and_snapshots_listed_newest_first() {
     let cache = Cache::new();
     let hub = cache.hub();
     let repo = Repo::new("a/b").expect("a name");
-    assert_eq!((hub.held(&repo), hub.held_all()), (None, Vec::new()));
+    assert_eq!((hub.cached(&repo), hub.cached_repos()), (None, Vec::new()));
     let old = cache.snapshot(OLD, WHOLE, 1000);
     cache.snapshot(NEW, &[("unet/config.json", "{}")], 10);
     cache.reference("main", OLD);
@@ -212,7 +212,7 @@ fn bytes_are_counted_once_and_snapshots_listed_newest_first() {
         fs::create_dir_all(cache.folder.path().join(other)).expect("a folder");
     }
 
-    let held = hub.held(&repo).expect("it holds something");
+    let held = hub.cached(&repo).expect("it holds something");
     let blobs: usize = WHOLE.iter().map(|(_, text)| text.len()).sum();
     let copies = if cfg!(unix) { 10 } else { 10 + blobs + 2 };
     assert_eq!((held.bytes, held.bytes_begun), ((blobs + 2 + 100 + copies) as u64, 100));
@@ -235,7 +235,7 @@ fn bytes_are_counted_once_and_snapshots_listed_newest_first() {
             (OLD, true, WHOLE.len() + 1, "main refs/pr/1".to_owned())
         ]
     );
-    let all = hub.held_all();
+    let all = hub.cached_repos();
     assert_eq!(
         all.iter().map(|held| held.id.as_str()).collect::<Vec<_>>(),
         ["a/b", "c"]
@@ -243,7 +243,7 @@ fn bytes_are_counted_once_and_snapshots_listed_newest_first() {
     assert_eq!(all[0], held);
     let text = serde_json::to_string(&held).expect("text");
     assert_eq!(
-        serde_json::from_str::<featscope::weights::hub::Held>(&text).expect("the same"),
+        serde_json::from_str::<featscope::weights::hub::CachedRepo>(&text).expect("the same"),
         held
     );
 }
@@ -258,5 +258,5 @@ fn links_in_circles_do_not_catch_it() {
     let deep = (0..60).fold(snapshot.clone(), |folder, _| folder.join("x"));
     fs::create_dir_all(deep).expect("folders");
     assert_eq!(cache.local(), Some(snapshot));
-    assert_eq!(cache.hub().held_all()[0].snapshots[0].files, WHOLE.len());
+    assert_eq!(cache.hub().cached_repos()[0].snapshots[0].files, WHOLE.len());
 }

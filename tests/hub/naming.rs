@@ -9,7 +9,7 @@ use std::{
 
 use featscope::{
     error::{Error, Result},
-    weights::hub::{Checksum, HubSettings, Plan, Repo, Token, Variant},
+    weights::hub::{Checksum, DownloadPlan, HubSettings, Repo, Token, Variant},
 };
 use proptest::prelude::*;
 
@@ -182,7 +182,7 @@ fn what_was_saved_is_checked_when_it_is_read_again() {
     assert!(serde_json::from_str::<Repo>(r#"{"id":"../b","revision":"v1"}"#).is_err());
     assert!(serde_json::from_str::<Repo>(r#"{"id":"a/b","revision":"../v1"}"#).is_err());
     assert!(serde_json::from_str::<Checksum>(r#""../../etc/passwd""#).is_err());
-    assert!(serde_json::from_str::<Plan>("{}").is_err());
+    assert!(serde_json::from_str::<DownloadPlan>("{}").is_err());
     assert_eq!("fp16".parse::<Variant>().expect("a variant"), Variant::Fp16);
     assert!(matches!("fp8".parse::<Variant>(), Err(Error::Usage(text)) if text.contains("fp8")));
 }

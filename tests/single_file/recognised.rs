@@ -14,7 +14,7 @@ use featscope::{
         known::known_config,
         resolve,
         stable_diffusion::{
-            single_file::Original,
+            single_file::SingleFile,
             unet::{Middle, Unet, UnetConfig},
         },
     },
@@ -144,7 +144,7 @@ fn the_published_models_are_told_by_their_shapes() -> TestResult {
     ] {
         let path = place.path(&format!("{key}-pruned.safetensors"));
         save_shapes(&published(key)?, &path)?;
-        let found = Original::open(&path, Store::open(&path)?)?;
+        let found = SingleFile::open(&path, Store::open(&path)?)?;
         let published = UnetConfig::from_json(&zoo(key)?)?;
         let expected = UnetConfig {
             sample_size: found.unet.sample_size,
@@ -176,7 +176,7 @@ fn a_network_for_inpainting_is_told_by_its_input() -> TestResult {
     all.extend(unet(&config)?);
     let path = place.path("inpainting.safetensors");
     save_shapes(&all, &path)?;
-    let found = Original::open(&path, Store::open(&path)?)?;
+    let found = SingleFile::open(&path, Store::open(&path)?)?;
     assert!(found.unet.inpaints());
     let listed = run(["layers", "--model", &path.display().to_string()]).good().stdout;
     assert!(
@@ -246,7 +246,7 @@ fn distilled_networks_are_told_by_their_tensors() -> TestResult {
         !name.contains("output_blocks.1.1.transformer_blocks.9.") && !name.contains(".middle_block.")
     });
     save_shapes(&tensors, &path)?;
-    let found = Original::open(&path, Store::open(&path)?)?;
+    let found = SingleFile::open(&path, Store::open(&path)?)?;
     assert_eq!(found.unet.mid, Middle::Absent);
     assert_eq!(found.unet.up[0].transformers, [Some(10), Some(9), Some(10)]);
     assert_eq!(found.unet.down[2].transformers, [Some(10), Some(10)]);
@@ -258,11 +258,11 @@ fn marks_and_headers_tell_what_is_predicted_and_how_the_schedule_ends() -> TestR
     let place = Place::new();
     let path = place.path("model.safetensors");
     let scalar = Tensor::zeros(1, DType::U8, &Device::Cpu)?;
-    let open = |key: &str, marks: &[&str], header: Value| -> Result<Original, Box<dyn std::error::Error>> {
+    let open = |key: &str, marks: &[&str], header: Value| -> Result<SingleFile, Box<dyn std::error::Error>> {
         let mut tensors = published(key)?;
         tensors.extend(marks.iter().map(|mark| ((*mark).to_owned(), scalar.clone())));
         save_with_header(&tensors, &path, header)?;
-        Ok(Original::open(&path, Store::open(&path)?)?)
+        Ok(SingleFile::open(&path, Store::open(&path)?)?)
     };
     for (key, marks, header, prediction, ends_in_noise, side) in [
         ("sdxl", &["v_pred"][..], json!(null), Prediction::V, false, 1024),
@@ -345,13 +345,13 @@ fn encoders_with_transformers_names_are_told_by_their_place() -> TestResult {
         save_shapes(&tensors, &path)
     };
     whole("sdxl", "conditioner.embedders.1.", 1280, 32)?;
-    let found = Original::open(&path, Store::open(&path)?)?;
+    let found = SingleFile::open(&path, Store::open(&path)?)?;
     let projection = found.text_store(TextPart::Second)?;
     assert_eq!(projection.shape("text_projection.weight"), Some(&[1280, 1280][..]));
     assert!(found.lacks().text.is_empty());
     // Stable Diffusion 2's is not taken for that of 1, and its last layer is not used.
     whole("sd21", "cond_stage_model.", 1024, 24)?;
-    let found = Original::open(&path, Store::open(&path)?)?;
+    let found = SingleFile::open(&path, Store::open(&path)?)?;
     assert!(found.notes[0].ends_with("Stable Diffusion 2"), "{:?}", found.notes);
     Ok(())
 }

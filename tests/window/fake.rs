@@ -24,10 +24,10 @@ use featscope::{
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
     families::known::known_checkpoint,
-    geometry::framing::Plan,
+    geometry::framing::FramingPlan,
     image::picture::Picture,
-    survey::Finding,
-    weights::hub::{Hub, HubSettings, Repo, Variant, Wanted},
+    survey::Measurement,
+    weights::hub::{Hub, HubSettings, Repo, RepoPart, Variant},
 };
 
 use super::model::FakeModel;
@@ -311,7 +311,7 @@ impl Worker {
     fn find(&self, name: &str) -> Result<FakeModel> {
         let source = known_checkpoint(name).map_or(name, |entry| entry.source);
         let repo = Repo::new(source).ok().filter(|_| source.contains('/'));
-        let whole = Wanted::Model(Variant::Full);
+        let whole = RepoPart::Model(Variant::Full);
         match repo.and_then(|repo| self.hub.local(&repo, &whole)) {
             Some(_) => Ok(FakeModel::called(name, self.loadings + 1)),
             None => FakeModel::find(name, self.loadings + 1),
@@ -488,7 +488,7 @@ impl Worker {
             };
             let layer = planned.layers.iter().find(|layer| layer.id == *id);
             let layer = layer.ok_or_else(|| Error::failed("a map without a layer"))?;
-            let finding = Finding {
+            let finding = Measurement {
                 id: *id,
                 order,
                 depth: order as f64 / count as f64,
@@ -547,7 +547,7 @@ fn not_finite((id, map): &(Id, FeatureMap)) -> Option<NotFiniteTensor> {
 
 /// A pass before it is made.
 struct Planned {
-    plan: Plan,
+    plan: FramingPlan,
     layers: Vec<Layer>,
     pass: PassId,
 }
@@ -560,7 +560,7 @@ impl Planned {
         host: &ExtractorHost,
         noiseless: bool,
     ) -> Result<Self> {
-        let plan = Plan::new(open.picture.size(), &settings.size, FakeModel::SIZE_RULE)?;
+        let plan = FramingPlan::new(open.picture.size(), &settings.size, FakeModel::SIZE_RULE)?;
         let pass = host.pass(&PassKey {
             model: model.loading,
             picture: open.fingerprint,

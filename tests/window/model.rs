@@ -12,7 +12,7 @@ use featscope::{
     },
     image::picture::Picture,
     model::{
-        adapters::Applied,
+        adapters::AppliedAdapters,
         tokens::{PromptToken, TokenRole},
     },
 };
@@ -326,7 +326,7 @@ impl FakeModel {
             noise_fraction: share.sqrt() / ((1.0 - share).sqrt() + share.sqrt()),
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
-            adapters: Applied::default(),
+            adapters: AppliedAdapters::default(),
             tokens: tokens(),
             pictures: vec![FramedPicture { path, framing }],
             ids: Vec::new(),

@@ -8,7 +8,7 @@ use featscope::{
     activation::Catalogue,
     components::{
         schedule::DiscreteSchedule,
-        text::{CONTEXT_LENGTH, ClipConfig, Embedding, Tokenizer, t5_tokenizer::T5Tokenizer},
+        text::{CONTEXT_LENGTH, ClipConfig, TextualInversion, Tokenizer, t5_tokenizer::T5Tokenizer},
         vae::VaeConfig,
     },
     families::{
@@ -194,7 +194,7 @@ impl Adaptable for Network {
 /// An adapter, which is put on a network if it fits; or a textual inversion.
 pub fn lora(bytes: &[u8]) {
     with_file("adapter.safetensors", bytes, |path| {
-        read(Embedding::open(path, None));
+        read(TextualInversion::open(path, None));
         let Some(file) = read(LoraFile::open(path)) else { return };
         let mut network = Network::new().expect("a network");
         let model = [(Part::Unet, layers_of(&mut network))];

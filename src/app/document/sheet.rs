@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     activation::Id,
-    survey::{Column, DEFAULT_NOISES, Finding, PaperFilter, fits_search},
+    survey::{Column, DEFAULT_NOISES, Measurement, PaperFilter, fits_search},
 };
 
 /// Points of a thumbnail's side at the start, and the range it can be set to.
@@ -136,7 +136,7 @@ impl Default for SheetSettings {
 
 impl SheetSettings {
     /// Whether an activation is left after search, filter and limits.
-    pub fn keeps(&self, finding: &Finding) -> bool {
+    pub fn keeps(&self, finding: &Measurement) -> bool {
         let inside = |limit: &Limit| {
             let value = limit.column.value(finding);
             value.is_some_and(|value| (limit.low..=limit.high).contains(&value))
@@ -145,7 +145,7 @@ impl SheetSettings {
     }
 
     /// The places in `findings` of what is left, in the order in which it is shown.
-    pub fn shown(&self, findings: &[Arc<Finding>]) -> Vec<usize> {
+    pub fn shown(&self, findings: &[Arc<Measurement>]) -> Vec<usize> {
         let mut shown: Vec<usize> = (0..findings.len())
             .filter(|index| self.keeps(&findings[*index]))
             .collect();

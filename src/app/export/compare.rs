@@ -10,7 +10,7 @@ use super::{
     styles::difference_style,
 };
 use crate::{
-    analysis::colour::Picture,
+    analysis::colour::RgbPicture,
     app::state::root::State,
     engine::CompareView,
     error::{Error, Result},
@@ -51,11 +51,11 @@ fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
         "the picture of this comparison",
         "save it as .json",
     )?;
-    let mut parts: Vec<Picture> = view
+    let mut parts: Vec<RgbPicture> = view
         .sides
         .iter()
         .map(|side| {
-            Picture {
+            RgbPicture {
                 height: side.grid.height,
                 width: side.grid.width,
                 rgb: side.rgb.clone(),
@@ -73,7 +73,7 @@ fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
         whole,
         [SAVED_WIDTH as u32, height as u32],
     );
-    parts.push(Picture {
+    parts.push(RgbPicture {
         height,
         width: SAVED_WIDTH,
         rgb: drawn

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     files::names,
     io::output::write_folder,
-    survey::{Column, Finding, PictureSurvey, write_survey},
+    survey::{Column, Measurement, PictureSurvey, write_survey},
 };
 
 /// Writes the survey into a folder: page, table, sheet.
@@ -29,11 +29,15 @@ pub fn save_survey(state: &State, out: &Path) -> impl FnOnce() -> Result<()> + S
             "noises": survey.about.as_ref().map(|about| about.noises),
             "ran": survey.about.as_ref().map(|about| &about.ran),
         });
-        let mut findings: Vec<Finding> = survey.findings.iter().map(|finding| Finding::clone(finding)).collect();
-        findings.sort_by_key(|finding| finding.order);
+        let mut measurements: Vec<Measurement> = survey
+            .findings
+            .iter()
+            .map(|finding| Measurement::clone(finding))
+            .collect();
+        measurements.sort_by_key(|measurement| measurement.order);
         let surveys = [PictureSurvey {
             picture: survey.picture,
-            findings,
+            measurements,
         }];
         write_folder(&out, |folder| write_survey(folder, &surveys, &made_by, sort))
     }

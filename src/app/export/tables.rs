@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     analysis::{
-        colour::Picture,
+        colour::RgbPicture,
         shift::{ANCHOR_T, LAPLACIAN},
     },
     app::state::{
@@ -101,12 +101,12 @@ fn strip_picture(strip: &Strip) -> Result<Content> {
         "the picture of this strip",
         "choose fewer frames, or save its figures as .csv",
     )?;
-    let frames: Vec<Picture> = strip
+    let frames: Vec<RgbPicture> = strip
         .view
         .frames
         .iter()
         .map(|frame| {
-            let picture = Picture {
+            let picture = RgbPicture {
                 height: frame.grid.height,
                 width: frame.grid.width,
                 rgb: frame.rgb.clone(),

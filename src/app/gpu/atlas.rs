@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use egui::{ColorImage, Context, Painter, Rect, TextureHandle, TextureId, TextureOptions, pos2, vec2};
 
-use crate::analysis::{colour::Picture, figures::THUMBNAIL_SIDE};
+use crate::analysis::{colour::RgbPicture, figures::THUMBNAIL_SIDE};
 
 /// Thumbnails in a row of a texture.
 const IN_A_ROW: usize = 16;
@@ -46,7 +46,7 @@ impl<K: AtlasKey> Atlas<K> {
     }
 
     /// Goes on with colouring the first `there` thumbnails as long as a frame allows.
-    pub fn update(&mut self, context: &Context, key: &K, there: usize, make: impl Fn(usize) -> Picture) {
+    pub fn update(&mut self, context: &Context, key: &K, there: usize, make: impl Fn(usize) -> RgbPicture) {
         if self.key.as_ref() != Some(key) {
             let same = self.key.as_ref().is_some_and(|before| before.same_places(key));
             if !same {

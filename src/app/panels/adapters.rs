@@ -14,7 +14,7 @@ use crate::{
     },
     engine::RunSettings,
     extract::preset::Preset,
-    families::inventory::Shelf,
+    families::inventory::LocalModels,
     model::{
         adapters::{AppliedEmbedding, AppliedLora, ControlImage, Scale},
         tokens::{PromptToken, TokenRole},
@@ -123,7 +123,7 @@ fn loras_ui(ui: &mut Ui, settings: &mut RunSettings, applied: &[AppliedLora]) {
         });
         let told = applied.iter().find(|applied| applied.file == lora.file);
         if let Some(told) = told.filter(|told| lora.on && told.scale == lora.scale) {
-            ui.weak(told.in_words());
+            ui.weak(told.describe());
         }
     }
     if let Some(index) = removed {
@@ -207,7 +207,7 @@ fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let hint = "A folder with config.json and weights, or one file, for the same family as this model";
     let menu = ui.menu_button("Add ControlNet…", |ui| {
         let shelf = state.downloads.shelf.iter();
-        for (net, folder) in shelf.flat_map(Shelf::control_nets) {
+        for (net, folder) in shelf.flat_map(LocalModels::control_nets) {
             if ui.button(&net.name).on_hover_text(shown_path(folder)).clicked() {
                 commands.push(Command::UsePath(PathPurpose::ControlNet, folder.to_owned()));
             }

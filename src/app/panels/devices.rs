@@ -24,7 +24,7 @@ pub fn devices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     "auto: the first GPU that passes its check",
                 );
                 for found in &devices.found {
-                    ui.selectable_value(&mut chosen, found.choice, found.in_words());
+                    ui.selectable_value(&mut chosen, found.choice, found.describe());
                 }
             });
         if combo.response.clicked() {

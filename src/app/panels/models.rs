@@ -21,8 +21,8 @@ use crate::{
     },
     engine::DownloadProgress,
     families::{
-        download_plan::Offer,
-        inventory::{Shelf, Stock, StockKind},
+        download_plan::DownloadOption,
+        inventory::{LocalModel, LocalModels, ModelKind},
         known::{CONTROL_NETS, known_checkpoint, known_checkpoints},
     },
     model::family::KnownFiles,
@@ -44,9 +44,9 @@ struct Item<'a> {
     title: &'a str,
     /// Where it comes from, and what it is made for.
     about: String,
-    kind: StockKind,
+    kind: ModelKind,
     /// None for what was asked for by name and is not here.
-    stock: Option<&'a Stock>,
+    stock: Option<&'a LocalModel>,
 }
 
 /// Everything that can be loaded or downloaded.
@@ -120,7 +120,7 @@ fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     }
 }
 
-fn folder_ui(ui: &mut Ui, shelf: &Shelf) {
+fn folder_ui(ui: &mut Ui, shelf: &LocalModels) {
     if let Some(folder) = &shelf.folder {
         let folder = shown_path(folder);
         let words = RichText::new(format!("Kept in {folder}, which Python's programs share")).weak();
@@ -130,7 +130,7 @@ fn folder_ui(ui: &mut Ui, shelf: &Shelf) {
 }
 
 /// What is listed, by chapter.
-fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<'a>>); 4] {
+fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> [(&'static str, Vec<Item<'a>>); 4] {
     let listed = |name: &str| shelf.find(name).is_some();
     let mut named: Vec<&str> = state.downloads.orders.iter().map(|order| order.name.as_str()).collect();
     let awaited = state.downloads.awaited.as_deref();
@@ -139,31 +139,31 @@ fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<
         name,
         title: name,
         about: "asked for by name".to_owned(),
-        kind: StockKind::Model,
+        kind: ModelKind::Model,
         stock: None,
     });
     let zoo = known_checkpoints().map(|entry| Item {
         name: entry.key,
         title: entry.title,
         about: format!("{}, {}, {} px", entry.key, entry.source, entry.side),
-        kind: StockKind::Model,
+        kind: ModelKind::Model,
         stock: shelf.find(entry.key),
     });
     let nets = CONTROL_NETS.iter().map(|net| Item {
         name: net.source,
         title: net.title,
         about: net.source.to_owned(),
-        kind: StockKind::ControlNet,
+        kind: ModelKind::ControlNet,
         stock: shelf.find(net.source),
     });
     let known = |name: &str| known_checkpoint(name).is_some() || CONTROL_NETS.iter().any(|net| net.source == name);
-    let others = shelf.stock.iter().filter(|stock| !known(&stock.name));
+    let others = shelf.models.iter().filter(|stock| !known(&stock.name));
     let others = others.map(|stock| Item {
         name: &stock.name,
         title: &stock.name,
         about: match stock.kind {
-            StockKind::Model => "model".to_owned(),
-            StockKind::ControlNet => "ControlNet".to_owned(),
+            ModelKind::Model => "model".to_owned(),
+            ModelKind::ControlNet => "ControlNet".to_owned(),
         },
         kind: stock.kind,
         stock: Some(stock),
@@ -176,7 +176,7 @@ fn chapters<'a>(state: &'a State, shelf: &'a Shelf) -> [(&'static str, Vec<Item<
     ]
 }
 
-fn item_ui(ui: &mut Ui, state: &State, shelf: &Shelf, item: &Item<'_>, commands: &mut Vec<Command>) {
+fn item_ui(ui: &mut Ui, state: &State, shelf: &LocalModels, item: &Item<'_>, commands: &mut Vec<Command>) {
     let order = state.downloads.download(item.name);
     let frame = Frame::group(ui.style()).show(ui, |ui| {
         ui.set_width(ui.available_width());
@@ -220,7 +220,7 @@ fn two_ends_ui(ui: &mut Ui, right: impl FnOnce(&mut Ui), left: impl FnOnce(&mut 
 }
 
 /// Whether something is here, and how much of it.
-fn whereabouts(stock: &Stock) -> String {
+fn whereabouts(stock: &LocalModel) -> String {
     match (stock.here, stock.bytes) {
         (true, 0) => "inside the program".to_owned(),
         (true, held) => format!("here, {}", bytes(held)),
@@ -242,7 +242,7 @@ fn named_button_ui(ui: &mut Ui, text: impl Into<String>, name: &str, enabled: bo
 fn button_ui(
     ui: &mut Ui,
     state: &State,
-    shelf: &Shelf,
+    shelf: &LocalModels,
     item: &Item<'_>,
     order: Option<&Download>,
     commands: &mut Vec<Command>,
@@ -251,18 +251,18 @@ fn button_ui(
     let here = item.stock.filter(|stock| stock.here);
     let name = item.name;
     let command = match (item.kind, here) {
-        (StockKind::Model, Some(_)) if model.loading.is_some() && model.wanted == name => {
+        (ModelKind::Model, Some(_)) if model.loading.is_some() && model.wanted == name => {
             ui.weak("is being read");
             None
         }
-        (StockKind::Model, Some(_)) if model.info.as_ref().is_some_and(|info| info.name == name) => {
+        (ModelKind::Model, Some(_)) if model.info.as_ref().is_some_and(|info| info.name == name) => {
             ui.weak("loaded");
             None
         }
-        (StockKind::Model, Some(_)) => {
+        (ModelKind::Model, Some(_)) => {
             named_button_ui(ui, "Load", name, true).then(|| Command::LoadModel(name.to_owned()))
         }
-        (StockKind::ControlNet, Some(Stock { path: Some(path), .. })) => {
+        (ModelKind::ControlNet, Some(LocalModel { path: Some(path), .. })) => {
             let fits = model.info.as_ref().is_some_and(|info| info.reads_prompt);
             let add = || Command::UsePath(PathPurpose::ControlNet, path.clone());
             named_button_ui(ui, "Add to the model", name, fits).then(add)
@@ -282,7 +282,7 @@ fn button_ui(
     commands.extend(command);
 }
 
-fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Download, commands: &mut Vec<Command>) {
+fn order_ui(ui: &mut Ui, shelf: &LocalModels, order: &Download, commands: &mut Vec<Command>) {
     let name = &order.name;
     let drop = || Command::Download(DownloadCommand::Drop(name.clone()));
     match &order.stage {
@@ -308,7 +308,7 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Download, commands: &mut Vec<Com
                 ui,
                 |ui| cancelled = named_button_ui(ui, "Cancel", name, true),
                 |ui| {
-                    ui.add(Label::new(arriving.progress.in_words()).truncate());
+                    ui.add(Label::new(arriving.progress.describe()).truncate());
                 },
             );
             commands.extend(cancelled.then(drop));
@@ -333,7 +333,14 @@ fn order_ui(ui: &mut Ui, shelf: &Shelf, order: &Download, commands: &mut Vec<Com
 }
 
 /// How much it is, in which format, and whether.
-fn offered_ui(ui: &mut Ui, shelf: &Shelf, name: &str, offers: &[Offer], chosen: usize, commands: &mut Vec<Command>) {
+fn offered_ui(
+    ui: &mut Ui,
+    shelf: &LocalModels,
+    name: &str,
+    offers: &[DownloadOption],
+    chosen: usize,
+    commands: &mut Vec<Command>,
+) {
     if offers.len() > 1 {
         ui.horizontal_wrapped(|ui| {
             for (index, offer) in offers.iter().enumerate() {

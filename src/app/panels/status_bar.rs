@@ -135,7 +135,7 @@ fn provenance_text(state: &State) -> String {
         added += "  DDIM inversion, no random noise";
     }
     for lora in &ran.adapters.loras {
-        added += &format!("  {}: {}", file_name(&lora.file), lora.in_words());
+        added += &format!("  {}: {}", file_name(&lora.file), lora.describe());
     }
     for control in &ran.adapters.controls {
         added += &format!(

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::DownloadProgress,
-    families::{download_plan::Offer, inventory::Shelf, known::known_checkpoint},
+    families::{download_plan::DownloadOption, inventory::LocalModels, known::known_checkpoint},
     weights::hub::Repo,
 };
 
@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Downloads {
     /// What is on this machine; none before the first look.
-    pub shelf: Option<Shelf>,
+    pub shelf: Option<LocalModels>,
     /// Downloads that were asked for and are not done, in that order.
     pub orders: Vec<Download>,
     /// What is typed as `OWNER/NAME`.
@@ -45,7 +45,7 @@ pub enum DownloadStage {
     /// The user is asked whether, and in which format.
     Offered {
         /// In which ways it can be downloaded; at least one.
-        offers: Vec<Offer>,
+        offers: Vec<DownloadOption>,
         /// The one that is chosen.
         chosen: usize,
     },

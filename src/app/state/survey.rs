@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     engine::{SurveyQuery, SurveyStarted},
-    survey::Finding,
+    survey::Measurement,
 };
 
 /// A survey that is under way or done.
@@ -21,7 +21,7 @@ pub struct SurveyState {
     /// What runs; none before it has begun.
     pub about: Option<SurveyStarted>,
     /// What was found, in the order in which it came.
-    pub findings: Vec<Arc<Finding>>,
+    pub findings: Vec<Arc<Measurement>>,
 }
 
 impl SurveyState {

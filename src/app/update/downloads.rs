@@ -8,7 +8,7 @@ use crate::{
     },
     engine::{HubEvent, HubRequest, Request},
     error::Error,
-    families::inventory::Shelf,
+    families::inventory::LocalModels,
 };
 
 impl App {
@@ -113,7 +113,7 @@ impl App {
     }
 
     /// A model that was chosen and could not be read is offered, if it is because it is not here.
-    fn on_shelf(&mut self, shelf: Shelf) {
+    fn on_shelf(&mut self, shelf: LocalModels) {
         let state = &mut self.state;
         if let Some(name) = state
             .downloads

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::app::App;
 use crate::{
     activation::Id,
-    analysis::colour::Picture,
+    analysis::colour::RgbPicture,
     app::{
         document::{layout, pane::PaneKind, sheet::SheetColours},
         gpu::thumbnails::{MarkedKey, SheetKey},
         state::survey::SurveyState,
     },
-    survey::{Finding, agreeing, noise_picture, thumbnail_picture},
+    survey::{Measurement, agreeing, noise_picture, thumbnail_picture},
 };
 
 impl App {
@@ -58,7 +58,7 @@ impl App {
             .marked
             .update(context, &key, marked.len(), |index| match &marked[index] {
                 Some(finding) => in_colours_of(finding, first),
-                None => Picture {
+                None => RgbPicture {
                     height: 1,
                     width: 1,
                     rgb: vec![0; 3],
@@ -68,12 +68,12 @@ impl App {
 }
 
 /// The marked activations, where they were found.
-fn marked_findings(survey: &SurveyState, marked: &[Id]) -> Vec<Option<Arc<Finding>>> {
+fn marked_findings(survey: &SurveyState, marked: &[Id]) -> Vec<Option<Arc<Measurement>>> {
     let of = |id: &Id| survey.findings.get(survey.place_of(*id)?).cloned();
     marked.iter().map(of).collect()
 }
 
-fn in_colours_of(finding: &Finding, reference: Option<&Arc<Finding>>) -> Picture {
+fn in_colours_of(finding: &Measurement, reference: Option<&Arc<Measurement>>) -> RgbPicture {
     // Scores that cannot be rotated keep their own colours.
     let agreed = reference.and_then(|reference| agreeing(finding, reference).ok());
     agreed.unwrap_or_else(|| thumbnail_picture(&finding.thumbnail))

@@ -384,7 +384,10 @@ fn below_ui(ui: &mut Ui, state: &State, view: &CompareView, choice: &CompareChoi
 
 /// Width over height of the part of A's picture that the model sees.
 fn aspect(state: &State, view: &CompareView) -> f32 {
-    let seen = state.passes.get(view.query.sides[0].0).map(|kept| kept.framing.seen());
+    let seen = state
+        .passes
+        .get(view.query.sides[0].0)
+        .map(|kept| kept.framing.visible());
     seen.map_or(1.0, |[left, top, right, bottom]| {
         ((right - left) / (bottom - top)) as f32
     })

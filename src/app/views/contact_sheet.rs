@@ -27,7 +27,7 @@ use crate::{
         widgets::{Glyph, action_button_ui, empty_ui},
     },
     paint::score_text,
-    survey::{Column, Finding},
+    survey::{Column, Measurement},
 };
 
 /// Letters under a thumbnail, in points.
@@ -339,7 +339,7 @@ fn bands_ui(ui: &Ui, layout: &Layout, origin: egui::Pos2, viewport: Rect) {
 }
 
 /// Name and figure of one thumbnail, and what happens when it is clicked.
-fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings, context: &mut ViewContext<'_>) {
+fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSettings, context: &mut ViewContext<'_>) {
     let state = context.state;
     let tokens = theme::tokens(ui);
     let name = finding.id.to_string();
@@ -391,7 +391,13 @@ fn words_ui(ui: &mut Ui, finding: &Finding, rect: Rect, settings: &SheetSettings
 }
 
 /// A click looks at an activation, or marks it with Ctrl or Shift; hovering tells its figures.
-fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Finding, context: &mut ViewContext<'_>) {
+fn answer(
+    ui: &Ui,
+    response: Response,
+    settings: &SheetSettings,
+    finding: &Measurement,
+    context: &mut ViewContext<'_>,
+) {
     if response.clicked() {
         let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
         context.commands.push(match several {
@@ -403,7 +409,7 @@ fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Findi
 }
 
 /// Marks what is not marked, and the other way round.
-fn mark(settings: &SheetSettings, finding: &Finding) -> Command {
+fn mark(settings: &SheetSettings, finding: &Measurement) -> Command {
     let mut chosen = settings.clone();
     match chosen.marked.iter().position(|id| *id == finding.id) {
         Some(place) => {
@@ -425,7 +431,7 @@ fn short_name(name: &str) -> String {
 }
 
 /// Every figure of an activation.
-pub fn figures_ui(ui: &mut Ui, finding: &Finding) {
+pub fn figures_ui(ui: &mut Ui, finding: &Measurement) {
     ui.strong(finding.id.to_string());
     if let Some(why) = &finding.unmeasured {
         ui.colored_label(theme::tokens(ui).error, format!("Not measured: {why}"));
@@ -445,7 +451,7 @@ pub fn figures_ui(ui: &mut Ui, finding: &Finding) {
 /// What is marked, side by side, in colours that agree with the first.
 fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut ViewContext<'_>) {
     ui.separator();
-    let found: Vec<(usize, &Finding)> = settings
+    let found: Vec<(usize, &Measurement)> = settings
         .marked
         .iter()
         .enumerate()

@@ -44,7 +44,7 @@ impl Placed {
 
     /// The part that the model sees.
     pub(in crate::app) fn seen(&self, framing: &Framing) -> Rect {
-        let [left, top, right, bottom] = framing.seen();
+        let [left, top, right, bottom] = framing.visible();
         Rect::from_min_max(self.on_screen([left, top]), self.on_screen([right, bottom]))
     }
 

@@ -23,7 +23,7 @@ use crate::{
         },
         widgets::{Glyph, action_button_ui, empty_ui},
     },
-    survey::{Column, Finding},
+    survey::{Column, Measurement},
 };
 
 /// Radius of a point, in points.
@@ -108,7 +108,7 @@ fn choices_ui(ui: &mut Ui, settings: &SheetSettings, context: &mut ViewContext<'
 }
 
 /// Where an activation is in the plot, where it has both figures.
-fn point(finding: &Finding, [x, y]: [Column; 2]) -> Option<[f64; 2]> {
+fn point(finding: &Measurement, [x, y]: [Column; 2]) -> Option<[f64; 2]> {
     let point = [x.value(finding)?, y.value(finding)?];
     point.iter().all(|value| value.is_finite()).then_some(point)
 }
@@ -189,7 +189,7 @@ fn figures_plot_ui(
 fn locality_plot_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut ViewContext<'_>) {
     let mut ids = settings.marked.clone();
     ids.extend(context.state.document.layer.filter(|id| !settings.marked.contains(id)));
-    let found: Vec<&Finding> = ids
+    let found: Vec<&Measurement> = ids
         .iter()
         .filter_map(|id| survey.findings.get(survey.place_of(*id)?))
         .map(AsRef::as_ref)

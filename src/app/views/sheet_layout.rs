@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui::{Rect, Vec2, pos2, vec2};
 
-use crate::{activation::Stage, survey::Finding};
+use crate::{activation::Stage, survey::Measurement};
 
 /// Points between thumbnails.
 pub const GAP: f32 = 6.0;
@@ -56,7 +56,7 @@ fn put(cells: &mut Vec<(usize, Rect)>, shown: &[usize], [left, top]: [f32; 2], w
 }
 
 /// As the network runs: down on the left, up on the right, what runs on one grid side by side, the middle at the bottom.
-pub fn as_it_runs(findings: &[Arc<Finding>], shown: &[usize], width: f32, cell: Vec2) -> Layout {
+pub fn as_it_runs(findings: &[Arc<Measurement>], shown: &[usize], width: f32, cell: Vec2) -> Layout {
     let positions = |index: usize| match findings[index].shape {
         crate::activation::Shape::Features { grid, .. } => grid.positions(),
         crate::activation::Shape::Attention { queries, .. } => queries,

@@ -31,13 +31,13 @@ const WIDTHS: [(&[usize], &str); 3] = [
 
 /// An embedding.
 #[derive(Debug, Clone)]
-pub struct Embedding {
+pub struct TextualInversion {
     token: String,
     /// (n, D) for each text encoder, in f32 on the CPU.
     vectors: Vec<Tensor>,
 }
 
-impl Embedding {
+impl TextualInversion {
     /// Reads a file. `token` is the one that somebody gave it; without it the file's own counts, and else the file's name
     /// without its ending.
     pub fn open(path: &Path, token: Option<&str>) -> Result<Self> {

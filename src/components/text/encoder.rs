@@ -48,13 +48,13 @@ impl ClipTextModel {
     }
 
     /// The encoder in a folder of the hub's layout without its numbers: what layers it has.
-    pub fn outline_of_folder(folder: &Path) -> Result<Self> {
+    pub fn open_without_weights(folder: &Path) -> Result<Self> {
         let (config, weights) = open_folder(folder)?;
-        Self::outline(config, &weights)
+        Self::without_weights(config, &weights)
     }
 
     /// An encoder without its numbers, which takes neither time nor memory.
-    pub fn outline(config: ClipConfig, weights: &Store) -> Result<Self> {
+    pub fn without_weights(config: ClipConfig, weights: &Store) -> Result<Self> {
         // In a format that no operator prepares its weights for.
         Self::new(config, weights.without_values().var_builder(DType::F16, &Device::Cpu))
     }

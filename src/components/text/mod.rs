@@ -11,6 +11,6 @@ mod tokenizer;
 mod vocabulary;
 
 pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
-pub use embedding::Embedding;
+pub use embedding::TextualInversion;
 pub use encoder::{TEXT_WEIGHTS_STEM, TextPart};
-pub use tokenizer::{CONTEXT_LENGTH, Encoded, MAX_PROMPT_TOKENS, Padding, Tokenizer, check_prompt};
+pub use tokenizer::{CONTEXT_LENGTH, MAX_PROMPT_TOKENS, Padding, TokenizedPrompt, Tokenizer, check_prompt};

@@ -27,7 +27,7 @@ const PIECE_PATTERN: &str =
 
 /// A prompt as [`CONTEXT_LENGTH`] tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded {
+pub struct TokenizedPrompt {
     /// Start, at most [`MAX_PROMPT_TOKENS`] of the prompt, end, padding: [`CONTEXT_LENGTH`] ids.
     pub ids: Vec<u32>,
     /// The vocabulary's text of each id, with `</w>` where a word ends.
@@ -128,12 +128,12 @@ impl Tokenizer {
     }
 
     /// Encodes a prompt into exactly [`CONTEXT_LENGTH`] ids, cutting off what does not fit.
-    pub fn encode(&self, prompt: &str) -> Result<Encoded> {
+    pub fn encode(&self, prompt: &str) -> Result<TokenizedPrompt> {
         let tokens = self.prompt_ids(prompt)?;
         let kept = tokens.len().min(MAX_PROMPT_TOKENS);
         let ids = self.frame(tokens.get(..kept).unwrap_or(&tokens));
         let pieces = ids.iter().map(|id| self.piece(*id)).collect();
-        Ok(Encoded {
+        Ok(TokenizedPrompt {
             ids,
             pieces,
             kept,

@@ -20,7 +20,7 @@ use super::{
     recover::recovered,
 };
 use crate::{
-    device::{DeviceChoice, Devices, Place, Precision},
+    device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
     extract::{
         job,
@@ -63,7 +63,7 @@ pub struct Extractor {
     /// Whether the device still computes.
     check_device: fn(&candle_core::Device) -> candle_core::Result<()>,
     /// Whether what is looked at is computed and handed over before everything else of a pass.
-    shows_first: fn(&Place) -> bool,
+    shows_first: fn(&Compute) -> bool,
 }
 
 struct LoadedModel {
@@ -395,7 +395,7 @@ impl Extractor {
         Ok(())
     }
 
-    fn read_model(&mut self, spec: &ModelSpec, place: &Place) -> Result<Model> {
+    fn read_model(&mut self, spec: &ModelSpec, place: &Compute) -> Result<Model> {
         Model::load(spec, place.clone(), Extent::Whole, &mut |done| {
             self.watch(Doing::Loading, TaskKind::Model, done, None)
         })

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{Catalogue, Entry, FeatureMap, Id, Selection, Shape, Tap, Watch},
+    activation::{Catalogue, CatalogueEntry, FeatureMap, Id, Selection, Shape, Tap, Watch},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
@@ -23,7 +23,7 @@ use crate::{
     },
     geometry::{
         Grid,
-        framing::{Plan, Prepared},
+        framing::{FramingPlan, PreparedImage},
     },
     io::array::Array,
 };
@@ -42,7 +42,7 @@ pub struct PassOf<'a> {
 /// A pass with everything that is known before it runs.
 pub struct Planned<'a> {
     of: PassOf<'a>,
-    plan: Plan,
+    plan: FramingPlan,
     /// Every activation at this working size.
     pub list: Catalogue,
     /// What has to be recorded for what is asked for.
@@ -55,7 +55,7 @@ impl<'a> PassOf<'a> {
     /// Finds out what the pass needs; `ids` is what is to be looked at.
     pub fn planned(self, loaded: &LoadedModel, host: &ExtractorHost, ids: &[Id]) -> Result<Planned<'a>> {
         let spec = &loaded.model.spec;
-        let plan = Plan::new(self.open.picture.size(), &self.settings.size, spec.size_rule())?;
+        let plan = FramingPlan::new(self.open.picture.size(), &self.settings.size, spec.size_rule())?;
         let list = spec.plain_catalogue(plan.framing().working);
         let mut needed = Selection::default();
         for id in ids {
@@ -96,8 +96,8 @@ impl Planned<'_> {
     }
 
     /// The picture as the model sees it.
-    pub fn prepared(&self) -> Result<Prepared> {
-        Ok(Prepared {
+    pub fn prepared(&self) -> Result<PreparedImage> {
+        Ok(PreparedImage {
             picture: self.plan.apply(&self.of.open.picture)?,
             framing: *self.plan.framing(),
         })
@@ -183,7 +183,7 @@ impl Planned<'_> {
 
 /// The maps that are not finite, in execution order.
 fn not_finite(list: &Catalogue, maps: &[(Id, FeatureMap)]) -> Vec<NotFiniteTensor> {
-    let found = |entry: &Entry| {
+    let found = |entry: &CatalogueEntry| {
         let (id, map) = maps.iter().find(|(id, _)| *id == entry.id)?;
         Some(NotFiniteTensor {
             name: id.to_string(),
@@ -317,7 +317,7 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
 pub fn provenance(
     model: &Model,
     open: &OpenPicture,
-    prepared: &Prepared,
+    prepared: &PreparedImage,
     settings: &RunSettings,
     seconds: f64,
 ) -> Result<Provenance> {

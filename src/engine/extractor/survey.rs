@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     extract::pass::Recording,
     geometry::{Grid, framing::Framing},
-    survey::{Regions, Surveyed, can_compare_noises, check_memory, survey_pass},
+    survey::{Regions, SurveyInput, can_compare_noises, check_memory, survey_pass},
 };
 
 /// A survey, and what it has measured.
@@ -78,7 +78,7 @@ impl Course for SurveyCourse {
         let measured = std::cell::Cell::new(done.len());
         survey_pass(
             &mut bench.loaded.model,
-            &Surveyed {
+            &SurveyInput {
                 picture: &picture,
                 settings: &pass_settings,
                 selection: &left,

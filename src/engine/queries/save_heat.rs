@@ -58,7 +58,7 @@ impl Save for SaveHeat {
         )?;
         let scores = ScoreMap::new(target.grid, target.scores.clone())?;
         // The map covers what the model sees; in shares of that part, the whole picture reaches beyond 0 to 1.
-        let [left, top, right, bottom] = info.framing.seen();
+        let [left, top, right, bottom] = info.framing.visible();
         let share = |x: f64, from: f64, to: f64| ((x - from) / (to - from)) as f32;
         let corner = |x: f64, y: f64| egui::pos2(share(x, left, right), share(y, top, bottom));
         let whole = egui::Rect::from_min_max(

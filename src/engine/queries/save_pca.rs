@@ -9,7 +9,7 @@ use super::{
     pca::{PcaQuery, pca_views},
 };
 use crate::{
-    analysis::colour::Picture,
+    analysis::colour::RgbPicture,
     engine::{
         ids::PassId,
         lanes::Lane,
@@ -48,7 +48,7 @@ impl Save for SavePca {
         let views = pca_views(maps, memory, query, &mut || Ok(()), &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == self.pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
-        let picture = Picture {
+        let picture = RgbPicture {
             height: view.grid.height,
             width: view.grid.width,
             rgb: view.rgb.clone(),

@@ -7,7 +7,7 @@ use crate::{
     activation::{Facts, Kind, MapOf, Shape, Stage},
     extract::request::Provenance,
     image::picture::Picture,
-    model::adapters::Applied,
+    model::adapters::AppliedAdapters,
 };
 
 /// One picture: its slot, its framing, and what its pass yields.
@@ -120,7 +120,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 noise_fraction: 0.0,
                 device: "none".into(),
                 dtype: "f32".into(),
-                adapters: Applied::default(),
+                adapters: AppliedAdapters::default(),
                 tokens: Vec::new(),
                 pictures: Vec::new(),
                 ids: Vec::new(),

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::{AdmConfig, AdmUnet, COLOURS, catalogue};
 use crate::{
     activation::{Catalogue, Halt, Probe, Watch},
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
     model::{
@@ -63,17 +63,17 @@ impl Architecture for Configured {
         self.store.is_some()
     }
 
-    fn load(&self, place: &Place, extent: Extent, _: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: Extent, _: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
         let store = self.store()?;
         if extent != Extent::Whole {
             // Names and shapes of what is not read are checked too, in a format that no operator prepares weights for.
             let outline = store.without_values().var_builder(DType::F16, &Device::Cpu);
             AdmUnet::new(&self.config, Extent::Whole, outline)?;
         }
-        let unet = AdmUnet::new(&self.config, extent, store.var_builder(place.dtype, &place.device))?;
+        let unet = AdmUnet::new(&self.config, extent, store.var_builder(compute.dtype, &compute.device))?;
         Ok(Box::new(AdmDenoiser {
             unet,
-            dtype: place.dtype,
+            dtype: compute.dtype,
         }))
     }
 

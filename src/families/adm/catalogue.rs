@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     activation::{
-        Catalogue, Entry, Facts, Id, Kind, MapOf, Name, Shape, Stage, attention_cost, convolution_cost, linear_cost,
+        Catalogue, CatalogueEntry, Facts, Id, Kind, MapOf, Name, Shape, Stage, attention_cost, convolution_cost,
+        linear_cost,
     },
     geometry::Grid,
 };
@@ -48,7 +49,7 @@ fn push_network(
     grid: Grid,
     (stage, kind, word): (Stage, Kind, &'static str),
 ) {
-    catalogue.push(Entry {
+    catalogue.push(CatalogueEntry {
         id,
         shape: Shape::Features { channels, grid },
         facts: Facts {
@@ -95,7 +96,7 @@ fn push_block(catalogue: &mut Catalogue, block: &Block, finest: Grid, last: u16)
                     let shape = Shape::Features { channels: output, grid };
                     let cost = 2.0 * convolution_cost(positions, output, output);
                     for (kind, word, cost) in [(Kind::ResidualBranch, increment, cost), (Kind::BlockOutput, out, 0.0)] {
-                        catalogue.push(Entry {
+                        catalogue.push(CatalogueEntry {
                             id: id(word),
                             shape,
                             facts: facts(kind, word, cost),
@@ -124,7 +125,7 @@ fn push_block(catalogue: &mut Catalogue, block: &Block, finest: Grid, last: u16)
                             None,
                         ),
                     };
-                    catalogue.push(Entry {
+                    catalogue.push(CatalogueEntry {
                         id: id(part.word()),
                         shape,
                         facts: Facts {
@@ -139,7 +140,7 @@ fn push_block(catalogue: &mut Catalogue, block: &Block, finest: Grid, last: u16)
     }
     let grid = Grid::new(finest.height / stride, finest.width / stride);
     let out = ids::block(block.number);
-    catalogue.push(Entry {
+    catalogue.push(CatalogueEntry {
         id: out,
         shape: Shape::Features {
             channels: block.channels,

@@ -25,7 +25,7 @@ pub struct AdmConfig {
     /// Resnets per level on the way down; one more on the way up.
     pub num_res_blocks: usize,
     /// From the finest grid to the coarsest.
-    pub levels: Vec<Level>,
+    pub levels: Vec<AdmLevel>,
     /// How attention blocks split their channels.
     pub heads: Heads,
     /// Groups of every GroupNorm.
@@ -50,7 +50,7 @@ pub struct AdmConfig {
 
 /// One resolution of the U-Net.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level {
+pub struct AdmLevel {
     /// Channels of its resnets.
     pub channels: usize,
     /// Whether an attention block follows each of them.
@@ -164,8 +164,8 @@ impl AdmConfig {
             .map_err(|error| Error::failed(format!("config.json: \"image_size\": {error}")))
     }
 
-    fn check_level(&self, index: usize, level: Level) -> Result<()> {
-        let Level { channels, attention } = level;
+    fn check_level(&self, index: usize, level: AdmLevel) -> Result<()> {
+        let AdmLevel { channels, attention } = level;
         if channels == 0 || channels > MAX_CHANNELS {
             return Err(Error::failed(format!(
                 "config.json: \"channel_mult\" gives level {index} {channels} channels; allowed: 1 to {MAX_CHANNELS}"
@@ -274,7 +274,7 @@ fn numbers(keys: &ConfigReader, key: &str) -> Result<Option<Vec<f64>>> {
         .ok_or_else(|| keys.refuse(key, "positive numbers, as an array or separated by commas"))
 }
 
-fn levels(keys: &ConfigReader, image_size: usize, patch_size: usize, num_channels: usize) -> Result<Vec<Level>> {
+fn levels(keys: &ConfigReader, image_size: usize, patch_size: usize, num_channels: usize) -> Result<Vec<AdmLevel>> {
     let multipliers = match numbers(keys, "channel_mult")? {
         Some(given) if !given.is_empty() => given,
         _ => default_multipliers(image_size)?,
@@ -291,7 +291,7 @@ fn levels(keys: &ConfigReader, image_size: usize, patch_size: usize, num_channel
     Ok(multipliers
         .iter()
         .enumerate()
-        .map(|(index, multiplier)| Level {
+        .map(|(index, multiplier)| AdmLevel {
             channels: (multiplier * num_channels as f64) as usize,
             attention: attended.contains(&(1 << index)),
         })

@@ -19,14 +19,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use self::architecture::Configured;
 pub use self::catalogue::catalogue;
-pub use self::config::{AdmConfig, COLOURS, Heads, Level, NoiseSchedule};
+pub use self::config::{AdmConfig, AdmLevel, COLOURS, Heads, NoiseSchedule};
 pub use self::network::AdmUnet;
 pub use self::open::{config_alone, open, open_demo};
 use crate::{
     components::schedule::{Schedule, Timestep},
     error::Result,
     model::{
-        family::{Checkpoint, Family, KnownCheckpoint, KnownFiles, Layout},
+        family::{Checkpoint, CheckpointLayout, Family, KnownCheckpoint, KnownFiles},
         spec::ModelSpec,
     },
     weights::Store,
@@ -47,11 +47,11 @@ impl Family for Adm {
     /// Files of tensors that no other family knows are read as this one's: what is wrong with them is told by name.
     fn recognises(&self, checkpoint: &Checkpoint) -> bool {
         match &checkpoint.layout {
-            Layout::Folder(folder) => ["config.json", "model.pt", "model.safetensors"]
+            CheckpointLayout::Folder(folder) => ["config.json", "model.pt", "model.safetensors"]
                 .iter()
                 .any(|file| folder.join(file).is_file()),
-            Layout::File(..) => true,
-            Layout::Known(known) => known::KNOWN.contains(known),
+            CheckpointLayout::File(..) => true,
+            CheckpointLayout::Known(known) => known::KNOWN.contains(known),
         }
     }
 
@@ -74,22 +74,22 @@ impl Family for Adm {
             }
         };
         match checkpoint.layout {
-            Layout::Folder(folder) => {
+            CheckpointLayout::Folder(folder) => {
                 if let Some(config) = config_alone(&folder)? {
                     return Ok(spec(Some(folder), config, None));
                 }
                 let (config, store) = open(&folder)?;
                 Ok(spec(Some(folder), config, Some(store)))
             }
-            Layout::File(path, _) => {
+            CheckpointLayout::File(path, _) => {
                 let (config, store) = open(&path)?;
                 Ok(spec(Some(path), config, Some(store)))
             }
-            Layout::Known(known) if known.files == KnownFiles::Embedded => {
+            CheckpointLayout::Known(known) if known.files == KnownFiles::Embedded => {
                 let (config, store) = open_demo()?;
                 Ok(spec(None, config, Some(store)))
             }
-            Layout::Known(known) => Ok(spec(None, AdmConfig::from_json(&known.config_json()?)?, None)),
+            CheckpointLayout::Known(known) => Ok(spec(None, AdmConfig::from_json(&known.config_json()?)?, None)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Finding an ADM: a folder, a single file, or the one inside the program.
+//! Opening an ADM: a folder, a single file, or the one inside the program.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Which modules follow each other: what the network is built from and the catalogue is listed from.
 
-use super::config::{AdmConfig, COLOURS, Level};
+use super::config::{AdmConfig, AdmLevel, COLOURS};
 
 /// One module of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl Builder<'_> {
         blocks
     }
 
-    fn resnet_and_attention(&mut self, input: usize, level: Level, on_the_way_up: bool) -> Vec<Module> {
+    fn resnet_and_attention(&mut self, input: usize, level: AdmLevel, on_the_way_up: bool) -> Vec<Module> {
         let mut modules = vec![self.res(input, level.channels, Resample::None)];
         if level.attention {
             modules.push(self.attention(on_the_way_up));

@@ -1,7 +1,7 @@
 //! An ADM without `config.json`, recognised by the names and shapes of its tensors: `256x256_diffusion_uncond.pt` is
 //! published like that.
 
-use super::config::{AdmConfig, COLOURS, Heads, Level, MAX_LEVELS, NoiseSchedule};
+use super::config::{AdmConfig, AdmLevel, COLOURS, Heads, MAX_LEVELS, NoiseSchedule};
 use crate::{
     error::{Error, Result},
     weights::Store,
@@ -125,20 +125,20 @@ fn resnet_conv(side: &str, block: usize, place: usize) -> String {
 }
 
 /// Width and attention of every level, from the first block of each on the way down.
-fn levels(shapes: &Shapes, count: usize, per_level: usize) -> Result<Vec<Level>> {
+fn levels(shapes: &Shapes, count: usize, per_level: usize) -> Result<Vec<AdmLevel>> {
     (0..count)
         .map(|level| {
             let first = 1 + level * per_level;
             let [channels, ..] = dims::<4>(shapes, &resnet_conv("input_blocks", first, 0))?;
             let attention = shapes(&format!("input_blocks.{first}.1.qkv.weight")).is_some();
-            Ok(Level { channels, attention })
+            Ok(AdmLevel { channels, attention })
         })
         .collect()
 }
 
 /// The training size at which the finest level that attends has the grid of the published models; where none
 /// attends, the smallest size of at least that grid.
-fn image_size(levels: &[Level], patch_size: usize) -> usize {
+fn image_size(levels: &[AdmLevel], patch_size: usize) -> usize {
     let coarsest_stride = 1 << (levels.len() - 1);
     let attending_level = levels.iter().position(|level| level.attention).unwrap_or(0);
     patch_size * (FINEST_ATTENDED_GRID << attending_level).max(coarsest_stride)

@@ -6,12 +6,12 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{PATCH, PixArt, PixArtConditions, PixArtConfig, Version, catalogue, prepare_prompt, prompt_tokens};
 use crate::{
-    activation::{Catalogue, Entry, Halt, Probe, Shape, Watch},
+    activation::{Catalogue, CatalogueEntry, Halt, Probe, Shape, Watch},
     components::{
         text::{t5::T5Encoder, t5_tokenizer::T5Tokenizer},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
     image::picture::CHANNELS,
@@ -61,7 +61,7 @@ impl Architecture for Configured {
         let [_, height, width] = self.latent_shape(working);
         let mut list = catalogue(&self.config, Grid::new(height, width), tokens);
         let grid = Grid::new(working.height, working.width);
-        list.push_derived(Entry::decoded(Shape::Features {
+        list.push_derived(CatalogueEntry::decoded(Shape::Features {
             channels: CHANNELS,
             grid,
         }));
@@ -89,14 +89,14 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, place: &Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
         const AFTER_VAE: f32 = 0.1;
         let files = self
             .files
             .clone()
             .ok_or_else(|| Error::failed("the model is not on this machine"))?;
         let store = open_weights(&files.folder.join("vae"), DIFFUSERS_STEM)?;
-        let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &place.device))?;
+        let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &compute.device))?;
         watch(AFTER_VAE)?;
         let store = open_weights(&files.folder.join("transformer"), DIFFUSERS_STEM)?;
         if extent != Extent::Whole {
@@ -107,14 +107,14 @@ impl Architecture for Configured {
         let network = PixArt::new(
             self.config.clone(),
             extent,
-            store.var_builder(place.dtype, &place.device),
+            store.var_builder(compute.dtype, &compute.device),
         )?;
         Ok(Box::new(PixArtDenoiser {
             network,
             vae,
             files,
             version: self.version,
-            place: place.clone(),
+            compute: compute.clone(),
         }))
     }
 }
@@ -125,13 +125,13 @@ struct PixArtDenoiser {
     vae: VaeEncoder,
     files: Files,
     version: Version,
-    place: Place,
+    compute: Compute,
 }
 
 impl PixArtDenoiser {
     /// The format that T5 is computed in: f16 overflows in the published one.
     fn text_dtype(&self) -> DType {
-        match self.place.dtype {
+        match self.compute.dtype {
             DType::F16 | DType::BF16 => DType::BF16,
             _ => DType::F32,
         }
@@ -159,7 +159,7 @@ impl Denoiser for PixArtDenoiser {
         let tokens = tokenizer.encode(&prepare_prompt(prompt), self.version.tokens())?;
         let mask = tokens.mask();
         let folder = self.files.folder.join("text_encoder");
-        let encoder = T5Encoder::from_folder(&folder, &self.place.device, self.text_dtype())?;
+        let encoder = T5Encoder::from_folder(&folder, &self.compute.device, self.text_dtype())?;
         let states = encoder.forward(
             std::slice::from_ref(&tokens.ids),
             Some(std::slice::from_ref(&mask)),
@@ -179,11 +179,11 @@ impl Denoiser for PixArtDenoiser {
         };
         let timesteps = vec![step.t.value() as f32; step.input.dim(0)?];
         let conditions = PixArtConditions {
-            text: &conditioning.states.to_dtype(self.place.dtype)?,
+            text: &conditioning.states.to_dtype(self.compute.dtype)?,
             mask: conditioning.mask.as_deref(),
             size: picture_size(step.input)?,
         };
-        let x = step.input.to_dtype(self.place.dtype)?;
+        let x = step.input.to_dtype(self.compute.dtype)?;
         self.network.forward(&x, &timesteps, &conditions, probe)
     }
 
@@ -191,7 +191,7 @@ impl Denoiser for PixArtDenoiser {
         let store = open_weights(&self.files.folder.join("vae"), DIFFUSERS_STEM)?;
         VaeDecoder::new(
             self.files.vae.clone(),
-            store.var_builder(DType::F32, &self.place.device),
+            store.var_builder(DType::F32, &self.compute.device),
         )
     }
 

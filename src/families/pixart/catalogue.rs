@@ -2,7 +2,7 @@
 
 use super::{config::PixArtConfig, ids::id};
 use crate::{
-    activation::{Catalogue, Entry, Facts, Kind, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    activation::{Catalogue, CatalogueEntry, Facts, Kind, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
     components::vit_block::VitPart,
     geometry::Grid,
 };
@@ -42,7 +42,7 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
                 VitPart::CrossMap => Some((VitPart::CrossQ, None)),
                 _ => None,
             };
-            list.push(Entry {
+            list.push(CatalogueEntry {
                 id: id(block, part),
                 shape,
                 facts: Facts {

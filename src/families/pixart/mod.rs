@@ -27,7 +27,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{
-        family::{Checkpoint, Family, KnownCheckpoint, Layout},
+        family::{Checkpoint, CheckpointLayout, Family, KnownCheckpoint},
         spec::ModelSpec,
     },
     weights::{read_json, variant_notes},
@@ -55,26 +55,26 @@ impl Family for PixArtFamily {
 
     fn recognises(&self, checkpoint: &Checkpoint) -> bool {
         match &checkpoint.layout {
-            Layout::Folder(folder) => match checkpoint.class_of("transformer").as_deref() {
+            CheckpointLayout::Folder(folder) => match checkpoint.class_of("transformer").as_deref() {
                 Some(CLASS) => true,
                 // DiT has the old class as well, and no text encoder.
                 Some(OLD_CLASS) => folder.join("text_encoder").is_dir(),
                 _ => false,
             },
-            Layout::File(..) => false,
-            Layout::Known(known) => known::KNOWN.contains(known),
+            CheckpointLayout::File(..) => false,
+            CheckpointLayout::Known(known) => known::KNOWN.contains(known),
         }
     }
 
     fn configure(&self, checkpoint: Checkpoint) -> Result<ModelSpec> {
         checkpoint.check_nothing_given("a PixArt")?;
         match checkpoint.layout {
-            Layout::Folder(folder) => in_folder(checkpoint.name, &folder),
-            Layout::File(path, _) => Err(Error::failed(format!(
+            CheckpointLayout::Folder(folder) => in_folder(checkpoint.name, &folder),
+            CheckpointLayout::File(path, _) => Err(Error::failed(format!(
                 "{}: a PixArt is read from a folder of the hub's layout",
                 path.display()
             ))),
-            Layout::Known(known) => {
+            CheckpointLayout::Known(known) => {
                 let config = PixArtConfig::from_json(&known.config_json()?)?;
                 let configured = Configured {
                     config,

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 
-use super::{components::Parts, control_image};
+use super::{components::ComponentFiles, control_image};
 use crate::{
-    components::text::{ClipTextModel, Embedding, TextPart, Tokenizer},
-    device::Place,
+    components::text::{ClipTextModel, TextPart, TextualInversion, Tokenizer},
+    device::Compute,
     error::Result,
     families::stable_diffusion::{
         controlnet::ControlNet,
         lora::{Fit, LoraFile, Part, layers_of, put},
         unet::{Unet, UnetConfig},
     },
-    model::adapters::{Adapters, Applied, AppliedEmbedding, AppliedLora, ControlUse, EmbeddingUse, LoraUse},
+    model::adapters::{Adapters, AppliedAdapters, AppliedEmbedding, AppliedLora, ControlUse, EmbeddingUse, LoraUse},
 };
 
 /// The parts of a model that a prompt goes through.
@@ -25,13 +25,13 @@ const TEXT_PARTS: [Part; 2] = [Part::Text(0), Part::Text(1)];
 pub struct Adapted {
     loras: Vec<(LoraUse, LoraFile)>,
     nets: Vec<(PathBuf, ControlNet)>,
-    embeddings: Vec<(EmbeddingUse, Embedding)>,
-    applied: Applied,
+    embeddings: Vec<(EmbeddingUse, TextualInversion)>,
+    applied: AppliedAdapters,
 }
 
 impl Adapted {
     /// What acts now.
-    pub fn applied(&self) -> &Applied {
+    pub fn applied(&self) -> &AppliedAdapters {
         &self.applied
     }
 
@@ -59,13 +59,19 @@ impl Adapted {
     }
 
     /// Puts what acts of `adapters` on the U-Net of a model. On an error everything is as it was.
-    pub(super) fn put(&mut self, adapters: &Adapters, model: &Parts, unet: &mut Unet, place: &Place) -> Result<()> {
+    pub(super) fn put(
+        &mut self,
+        adapters: &Adapters,
+        model: &ComponentFiles,
+        unet: &mut Unet,
+        compute: &Compute,
+    ) -> Result<()> {
         let wanted = adapters.acting();
         let mut opened = Vec::new();
         for used in &wanted.controls {
             let known = |nets: &[(PathBuf, ControlNet)]| nets.iter().any(|(folder, _)| *folder == used.net);
             if !known(&self.nets) && !known(&opened) {
-                let net = control_image::open_net(&used.net, unet.config(), place.dtype, &place.device)?;
+                let net = control_image::open_net(&used.net, unet.config(), compute.dtype, &compute.device)?;
                 opened.push((used.net.clone(), net));
             }
         }
@@ -74,7 +80,7 @@ impl Adapted {
             false => Some(open_embeddings(&wanted.embeddings, unet.config())?),
         };
         if wanted.loras.iter().ne(self.loras.iter().map(|(used, _)| used)) {
-            self.put_loras(&wanted.loras, model, unet, place)?;
+            self.put_loras(&wanted.loras, model, unet, compute)?;
         }
         if let Some(embeddings) = embeddings {
             self.applied.embeddings = embeddings.iter().map(applied_embedding).collect();
@@ -88,7 +94,13 @@ impl Adapted {
         Ok(())
     }
 
-    fn put_loras(&mut self, wanted: &[LoraUse], model: &Parts, unet: &mut Unet, place: &Place) -> Result<()> {
+    fn put_loras(
+        &mut self,
+        wanted: &[LoraUse],
+        model: &ComponentFiles,
+        unet: &mut Unet,
+        compute: &Compute,
+    ) -> Result<()> {
         let mut loras = Vec::with_capacity(wanted.len());
         let mut applied = Vec::with_capacity(wanted.len());
         let layers_per_block = unet.config().layers_per_block();
@@ -101,7 +113,7 @@ impl Adapted {
             applied.push(told(used, lora.fit(&parts, &layers_per_block)?));
             loras.push((used.clone(), lora));
         }
-        let to = (place.dtype, place.device.clone());
+        let to = (compute.dtype, compute.device.clone());
         put(&scaled(&loras), Part::Unet, &layers_per_block, unet, &to)?;
         self.loras = loras;
         self.applied.loras = applied;
@@ -115,18 +127,18 @@ impl Adapted {
     }
 
     /// Puts the LoRAs on a text encoder that was just read.
-    pub fn put_on_text(&self, part: TextPart, encoder: &mut ClipTextModel, place: &Place) -> Result<()> {
+    pub fn put_on_text(&self, part: TextPart, encoder: &mut ClipTextModel, compute: &Compute) -> Result<()> {
         let part = Part::of_text(part);
         if self.loras.iter().all(|(_, lora)| !lora.has(part)) {
             return Ok(());
         }
         // Text encoders compute in f32 everywhere; only U-Nets number their layers by blocks.
-        let to = (candle_core::DType::F32, place.device.clone());
+        let to = (candle_core::DType::F32, compute.device.clone());
         put(&scaled(&self.loras), part, &[], encoder, &to)
     }
 }
 
-fn applied_embedding((used, embedding): &(EmbeddingUse, Embedding)) -> AppliedEmbedding {
+fn applied_embedding((used, embedding): &(EmbeddingUse, TextualInversion)) -> AppliedEmbedding {
     AppliedEmbedding {
         file: used.file.clone(),
         token: embedding.token().to_owned(),
@@ -136,10 +148,13 @@ fn applied_embedding((used, embedding): &(EmbeddingUse, Embedding)) -> AppliedEm
 }
 
 /// Reads embeddings, and checks that they are for the text that a U-Net attends to.
-pub(super) fn open_embeddings(wanted: &[EmbeddingUse], unet: &UnetConfig) -> Result<Vec<(EmbeddingUse, Embedding)>> {
-    let encoders = if unet.added.is_some() { 2 } else { 1 };
+pub(super) fn open_embeddings(
+    wanted: &[EmbeddingUse],
+    unet: &UnetConfig,
+) -> Result<Vec<(EmbeddingUse, TextualInversion)>> {
+    let encoders = if unet.text_time.is_some() { 2 } else { 1 };
     let open = |used: &EmbeddingUse| {
-        let embedding = Embedding::open(&used.file, used.token.as_deref())?;
+        let embedding = TextualInversion::open(&used.file, used.token.as_deref())?;
         let fits = embedding.check_fits(unet.cross_attention_dim, encoders);
         fits.map_err(|error| error.context(used.file.display()))?;
         Ok((used.clone(), embedding))
@@ -149,7 +164,7 @@ pub(super) fn open_embeddings(wanted: &[EmbeddingUse], unet: &UnetConfig) -> Res
 
 /// Adds the tokens of embeddings to a tokenizer.
 pub(super) fn add_to_tokenizer<'e>(
-    embeddings: impl Iterator<Item = &'e Embedding>,
+    embeddings: impl Iterator<Item = &'e TextualInversion>,
     part: TextPart,
     tokenizer: &mut Tokenizer,
 ) -> Result<Vec<(u32, Tensor)>> {

@@ -12,12 +12,12 @@ use super::{
     unet::{self, Unet, UnetConfig},
 };
 use crate::{
-    activation::{Catalogue, Entry, Shape, Watch},
+    activation::{Catalogue, CatalogueEntry, Shape, Watch},
     components::{
         text::{CONTEXT_LENGTH, TextPart},
         vae::VaeEncoder,
     },
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
     image::picture::CHANNELS,
@@ -92,7 +92,7 @@ impl Architecture for Configured {
         if self.adds_noise {
             let grid = Grid::new(working.height, working.width);
             let channels = CHANNELS;
-            list.push_derived(Entry::decoded(Shape::Features { channels, grid }));
+            list.push_derived(CatalogueEntry::decoded(Shape::Features { channels, grid }));
         }
         list
     }
@@ -108,7 +108,7 @@ impl Architecture for Configured {
 
     fn gdf_kind(&self) -> Option<GdfKind> {
         Some(match self.unet {
-            UnetConfig { added: Some(_), .. } => GdfKind::Sdxl,
+            UnetConfig { text_time: Some(_), .. } => GdfKind::Sdxl,
             UnetConfig {
                 use_linear_projection: true,
                 ..
@@ -138,24 +138,28 @@ impl Architecture for Configured {
             .is_some_and(|files| files.parts.are_here(&self.unet))
     }
 
-    fn load(&self, place: &Place, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
         const AFTER_VAE: f32 = 0.1;
         self.unet.check_runnable()?;
         let files = self.files()?.clone();
         // The autoencoder of SDXL overflows in f16; all of them are small enough for f32.
         let store = files.parts.vae()?;
-        let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &place.device))?;
+        let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &compute.device))?;
         watch(AFTER_VAE)?;
         let store = files.parts.unet()?;
         if extent != Extent::Whole {
             Unet::new(self.unet.clone(), Extent::Whole, values_left_out(&store))?;
         }
-        let unet = Unet::new(self.unet.clone(), extent, store.var_builder(place.dtype, &place.device))?;
+        let unet = Unet::new(
+            self.unet.clone(),
+            extent,
+            store.var_builder(compute.dtype, &compute.device),
+        )?;
         Ok(Box::new(StableDiffusionDenoiser {
             unet,
             vae,
             files,
-            place: place.clone(),
+            compute: compute.clone(),
             adapted: Adapted::default(),
         }))
     }

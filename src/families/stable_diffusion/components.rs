@@ -11,11 +11,11 @@ use crate::{
         text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         vae::VaeConfig,
     },
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     families::stable_diffusion::{
         lora::{Part, layers_of},
-        single_file::{Original, TextNetwork},
+        single_file::{SingleFile, TextNetwork},
         unet::UnetConfig,
     },
     model::{
@@ -31,12 +31,12 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Files {
     pub(super) vae: VaeConfig,
-    pub(super) parts: Parts,
+    pub(super) parts: ComponentFiles,
 }
 
 /// Where each network lies.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct ComponentFiles {
     pub(super) source: Source,
     /// Networks in the place of the source's own, under the names of the hub's folders.
     pub(super) given: Given,
@@ -68,16 +68,16 @@ pub(super) enum Source {
     /// A folder of the hub's layout.
     Folder(PathBuf),
     /// One file.
-    File(Box<Original>),
+    SingleFile(Box<SingleFile>),
 }
 
-impl Parts {
+impl ComponentFiles {
     /// The U-Net's tensors under diffusers' names.
     pub(super) fn unet(&self) -> Result<Store> {
         match (&self.given.unet, &self.source) {
             (Some(store), _) => Ok(store.clone()),
             (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), DIFFUSERS_STEM),
-            (None, Source::File(file)) => file.unet_store(),
+            (None, Source::SingleFile(file)) => file.unet_store(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Parts {
         match (&self.given.vae, &self.source) {
             (Some(store), _) => Ok(store.clone()),
             (None, Source::Folder(folder)) => open_weights(&folder.join("vae"), DIFFUSERS_STEM),
-            (None, Source::File(file)) => file.vae_store(),
+            (None, Source::SingleFile(file)) => file.vae_store(),
         }
     }
 
@@ -101,7 +101,7 @@ impl Parts {
         (given.unet.is_some() || weights("unet", DIFFUSERS_STEM))
             && (given.vae.is_some() || weights("vae", DIFFUSERS_STEM))
             && text(TextPart::First)
-            && (unet.added.is_none() || text(TextPart::Second))
+            && (unet.text_time.is_none() || text(TextPart::Second))
     }
 
     pub(super) fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
@@ -110,9 +110,9 @@ impl Parts {
                 let folder = folder.join(part.tokenizer_folder());
                 given.tokenizer(folder.is_dir().then_some(folder.as_path()))
             }
-            (Some(given), Source::File(file)) => given.tokenizer(file.tokenizer_folder(part).as_deref()),
+            (Some(given), Source::SingleFile(file)) => given.tokenizer(file.tokenizer_folder(part).as_deref()),
             (None, Source::Folder(folder)) => Tokenizer::from_folder(&folder.join(part.tokenizer_folder())),
-            (None, Source::File(file)) => file.tokenizer(part),
+            (None, Source::SingleFile(file)) => file.tokenizer(part),
         }
     }
 
@@ -122,16 +122,16 @@ impl Parts {
         part: TextPart,
         adapted: &Adapted,
         added: &[(u32, Tensor)],
-        place: &Place,
+        compute: &Compute,
     ) -> Result<ClipTextModel> {
         let mut model = match (self.given.text(part), &self.source) {
-            (Some(given), _) => given.model(&place.device)?,
+            (Some(given), _) => given.model(&compute.device)?,
             (None, Source::Folder(folder)) => {
-                ClipTextModel::from_folder(&folder.join(part.encoder_folder()), &place.device, DType::F32)?
+                ClipTextModel::from_folder(&folder.join(part.encoder_folder()), &compute.device, DType::F32)?
             }
-            (None, Source::File(file)) => file.text_model(part, &place.device)?,
+            (None, Source::SingleFile(file)) => file.text_model(part, &compute.device)?,
         };
-        adapted.put_on_text(part, &mut model, place)?;
+        adapted.put_on_text(part, &mut model, compute)?;
         for (first, vectors) in added {
             model.add_tokens(*first, vectors)?;
         }
@@ -140,16 +140,16 @@ impl Parts {
 
     /// The layers of the text encoders that go with a U-Net. Of their files nothing but headers is read.
     pub(super) fn text_layers(&self, unet: &UnetConfig) -> Result<Vec<(Part, Vec<LayerInfo>)>> {
-        let second = unet.added.map(|_| TextPart::Second);
+        let second = unet.text_time.map(|_| TextPart::Second);
         let layers = |part: TextPart| {
-            let mut outline = match (self.given.text(part), &self.source) {
-                (Some(given), _) => given.outline()?,
+            let mut model = match (self.given.text(part), &self.source) {
+                (Some(given), _) => given.without_weights()?,
                 (None, Source::Folder(folder)) => {
-                    ClipTextModel::outline_of_folder(&folder.join(part.encoder_folder()))?
+                    ClipTextModel::open_without_weights(&folder.join(part.encoder_folder()))?
                 }
-                (None, Source::File(file)) => file.text_outline(part)?,
+                (None, Source::SingleFile(file)) => file.text_without_weights(part)?,
             };
-            Ok((Part::of_text(part), layers_of(&mut outline)))
+            Ok((Part::of_text(part), layers_of(&mut model)))
         };
         [Some(TextPart::First), second]
             .into_iter()
@@ -164,13 +164,13 @@ impl Parts {
         unet: &UnetConfig,
         (prompt, compat): (&str, Option<Compat>),
         adapted: &Adapted,
-        place: &Place,
+        compute: &Compute,
         watch: &mut Watch<'_>,
     ) -> Result<Conditioning> {
-        let Some(pooling) = unet.added else {
+        let Some(pooling) = unet.text_time else {
             let mut tokenizer = self.tokenizer(TextPart::First)?;
             let added = adapted.put_on_tokenizer(TextPart::First, &mut tokenizer)?;
-            let model = self.text_model(TextPart::First, adapted, &added, place)?;
+            let model = self.text_model(TextPart::First, adapted, &added, compute)?;
             let long = prompt.split(' ').count() > LONG_PROMPT_PIECES;
             let runs = match compat {
                 None => tokenizer.chunks(prompt)?,
@@ -206,11 +206,11 @@ impl Parts {
             [first, second] = [cut(first), cut(second)];
         }
         let left = self
-            .text_model(TextPart::First, adapted, &of_first, place)?
+            .text_model(TextPart::First, adapted, &of_first, compute)?
             .encode_chunks(&first, &mut |done| watch(done / 2.0))?
             .penultimate;
         let right = self
-            .text_model(TextPart::Second, adapted, &of_second, place)?
+            .text_model(TextPart::Second, adapted, &of_second, compute)?
             .encode_chunks(&second, &mut |done| watch((1.0 + done) / 2.0))?;
         let (_, pooled) = right.pooled.dims2()?;
         if pooled != pooling.pooled {

@@ -9,8 +9,8 @@ use std::{
 use super::{
     KEY,
     architecture::{Configured, LATENT_STRIDE},
-    components::{Files, Given, Parts, Source},
-    single_file::{self, LooseText, LooseUnet, LooseVae, Original, UnetPart},
+    components::{ComponentFiles, Files, Given, Source},
+    single_file::{self, LooseText, LooseUnet, LooseVae, SingleFile, UnetPart},
     unet::UnetConfig,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     files::names,
     model::{
-        family::{Checkpoint, GivenNetworks, KnownCheckpoint, KnownFiles, Layout},
+        family::{Checkpoint, CheckpointLayout, GivenNetworks, KnownCheckpoint, KnownFiles},
         spec::ModelSpec,
     },
     weights::{read_json, variant_notes},
@@ -80,11 +80,13 @@ impl Loose {
 /// Whether a checkpoint is a Stable Diffusion, or a network of one by itself.
 pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
     match &checkpoint.layout {
-        Layout::Folder(folder) => {
+        CheckpointLayout::Folder(folder) => {
             folder.join("unet").join("config.json").is_file() || single_file::network_in_folder(folder).is_some()
         }
-        Layout::File(_, store) => single_file::recognises(store) || single_file::other_in_words(store).is_some(),
-        Layout::Known(known) => super::KNOWN.contains(known),
+        CheckpointLayout::File(_, store) => {
+            single_file::recognises(store) || single_file::other_in_words(store).is_some()
+        }
+        CheckpointLayout::Known(known) => super::KNOWN.contains(known),
     }
 }
 
@@ -93,8 +95,8 @@ pub(super) fn configure(checkpoint: Checkpoint) -> Result<ModelSpec> {
     let loose = Loose::open(&checkpoint.given)?;
     let name = checkpoint.name.as_str();
     match checkpoint.layout {
-        Layout::Folder(folder) => from_folder(name, &folder, &loose),
-        Layout::File(path, store) => {
+        CheckpointLayout::Folder(folder) => from_folder(name, &folder, &loose),
+        CheckpointLayout::File(path, store) => {
             if !single_file::recognises(&store) {
                 let words = single_file::other_in_words(&store).unwrap_or_default();
                 return Err(Error::failed(format!(
@@ -104,9 +106,9 @@ pub(super) fn configure(checkpoint: Checkpoint) -> Result<ModelSpec> {
             }
             let alone = single_file::lone_unet(&store).map_err(|error| error.context(path.display()))?;
             refuse_alone(name, alone, &loose)?;
-            from_original(name, &path, Original::open(&path, store)?, &loose)
+            from_single_file(name, &path, SingleFile::open(&path, store)?, &loose)
         }
-        Layout::Known(known) => from_config(known, &loose),
+        CheckpointLayout::Known(known) => from_config(known, &loose),
     }
 }
 
@@ -118,11 +120,11 @@ fn from_folder(name: &str, folder: &Path, loose: &Loose) -> Result<ModelSpec> {
         Some(single_file::Network::Unet) | None => {
             let alone = single_file::lone_unet_in(folder).map_err(|error| error.context(folder.display()))?;
             refuse_alone(name, alone, loose)?;
-            from_original(name, folder, Original::open_folder(folder)?, loose)
+            from_single_file(name, folder, SingleFile::open_folder(folder)?, loose)
         }
         Some(other) => Err(Error::failed(format!(
             "{name} is no model: it holds {}",
-            other.in_words(&names::path(name))
+            other.describe(&names::path(name))
         ))),
     }
 }
@@ -186,17 +188,17 @@ fn from_hub_folder(name: &str, folder: &Path, loose: &Loose) -> Result<ModelSpec
     )
 }
 
-fn from_original(name: &str, path: &Path, original: Original, loose: &Loose) -> Result<ModelSpec> {
+fn from_single_file(name: &str, path: &Path, file: SingleFile, loose: &Loose) -> Result<ModelSpec> {
     assembled(
         Base {
             name: name.to_owned(),
             path: path.to_owned(),
-            unet: original.unet.clone(),
-            vae: original.vae.clone(),
-            schedule: original.schedule.clone(),
-            native_side: original.native_side,
-            notes: original.notes.clone(),
-            source: Source::File(Box::new(original)),
+            unet: file.unet.clone(),
+            vae: file.vae.clone(),
+            schedule: file.schedule.clone(),
+            native_side: file.native_side,
+            notes: file.notes.clone(),
+            source: Source::SingleFile(Box::new(file)),
         },
         loose,
     )
@@ -227,7 +229,7 @@ fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
     }
     given.text = LooseText::places(&loose.text, &unet)?;
     for (part, text) in [TextPart::First, TextPart::Second].into_iter().zip(&given.text) {
-        let which = match (unet.added.is_some(), part) {
+        let which = match (unet.text_time.is_some(), part) {
             (false, _) => "text encoder",
             (true, TextPart::First) => "first text encoder",
             (true, TextPart::Second) => "second text encoder",
@@ -237,7 +239,7 @@ fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
                 .map(|text| format!("the {which} is that of {}", text.path.display())),
         );
     }
-    if let Source::File(file) = &base.source {
+    if let Source::SingleFile(file) = &base.source {
         check_whole(&base.path, file, loose, &given)?;
     }
     let vae = match (&loose.vae, base.vae) {
@@ -270,7 +272,7 @@ fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
             adds_noise,
             files: Some(Files {
                 vae,
-                parts: Parts {
+                parts: ComponentFiles {
                     source: base.source,
                     given,
                 },
@@ -286,7 +288,7 @@ fn refuse_alone(name: &str, unet: Option<UnetPart>, loose: &Loose) -> Result<()>
             "{name} holds {} alone, neither autoencoder nor text encoders: put it into a model that has them, as in \
              --model {}+{name}, or name their files by --vae-file and --text-encoder (in the window behind the model, as \
              +vae=FILE and +text=FILE)",
-            unet.in_words(),
+            unet.describe(),
             unet.base()
         ))),
         _ => Ok(()),
@@ -294,7 +296,7 @@ fn refuse_alone(name: &str, unet: Option<UnetPart>, loose: &Loose) -> Result<()>
 }
 
 /// Refuses a file that lacks networks which were not given either, and says what gives them.
-fn check_whole(path: &Path, file: &Original, loose: &Loose, given: &Given) -> Result<()> {
+fn check_whole(path: &Path, file: &SingleFile, loose: &Loose, given: &Given) -> Result<()> {
     let mut lacking = file.lacks();
     lacking.vae &= loose.vae.is_none();
     lacking.text.retain(|part| given.text(*part).is_none());
@@ -319,7 +321,7 @@ fn check_whole(path: &Path, file: &Original, loose: &Loose, given: &Given) -> Re
     }
     Err(Error::failed(format!(
         "{shown} holds {}, but {}",
-        unet.in_words(),
+        unet.describe(),
         words.join("; ")
     )))
 }

@@ -8,7 +8,7 @@ use super::{
     components::Files,
     control_image::control_images,
     controlnet::ControlNet,
-    unet::{AddedConditions, Conditions, MASK_CHANNELS, TIME_IDS, Unet},
+    unet::{Conditions, MASK_CHANNELS, SdxlConditioning, TIME_IDS, Unet},
 };
 use crate::{
     activation::{Halt, Probe, Selection, Watch},
@@ -16,11 +16,11 @@ use crate::{
         schedule::Timestep,
         vae::{VaeDecoder, VaeEncoder},
     },
-    device::Place,
+    device::Compute,
     error::{Error, Result},
     image::picture::Picture,
     model::{
-        adapters::{Adapters, Applied, ControlUse, EmbeddingUse, LoraUse},
+        adapters::{Adapters, AppliedAdapters, ControlUse, EmbeddingUse, LoraUse},
         compat::Compat,
         control::{ControlInput, ControlSignal},
         denoiser::{AdapterHost, Conditioning, Denoiser, Step},
@@ -32,19 +32,19 @@ pub(super) struct StableDiffusionDenoiser {
     pub unet: Unet,
     pub vae: VaeEncoder,
     pub files: Files,
-    pub place: Place,
+    pub compute: Compute,
     pub adapted: Adapted,
 }
 
 impl StableDiffusionDenoiser {
     /// The text states of a prompt for every row, (rows, T, D), in the format computed in.
     fn text_rows(&self, conditioning: &Conditioning, rows: usize) -> Result<Tensor> {
-        Ok(conditioning.states.repeat((rows, 1, 1))?.to_dtype(self.place.dtype)?)
+        Ok(conditioning.states.repeat((rows, 1, 1))?.to_dtype(self.compute.dtype)?)
     }
 }
 
 /// What SDXL is told besides text states of rows (B, C, h, w); none for other models.
-fn added_conditions(rows: &Tensor, conditioning: &Conditioning) -> Result<Option<AddedConditions>> {
+fn sdxl_conditioning(rows: &Tensor, conditioning: &Conditioning) -> Result<Option<SdxlConditioning>> {
     let Some(pooled) = &conditioning.pooled else {
         return Ok(None);
     };
@@ -53,7 +53,7 @@ fn added_conditions(rows: &Tensor, conditioning: &Conditioning) -> Result<Option
     // Original size, no crop, wanted size: the working picture is all there is.
     let ids = [height, width, 0.0, 0.0, height, width];
     let ids = Tensor::new(&ids, &Device::Cpu)?.reshape((1, TIME_IDS))?;
-    Ok(Some(AddedConditions {
+    Ok(Some(SdxlConditioning {
         pooled: pooled.repeat((batch, 1))?,
         time_ids: ids.repeat((batch, 1))?,
     }))
@@ -71,7 +71,7 @@ impl Denoiser for StableDiffusionDenoiser {
         watch: &mut Watch<'_>,
     ) -> Result<Option<Conditioning>> {
         let (parts, adapted) = (&self.files.parts, &self.adapted);
-        let encoded = parts.encode_prompt(self.unet.config(), (prompt, compat), adapted, &self.place, watch)?;
+        let encoded = parts.encode_prompt(self.unet.config(), (prompt, compat), adapted, &self.compute, watch)?;
         Ok(Some(encoded))
     }
 
@@ -92,12 +92,12 @@ impl Denoiser for StableDiffusionDenoiser {
         };
         let rows = step.input.dim(0)?;
         let timesteps = vec![step.t.value() as f32; rows];
-        let x = step.input.to_dtype(self.place.dtype)?;
+        let x = step.input.to_dtype(self.compute.dtype)?;
         let text = self.text_rows(conditioning, rows)?;
-        let added = added_conditions(&x, conditioning)?;
+        let sdxl = sdxl_conditioning(&x, conditioning)?;
         let conditions = Conditions {
             text: &text,
-            added: added.as_ref(),
+            sdxl: sdxl.as_ref(),
             control: step.control,
         };
         self.unet.forward(&x, &timesteps, &conditions, probe)
@@ -107,18 +107,18 @@ impl Denoiser for StableDiffusionDenoiser {
         let store = self.files.parts.vae()?;
         VaeDecoder::new(
             self.files.vae.clone(),
-            store.var_builder(DType::F32, &self.place.device),
+            store.var_builder(DType::F32, &self.compute.device),
         )
     }
 
     fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        let (Some(pooled), Some(added)) = (&conditioning.pooled, added_conditions(input, conditioning)?) else {
+        let (Some(pooled), Some(sdxl)) = (&conditioning.pooled, sdxl_conditioning(input, conditioning)?) else {
             return Ok(Vec::new());
         };
         Ok(vec![
             ("mid.pooled_prompt_embeds", pooled.clone()),
-            ("mid.text_embeds", added.pooled),
-            ("mid.time_ids", added.time_ids),
+            ("mid.text_embeds", sdxl.pooled),
+            ("mid.time_ids", sdxl.time_ids),
         ])
     }
 
@@ -134,10 +134,10 @@ impl Denoiser for StableDiffusionDenoiser {
 impl AdapterHost for StableDiffusionDenoiser {
     fn put(&mut self, adapters: &Adapters) -> Result<()> {
         self.adapted
-            .put(adapters, &self.files.parts, &mut self.unet, &self.place)
+            .put(adapters, &self.files.parts, &mut self.unet, &self.compute)
     }
 
-    fn applied(&self) -> Applied {
+    fn applied(&self) -> AppliedAdapters {
         self.adapted.applied().clone()
     }
 
@@ -146,7 +146,7 @@ impl AdapterHost for StableDiffusionDenoiser {
     }
 
     fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>> {
-        let Place { dtype, device } = &self.place;
+        let Compute { dtype, device } = &self.compute;
         let input = |(net, (used, network)): (usize, (&ControlUse, &ControlNet))| {
             let image = control_images(pictures, used, device)?;
             Ok(ControlInput {
@@ -169,10 +169,10 @@ impl AdapterHost for StableDiffusionDenoiser {
         watch: &mut Watch<'_>,
     ) -> Result<Option<ControlSignal>> {
         let count = rows.dim(0)?;
-        let x = rows.to_dtype(self.place.dtype)?;
+        let x = rows.to_dtype(self.compute.dtype)?;
         let text = self.text_rows(conditioning, count)?;
-        let added = added_conditions(&x, conditioning)?;
-        let of_rows = Tensor::new(pictures, &self.place.device)?;
+        let sdxl = sdxl_conditioning(&x, conditioning)?;
+        let of_rows = Tensor::new(pictures, &self.compute.device)?;
         let mut sum: Option<ControlSignal> = None;
         for (done, input) in inputs.iter().enumerate() {
             let Some((_, net)) = self.adapted.nets().nth(input.net) else {
@@ -184,19 +184,19 @@ impl AdapterHost for StableDiffusionDenoiser {
             let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut watch);
             let embedded = input.embedded.index_select(&of_rows, 0)?;
             let conditions = Conditions {
-                added: added.as_ref(),
+                sdxl: sdxl.as_ref(),
                 ..Conditions::of_text(&text)
             };
             let timesteps = vec![t.value() as f32; count];
-            let said = match net.forward(&x, &timesteps, &conditions, &embedded, &mut probe) {
-                Ok(said) => said.scaled(input.scale)?,
+            let residuals = match net.forward(&x, &timesteps, &conditions, &embedded, &mut probe) {
+                Ok(residuals) => residuals.scaled(input.scale)?,
                 Err(Halt::Error(error)) => return Err(error),
                 // Nothing was asked of the probe, so nothing ends early.
                 Err(Halt::Complete) => continue,
             };
             sum = Some(match sum {
-                Some(sum) => sum.plus(&said)?,
-                None => said,
+                Some(sum) => sum.plus(&residuals)?,
+                None => residuals,
             });
         }
         Ok(sum)

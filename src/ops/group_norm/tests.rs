@@ -16,7 +16,7 @@ fn randn(mean: f32, std: f32, shape: impl Into<candle_core::Shape>) -> Tensor {
 }
 
 /// silu(norm(x + shift)·(1 + s) + t) in f64, the SiLU only if asked for.
-fn naive(norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>, after: Option<&Tensor>, silu: bool) -> Vec<f64> {
+fn naive(norm: &CpuGroupNorm, x: &Tensor, shift: Option<&Tensor>, after: Option<&Tensor>, silu: bool) -> Vec<f64> {
     let (batch, channels, height, width) = x.dims4().expect("four dimensions");
     let pixels = height * width;
     let mut x: Vec<f64> = values(x).iter().map(|x| *x as f64).collect();
@@ -49,8 +49,8 @@ fn naive(norm: &GroupNorm, x: &Tensor, shift: Option<&Tensor>, after: Option<&Te
     x
 }
 
-fn norm(groups: usize, channels: usize) -> GroupNorm {
-    GroupNorm::new(groups, &randn(1.0, 0.3, channels), &randn(0.0, 0.3, channels), EPS).expect("a norm")
+fn norm(groups: usize, channels: usize) -> CpuGroupNorm {
+    CpuGroupNorm::new(groups, &randn(1.0, 0.3, channels), &randn(0.0, 0.3, channels), EPS).expect("a norm")
 }
 
 fn error(y: &Tensor, exact: &[f64]) -> f64 {
@@ -63,7 +63,7 @@ fn error(y: &Tensor, exact: &[f64]) -> f64 {
 }
 
 /// The largest error of all the ways.
-fn largest_error(norm: &GroupNorm, x: &Tensor) -> Result<f64> {
+fn largest_error(norm: &CpuGroupNorm, x: &Tensor) -> Result<f64> {
     let (batch, channels, height, width) = x.dims4()?;
     let (shift, after) = (
         randn(0.0, 2.0, (batch, channels)),
@@ -127,7 +127,7 @@ fn parts_of_a_group_may_lie_far_apart() -> Result<()> {
 #[test]
 fn statistics_are_good_to_a_millionth() -> Result<()> {
     let x = randn(1000.0, 1.0, (1, 10, 64, 64));
-    let norm = GroupNorm::new(
+    let norm = CpuGroupNorm::new(
         1,
         &Tensor::ones(10, DType::F32, &Device::Cpu)?,
         &Tensor::zeros(10, DType::F32, &Device::Cpu)?,
@@ -209,8 +209,8 @@ fn bands_of_other_maps_are_errors() -> Result<()> {
 fn wrong_shapes_are_errors() -> Result<()> {
     let norm = norm(2, 4);
     let x = randn(0.0, 1.0, (2, 4, 3, 3));
-    assert!(GroupNorm::new(3, &randn(0.0, 1.0, 4), &randn(0.0, 1.0, 4), EPS).is_err());
-    assert!(GroupNorm::new(2, &randn(0.0, 1.0, 4), &randn(0.0, 1.0, 5), EPS).is_err());
+    assert!(CpuGroupNorm::new(3, &randn(0.0, 1.0, 4), &randn(0.0, 1.0, 4), EPS).is_err());
+    assert!(CpuGroupNorm::new(2, &randn(0.0, 1.0, 4), &randn(0.0, 1.0, 5), EPS).is_err());
     assert!(norm.forward(&randn(0.0, 1.0, (2, 6, 3, 3))).is_err());
     assert!(norm.forward(&x.to_dtype(DType::F64)?).is_err());
     assert!(norm.forward(&x.narrow(2, 0, 0)?).is_err());

@@ -3,7 +3,7 @@
 use super::{
     download::Patience,
     http::{Ask, Broken, Client, Head, Stop, escaped},
-    progress::{Reporter, Stage},
+    progress::{Reporter, TransferStage},
     repo::{Repo, shown},
     settings::HubSettings,
 };
@@ -75,7 +75,7 @@ impl Asker<'_> {
         file: Option<&str>,
         reporter: &mut Reporter<'_, '_>,
     ) -> Result<(Head, Vec<u8>), Stop> {
-        reporter.stage(Stage::Asking)?;
+        reporter.stage(TransferStage::Asking)?;
         let exchange = self.client.open(Ask {
             method: method.clone(),
             url: url.to_owned(),

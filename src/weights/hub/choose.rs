@@ -68,7 +68,7 @@ impl FromStr for Variant {
 
 /// What is wanted of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wanted {
+pub enum RepoPart {
     /// A whole model: a Stable Diffusion of several networks, or a ControlNet.
     Model(Variant),
     /// One file alone, as the repository names it.
@@ -104,15 +104,15 @@ pub struct Choice {
 /// # Errors
 ///
 /// Where the repository lacks a file without which the program cannot use it; the message says which, and what is there.
-pub fn choose<'a>(files: impl IntoIterator<Item = &'a str>, wanted: &Wanted) -> Result<Choice> {
+pub fn choose<'a>(files: impl IntoIterator<Item = &'a str>, wanted: &RepoPart) -> Result<Choice> {
     let files: BTreeSet<&str> = files.into_iter().collect();
     match wanted {
-        Wanted::File(path) if files.contains(path.as_str()) => Ok(Choice {
+        RepoPart::File(path) if files.contains(path.as_str()) => Ok(Choice {
             files: vec![path.clone()],
             weights: Vec::new(),
         }),
-        Wanted::File(path) => Err(no_such_file(path, &files)),
-        Wanted::Model(variant) => {
+        RepoPart::File(path) => Err(no_such_file(path, &files)),
+        RepoPart::Model(variant) => {
             let folders = Folders::new(&files);
             if DENOISERS.iter().any(|folder| folders.has(folder, "config.json")) {
                 pipeline(&folders, *variant)

@@ -20,7 +20,7 @@ use super::{
     http::{Ask, Broken, Head, Stop},
     lock::Lock,
     plan::PlannedFile,
-    progress::{Reporter, Stage},
+    progress::{Reporter, TransferStage},
     repo::Checksum,
 };
 use crate::error::{Error, Result};
@@ -109,7 +109,7 @@ fn attempt(
     if partial.length == file.size {
         return Ok(());
     }
-    reporter.stage(Stage::Asking)?;
+    reporter.stage(TransferStage::Asking)?;
     let exchange = asker.client.open(Ask {
         method: Method::GET,
         url: asker.file_url(commit, &file.path),
@@ -138,7 +138,7 @@ fn attempt(
         _ => {}
     }
     reporter.at(partial.length);
-    reporter.stage(Stage::Downloading)?;
+    reporter.stage(TransferStage::Downloading)?;
     while let Some(bytes) = exchange.chunk(reporter)? {
         if bytes.len() as u64 > file.size - partial.length {
             partial.restart()?;
@@ -245,7 +245,7 @@ impl Partial {
 
     /// Takes the first `left` bytes of the file into the checksum.
     fn read_again(&mut self, left: u64, reporter: &mut Reporter<'_, '_>) -> Result<()> {
-        reporter.stage(Stage::Checking)?;
+        reporter.stage(TransferStage::Checking)?;
         let mut bytes = vec![0; CHUNK];
         while self.length < left {
             let most = usize::try_from(left - self.length).map_or(CHUNK, |most| most.min(CHUNK));
@@ -362,7 +362,7 @@ fn pause(wait: Duration, reason: &str, reporter: &mut Reporter<'_, '_>) -> Resul
     let before = reporter.current();
     let begun = Instant::now();
     while let Some(left) = wait.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        reporter.stage(Stage::Waiting {
+        reporter.stage(TransferStage::Waiting {
             seconds: left.as_secs_f32().ceil() as u64,
             reason: reason.to_owned(),
         })?;

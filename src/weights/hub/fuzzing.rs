@@ -7,7 +7,7 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
 use super::{
-    HubSettings, Wanted,
+    HubSettings, RepoPart,
     answer::Asker,
     choose,
     http::{Client, Head, Stop, redirected},
@@ -25,10 +25,10 @@ pub fn read_listing(json: &[u8]) -> Result<()> {
     let listing = Listing::from_json(json).map_err(Error::failed)?;
     let names = || listing.files.iter().map(|file| file.path.as_str());
     if let Some(first) = names().next() {
-        choose(names(), &Wanted::File(first.to_owned()))?;
+        choose(names(), &RepoPart::File(first.to_owned()))?;
     }
     for variant in ["full", "fp16"] {
-        let choice = choose(names(), &Wanted::Model(variant.parse()?))?;
+        let choice = choose(names(), &RepoPart::Model(variant.parse()?))?;
         choice.files.iter().try_for_each(|path| check_path(path))?;
     }
     Ok(())

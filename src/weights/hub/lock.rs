@@ -10,13 +10,13 @@ use std::{
 
 use super::{
     cache::write_error,
-    progress::{Reporter, Stage},
+    progress::{Reporter, TransferStage},
 };
 use crate::error::Result;
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// Held until it is dropped, or until the process ends in whatever way. The lock's file stays where it is, as Python's
+/// A file lock, until it is dropped, or until the process ends in whatever way. The lock's file stays where it is, as Python's
 /// filelock leaves it: removing it would let others wait for a file that nobody else finds any more.
 pub(super) struct Lock {
     _file: File,
@@ -36,7 +36,7 @@ impl Lock {
                 // Somebody removed the file between its opening and its locking.
                 Ok(()) => reporter.tell()?,
                 Err(TryLockError::WouldBlock) => {
-                    reporter.stage(Stage::Locked)?;
+                    reporter.stage(TransferStage::Locked)?;
                     thread::sleep(POLL);
                 }
                 // Some network file systems have no locks. Without one the worst is that two programs write the same

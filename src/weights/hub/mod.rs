@@ -6,11 +6,11 @@
 
 mod answer;
 mod cache;
+mod cached_repo;
 mod choose;
 mod download;
 #[doc(hidden)]
 pub mod fuzzing;
-mod held;
 mod http;
 mod listing;
 mod lock;
@@ -22,11 +22,11 @@ mod settings;
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use cache::free_space;
-pub use choose::{Choice, Variant, Wanted, Weights, choose};
+pub use cached_repo::{CachedRepo, CachedSnapshot};
+pub use choose::{Choice, RepoPart, Variant, Weights, choose};
 pub(crate) use choose::{DENOISERS, MODEL_INDEX};
-pub use held::{Held, HeldSnapshot};
-pub use plan::{Plan, PlannedFile};
-pub use progress::{HubWatch, Progress, Stage};
+pub use plan::{DownloadPlan, PlannedFile};
+pub use progress::{HubWatch, TransferProgress, TransferStage};
 pub use repo::{Checksum, MAIN, Repo};
 pub use settings::{HubSettings, Token};
 use ureq::http::Method;
@@ -78,7 +78,7 @@ impl Hub {
     ///
     /// Where the hub cannot be reached or has no such repository, revision or file, where the user must accept a licence
     /// first, and where the repository is no model this program knows; [`Error::Cancelled`] as `watch` says.
-    pub fn plan(&self, repo: &Repo, wanted: &Wanted, watch: &mut HubWatch<'_>) -> Result<Plan> {
+    pub fn plan(&self, repo: &Repo, wanted: &RepoPart, watch: &mut HubWatch<'_>) -> Result<DownloadPlan> {
         if self.settings.offline {
             return Err(self.offline(repo));
         }
@@ -102,7 +102,7 @@ impl Hub {
         let cache = self.cache(repo);
         let names = listing.files.iter().map(|file| file.path.as_str());
         let choice = choose(names, wanted).map_err(|error| {
-            if let Wanted::File(path) = wanted
+            if let RepoPart::File(path) = wanted
                 && check_path(path).is_ok()
             {
                 cache.remember_absence(&listing.commit, path);
@@ -116,7 +116,7 @@ impl Hub {
             let known = listed.get(path.as_str()).copied();
             files.push(self.planned(&asker, &listing.commit, path, known, &mut reporter)?);
         }
-        let mut plan = Plan {
+        let mut plan = DownloadPlan {
             repo: repo.clone(),
             commit: listing.commit,
             weights: choice.weights,
@@ -172,7 +172,7 @@ impl Hub {
     ///
     /// Where the disk has too little space or cannot be written, where the hub fails again and again, and where what it
     /// sends is not what it listed; [`Error::Cancelled`] as `watch` says.
-    pub fn fetch(&self, plan: &Plan, watch: &mut HubWatch<'_>) -> Result<PathBuf> {
+    pub fn fetch(&self, plan: &DownloadPlan, watch: &mut HubWatch<'_>) -> Result<PathBuf> {
         let cache = self.cache(&plan.repo);
         let mut plan = plan.clone();
         plan.look(&cache)?;
@@ -225,7 +225,7 @@ impl Hub {
         Ok(folder)
     }
 
-    fn check_space(&self, cache: &RepoCache, plan: &Plan) -> Result<()> {
+    fn check_space(&self, cache: &RepoCache, plan: &DownloadPlan) -> Result<()> {
         let needed = plan.bytes_missing.saturating_add(self.settings.margin);
         match cache.free_space() {
             Some(free) if free < needed && plan.bytes_missing > 0 => Err(Error::failed(format!(
@@ -250,19 +250,19 @@ impl Hub {
 
     /// The folder of a snapshot that has all that is wanted, found without asking the hub: the revision's own, else, for
     /// the main revision, the newest. Whichever variant of the weights is there will do.
-    pub fn local(&self, repo: &Repo, wanted: &Wanted) -> Option<PathBuf> {
-        held::local(&self.cache(repo), repo, wanted)
+    pub fn local(&self, repo: &Repo, wanted: &RepoPart) -> Option<PathBuf> {
+        cached_repo::local(&self.cache(repo), repo, wanted)
     }
 
     /// What the cache holds of a repository, at whichever revision; None where it holds nothing.
-    pub fn held(&self, repo: &Repo) -> Option<Held> {
-        held::held(&self.cache(repo), repo)
+    pub fn cached(&self, repo: &Repo) -> Option<CachedRepo> {
+        cached_repo::cached(&self.cache(repo), repo)
     }
 
     /// What the cache holds, by name.
-    pub fn held_all(&self) -> Vec<Held> {
-        let repos = held::repositories(&self.settings.cache);
-        repos.iter().filter_map(|repo| self.held(repo)).collect()
+    pub fn cached_repos(&self) -> Vec<CachedRepo> {
+        let repos = cached_repo::repositories(&self.settings.cache);
+        repos.iter().filter_map(|repo| self.cached(repo)).collect()
     }
 }
 

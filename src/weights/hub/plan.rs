@@ -28,7 +28,7 @@ pub struct PlannedFile {
 
 /// What to download of a repository. Plain data; who fetches it looks again at what is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct DownloadPlan {
     /// The repository and the revision that was asked for.
     pub repo: Repo,
     /// The commit that the revision stands for.
@@ -43,7 +43,7 @@ pub struct Plan {
     pub bytes_missing: u64,
 }
 
-impl Plan {
+impl DownloadPlan {
     /// Whether nothing is left to download.
     pub fn is_complete(&self) -> bool {
         self.files.iter().all(|file| file.present)

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// What is being done at the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stage {
+pub enum TransferStage {
     /// The hub has been asked and has not answered yet.
     Asking,
     /// Another program downloads the same file; its end is awaited.
@@ -26,9 +26,9 @@ pub enum Stage {
 
 /// How far a download is. Rates follow from `bytes_received` and the reader's own clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TransferProgress {
     /// What is being done.
-    pub stage: Stage,
+    pub stage: TransferStage,
     /// The file in work, as the repository names it; empty before the first.
     pub file: String,
     /// Bytes of this file on the disk.
@@ -47,15 +47,15 @@ pub struct Progress {
     pub bytes_received: u64,
 }
 
-impl Progress {
+impl TransferProgress {
     /// What is being done at the moment.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let file = &self.file;
         match &self.stage {
-            Stage::Asking | Stage::Downloading => file.clone(),
-            Stage::Checking => format!("{file}: reading what an earlier download has left"),
-            Stage::Locked => format!("{file}: another program downloads it"),
-            Stage::Waiting { seconds, reason } => format!("{file}: {reason}; again in {seconds} s"),
+            TransferStage::Asking | TransferStage::Downloading => file.clone(),
+            TransferStage::Checking => format!("{file}: reading what an earlier download has left"),
+            TransferStage::Locked => format!("{file}: another program downloads it"),
+            TransferStage::Waiting { seconds, reason } => format!("{file}: {reason}; again in {seconds} s"),
         }
     }
 
@@ -70,11 +70,11 @@ impl Progress {
 
 /// Told how far the work is, several times a second also where nothing arrives; an error from it ends the work
 /// ([`Error::Cancelled`](crate::error::Error::Cancelled) where the user asked for that). What has been downloaded stays.
-pub type HubWatch<'a> = dyn FnMut(&Progress) -> Result<()> + 'a;
+pub type HubWatch<'a> = dyn FnMut(&TransferProgress) -> Result<()> + 'a;
 
 /// The progress of one run, with who is told.
 pub(super) struct Reporter<'a, 'b> {
-    progress: Progress,
+    progress: TransferProgress,
     /// Bytes of the files that are complete.
     complete: u64,
     watch: &'a mut HubWatch<'b>,
@@ -82,8 +82,8 @@ pub(super) struct Reporter<'a, 'b> {
 
 impl<'a, 'b> Reporter<'a, 'b> {
     pub fn new(files_total: usize, bytes_total: u64, watch: &'a mut HubWatch<'b>) -> Self {
-        let progress = Progress {
-            stage: Stage::Asking,
+        let progress = TransferProgress {
+            stage: TransferStage::Asking,
             file: String::new(),
             file_done: 0,
             file_total: 0,
@@ -106,13 +106,13 @@ impl<'a, 'b> Reporter<'a, 'b> {
     }
 
     /// Something else is being done.
-    pub fn stage(&mut self, stage: Stage) -> Result<()> {
+    pub fn stage(&mut self, stage: TransferStage) -> Result<()> {
         self.progress.stage = stage;
         self.tell()
     }
 
     /// What is being done.
-    pub fn current(&self) -> Stage {
+    pub fn current(&self) -> TransferStage {
         self.progress.stage.clone()
     }
 

@@ -24,7 +24,7 @@ use tensors::Description;
 use super::{
     bytes::{Bytes, room},
     contents::Contents,
-    file::Held,
+    file::TensorInfo,
     numbers,
 };
 use crate::error::{Error, Result};
@@ -180,8 +180,8 @@ impl TorchFile {
     }
 
     /// Every tensor.
-    pub(super) fn tensors(&self) -> impl Iterator<Item = Held<'_>> {
-        self.tensors.iter().map(|(name, tensor)| Held {
+    pub(super) fn tensors(&self) -> impl Iterator<Item = TensorInfo<'_>> {
+        self.tensors.iter().map(|(name, tensor)| TensorInfo {
             name,
             dtype: dtype_of(&tensor.kind),
             shape: &tensor.shape,

@@ -91,8 +91,8 @@ impl ControlNetConfig {
         }
         Err(Error::usage(format!(
             "the ControlNet is of another family than the model: it has {}, the model has {}",
-            self.half.in_words(),
-            wanted.in_words()
+            self.half.describe(),
+            wanted.describe()
         )))
     }
 }

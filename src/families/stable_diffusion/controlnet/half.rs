@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    families::stable_diffusion::unet::{Level, Middle, UnetConfig},
+    families::stable_diffusion::unet::{Middle, UnetConfig, UnetLevel},
     weights::{
         Store,
         config::{MAX_LAYERS, MAX_LEVELS},
@@ -25,7 +25,7 @@ pub struct Half {
     /// Whether proj_in and proj_out are linear layers.
     pub linear: bool,
     /// Width of what SDXL embeds besides the timestep.
-    pub added: Option<usize>,
+    pub text_time: Option<usize>,
 }
 
 impl Half {
@@ -34,7 +34,7 @@ impl Half {
         let levels = config.down.iter();
         // No ControlNet is a copy of a U-Net with levels that are not alike in themselves; of such a one the first repeat
         // stands for all, and the number of residuals decides.
-        let blocks = |level: &Level| level.transformers.first().copied().flatten().unwrap_or(0);
+        let blocks = |level: &UnetLevel| level.transformers.first().copied().flatten().unwrap_or(0);
         Self {
             latent: config.latent_channels(),
             levels: levels.map(|level| [level.channels, blocks(level)]).collect(),
@@ -45,7 +45,7 @@ impl Half {
             repeats: config.down.first().map_or(0, |level| level.transformers.len()),
             text: config.cross_attention_dim,
             linear: config.use_linear_projection,
-            added: config.added.map(|added| added.input_width()),
+            text_time: config.text_time.map(|widths| widths.input_width()),
         }
     }
 
@@ -88,7 +88,7 @@ impl Half {
                 Some(4) => false,
                 _ => return Err(unlike(projection, "two dimensions, or four")),
             },
-            added: match store.shape("add_embedding.linear_1.weight") {
+            text_time: match store.shape("add_embedding.linear_1.weight") {
                 Some(_) => Some(tensors.dims::<2>("add_embedding.linear_1.weight")?[1]),
                 None => None,
             },
@@ -116,7 +116,7 @@ impl Half {
         match parts.as_slice() {
             ["conv_in" | "controlnet_mid_block", _] => true,
             ["time_embedding", "linear_1" | "linear_2", _] => true,
-            ["add_embedding", "linear_1" | "linear_2", _] => self.added.is_some(),
+            ["add_embedding", "linear_1" | "linear_2", _] => self.text_time.is_some(),
             ["controlnet_cond_embedding", ..] => true,
             ["controlnet_down_blocks", skip, _] => index(skip, self.skips()),
             ["mid_block", "resnets", "0" | "1", part, _] => RESNET.contains(part),
@@ -137,10 +137,10 @@ impl Half {
     }
 
     /// In words, for who has to see why two do not fit.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let channels: Vec<usize> = self.levels.iter().map(|[channels, _]| *channels).collect();
         let blocks: Vec<usize> = self.levels.iter().map(|[_, blocks]| *blocks).collect();
-        let added = match self.added {
+        let added = match self.text_time {
             Some(width) => format!(", {width} numbers beside the timestep"),
             None => String::new(),
         };

@@ -99,7 +99,7 @@ impl ControlNet {
         // What an inpainting U-Net takes beside the latent is not for a ControlNet.
         let x = x.narrow(1, 0, self.config.unet.in_channels.min(x.dim(1)?))?;
         conditions.check(&self.config.unet, "the ControlNet", &x, t)?;
-        let time = self.path.time(t, conditions.added, x.device())?.to_dtype(x.dtype())?;
+        let time = self.path.time(t, conditions.sdxl, x.device())?.to_dtype(x.dtype())?;
         let Contracted { skips, mid } = self.path.forward(&x, Some(embedded), &time, conditions.text, probe)?;
         let down = self
             .down

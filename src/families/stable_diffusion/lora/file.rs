@@ -7,9 +7,9 @@ use std::{
 
 use super::{
     kinds::{Recipe, Source},
+    ldm_names::{ldm_name, ldm_upsampler},
     locate::{PEFT_STEM, locate},
-    names::{Key, Part, Role, flat, other_kind, parse},
-    original::{original_name, original_upsampler},
+    names::{FactorRole, Key, Part, flat, other_kind, parse},
     scale::{HEADER_KEY, PeftConfig, Settings},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub struct LoraFile {
 /// The tensors of one layer, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tensors {
-    pub(super) names: BTreeMap<Role, String>,
+    pub(super) names: BTreeMap<FactorRole, String>,
     /// Whether PEFT wrote them.
     pub(super) peft: bool,
 }
@@ -141,7 +141,8 @@ impl LoraFile {
         }
         // A weight alone is one of a network, not of an adapter.
         layers.retain(|_, tensors| {
-            let whole = tensors.names.contains_key(&Role::Factors) && !tensors.names.contains_key(&Role::OnInput);
+            let whole =
+                tensors.names.contains_key(&FactorRole::Factors) && !tensors.names.contains_key(&FactorRole::OnInput);
             if whole {
                 unknown.extend(tensors.names.values().cloned());
             }
@@ -363,7 +364,7 @@ impl LoraFile {
         }
         let of_settings = Factor {
             number: said.factor(),
-            said: format!("{} by {}", said.in_words(), settings.source),
+            said: format!("{} by {}", said.describe(), settings.source),
         };
         match of_file {
             Some(Factor { number, said }) if (number - of_settings.number).abs() > SAME_SCALE * number.abs() => {
@@ -399,7 +400,7 @@ impl LoraFile {
         of_part.map(|((_, name), tensors)| (name.as_str(), tensors))
     }
 
-    pub(super) fn in_words(&self, error: Error) -> Error {
+    pub(super) fn in_context(&self, error: Error) -> Error {
         self.refused(error)
     }
 }
@@ -423,8 +424,8 @@ pub(super) fn by_flat_name<'a>(
     for layer in layers {
         names.insert(flat(&layer.name, part), layer);
         if part == Part::Unet {
-            let original = original_name(&layer.name, layers_per_block);
-            let upsampler = original_upsampler(&layer.name, layers_per_block);
+            let original = ldm_name(&layer.name, layers_per_block);
+            let upsampler = ldm_upsampler(&layer.name, layers_per_block);
             for name in original.into_iter().chain(upsampler.into_iter().flatten()) {
                 names.insert(flat(&name, part), layer);
             }

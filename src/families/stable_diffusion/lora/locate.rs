@@ -34,7 +34,7 @@ pub(super) fn locate(given: &Path) -> Result<PathBuf> {
 
 fn in_cache(given: &Path, repo: &Repo) -> Result<PathBuf> {
     let hub = Hub::from_env()?;
-    let held = hub.held(repo);
+    let held = hub.cached(repo);
     let snapshot = held.as_ref().and_then(|held| held.snapshots.first());
     match snapshot {
         Some(snapshot) => in_folder(&snapshot.folder).map_err(|error| error.context(given.display())),

@@ -17,9 +17,9 @@
 
 mod file;
 mod kinds;
+mod ldm_names;
 mod locate;
 mod names;
-mod original;
 mod put;
 mod scale;
 

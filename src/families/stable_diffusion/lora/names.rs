@@ -38,7 +38,7 @@ impl fmt::Display for Part {
 
 /// What a tensor is for its layer. Shapes are those of a linear layer's; convolutions add their kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
+pub enum FactorRole {
     /// LoRA: the factor that the input meets first, (rank, in, …).
     Down,
     /// LoRA: the other factor, (out, rank, …).
@@ -123,7 +123,7 @@ pub struct Key {
     /// The layer, with underscores for dots.
     pub layer: String,
     /// What it is for the layer.
-    pub role: Role,
+    pub role: FactorRole,
     /// Whether the name has PEFT's form.
     pub peft: bool,
     /// The name that PEFT gave the adapter, where the tensor's has it.
@@ -146,47 +146,47 @@ enum Ending {
 use Ending::{DownUp, Nothing, Peft, Weight};
 
 /// The words that say a tensor's role.
-const WORDS: [(&str, Role, Ending); 40] = [
-    ("lora_down", Role::Down, Weight),
-    ("lora_up", Role::Up, Weight),
-    ("lora_mid", Role::Mid, Weight),
-    ("lora", Role::Down, DownUp),
-    ("lora_linear_layer", Role::Down, DownUp),
-    ("lora_A", Role::Down, Peft),
-    ("lora_B", Role::Up, Peft),
-    ("lora_embedding_A", Role::TableDown, Peft),
-    ("lora_embedding_B", Role::TableUp, Peft),
-    ("lora_magnitude_vector", Role::Magnitude, Peft),
-    ("alpha", Role::Alpha, Nothing),
-    ("dora_scale", Role::DoraScale, Nothing),
-    ("hada_w1_a", Role::Hada1A, Peft),
-    ("hada_w1_b", Role::Hada1B, Peft),
-    ("hada_t1", Role::Hada1Core, Peft),
-    ("hada_w2_a", Role::Hada2A, Peft),
-    ("hada_w2_b", Role::Hada2B, Peft),
-    ("hada_t2", Role::Hada2Core, Peft),
-    ("lokr_w1", Role::Kron1, Peft),
-    ("lokr_w1_a", Role::Kron1A, Peft),
-    ("lokr_w1_b", Role::Kron1B, Peft),
-    ("lokr_w2", Role::Kron2, Peft),
-    ("lokr_w2_a", Role::Kron2A, Peft),
-    ("lokr_w2_b", Role::Kron2B, Peft),
-    ("lokr_t2", Role::Kron2Core, Peft),
-    ("diff", Role::Difference, Nothing),
-    ("diff_b", Role::BiasDifference, Nothing),
-    ("w_norm", Role::Difference, Nothing),
-    ("b_norm", Role::BiasDifference, Nothing),
-    ("set_weight", Role::Weight, Nothing),
-    ("oft_blocks", Role::OftBlocks, Nothing),
-    ("oft_diag", Role::OftRotations, Nothing),
-    ("rescale", Role::Rescale, Nothing),
-    ("oft_R", Role::OftTriangles, Peft),
-    ("a1", Role::GloraA1, Weight),
-    ("a2", Role::GloraA2, Weight),
-    ("b1", Role::GloraB1, Weight),
-    ("b2", Role::GloraB2, Weight),
-    ("on_input", Role::OnInput, Nothing),
-    ("ia3_l", Role::Ia3, Peft),
+const WORDS: [(&str, FactorRole, Ending); 40] = [
+    ("lora_down", FactorRole::Down, Weight),
+    ("lora_up", FactorRole::Up, Weight),
+    ("lora_mid", FactorRole::Mid, Weight),
+    ("lora", FactorRole::Down, DownUp),
+    ("lora_linear_layer", FactorRole::Down, DownUp),
+    ("lora_A", FactorRole::Down, Peft),
+    ("lora_B", FactorRole::Up, Peft),
+    ("lora_embedding_A", FactorRole::TableDown, Peft),
+    ("lora_embedding_B", FactorRole::TableUp, Peft),
+    ("lora_magnitude_vector", FactorRole::Magnitude, Peft),
+    ("alpha", FactorRole::Alpha, Nothing),
+    ("dora_scale", FactorRole::DoraScale, Nothing),
+    ("hada_w1_a", FactorRole::Hada1A, Peft),
+    ("hada_w1_b", FactorRole::Hada1B, Peft),
+    ("hada_t1", FactorRole::Hada1Core, Peft),
+    ("hada_w2_a", FactorRole::Hada2A, Peft),
+    ("hada_w2_b", FactorRole::Hada2B, Peft),
+    ("hada_t2", FactorRole::Hada2Core, Peft),
+    ("lokr_w1", FactorRole::Kron1, Peft),
+    ("lokr_w1_a", FactorRole::Kron1A, Peft),
+    ("lokr_w1_b", FactorRole::Kron1B, Peft),
+    ("lokr_w2", FactorRole::Kron2, Peft),
+    ("lokr_w2_a", FactorRole::Kron2A, Peft),
+    ("lokr_w2_b", FactorRole::Kron2B, Peft),
+    ("lokr_t2", FactorRole::Kron2Core, Peft),
+    ("diff", FactorRole::Difference, Nothing),
+    ("diff_b", FactorRole::BiasDifference, Nothing),
+    ("w_norm", FactorRole::Difference, Nothing),
+    ("b_norm", FactorRole::BiasDifference, Nothing),
+    ("set_weight", FactorRole::Weight, Nothing),
+    ("oft_blocks", FactorRole::OftBlocks, Nothing),
+    ("oft_diag", FactorRole::OftRotations, Nothing),
+    ("rescale", FactorRole::Rescale, Nothing),
+    ("oft_R", FactorRole::OftTriangles, Peft),
+    ("a1", FactorRole::GloraA1, Weight),
+    ("a2", FactorRole::GloraA2, Weight),
+    ("b1", FactorRole::GloraB1, Weight),
+    ("b2", FactorRole::GloraB2, Weight),
+    ("on_input", FactorRole::OnInput, Nothing),
+    ("ia3_l", FactorRole::Ia3, Peft),
 ];
 
 /// Words whose tensors are PEFT's whatever else their names say.
@@ -281,9 +281,9 @@ pub fn parse(name: &str) -> Option<Key> {
         return parse_whole(name);
     };
     // Old versions of diffusers put alpha behind the whole name of a factor.
-    if role == Role::Alpha
+    if role == FactorRole::Alpha
         && let Some(factor) = parse(&stem)
-        && matches!(factor.role, Role::Down | Role::Up)
+        && matches!(factor.role, FactorRole::Down | FactorRole::Up)
     {
         return Some(Key { role, ..factor });
     }
@@ -299,7 +299,7 @@ pub fn parse(name: &str) -> Option<Key> {
 }
 
 /// What precedes the word that has so many words behind it, that word, its role, and the name of the adapter.
-fn find_word<'a>(words: &[&'a str], behind: usize) -> Option<(String, &'a str, Role, Option<String>)> {
+fn find_word<'a>(words: &[&'a str], behind: usize) -> Option<(String, &'a str, FactorRole, Option<String>)> {
     let place = words.len().checked_sub(behind + 1)?;
     let (word, behind) = (words[place], &words[place + 1..]);
     // What old versions of diffusers call `to_q_lora.down.weight` has its word behind an underscore.
@@ -310,9 +310,9 @@ fn find_word<'a>(words: &[&'a str], behind: usize) -> Option<(String, &'a str, R
     let (_, role, ending) = WORDS.iter().find(|(of, ..)| *of == known)?;
     let (role, adapter) = match (ending, behind) {
         (Nothing | Peft, []) | (Weight | Peft, ["weight"]) | (DownUp, ["down", "weight"]) => (*role, None),
-        (DownUp, ["up", "weight"]) => (Role::Up, None),
-        (Peft, ["bias"]) if *role == Role::Up => (Role::UpBias, None),
-        (Peft, [name, "bias"]) if *role == Role::Up => (Role::UpBias, Some(*name)),
+        (DownUp, ["up", "weight"]) => (FactorRole::Up, None),
+        (Peft, ["bias"]) if *role == FactorRole::Up => (FactorRole::UpBias, None),
+        (Peft, [name, "bias"]) if *role == FactorRole::Up => (FactorRole::UpBias, Some(*name)),
         (Peft, [name] | [name, "weight"]) if *name != "bias" => (*role, Some(*name)),
         _ => return None,
     };
@@ -324,9 +324,9 @@ fn parse_whole(name: &str) -> Option<Key> {
     let (stem, last) = name.rsplit_once('.')?;
     let peft = stem.contains(PEFT_WRAPPER);
     let role = match (last, peft) {
-        ("weight", true) => Role::Weight,
-        ("bias", true) => Role::Bias,
-        ("weight", false) => Role::Factors,
+        ("weight", true) => FactorRole::Weight,
+        ("bias", true) => FactorRole::Bias,
+        ("weight", false) => FactorRole::Factors,
         _ => return None,
     };
     let (stem, adapter) = match stem.split_once(PEFT_SAVED) {
@@ -416,7 +416,7 @@ mod tests {
             format!("unet.{processor}.lora.down.weight"),
         ] {
             let found = parse(&name).map(|key| (key.part, key.layer, key.role));
-            assert_eq!(found, Some((Part::Unet, layer.to_owned(), Role::Down)), "{name}");
+            assert_eq!(found, Some((Part::Unet, layer.to_owned(), FactorRole::Down)), "{name}");
         }
         for name in [
             format!("lora_unet_{layer}.alpha"),
@@ -425,7 +425,7 @@ mod tests {
             format!("{processor}_lora.up.weight.alpha"),
         ] {
             let found = parse(&name).map(|key| (key.layer, key.role));
-            assert_eq!(found, Some((layer.to_owned(), Role::Alpha)), "{name}");
+            assert_eq!(found, Some((layer.to_owned(), FactorRole::Alpha)), "{name}");
         }
     }
 
@@ -462,7 +462,7 @@ mod tests {
             let wanted = (
                 Part::Text(encoder),
                 "encoder_layers_3_self_attn_q_proj".to_owned(),
-                Role::Up,
+                FactorRole::Up,
             );
             let found = parse(&name).map(|key| (key.part, key.layer, key.role));
             assert_eq!(found, Some(wanted), "{name}");
@@ -474,23 +474,23 @@ mod tests {
         let found = |name: &str| parse(name).map(|key| (key.role, key.peft, key.adapter));
         let named = |name: &str| Some(name.to_owned());
         for (name, wanted) in [
-            ("x.lora_B.one.bias", (Role::UpBias, true, named("one"))),
-            ("x.lora_B.bias", (Role::UpBias, true, None)),
-            ("x.lora_magnitude_vector", (Role::Magnitude, true, None)),
+            ("x.lora_B.one.bias", (FactorRole::UpBias, true, named("one"))),
+            ("x.lora_B.bias", (FactorRole::UpBias, true, None)),
+            ("x.lora_magnitude_vector", (FactorRole::Magnitude, true, None)),
             (
                 "x.lora_magnitude_vector.one.weight",
-                (Role::Magnitude, true, named("one")),
+                (FactorRole::Magnitude, true, named("one")),
             ),
-            ("base_model.model.x.hada_w1_a", (Role::Hada1A, true, None)),
-            ("lora_unet_x.hada_w1_a", (Role::Hada1A, false, None)),
-            ("x.oft_R.weight", (Role::OftTriangles, true, None)),
-            ("base_model.model.x.base_layer.bias", (Role::Bias, true, None)),
+            ("base_model.model.x.hada_w1_a", (FactorRole::Hada1A, true, None)),
+            ("lora_unet_x.hada_w1_a", (FactorRole::Hada1A, false, None)),
+            ("x.oft_R.weight", (FactorRole::OftTriangles, true, None)),
+            ("base_model.model.x.base_layer.bias", (FactorRole::Bias, true, None)),
             (
                 "base_model.model.x.modules_to_save.one.weight",
-                (Role::Weight, true, named("one")),
+                (FactorRole::Weight, true, named("one")),
             ),
-            ("lora_unet_x.weight", (Role::Factors, false, None)),
-            ("lora_unet_x.set_weight", (Role::Weight, false, None)),
+            ("lora_unet_x.weight", (FactorRole::Factors, false, None)),
+            ("lora_unet_x.set_weight", (FactorRole::Weight, false, None)),
         ] {
             assert_eq!(found(name), Some(wanted), "{name}");
         }

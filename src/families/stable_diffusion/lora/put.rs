@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::adaptable::{Adaptable, AdaptableLayer, Branch, Change, LayerInfo},
+    nn::adaptable::{Adaptable, AdaptableLayer, Branch, LayerInfo, WeightChange},
 };
 
 /// The layers of a network.
@@ -68,16 +68,16 @@ fn change(
     uses: &[(&LoraFile, &Tensors, f64)],
     part: Part,
     to: &(DType, Device),
-) -> Result<Change> {
+) -> Result<WeightChange> {
     let info = layer.info();
     let (dtype, device) = to;
     let read = || Ok::<_, Error>(plain(&layer.weight()?)?);
     let placed = |tensor: &Tensor| Ok::<_, Error>(tensor.to_dtype(*dtype)?.to_device(device)?);
-    let mut change = Change::default();
+    let mut change = WeightChange::default();
     let mut weight: Option<Tensor> = None;
     let mut bias: Option<Tensor> = None;
     for (lora, tensors, scale) in uses {
-        let made = made(layer, lora, tensors, part, *scale).map_err(|error| lora.in_words(error))?;
+        let made = made(layer, lora, tensors, part, *scale).map_err(|error| lora.in_context(error))?;
         if let Some([down, up]) = made.branch {
             change.branches.push(Branch {
                 down: placed(&down)?,

@@ -144,7 +144,7 @@ impl PeftScale {
     }
 
     /// As it is said to people.
-    pub(super) fn in_words(self) -> String {
+    pub(super) fn describe(self) -> String {
         let root = if self.root { "√" } else { "" };
         format!("alpha {} / {root}rank {}", self.alpha, self.rank)
     }
@@ -542,7 +542,7 @@ mod tests {
     fn the_rank_may_stand_under_a_root() -> TestResult {
         let scale = config(r#"{"r": 16, "lora_alpha": 8, "use_rslora": true}"#)?.scale("x")?;
         assert_eq!(
-            (scale.factor(), scale.in_words()),
+            (scale.factor(), scale.describe()),
             (2.0, "alpha 8 / √rank 16".to_owned())
         );
         Ok(())

@@ -149,7 +149,7 @@ pub enum Network {
 
 impl Network {
     /// What it is, and what to do with it; `folder` is where it lies.
-    pub fn in_words(&self, folder: &Path) -> String {
+    pub fn describe(&self, folder: &Path) -> String {
         let shown = folder.display();
         match self {
             Self::Unet => format!("the U-Net of a Stable Diffusion alone: put it into a model, as in M+{shown}"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     beside::{self, OnDisk},
     marks::Marks,
-    outline::Outline,
+    shape_signature::ShapeSignature,
     text::{self, EncoderPart, TextKind},
     unet::UnetPart,
     vae::VaePart,
@@ -88,17 +88,17 @@ impl LooseUnet {
             }
         };
         let read = |config: &UnetConfig| {
-            let pooled = match config.added {
-                Some(added) => format!(" and a pooled text of width {}", added.pooled),
+            let pooled = match config.text_time {
+                Some(widths) => format!(" and a pooled text of width {}", widths.pooled),
                 None => String::new(),
             };
             format!("a text of width {}{pooled}", config.cross_attention_dim)
         };
-        let pooled = |config: &UnetConfig| config.added.map(|added| added.pooled);
+        let pooled = |config: &UnetConfig| config.text_time.map(|widths| widths.pooled);
         if config.cross_attention_dim != model.cross_attention_dim || pooled(&config) != pooled(model) {
             return Err(Error::usage(format!(
                 "{} is of another family than the model: it reads {}, the model's U-Net {}",
-                self.part.in_words(),
+                self.part.describe(),
                 read(&config),
                 read(model)
             )));
@@ -187,7 +187,7 @@ impl LooseVae {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => {
-                let kind = TextKind::of_unet(&Outline::of_config(unet));
+                let kind = TextKind::of_unet(&ShapeSignature::of_config(unet));
                 self.part.config(model, kind)?
             }
         };
@@ -256,7 +256,7 @@ impl LooseText {
 
     /// In its place in a model with this U-Net.
     pub fn put_into(&self, unet: &UnetConfig, part: TextPart) -> Result<TextNetwork> {
-        let role = TextKind::of_unet(&Outline::of_config(unet)).role(part);
+        let role = TextKind::of_unet(&ShapeSignature::of_config(unet)).role(part);
         let config = self.part.config(role, self.config.as_ref())?;
         // In the hub's layout the tokenizer lies beside the encoder.
         let tokenizer = self.folder.parent().map(|model| model.join(part.tokenizer_folder()));
@@ -276,10 +276,10 @@ impl LooseText {
     ///
     /// Where there are more than the model has.
     pub fn places(given: &[Self], unet: &UnetConfig) -> Result<[Option<TextNetwork>; 2]> {
-        let kind = TextKind::of_unet(&Outline::of_config(unet));
+        let kind = TextKind::of_unet(&ShapeSignature::of_config(unet));
         let is_second = |text: &Self| {
             let (_, pooled) = text.part.widths();
-            unet.added.is_some_and(|added| added.pooled == pooled)
+            unet.text_time.is_some_and(|widths| widths.pooled == pooled)
         };
         let (first, second) = match given {
             [] => (None, None),
@@ -309,8 +309,8 @@ impl TextNetwork {
     }
 
     /// The encoder without its numbers: what layers it has.
-    pub fn outline(&self) -> Result<ClipTextModel> {
-        ClipTextModel::outline(self.config.clone(), &self.store)
+    pub fn without_weights(&self) -> Result<ClipTextModel> {
+        ClipTextModel::without_weights(self.config.clone(), &self.store)
     }
 
     /// The tokenizer that lies beside the encoder, else `model`'s, else CLIP's own.

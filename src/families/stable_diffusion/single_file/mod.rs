@@ -10,8 +10,8 @@ mod beside;
 mod loose;
 mod marks;
 mod names;
-mod outline;
 mod rules;
+mod shape_signature;
 mod text;
 mod unet;
 mod vae;
@@ -46,7 +46,7 @@ use crate::{
 
 /// A Stable Diffusion in one file, which may lack all but the U-Net.
 #[derive(Clone)]
-pub struct Original {
+pub struct SingleFile {
     /// Configuration of the U-Net.
     pub unet: UnetConfig,
     /// Configuration of the autoencoder; none where the file holds none.
@@ -93,7 +93,7 @@ pub fn lone_unet_in(folder: &Path) -> Result<Option<UnetPart>> {
     lone_unet(&OnDisk::open(folder, DIFFUSERS_STEM, "unet")?.store)
 }
 
-impl Original {
+impl SingleFile {
     /// Reads what the file is; `path` is where `store` was opened.
     pub fn open(path: &Path, store: Store) -> Result<Self> {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
@@ -116,7 +116,7 @@ impl Original {
         let store = &found.store;
         let marks = Marks::of(store)?;
         let unet_part = UnetPart::find(store)?.ok_or_else(|| Error::failed("the file holds no U-Net with text"))?;
-        let text = TextKind::of_unet(&unet_part.outline);
+        let text = TextKind::of_unet(&unet_part.shape_signature);
         let vae_part = VaePart::find(store);
         let mut text_parts = [None, None];
         for (part, place) in text.parts().iter().zip(&mut text_parts) {
@@ -213,8 +213,8 @@ impl Original {
     }
 
     /// A text encoder without its numbers: what layers it has.
-    pub fn text_outline(&self, part: TextPart) -> Result<ClipTextModel> {
-        ClipTextModel::outline(self.text_config(part)?, &self.text_store(part)?)
+    pub fn text_without_weights(&self, part: TextPart) -> Result<ClipTextModel> {
+        ClipTextModel::without_weights(self.text_config(part)?, &self.text_store(part)?)
     }
 
     /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.

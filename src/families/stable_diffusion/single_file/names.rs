@@ -43,7 +43,7 @@ impl Naming {
     }
 
     /// What embeds a pooled text and sizes.
-    pub(super) fn added(self) -> &'static str {
+    pub(super) fn text_time(self) -> &'static str {
         match self {
             Self::Authors => "label_emb.0.0",
             Self::Diffusers => "add_embedding.linear_1",

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::outline::Outline;
+use super::shape_signature::ShapeSignature;
 use crate::{
     components::text::{ClipConfig, Padding, TextPart},
     error::{Error, Result},
@@ -56,8 +56,8 @@ pub(super) enum TextKind {
 
 impl TextKind {
     /// The kind that a U-Net is conditioned on.
-    pub(super) fn of_unet(unet: &Outline) -> Self {
-        if unet.added_width.is_some() {
+    pub(super) fn of_unet(unet: &ShapeSignature) -> Self {
+        if unet.text_time_width.is_some() {
             Self::Sdxl
         } else if unet.text_width == SD2_WIDTH || unet.linear_projection {
             Self::Sd2
@@ -75,7 +75,7 @@ impl TextKind {
     }
 
     /// The short name of a published model of the kind.
-    pub(super) fn zoo_key(self) -> &'static str {
+    pub(super) fn known_key(self) -> &'static str {
         match self {
             Self::Sd1 => "sd15",
             Self::Sd2 => "sd21",

@@ -1,6 +1,6 @@
 //! A U-Net among the tensors of a file: where it is, what it is, and its tensors under the names of diffusers.
 
-use super::{names::Naming, outline::Outline, rules::Rules, text::TextKind};
+use super::{names::Naming, rules::Rules, shape_signature::ShapeSignature, text::TextKind};
 use crate::{
     error::{Error, Result},
     families::stable_diffusion::unet::UnetConfig,
@@ -30,7 +30,7 @@ pub(super) struct Tensors {
 #[derive(Clone)]
 pub struct UnetPart {
     tensors: Tensors,
-    pub(super) outline: Outline,
+    pub(super) shape_signature: ShapeSignature,
 }
 
 impl Tensors {
@@ -82,8 +82,11 @@ impl UnetPart {
                 "it holds a ControlNet, which is put beside a model: --control FILE=canny",
             ));
         }
-        let outline = Outline::of_tensors(&tensors)?;
-        Ok(Some(Self { tensors, outline }))
+        let shape_signature = ShapeSignature::of_tensors(&tensors)?;
+        Ok(Some(Self {
+            tensors,
+            shape_signature,
+        }))
     }
 
     /// The configuration, with what tensors do not tell as in a `model` of the same family, else as in the published
@@ -91,18 +94,18 @@ impl UnetPart {
     pub fn config(&self, model: Option<&UnetConfig>) -> Result<UnetConfig> {
         match model {
             Some(model) if self.fits(model) => Ok(model.clone()),
-            _ => self.outline.config(model),
+            _ => self.shape_signature.config(model),
         }
     }
 
     /// Whether a configuration is of this architecture.
     pub fn fits(&self, config: &UnetConfig) -> bool {
-        Outline::of_config(config) == self.outline
+        ShapeSignature::of_config(config) == self.shape_signature
     }
 
     /// In which way a configuration is not of this architecture.
     pub(super) fn difference(&self, config: &UnetConfig) -> String {
-        self.outline.difference(&Outline::of_config(config))
+        self.shape_signature.difference(&ShapeSignature::of_config(config))
     }
 
     /// The tensors under the names of `unet/diffusion_pytorch_model.safetensors`; `config` is of this architecture.
@@ -116,22 +119,22 @@ impl UnetPart {
     }
 
     /// Which model it is the U-Net of, for people.
-    pub fn in_words(&self) -> String {
-        let outline = &self.outline;
-        if outline.text_width == REFINER_TEXT_WIDTH && outline.added_width.is_some() {
+    pub fn describe(&self) -> String {
+        let shape_signature = &self.shape_signature;
+        if shape_signature.text_width == REFINER_TEXT_WIDTH && shape_signature.text_time_width.is_some() {
             return "the U-Net of Stable Diffusion XL's refiner".to_owned();
         }
-        format!("the U-Net of {}", TextKind::of_unet(outline).model_name())
+        format!("the U-Net of {}", TextKind::of_unet(shape_signature).model_name())
     }
 
     /// Whether it reads the states of two text encoders (SDXL).
     pub fn reads_two_texts(&self) -> bool {
-        self.outline.added_width.is_some()
+        self.shape_signature.text_time_width.is_some()
     }
 
     /// The short name of a model that it can be put into.
     pub fn base(&self) -> &'static str {
-        TextKind::of_unet(&self.outline).zoo_key()
+        TextKind::of_unet(&self.shape_signature).known_key()
     }
 }
 

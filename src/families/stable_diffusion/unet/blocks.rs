@@ -5,7 +5,7 @@ use candle_nn::{Conv2dConfig, VarBuilder};
 
 use super::super::ids::{Leaf, Place, id};
 use super::{
-    config::{Level, UnetConfig},
+    config::{UnetConfig, UnetLevel},
     transformer::Transformer,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 
 /// One level: resnets, each with its transformer, and the sampler to the next grid.
 #[derive(Debug)]
-pub struct Stage {
+pub struct LevelBlocks {
     /// Resnets and the transformer after each.
     pub layers: Vec<(TappedResnet, Option<Transformer>)>,
     /// The convolution of the sampler, where the level has one.
@@ -65,7 +65,7 @@ impl Builder<'_> {
     /// A transformer of so many blocks, of the widths of `level`.
     pub(in crate::families::stable_diffusion) fn transformer(
         &self,
-        level: &Level,
+        level: &UnetLevel,
         blocks: usize,
         place: Place,
         vb: VarBuilder<'_>,
@@ -76,7 +76,7 @@ impl Builder<'_> {
     /// Resnets with the given input widths and their transformers.
     fn layers(
         &self,
-        level: &Level,
+        level: &UnetLevel,
         in_channels: &[usize],
         place: impl Fn(u16) -> Place,
         vb: &VarBuilder<'_>,
@@ -103,7 +103,7 @@ impl Builder<'_> {
     }
 
     /// A level of the down stage, with the tensors `resnets`, `attentions` and `downsamplers.0.conv`.
-    pub fn down_stage(&self, index: u16, in_channels: usize, vb: &VarBuilder<'_>) -> Result<Stage> {
+    pub fn down_stage(&self, index: u16, in_channels: usize, vb: &VarBuilder<'_>) -> Result<LevelBlocks> {
         let level = &self.config.down[usize::from(index)];
         let mut widths = vec![level.channels; level.transformers.len()];
         widths[0] = in_channels;
@@ -122,14 +122,20 @@ impl Builder<'_> {
             }
             None => None,
         };
-        Ok(Stage {
+        Ok(LevelBlocks {
             layers: self.layers(level, &widths, |repeat| place(Some(repeat)), vb)?,
             sampler,
         })
     }
 
     /// A level of the up stage that takes its skips' widths from the end of `skips`.
-    pub fn up_stage(&self, index: u16, skips: &mut Vec<usize>, before: usize, vb: &VarBuilder<'_>) -> Result<Stage> {
+    pub fn up_stage(
+        &self,
+        index: u16,
+        skips: &mut Vec<usize>,
+        before: usize,
+        vb: &VarBuilder<'_>,
+    ) -> Result<LevelBlocks> {
         let level = &self.config.up[usize::from(index)];
         let widths: Vec<usize> = (0..level.transformers.len())
             .map(|repeat| {
@@ -145,7 +151,7 @@ impl Builder<'_> {
             )),
             None => None,
         };
-        Ok(Stage {
+        Ok(LevelBlocks {
             layers: self.layers(level, &widths, |repeat| place(Some(repeat)), vb)?,
             sampler,
         })
@@ -161,7 +167,7 @@ impl TappedResnet {
     }
 }
 
-impl Adaptable for Stage {
+impl Adaptable for LevelBlocks {
     fn each_layer(&mut self, visit: &mut Visit<'_>) {
         for (resnet, attention) in &mut self.layers {
             resnet.each_layer(visit);

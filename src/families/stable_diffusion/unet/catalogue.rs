@@ -2,10 +2,12 @@
 
 use super::{
     super::ids::{Leaf, Place, group_and_label, id},
-    config::{Level, Middle, UnetConfig},
+    config::{Middle, UnetConfig, UnetLevel},
 };
 use crate::{
-    activation::{Catalogue, Entry, Facts, MapOf, Name, Shape, Stage, attention_cost, convolution_cost, linear_cost},
+    activation::{
+        Catalogue, CatalogueEntry, Facts, MapOf, Name, Shape, Stage, attention_cost, convolution_cost, linear_cost,
+    },
     components::vit_block::VitPart,
     geometry::Grid,
 };
@@ -81,7 +83,7 @@ struct List {
 
 impl List {
     fn new(config: &UnetConfig, tokens: usize) -> Self {
-        let of_levels = |levels: &[Level]| levels.iter().map(|level| level.transformers.len() as u16).sum();
+        let of_levels = |levels: &[UnetLevel]| levels.iter().map(|level| level.transformers.len() as u16).sum();
         let middle = match config.mid {
             Middle::Absent => 0,
             Middle::Attending { .. } => 2,
@@ -108,7 +110,7 @@ impl List {
         let count = self.blocks.iter().find(|(other, _)| *other == stage);
         let begun = if self.begun.0 == stage { self.begun.1 } else { 0 };
         let (group, label) = group_and_label(place, leaf);
-        self.found.push(Entry {
+        self.found.push(CatalogueEntry {
             id: id(place, leaf),
             shape,
             facts: Facts {
@@ -148,7 +150,7 @@ impl List {
     }
 
     /// What a transformer of so many blocks shows, of the widths of `level`; nothing where there is none.
-    fn transformer(&mut self, place: Place, (level, blocks): (&Level, Option<usize>), grid: Grid) {
+    fn transformer(&mut self, place: Place, (level, blocks): (&UnetLevel, Option<usize>), grid: Grid) {
         let Some(blocks) = blocks else { return };
         let (width, heads, positions) = (level.channels, level.heads, grid.positions());
         let inner = width * super::FFN_RATIO;

@@ -14,7 +14,7 @@ pub struct Conditions<'a> {
     /// Text states, (B, T, D).
     pub text: &'a Tensor,
     /// What SDXL adds to the timestep embedding.
-    pub added: Option<&'a AddedConditions>,
+    pub sdxl: Option<&'a SdxlConditioning>,
     /// What ControlNets add to the skips and the middle.
     pub control: Option<&'a ControlSignal>,
 }
@@ -24,7 +24,7 @@ impl<'a> Conditions<'a> {
     pub fn of_text(text: &'a Tensor) -> Self {
         Self {
             text,
-            added: None,
+            sdxl: None,
             control: None,
         }
     }
@@ -49,8 +49,10 @@ impl<'a> Conditions<'a> {
                 config.cross_attention_dim
             )));
         }
-        let found = self.added.map(|added| (added.pooled.dims(), added.time_ids.dims()));
-        let wanted = config.added.map(|widths| ([batch, widths.pooled], [batch, TIME_IDS]));
+        let found = self.sdxl.map(|sdxl| (sdxl.pooled.dims(), sdxl.time_ids.dims()));
+        let wanted = config
+            .text_time
+            .map(|widths| ([batch, widths.pooled], [batch, TIME_IDS]));
         match (wanted, found) {
             (None, None) => Ok(()),
             (Some((pooled, ids)), Some(found)) if found == (&pooled, &ids) => Ok(()),
@@ -72,7 +74,7 @@ impl<'a> Conditions<'a> {
 
 /// SDXL's second way of conditioning (`text_time` in diffusers), for B rows.
 #[derive(Debug, Clone)]
-pub struct AddedConditions {
+pub struct SdxlConditioning {
     /// The pooled, projected state of the second text encoder, (B, P).
     pub pooled: Tensor,
     /// Original height and width, top and left of the crop, wanted height and width: (B, 6), in f32. Their sinusoids
@@ -80,5 +82,5 @@ pub struct AddedConditions {
     pub time_ids: Tensor,
 }
 
-/// Numbers in one row of [`AddedConditions::time_ids`].
+/// Numbers in one row of [`SdxlConditioning::time_ids`].
 pub const TIME_IDS: usize = 6;

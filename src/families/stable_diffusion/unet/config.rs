@@ -11,7 +11,7 @@ use crate::{
 
 /// One level of the network, of the down or the up stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Level {
+pub struct UnetLevel {
     /// Channels of the level's resnets.
     pub channels: usize,
     /// Attention heads of its transformers.
@@ -42,9 +42,9 @@ pub struct UnetConfig {
     /// Channels of the output.
     pub out_channels: usize,
     /// The levels of the down stage, widest grid first.
-    pub down: Vec<Level>,
+    pub down: Vec<UnetLevel>,
     /// The levels of the up stage, deepest first.
-    pub up: Vec<Level>,
+    pub up: Vec<UnetLevel>,
     /// The middle, as wide as the deepest level.
     pub mid: Middle,
     /// Width of the text states.
@@ -64,7 +64,7 @@ pub struct UnetConfig {
     /// Side of the latents it was trained on.
     pub sample_size: usize,
     /// How the network is also conditioned on a pooled text and on sizes (SDXL).
-    pub added: Option<AddedEmbedding>,
+    pub text_time: Option<TextTimeWidths>,
     /// Width of the embedded guidance scale that the network can be told (LCM). Here it never is: as where diffusers is
     /// given no `timestep_cond`, nothing is added to the timestep.
     pub guidance_width: Option<usize>,
@@ -72,14 +72,14 @@ pub struct UnetConfig {
 
 /// Widths of SDXL's second way of conditioning: a pooled text and six numbers about the picture's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddedEmbedding {
+pub struct TextTimeWidths {
     /// Width P of the pooled text.
     pub pooled: usize,
     /// Width of the sinusoidal embedding of each number.
     pub time_ids: usize,
 }
 
-impl AddedEmbedding {
+impl TextTimeWidths {
     /// Of pooled text and embedded numbers side by side, `width` wide; none where nothing is left for the text.
     pub fn of_width(width: usize, time_ids: usize) -> Option<Self> {
         let pooled = width.checked_sub(time_ids.checked_mul(TIME_IDS)?)?;
@@ -152,16 +152,16 @@ impl UnetConfig {
             Some(_) => depths(&config, REVERSED_DEPTHS, &repeats)?,
             None => mirrored(&config, &repeats)?,
         };
-        let level = |index: usize, crosses: bool, depths: Vec<usize>| Level {
+        let level = |index: usize, crosses: bool, depths: Vec<usize>| UnetLevel {
             channels: channels[index],
             heads: heads[index],
             transformers: depths.into_iter().map(|blocks| crosses.then_some(blocks)).collect(),
         };
-        let down: Vec<Level> = (0..)
+        let down: Vec<UnetLevel> = (0..)
             .zip(down_cross.iter().zip(down_depths))
             .map(|(index, (crosses, depths))| level(index, *crosses, depths))
             .collect();
-        let up: Vec<Level> = (0..)
+        let up: Vec<UnetLevel> = (0..)
             .zip(up_cross.iter().zip(up_depths))
             .map(|(index, (crosses, depths))| level(levels - 1 - index, *crosses, depths))
             .collect();
@@ -184,7 +184,7 @@ impl UnetConfig {
             freq_shift: config.number("freq_shift", 0.0)?,
             center_input_sample: config.flag("center_input_sample", false)?,
             sample_size: sample_size(&config)?,
-            added: added_embedding(&config)?,
+            text_time: text_time_widths(&config)?,
             guidance_width: match config.value(GUIDANCE) {
                 Some(_) => Some(config.count(GUIDANCE, None, 1, MAX_WIDTH)?),
                 None => None,
@@ -227,8 +227,8 @@ impl UnetConfig {
         if half <= self.freq_shift {
             return Some(("freq_shift", format!("less than {half}")));
         }
-        if let Some(added) = self.added
-            && (added.time_ids % 2 != 0 || (added.time_ids / 2) as f64 <= self.freq_shift)
+        if let Some(widths) = self.text_time
+            && (widths.time_ids % 2 != 0 || (widths.time_ids / 2) as f64 <= self.freq_shift)
         {
             let allowed = "an even number above twice freq_shift";
             return Some(("addition_time_embed_dim", allowed.to_owned()));
@@ -242,7 +242,7 @@ impl UnetConfig {
     }
 
     /// The level of the down stage on the deepest grid, of whose widths the middle is.
-    pub fn deepest(&self) -> &Level {
+    pub fn deepest(&self) -> &UnetLevel {
         // A configuration has at least one level.
         &self.down[self.down.len() - 1]
     }
@@ -286,7 +286,7 @@ impl UnetConfig {
     }
 }
 
-impl Level {
+impl UnetLevel {
     /// Whether a transformer follows any of its resnets.
     pub fn attends(&self) -> bool {
         self.transformers.iter().any(Option::is_some)
@@ -367,21 +367,21 @@ fn sample_size(config: &ConfigReader<'_>) -> Result<usize> {
     }
 }
 
-fn added_embedding(config: &ConfigReader<'_>) -> Result<Option<AddedEmbedding>> {
+fn text_time_widths(config: &ConfigReader<'_>) -> Result<Option<TextTimeWidths>> {
     if config.choice("addition_embed_type", "", &["", "text_time"])?.is_empty() {
         return Ok(None);
     }
     const WIDTH_KEY: &str = "projection_class_embeddings_input_dim";
     let time_ids = config.count("addition_time_embed_dim", None, 2, MAX_WIDTH)?;
     let width = config.count(WIDTH_KEY, None, 1, MAX_WIDTH)?;
-    let added = AddedEmbedding::of_width(width, time_ids).ok_or_else(|| {
+    let widths = TextTimeWidths::of_width(width, time_ids).ok_or_else(|| {
         let least = TIME_IDS * time_ids;
         config.refuse(
             WIDTH_KEY,
             &format!("more than {least}, {TIME_IDS} times addition_time_embed_dim"),
         )
     });
-    added.map(Some)
+    widths.map(Some)
 }
 
 /// Refuses what would compute something else than the configuration says.

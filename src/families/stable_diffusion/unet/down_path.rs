@@ -5,8 +5,8 @@ use candle_nn::{Module, VarBuilder};
 
 use super::super::ids::{Leaf, Place, id};
 use super::{
-    blocks::{Builder, Stage, TappedResnet},
-    conditions::AddedConditions,
+    blocks::{Builder, LevelBlocks, TappedResnet},
+    conditions::SdxlConditioning,
     config,
     time::TimeEmbedding,
     transformer::Transformer,
@@ -27,7 +27,7 @@ pub struct DownPath {
     time: TimeEmbedding,
     conv_in: Conv2d,
     after_conv_in: Tap,
-    down: Vec<Stage>,
+    down: Vec<LevelBlocks>,
     mid: Option<Middle>,
     skip_widths: Vec<usize>,
 }
@@ -97,8 +97,8 @@ impl DownPath {
     }
 
     /// What every resnet is told of the timestep, (B, 4·C0).
-    pub fn time(&self, t: &[f32], added: Option<&AddedConditions>, device: &Device) -> Result<Tensor> {
-        self.time.forward(t, added, device)
+    pub fn time(&self, t: &[f32], sdxl: Option<&SdxlConditioning>, device: &Device) -> Result<Tensor> {
+        self.time.forward(t, sdxl, device)
     }
 
     /// `x` (B, in, h, w), `text` (B, T, D); `hint` (B, C0, h, w) is added to the output of the first convolution.

@@ -10,8 +10,8 @@ mod time;
 mod transformer;
 
 pub use catalogue::catalogue;
-pub use conditions::{AddedConditions, Conditions, TIME_IDS};
-pub use config::{AddedEmbedding, Level, MASK_CHANNELS, Middle, UnetConfig};
+pub use conditions::{Conditions, SdxlConditioning, TIME_IDS};
+pub use config::{MASK_CHANNELS, Middle, TextTimeWidths, UnetConfig, UnetLevel};
 pub use network::Unet;
 
 /// Width of a feed-forward's inside over the width of its block.

@@ -5,7 +5,7 @@ use candle_nn::{Module, VarBuilder};
 
 use super::{
     super::ids::{Leaf, Place, id, is_of_up_level},
-    blocks::{Builder, Stage},
+    blocks::{Builder, LevelBlocks},
     catalogue::catalogue,
     conditions::Conditions,
     config::UnetConfig,
@@ -32,7 +32,7 @@ use crate::{
 pub struct Unet {
     config: UnetConfig,
     path: DownPath,
-    up: Vec<Stage>,
+    up: Vec<LevelBlocks>,
     /// `conv_norm_out` and `conv_out`; none where less was read.
     out: Option<(GroupNorm, Conv2d)>,
     input: Tap,
@@ -100,7 +100,7 @@ impl Unet {
             x.clone()
         };
         let x = probe.visit(self.input, x)?;
-        let time = self.path.time(t, conditions.added, x.device())?.to_dtype(x.dtype())?;
+        let time = self.path.time(t, conditions.sdxl, x.device())?.to_dtype(x.dtype())?;
         let mut contracted = self.path.forward(&x, None, &time, text, probe)?;
         if let Some(control) = conditions.control {
             add_control(&mut contracted, control)?;

@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Module, VarBuilder, ops::silu};
 
 use super::{
-    conditions::{AddedConditions, TIME_IDS},
-    config::{AddedEmbedding, UnetConfig},
+    conditions::{SdxlConditioning, TIME_IDS},
+    config::{TextTimeWidths, UnetConfig},
 };
 use crate::{
     error::Result,
@@ -23,7 +23,7 @@ pub struct TimeEmbedding {
     flip_sin_to_cos: bool,
     freq_shift: f64,
     layers: [Linear; 2],
-    added: Option<(AddedEmbedding, [Linear; 2])>,
+    text_time: Option<(TextTimeWidths, [Linear; 2])>,
 }
 
 impl TimeEmbedding {
@@ -42,21 +42,21 @@ impl TimeEmbedding {
             flip_sin_to_cos: config.flip_sin_to_cos,
             freq_shift: config.freq_shift,
             layers: layers(width, vb.pp("time_embedding"))?,
-            added: match config.added {
-                Some(added) => Some((added, layers(added.input_width(), vb.pp("add_embedding"))?)),
+            text_time: match config.text_time {
+                Some(widths) => Some((widths, layers(widths.input_width(), vb.pp("add_embedding"))?)),
                 None => None,
             },
         })
     }
 
     /// SiLU of the timestep embedding with what is added to it, (B, 4·C0): every resnet begins with it.
-    pub fn forward(&self, t: &[f32], added: Option<&AddedConditions>, device: &Device) -> Result<Tensor> {
+    pub fn forward(&self, t: &[f32], sdxl: Option<&SdxlConditioning>, device: &Device) -> Result<Tensor> {
         let sinusoids = |t: &[f32], width| timestep_embedding(t, width, self.flip_sin_to_cos, self.freq_shift, device);
         let mut time = embed(&self.layers, &sinusoids(t, self.width)?)?;
-        if let (Some((widths, layers)), Some(added)) = (&self.added, added) {
-            let ids = added.time_ids.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        if let (Some((widths, layers)), Some(sdxl)) = (&self.text_time, sdxl) {
+            let ids = sdxl.time_ids.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             let ids = sinusoids(&ids, widths.time_ids)?.reshape((t.len(), TIME_IDS * widths.time_ids))?;
-            let pooled = added.pooled.to_dtype(DType::F32)?;
+            let pooled = sdxl.pooled.to_dtype(DType::F32)?;
             time = (time + embed(layers, &Tensor::cat(&[&pooled, &ids], 1)?)?)?;
         }
         Ok(silu(&time)?)
@@ -72,7 +72,7 @@ fn embed([first, second]: &[Linear; 2], x: &Tensor) -> Result<Tensor> {
 impl Adaptable for TimeEmbedding {
     fn each_layer(&mut self, visit: &mut Visit<'_>) {
         self.layers.each_layer(visit);
-        if let Some((_, layers)) = &mut self.added {
+        if let Some((_, layers)) = &mut self.text_time {
             layers.each_layer(visit);
         }
     }

@@ -5,7 +5,7 @@ use candle_nn::{Module, VarBuilder};
 
 use super::{
     super::ids::{Leaf, Place, id},
-    config::{Level, UnetConfig},
+    config::{UnetConfig, UnetLevel},
 };
 use crate::{
     activation::{Catalogue, Halt, Probe, Tap},
@@ -70,7 +70,7 @@ impl Transformer {
     /// With so many blocks, of the widths of `level`.
     pub(in crate::families::stable_diffusion) fn new(
         config: &UnetConfig,
-        (level, blocks): (&Level, usize),
+        (level, blocks): (&UnetLevel, usize),
         place: Place,
         list: &Catalogue,
         vb: VarBuilder<'_>,
@@ -132,7 +132,7 @@ struct Block {
 impl Block {
     fn new(
         config: &UnetConfig,
-        level: &Level,
+        level: &UnetLevel,
         place: Place,
         block: u16,
         list: &Catalogue,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    families::stable_diffusion::lora::{names::Role, scale::PeftKind},
+    families::stable_diffusion::lora::{names::FactorRole, scale::PeftKind},
     nn::adaptable::{LayerInfo, LayerKind},
 };
 
@@ -69,14 +69,14 @@ pub(in crate::families::stable_diffusion::lora) struct Recipe<'a> {
 }
 
 /// The tensors of one layer, of which a recipe takes those it uses.
-struct Tensors<'a>(BTreeMap<Role, &'a str>);
+struct Tensors<'a>(BTreeMap<FactorRole, &'a str>);
 
 impl<'a> Tensors<'a> {
-    fn take(&mut self, role: Role) -> Option<&'a str> {
+    fn take(&mut self, role: FactorRole) -> Option<&'a str> {
         self.0.remove(&role)
     }
 
-    fn has(&self, role: Role) -> bool {
+    fn has(&self, role: FactorRole) -> bool {
         self.0.contains_key(&role)
     }
 
@@ -85,7 +85,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// Two tensors that go together, if one of them is there.
-    fn pair(&mut self, roles: [Role; 2], kind: &str) -> Result<Option<[&'a str; 2]>> {
+    fn pair(&mut self, roles: [FactorRole; 2], kind: &str) -> Result<Option<[&'a str; 2]>> {
         let held = self.names();
         match roles.map(|role| self.take(role)) {
             [Some(first), Some(second)] => Ok(Some([first, second])),
@@ -100,11 +100,11 @@ impl<'a> Tensors<'a> {
 
 impl<'a> Recipe<'a> {
     /// Of the tensors of one layer, every one of which it uses; with too few or too many of them it is an error.
-    pub(in crate::families::stable_diffusion::lora) fn new(tensors: &'a BTreeMap<Role, String>) -> Result<Self> {
+    pub(in crate::families::stable_diffusion::lora) fn new(tensors: &'a BTreeMap<FactorRole, String>) -> Result<Self> {
         let mut tensors = Tensors(tensors.iter().map(|(role, name)| (*role, name.as_str())).collect());
-        let alpha = tensors.take(Role::Alpha);
+        let alpha = tensors.take(FactorRole::Alpha);
         let weight = weight_of(&mut tensors)?;
-        let mut norms = Norms::take(tensors.take(Role::DoraScale), tensors.take(Role::Magnitude));
+        let mut norms = Norms::take(tensors.take(FactorRole::DoraScale), tensors.take(FactorRole::Magnitude));
         if !matches!(weight, Weight::LowRank(_) | Weight::Hadamard(_) | Weight::Kronecker(_)) {
             // Of the norms of a DoRA without its factors nothing can be made: they are left over.
             if let Some(left) = norms.take() {
@@ -114,9 +114,9 @@ impl<'a> Recipe<'a> {
                 )));
             }
         }
-        let added = tensors.take(Role::BiasDifference);
-        let up = tensors.take(Role::UpBias);
-        let bias = match (added, up, tensors.take(Role::Bias)) {
+        let added = tensors.take(FactorRole::BiasDifference);
+        let up = tensors.take(FactorRole::UpBias);
+        let bias = match (added, up, tensors.take(FactorRole::Bias)) {
             (None, None, None) => Bias::Kept,
             (Some(name), None, None) => Bias::Added {
                 name,
@@ -371,14 +371,14 @@ impl<'a> Recipe<'a> {
 }
 
 fn weight_of<'a>(tensors: &mut Tensors<'a>) -> Result<Weight<'a>> {
-    if let Some([down, up]) = tensors.pair([Role::Down, Role::Up], "a LoRA")? {
-        let core = tensors.take(Role::Mid);
+    if let Some([down, up]) = tensors.pair([FactorRole::Down, FactorRole::Up], "a LoRA")? {
+        let core = tensors.take(FactorRole::Mid);
         return Ok(Weight::LowRank(LowRank { down, up, core }));
     }
-    if let Some([down, up]) = tensors.pair([Role::TableDown, Role::TableUp], "a LoRA")? {
+    if let Some([down, up]) = tensors.pair([FactorRole::TableDown, FactorRole::TableUp], "a LoRA")? {
         return Ok(Weight::Table(Table { down, up }));
     }
-    let mut product = |roles: [Role; 2], core: Role, kind: &str| -> Result<Option<Product<'a>>> {
+    let mut product = |roles: [FactorRole; 2], core: FactorRole, kind: &str| -> Result<Option<Product<'a>>> {
         let pair = tensors.pair(roles, kind)?;
         Ok(pair.map(|[left, right]| Product {
             left,
@@ -386,8 +386,16 @@ fn weight_of<'a>(tensors: &mut Tensors<'a>) -> Result<Weight<'a>> {
             core: tensors.take(core),
         }))
     };
-    let first = product([Role::Hada1A, Role::Hada1B], Role::Hada1Core, "a LoHa")?;
-    let second = product([Role::Hada2A, Role::Hada2B], Role::Hada2Core, "a LoHa")?;
+    let first = product(
+        [FactorRole::Hada1A, FactorRole::Hada1B],
+        FactorRole::Hada1Core,
+        "a LoHa",
+    )?;
+    let second = product(
+        [FactorRole::Hada2A, FactorRole::Hada2B],
+        FactorRole::Hada2Core,
+        "a LoHa",
+    )?;
     match (first, second) {
         (Some(first), Some(second)) => return Ok(Weight::Hadamard([first, second])),
         (None, None) => {}
@@ -398,23 +406,28 @@ fn weight_of<'a>(tensors: &mut Tensors<'a>) -> Result<Weight<'a>> {
             )));
         }
     }
-    let mut matrix = |whole: Role, factors: [Role; 2], core: Option<Role>| -> Result<Option<Matrix<'a>>> {
-        let pair = tensors.pair(factors, "a LoKr's matrix")?;
-        let product = pair.map(|[left, right]| {
-            Matrix::Product(Product {
-                left,
-                right,
-                core: core.and_then(|core| tensors.take(core)),
-            })
-        });
-        match (tensors.take(whole), product) {
-            (Some(name), None) => Ok(Some(Matrix::Whole(name))),
-            (Some(name), Some(_)) => Err(Error::failed(format!("it has {name} and also the factors of it"))),
-            (None, product) => Ok(product),
-        }
-    };
-    let left = matrix(Role::Kron1, [Role::Kron1A, Role::Kron1B], None)?;
-    let right = matrix(Role::Kron2, [Role::Kron2A, Role::Kron2B], Some(Role::Kron2Core))?;
+    let mut matrix =
+        |whole: FactorRole, factors: [FactorRole; 2], core: Option<FactorRole>| -> Result<Option<Matrix<'a>>> {
+            let pair = tensors.pair(factors, "a LoKr's matrix")?;
+            let product = pair.map(|[left, right]| {
+                Matrix::Product(Product {
+                    left,
+                    right,
+                    core: core.and_then(|core| tensors.take(core)),
+                })
+            });
+            match (tensors.take(whole), product) {
+                (Some(name), None) => Ok(Some(Matrix::Whole(name))),
+                (Some(name), Some(_)) => Err(Error::failed(format!("it has {name} and also the factors of it"))),
+                (None, product) => Ok(product),
+            }
+        };
+    let left = matrix(FactorRole::Kron1, [FactorRole::Kron1A, FactorRole::Kron1B], None)?;
+    let right = matrix(
+        FactorRole::Kron2,
+        [FactorRole::Kron2A, FactorRole::Kron2B],
+        Some(FactorRole::Kron2Core),
+    )?;
     match (left, right) {
         (Some(left), Some(right)) => return Ok(Weight::Kronecker(Kronecker { left, right })),
         (None, None) => {}
@@ -424,47 +437,47 @@ fn weight_of<'a>(tensors: &mut Tensors<'a>) -> Result<Weight<'a>> {
             )));
         }
     }
-    if let Some(blocks) = tensors.take(Role::OftBlocks) {
-        let rescale = tensors.take(Role::Rescale);
+    if let Some(blocks) = tensors.take(FactorRole::OftBlocks) {
+        let rescale = tensors.take(FactorRole::Rescale);
         return Ok(Weight::Rotation(Rotation {
             blocks,
             rescale,
             ready: false,
         }));
     }
-    if let Some(blocks) = tensors.take(Role::OftRotations) {
+    if let Some(blocks) = tensors.take(FactorRole::OftRotations) {
         return Ok(Weight::Rotation(Rotation {
             blocks,
             rescale: None,
             ready: true,
         }));
     }
-    if let Some(name) = tensors.take(Role::OftTriangles) {
+    if let Some(name) = tensors.take(FactorRole::OftTriangles) {
         return Ok(Weight::Triangles(Triangles { name }));
     }
-    if tensors.has(Role::GloraA1) || tensors.has(Role::GloraB1) {
+    if tensors.has(FactorRole::GloraA1) || tensors.has(FactorRole::GloraB1) {
         let missing = || Error::failed("of the four factors of a GLoRA (a1, a2, b1, b2) one is missing".to_owned());
         let a = tensors
-            .pair([Role::GloraA1, Role::GloraA2], "a GLoRA's A")?
+            .pair([FactorRole::GloraA1, FactorRole::GloraA2], "a GLoRA's A")?
             .ok_or_else(missing)?;
         let b = tensors
-            .pair([Role::GloraB1, Role::GloraB2], "a GLoRA's B")?
+            .pair([FactorRole::GloraB1, FactorRole::GloraB2], "a GLoRA's B")?
             .ok_or_else(missing)?;
         return Ok(Weight::Glora(Glora { a, b }));
     }
-    if let Some(name) = tensors.take(Role::Ia3) {
+    if let Some(name) = tensors.take(FactorRole::Ia3) {
         return Ok(Weight::Scaling(Scaling {
             name,
             rows: Rows::ByShape,
         }));
     }
-    if let Some([name, on_input]) = tensors.pair([Role::Factors, Role::OnInput], "an (IA)³")? {
+    if let Some([name, on_input]) = tensors.pair([FactorRole::Factors, FactorRole::OnInput], "an (IA)³")? {
         return Ok(Weight::Scaling(Scaling {
             name,
             rows: Rows::Said { on_input },
         }));
     }
-    match (tensors.take(Role::Difference), tensors.take(Role::Weight)) {
+    match (tensors.take(FactorRole::Difference), tensors.take(FactorRole::Weight)) {
         (None, None) => Ok(Weight::Kept),
         (Some(name), None) => Ok(Weight::Difference(name)),
         (None, Some(name)) => Ok(Weight::Replaced(name)),

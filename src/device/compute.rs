@@ -7,14 +7,14 @@ use crate::error::{Error, Result};
 
 /// A device and a number format that fit together.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Compute {
     /// The device.
     pub device: Device,
     /// The format computed in: f32 on every CPU.
     pub dtype: DType,
 }
 
-impl Place {
+impl Compute {
     /// The processor.
     pub const CPU: Self = Self {
         device: Device::Cpu,

@@ -2,7 +2,7 @@
 
 /// The name of a U-Net's layer in the numbering of the original implementation, which kohya's scripts use for SDXL;
 /// `layers_per_block` are those of the down levels.
-pub fn original_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
+pub fn ldm_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
     let parts: Vec<&str> = layer.split('.').collect();
     // No network has more levels or blocks.
     let number = |text: &str| text.parse::<u16>().ok().map(usize::from);
@@ -37,7 +37,7 @@ pub fn original_name(layer: &str, layers_per_block: &[usize]) -> Option<String> 
 }
 
 /// Names of the upsampler of level `level`, which comes after a level's last resnet and, where there is one, transformer.
-pub fn original_upsampler(layer: &str, layers_per_block: &[usize]) -> Option<[String; 2]> {
+pub fn ldm_upsampler(layer: &str, layers_per_block: &[usize]) -> Option<[String; 2]> {
     let level = layer.strip_prefix("up_blocks.")?.strip_suffix(".upsamplers.0.conv")?;
     let levels = usize::from(level.parse::<u16>().ok()?) + 1;
     let first = layers_per_block.len().checked_sub(levels)?;
@@ -103,14 +103,14 @@ mod tests {
             ("down_blocks.1.attentions.0.norm", "input_blocks.4.1.norm"),
         ] {
             // A transformer of the middle is its second module.
-            let layer_name = original_name(layer, &[2; 4]);
+            let layer_name = ldm_name(layer, &[2; 4]);
             assert_eq!(layer_name.as_deref(), Some(original), "{layer}");
         }
-        let upsampler = original_upsampler("up_blocks.0.upsamplers.0.conv", &[2; 4]);
+        let upsampler = ldm_upsampler("up_blocks.0.upsamplers.0.conv", &[2; 4]);
         assert_eq!(
             upsampler,
             Some(["output_blocks.2.1.conv", "output_blocks.2.2.conv"].map(str::to_owned))
         );
-        assert_eq!(original_name("nonsense", &[2; 4]), None);
+        assert_eq!(ldm_name("nonsense", &[2; 4]), None);
     }
 }

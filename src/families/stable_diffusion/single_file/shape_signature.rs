@@ -3,7 +3,7 @@
 use super::{names::Naming, unet::Tensors};
 use crate::{
     error::{Error, Result},
-    families::stable_diffusion::unet::{AddedEmbedding, Level, Middle, UnetConfig},
+    families::stable_diffusion::unet::{Middle, TextTimeWidths, UnetConfig, UnetLevel},
     weights::config::{MAX_LAYERS, MAX_LEVELS, MAX_WIDTH},
 };
 
@@ -21,23 +21,23 @@ const SAMPLE_SIZE: usize = 64;
 
 /// The architecture of a U-Net as far as its tensors tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outline {
+pub(super) struct ShapeSignature {
     pub(super) in_channels: usize,
     out_channels: usize,
     /// The levels, widest grid first.
-    levels: Vec<LevelOutline>,
+    levels: Vec<LevelShape>,
     mid: Middle,
     pub(super) text_width: usize,
     pub(super) linear_projection: bool,
     /// Width of what SDXL embeds besides the timestep.
-    pub(super) added_width: Option<usize>,
+    pub(super) text_time_width: Option<usize>,
     /// Width of the guidance scale that LCM can be told.
     guidance_width: Option<usize>,
 }
 
 /// One level, as far as its tensors tell it. Lists have an entry per resnet: the blocks of the transformer behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct LevelOutline {
+struct LevelShape {
     channels: usize,
     down: Vec<Option<usize>>,
     up: Vec<Option<usize>>,
@@ -94,7 +94,7 @@ impl Untold {
             },
             groups: model.norm_num_groups,
             eps: model.norm_eps,
-            time_ids: model.added.map_or(TIME_IDS_WIDTH, |added| added.time_ids),
+            time_ids: model.text_time.map_or(TIME_IDS_WIDTH, |widths| widths.time_ids),
             flip_sin_to_cos: model.flip_sin_to_cos,
             freq_shift: model.freq_shift,
             center_input_sample: model.center_input_sample,
@@ -103,7 +103,7 @@ impl Untold {
     }
 }
 
-impl Outline {
+impl ShapeSignature {
     pub(super) fn of_config(config: &UnetConfig) -> Self {
         Self {
             in_channels: config.in_channels,
@@ -112,7 +112,7 @@ impl Outline {
                 .down
                 .iter()
                 .zip(config.up.iter().rev())
-                .map(|(down, up)| LevelOutline {
+                .map(|(down, up)| LevelShape {
                     channels: down.channels,
                     down: down.transformers.clone(),
                     up: up.transformers.clone(),
@@ -121,7 +121,7 @@ impl Outline {
             mid: config.mid,
             text_width: config.cross_attention_dim,
             linear_projection: config.use_linear_projection,
-            added_width: config.added.map(|added| added.input_width()),
+            text_time_width: config.text_time.map(|widths| widths.input_width()),
             guidance_width: config.guidance_width,
         }
     }
@@ -144,7 +144,7 @@ impl Outline {
                 let blocks = places.iter().map(|(_, transformer)| part.blocks(transformer));
                 blocks.collect()
             };
-            levels.push(LevelOutline {
+            levels.push(LevelShape {
                 channels: channels.unwrap_or_default(),
                 down: transformers(down),
                 up: transformers(up),
@@ -171,7 +171,7 @@ impl Outline {
             mid,
             text_width,
             linear_projection,
-            added_width: part.width(&format!("{}.weight", part.naming.added()))?,
+            text_time_width: part.width(&format!("{}.weight", part.naming.text_time()))?,
             guidance_width: part.width(&format!("{}.weight", part.naming.guidance()))?,
             levels,
         })
@@ -179,10 +179,10 @@ impl Outline {
 
     /// The first thing in which the tensors differ from what a configuration describes.
     pub(super) fn difference(&self, described: &Self) -> String {
-        let channels = |outline: &Self| outline.levels.iter().map(|level| level.channels).collect::<Vec<_>>();
-        let repeats = |outline: &Self| outline.levels.iter().map(|level| level.down.len()).collect::<Vec<_>>();
-        let stages = |outline: &Self| {
-            let levels = outline.levels.iter();
+        let channels = |shape: &Self| shape.levels.iter().map(|level| level.channels).collect::<Vec<_>>();
+        let repeats = |shape: &Self| shape.levels.iter().map(|level| level.down.len()).collect::<Vec<_>>();
+        let stages = |shape: &Self| {
+            let levels = shape.levels.iter();
             levels
                 .map(|level| (level.down.clone(), level.up.clone()))
                 .collect::<Vec<_>>()
@@ -198,11 +198,11 @@ impl Outline {
             ),
             (
                 "channels of the levels",
-                [self, described].map(|outline| format!("{:?}", channels(outline))),
+                [self, described].map(|shape| format!("{:?}", channels(shape))),
             ),
             (
                 "resnets per level",
-                [self, described].map(|outline| format!("{:?}", repeats(outline))),
+                [self, described].map(|shape| format!("{:?}", repeats(shape))),
             ),
             (
                 "text width",
@@ -228,22 +228,22 @@ impl Outline {
             Some(model) => Untold::like(model),
             None => Untold::published(self.linear_projection),
         };
-        let level = |outline: &LevelOutline, transformers: &[Option<usize>]| Level {
-            channels: outline.channels,
+        let level = |shape: &LevelShape, transformers: &[Option<usize>]| UnetLevel {
+            channels: shape.channels,
             heads: match untold.heads {
                 Heads::Count(heads) => heads,
-                Heads::Width(width) => (outline.channels / width).max(1),
+                Heads::Width(width) => (shape.channels / width).max(1),
             },
             transformers: transformers.to_vec(),
         };
-        let added = self
-            .added_width
-            .map(|width| AddedEmbedding::of_width(width, untold.time_ids));
+        let widths = self
+            .text_time_width
+            .map(|width| TextTimeWidths::of_width(width, untold.time_ids));
         UnetConfig {
             in_channels: self.in_channels,
             out_channels: self.out_channels,
-            down: self.levels.iter().map(|outline| level(outline, &outline.down)).collect(),
-            up: self.levels.iter().rev().map(|outline| level(outline, &outline.up)).collect(),
+            down: self.levels.iter().map(|shape| level(shape, &shape.down)).collect(),
+            up: self.levels.iter().rev().map(|shape| level(shape, &shape.up)).collect(),
             mid: self.mid,
             cross_attention_dim: self.text_width,
             norm_num_groups: untold.groups,
@@ -253,10 +253,10 @@ impl Outline {
             freq_shift: untold.freq_shift,
             center_input_sample: untold.center_input_sample,
             sample_size: untold.sample_size,
-            added: match added {
-                Some(Some(added)) => Some(added),
+            text_time: match widths {
+                Some(Some(widths)) => Some(widths),
                 Some(None) => {
-                    let width = self.added_width.unwrap_or_default();
+                    let width = self.text_time_width.unwrap_or_default();
                     return Err(Error::failed(format!(
                         "the U-Net embeds {width} numbers besides the timestep, too few for a pooled text and six sizes \
                          of {} each",

@@ -16,7 +16,7 @@ use super::super::{
 };
 use super::{
     cache::RepoCache,
-    choose::{MODEL_INDEX, Variant, Wanted, choose, is_used},
+    choose::{MODEL_INDEX, RepoPart, Variant, choose, is_used},
     repo::{MAIN, Repo, is_snapshot_name},
 };
 use crate::files;
@@ -28,7 +28,7 @@ const MAX_ENTRIES: usize = 100_000;
 
 /// A commit of a repository in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldSnapshot {
+pub struct CachedSnapshot {
     /// The commit.
     pub commit: String,
     /// Branches and tags that stood for it when they were last asked for.
@@ -43,7 +43,7 @@ pub struct HeldSnapshot {
 
 /// A repository in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct CachedRepo {
     /// `owner/name`.
     pub id: String,
     /// Bytes on the disk, what was begun included.
@@ -51,12 +51,12 @@ pub struct Held {
     /// Bytes of files that were begun and not completed.
     pub bytes_begun: u64,
     /// Its commits, the newest first.
-    pub snapshots: Vec<HeldSnapshot>,
+    pub snapshots: Vec<CachedSnapshot>,
 }
 
 /// Looks up a snapshot that has all that is wanted: the one the revision stands for, else, where none in particular was
 /// asked for, the newest.
-pub(super) fn local(cache: &RepoCache, repo: &Repo, wanted: &Wanted) -> Option<PathBuf> {
+pub(super) fn local(cache: &RepoCache, repo: &Repo, wanted: &RepoPart) -> Option<PathBuf> {
     let meant = cache.commit_of(repo.revision()).map(|commit| cache.snapshot(&commit));
     let meant = meant.filter(|folder| is_complete(folder, wanted));
     if meant.is_some() || repo.revision() != MAIN {
@@ -86,14 +86,14 @@ fn snapshot_folders(cache: &RepoCache) -> Vec<(SystemTime, PathBuf)> {
 }
 
 /// Whether a folder has all that is wanted.
-fn is_complete(folder: &Path, wanted: &Wanted) -> bool {
-    if let Wanted::File(path) = wanted {
+fn is_complete(folder: &Path, wanted: &RepoPart) -> bool {
+    if let RepoPart::File(path) = wanted {
         return super::repo::check_path(path).is_ok() && folder.join(path).is_file();
     }
     let mut files = Vec::new();
     collect(folder, "", MAX_DEPTH, &mut files);
     // Whichever variant is there can be opened.
-    let Ok(choice) = choose(files.iter().map(String::as_str), &Wanted::Model(Variant::Full)) else {
+    let Ok(choice) = choose(files.iter().map(String::as_str), &RepoPart::Model(Variant::Full)) else {
         return false;
     };
     let indices = choice.files.iter().filter(|file| file.contains(".index."));
@@ -160,7 +160,7 @@ fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) {
 }
 
 /// What the cache holds of a repository; None where it has no folder.
-pub(super) fn held(cache: &RepoCache, repo: &Repo) -> Option<Held> {
+pub(super) fn cached(cache: &RepoCache, repo: &Repo) -> Option<CachedRepo> {
     if !cache.folder().is_dir() {
         return None;
     }
@@ -197,16 +197,16 @@ pub(super) fn held(cache: &RepoCache, repo: &Repo) -> Option<Held> {
                 bytes = bytes.saturating_add(meta.len());
             }
         }
-        HeldSnapshot {
+        CachedSnapshot {
             revisions: revisions.get(&commit).cloned().unwrap_or_default(),
-            complete: is_complete(&folder, &Wanted::Model(Variant::Full)),
+            complete: is_complete(&folder, &RepoPart::Model(Variant::Full)),
             files: files.len(),
             commit,
             folder,
         }
     });
     let snapshots = snapshots.collect();
-    Some(Held {
+    Some(CachedRepo {
         id: repo.id().to_owned(),
         bytes,
         bytes_begun,
