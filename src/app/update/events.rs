@@ -376,7 +376,9 @@ fn on_failure(state: &mut State, work: TaskKind, error: &Error) {
         // Told by an event of its own.
         TaskKind::Model | TaskKind::Download { .. } | TaskKind::Comparison(_) => {}
         // What the shelf says is asked for again with the next look at it.
-        TaskKind::Shelf => state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(LocalModels::default())),
+        TaskKind::Shelf => {
+            state.downloads.shelf = state.downloads.shelf.take().or_else(|| Some(LocalModels::default()))
+        }
         TaskKind::Picture(slot) => {
             let there = state.slot(slot).picture.as_ref().map(|picture| PictureRef {
                 source: picture.source.clone(),
