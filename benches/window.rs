@@ -14,7 +14,10 @@
 use featscope::{
     activation::{CatalogueEntry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
-    app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, VIEWS, offscreen::Offscreen, paint},
+    app::{
+        Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, VIEWS, offscreen::Offscreen,
+        paint,
+    },
     engine::ImageSlot,
     families::resolve,
     geometry::{Grid, Size, framing::WorkingSize},

@@ -45,7 +45,6 @@ pub use host::{ExtractorHost, FinishedPass};
 pub use ids::{ComparisonKind, ImageSlot, PassId, TaskKind};
 pub use map_store::NotFiniteMap;
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request, RunSettings};
-pub(crate) use queries::check_extension;
 pub use queries::{
     Answer, ViewRequest,
     channel::{ChannelQuery, ChannelView},

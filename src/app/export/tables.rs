@@ -20,7 +20,7 @@ use crate::{
         filmstrip::{current_frame, frame_name},
         root::State,
     },
-    error::Result,
+    error::{Error, Result},
     extract::memory,
     files::names,
     geometry::Grid,

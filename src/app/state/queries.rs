@@ -4,10 +4,7 @@ use super::{root::State, slots::PointAt};
 use crate::{
     activation::Id,
     app::document::{layout::panes, pane::PaneKind, root::Document},
-    engine::{
-        ChannelQuery, ChannelsQuery, CompareQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt,
-        RankQuery,
-    },
+    engine::{ChannelQuery, ChannelsQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt},
 };
 
 /// Whether the PCA colours of a picture are those of what is set.

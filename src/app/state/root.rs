@@ -5,6 +5,7 @@ use std::{collections::VecDeque, path::PathBuf};
 use egui_tiles::{Tile, TileId};
 
 use super::{
+    answers::Answers,
     compare::CompareState,
     comparing::Comparing,
     downloads::Downloads,

@@ -25,8 +25,7 @@ use crate::{
         gpu::textures::{Textures, waker},
         state::{
             canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Preferences,
-            root::State,
-            work::RunWanted,
+            root::State, work::RunWanted,
         },
         theme,
     },

@@ -391,13 +391,7 @@ fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSett
 }
 
 /// A click looks at an activation, or marks it with Ctrl or Shift; hovering tells its figures.
-fn answer(
-    ui: &Ui,
-    response: Response,
-    settings: &SheetSettings,
-    finding: &Measurement,
-    context: &mut ViewContext<'_>,
-) {
+fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Measurement, context: &mut ViewContext<'_>) {
     if response.clicked() {
         let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
         context.commands.push(match several {

@@ -230,7 +230,7 @@ registry! {
 }
 
 /// Refuses a file whose name promises another format than it would hold.
-pub fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
+fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
     let extension = path.extension().unwrap_or_default();
     if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
         return Ok(());
