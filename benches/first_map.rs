@@ -16,24 +16,16 @@ use featscope::{
         Answer, DEFAULT_CACHE_BYTES, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request,
         RunSettings, ViewRequest,
     },
-    extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
-    model::adapters::Adapters,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(t: u32) -> RunSettings {
-    let size = WorkingSize::ShortSide(64);
     RunSettings {
-        prompt: String::new(),
         t: t.into(),
-        seed: 0,
-        ensemble: 1,
-        vae: VaeMode::Mean,
-        size,
-        inversion: Inversion::None,
-        adapters: Adapters::default(),
+        size: Some(WorkingSize::ShortSide(64)),
+        ..RunSettings::default()
     }
 }
 

@@ -8,24 +8,24 @@
 )]
 
 use featscope::{
-    activation::{Cost, Id, Selection},
+    activation::{Cost, Id, Selection, Tap},
     device::{Compute, DeviceChoice, Precision},
     error::{Error, Result},
     extract::{
-        finite::NonFinite,
-        inversion::Inversion,
         model::Model,
-        pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
+        settings::{PassSettings, RunSettings},
     },
     families::resolve,
     geometry::framing::{PreparedImage, WorkingSize, prepare},
     image::{picture::Picture, source::PictureSource},
-    model::{Extent, adapters::Adapters},
+    model::LoadExtent,
+    sources::FeatureSource,
     survey::{SurveyInput, survey_pass},
 };
 use std::{
     fs,
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
@@ -145,7 +145,7 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
     let spec = resolve(&arguments.model.to_string_lossy())?;
     let side = arguments.side.unwrap_or(spec.native_side);
     let place = Compute::open(DeviceChoice::Cpu, Precision::F32)?;
-    let mut model = Model::load(&spec, place, Extent::Whole, &mut |_| Ok(()))?;
+    let mut model = Model::load(&spec, place, LoadExtent::Whole, &mut |_| Ok(()))?;
     let picture = PictureSource::Sample("photo-cat".to_owned()).read()?;
     let size = WorkingSize::Exact {
         width: side,
@@ -174,18 +174,13 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
         }
         Stage::Practical | Stage::Early | Stage::Whole | Stage::Survey => {
             let selection = selection(&model, &prepared, stage)?;
-            let settings = PassSettings {
+            let settings = RunSettings {
                 t: spec.default_t,
                 prompt: PROMPT.to_owned(),
-                noise: Noise { seed: 0, given: None },
-                vae: VaeMode::Mean,
                 ensemble: if stage == Stage::Survey { arguments.noises } else { 1 },
-                inversion: Inversion::None,
-                compat: None,
-                adapters: Adapters::default(),
-                recording: Recording::InBatches,
-                non_finite: NonFinite::default(),
+                ..RunSettings::default()
             };
+            let settings = PassSettings::new(&spec, settings)?;
             let cost = Cost::of(&spec.plain_catalogue(prepared.framing.working));
             let pictures = [prepared];
             let work = selection.last().map_or(0.0, |last| cost.until(last));
@@ -204,10 +199,8 @@ fn run(arguments: &Arguments) -> Result<(Vec<Run>, f64)> {
             }
             let runs = timed(
                 |_| {
-                    let record = &mut |_, _, _: &Tensor| Ok(());
-                    run_pass(&mut model, &pictures, &settings, &selection, record, None, &mut |_| {
-                        Ok(())
-                    })
+                    let record = &mut |_: Tap, _: Range<usize>, _: &Tensor| Ok(());
+                    model.run(&pictures, &settings, &selection, record, &mut |_| Ok(()))
                 },
                 repeats,
             )?;

@@ -140,7 +140,7 @@ fn opened() -> Window {
 fn run_for_long(window: &mut Window) {
     let mut settings = window.app.state.document.settings.clone();
     settings.ensemble = 64;
-    settings.size = WorkingSize::ShortSide(512);
+    settings.size = Some(WorkingSize::ShortSide(512));
     window.apply(Command::Settings(settings));
     window.frame(Vec::new());
     window.apply(Command::Act(Action::Run));

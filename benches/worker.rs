@@ -12,13 +12,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use featscope::{
     activation::{FeatureMap, Id},
     engine::{FinishedPass, PassId, RunSettings, transport::FromWorker},
-    extract::{inversion::Inversion, pass::VaeMode, request::Provenance},
+    extract::request::Provenance,
     geometry::{
         Grid, Size,
         framing::{Framing, WorkingSize},
     },
     image::picture::Picture,
-    model::adapters::{Adapters, AppliedAdapters},
+    model::adapters::AppliedAdapters,
 };
 
 /// The largest feature map of SD1.5 at 512 pixels: the inner of its first feed-forward networks.
@@ -40,14 +40,9 @@ fn pass(maps: usize) -> FinishedPass {
     FinishedPass {
         pass: PassId(1),
         settings: RunSettings {
-            prompt: String::new(),
             t: 100.into(),
-            seed: 0,
-            ensemble: 1,
-            vae: VaeMode::Mean,
-            size: WorkingSize::ShortSide(PICTURE),
-            inversion: Inversion::None,
-            adapters: Adapters::default(),
+            size: Some(WorkingSize::ShortSide(PICTURE)),
+            ..RunSettings::default()
         },
         picture: Arc::new(Picture::from_rgb(size, vec![128; 3 * size.pixels()]).expect("three bytes a pixel")),
         framing: Framing {

@@ -21,6 +21,7 @@ pub mod model;
 pub mod nn;
 pub mod ops;
 pub mod paint;
+pub mod sources;
 pub mod survey;
 pub mod weights;
 pub mod words;

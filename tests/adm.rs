@@ -13,17 +13,17 @@ use candle_core::{DType, Device, IndexOp, Tensor};
 use common::{TestResult, case_json, compare, compare_all, expected, model, numbers};
 use featscope::{
     Error,
-    activation::{Catalogue, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    activation::{Catalogue, Probe, Selection, Shape, Stop, Tap, no_progress},
     families::adm::{AdmConfig, AdmUnet, catalogue, open, open_demo},
     geometry::Grid,
-    model::Extent,
+    model::LoadExtent,
     weights::{Store, embedded},
 };
 
 const CASE: &str = "adm-all";
 
 fn build((config, store): (AdmConfig, Store)) -> featscope::Result<AdmUnet> {
-    AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))
+    AdmUnet::new(&config, LoadExtent::Whole, store.var_builder(DType::F32, &Device::Cpu))
 }
 
 fn tiny() -> featscope::Result<AdmUnet> {
@@ -49,12 +49,12 @@ fn pass(unet: &AdmUnet, x_t: &Tensor, t: &[f32], select: impl Fn(&Catalogue) -> 
         assert!(before.is_none(), "{} was met twice", entry.id);
         Ok(())
     };
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
     let output = match unet.forward(x_t, t, &mut probe) {
         Ok(output) => Some(output),
-        Err(Halt::Complete) => None,
-        Err(Halt::Error(error)) => return Err(error),
+        Err(Stop::Done) => None,
+        Err(Stop::Error(error)) => return Err(error),
     };
     Ok(Pass { taps, output })
 }
@@ -230,7 +230,7 @@ fn a_batch_is_its_pictures() -> TestResult {
 #[test]
 fn half_precision_gives_nearly_the_same() -> TestResult {
     let (config, store) = open(&model("tiny-adm"))?;
-    let half = AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F16, &Device::Cpu))?;
+    let half = AdmUnet::new(&config, LoadExtent::Whole, store.var_builder(DType::F16, &Device::Cpu))?;
     let x_t = waves(1, 32, 32)?;
     let narrow = pass(&half, &x_t, &[999.0], everything)?.taps;
     let wide = pass(&tiny()?, &x_t, &[999.0], everything)?.taps;
@@ -297,7 +297,7 @@ fn a_pass_is_cancelled_between_activations() -> TestResult {
     let selection = Selection::default();
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
     let ended = unet.forward(&waves(1, 32, 32)?, &[1.0], &mut probe);
-    assert!(matches!(ended, Err(Halt::Error(Error::Cancelled))));
+    assert!(matches!(ended, Err(Stop::Error(Error::Cancelled))));
     assert!(
         calls > list.len() / 2,
         "{calls} looks at the user's wish for {} activations",

@@ -19,7 +19,7 @@ use featscope::{
     geometry::Grid,
     image::picture::{Picture, WHITE},
     io::array::Array,
-    model::Extent,
+    model::LoadExtent,
     weights::{Store, embedded},
 };
 use serde_json::Value;
@@ -315,9 +315,9 @@ fn another_animal(first: &Face, second: &Face) -> bool {
 #[test]
 fn places_are_found_again_in_other_drawings() -> TestResult {
     let (config, store) = open_demo()?;
-    let unet = AdmUnet::new(&config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
+    let unet = AdmUnet::new(&config, LoadExtent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
     let random = VarBuilder::from_tensors(untrained(&store)?, DType::F32, &Device::Cpu);
-    let random = AdmUnet::new(&config, Extent::Whole, random)?;
+    let random = AdmUnet::new(&config, LoadExtent::Whole, random)?;
     let list = catalogue(&config, Grid::new(SIDE, SIDE));
     // On white ground colours alone find most of a drawing in itself, but little in another.
     for (name, fits, share, least, ahead, most_swapped) in [

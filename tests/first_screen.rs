@@ -78,7 +78,10 @@ fn the_ear_of_the_cat_is_found_in_every_other_picture() -> TestResult {
     assert_eq!(state.document.model.as_deref(), Some("demo"));
     assert_eq!(state.layer(), Some("b11".parse()?));
     let settings = &state.document.settings;
-    assert_eq!((settings.t, &settings.size), (100.into(), &WorkingSize::ShortSide(64)));
+    assert_eq!(
+        (settings.t, settings.size),
+        (100.into(), Some(WorkingSize::ShortSide(64)))
+    );
 
     let canvas = window
         .app

@@ -5,7 +5,7 @@
 mod common;
 
 use featscope::{
-    activation::watch_nothing,
+    activation::no_progress,
     components::{
         text::{ClipTextModel, Tokenizer},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
@@ -13,7 +13,7 @@ use featscope::{
     device::Compute,
     extract::{job::plan, model::Model, request::ExtractRequest},
     families::resolve,
-    model::Extent,
+    model::LoadExtent,
     weights::{open_weights, read_json},
 };
 use std::collections::HashMap;
@@ -93,8 +93,8 @@ impl Run {
             device: Device::Cpu,
             dtype,
         };
-        let mut model = Model::load(&planned.spec, place, Extent::Whole, &mut watch_nothing)?;
-        let extracted = planned.run(&request, &mut model, &mut watch_nothing)?;
+        let mut model = Model::load(&planned.spec, place, LoadExtent::Whole, &mut no_progress)?;
+        let extracted = planned.run(&request, &mut model, &mut no_progress)?;
         let activations = extracted
             .activations
             .into_iter()
@@ -246,12 +246,12 @@ fn the_autoencoder_by_candle_s_operators() -> TestResult {
         };
         let ((encoder, decoder), (_, own)) = (open(DType::F64)?, open(DType::F32)?);
         let image = reference["mid.image"].to_dtype(DType::F64)?;
-        let posterior = encoder.encode(&image, &mut watch_nothing)?;
+        let posterior = encoder.encode(&image, &mut no_progress)?;
         compare("mean", &reference["mid.vae_mean"], &posterior.mean)?;
         compare("std", &reference["mid.vae_std"], &posterior.std)?;
         let latents = &reference["mid.latents_clean"];
-        let wanted = own.decode(latents, &mut watch_nothing)?;
-        let decoded = decoder.decode(&latents.to_dtype(DType::F64)?, &mut watch_nothing)?;
+        let wanted = own.decode(latents, &mut no_progress)?;
+        let decoded = decoder.decode(&latents.to_dtype(DType::F64)?, &mut no_progress)?;
         compare("picture", &wanted, &decoded)?;
     }
     Ok(())
@@ -273,7 +273,7 @@ fn the_text_encoders_by_candle_s_operators() -> TestResult {
         });
         let chunks = Tokenizer::from_folder(&tokenizer)?.chunks("a photo of a red cat")?;
         let encode = |dtype| -> featscope::Result<_> {
-            ClipTextModel::from_folder(&folder, &Device::Cpu, dtype)?.encode_chunks(&chunks, &mut watch_nothing)
+            ClipTextModel::from_folder(&folder, &Device::Cpu, dtype)?.encode_chunks(&chunks, &mut no_progress)
         };
         let (wanted, found) = (encode(DType::F32)?, encode(DType::F64)?);
         compare("last", &wanted.last, &found.last)?;

@@ -6,7 +6,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use common::{TestResult, case_json, compare, expected, model};
 use featscope::{
-    activation::watch_nothing,
+    activation::no_progress,
     components::{
         schedule::{DiscreteSchedule, Prediction},
         vae::{VaeConfig, VaeEncoder},
@@ -37,7 +37,7 @@ fn posteriors_and_latents() -> TestResult {
             .expect("a model")
             .replace("models/", "");
         let vae = open(&name)?;
-        let posterior = vae.encode(&reference["mid.image"], &mut watch_nothing)?;
+        let posterior = vae.encode(&reference["mid.image"], &mut no_progress)?;
         compare("mean", &reference["mid.vae_mean"], &posterior.mean)?;
         compare("std", &reference["mid.vae_std"], &posterior.std)?;
         let sample = match reference.get("in.vae_noise") {

@@ -35,7 +35,7 @@ use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
     engine::{BasisChoice, ChannelQuery, ImageSlot, PictureSource, QueryAt},
-    extract::{pass::VaeMode, preset::PRESETS},
+    extract::{preset::PRESETS, settings::LatentMode},
     geometry::framing::WorkingSize,
     paint::ColourMap,
 };
@@ -569,12 +569,11 @@ impl Monkey {
                 settings.t = (self.chance.below(1000) as u32).into();
                 settings.seed = self.chance.next();
                 settings.ensemble = 1 + self.chance.below(3);
-                settings.vae = self.chance.one_of(&[VaeMode::Mean, VaeMode::Sample]);
+                settings.latent = self.chance.one_of(&[LatentMode::Mean, LatentMode::Sample]);
                 let side = 16 * (1 + self.chance.below(12));
                 let (width, height) = (side, side);
-                settings.size = self
-                    .chance
-                    .one_of(&[WorkingSize::ShortSide(side), WorkingSize::Exact { width, height }]);
+                let sizes = [WorkingSize::ShortSide(side), WorkingSize::Exact { width, height }];
+                settings.size = Some(self.chance.one_of(&sizes));
                 self.command(Command::Settings(settings));
             }
             1 | 2 => {

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use common::{ATOL_REL, TestResult, case_json, compare, data, expected, model, numbers};
 use featscope::{
     Error,
-    activation::{Catalogue, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    activation::{Catalogue, Probe, Selection, Shape, Stop, Tap, no_progress},
     components::{
         schedule::DiscreteSchedule,
         text::{
@@ -23,7 +23,7 @@ use featscope::{
         PixArt, PixArtConditions, PixArtConfig, Version, catalogue, has_size_conditions, prepare_prompt, prompt_tokens,
     },
     geometry::{Grid, Size},
-    model::{Extent, tokens::TokenRole},
+    model::{LoadExtent, tokens::TokenRole},
     nn::adaptable::Adaptable,
     weights::{DIFFUSERS_STEM, Store, open_weights, read_json},
 };
@@ -51,13 +51,13 @@ fn weights_of(name: &str) -> featscope::Result<Store> {
     open_weights(&model(name).join("transformer"), DIFFUSERS_STEM)
 }
 
-fn open_as(name: &str, extent: Extent, dtype: DType) -> featscope::Result<PixArt> {
+fn open_as(name: &str, extent: LoadExtent, dtype: DType) -> featscope::Result<PixArt> {
     let weights = weights_of(name)?;
     PixArt::new(config_of(name)?, extent, weights.var_builder(dtype, &Device::Cpu))
 }
 
 fn open(name: &str) -> featscope::Result<PixArt> {
-    open_as(name, Extent::Whole, DType::F32)
+    open_as(name, LoadExtent::Whole, DType::F32)
 }
 
 fn model_of(case: &str) -> String {
@@ -81,7 +81,7 @@ fn states_of(name: &str, tokens: &T5Tokens) -> featscope::Result<Tensor> {
     encoder.forward(
         std::slice::from_ref(&tokens.ids),
         Some(&[tokens.mask()]),
-        &mut watch_nothing,
+        &mut no_progress,
     )
 }
 
@@ -116,15 +116,15 @@ fn pass(
         taps.insert(entry.id.to_string(), tensor.clone());
         Ok(())
     };
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
     if to_the_end {
         probe = probe.to_the_end();
     }
     let output = match network.forward(x, &vec![t; rows], conditions, &mut probe) {
         Ok(output) => Some(output),
-        Err(Halt::Complete) => None,
-        Err(Halt::Error(error)) => return Err(error),
+        Err(Stop::Done) => None,
+        Err(Stop::Error(error)) => return Err(error),
     };
     Ok(Pass { taps, output })
 }
@@ -154,7 +154,7 @@ fn parity(case: &str) -> Result<f64, Box<dyn std::error::Error>> {
     let vae_config = VaeConfig::from_json(&read_json(&vae.join("config.json"))?)?;
     let vae_weights = open_weights(&vae, DIFFUSERS_STEM)?;
     let encoder = VaeEncoder::new(vae_config, vae_weights.var_builder(DType::F32, &Device::Cpu))?;
-    let posterior = encoder.encode(&reference["mid.image"], &mut watch_nothing)?;
+    let posterior = encoder.encode(&reference["mid.image"], &mut no_progress)?;
     check("mid.vae_mean", &posterior.mean)?;
     let clean = encoder.config().scale(&posterior.mean)?;
     check("mid.latents_clean", &clean)?;
@@ -299,7 +299,7 @@ fn stopping_early_changes_nothing_and_a_batch_equals_its_rows() -> TestResult {
         ..conditions
     };
     let mut record = |_: Tap, _: &Tensor| Ok(());
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let nothing = Selection::default();
     let mut probe = Probe::new(&nothing, 24, &mut record, &mut watch);
     let Ok(both) = network.forward(x, &[261.0, 50.0], &conditions, &mut probe) else {
@@ -327,7 +327,7 @@ fn a_network_that_is_read_only_in_part_gives_the_same_as_far_as_it_goes() -> Tes
     let list = catalogue(whole.config(), Grid::new(8, 8), 300);
     for name in ["vit-block0-self-q", "vit-block1-self-map", "vit-block2-out"] {
         let tap = list.find(name)?;
-        let part = open_as("tiny-pixart-sigma", Extent::UpTo(tap), DType::F32)?;
+        let part = open_as("tiny-pixart-sigma", LoadExtent::UpTo(tap), DType::F32)?;
         let select = |_: &Catalogue| [tap].into_iter().collect();
         let found = pass(&part, x, 50.0, &conditions, select, false)?;
         let wanted = pass(&whole, x, 50.0, &conditions, select, false)?;
@@ -336,7 +336,7 @@ fn a_network_that_is_read_only_in_part_gives_the_same_as_far_as_it_goes() -> Tes
         let error = refused.err().ok_or("the output was not read")?.to_string();
         assert!(error.contains("only as far as"), "{error}");
     }
-    let behind = Extent::UpTo(Tap(list.len() as u32));
+    let behind = LoadExtent::UpTo(Tap(list.len() as u32));
     let read = open_as("tiny-pixart-sigma", behind, DType::F32)?;
     assert!(pass(&read, x, 50.0, &conditions, everything, true)?.output.is_some());
     Ok(())
@@ -364,7 +364,7 @@ fn a_cancelled_pass_ends_at_the_next_activation() -> TestResult {
         size: size_of(x),
     };
     let ended = network.forward(x, &[50.0], &conditions, &mut probe);
-    assert!(matches!(ended, Err(Halt::Error(Error::Cancelled))));
+    assert!(matches!(ended, Err(Stop::Error(Error::Cancelled))));
     assert_eq!(met, 10);
     Ok(())
 }
@@ -380,7 +380,7 @@ fn every_format_computes_the_same_network() -> TestResult {
             case_json(case)["t_ran"].as_f64().ok_or("t")? as f32,
         );
         let rounded = |dtype: DType| -> featscope::Result<Pass> {
-            let network = open_as(&name, Extent::Whole, dtype)?;
+            let network = open_as(&name, LoadExtent::Whole, dtype)?;
             let (x, text) = (x.to_dtype(dtype)?, text.to_dtype(dtype)?);
             let conditions = PixArtConditions {
                 text: &text,
@@ -426,7 +426,7 @@ fn what_a_file_holds_decides_about_size_conditions() -> TestResult {
     json["use_additional_conditions"] = json!(false);
     let weights = weights_of("tiny-pixart-alpha")?;
     let config = PixArtConfig::from_json(&json)?;
-    let network = PixArt::new(config, Extent::Whole, weights.var_builder(DType::F32, &Device::Cpu))?;
+    let network = PixArt::new(config, LoadExtent::Whole, weights.var_builder(DType::F32, &Device::Cpu))?;
     assert!(network.has_size_conditions());
     Ok(())
 }
@@ -478,7 +478,7 @@ fn parts_that_do_not_belong_together_are_refused() -> TestResult {
 fn a_tensor_that_does_not_fit_is_named() -> TestResult {
     let weights = weights_of("tiny-pixart-alpha-512")?;
     let config = config_of("tiny-pixart-alpha")?;
-    let opened = PixArt::new(config, Extent::Whole, weights.var_builder(DType::F32, &Device::Cpu));
+    let opened = PixArt::new(config, LoadExtent::Whole, weights.var_builder(DType::F32, &Device::Cpu));
     let error = opened.expect_err("another network").to_string();
     assert!(error.contains("transformer_blocks.2.scale_shift_table"), "{error}");
     // A width that cannot be is refused where the tensor is read, whatever memory it would take.
@@ -486,7 +486,7 @@ fn a_tensor_that_does_not_fit_is_named() -> TestResult {
     json["attention_head_dim"] = json!(16_384);
     json["cross_attention_dim"] = json!(49_152);
     let huge = PixArtConfig::from_json(&json)?;
-    let opened = PixArt::new(huge, Extent::Whole, weights.var_builder(DType::F32, &Device::Cpu));
+    let opened = PixArt::new(huge, LoadExtent::Whole, weights.var_builder(DType::F32, &Device::Cpu));
     let error = opened.expect_err("wider than the file").to_string();
     assert!(error.contains("the configuration expects"), "{error}");
     Ok(())

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs, path::Path};
 use candle_core::{DType, Device, Tensor};
 use common::{TestResult, case_file, model, numbers};
 use featscope::{
-    activation::watch_nothing,
+    activation::no_progress,
     components::text::{
         sentencepiece::SentencePiece,
         t5::{T5Config, T5Encoder},
@@ -274,11 +274,7 @@ fn folders_without_a_tokenizer_of_t5_are_refused_by_name() -> TestResult {
 
 fn states(folder: &Path) -> featscope::Result<Tensor> {
     let encoder = T5Encoder::from_folder(folder, &Device::Cpu, DType::F32)?;
-    encoder.forward(
-        &[vec![10, 42, 7, 1, 0]],
-        Some(&[vec![1, 1, 1, 1, 0]]),
-        &mut watch_nothing,
-    )
+    encoder.forward(&[vec![10, 42, 7, 1, 0]], Some(&[vec![1, 1, 1, 1, 0]]), &mut no_progress)
 }
 
 #[test]
@@ -328,7 +324,7 @@ fn an_encoder_in_shards_and_one_with_its_table_inside_give_the_same() -> TestRes
 #[test]
 fn padding_and_other_sequences_change_no_state() -> TestResult {
     let encoder = T5Encoder::from_folder(&model(SIGMA).join("text_encoder"), &Device::Cpu, DType::F32)?;
-    let run = |ids: &[Vec<u32>], masks: Option<&[Vec<u8>]>| encoder.forward(ids, masks, &mut watch_nothing);
+    let run = |ids: &[Vec<u32>], masks: Option<&[Vec<u8>]>| encoder.forward(ids, masks, &mut no_progress);
     let short = run(&[vec![10, 42, 1]], None)?;
     let ids = [vec![10, 42, 1, 0, 0], vec![10, 42, 7, 5, 1]];
     let both = run(&ids, Some(&[vec![1, 1, 1, 0, 0], vec![1; 5]]))?;
@@ -342,7 +338,7 @@ fn padding_and_other_sequences_change_no_state() -> TestResult {
 fn ids_and_masks_that_cannot_be_are_refused() -> TestResult {
     let encoder = T5Encoder::from_folder(&model(SIGMA).join("text_encoder"), &Device::Cpu, DType::F32)?;
     let refused = |ids: &[Vec<u32>], masks: Option<&[Vec<u8>]>| {
-        let error = encoder.forward(ids, masks, &mut watch_nothing).expect_err("refused");
+        let error = encoder.forward(ids, masks, &mut no_progress).expect_err("refused");
         error.to_string()
     };
     assert!(refused(&[vec![1, 512]], None).contains("vocabulary of 512"));

@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor};
 use common::{case_json, compare, data, expected};
 use featscope::{
     Error, Result,
-    activation::{Watch, watch_nothing},
+    activation::{Progress, no_progress},
     components::text::{Activation, CONTEXT_LENGTH, ClipConfig, ClipTextModel, TextStates, Tokenizer},
     weights::open_weights,
 };
@@ -41,7 +41,7 @@ impl Case {
     }
 
     fn encode(&self, suffix: &str) -> Result<TextStates> {
-        open(&self.model, suffix)?.encode(&self.prompt, &mut watch_nothing)
+        open(&self.model, suffix)?.encode(&self.prompt, &mut no_progress)
     }
 
     fn assert_close(&self, key: &str, found: &Tensor) {
@@ -58,7 +58,7 @@ struct TextEncoder {
 }
 
 impl TextEncoder {
-    fn encode(&self, prompt: &str, watch: &mut Watch<'_>) -> Result<TextStates> {
+    fn encode(&self, prompt: &str, watch: &mut Progress<'_>) -> Result<TextStates> {
         self.model.encode_chunks(&self.tokenizer.chunks(prompt)?, watch)
     }
 }
@@ -104,7 +104,7 @@ fn short_sequences_equal_the_reference() -> Result<()> {
         .tokenizer
         .encode_whole(&case.prompt)?
         .chunks(REFERENCE_RUN)
-        .map(|run| Ok(encoder.model.forward(&[run.to_vec()], &mut watch_nothing)?.last))
+        .map(|run| Ok(encoder.model.forward(&[run.to_vec()], &mut no_progress)?.last))
         .collect::<Result<Vec<_>>>()?;
     case.assert_close("mid.prompt_embeds", &Tensor::cat(&runs, 1)?);
     Ok(())
@@ -118,9 +118,9 @@ fn a_batch_equals_its_rows() -> Result<()> {
             .iter()
             .map(|prompt| Ok(encoder.tokenizer.encode(prompt)?.ids))
             .collect::<Result<Vec<_>>>()?;
-        let batch = encoder.model.forward(&rows, &mut watch_nothing)?;
+        let batch = encoder.model.forward(&rows, &mut no_progress)?;
         for (index, row) in rows.into_iter().enumerate() {
-            let single = encoder.model.forward(&[row], &mut watch_nothing)?;
+            let single = encoder.model.forward(&[row], &mut no_progress)?;
             for (batch, single) in [
                 (&batch.last, &single.last),
                 (&batch.penultimate, &single.penultimate),
@@ -140,11 +140,11 @@ fn long_prompts_give_all_their_chunks() -> Result<()> {
     let long = "a photo of a red cat ".repeat(20);
     let chunks = encoder.tokenizer.chunks(&long)?;
     assert!(chunks.len() > 1);
-    let states = encoder.encode(&long, &mut watch_nothing)?;
+    let states = encoder.encode(&long, &mut no_progress)?;
     let width = encoder.model.config().hidden_size;
     assert_eq!(states.last.dims(), [1, chunks.len() * CONTEXT_LENGTH, width]);
     assert_eq!(states.pooled.dims(), [1, width]);
-    let second = encoder.model.forward(&chunks[1..2], &mut watch_nothing)?.last;
+    let second = encoder.model.forward(&chunks[1..2], &mut no_progress)?.last;
     let difference = (states.last.narrow(1, CONTEXT_LENGTH, CONTEXT_LENGTH)? - second)?;
     assert!(difference.abs()?.max_all()?.to_scalar::<f32>()? < 1e-5);
     Ok(())
@@ -175,7 +175,7 @@ fn the_watch_hears_every_layer_and_can_stop() -> Result<()> {
 fn ids_outside_the_vocabulary_are_an_error() -> Result<()> {
     let encoder = open(&data("models/tiny-sd15"), "")?;
     let size = encoder.model.config().vocab_size as u32;
-    let error = |ids: &[Vec<u32>]| match encoder.model.forward(ids, &mut watch_nothing) {
+    let error = |ids: &[Vec<u32>]| match encoder.model.forward(ids, &mut no_progress) {
         Err(error) => error.to_string(),
         Ok(_) => panic!("{ids:?} was encoded"),
     };
@@ -241,7 +241,7 @@ fn names_without_prefix_are_read() -> Result<()> {
         .map(|(name, tensor)| (name.trim_start_matches("text_model.").to_owned(), tensor))
         .collect();
     save(&bare, &weights_of(&copy));
-    let states = open(copy.path(), "")?.encode(&case.prompt, &mut watch_nothing)?;
+    let states = open(copy.path(), "")?.encode(&case.prompt, &mut no_progress)?;
     case.assert_close("mid.prompt_embeds", &states.last);
     Ok(())
 }
@@ -265,7 +265,7 @@ fn shards_are_read_together() -> Result<()> {
     fs::remove_file(weights_of(&copy)).expect("removed");
     let index = json!({"metadata": {}, "weight_map": map});
     fs::write(folder.join("model.safetensors.index.json"), index.to_string()).expect("written");
-    let states = open(copy.path(), "")?.encode(&case.prompt, &mut watch_nothing)?;
+    let states = open(copy.path(), "")?.encode(&case.prompt, &mut no_progress)?;
     case.assert_close("mid.prompt_embeds", &states.last);
     Ok(())
 }

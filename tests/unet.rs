@@ -9,19 +9,19 @@ use candle_core::{DType, Device, Shape as Dims, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use common::{TestResult, case_json, compare_all, data, expected, model};
 use featscope::{
-    activation::{Catalogue, FeatureMap, Halt, Probe, Selection, Shape, Tap, watch_nothing},
+    activation::{Catalogue, FeatureMap, Probe, Selection, Shape, Stop, Tap, no_progress},
     analysis::attention::attention_row,
     families::stable_diffusion::unet::{Conditions, SdxlConditioning, TIME_IDS, Unet, UnetConfig, catalogue},
     geometry::Grid,
-    model::Extent,
+    model::LoadExtent,
     weights::{Store, read_json},
 };
 
 fn open(name: &str) -> featscope::Result<Unet> {
-    open_as_far_as(name, Extent::Whole)
+    open_as_far_as(name, LoadExtent::Whole)
 }
 
-fn open_as_far_as(name: &str, extent: Extent) -> featscope::Result<Unet> {
+fn open_as_far_as(name: &str, extent: LoadExtent) -> featscope::Result<Unet> {
     let folder = model(name).join("unet");
     let config = UnetConfig::from_json(&read_json(&folder.join("config.json"))?)?;
     let store = Store::open_files(&[folder.join("diffusion_pytorch_model.safetensors")])?;
@@ -64,12 +64,12 @@ fn pass_with(
         );
         Ok(())
     };
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
     let output = match unet.forward(x, &vec![t; batch], conditions, &mut probe) {
         Ok(output) => Some(output),
-        Err(Halt::Complete) => None,
-        Err(Halt::Error(error)) => panic!("{error}"),
+        Err(Stop::Done) => None,
+        Err(Stop::Error(error)) => panic!("{error}"),
     };
     Pass { taps, output, list }
 }
@@ -168,7 +168,7 @@ fn published_shape(name: &str) -> TestResult {
     let config = UnetConfig::from_json(&read_json(&data(&format!("unets/{name}.json")))?)?;
     let reference = candle_core::safetensors::load(data(&format!("unets/{name}.safetensors")), &Device::Cpu)?;
     let weights = VarBuilder::from_backend(Box::new(Weights), DType::F32, Device::Cpu);
-    let unet = Unet::new(config.clone(), Extent::Whole, weights)?;
+    let unet = Unet::new(config.clone(), LoadExtent::Whole, weights)?;
     let x = given("x", &[1, 4, GRID.height, GRID.width])?;
     let text = given("text", &[1, TOKENS, config.cross_attention_dim])?;
     let sdxl = match config.text_time {
@@ -276,7 +276,7 @@ fn a_network_that_is_read_only_in_part_gives_the_same_as_far_as_it_goes() -> Tes
     let list = catalogue(whole.config(), Grid::new(8, 8), text.dim(1)?);
     for name in ["mid-vit-out", "up-level1-repeat0-res-out", "unet-out"] {
         let tap = list.find(name)?;
-        let part = open_as_far_as("tiny-sd15", Extent::UpTo(tap))?;
+        let part = open_as_far_as("tiny-sd15", LoadExtent::UpTo(tap))?;
         let [expected, found] =
             [&whole, &part].map(|unet| pass(unet, x, 51.0, text, |_| [tap].into_iter().collect()).taps[name].clone());
         assert_eq!(
@@ -292,10 +292,10 @@ fn what_lies_behind_the_part_that_was_read_is_refused() -> TestResult {
     let reference = expected("sd15-all-64");
     let text = &reference["mid.encoder_hidden_states"];
     let list = catalogue(open("tiny-sd15")?.config(), Grid::new(8, 8), text.dim(1)?);
-    let unet = open_as_far_as("tiny-sd15", Extent::UpTo(list.find("mid-vit-out")?))?;
+    let unet = open_as_far_as("tiny-sd15", LoadExtent::UpTo(list.find("mid-vit-out")?))?;
     let selection = [list.find("unet-out")?].into_iter().collect();
     let mut record = |_: Tap, _: &Tensor| Ok(());
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
     let ended = unet.forward(
         &reference["mid.unet_in"],
@@ -303,7 +303,7 @@ fn what_lies_behind_the_part_that_was_read_is_refused() -> TestResult {
         &Conditions::of_text(text),
         &mut probe,
     );
-    assert!(matches!(ended, Err(Halt::Error(error)) if error.to_string().contains("only as far as")));
+    assert!(matches!(ended, Err(Stop::Error(error)) if error.to_string().contains("only as far as")));
     Ok(())
 }
 
@@ -334,7 +334,7 @@ fn a_cancelled_pass_ends_at_the_next_activation() -> TestResult {
         &Conditions::of_text(&reference["mid.encoder_hidden_states"]),
         &mut probe,
     );
-    assert!(matches!(ended, Err(Halt::Error(featscope::Error::Cancelled))));
+    assert!(matches!(ended, Err(Stop::Error(featscope::Error::Cancelled))));
     assert_eq!(met, 10);
     Ok(())
 }

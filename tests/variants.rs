@@ -16,7 +16,7 @@ use featscope::{
     components::text::{CONTEXT_LENGTH, Tokenizer},
     families::stable_diffusion::unet::{Conditions, Unet, UnetConfig, catalogue},
     geometry::Grid,
-    model::Extent,
+    model::LoadExtent,
     weights::{Store, read_json},
 };
 use serde_json::{Value, json};
@@ -163,7 +163,7 @@ fn other_unet(place: &Place, name: &str) -> Result<String, Box<dyn std::error::E
 fn alone(file: &str, x: &Tensor, t: f32, text: &Tensor, id: &str) -> Result<Tensor, Box<dyn std::error::Error>> {
     let config = UnetConfig::from_json(&read_json(&model("tiny-sd21").join(UNET_CONFIG))?)?;
     let store = Store::open(Path::new(file))?;
-    let unet = Unet::new(config, Extent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
+    let unet = Unet::new(config, LoadExtent::Whole, store.var_builder(DType::F32, &Device::Cpu))?;
     let list = catalogue(unet.config(), Grid::new(8, 8), text.dim(1)?);
     let selection = Selection::parse(id, &list)?;
     met(&selection, list.len(), |probe| {

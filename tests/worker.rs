@@ -18,13 +18,8 @@ use featscope::{
         transport::{Launcher, supervise},
     },
     error::Error,
-    extract::{
-        inversion::Inversion,
-        pass::VaeMode,
-        request::{ExtractRequest, StoreFormat},
-    },
+    extract::{request::ExtractRequest, select::Select},
     geometry::framing::WorkingSize,
-    model::adapters::Adapters,
 };
 #[cfg(target_os = "linux")]
 use rustix::process::{Pid, Signal, kill_process};
@@ -86,14 +81,11 @@ fn begin(engine: &Engine) {
 
 fn settings(ensemble: usize) -> RunSettings {
     RunSettings {
-        prompt: String::new(),
         t: 100.into(),
         seed: 3,
         ensemble,
-        vae: VaeMode::Mean,
-        size: WorkingSize::ShortSide(64),
-        inversion: Inversion::None,
-        adapters: Adapters::default(),
+        size: Some(WorkingSize::ShortSide(64)),
+        ..RunSettings::default()
     }
 }
 
@@ -309,29 +301,13 @@ fn studies_come_through_to_the_last_digit() -> Outcome {
 }
 
 fn extraction() -> ExtractRequest {
-    let settings = settings(1);
     ExtractRequest {
         model: "demo".to_owned(),
         pictures: vec!["sample:noto-cat-face".into()],
-        prompt: settings.prompt,
-        t: settings.t,
-        preset: None,
-        inversion: settings.inversion,
-        compat: None,
-        size: Some(settings.size),
-        seed: settings.seed,
-        noise_file: None,
-        vae: settings.vae,
-        ensemble: settings.ensemble,
-        adapters: settings.adapters,
-        attention: Vec::new(),
-        activations: LAYER.to_owned(),
-        dtype: Precision::F32,
+        settings: settings(1),
+        select: Select::of(LAYER),
         device: DeviceChoice::Cpu,
-        pool: None,
-        store: StoreFormat::F32,
-        intermediates: false,
-        allow_non_finite: false,
+        ..ExtractRequest::default()
     }
 }
 

@@ -17,19 +17,19 @@ use featscope::{
     },
     error::{Error, Result},
     extract::{
-        finite::NonFinite,
-        inversion::Inversion,
         model::Model,
-        pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
         preset::PRESETS,
+        settings::{PassSettings, RunSettings},
     },
     families::resolve,
     geometry::framing::{PreparedImage, WorkingSize, prepare},
     io::array::Array,
-    model::{Extent, adapters::Adapters, spec::ModelSpec},
+    model::{LoadExtent, spec::ModelSpec},
+    sources::FeatureSource,
 };
 use std::{
     collections::HashMap,
+    ops::Range,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -85,19 +85,13 @@ enum What {
     Memory { worker: PathBuf },
 }
 
-fn settings(spec: &ModelSpec) -> PassSettings {
-    PassSettings {
+fn settings(spec: &ModelSpec) -> Result<PassSettings> {
+    let settings = RunSettings {
         t: spec.default_t,
         prompt: PROMPT.to_owned(),
-        noise: Noise { seed: 0, given: None },
-        vae: VaeMode::Mean,
-        ensemble: 1,
-        inversion: Inversion::None,
-        compat: None,
-        adapters: Adapters::default(),
-        recording: Recording::InBatches,
-        non_finite: NonFinite::default(),
-    }
+        ..RunSettings::default()
+    };
+    PassSettings::new(spec, settings)
 }
 
 /// A model at a place, and the picture as it sees it.
@@ -110,7 +104,7 @@ fn loaded(arguments: &Arguments, place: Compute) -> Result<(Model, PreparedImage
         height: side,
     };
     let prepared = prepare(&picture, &size, spec.size_rule())?;
-    let model = Model::load(&spec, place, Extent::Whole, &mut |_| Ok(()))?;
+    let model = Model::load(&spec, place, LoadExtent::Whole, &mut |_| Ok(()))?;
     Ok((model, prepared))
 }
 
@@ -120,14 +114,12 @@ fn pass(
     selection: &Selection,
     record: &mut dyn FnMut(Tap, &Tensor) -> Result<()>,
 ) -> Result<()> {
-    let settings = settings(&model.spec);
-    run_pass(
-        model,
+    let settings = settings(&model.spec)?;
+    model.run(
         std::slice::from_ref(prepared),
         &settings,
         selection,
-        &mut |tap, _, tensor| record(tap, tensor),
-        None,
+        &mut |tap: Tap, _: Range<usize>, tensor: &Tensor| record(tap, tensor),
         &mut |_| Ok(()),
     )
 }
@@ -268,15 +260,12 @@ fn ask(engine: &Engine, id: Id, t: u32, ensemble: usize, side: usize) {
         settings: RunSettings {
             prompt: PROMPT.to_owned(),
             t: t.into(),
-            seed: 0,
             ensemble,
-            vae: VaeMode::Mean,
-            size: WorkingSize::Exact {
+            size: Some(WorkingSize::Exact {
                 width: side,
                 height: side,
-            },
-            inversion: Inversion::None,
-            adapters: Adapters::default(),
+            }),
+            ..RunSettings::default()
         },
         id,
     });

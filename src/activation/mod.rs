@@ -9,6 +9,7 @@ mod finite;
 mod id;
 mod map;
 mod name;
+pub mod pool;
 mod probe;
 mod selection;
 
@@ -19,5 +20,5 @@ pub use finite::NotFinite;
 pub use id::Id;
 pub use map::{AttentionMap, FeatureMap};
 pub use name::Name;
-pub use probe::{Halt, Probe, Watch, watch_nothing};
+pub use probe::{Probe, Progress, Stop, no_progress};
 pub use selection::{Selection, parse_layer_file};

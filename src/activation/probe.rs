@@ -8,31 +8,31 @@ use crate::{
     geometry::Grid,
 };
 
-/// Told how far the work is, between 0 and 1; an error from it ends the work ([`Error::Cancelled`] where the user
+/// Receives how far the work is, between 0 and 1; its error ends the work ([`Error::Cancelled`] where the user
 /// asked for that).
-pub type Watch<'a> = dyn FnMut(f32) -> Result<()> + 'a;
+pub type Progress<'a> = dyn FnMut(f32) -> Result<()> + 'a;
 
-/// A watch for work that nobody follows.
-pub fn watch_nothing(_fraction: f32) -> Result<()> {
+/// Progress that nobody reads.
+pub fn no_progress(_fraction: f32) -> Result<()> {
     Ok(())
 }
 
 /// Why a forward pass ended before its output.
 #[derive(Debug)]
-pub enum Halt {
+pub enum Stop {
     /// The last activation asked for has been recorded: the rest of the network cannot matter.
-    Complete,
+    Done,
     /// Something failed, or the user cancelled.
     Error(Error),
 }
 
-impl From<Error> for Halt {
+impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
 
-impl From<candle_core::Error> for Halt {
+impl From<candle_core::Error> for Stop {
     fn from(error: candle_core::Error) -> Self {
         Self::Error(error.into())
     }
@@ -49,7 +49,7 @@ pub struct Probe<'a> {
     /// Whether attention maps are recorded as the mean over their heads.
     means_of_heads: bool,
     record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
-    watch: &'a mut Watch<'a>,
+    progress: &'a mut Progress<'a>,
 }
 
 impl<'a> Probe<'a> {
@@ -59,7 +59,7 @@ impl<'a> Probe<'a> {
         selection: &'a Selection,
         length: usize,
         record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
-        watch: &'a mut Watch<'a>,
+        progress: &'a mut Progress<'a>,
     ) -> Self {
         Self {
             selection,
@@ -67,7 +67,7 @@ impl<'a> Probe<'a> {
             to_the_end: false,
             means_of_heads: false,
             record,
-            watch,
+            progress,
         }
     }
 
@@ -94,7 +94,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Meets an activation (B, C, h, w), and gives what the network goes on with: the same tensor.
-    pub fn visit(&mut self, tap: Tap, tensor: Tensor) -> Result<Tensor, Halt> {
+    pub fn visit(&mut self, tap: Tap, tensor: Tensor) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             (self.record)(tap, &tensor)?;
         }
@@ -103,14 +103,14 @@ impl<'a> Probe<'a> {
     }
 
     /// Meets an attention map (B, heads, queries, keys) that was made to be looked at: the network goes on without it.
-    pub fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Halt> {
+    pub fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Stop> {
         (self.record)(tap, map)?;
         self.passed(tap)
     }
 
     /// Meets an activation of tokens (B, h·w, C), which is recorded as (B, C, h, w): a view, whose numbers stay where they are.
     /// Gives what the network goes on with: the same tokens.
-    pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Halt> {
+    pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             let (batch, _, channels) = tokens.dims3()?;
             let planes = tokens
@@ -123,15 +123,15 @@ impl<'a> Probe<'a> {
     }
 
     /// Looks for a cancellation inside a long operation, where no activation is met.
-    pub fn check(&mut self, tap: Tap) -> Result<(), Halt> {
-        Ok((self.watch)(tap.0 as f32 / self.length.max(1) as f32)?)
+    pub fn check(&mut self, tap: Tap) -> Result<(), Stop> {
+        Ok((self.progress)(tap.0 as f32 / self.length.max(1) as f32)?)
     }
 
     /// Progress, cancellation and the end of the pass, at an activation that was met.
-    pub fn passed(&mut self, tap: Tap) -> Result<(), Halt> {
-        (self.watch)((tap.0 + 1) as f32 / self.length.max(1) as f32)?;
+    pub fn passed(&mut self, tap: Tap) -> Result<(), Stop> {
+        (self.progress)((tap.0 + 1) as f32 / self.length.max(1) as f32)?;
         if self.selection.last() == Some(tap) && !self.to_the_end {
-            return Err(Halt::Complete);
+            return Err(Stop::Done);
         }
         Ok(())
     }

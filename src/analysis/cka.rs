@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     eigen::inner,
     matrix::{View, multiply, product},
-    pool::pool_map,
 };
 use crate::{
-    activation::FeatureMap,
+    activation::{FeatureMap, pool::pool_map},
     error::{Error, Result},
     geometry::Grid,
 };

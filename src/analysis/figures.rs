@@ -9,9 +9,12 @@ use super::{
     massive::{channel_figures, massive_channels},
     noise::{NoiseComparison, compare_noises},
     pca::{PcaOptions, Scores, fit_with_rank},
-    pool::adaptive_average_pool,
 };
-use crate::{activation::FeatureMap, error::Result, geometry::Grid};
+use crate::{
+    activation::{FeatureMap, pool::adaptive_average_pool},
+    error::Result,
+    geometry::Grid,
+};
 
 /// Cells of a thumbnail's longer side, at most: larger maps are averaged down to it.
 pub const THUMBNAIL_SIDE: usize = 64;

@@ -18,7 +18,6 @@ mod matrix;
 pub mod noise;
 pub mod pairs;
 pub mod pca;
-pub mod pool;
 pub mod procrustes;
 pub mod rank;
 mod sample;

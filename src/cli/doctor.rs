@@ -3,18 +3,30 @@
 
 use std::{env, fmt::Write, path::Path, time::Duration};
 
+use clap::Args;
 use serde::Serialize;
 
-use super::{args::DoctorArguments, terminal, worker};
+use super::{terminal, worker};
 use crate::{
     app::{data_folder, offscreen::Offscreen},
     device::{Compute, Device, Precision, driver_files, gpus_by_smi},
     engine::transport::{Launcher, Probe},
     error::{Error, Result},
-    extract::self_check::self_check,
     families::{download_plan, known::known_checkpoints},
+    sources::self_check,
     weights::hub::{Hub, MAIN, Variant, bytes, free_space},
 };
+
+/// `featscope doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Do not ask the hub whether it answers
+    #[arg(long)]
+    pub offline: bool,
+}
 
 /// How long the hub may take to answer.
 const HUB_PATIENCE: Duration = Duration::from_secs(8);

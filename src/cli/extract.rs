@@ -1,41 +1,91 @@
 //! `featscope extract`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
+
+use clap::Args;
 
 use super::{
-    args::{ExtractArguments, RunArguments},
+    run::RunArguments,
     terminal,
+    values::{place, text_or_path, whole},
 };
 use crate::{
     components::text::MAX_PROMPT_TOKENS,
     device::Precision,
     error::Result,
     extract::{
-        finite::{NotFiniteTensor, likely_cause},
+        attention::AttentionCategory,
+        finite::NotFiniteTensor,
         job::{self, Planned},
         model::Model,
-        request::ExtractRequest,
+        request::{ExtractRequest, OutputOptions, StoreFormat},
     },
     families::resolve,
-    io::output::check_writable,
+    io::writers::{check_output, file_extensions, in_a_sentence},
     model::{spec::ModelSpec, tokens::TokenRole},
+    sources::{FeatureSource, open_device},
 };
+
+/// What `--out` takes.
+fn help_of_out() -> String {
+    format!(
+        "A path that ends in {} is one file, anything else a folder of .npy files",
+        in_a_sentence(&file_extensions())
+    )
+}
 
 /// Kept activations above this are announced before the work begins.
 const ANNOUNCED_BYTES: usize = 4 << 30;
 
+/// `featscope extract`.
+#[derive(Debug, Args)]
+pub struct ExtractArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The pictures
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub image: Vec<PathBuf>,
+    /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
+    #[arg(
+        long,
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path(),
+        required_unless_present_any = ["attention", "preset"]
+    )]
+    pub activations: Vec<String>,
+    /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
+    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
+    pub attention: Vec<AttentionCategory>,
+    /// Adaptive average pooling to (h/R, w/R)
+    #[arg(long, value_name = "R", value_parser = whole::<usize>, allow_hyphen_values = true)]
+    pub pool: Option<usize>,
+    /// Format of the numbers in the output
+    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    pub store: StoreFormat,
+    /// Also write the inner tensors that are no activations (mid.*)
+    #[arg(long)]
+    pub intermediates: bool,
+    /// Write activations with NaN or infinite numbers too, and say in the output which they are
+    #[arg(long)]
+    pub allow_non_finite: bool,
+    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place(), help = help_of_out())]
+    pub out: PathBuf,
+}
+
 /// Extracts activations into a file or a folder.
 pub fn extract(arguments: &ExtractArguments) -> Result<()> {
-    check_writable(&arguments.out)?;
-    let asked = arguments
-        .run
-        .request(arguments.image.clone(), arguments.activations.join(","))?;
+    check_output(&arguments.out)?;
+    let asked = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
     let request = ExtractRequest {
-        pool: arguments.pool,
-        store: arguments.store,
-        intermediates: arguments.intermediates,
-        allow_non_finite: arguments.allow_non_finite,
         attention: arguments.attention.clone(),
+        output: OutputOptions {
+            pool: arguments.pool,
+            store: arguments.store,
+            intermediates: arguments.intermediates,
+            allow_non_finite: arguments.allow_non_finite,
+        },
         ..asked
     };
     let planned = job::plan(resolve(&request.model)?, &request)?;
@@ -43,11 +93,11 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
     }
-    if let Some(compat) = request.compat {
-        let runs = compat.t(&planned.spec, request.t)?;
+    let settings = planned.settings().clone();
+    if settings.run.compat.is_some() {
         terminal::note(&format!(
-            "t {runs} runs where generic-diffusion-feature is asked for {}",
-            request.t
+            "t {} runs where generic-diffusion-feature is asked for {}",
+            settings.t, settings.run.t
         ));
     }
     say_what_is_not_used(&arguments.run, &planned.spec);
@@ -72,16 +122,15 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     planned.check_output(&arguments.out)?;
     let bar = terminal::progress("extracting");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, &mut watch)?;
+    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
-    model.adapt(&request.adapters)?;
+    model.adapt(&settings.run.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
-    let settings = planned.settings().clone();
     let marked = planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
         watch(job::after_loading(done))
     })?;
     bar.suspend(|| {
-        say_what_is_not_finite(&marked, &likely_cause(&model, &settings, None));
+        say_what_is_not_finite(&marked, &model.cause_of_non_finite(&settings, None));
         say_what_is_special(&model);
     });
     Ok(())

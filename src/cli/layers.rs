@@ -1,17 +1,18 @@
-//! `featscope layers`, `featscope presets`.
+//! `featscope layers`.
 
 use std::fmt::Write;
 
+use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::{LayersArguments, PresetsArguments},
+    run::NetworkArguments,
     terminal,
+    values::{ExactSize, text_or_path},
 };
 use crate::{
     activation::Shape,
     error::Result,
-    extract::preset::PRESETS,
     families::resolve,
     files::names,
     geometry::{
@@ -19,6 +20,23 @@ use crate::{
         framing::{FramingPlan, WorkingSize},
     },
 };
+
+/// `featscope layers`.
+#[derive(Debug, Args)]
+pub struct LayersArguments {
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
+    pub model: String,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
+    /// Working size, W x H or one number for both; without it the size the model was made for
+    #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
+    pub size: Option<ExactSize>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Lists a model's activations at a working size.
 pub fn layers(arguments: &LayersArguments) -> Result<()> {
@@ -67,23 +85,6 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
             entry.id.to_string(),
             entry.shape.bytes()
         );
-    }
-    terminal::print(&text)
-}
-
-/// Lists published settings.
-pub fn presets(arguments: &PresetsArguments) -> Result<()> {
-    if arguments.json {
-        return terminal::print_json(&format!("{:#}\n", json!(PRESETS)));
-    }
-    let mut text = String::new();
-    for preset in PRESETS {
-        // Writing into a string cannot fail.
-        let _ = writeln!(text, "{:14}  {} ({})", preset.key, preset.title, preset.source);
-        let _ = writeln!(text, "{:14}  {}", "", preset.in_words());
-        if !preset.prompt.is_empty() {
-            let _ = writeln!(text, "{:14}  prompt \"{}\"", "", preset.prompt);
-        }
     }
     terminal::print(&text)
 }

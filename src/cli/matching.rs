@@ -2,12 +2,14 @@
 
 use std::{io::Write, path::PathBuf};
 
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
-    args::{MatchArguments, MatchMethod, Point},
     extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
+    run::RunArguments,
     terminal,
+    values::{Point, place, text_or_path},
 };
 use crate::{
     activation::FeatureMap,
@@ -25,10 +27,55 @@ use crate::{
     geometry::{Grid, Size, framing::Framing},
     io::output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
     paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
+    sources::open_device,
 };
 
 /// Width of the heat maps written, in pixels.
 const HEAT_WIDTH: usize = 512;
+
+/// How correspondences are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MatchMethod {
+    /// The cell under the point against all cells
+    Grid,
+    /// Features enlarged to the pictures' own sizes, then compared, as DIFT does
+    Dift,
+}
+
+/// `featscope match`.
+#[derive(Debug, Args)]
+pub struct MatchArguments {
+    /// What runs.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// The picture the points are in
+    #[arg(long, value_name = "FILE")]
+    pub source: PathBuf,
+    /// The pictures searched
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub target: Vec<PathBuf>,
+    /// A point of the source, in its own pixels; may be given several times
+    #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
+    pub at: Vec<Point>,
+    /// The activation compared
+    #[arg(long, value_name = "ID", value_parser = text_or_path())]
+    pub activations: String,
+    /// How
+    #[arg(long, value_name = "METHOD", default_value = "grid")]
+    pub method: MatchMethod,
+    /// Folder for matches.json and a heat map per target and point
+    #[arg(long, value_name = "DIR", value_parser = place())]
+    pub out: PathBuf,
+}
+
+impl From<MatchMethod> for Method {
+    fn from(method: MatchMethod) -> Self {
+        match method {
+            MatchMethod::Grid => Self::Grid,
+            MatchMethod::Dift => Self::Dift,
+        }
+    }
+}
 
 /// One picture's activation, ready to compare.
 struct Compared {
@@ -53,7 +100,9 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .chain(&arguments.target)
         .cloned()
         .collect();
-    let request = arguments.run.request(pictures, arguments.activations.clone())?;
+    let request = arguments
+        .run
+        .request(pictures, std::slice::from_ref(&arguments.activations))?;
     let planned = job::plan(resolve(&request.model)?, &request)?;
     say_of_pictures([&planned]);
     say_what_is_not_used(&arguments.run, &planned.spec);
@@ -61,9 +110,9 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     check_points(arguments, &planned)?;
     let bar = terminal::progress("matching");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, &mut watch)?;
+    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, &request));
-    model.adapt(&request.adapters)?;
+    model.adapt(&request.settings.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
     // Each picture runs alone, all with the same noise: what is found in one target does not depend on the others.
     let parts = planned.split();

@@ -9,12 +9,15 @@ mod layers;
 mod matching;
 mod models;
 mod pca;
+mod presets;
 mod ranking;
+mod run;
 mod shot;
 #[cfg(unix)]
 mod signals;
 mod survey;
 mod terminal;
+mod values;
 mod worker;
 
 use std::{ffi::OsStr, path::Path, process::ExitCode};
@@ -153,7 +156,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Survey(arguments) => survey::survey(arguments),
         Command::Shot(arguments) => shot::shot(arguments),
         Command::Export(arguments) => shot::export(arguments),
-        Command::Presets(arguments) => layers::presets(arguments),
+        Command::Presets(arguments) => presets::presets(arguments),
         Command::Models(command) => models::models(command),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Worker(arguments) => worker::worker(arguments),

@@ -3,12 +3,12 @@
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
-use super::{
-    args::{GetArguments, ModelsCommand},
-    terminal,
-};
+use clap::{Args, Subcommand};
+
+use super::terminal;
 use crate::{
     error::Result,
     families::{
@@ -17,11 +17,37 @@ use crate::{
         resolve,
     },
     weights::{
-        hub::{DownloadPlan, Hub, MAIN, Repo, RepoPart, bytes},
+        hub::{DownloadPlan, Hub, MAIN, Repo, RepoPart, Variant, bytes},
         hub_snapshot,
     },
     words::visible,
 };
+
+/// `featscope models …`.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// A line per model, its key first
+    List,
+    /// Download a model into the cache that Python's huggingface_hub uses, and print its folder
+    Get(GetArguments),
+}
+
+/// `featscope models get`.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// Model: a zoo key, or the name of a repository of the hub, as OWNER/NAME
+    #[arg(value_name = "M")]
+    pub model: String,
+    /// Which weights: full, or fp16 of half the size; where only one of them exists, that one
+    #[arg(long, default_value = "full", value_parser = <Variant as FromStr>::from_str)]
+    pub variant: Variant,
+    /// Branch, tag or commit
+    #[arg(long, value_name = "R", default_value = MAIN)]
+    pub revision: String,
+    /// This file of the repository alone, instead of a model
+    #[arg(long, value_name = "PATH", conflicts_with = "variant")]
+    pub file: Option<String>,
+}
 
 /// Says which models there are, or downloads one.
 pub fn models(command: &ModelsCommand) -> Result<()> {

@@ -1,8 +1,13 @@
 //! `featscope pca`.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use super::args::PcaArguments;
+use clap::Args;
+
+use super::values::{place, whole};
 use crate::{
     activation::{FeatureMap, Id, NotFinite},
     analysis::{
@@ -20,6 +25,29 @@ use crate::{
 const WIDTH: usize = 512;
 /// Higher pictures than this are refused.
 const MAX_HEIGHT: usize = 1 << 16;
+
+/// `featscope pca`.
+#[derive(Debug, Args)]
+pub struct PcaArguments {
+    /// Outputs of `extract`: safetensors files, folders of .npy files, or .npy files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Which activations
+    #[arg(long, value_name = "ID", num_args = 1.., required = true)]
+    pub id: Vec<String>,
+    /// Which picture of each file, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<usize>, allow_hyphen_values = true)]
+    pub image_index: usize,
+    /// Fit one basis over all ids and files given, so that colours mean the same in all of them
+    #[arg(long, conflicts_with = "reference")]
+    pub joint: bool,
+    /// Exactly generic-diffusion-feature's picture: exact solver, minimum to maximum per component, 255·x cut off
+    #[arg(long)]
+    pub reference: bool,
+    /// A path that ends in .png is one picture, anything else a folder
+    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
+    pub out: PathBuf,
+}
 
 /// Makes PCA pictures of extracted activations.
 pub fn pca(arguments: &PcaArguments) -> Result<()> {

@@ -7,9 +7,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    args::{MatchMethod, RunArguments, text_or_path},
     extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
+    matching::MatchMethod,
+    run::RunArguments,
     terminal,
+    values::text_or_path,
 };
 use crate::{
     activation::{Id, NotFinite},
@@ -20,14 +22,14 @@ use crate::{
     components::schedule::Timestep,
     error::{Error, Result},
     extract::{
-        finite::likely_cause,
         job::{self, Planned},
-        memory,
         model::Model,
+        ram,
         request::{ExtractRequest, Provenance},
     },
     families::resolve,
     files::names,
+    sources::{FeatureSource, open_device},
     weights::{TextKind, read_text},
 };
 
@@ -85,13 +87,13 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     };
     let text = read_text(&arguments.pairs, TextKind::Pairs)?;
     let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
-    let mut activations = arguments.activations.join(",");
-    if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
-        activations = ALL.to_owned();
-    }
-    let requests = arguments
-        .run
-        .requests(&[source.clone(), target.clone()], &activations)?;
+    let none_given = arguments.activations.is_empty() && arguments.run.preset.is_none();
+    let all = [ALL.to_owned()];
+    let activations = match arguments.all || none_given {
+        true => &all,
+        false => arguments.activations.as_slice(),
+    };
+    let requests = arguments.run.requests(&[source.clone(), target.clone()], activations)?;
     // Everything that can be wrong is found before weights are read.
     let planned = requests
         .iter()
@@ -112,9 +114,10 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     say_what_is_not_used(&arguments.run, &spec);
     let bar = terminal::progress("ranking");
     let mut watch = terminal::watch(&bar);
-    let mut model = job::load(&spec, first_request, &mut watch)?;
+    let opened = open_device(first_request.device, first_request.dtype)?;
+    let mut model = job::load(&spec, opened, &mut watch)?;
     bar.suspend(|| say_what_computes(&model, first_request));
-    model.adapt(&first_request.adapters)?;
+    model.adapt(&first_request.settings.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
     let count = planned.len() as f32;
     let mut table = Table {
@@ -128,7 +131,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
         table.run(planned, request, &mut model, &mut watch)?;
     }
     bar.finish_and_clear();
-    table.say_what_is_unranked(&likely_cause(&model, &settings, None))?;
+    table.say_what_is_unranked(&model.cause_of_non_finite(&settings, None))?;
     // What is equally good stays in the order of execution.
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
@@ -211,7 +214,7 @@ impl Table {
         watch: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<()> {
         let parts = planned.split();
-        memory::check(
+        ram::check(
             parts
                 .iter()
                 .map(Planned::estimated_bytes)
@@ -225,7 +228,9 @@ impl Table {
             let mut watch = |done| watch((index as f32 + done) / total);
             extracted.push(part.run(request, model, &mut watch)?);
         }
-        let t = extracted.first().map_or(request.t, |part| part.record.ran.t_ran);
+        let t = extracted
+            .first()
+            .map_or(request.settings.t, |part| part.record.ran.t_ran);
         let mut each = extracted.into_iter().map(|part| {
             self.ran.push(part.record.ran);
             part.activations
@@ -292,8 +297,8 @@ impl Table {
             longer_side_px: self.ranking.longer_side(),
             pairs: [self.ranking.pairs(), self.ranking.unseen()],
             options,
-            seed: request.seed,
-            ensemble: request.ensemble,
+            seed: request.settings.seed,
+            ensemble: request.settings.ensemble,
             working_size: [framing.working.width, framing.working.height],
             dtype: model.place.dtype_name().to_owned(),
         })

@@ -1,10 +1,13 @@
 //! `featscope shot` and `featscope export`.
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
 use egui::Theme;
 
 use super::{
-    args::{DrawArguments, ExportArguments, ShotArguments, ThemeChoice},
     terminal,
+    values::{ExactSize, place, text_or_path},
 };
 use crate::{
     app::{self, Action, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
@@ -12,6 +15,63 @@ use crate::{
     io::output::{check_file, check_folder},
     words::did_you_mean,
 };
+
+/// What `shot` and `export` share.
+#[derive(Debug, Args)]
+pub struct DrawArguments {
+    /// A workspace (.featscope.json); without it the pictures given, or what a fresh window shows
+    #[arg(long, value_name = "FILE")]
+    pub workspace: Option<PathBuf>,
+    /// Pictures, where no workspace is given: the first becomes A, the next B and so on
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
+    pub image: Vec<PathBuf>,
+    /// Model, where the workspace does not name one
+    #[arg(long, value_name = "M", value_parser = text_or_path())]
+    pub model: Option<String>,
+    /// Size of the window, W x H points
+    #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
+    pub size: ExactSize,
+    /// Pixels per point
+    #[arg(long, value_name = "S", default_value_t = 1.0, allow_hyphen_values = true)]
+    pub scale: f32,
+    /// Dark or light
+    #[arg(long, value_name = "THEME", default_value = "dark")]
+    pub theme: ThemeChoice,
+    /// Do something by its name in the menus first, such as "Keys"; may be given several times
+    #[arg(long = "do", value_name = "NAME")]
+    pub actions: Vec<String>,
+}
+
+/// Dark or light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThemeChoice {
+    /// For dark rooms.
+    Dark,
+    /// For bright rooms.
+    Light,
+}
+
+/// `featscope shot`.
+#[derive(Debug, Args)]
+pub struct ShotArguments {
+    /// What is drawn.
+    #[command(flatten)]
+    pub draw: DrawArguments,
+    /// The picture
+    #[arg(long, value_name = "PNG", value_parser = place())]
+    pub out: PathBuf,
+}
+
+/// `featscope export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// What is drawn.
+    #[command(flatten)]
+    pub draw: DrawArguments,
+    /// Folder for a PNG per pane and panes.json
+    #[arg(long, value_name = "DIR", value_parser = place())]
+    pub out: PathBuf,
+}
 
 /// Draws the window.
 pub fn shot(arguments: &ShotArguments) -> Result<()> {

@@ -6,23 +6,25 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    args::{RunArguments, place, text_or_path, whole},
-    extract, terminal,
+    extract,
+    run::RunArguments,
+    terminal,
+    values::{place, text_or_path, whole},
 };
 use crate::{
     activation::Id,
     error::{Error, Result},
     extract::{
-        finite::likely_cause,
         job::{self, Planned},
         model::Model,
-        request::{ExtractRequest, FramedPicture, Provenance},
+        request::{FramedPicture, Provenance},
     },
     families::resolve,
     files::names,
     geometry::{Grid, framing::Framing},
     image::{picture::Picture, source::PictureSource},
     io::output::{check_folder, write_folder},
+    sources::{FeatureSource, open_device},
     survey::{
         Column, DEFAULT_NOISES, Measurement, PictureSurvey, Regions, SurveyInput, can_compare_noises, check_memory,
         survey_pass, write_survey,
@@ -80,26 +82,20 @@ fn column(text: &str) -> Result<Column, String> {
 /// Measures every activation.
 pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     check_folder(&arguments.out)?;
-    let asked = arguments
-        .run
-        .request(arguments.image.clone(), arguments.activations.join(","))?;
-    let request = ExtractRequest {
-        ensemble: arguments.noises,
-        ..asked
-    };
+    let mut request = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
     let spec = resolve(&request.model)?;
-    let request = match can_compare_noises(&spec, request.inversion) {
-        true => request,
+    request.settings.ensemble = match can_compare_noises(&spec, request.settings.inversion) {
+        true => arguments.noises,
         false => {
             terminal::note("no noise is added here: one pass is measured, without figures of noise");
-            ExtractRequest { ensemble: 1, ..request }
+            1
         }
     };
-    let planned = job::plan_streamed(resolve(&request.model)?, &request)?;
+    let planned = job::plan_streamed(spec, &request)?;
     extract::say_of_pictures([&planned]);
     for (_, picture) in &planned.pictures {
         let list = planned.spec.plain_catalogue(picture.framing.working);
-        check_memory(&list, &planned.selection, request.ensemble)?;
+        check_memory(&list, &planned.selection, request.settings.ensemble)?;
     }
     let marked = arguments.regions.as_deref().map(|path| PictureSource::of(path).read());
     let marked = marked.transpose()?;
@@ -114,16 +110,16 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     extract::say_what_is_not_used(&arguments.run, &planned.spec);
     let bar = terminal::progress("surveying");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, &mut watch)?;
+    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
     bar.suspend(|| extract::say_what_computes(&model, &request));
     let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
         watch(job::after_loading(done))
     })?;
     bar.suspend(|| {
-        say_what_is_not_measured(&surveys, &likely_cause(&model, planned.settings(), None));
+        say_what_is_not_measured(&surveys, &model.cause_of_non_finite(planned.settings(), None));
         extract::say_what_is_special(&model);
     });
-    let made_by = json!({ "request": request, "noises": request.ensemble, "ran": ran });
+    let made_by = json!({ "request": request, "noises": request.settings.ensemble, "ran": ran });
     write_folder(&arguments.out, |folder| {
         write_survey(folder, &surveys, &made_by, arguments.sort)
     })
@@ -185,7 +181,7 @@ fn measured(
         .collect();
     let ids = ids.iter().map(Id::to_string).collect();
     let seconds = started.elapsed().as_secs_f64();
-    let ran = Provenance::of(model, planned.settings().t, pictures.collect(), ids, seconds)?;
+    let ran = model.provenance(planned.settings(), pictures.collect(), ids, seconds);
     Ok((surveys, ran))
 }
 

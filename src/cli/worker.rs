@@ -2,14 +2,27 @@
 
 use std::{io, process};
 
-use super::{args::WorkerArguments, terminal};
+use clap::Args;
+
+use super::terminal;
 use crate::{
     device::{Compute, Devices, Precision},
     engine::transport::{Probe, serve},
     error::{Error, Result},
-    extract::self_check::self_check,
     files::clear_up_and,
+    sources::self_check,
 };
+
+/// `featscope worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// Print what devices it has, as JSON, and end
+    #[arg(long)]
+    pub probe: bool,
+    /// With --probe: check every GPU in every format
+    #[arg(long, requires = "probe")]
+    pub self_check: bool,
+}
 
 /// Exit status of a worker whose engine has gone while it did something that does not end.
 const LEFT_BEHIND: i32 = 3;

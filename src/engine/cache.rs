@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::PassId,
-    message::{Layer, RunSettings},
+    message::Layer,
 };
 use crate::{
     activation::{FeatureMap, Id, NotFinite, Shape},
-    extract::request::Provenance,
+    extract::{request::Provenance, settings::RunSettings},
     geometry::framing::Framing,
     image::picture::Picture,
 };

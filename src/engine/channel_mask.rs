@@ -9,7 +9,7 @@ use super::{
 use crate::{
     activation::{FeatureMap, Id},
     analysis::massive::{channel_figures, massive_channels},
-    extract::recent::Recent,
+    extract::lru::LruCache,
 };
 
 /// Bytes of reduced maps remembered, beside the cache: six of the largest of an SD1.5 at 512.
@@ -20,8 +20,8 @@ const KNOWN_MAPS: usize = 256;
 /// Finds maps as they are compared: whole, or without the massive channels of the map they are compared with.
 pub struct ChannelMask {
     /// The massive channels of a map.
-    massive: Recent<(PassId, Id), Arc<[usize]>>,
-    maps: Recent<Key, Arc<FeatureMap>>,
+    massive: LruCache<(PassId, Id), Arc<[usize]>>,
+    maps: LruCache<Key, Arc<FeatureMap>>,
 }
 
 /// The map of `pass` without the massive channels of the map of `source`.
@@ -35,8 +35,8 @@ struct Key {
 impl Default for ChannelMask {
     fn default() -> Self {
         Self {
-            massive: Recent::new(KNOWN_MAPS),
-            maps: Recent::new(REDUCED_BYTES),
+            massive: LruCache::new(KNOWN_MAPS),
+            maps: LruCache::new(REDUCED_BYTES),
         }
     }
 }

@@ -7,13 +7,13 @@ use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
     ids::{ImageSlot, PassId},
-    message::{Capture, Event, Layer, RunSettings},
+    message::{Capture, Event, Layer},
     transport::{Answer, EngineLine, Question},
 };
 use crate::{
     activation::{FeatureMap, Id},
     error::{Error, Result},
-    extract::request::Provenance,
+    extract::{request::Provenance, settings::RunSettings},
     geometry::framing::Framing,
     image::picture::Picture,
 };

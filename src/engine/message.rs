@@ -16,55 +16,15 @@ use crate::{
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
-        inversion::Inversion,
-        pass::VaeMode,
         request::{ExtractRequest, Provenance},
+        settings::RunSettings,
     },
     geometry::{
         Size,
-        framing::{Framing, SizeRule, WorkingSize},
+        framing::{Framing, SizeRule},
     },
     image::source::PictureSource,
-    model::adapters::Adapters,
 };
-
-/// Everything besides model and picture that a pass depends on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RunSettings {
-    /// The prompt, where the model reads one.
-    pub prompt: String,
-    /// The timestep that runs.
-    pub t: Timestep,
-    /// Seed of the noise.
-    pub seed: u64,
-    /// Noises whose features are averaged.
-    pub ensemble: usize,
-    /// Which latent is used.
-    pub vae: VaeMode,
-    /// The working size.
-    pub size: WorkingSize,
-    /// Where the latent that is looked at comes from.
-    #[serde(default)]
-    pub inversion: Inversion,
-    /// LoRAs and ControlNets. A change of them reads no model again.
-    #[serde(default)]
-    pub adapters: Adapters,
-}
-
-impl RunSettings {
-    /// The same settings without LoRAs and ControlNets that do not act.
-    pub fn acting(&self) -> Self {
-        Self {
-            adapters: self.adapters.acting(),
-            ..self.clone()
-        }
-    }
-
-    /// Whether a pass with these settings gives the same numbers as one with others.
-    pub fn same_pass(&self, other: &Self) -> bool {
-        self.acting() == other.acting()
-    }
-}
 
 /// Asked of the worker that owns model and device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

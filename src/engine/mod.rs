@@ -44,7 +44,7 @@ pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
 pub use ids::{ComparisonKind, ImageSlot, PassId, TaskKind};
 pub use map_store::NotFiniteMap;
-pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request, RunSettings};
+pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request};
 pub use queries::{
     Answer, ViewRequest,
     channel::{ChannelQuery, ChannelView},
@@ -64,7 +64,6 @@ pub use queries::{
 };
 pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyEvent, SurveyQuery, SurveyStarted};
 
-pub use crate::image::source::PictureSource;
 use crate::{
     device::driver_files,
     error::{Error, Result},

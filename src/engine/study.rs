@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     cells::QueryAt,
     ids::{ImageSlot, PassId},
-    message::RunSettings,
 };
-use crate::{activation::Id, extract::request::Provenance, survey::Measurement};
+use crate::{
+    activation::Id,
+    extract::{request::Provenance, settings::RunSettings},
+    survey::Measurement,
+};
 
 /// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use candle_core::Tensor;
 
-use crate::{activation::Tap, error::Result, io::array::Array, nn::formats::wide, ops};
+use crate::{activation::Tap, error::Result, io::array::Array, nn::formats::wide, ops, sources::FeatureSink};
 
 /// Averages the members of every picture: what a pass records, as (B, …) arrays.
 pub struct Averager<'a> {
@@ -16,7 +16,7 @@ pub struct Averager<'a> {
 }
 
 impl<'a> Averager<'a> {
-    /// For `pictures` of `members` rows each; `reduce` maps what was recorded to what is kept, and must be linear.
+    /// For `pictures` of `members` rows each; `reduce` is applied to every recorded tensor before the mean, and must be linear.
     pub fn new(pictures: usize, members: usize, reduce: impl Fn(Tap, Array) -> Result<Array> + 'a) -> Self {
         Self {
             pictures,
@@ -27,7 +27,7 @@ impl<'a> Averager<'a> {
     }
 
     /// Takes the rows `range` of one activation.
-    pub fn add(&mut self, tap: Tap, range: Range<usize>, tensor: &Tensor) -> Result<()> {
+    fn add(&mut self, tap: Tap, range: Range<usize>, tensor: &Tensor) -> Result<()> {
         // The common case costs no second copy: everything at once, nothing to average.
         if self.members == 1 && range == (0..self.pictures) {
             let rows = (self.reduce)(tap, Array::from_tensor(tensor)?)?;
@@ -80,6 +80,12 @@ impl<'a> Averager<'a> {
     /// The averages in execution order.
     pub fn finish(self) -> BTreeMap<Tap, Array> {
         self.kept
+    }
+}
+
+impl FeatureSink for Averager<'_> {
+    fn record(&mut self, tap: Tap, rows: Range<usize>, tensor: &Tensor) -> Result<()> {
+        self.add(tap, rows, tensor)
     }
 }
 

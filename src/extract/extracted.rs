@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::{
     attention::ATTENTION_NAME,
     finite::{self, NotFiniteTensor},
@@ -15,7 +13,8 @@ use crate::{
     error::{Error, Result},
     io::{
         array::Array,
-        output::{UnfinishedFolder, is_file_path, write_npy_folder, write_safetensors},
+        output::UnfinishedFolder,
+        writers::{Features, write_features},
     },
 };
 
@@ -32,19 +31,27 @@ pub struct Extracted {
 }
 
 impl Extracted {
-    /// Writes everything into one safetensors file or a folder of .npy files, as the path says.
+    /// Writes everything into one file or a folder of .npy files, as the path says.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails, or something stands in the way.
     pub fn write(&self, out: &Path, store: StoreFormat) -> Result<()> {
-        let (arrays, record) = (self.arrays(store), self.record_json()?);
-        if is_file_path(out) {
-            write_safetensors(out, &arrays, &record)
-        } else {
-            write_npy_folder(out, &arrays, record)
-        }
+        write_features(out, &self.features(store)?)
     }
 
     /// Writes everything into a folder that is being filled.
     pub(super) fn write_into(&self, folder: &UnfinishedFolder, store: StoreFormat) -> Result<()> {
-        folder.arrays(&self.arrays(store), self.record_json()?)
+        folder.arrays(&self.features(store)?)
+    }
+
+    fn features(&self, store: StoreFormat) -> Result<Features<'_>> {
+        let record = serde_json::to_value(&self.record)
+            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
+        Ok(Features {
+            arrays: self.arrays(store),
+            record,
+        })
     }
 
     fn arrays(&self, store: StoreFormat) -> Vec<(String, &Array, StoreFormat)> {
@@ -75,10 +82,5 @@ impl Extracted {
             }
         }
         Ok(marked)
-    }
-
-    fn record_json(&self) -> Result<Value> {
-        serde_json::to_value(&self.record)
-            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))
     }
 }

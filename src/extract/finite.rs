@@ -1,5 +1,5 @@
-//! What of a pass is not finite: found where it is recorded, followed back to where it began, and told with the likely
-//! cause. Such numbers make every figure behind them meaningless, so they are never written without a word.
+//! Numbers of a pass that are not finite: found where they are recorded, traced back to where they began, and reported with
+//! the likely cause. Such numbers make every figure behind them meaningless, so they are never written without a word.
 
 use std::ops::Range;
 
@@ -7,26 +7,23 @@ use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    model::Model,
-    pass::{Input, PassSettings, run_pass},
-    request::StoreFormat,
-};
+use super::{model::Model, pass::Input, request::StoreFormat, settings::PassSettings};
 use crate::{
-    activation::{Id, NotFinite, Selection, Tap, Watch},
+    activation::{Id, NotFinite, Progress, Selection, Tap},
     error::{Error, Result},
     geometry::framing::PreparedImage,
     io::array::Array,
-    model::{control::ControlSignal, denoiser::LatentDistribution},
+    model::{control::ControlSignal, denoiser::LatentDistribution, spec::ModelSpec},
+    sources::FeatureSource,
 };
 
 /// What a pass does about numbers that are not finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
-    /// A latent, text states or a network's input with such numbers are refused; activations are for who records them.
+    /// A latent, text states or a network's input with such numbers are refused; activations are checked by the sink.
     #[default]
     Refused,
-    /// What ControlNets say is looked at too: for a pass that finds out where such numbers began.
+    /// Residuals of ControlNets are refused too: for the pass that finds out where such numbers began.
     Traced,
     /// Nothing is refused.
     Allowed,
@@ -42,7 +39,7 @@ pub struct NotFiniteTensor {
     pub numbers: NotFinite,
 }
 
-/// What of a tensor on whatever device is not finite. On a CPU its numbers are looked at where they lie.
+/// Counts the numbers of a tensor, on any device, that are not finite. On a CPU they are read in place.
 pub fn in_tensor(tensor: &Tensor) -> Result<Option<NotFinite>> {
     if !matches!(tensor.device(), Device::Cpu) {
         // One number comes from the device, and the others only where a sum of large ones may have overflowed.
@@ -138,12 +135,12 @@ pub(super) fn check_input(model: &Model, settings: &PassSettings, input: &Input)
     }
 }
 
-/// Refuses what ControlNets say where it is not finite.
-pub(super) fn check_control(said: &ControlSignal) -> Result<()> {
-    let down = said.down.iter().enumerate();
+/// Refuses residuals of ControlNets that are not finite.
+pub(super) fn check_control(residuals: &ControlSignal) -> Result<()> {
+    let down = residuals.down.iter().enumerate();
     let named = down
         .map(|(index, tensor)| (format!("skip {index}"), tensor))
-        .chain([("the middle".to_owned(), &said.mid)]);
+        .chain([("the middle".to_owned(), &residuals.mid)]);
     for (place, tensor) in named {
         if let Some(numbers) = in_tensor(tensor)? {
             return Err(Error::failed(format!(
@@ -168,13 +165,13 @@ pub struct Origin {
 /// Runs a pass of one picture again as far as `up_to`, which was not finite, and looks at every activation: where it began.
 /// None if all are finite. `settings` are of this picture alone.
 pub fn origin(
-    model: &mut Model,
+    source: &mut dyn FeatureSource,
     picture: &PreparedImage,
     settings: &PassSettings,
     up_to: Tap,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<Option<Origin>> {
-    let list = model.spec.plain_catalogue(picture.framing.working);
+    let list = source.catalogue(picture.framing.working);
     let features = Selection::features(&list);
     let looked_at: Selection = features.iter().filter(|tap| *tap < up_to).chain([up_to]).collect();
     let settings = PassSettings {
@@ -183,12 +180,11 @@ pub fn origin(
     };
     let mut lookout = Lookout::default();
     let mut largest: Option<(Id, f32)> = None;
-    let ran = run_pass(
-        model,
+    let ran = source.run(
         std::slice::from_ref(picture),
         &settings,
         &looked_at,
-        &mut |tap, rows, tensor| {
+        &mut |tap: Tap, rows: Range<usize>, tensor: &Tensor| {
             lookout.look(tap, &rows, tensor)?;
             let numbers = Array::from_tensor(tensor)?.data;
             let most = numbers.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
@@ -200,8 +196,7 @@ pub fn origin(
             }
             Ok(())
         },
-        None,
-        watch,
+        progress,
     );
     match lookout.met() {
         Some(Met { tap, numbers, .. }) => Ok(list.entry(tap).map(|entry| Origin {
@@ -215,18 +210,19 @@ pub fn origin(
 
 /// Why a pass over pictures was ended at an activation that is not finite, and what to do.
 pub(super) fn refusal(
-    model: &mut Model,
+    spec: &ModelSpec,
+    source: &mut dyn FeatureSource,
     pictures: &[PreparedImage],
     names: &[String],
     settings: &PassSettings,
     met: Met,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Error {
-    let index = met.row / settings.ensemble.max(1);
+    let index = met.row / settings.run.ensemble.max(1);
     let Some(picture) = pictures.get(index) else {
         return Error::failed("a row of no picture was met");
     };
-    let list = model.spec.plain_catalogue(picture.framing.working);
+    let list = source.catalogue(picture.framing.working);
     let Some(id) = list.entry(met.tap).map(|entry| entry.id) else {
         return Error::failed("an activation that the model does not have was met");
     };
@@ -234,8 +230,8 @@ pub(super) fn refusal(
         Some(name) => format!(" of {name}"),
         None => String::new(),
     };
-    let alone = settings.of_picture_among(&model.spec, picture.framing.working, pictures.len(), index);
-    let found = match alone.and_then(|settings| origin(model, picture, &settings, met.tap, watch)) {
+    let alone = settings.of_picture_among(spec, picture.framing.working, pictures.len(), index);
+    let found = match alone.and_then(|settings| origin(source, picture, &settings, met.tap, progress)) {
         Ok(found) => found,
         Err(Error::Cancelled) => return Error::Cancelled,
         // What was found on the way says more than the activation it ended in.
@@ -255,7 +251,7 @@ pub(super) fn refusal(
         "{id}{of} is not finite: {}; {first}, and the network's input is finite; {}. Nothing was written: `extract \
          --allow-non-finite` writes such numbers and says in the output where they are",
         met.numbers,
-        likely_cause(model, settings, found.as_ref())
+        source.cause_of_non_finite(settings, found.as_ref())
     ))
 }
 
@@ -279,7 +275,7 @@ pub fn likely_cause(model: &Model, settings: &PassSettings, origin: Option<&Orig
             f64::from(lora.scale)
         ));
     }
-    for control in &settings.adapters.acting().controls {
+    for control in &settings.run.adapters.acting().controls {
         if control.scale != crate::model::adapters::Scale::ONE {
             causes.push(format!(
                 "the ControlNet {} acts too strongly at {}: lower its scale",
@@ -288,12 +284,11 @@ pub fn likely_cause(model: &Model, settings: &PassSettings, origin: Option<&Orig
             ));
         }
     }
-    match model.spec.mixture(settings.t) {
-        Ok(mixture) if mixture.signal < NEXT_TO_NOTHING => causes.push(format!(
+    if settings.mixture.signal < NEXT_TO_NOTHING {
+        causes.push(format!(
             "t {} leaves next to nothing of the picture: choose a smaller one",
             settings.t
-        )),
-        _ => {}
+        ));
     }
     match origin
         .and_then(|origin| origin.largest)

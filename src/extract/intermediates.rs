@@ -6,7 +6,8 @@ use candle_core::Tensor;
 
 use super::{
     model::Model,
-    pass::{Input, PassSettings, VaeMode},
+    pass::Input,
+    settings::{LatentMode, PassSettings},
 };
 use crate::{
     error::Result,
@@ -21,7 +22,7 @@ use crate::{
 /// The inner tensors of a pass that are no activations, by name (`mid.image`, …), rows as they ran.
 pub type Intermediates = BTreeMap<String, Array>;
 
-/// Control images (P, 3, H, W) and what the nets said, rows as they ran.
+/// Keeps control images (P, 3, H, W) and the residuals of the nets, rows as they ran.
 pub(super) fn keep_control(
     kept: &mut Intermediates,
     control: &[ControlInput],
@@ -61,7 +62,7 @@ pub(super) fn keep_intermediates(
             .map(|noise| ("in.vae_noise".to_owned(), noise.clone())),
     );
     let rows = model.denoiser_input(&input.noisy, clean)?;
-    let members = settings.ensemble;
+    let members = settings.run.ensemble;
     let mut keep = |name: &str, tensor: &Tensor| -> Result<()> {
         kept.insert(name.to_owned(), Array::from_tensor(tensor)?);
         Ok(())
@@ -102,7 +103,7 @@ pub(super) fn keep_intermediates(
         "mid.vae_std",
         &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
     )?;
-    let clean_rows = if settings.vae == VaeMode::Mean {
+    let clean_rows = if settings.run.latent == LatentMode::Mean {
         per_picture(clean)?
     } else {
         clean.clone()
@@ -115,7 +116,7 @@ pub(super) fn keep_intermediates(
         .discrete()
         .is_some_and(|schedule| schedule.scales_input)
     {
-        1.0 / input.mixture.signal
+        1.0 / settings.mixture.signal
     } else {
         1.0
     };

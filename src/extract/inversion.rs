@@ -13,7 +13,7 @@ const STRIDE: f64 = 10.0;
 /// The timestep whose latent the clean one is taken for.
 const FIRST: f64 = 1.0;
 
-/// Where the latent that is looked at comes from.
+/// How the latent at the timestep is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Inversion {

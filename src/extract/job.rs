@@ -2,9 +2,12 @@
 
 use std::{
     collections::HashSet,
+    ops::Range,
     path::{Path, PathBuf},
     time::Instant,
 };
+
+use candle_core::Tensor;
 
 use super::{
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
@@ -13,33 +16,28 @@ use super::{
     finite::{self, Lookout, NonFinite, NotFiniteTensor},
     intermediates::Intermediates,
     inversion::Inversion,
-    memory,
     model::Model,
-    pass::{
-        GivenNoise, Noise, PassSettings, Recording, check_passes, check_settings, estimated_bytes, meets_control,
-        run_pass,
-    },
-    request::{ExtractRequest, FramedPicture, Provenance, Record},
-    self_check,
-    shares::Shares,
+    pass::{check_passes, check_settings, estimated_bytes, meets_control},
+    ram,
+    request::{ExtractRequest, FramedPicture, Record},
+    self_check::Opened,
+    settings::{GivenNoise, PassSettings},
 };
 use crate::{
-    activation::{Id, Selection, Tap, Watch, parse_layer_file},
-    analysis::pool::adaptive_average_pool,
+    activation::{Id, Progress, Selection, Tap, pool::adaptive_average_pool},
     error::{Error, Result},
-    files::names,
     geometry::{
         Grid, Size,
-        framing::{FramingPlan, PreparedImage, WorkingSize},
+        framing::{FramingPlan, PreparedImage},
     },
     image::source::PictureSource,
     io::{
         array::Array,
-        output::{UnfinishedFolder, check_writable, is_file_path, write_folder},
-        saved::SavedActivations,
+        output::{UnfinishedFolder, write_folder},
+        writers,
     },
-    model::{Extent, adapters::ControlImage, spec::ModelSpec},
-    weights::{TextKind, read_text},
+    model::{LoadExtent, adapters::ControlImage, spec::ModelSpec},
+    sources::{FeatureSink, FeatureSource},
 };
 
 /// Share of the watched work that reading the weights is.
@@ -47,7 +45,7 @@ const LOADED: f32 = 0.2;
 
 /// Told how far the work on several pictures is (0 to 1), and of how many pictures it is at which, counted from 1, where
 /// there are several. An error ends the work.
-pub type PicturesWatch<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 'a;
+pub type PicturesProgress<'a> = dyn FnMut(f32, Option<[usize; 2]>) -> Result<()> + 'a;
 
 /// Everything about a request that can be known, and can be wrong, before weights are read.
 pub struct Planned {
@@ -67,7 +65,7 @@ pub struct Planned {
 /// Checks a request to a model, of which everything is kept in memory until it is written, and prepares its pictures.
 pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
     let planned = plan_streamed(spec, request)?;
-    memory::check(
+    ram::check(
         planned.estimated_bytes(),
         "the activations asked for",
         "ask for fewer, for a smaller --size, or for --pool",
@@ -77,30 +75,22 @@ pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
 
 /// Checks a request to a model, of which nothing is kept, and prepares its pictures.
 pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
-    check_passes(request.pictures.len(), request.ensemble)?;
-    let t = request
-        .compat
-        .map_or(Ok(request.t), |compat| compat.t(&spec, request.t))?;
-    spec.schedule.mixture(t)?;
-    if request.compat.is_some() && !request.adapters.acting().embeddings.is_empty() {
-        return Err(Error::usage(
-            "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
-        ));
-    }
-    spec.check_adapters(&request.adapters)?;
-    let native = Size::new(spec.native_side, spec.native_side);
-    // Aggregated attention may be all that is wanted.
-    let selection = match request.activations.trim() {
-        "" if !request.attention.is_empty() => Selection::default(),
-        activations => select(activations, &spec, native)?,
+    let run = &request.settings;
+    check_passes(request.pictures.len(), run.ensemble)?;
+    let settings = PassSettings::new(&spec, run.clone())?;
+    spec.check_adapters(&run.adapters)?;
+    // Aggregated attention may be all that is asked for.
+    let selection = match request.select.is_empty() && !request.attention.is_empty() {
+        true => Selection::default(),
+        false => {
+            let native = Size::new(spec.native_side, spec.native_side);
+            request.select.resolve(&spec.plain_catalogue(native))?
+        }
     };
-    let size = match request.compat {
-        Some(compat) => compat.size(&spec, request.size)?,
-        None => request.size.unwrap_or(WorkingSize::ShortSide(spec.native_side)),
-    };
+    let size = run.working_size(&spec)?;
     let mut notes = Vec::new();
-    for control in &request.adapters.controls {
-        // It is looked at in the pass: what is wrong with it is told before.
+    for control in &run.adapters.controls {
+        // The pass reads it again: what is wrong with it is reported before weights are read.
         if let ControlImage::Picture(path) = &control.image {
             let picture = PictureSource::of(path).read();
             let picture = picture.map_err(|error| error.context("control image"))?;
@@ -123,24 +113,13 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
             ))
         })
         .collect::<Result<Vec<_>>>()?;
-    let given = request.noise_file.as_deref().map(read_noise).transpose()?;
     let settings = PassSettings {
-        t,
-        prompt: request.prompt.clone(),
-        noise: Noise {
-            seed: request.seed,
-            given,
-        },
-        vae: request.vae,
-        ensemble: request.ensemble,
-        inversion: request.inversion,
-        compat: request.compat,
-        adapters: request.adapters.clone(),
-        recording: Recording::default(),
-        non_finite: match request.allow_non_finite {
+        noise: request.noise_file.as_deref().map(GivenNoise::read).transpose()?,
+        non_finite: match request.output.allow_non_finite {
             true => NonFinite::Allowed,
             false => NonFinite::Refused,
         },
+        ..settings
     };
     let planned = Planned {
         spec,
@@ -149,51 +128,12 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         notes,
         settings,
         attention: request.attention.clone(),
-        pool: request.pool,
+        pool: request.output.pool,
     };
     planned.check_settings()?;
     planned.check_pooling()?;
     planned.check_attention()?;
     Ok(planned)
-}
-
-/// What `--activations` means: `all`, `all-maps`, ids separated by commas, or a layer file.
-fn select(text: &str, spec: &ModelSpec, working: Size) -> Result<Selection> {
-    let list = spec.plain_catalogue(working);
-    let path = &*names::path(text);
-    if path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
-    {
-        let names =
-            parse_layer_file(&read_text(path, TextKind::Layers)?).map_err(|error| error.context(path.display()))?;
-        return Selection::from_names(names.iter().map(String::as_str), &list)
-            .map_err(|error| error.context(path.display()));
-    }
-    Selection::parse(text, &list)
-}
-
-fn read_noise(path: &Path) -> Result<GivenNoise> {
-    let file = SavedActivations::open(path)?;
-    let finite = |name: &str, array: Array| match array.data.iter().all(|x| x.is_finite()) {
-        true => Ok(array),
-        false => Err(Error::failed(format!(
-            "{name} of the noise file {} holds NaN or infinite numbers",
-            path.display()
-        ))),
-    };
-    let load = |name: &str| file.find(name)?.map(|array| finite(name, array)).transpose();
-    let noise = load("in.noise")?.ok_or_else(|| {
-        Error::failed(format!(
-            "the noise file {} holds no tensor in.noise; it holds {}",
-            path.display(),
-            file.listing()
-        ))
-    })?;
-    Ok(GivenNoise {
-        noise,
-        vae_noise: load("in.vae_noise")?,
-    })
 }
 
 impl Planned {
@@ -202,7 +142,7 @@ impl Planned {
         &self.settings
     }
 
-    /// The same for somebody who looks for numbers that are not finite in what is recorded, and goes on.
+    /// The same plan, whose run goes on where numbers are not finite.
     pub fn allowing_non_finite(mut self) -> Self {
         self.settings.non_finite = NonFinite::Allowed;
         self
@@ -210,8 +150,8 @@ impl Planned {
 
     /// Finds out before the work whether `out` can be written, and can hold what these pictures give.
     pub fn check_output(&self, out: &Path) -> Result<()> {
-        check_writable(out)?;
-        if !self.has_one_size() && is_file_path(out) {
+        writers::check_output(out)?;
+        if !self.has_one_size() && writers::file_writer_of(out).is_some() {
             return Err(Error::usage(format!(
                 "the pictures have different working sizes ({}): give one with --size, or a folder as --out",
                 self.sizes()
@@ -231,7 +171,7 @@ impl Planned {
         let Some((_, first)) = self.pictures.first() else {
             return Err(Error::usage("no picture was given"));
         };
-        if self.settings.noise.given.is_some() && !self.has_one_size() {
+        if self.settings.noise.is_some() && !self.has_one_size() {
             return Err(Error::usage(format!(
                 "--noise is for pictures of one working size, these have {}: give one with --size",
                 self.sizes()
@@ -301,7 +241,8 @@ impl Planned {
             meets_control(&list, &self.met(&self.attention_plan(picture)))
         };
         // The predictions of an inversion meet them.
-        let any = !self.settings.adapters.acting().controls.is_empty() && self.settings.inversion == Inversion::None;
+        let any =
+            !self.settings.run.adapters.acting().controls.is_empty() && self.settings.run.inversion == Inversion::None;
         any && !self.pictures.iter().any(|(_, picture)| meets(picture))
     }
 
@@ -367,25 +308,25 @@ impl Planned {
     pub fn write(
         self,
         request: &ExtractRequest,
-        model: &mut Model,
+        source: &mut dyn FeatureSource,
         out: &Path,
-        watch: &mut PicturesWatch<'_>,
+        progress: &mut PicturesProgress<'_>,
     ) -> Result<Vec<NotFiniteTensor>> {
         self.check_output(out)?;
         if !self.has_one_size() {
             let mut marked = Vec::new();
             write_folder(out, |folder| {
-                marked = self.write_apart(request, model, folder, watch)?;
+                marked = self.write_apart(request, source, folder, progress)?;
                 Ok(())
             })?;
             return Ok(marked);
         }
         let total = self.pictures.len();
         let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
-        let shares = Shares::of(model, &prepared, &self.settings, &self.selection);
+        let shares = source.progress_shares(&prepared, &self.settings, &self.selection);
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
-        let extracted = self.run(request, model, &mut |done| watch(done, item(done)))?;
-        extracted.write(out, request.store)?;
+        let extracted = self.run(request, source, &mut |done| progress(done, item(done)))?;
+        extracted.write(out, request.output.store)?;
         Ok(extracted.record.ran.not_finite)
     }
 
@@ -393,9 +334,9 @@ impl Planned {
     fn write_apart(
         self,
         request: &ExtractRequest,
-        model: &mut Model,
+        source: &mut dyn FeatureSource,
         out: &UnfinishedFolder,
-        watch: &mut PicturesWatch<'_>,
+        progress: &mut PicturesProgress<'_>,
     ) -> Result<Vec<NotFiniteTensor>> {
         let alone = self.split();
         let total = alone.len();
@@ -409,9 +350,9 @@ impl Planned {
                     pictures,
                     ..request.clone()
                 };
-                let mut watch = |done| watch((index as f32 + done) / total as f32, Some([index + 1, total]));
-                let extracted = planned.run(&request, model, &mut watch)?;
-                extracted.write_into(folder, request.store)?;
+                let mut progress = |done| progress((index as f32 + done) / total as f32, Some([index + 1, total]));
+                let extracted = planned.run(&request, source, &mut progress)?;
+                extracted.write_into(folder, request.output.store)?;
                 let found = extracted.record.ran.not_finite.into_iter();
                 marked.extend(found.map(|tensor| NotFiniteTensor {
                     name: format!("{name}/{}", tensor.name),
@@ -423,74 +364,80 @@ impl Planned {
         Ok(marked)
     }
 
-    /// Reads the weights that the request needs and none behind them, watched as the first part of its work.
-    pub fn load(&self, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
-        load_part(&self.spec, request, self.extent(request), watch)
+    /// Reads the weights that the request needs and none behind them, onto a device that was opened for it; the first part of
+    /// the progress.
+    ///
+    /// # Errors
+    ///
+    /// Where weights are not here or broken, or `progress` ends the work.
+    pub fn load(&self, request: &ExtractRequest, opened: Opened, progress: &mut Progress<'_>) -> Result<Model> {
+        load_part(&self.spec, opened, self.extent(request), progress)
     }
 
     /// How far the network has to be read.
-    fn extent(&self, request: &ExtractRequest) -> Extent {
+    fn extent(&self, request: &ExtractRequest) -> LoadExtent {
         // An inversion runs to the end again and again, LoRAs say which layers they found, and attention is of several.
-        let all = request.intermediates
-            || request.inversion != Inversion::None
-            || !request.adapters.is_empty()
+        let all = request.output.intermediates
+            || request.settings.inversion != Inversion::None
+            || !request.settings.adapters.is_empty()
             || !self.attention.is_empty();
         match self.selection.iter().last() {
-            Some(last) if !all => Extent::UpTo(last),
-            _ => Extent::Whole,
+            Some(last) if !all => LoadExtent::UpTo(last),
+            _ => LoadExtent::Whole,
         }
     }
 
     /// Runs the pass. An activation that is not finite is an error that says where such numbers began and why, unless they are
     /// allowed: then the record says what holds them.
-    pub fn run(&self, request: &ExtractRequest, model: &mut Model, watch: &mut Watch<'_>) -> Result<Extracted> {
+    ///
+    /// # Errors
+    ///
+    /// Where `progress` ends the work, an activation is not finite, or the device fails.
+    pub fn run(
+        &self,
+        request: &ExtractRequest,
+        source: &mut dyn FeatureSource,
+        progress: &mut Progress<'_>,
+    ) -> Result<Extracted> {
         let started = Instant::now();
         let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
         let Some(first) = prepared.first() else {
             return Err(Error::usage("no picture was given"));
         };
-        let list = model.spec.plain_catalogue(first.framing.working);
-        let mut averager = Averager::new(prepared.len(), self.settings.ensemble, |_, array| {
-            pooled(array, self.pool)
-        });
+        let list = source.catalogue(first.framing.working);
         let attention = self.attention_plan(first);
-        let mut aggregated = AttentionAverager::new(&attention, prepared.len(), self.settings.ensemble);
-        let met = self.met(&attention);
-        let mut intermediates = Intermediates::new();
-        let mut lookout = Lookout::default();
+        let members = self.settings.run.ensemble;
         let allowed = self.settings.non_finite == NonFinite::Allowed;
-        let ran = run_pass(
-            model,
+        let mut collector = Collector {
+            selection: &self.selection,
+            averager: Averager::new(prepared.len(), members, |_, array| pooled(array, self.pool)),
+            attention: AttentionAverager::new(&attention, prepared.len(), members),
+            lookout: (!allowed).then(Lookout::default),
+            intermediates: request.output.intermediates.then(Intermediates::new),
+        };
+        let ran = source.run(
             &prepared,
             &self.settings,
-            &met,
-            &mut |tap: Tap, rows, tensor: &_| {
-                if !allowed {
-                    lookout.look(tap, &rows, tensor)?;
-                }
-                aggregated.add(tap, rows.clone(), tensor)?;
-                match self.selection.contains(tap) {
-                    true => averager.add(tap, rows, tensor),
-                    false => Ok(()),
-                }
-            },
-            request.intermediates.then_some(&mut intermediates),
-            watch,
+            &self.met(&attention),
+            &mut collector,
+            progress,
         );
-        if let Some(met) = lookout.met() {
+        if let Some(met) = collector.lookout.as_ref().and_then(Lookout::met) {
             let names: Vec<String> = self
                 .pictures
                 .iter()
                 .map(|(path, _)| path.display().to_string())
                 .collect();
-            return Err(finite::refusal(model, &prepared, &names, &self.settings, met, watch));
+            let refusal = finite::refusal(&self.spec, source, &prepared, &names, &self.settings, met, progress);
+            return Err(refusal);
         }
         ran?;
-        let attention = match aggregated.finish()? {
+        let attention = match collector.attention.finish()? {
             Some(array) => Some(pooled(array, self.pool)?),
             None => None,
         };
-        let activations: Vec<(Id, Array)> = averager
+        let activations: Vec<(Id, Array)> = collector
+            .averager
             .finish()
             .into_iter()
             .filter_map(|(tap, array)| Some((list.entry(tap)?.id, array)))
@@ -501,19 +448,47 @@ impl Planned {
         });
         let ids = activations.iter().map(|(id, _)| id.to_string()).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let ran = Provenance::of(model, self.settings.t, pictures.collect(), ids, seconds)?;
+        let ran = source.provenance(&self.settings, pictures.collect(), ids, seconds);
         let mut extracted = Extracted {
             activations,
             attention,
-            intermediates,
+            intermediates: collector.intermediates.unwrap_or_default(),
             record: Record {
                 request: request.clone(),
                 ran,
             },
         };
-        let marked = extracted.not_finite(request.store, allowed)?;
+        let marked = extracted.not_finite(request.output.store, allowed)?;
         extracted.record.ran.not_finite = marked;
         Ok(extracted)
+    }
+}
+
+/// What an extraction keeps of a pass: means over the ensemble of what is selected, and aggregated attention.
+struct Collector<'a> {
+    selection: &'a Selection,
+    averager: Averager<'a>,
+    attention: AttentionAverager<'a>,
+    /// None where numbers that are not finite are allowed.
+    lookout: Option<Lookout>,
+    /// None where they were not asked for.
+    intermediates: Option<Intermediates>,
+}
+
+impl FeatureSink for Collector<'_> {
+    fn record(&mut self, tap: Tap, rows: Range<usize>, tensor: &Tensor) -> Result<()> {
+        if let Some(lookout) = &mut self.lookout {
+            lookout.look(tap, &rows, tensor)?;
+        }
+        self.attention.add(tap, rows.clone(), tensor)?;
+        match self.selection.contains(tap) {
+            true => self.averager.record(tap, rows, tensor),
+            false => Ok(()),
+        }
+    }
+
+    fn intermediates(&mut self) -> Option<&mut Intermediates> {
+        self.intermediates.as_mut()
     }
 }
 
@@ -558,14 +533,17 @@ fn pooled_grid(from: Grid, factor: usize) -> Result<Grid> {
     Ok(Grid::new(height / factor, width / factor))
 }
 
-/// Reads all weights of a model for a request, watched as the first part of its work.
-pub fn load(spec: &ModelSpec, request: &ExtractRequest, watch: &mut Watch<'_>) -> Result<Model> {
-    load_part(spec, request, Extent::Whole, watch)
+/// Reads all weights of a model onto a device that was opened; the first part of the progress.
+///
+/// # Errors
+///
+/// Where weights are not here or broken, or `progress` ends the work.
+pub fn load(spec: &ModelSpec, opened: Opened, progress: &mut Progress<'_>) -> Result<Model> {
+    load_part(spec, opened, LoadExtent::Whole, progress)
 }
 
-fn load_part(spec: &ModelSpec, request: &ExtractRequest, extent: Extent, watch: &mut Watch<'_>) -> Result<Model> {
-    let opened = self_check::open(request.device, request.dtype)?;
-    let mut model = Model::load(spec, opened.place, extent, &mut |done| watch(LOADED * done))?;
+fn load_part(spec: &ModelSpec, opened: Opened, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Model> {
+    let mut model = Model::load(spec, opened.place, extent, &mut |done| progress(LOADED * done))?;
     model.spec.notes.extend(opened.note);
     Ok(model)
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::{memory::KeptPages, recent::Recent};
+use super::{allocator::KeptPages, lru::LruCache};
 use crate::{
-    activation::{Halt, Probe, Watch},
+    activation::{Probe, Progress, Stop},
     components::{
         schedule::Timestep,
         vae::{Posterior, VaeDecoder},
@@ -16,7 +16,7 @@ use crate::{
     geometry::Size,
     image::picture::Picture,
     model::{
-        Extent,
+        LoadExtent,
         adapters::{Adapters, AppliedAdapters, EmbeddingUse, LoraUse},
         compat::{Compat, PUBLISHED_SCALING},
         control::{ControlInput, ControlSignal},
@@ -38,8 +38,8 @@ pub struct Model {
     /// Where it computes.
     pub place: Compute,
     denoiser: Box<dyn Denoiser>,
-    pictures: Recent<u64, Posterior>,
-    prompts: Recent<PromptKey, Conditioning>,
+    pictures: LruCache<u64, Posterior>,
+    prompts: LruCache<PromptKey, Conditioning>,
     /// Those of the prompt that was encoded last.
     tokens: Arc<[PromptToken]>,
     /// The last field: it goes after the weights.
@@ -60,23 +60,23 @@ impl Model {
     /// # Errors
     ///
     /// Where weights are not here, broken, or not those of the configuration.
-    pub fn load(spec: &ModelSpec, place: Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Self> {
+    pub fn load(spec: &ModelSpec, place: Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Self> {
         let pages = KeptPages::keep(&place.device);
-        watch(0.0)?;
+        progress(0.0)?;
         if let (Some(how), false) = (&spec.how_to_get, spec.is_here()) {
             return Err(Error::failed(format!(
                 "the weights of {} are not on this machine: {how}, or give a folder or a file as the model",
                 spec.name
             )));
         }
-        let denoiser = spec.network.load(&place, extent, watch)?;
-        watch(1.0)?;
+        let denoiser = spec.network.load(&place, extent, progress)?;
+        progress(1.0)?;
         Ok(Self {
             spec: spec.clone(),
             place,
             denoiser,
-            pictures: Recent::new(KEPT_PICTURES),
-            prompts: Recent::new(KEPT_PROMPTS),
+            pictures: LruCache::new(KEPT_PICTURES),
+            prompts: LruCache::new(KEPT_PROMPTS),
             tokens: Arc::default(),
             _pages: pages,
         })
@@ -86,8 +86,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Where `watch` ends the work, or the device fails.
-    pub fn encode_image(&mut self, picture: &Picture, watch: &mut Watch<'_>) -> Result<LatentDistribution> {
+    /// Where `progress` ends the work, or the device fails.
+    pub fn encode_image(&mut self, picture: &Picture, progress: &mut Progress<'_>) -> Result<LatentDistribution> {
         let key = fingerprint(picture);
         if let Some(known) = self.pictures.get(&key) {
             return Ok(LatentDistribution::Posterior(known));
@@ -98,7 +98,7 @@ impl Model {
         let Some(vae) = self.denoiser.autoencoder() else {
             return Ok(LatentDistribution::Pixels(pixels));
         };
-        let posterior = vae.encode(&pixels, watch)?;
+        let posterior = vae.encode(&pixels, progress)?;
         self.pictures.put(key, posterior.clone(), 1);
         Ok(LatentDistribution::Posterior(posterior))
     }
@@ -140,12 +140,12 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Where a text encoder is broken or does not fit, and where `watch` ends the work.
+    /// Where a text encoder is broken or does not fit, and where `progress` ends the work.
     pub fn encode_prompt(
         &mut self,
         prompt: &str,
         compat: Option<Compat>,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<Conditioning>> {
         let key = PromptKey {
             prompt: prompt.to_owned(),
@@ -159,7 +159,7 @@ impl Model {
         let conditioning = match self.prompts.get(&key) {
             Some(known) => known,
             None => {
-                let Some(encoded) = self.denoiser.encode_prompt(prompt, compat, watch)? else {
+                let Some(encoded) = self.denoiser.encode_prompt(prompt, compat, progress)? else {
                     return Ok(None);
                 };
                 self.prompts.put(key, encoded.clone(), 1);
@@ -231,7 +231,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// Where `watch` ends the work, or the device fails.
+    /// Where `progress` ends the work, or the device fails.
     pub fn control(
         &self,
         x: &Tensor,
@@ -239,10 +239,10 @@ impl Model {
         conditioning: Option<&Conditioning>,
         inputs: &[ControlInput],
         pictures: &[u32],
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<ControlSignal>> {
         match (self.denoiser.adapters(), conditioning) {
-            (Some(host), Some(conditioning)) => host.control(x, t, conditioning, inputs, pictures, watch),
+            (Some(host), Some(conditioning)) => host.control(x, t, conditioning, inputs, pictures, progress),
             _ => Ok(None),
         }
     }
@@ -269,8 +269,8 @@ impl Model {
         };
         match self.denoiser.predict(&step, probe) {
             Ok(output) => Ok(Some(output)),
-            Err(Halt::Complete) => Ok(None),
-            Err(Halt::Error(error)) => Err(error),
+            Err(Stop::Done) => Ok(None),
+            Err(Stop::Error(error)) => Err(error),
         }
     }
 

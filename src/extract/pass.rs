@@ -4,23 +4,19 @@ use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
-pub use super::settings::{GivenNoise, Noise, PassSettings, Recording, VaeMode};
 use super::{
     finite::{NonFinite, check_control, check_input},
-    intermediates::{Intermediates, keep_control, keep_intermediates},
+    intermediates::{keep_control, keep_intermediates},
     inversion::{self, Inversion},
-    memory,
     model::Model,
     noise::TorchGenerator,
-    shares::Shares,
+    progress::ProgressShares,
+    ram,
+    settings::{LatentMode, PassSettings, Recording},
 };
 use crate::{
-    activation::{Catalogue, Cost, Id, Probe, Selection, Stage, Tap, Watch},
-    components::{
-        schedule::{Mixture, Timestep},
-        text::check_prompt,
-        vae::VaeDecoder,
-    },
+    activation::{Catalogue, Cost, Id, Probe, Progress, Selection, Stage, Tap},
+    components::{schedule::Timestep, text::check_prompt, vae::VaeDecoder},
     error::{Error, Result},
     geometry::{Size, framing::PreparedImage},
     image::picture::Picture,
@@ -31,6 +27,7 @@ use crate::{
         denoiser::{Conditioning, LatentDistribution},
         spec::ModelSpec,
     },
+    sources::FeatureSink,
 };
 
 /// Positions of the denoiser's input that run as one batch: larger batches gain nothing on a CPU and cost memory.
@@ -42,9 +39,6 @@ const CONTROL_SHARE: f32 = 0.35;
 /// The most pictures x members of one request.
 const MAX_ROWS: usize = 4096;
 
-/// Receives the tensors of a pass: tap, rows b·K + k it holds, tensor (rows, …).
-pub type Record<'a> = dyn FnMut(Tap, Range<usize>, &Tensor) -> Result<()> + 'a;
-
 /// The input of a pass, ready to run.
 pub(super) struct Input {
     /// What the noise is mixed with, (B·K, C, h, w).
@@ -53,10 +47,9 @@ pub(super) struct Input {
     pub(super) vae_noise: Option<Array>,
     /// What each picture was encoded as.
     pub(super) encoded: Vec<LatentDistribution>,
-    /// The latent that is looked at, (B·K, C, h, w).
+    /// The latent at the timestep, (B·K, C, h, w).
     pub(super) noisy: Tensor,
     pub(super) prompt: Option<Conditioning>,
-    pub(super) mixture: Mixture,
 }
 
 impl Input {
@@ -88,7 +81,7 @@ struct Wanted<'a> {
 }
 
 impl Denoiser<'_> {
-    /// The network's output for the rows `range`, unless it ended before, and what ControlNets said. `latents` are those
+    /// The network's output for the rows `range`, unless it ended before, and the ControlNets' residuals. `latents` are those
     /// rows, noisy and clean.
     fn predict(
         &self,
@@ -96,25 +89,25 @@ impl Denoiser<'_> {
         range: &Range<usize>,
         t: Timestep,
         wanted: Wanted<'_>,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<(Option<Tensor>, Option<ControlSignal>)> {
         let mut before = 0.0;
-        let mut said = None;
+        let mut control_signal = None;
         if !self.control.is_empty() {
             let pictures: Vec<u32> = range.clone().map(|row| (row / self.members) as u32).collect();
-            let mut watch = |done: f32| watch(CONTROL_SHARE * done);
+            let mut progress = |done: f32| progress(CONTROL_SHARE * done);
             // A network for inpainting takes more than the noisy latents, a ControlNet these alone.
-            said = self
+            control_signal = self
                 .model
-                .control(noisy, t, self.prompt, self.control, &pictures, &mut watch)?;
-            if let (NonFinite::Traced, Some(said)) = (self.non_finite, &said) {
-                check_control(said)?;
+                .control(noisy, t, self.prompt, self.control, &pictures, &mut progress)?;
+            if let (NonFinite::Traced, Some(control_signal)) = (self.non_finite, &control_signal) {
+                check_control(control_signal)?;
             }
             before = CONTROL_SHARE;
         }
         let last = wanted.selection.last().filter(|_| !wanted.to_the_end);
-        let mut watch = |met: f32| watch(before + (1.0 - before) * self.cost.share(met, last));
-        let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut watch);
+        let mut progress = |met: f32| progress(before + (1.0 - before) * self.cost.share(met, last));
+        let mut probe = Probe::new(wanted.selection, self.length, wanted.record, &mut progress);
         if wanted.to_the_end {
             probe = probe.to_the_end();
         }
@@ -122,8 +115,10 @@ impl Denoiser<'_> {
             probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
-        let output = self.model.denoise(&rows, t, self.prompt, said.as_ref(), &mut probe)?;
-        Ok((output, said))
+        let output = self
+            .model
+            .denoise(&rows, t, self.prompt, control_signal.as_ref(), &mut probe)?;
+        Ok((output, control_signal))
     }
 
     /// The latent of the rows `range` at `t` by DDIM inversion.
@@ -132,11 +127,11 @@ impl Denoiser<'_> {
         clean: &Tensor,
         range: &Range<usize>,
         settings: &PassSettings,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Tensor> {
         let nothing = Selection::default();
         let channels = clean.dim(1)?;
-        let (t, published) = (settings.t, settings.compat == Some(Compat::Gdf));
+        let (t, published) = (settings.t, settings.run.compat == Some(Compat::Gdf));
         let evaluations = match published {
             true => inversion::published_timesteps(t).len(),
             false => inversion::timesteps(t).len(),
@@ -148,8 +143,8 @@ impl Denoiser<'_> {
                 record: &mut |_, _| Ok(()),
                 to_the_end: true,
             };
-            let mut watch = |part: f32| watch((done + part) / evaluations as f32);
-            let (output, _) = self.predict([latent, clean], range, t, wanted, &mut watch)?;
+            let mut progress = |part: f32| progress((done + part) / evaluations as f32);
+            let (output, _) = self.predict([latent, clean], range, t, wanted, &mut progress)?;
             done += 1.0;
             let output = output.ok_or_else(|| Error::failed("a pass that was to go to its end did not"))?;
             // Networks that also predict a variance (ADM) give it behind the noise.
@@ -166,24 +161,23 @@ impl Denoiser<'_> {
     }
 }
 
-/// Runs a pass. `intermediates` is filled if given, and then the pass goes on to the network's output.
+/// Runs a pass, whose tensors go to `sink`.
 pub fn run_pass(
     model: &mut Model,
     pictures: &[PreparedImage],
     settings: &PassSettings,
     selection: &Selection,
-    record: &mut Record<'_>,
-    intermediates: Option<&mut Intermediates>,
-    watch: &mut Watch<'_>,
+    sink: &mut dyn FeatureSink,
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let ran = run(model, pictures, settings, selection, record, intermediates, watch);
+    let ran = run(model, pictures, settings, selection, sink, progress);
     ran.map_err(|error| match (error.is_out_of_memory(), pictures.first()) {
         (true, Some(first)) => {
             let Size { width, height } = first.framing.working;
             error.context(format!(
                 "{} picture(s) of {width} x {height} pixels with an ensemble of {}, in {} on {}",
                 pictures.len(),
-                settings.ensemble,
+                settings.run.ensemble,
                 model.place.dtype_name(),
                 model.place.device_name()
             ))
@@ -197,12 +191,12 @@ fn run(
     pictures: &[PreparedImage],
     settings: &PassSettings,
     selection: &Selection,
-    record: &mut Record<'_>,
-    mut intermediates: Option<&mut Intermediates>,
-    watch: &mut Watch<'_>,
+    sink: &mut dyn FeatureSink,
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let shares = Shares::of(model, pictures, settings, selection);
-    let mut input = prepare_input(model, pictures, settings, shares, watch)?;
+    let to_the_end = sink.intermediates().is_some();
+    let shares = ProgressShares::of(model, pictures, settings, selection);
+    let mut input = prepare_input(model, pictures, settings, shares, progress)?;
     check_input(model, settings, &input)?;
     let list = match &input.prompt {
         Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
@@ -215,8 +209,8 @@ fn run(
     };
     let batches = || (0..rows).step_by(batch).map(|start| start..(start + batch).min(rows));
     // ControlNets add to the skips and the middle: what lies before the up stage never meets them, predictions do.
-    let inverts = settings.inversion == Inversion::Ddim;
-    let control = if inverts || intermediates.is_some() || meets_control(&list, selection) {
+    let inverts = settings.run.inversion == Inversion::Ddim;
+    let control = if inverts || to_the_end || meets_control(&list, selection) {
         let working: Vec<&Picture> = pictures.iter().map(|picture| &picture.picture).collect();
         model.control_inputs(&working)?
     } else {
@@ -228,7 +222,7 @@ fn run(
         model,
         prompt: prompt.as_ref(),
         control: &control,
-        members: settings.ensemble,
+        members: settings.run.ensemble,
         length: list.len(),
         cost: Cost::of(&list),
         recording: settings.recording,
@@ -242,14 +236,14 @@ fn run(
         for range in batches() {
             let [_, clean] = input.rows_in(&range)?;
             let (from, part) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
-            let mut watch = |done: f32| watch(shares.prompt + share * (from + part * done));
-            inverted.push(denoiser.invert(&clean, &range, settings, &mut watch)?);
+            let mut progress = |done: f32| progress(shares.prompt + share * (from + part * done));
+            inverted.push(denoiser.invert(&clean, &range, settings, &mut progress)?);
         }
         input.noisy = Tensor::cat(&inverted, 0)?;
         check_input(model, settings, &input)?;
         begun += share;
     }
-    if let Some(kept) = intermediates.as_deref_mut() {
+    if let Some(kept) = sink.intermediates() {
         keep_intermediates(kept, model, pictures, &input, settings)?;
     }
     let decoded = list.tap(Id::VAE_OUT).filter(|tap| selection.contains(*tap));
@@ -261,40 +255,40 @@ fn run(
     let mut residuals = Vec::new();
     for range in batches() {
         let [noisy, clean] = input.rows_in(&range)?;
-        let mut record = |tap: Tap, tensor: &Tensor| record(tap, range.clone(), tensor);
+        let mut record = |tap: Tap, tensor: &Tensor| sink.record(tap, range.clone(), tensor);
         let (from, share) = (range.start as f32 / rows as f32, range.len() as f32 / rows as f32);
-        let mut watch = |done: f32| watch(begun + (1.0 - begun) * (from + share * done));
+        let mut progress = |done: f32| progress(begun + (1.0 - begun) * (from + share * done));
         let wanted = Wanted {
             selection,
             record: &mut record,
-            to_the_end: intermediates.is_some(),
+            to_the_end,
         };
-        let (output, said) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut watch)?;
+        let (output, control_signal) = denoiser.predict([&noisy, &clean], &range, settings.t, wanted, &mut progress)?;
         if let (Some((tap, decoder)), Some(output)) = (&decoder, &output) {
             // Networks that also predict a variance give it behind the noise.
             let output = output.narrow(1, 0, noisy.dim(1)?)?.to_dtype(DType::F32)?;
             let earlier = model.spec.schedule.earlier(&noisy, &output, settings.t)?;
-            record(*tap, &decode(decoder, &earlier, &mut watch)?)?;
+            record(*tap, &decode(decoder, &earlier, &mut progress)?)?;
         }
-        if intermediates.is_some() {
+        if to_the_end {
             outputs.extend(output);
-            residuals.extend(said);
+            residuals.extend(control_signal);
         }
     }
-    if let Some(kept) = intermediates {
+    if let Some(kept) = sink.intermediates() {
         keep_control(kept, &control, &residuals)?;
         let name = model.spec.network.output_name();
         kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);
     }
-    watch(1.0)
+    progress(1.0)
 }
 
 /// Latents (B, C, h, w) as pictures (B, 3, H, W), one by one: a decoder needs much more memory than a denoiser.
-fn decode(decoder: &VaeDecoder, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
+fn decode(decoder: &VaeDecoder, latents: &Tensor, progress: &mut Progress<'_>) -> Result<Tensor> {
     let rows = latents.dim(0)?;
     let pictures = (0..rows).map(|row| {
-        // The pass itself is done: all that is left to hear of is a cancellation.
-        decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| watch(1.0))
+        // The pass itself is done: progress can only cancel.
+        decoder.decode(&latents.narrow(0, row, 1)?, &mut |_| progress(1.0))
     });
     Ok(Tensor::cat(&pictures.collect::<Result<Vec<_>>>()?, 0)?)
 }
@@ -319,11 +313,10 @@ fn prepare_input(
     model: &mut Model,
     pictures: &[PreparedImage],
     settings: &PassSettings,
-    shares: Shares,
-    watch: &mut Watch<'_>,
+    shares: ProgressShares,
+    progress: &mut Progress<'_>,
 ) -> Result<Input> {
-    let mixture = model.spec.mixture(settings.t)?;
-    let members = settings.ensemble;
+    let members = settings.run.ensemble;
     let Some(first) = pictures.first() else {
         return Err(Error::usage("no picture was given"));
     };
@@ -334,16 +327,16 @@ fn prepare_input(
         ));
     }
     let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
-    let (noise, vae_noise) = draw(&settings.noise, shape, settings.vae_mode(&model.spec))?;
-    model.adapt(&settings.adapters)?;
+    let (noise, vae_noise) = draw(settings, shape, settings.latent_mode(&model.spec))?;
+    model.adapt(&settings.run.adapters)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
-        let mut part = |done: f32| watch(shares.pictures * (index as f32 + done) / pictures.len() as f32);
+        let mut part = |done: f32| progress(shares.pictures * (index as f32 + done) / pictures.len() as f32);
         encoded.push(model.encode_image(&picture.picture, &mut part)?);
     }
-    let prompt = model.encode_prompt(&settings.prompt, settings.compat, &mut |done| {
-        watch(shares.pictures + (shares.prompt - shares.pictures) * done)
+    let prompt = model.encode_prompt(&settings.run.prompt, settings.run.compat, &mut |done| {
+        progress(shares.pictures + (shares.prompt - shares.pictures) * done)
     })?;
 
     let place = model.place.clone();
@@ -362,7 +355,7 @@ fn prepare_input(
     }
     let clean = model.scale(&Tensor::cat(&samples, 0)?)?;
     let noise = on_device(&noise)?;
-    let noisy = ((&clean * mixture.signal)? + (&noise * mixture.noise)?)?;
+    let noisy = ((&clean * settings.mixture.signal)? + (&noise * settings.mixture.noise)?)?;
     Ok(Input {
         clean,
         noise,
@@ -370,7 +363,6 @@ fn prepare_input(
         encoded,
         noisy,
         prompt,
-        mixture,
     })
 }
 
@@ -392,18 +384,17 @@ pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
-    spec.schedule.mixture(settings.t)?;
-    check_prompt(&settings.prompt)?;
-    let members = settings.ensemble;
+    check_prompt(&settings.run.prompt)?;
+    let members = settings.run.ensemble;
     let rows = check_passes(pictures, members)?;
-    let inverts = settings.inversion == Inversion::Ddim;
+    let inverts = settings.run.inversion == Inversion::Ddim;
     if inverts && !spec.adds_noise {
         return Err(Error::usage(format!(
             "{} is given the picture without noise: there is nothing for a DDIM inversion to add; leave --inversion out",
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.vae == VaeMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.run.latent == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
@@ -420,19 +411,19 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
     let bytes = shape
         .iter()
         .fold(ARRAYS * size_of::<f32>(), |product, side| product.saturating_mul(*side));
-    memory::check(
+    ram::check(
         bytes,
         &format!("an input of {rows} rows"),
         "ask for a smaller --ensemble or --size",
     )?;
-    let given = settings.noise.given.as_ref();
+    let given = settings.noise.as_ref();
     let used = [
         ("in.noise", given.map(|given| &given.noise)),
         (
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.vae == VaeMode::Sample && spec.reads_prompt()),
+                .filter(|_| settings.run.latent == LatentMode::Sample && spec.reads_prompt()),
         ),
     ];
     for (name, array) in used {
@@ -448,15 +439,15 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
 }
 
 /// The diffusion noise, and the autoencoder's where it is used.
-pub(super) fn draw(noise: &Noise, shape: [usize; 4], vae: VaeMode) -> Result<(Array, Option<Array>)> {
-    let mut generator = TorchGenerator::new(noise.seed);
+pub(super) fn draw(settings: &PassSettings, shape: [usize; 4], latent: LatentMode) -> Result<(Array, Option<Array>)> {
+    let mut generator = TorchGenerator::new(settings.run.seed);
     let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
-    let (drawn, given) = (next()?, noise.given.as_ref());
+    let (drawn, given) = (next()?, settings.noise.as_ref());
     let first = given.map_or(drawn, |given| given.noise.clone());
-    let second = match (vae, given.and_then(|given| given.vae_noise.as_ref())) {
-        (VaeMode::Mean, _) => None,
-        (VaeMode::Sample, Some(given)) => Some(given.clone()),
-        (VaeMode::Sample, None) => Some(next()?),
+    let second = match (latent, given.and_then(|given| given.vae_noise.as_ref())) {
+        (LatentMode::Mean, _) => None,
+        (LatentMode::Sample, Some(given)) => Some(given.clone()),
+        (LatentMode::Sample, None) => Some(next()?),
     };
     Ok((first, second))
 }

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::{select::Select, settings::RunSettings};
 use crate::{
     components::schedule::Timestep,
     error::{Error, Result},
     geometry::framing::WorkingSize,
+    model::compat::Compat,
     words::did_you_mean,
 };
 
@@ -227,9 +229,21 @@ impl Preset {
         }
     }
 
-    /// The activations as `--activations` takes them.
-    pub fn activations(&self) -> String {
-        self.ids.join(",")
+    /// The settings of a pass; with `compat`, t is the one asked of that program.
+    pub fn settings(&self, compat: Option<Compat>) -> RunSettings {
+        RunSettings {
+            prompt: self.prompt.to_owned(),
+            t: if compat.is_some() { self.nominal_t } else { self.t },
+            ensemble: self.ensemble,
+            size: Some(self.size()),
+            compat,
+            ..RunSettings::default()
+        }
+    }
+
+    /// The activations.
+    pub fn select(&self) -> Select {
+        Select::Ids(self.ids.iter().map(|id| (*id).to_owned()).collect())
     }
 
     /// What of the prompt is still to be replaced, with its braces.
@@ -254,7 +268,7 @@ impl Preset {
         )
     }
 
-    /// How t is told: the one that runs, and the paper's where it is another.
+    /// The timestep that runs, with the paper's where it differs.
     pub fn t_text(&self) -> String {
         if self.t == self.nominal_t {
             format!("t {}", self.t)

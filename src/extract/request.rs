@@ -3,19 +3,21 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{attention::AttentionCategory, finite::NotFiniteTensor, inversion::Inversion, model::Model, pass::VaeMode};
+use super::{
+    attention::AttentionCategory,
+    finite::NotFiniteTensor,
+    model::Model,
+    select::Select,
+    settings::{PassSettings, RunSettings},
+};
 use crate::{
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
     error::Result,
-    geometry::framing::{Framing, WorkingSize},
-    model::{
-        adapters::{Adapters, AppliedAdapters},
-        compat::Compat,
-        tokens::PromptToken,
-    },
+    geometry::framing::Framing,
+    model::{adapters::AppliedAdapters, tokens::PromptToken},
 };
 
 /// Format of the numbers in a file.
@@ -29,8 +31,22 @@ pub enum StoreFormat {
     F16,
 }
 
+/// What becomes of the activations of an extraction on their way into a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OutputOptions {
+    /// Adaptive average pooling by this factor.
+    pub pool: Option<usize>,
+    /// Format of the numbers in the output.
+    pub store: StoreFormat,
+    /// Whether the inner tensors that are no activations (`mid.*`) are written as well.
+    pub intermediates: bool,
+    /// Whether tensors with numbers that are not finite are written, and marked in the record.
+    #[serde(default)]
+    pub allow_non_finite: bool,
+}
+
 /// A whole extraction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ExtractRequest {
     /// Zoo key, folder or file.
     #[serde(with = "crate::files::names")]
@@ -41,33 +57,15 @@ pub struct ExtractRequest {
     /// The pictures.
     #[serde(with = "crate::files::names")]
     pub pictures: Vec<PathBuf>,
-    /// One prompt for all pictures.
-    pub prompt: String,
-    /// The timestep that runs.
-    pub t: Timestep,
-    /// The working size; none: the short side the model was made for.
-    pub size: Option<WorkingSize>,
-    /// Seed of the noise.
-    pub seed: u64,
+    /// What the pass is run with.
+    #[serde(flatten, serialize_with = "with_unset")]
+    pub settings: RunSettings,
     /// File whose `in.noise` (and `in.vae_noise`) replace the seed's numbers.
     #[serde(default, with = "crate::files::names")]
     pub noise_file: Option<PathBuf>,
-    /// Which latent is used.
-    pub vae: VaeMode,
-    /// Noises per picture whose features are averaged.
-    pub ensemble: usize,
-    /// Where the latent that is looked at comes from.
-    #[serde(default)]
-    pub inversion: Inversion,
-    /// A program whose numbers are wanted; then `t` is the one that is asked of that program.
-    #[serde(default)]
-    pub compat: Option<Compat>,
-    /// LoRAs and ControlNets.
-    #[serde(default)]
-    pub adapters: Adapters,
-    /// `all`, `all-maps`, or ids separated by commas.
-    #[serde(with = "crate::files::names")]
-    pub activations: String,
+    /// Which activations are recorded.
+    #[serde(rename = "activations")]
+    pub select: Select,
     /// Categories of attention maps that are aggregated into `attn`, in this order.
     #[serde(default)]
     pub attention: Vec<AttentionCategory>,
@@ -75,15 +73,23 @@ pub struct ExtractRequest {
     pub dtype: Precision,
     /// Device computed on.
     pub device: DeviceChoice,
-    /// Adaptive average pooling by this factor.
-    pub pool: Option<usize>,
-    /// Format of the numbers in the output.
-    pub store: StoreFormat,
-    /// Whether the inner tensors that are no activations (`mid.*`) are written as well.
-    pub intermediates: bool,
-    /// Whether tensors with numbers that are not finite are written, and marked in the record.
-    #[serde(default)]
-    pub allow_non_finite: bool,
+    /// What becomes of the activations.
+    #[serde(flatten)]
+    pub output: OutputOptions,
+}
+
+/// Writes settings as they stand in the records of outputs: these name `compat` where none is set, too.
+fn with_unset<S: Serializer>(settings: &RunSettings, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct WithUnset<'a> {
+        #[serde(flatten)]
+        settings: &'a RunSettings,
+        /// A unit is written as null.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compat: Option<()>,
+    }
+    let compat = settings.compat.is_none().then_some(());
+    WithUnset { settings, compat }.serialize(serializer)
 }
 
 /// What ran: written beside the request into every output.
@@ -128,20 +134,20 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// What is known after a pass of `model` at timestep `t` over `pictures`.
+    /// What is known after a pass of `model` over `pictures`.
     pub fn of(
         model: &Model,
-        t: Timestep,
+        settings: &PassSettings,
         pictures: Vec<FramedPicture>,
         ids: Vec<String>,
         seconds: f64,
-    ) -> Result<Self> {
-        let mixture = model.spec.mixture(t)?;
-        Ok(Self {
+    ) -> Self {
+        let mixture = settings.mixture;
+        Self {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
             weights: model.spec.weights_label(),
             notes: model.spec.notes.clone(),
-            t_ran: t,
+            t_ran: settings.t,
             signal: mixture.signal,
             noise: mixture.noise,
             noise_fraction: mixture.noise_fraction(),
@@ -153,7 +159,7 @@ impl Provenance {
             ids,
             not_finite: Vec::new(),
             seconds,
-        })
+        }
     }
 }
 
@@ -174,4 +180,113 @@ pub struct Record {
     pub request: ExtractRequest,
     /// What ran.
     pub ran: Provenance,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        extract::{inversion::Inversion, settings::LatentMode},
+        geometry::framing::WorkingSize,
+        model::compat::Compat,
+    };
+
+    /// A request as every version since the first has written it into outputs.
+    fn written() -> Value {
+        json!({
+            "model": "sd15",
+            "preset": null,
+            "pictures": ["cat.png"],
+            "prompt": "a cat",
+            "t": 51,
+            "size": null,
+            "seed": u64::MAX,
+            "noise_file": null,
+            "vae": "sample",
+            "ensemble": 2,
+            "inversion": "ddim",
+            "compat": null,
+            "adapters": { "loras": [], "controls": [], "embeddings": [] },
+            "activations": "b1, b2",
+            "attention": [],
+            "dtype": "f16",
+            "device": "cuda:1",
+            "pool": 4,
+            "store": "f16",
+            "intermediates": true,
+            "allow_non_finite": false,
+        })
+    }
+
+    fn request() -> ExtractRequest {
+        ExtractRequest {
+            model: "sd15".to_owned(),
+            pictures: vec![PathBuf::from("cat.png")],
+            settings: RunSettings {
+                prompt: "a cat".to_owned(),
+                t: 51.into(),
+                seed: u64::MAX,
+                ensemble: 2,
+                latent: LatentMode::Sample,
+                inversion: Inversion::Ddim,
+                ..RunSettings::default()
+            },
+            select: Select::of("b1, b2"),
+            dtype: Precision::F16,
+            device: DeviceChoice::Cuda(1),
+            output: OutputOptions {
+                pool: Some(4),
+                store: StoreFormat::F16,
+                intermediates: true,
+                allow_non_finite: false,
+            },
+            ..ExtractRequest::default()
+        }
+    }
+
+    #[test]
+    fn the_json_of_requests_stays_what_it_was() -> Result<(), serde_json::Error> {
+        assert_eq!(serde_json::to_value(request())?, written());
+        assert_eq!(serde_json::from_value::<ExtractRequest>(written())?, request());
+        let mut first = written();
+        if let Value::Object(fields) = &mut first {
+            // Keys that the first version did not know.
+            for key in ["preset", "noise_file", "compat", "attention", "allow_non_finite"] {
+                fields.remove(key);
+            }
+        }
+        assert_eq!(serde_json::from_value::<ExtractRequest>(first)?, request());
+        Ok(())
+    }
+
+    #[test]
+    fn settings_alone_name_no_program_where_none_is_set() -> Result<(), serde_json::Error> {
+        let mut settings = request().settings;
+        assert_eq!(serde_json::to_value(&settings)?.get("compat"), None);
+        settings.compat = Some(Compat::Gdf);
+        assert_eq!(serde_json::to_value(&settings)?["compat"], "gdf");
+        let request = ExtractRequest { settings, ..request() };
+        assert_eq!(serde_json::to_value(request)?["compat"], "gdf");
+        Ok(())
+    }
+
+    #[test]
+    fn requests_arrive_at_a_worker_as_they_were_sent() -> Result<(), Box<dyn std::error::Error>> {
+        let mut with_all = request();
+        with_all.settings.compat = Some(Compat::Gdf);
+        with_all.settings.size = Some(WorkingSize::Exact {
+            width: 512,
+            height: 768,
+        });
+        with_all.settings.t = "195.5".parse()?;
+        with_all.select = Select::LayerFile("layers.json".into());
+        with_all.attention = vec![AttentionCategory::UpCross];
+        for request in [request(), with_all] {
+            let message = rmp_serde::to_vec_named(&request)?;
+            assert_eq!(rmp_serde::from_slice::<ExtractRequest>(&message)?, request);
+        }
+        Ok(())
+    }
 }

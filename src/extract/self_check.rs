@@ -8,26 +8,20 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    averager::Averager,
-    finite::NonFinite,
-    inversion::Inversion,
-    model::Model,
-    pass::{Noise, PassSettings, Recording, VaeMode, run_pass},
-};
+use super::{averager::Averager, model::Model, settings::RunSettings};
 use crate::{
-    activation::{Id, Selection},
+    activation::{Id, Selection, no_progress},
     device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
-    families::resolve,
     geometry::framing::{FramingPlan, PreparedImage, WorkingSize},
     image::source::PictureSource,
     io::array::Array,
-    model::{Extent, adapters::Adapters},
+    model::{LoadExtent, spec::ModelSpec},
+    sources::FeatureSource,
 };
 
-/// The model that is run: it is inside the program.
-const MODEL: &str = "demo";
+/// The key of the model that is run: it is inside the program.
+pub const CHECKED_MODEL: &str = "demo";
 /// The picture it is run on.
 const PICTURE: &str = "noto-cat-face";
 /// A timestep at which picture and noise both matter.
@@ -91,11 +85,15 @@ impl SelfCheck {
     }
 }
 
-/// Runs the embedded model on the CPU in f32 and at `place`, and compares every activation.
-pub fn self_check(place: &Compute, precision: Precision) -> Result<SelfCheck> {
-    let truth = features(&Compute::CPU)?;
+/// Runs `checked`, the model of [`CHECKED_MODEL`], on the CPU in f32 and at `place`, and compares every activation.
+///
+/// # Errors
+///
+/// Where one of the passes fails.
+pub fn self_check(checked: &ModelSpec, place: &Compute, precision: Precision) -> Result<SelfCheck> {
+    let truth = features(checked, &Compute::CPU)?;
     let started = Instant::now();
-    let found = features(place)?;
+    let found = features(checked, place)?;
     Ok(SelfCheck {
         device: place.device_name(),
         precision,
@@ -117,8 +115,13 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
-/// Opens the device that was asked for. `Auto` is the first GPU that passes the check, else the CPU with the reason.
-pub fn open(choice: DeviceChoice, precision: Precision) -> Result<Opened> {
+/// Opens the device that was asked for. `Auto` is the first GPU that passes the check with `model`, else the CPU with the
+/// reason.
+///
+/// # Errors
+///
+/// Where there is no such device.
+pub fn open(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Result<Opened> {
     if choice != DeviceChoice::Auto {
         let place = Compute::open(choice, precision)?;
         return Ok(Opened { place, note: None });
@@ -126,7 +129,7 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<Opened> {
     let devices = Devices::look();
     let mut reasons: Vec<String> = devices.trouble.clone().into_iter().collect();
     for gpu in devices.gpus() {
-        match checked(gpu.choice, precision) {
+        match checked(model, gpu.choice, precision) {
             Ok(place) => return Ok(Opened { place, note: None }),
             Err(why) => reasons.push(format!("{}: {why}", gpu.choice)),
         }
@@ -137,7 +140,7 @@ pub fn open(choice: DeviceChoice, precision: Precision) -> Result<Opened> {
 }
 
 /// A GPU that computes what it should; each is checked once in a process.
-fn checked(choice: DeviceChoice, precision: Precision) -> Result<Compute, String> {
+fn checked(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Result<Compute, String> {
     type Known = HashMap<(DeviceChoice, Precision), Result<(), String>>;
     static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     let words = |error: Error| error.to_string();
@@ -146,7 +149,7 @@ fn checked(choice: DeviceChoice, precision: Precision) -> Result<Compute, String
     let outcome = known
         .get_or_insert_default()
         .entry((choice, precision))
-        .or_insert_with(|| match self_check(&place, precision) {
+        .or_insert_with(|| match self_check(model, &place, precision) {
             Ok(check) if check.passed() => Ok(()),
             Ok(check) => Err(format!(
                 "it does not compute what the CPU computes ({})",
@@ -157,10 +160,9 @@ fn checked(choice: DeviceChoice, precision: Precision) -> Result<Compute, String
     outcome.clone().map(|()| place)
 }
 
-/// Every feature map of the embedded model, in execution order.
-fn features(place: &Compute) -> Result<Vec<(Id, Array)>> {
-    let spec = resolve(MODEL)?;
-    let mut model = Model::load(&spec, place.clone(), Extent::Whole, &mut |_| Ok(()))?;
+/// Every feature map of a model, in execution order.
+fn features(spec: &ModelSpec, place: &Compute) -> Result<Vec<(Id, Array)>> {
+    let mut model = Model::load(spec, place.clone(), LoadExtent::Whole, &mut no_progress)?;
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
     let plan = FramingPlan::new(
         picture.size(),
@@ -172,28 +174,14 @@ fn features(place: &Compute) -> Result<Vec<(Id, Array)>> {
         framing: *plan.framing(),
     };
     let list = spec.plain_catalogue(prepared.framing.working);
-    let settings = PassSettings {
+    let settings = RunSettings {
         t: T.into(),
-        prompt: String::new(),
-        noise: Noise { seed: 0, given: None },
-        vae: VaeMode::Mean,
-        ensemble: 1,
-        inversion: Inversion::None,
-        compat: None,
-        adapters: Adapters::default(),
-        recording: Recording::default(),
-        non_finite: NonFinite::default(),
+        ..RunSettings::default()
     };
+    let settings = model.settings(settings)?;
     let mut averager = Averager::new(1, 1, |_, array| Ok(array));
-    run_pass(
-        &mut model,
-        &[prepared],
-        &settings,
-        &Selection::features(&list),
-        &mut |tap, rows, tensor| averager.add(tap, rows, tensor),
-        None,
-        &mut |_| Ok(()),
-    )?;
+    let selection = Selection::features(&list);
+    model.run(&[prepared], &settings, &selection, &mut averager, &mut no_progress)?;
     let kept = averager.finish().into_iter();
     Ok(kept
         .filter_map(|(tap, array)| Some((list.entry(tap)?.id, array)))
@@ -215,16 +203,18 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
+    use crate::families::resolve;
 
     #[test]
     fn the_cpu_agrees_with_itself_and_half_formats_pass_by_what_they_may_lose() -> Result<()> {
-        let same = self_check(&Compute::CPU, Precision::F32)?;
+        let demo = resolve(CHECKED_MODEL)?;
+        let same = self_check(&demo, &Compute::CPU, Precision::F32)?;
         assert!(same.passed() && same.cosines.len() > 50, "{}", same.in_words());
         let halved = Compute {
             dtype: DType::BF16,
             ..Compute::CPU
         };
-        let near = self_check(&halved, Precision::Bf16)?;
+        let near = self_check(&demo, &halved, Precision::Bf16)?;
         assert!(near.passed(), "{}", near.in_words());
         // What bf16 loses is seen where f32 is asked for.
         let asked_too_much = SelfCheck {
@@ -252,7 +242,7 @@ mod tests {
 
     #[test]
     fn auto_finds_a_device_and_says_why_it_is_no_gpu() -> Result<()> {
-        let opened = open(DeviceChoice::Auto, Precision::F16)?;
+        let opened = open(&resolve(CHECKED_MODEL)?, DeviceChoice::Auto, Precision::F16)?;
         if opened.place.device.is_cpu() {
             assert_eq!(opened.place.dtype_name(), "f32");
             assert_eq!(opened.note.is_some(), Devices::look().trouble.is_some());

@@ -1,4 +1,6 @@
-//! What one pass is asked for, besides its pictures.
+//! The settings of a pass: what was asked, and what runs for it with one model.
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +10,17 @@ use super::{
     pass::{check_settings, draw},
 };
 use crate::{
-    components::schedule::Timestep,
-    error::Result,
-    geometry::Size,
-    io::array::Array,
+    components::schedule::{Mixture, Timestep},
+    error::{Error, Result},
+    geometry::{Size, framing::WorkingSize},
+    io::{array::Array, saved::SavedActivations},
     model::{adapters::Adapters, compat::Compat, spec::ModelSpec},
 };
 
 /// Which latent of a picture is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum VaeMode {
+pub enum LatentMode {
     /// The posterior's mean: the same map every time.
     #[default]
     Mean,
@@ -26,16 +28,133 @@ pub enum VaeMode {
     Sample,
 }
 
-/// Where the noise comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Noise {
+/// Everything besides model and pictures that a pass depends on. The command line, the window, workspaces, requests,
+/// provenance and the key of the cache of maps hold this; an option of passes is a field here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunSettings {
+    /// One prompt for all pictures, where the model reads one.
+    pub prompt: String,
+    /// The timestep that runs; with `compat` the one that is asked of that program.
+    pub t: Timestep,
     /// Seed of PyTorch's CPU generator: diffusion noise first, the autoencoder's next.
     pub seed: u64,
-    /// Tensors that replace what the seed would give.
-    pub given: Option<GivenNoise>,
+    /// Noises per picture whose features are averaged.
+    pub ensemble: usize,
+    /// Which latent is used.
+    #[serde(rename = "vae")]
+    pub latent: LatentMode,
+    /// The working size; none: the short side the model was made for.
+    pub size: Option<WorkingSize>,
+    /// How the latent at `t` is made.
+    #[serde(default)]
+    pub inversion: Inversion,
+    /// A program whose numbers are to be reproduced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat: Option<Compat>,
+    /// LoRAs, ControlNets and embeddings. A change of them reads no model again.
+    #[serde(default)]
+    pub adapters: Adapters,
 }
 
-/// Noise from a file.
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            t: Timestep::default(),
+            seed: 0,
+            ensemble: 1,
+            latent: LatentMode::default(),
+            size: None,
+            inversion: Inversion::default(),
+            compat: None,
+            adapters: Adapters::default(),
+        }
+    }
+}
+
+impl RunSettings {
+    /// The same settings without LoRAs and ControlNets that do not act.
+    pub fn acting(&self) -> Self {
+        Self {
+            adapters: self.adapters.acting(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a pass with these settings gives the same numbers as one with others.
+    pub fn same_pass(&self, other: &Self) -> bool {
+        self.acting() == other.acting()
+    }
+
+    /// The working size that `spec` runs at.
+    ///
+    /// # Errors
+    ///
+    /// Where `compat` names a program that takes no such size.
+    pub fn working_size(&self, spec: &ModelSpec) -> Result<WorkingSize> {
+        match self.compat {
+            Some(compat) => compat.size(spec, self.size),
+            None => Ok(self.size.unwrap_or(WorkingSize::ShortSide(spec.native_side))),
+        }
+    }
+
+    /// The timestep that `spec` runs at.
+    ///
+    /// # Errors
+    ///
+    /// Where `compat` names a program that does not run this model, or takes no such timestep.
+    pub fn running_t(&self, spec: &ModelSpec) -> Result<Timestep> {
+        self.compat.map_or(Ok(self.t), |compat| compat.t(spec, self.t))
+    }
+}
+
+/// Which settings change the features of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SettingsRead {
+    /// The prompt, and the embeddings it can name.
+    pub prompt: bool,
+    /// Timestep, noise, latent and inversion: what a denoiser is asked at.
+    pub diffusion: bool,
+    /// LoRAs and ControlNets.
+    pub adapters: bool,
+}
+
+impl SettingsRead {
+    /// Every one.
+    pub const ALL: Self = Self {
+        prompt: true,
+        diffusion: true,
+        adapters: true,
+    };
+
+    /// The settings with everything that is not read as it is by default, and without adapters that do not act: the same for
+    /// passes that give the same numbers.
+    pub fn of(self, settings: &RunSettings) -> RunSettings {
+        let unread = RunSettings {
+            size: settings.size,
+            ..RunSettings::default()
+        };
+        let mut read = settings.acting();
+        if !self.prompt {
+            read.prompt = unread.prompt;
+            read.adapters.embeddings.clear();
+        }
+        if !self.adapters {
+            read.adapters.loras.clear();
+            read.adapters.controls.clear();
+        }
+        match self.diffusion {
+            true => read,
+            false => RunSettings {
+                prompt: read.prompt,
+                adapters: read.adapters,
+                ..unread
+            },
+        }
+    }
+}
+
+/// Noise from a file, in place of the seed's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GivenNoise {
     /// (B·K, C, h, w), row b·K + k for member k of picture b.
@@ -44,29 +163,34 @@ pub struct GivenNoise {
     pub vae_noise: Option<Array>,
 }
 
-/// What one pass is asked for, besides its pictures.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PassSettings {
-    /// The timestep that runs.
-    pub t: Timestep,
-    /// The prompt of all pictures.
-    pub prompt: String,
-    /// Where the noise comes from.
-    pub noise: Noise,
-    /// Which latent is used.
-    pub vae: VaeMode,
-    /// Noises per picture whose features are averaged.
-    pub ensemble: usize,
-    /// Where the latent that is looked at comes from.
-    pub inversion: Inversion,
-    /// A program whose numbers are wanted.
-    pub compat: Option<Compat>,
-    /// LoRAs and ControlNets.
-    pub adapters: Adapters,
-    /// How tensors are handed over.
-    pub recording: Recording,
-    /// What is done about numbers that are not finite.
-    pub non_finite: NonFinite,
+impl GivenNoise {
+    /// Reads `in.noise` and, where it is there, `in.vae_noise` of a saved output.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, holds no `in.noise`, or numbers that are not finite.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = SavedActivations::open(path)?;
+        let finite = |name: &str, array: Array| match array.data.iter().all(|x| x.is_finite()) {
+            true => Ok(array),
+            false => Err(Error::failed(format!(
+                "{name} of the noise file {} holds NaN or infinite numbers",
+                path.display()
+            ))),
+        };
+        let load = |name: &str| file.find(name)?.map(|array| finite(name, array)).transpose();
+        let noise = load("in.noise")?.ok_or_else(|| {
+            Error::failed(format!(
+                "the noise file {} holds no tensor in.noise; it holds {}",
+                path.display(),
+                file.listing()
+            ))
+        })?;
+        Ok(Self {
+            noise,
+            vae_noise: load("in.vae_noise")?,
+        })
+    }
 }
 
 /// How the tensors of a pass are handed over.
@@ -79,12 +203,52 @@ pub enum Recording {
     Whole,
 }
 
+/// Settings of a pass with one model: what was asked, and the timestep that runs for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PassSettings {
+    /// What was asked.
+    pub run: RunSettings,
+    /// The timestep that runs: `run.t`, unless `run.compat` makes another of it.
+    pub t: Timestep,
+    /// The shares of picture and noise at `t`.
+    pub mixture: Mixture,
+    /// Noise in place of the seed's.
+    pub noise: Option<GivenNoise>,
+    /// How tensors are handed over.
+    pub recording: Recording,
+    /// What is done about numbers that are not finite.
+    pub non_finite: NonFinite,
+}
+
 impl PassSettings {
+    /// The settings of a pass with `spec`, with the noise of the seed.
+    ///
+    /// # Errors
+    ///
+    /// Where the model's schedule has no such timestep, or `compat` excludes it or the embeddings.
+    pub fn new(spec: &ModelSpec, run: RunSettings) -> Result<Self> {
+        let t = run.running_t(spec)?;
+        let mixture = spec.mixture(t)?;
+        if run.compat.is_some() && !run.adapters.acting().embeddings.is_empty() {
+            return Err(Error::usage(
+                "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
+            ));
+        }
+        Ok(Self {
+            run,
+            t,
+            mixture,
+            noise: None,
+            recording: Recording::default(),
+            non_finite: NonFinite::default(),
+        })
+    }
+
     /// The settings of one of several pictures that runs alone.
     pub(super) fn of_picture(&self, index: usize) -> Self {
         let mut settings = self.clone();
-        if let Some(given) = &mut settings.noise.given {
-            let rows = index * self.ensemble..(index + 1) * self.ensemble;
+        if let Some(given) = &mut settings.noise {
+            let rows = index * self.run.ensemble..(index + 1) * self.run.ensemble;
             given.noise = given.noise.rows_in(rows.clone());
             given.vae_noise = given.vae_noise.take().map(|noise| noise.rows_in(rows));
         }
@@ -100,17 +264,53 @@ impl PassSettings {
         index: usize,
     ) -> Result<Self> {
         let shape = check_settings(spec, working, pictures, self)?;
-        let (noise, vae_noise) = draw(&self.noise, shape, self.vae_mode(spec))?;
+        let (noise, vae_noise) = draw(self, shape, self.latent_mode(spec))?;
         let mut all = self.clone();
-        all.noise.given = Some(GivenNoise { noise, vae_noise });
+        all.noise = Some(GivenNoise { noise, vae_noise });
         Ok(all.of_picture(index))
     }
 
     /// Which latent a model uses: one without an autoencoder has no other.
-    pub(super) fn vae_mode(&self, spec: &ModelSpec) -> VaeMode {
+    pub(super) fn latent_mode(&self, spec: &ModelSpec) -> LatentMode {
         match spec.reads_prompt() {
-            true => self.vae,
-            false => VaeMode::Mean,
+            true => self.run.latent,
+            false => LatentMode::Mean,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_not_read_tell_no_passes_apart() {
+        let asked = RunSettings {
+            prompt: "a cat".to_owned(),
+            t: 51.into(),
+            seed: 7,
+            ensemble: 2,
+            size: Some(WorkingSize::ShortSide(224)),
+            ..RunSettings::default()
+        };
+        assert_eq!(SettingsRead::ALL.of(&asked), asked);
+        let encoder = SettingsRead {
+            prompt: false,
+            diffusion: false,
+            adapters: false,
+        };
+        let read = encoder.of(&asked);
+        assert_eq!(read.size, asked.size);
+        let other_t = RunSettings {
+            t: 261.into(),
+            prompt: String::new(),
+            ..asked.clone()
+        };
+        assert_eq!(encoder.of(&other_t), read);
+        let with_text = SettingsRead {
+            prompt: true,
+            ..encoder
+        };
+        assert_ne!(with_text.of(&other_t), with_text.of(&asked));
     }
 }

@@ -4,3 +4,4 @@ pub mod array;
 pub mod npy;
 pub mod output;
 pub mod saved;
+pub mod writers;

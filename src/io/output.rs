@@ -10,8 +10,8 @@ use safetensors::{
 };
 use serde_json::Value;
 
-use super::array::Array;
 pub use super::npy::write_npy;
+use super::{array::Array, writers::Features};
 pub(crate) use crate::files::write_error;
 pub use crate::files::{REQUEST_FILE, UnfinishedFolder, check_file, check_folder, replace_file, write_folder};
 use crate::{
@@ -21,27 +21,6 @@ use crate::{
 
 /// Key of the request in a safetensors file's metadata.
 pub const METADATA_KEY: &str = "featscope";
-/// An output whose path ends so is one file; anything else is a folder.
-const FILE_EXTENSION: &str = "safetensors";
-
-/// Whether an output path means one safetensors file.
-pub fn is_file_path(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case(FILE_EXTENSION))
-}
-
-/// Finds out before hours of work whether an output of `extract` can be written at all.
-pub fn check_writable(path: &Path) -> Result<()> {
-    if is_file_path(path) {
-        return check_file(path);
-    }
-    check_folder(path).map_err(|error| {
-        error.followed_by(format_args!(
-            "; an output whose name does not end in .{FILE_EXTENSION} is a folder"
-        ))
-    })
-}
-
 /// Writes arrays into one safetensors file with `record` as its metadata.
 pub fn write_safetensors(path: &Path, arrays: &[(String, &Array, StoreFormat)], record: &Value) -> Result<()> {
     replace_file(path, |file| {
@@ -105,16 +84,15 @@ pub(super) fn write_numbers(out: &mut dyn Write, numbers: &[f32], format: StoreF
     Ok(())
 }
 
-/// Writes one .npy file per array into a folder, and the request beside them.
-pub fn write_npy_folder(folder: &Path, arrays: &[(String, &Array, StoreFormat)], record: Value) -> Result<()> {
-    write_folder(folder, |unfinished| unfinished.arrays(arrays, record))
-}
-
 impl UnfinishedFolder {
-    /// Makes one .npy file per array, and the request that they are of beside them.
-    pub fn arrays(&self, arrays: &[(String, &Array, StoreFormat)], record: Value) -> Result<()> {
-        self.record(REQUEST_FILE, "extract", record);
-        arrays.iter().try_for_each(|(name, array, format)| {
+    /// Makes one .npy file per array, and the record of what made them beside them.
+    ///
+    /// # Errors
+    ///
+    /// Where the disk fails.
+    pub fn arrays(&self, features: &Features<'_>) -> Result<()> {
+        self.record(REQUEST_FILE, "extract", features.record.clone());
+        features.arrays.iter().try_for_each(|(name, array, format)| {
             self.file(&format!("{name}.npy"), |file| write_npy(file, array, *format))
         })
     }

@@ -11,7 +11,7 @@ use super::{
     tokens::PromptToken,
 };
 use crate::{
-    activation::{Halt, Probe, Watch},
+    activation::{Probe, Progress, Stop},
     components::{
         schedule::Timestep,
         vae::{Posterior, VaeDecoder, VaeEncoder},
@@ -64,14 +64,14 @@ pub trait Denoiser: Send {
     ///
     /// # Errors
     ///
-    /// Where a text encoder is broken or does not fit, and where `watch` ends the work.
+    /// Where a text encoder is broken or does not fit, and where `progress` ends the work.
     fn encode_prompt(
         &mut self,
         prompt: &str,
         compat: Option<Compat>,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<Conditioning>> {
-        let _ = (prompt, compat, watch);
+        let _ = (prompt, compat, progress);
         Ok(None)
     }
 
@@ -89,8 +89,8 @@ pub trait Denoiser: Send {
     ///
     /// # Errors
     ///
-    /// [`Halt::Complete`] where the probe has met all it wanted.
-    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt>;
+    /// [`Stop::Done`] where the probe has met all it wanted.
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Stop>;
 
     /// The decoder of the autoencoder, in f32; whoever asked for it lets it go.
     ///
@@ -150,7 +150,7 @@ pub trait AdapterHost {
     ///
     /// # Errors
     ///
-    /// Where `watch` ends the work, or the device fails.
+    /// Where `progress` ends the work, or the device fails.
     fn control(
         &self,
         rows: &Tensor,
@@ -158,6 +158,6 @@ pub trait AdapterHost {
         conditioning: &Conditioning,
         inputs: &[ControlInput],
         pictures: &[u32],
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<ControlSignal>>;
 }

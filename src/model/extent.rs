@@ -7,7 +7,7 @@ use crate::{
 
 /// How much of a network is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Extent {
+pub enum LoadExtent {
     /// All of it.
     #[default]
     Whole,
@@ -15,7 +15,7 @@ pub enum Extent {
     UpTo(Tap),
 }
 
-impl Extent {
+impl LoadExtent {
     /// Whether the activations that `part` names are needed, or lie before one that is.
     pub(crate) fn reaches(self, list: &Catalogue, part: impl Fn(&CatalogueEntry) -> bool) -> bool {
         let Self::UpTo(last) = self else { return true };

@@ -10,4 +10,4 @@ pub mod family;
 pub mod spec;
 pub mod tokens;
 
-pub use extent::Extent;
+pub use extent::LoadExtent;

@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{adapters::Adapters, compat::GdfKind, denoiser::Denoiser, extent::Extent};
+use super::{adapters::Adapters, compat::GdfKind, denoiser::Denoiser, extent::LoadExtent};
 use crate::{
-    activation::{Catalogue, Watch},
+    activation::{Catalogue, Progress},
     components::schedule::{Mixture, Schedule, Timestep},
     device::Compute,
     error::{Error, Result},
@@ -65,7 +65,7 @@ pub trait Architecture: Send + Sync {
     /// # Errors
     ///
     /// Where weights are not here, broken, or not those of the configuration.
-    fn load(&self, compute: &Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>>;
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>>;
 
     /// The name of its prediction among the intermediates of a pass.
     fn output_name(&self) -> &'static str {

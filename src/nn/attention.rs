@@ -5,7 +5,7 @@ use candle_nn::ops::softmax_last_dim;
 
 use super::formats::wide;
 use crate::{
-    activation::{Halt, Probe, Tap},
+    activation::{Probe, Stop, Tap},
     ops,
 };
 
@@ -26,7 +26,7 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Te
 }
 
 /// Meets an attention map, which is made only if it was asked for, in the form asked for.
-pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale: f64) -> Result<(), Halt> {
+pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale: f64) -> Result<(), Stop> {
     visit_map_as(probe, tap, [q, k], scale, Ok)
 }
 
@@ -38,7 +38,7 @@ pub fn visit_map_as(
     [q, k]: [&Tensor; 2],
     scale: f64,
     make: impl FnOnce(Tensor) -> CandleResult<Tensor>,
-) -> Result<(), Halt> {
+) -> Result<(), Stop> {
     if !probe.wants(tap) {
         return probe.passed(tap);
     }

@@ -2,10 +2,10 @@
 
 use super::Measurement;
 use crate::{
+    activation::pool::adaptive_average_pool,
     analysis::{
         colour::RgbPicture,
         figures::{THUMBNAIL_COMPONENTS, Thumbnail},
-        pool::adaptive_average_pool,
         procrustes::{rotated, rotation_to},
     },
     error::Result,

@@ -1,27 +1,24 @@
 //! The one pass: every activation is measured where the pass meets it, and let go.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use candle_core::Tensor;
 
 use super::Measurement;
 use crate::{
-    activation::{Catalogue, CatalogueEntry, FeatureMap, Selection, Shape, Watch},
-    analysis::{
-        figures::{Figures, Thumbnail, measure},
-        pool::adaptive_average_pool,
-    },
+    activation::{Catalogue, CatalogueEntry, FeatureMap, Progress, Selection, Shape, Tap, pool::adaptive_average_pool},
+    analysis::figures::{Figures, Thumbnail, measure},
     error::{Error, Result},
     extract::{
         finite,
         inversion::Inversion,
-        memory,
-        model::Model,
-        pass::{PassSettings, Recording, run_pass},
+        ram,
+        settings::{PassSettings, Recording},
     },
     geometry::{Grid, framing::PreparedImage},
     io::array::Array,
     model::spec::ModelSpec,
+    sources::FeatureSource,
 };
 
 /// Keys of an attention map that its figures are of, at most: where there are more, the weights of neighbouring keys are averaged.
@@ -76,7 +73,7 @@ pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> R
             MEMORY_BOUND / MIB
         )));
     }
-    memory::check(needed, "the survey", "compare fewer noises or choose a smaller size")
+    ram::check(needed, "the survey", "compare fewer noises or choose a smaller size")
 }
 
 /// Bytes of one activation while it is measured: the tensors of all noises, and what is made from them.
@@ -94,25 +91,24 @@ fn bytes_of(entry: &CatalogueEntry, noises: usize) -> usize {
 
 /// Runs the pass, all noises at once, and tells what it finds of each activation when it meets it.
 pub fn survey_pass(
-    model: &mut Model,
+    source: &mut dyn FeatureSource,
     what: &SurveyInput<'_>,
     found: &mut dyn FnMut(Measurement) -> Result<()>,
-    watch: &mut Watch<'_>,
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let list = model.spec.plain_catalogue(what.picture.framing.working);
-    let noises = what.settings.ensemble;
+    let list = source.catalogue(what.picture.framing.working);
+    let noises = what.settings.run.ensemble;
     let settings = PassSettings {
         recording: Recording::Whole,
         ..what.settings.clone()
     };
     let blocks = blocks(&list)?;
     let last = list.entries().len().saturating_sub(1).max(1) as f64;
-    run_pass(
-        model,
+    source.run(
         std::slice::from_ref(what.picture),
         &settings,
         what.selection,
-        &mut |tap, _, tensor| {
+        &mut |tap: Tap, _: Range<usize>, tensor: &Tensor| {
             let Some(entry) = list.entry(tap) else { return Ok(()) };
             let grid = grid_of(&list, entry)?;
             let (unmeasured, (figures, thumbnail)) = match measured(tensor, noises, grid, what.regions) {
@@ -132,8 +128,7 @@ pub fn survey_pass(
                 thumbnail,
             })
         },
-        None,
-        watch,
+        progress,
     )
 }
 

@@ -177,7 +177,7 @@ fn copy_of(name: &str, order: &str) -> Copy {
 fn residuals(net: &ControlNet, given: &Given, embedded: &Tensor) -> ControlSignal {
     let selection = Selection::default();
     let mut record = |_, _: &Tensor| panic!("nothing was asked for");
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let mut probe = Probe::new(&selection, net.activations(), &mut record, &mut watch);
     match net.forward(&given.x, &TIMESTEPS, &given.conditions(), embedded, &mut probe) {
         Ok(residuals) => residuals,

@@ -3,7 +3,7 @@
 
 use super::{common::*, lora::loaded, *};
 use featscope::{
-    activation::watch_nothing,
+    activation::no_progress,
     extract::model::Model,
     model::{
         adapters::{Adapters, EmbeddingUse},
@@ -45,7 +45,7 @@ fn using(files: &[String]) -> Adapters {
 }
 
 fn encoded(model: &mut Model, prompt: &str) -> Result<(Tensor, Option<Tensor>), Box<dyn std::error::Error>> {
-    let states = model.encode_prompt(prompt, None, &mut watch_nothing)?.ok_or("states")?;
+    let states = model.encode_prompt(prompt, None, &mut no_progress)?.ok_or("states")?;
     Ok((states.states.narrow(1, 0, SHOWN)?, states.pooled))
 }
 

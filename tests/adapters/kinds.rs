@@ -72,7 +72,7 @@ impl Networks {
         let out = met(&selection, list.len(), |probe| {
             self.unet.forward(&self.x, &[T], &conditions, probe)
         })?;
-        let text = self.text.forward(std::slice::from_ref(&self.ids), &mut watch_nothing)?;
+        let text = self.text.forward(std::slice::from_ref(&self.ids), &mut no_progress)?;
         Ok([out, text.last])
     }
 }
@@ -144,7 +144,7 @@ fn the_second_encoder_of_sdxl_has_its_own() -> TestResult {
         .iter()
         .map(|id| *id as u32)
         .collect();
-    let states = text.forward(&[ids], &mut watch_nothing)?;
+    let states = text.forward(&[ids], &mut no_progress)?;
     compare("penultimate", &reference["second@1.penultimate"], &states.penultimate)?;
     compare("pooled", &reference["second@1.pooled"], &states.pooled)?;
     Ok(())

@@ -3,7 +3,7 @@
 use super::{common::*, *};
 use featscope::{
     Error,
-    activation::watch_nothing,
+    activation::no_progress,
     device::{Compute, DeviceChoice, Precision},
     extract::model::Model,
     families::{
@@ -235,8 +235,8 @@ pub(super) fn loaded(name: &str) -> featscope::Result<Model> {
     Model::load(
         &spec,
         Compute::open(DeviceChoice::Cpu, Precision::F32)?,
-        Extent::Whole,
-        &mut watch_nothing,
+        LoadExtent::Whole,
+        &mut no_progress,
     )
 }
 
@@ -254,7 +254,7 @@ fn known_prompts_are_those_of_the_same_loras() -> TestResult {
     let mut model = loaded("tiny-sd15")?;
     let mut states = |adapters: &Adapters| -> Result<Vec<f64>, Error> {
         model.adapt(adapters)?;
-        let states = model.encode_prompt("a cat", None, &mut watch_nothing)?;
+        let states = model.encode_prompt("a cat", None, &mut no_progress)?;
         Ok(numbers(&states.expect("the model reads prompts").states))
     };
     let plain = states(&Adapters::default())?;
@@ -293,9 +293,7 @@ fn each_text_encoder_of_sdxl_has_its_own_layers() -> TestResult {
             applied.loras.iter().map(|lora| lora.layers).sum::<usize>(),
             layers.len()
         );
-        let prompt = model
-            .encode_prompt("a cat", None, &mut watch_nothing)?
-            .ok_or("states")?;
+        let prompt = model.encode_prompt("a cat", None, &mut no_progress)?.ok_or("states")?;
         Ok((prompt.states, prompt.pooled.ok_or("a pooled text")?))
     };
     let layer = |encoder: usize| format!("lora_te{encoder}_text_model_encoder_layers_0_mlp_fc1");

@@ -21,10 +21,10 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use common::model;
 use featscope::{
-    activation::{Catalogue, Halt, Probe, Selection, Tap, watch_nothing},
+    activation::{Catalogue, Probe, Selection, Stop, Tap, no_progress},
     families::stable_diffusion::unet::{Conditions, SdxlConditioning, Unet, UnetConfig, catalogue},
     geometry::Grid,
-    model::Extent,
+    model::LoadExtent,
     weights::{Store, find_weights, read_json},
 };
 
@@ -65,7 +65,7 @@ fn builder(tensors: &Tensors) -> VarBuilder<'static> {
 }
 
 fn unet(name: &str, tensors: &Tensors) -> Unet {
-    Unet::new(unet_config(name), Extent::Whole, builder(tensors)).expect("a U-Net")
+    Unet::new(unet_config(name), LoadExtent::Whole, builder(tensors)).expect("a U-Net")
 }
 
 /// Input, text and what SDXL adds, for two rows.
@@ -108,11 +108,11 @@ fn pass(unet: &Unet, given: &Given) -> Tensors {
         found.insert(id.to_string(), tensor.clone());
         Ok(())
     };
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let mut probe = Probe::new(&selection, list.len(), &mut record, &mut watch);
     match unet.forward(&given.x, &TIMESTEPS, &given.conditions(), &mut probe) {
-        Ok(_) | Err(Halt::Complete) => found,
-        Err(Halt::Error(error)) => panic!("{error}"),
+        Ok(_) | Err(Stop::Done) => found,
+        Err(Stop::Error(error)) => panic!("{error}"),
     }
 }
 

@@ -3,13 +3,15 @@
 #![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use featscope::{
-    activation::FeatureMap,
+    activation::{
+        FeatureMap,
+        pool::{adaptive_average_pool, pool_map},
+    },
     analysis::{
         cka::{CkaOptions, Form, GridRule, cka},
         colour::{ColourRange, RangeRule, colour, reference_picture},
         correspondence::{dift_heat, dift_query, mutual_nearest},
         pca::{PcaBasis, PcaOptions, SignRule, fit},
-        pool::{adaptive_average_pool, pool_map},
         shift::ShiftRuler,
         similarity::{arg_max, cell_vector, cosine_to_all, dot, interpolated_vector, top_k},
     },

@@ -3,13 +3,12 @@
 #![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use featscope::{
-    activation::FeatureMap,
+    activation::{FeatureMap, pool::adaptive_average_pool},
     analysis::{
         cka::{CkaOptions, Form, cka},
         colour::{ColourRange, RangeRule, colour, reference_picture},
         correspondence::{dift_heat, dift_query, mutual_nearest},
         pca::{PcaOptions, fit},
-        pool::adaptive_average_pool,
         similarity::{arg_max, cell_vector, cosine_to_all, interpolated_vector, top_k},
     },
     geometry::Grid,

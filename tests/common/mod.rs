@@ -10,7 +10,7 @@ use std::{
 };
 
 use candle_core::{Device, Tensor};
-use featscope::activation::{Halt, Probe, Selection, Tap, watch_nothing};
+use featscope::activation::{Probe, Selection, Stop, Tap, no_progress};
 
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -105,16 +105,16 @@ pub fn compare_all(
 pub fn met(
     selection: &Selection,
     length: usize,
-    forward: impl FnOnce(&mut Probe<'_>) -> Result<Tensor, Halt>,
+    forward: impl FnOnce(&mut Probe<'_>) -> Result<Tensor, Stop>,
 ) -> Result<Tensor, Box<dyn std::error::Error>> {
     let mut found = None;
     let mut record = |_: Tap, tensor: &Tensor| {
         found = Some(tensor.clone());
         Ok(())
     };
-    let mut watch = watch_nothing;
+    let mut watch = no_progress;
     let ended = forward(&mut Probe::new(selection, length, &mut record, &mut watch));
-    if let Err(Halt::Error(error)) = ended {
+    if let Err(Stop::Error(error)) = ended {
         return Err(error.into());
     }
     Ok(found.ok_or("the activation was not met")?)

@@ -10,7 +10,7 @@ use featscope::{
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
     families::stable_diffusion::unet::{Unet, UnetConfig},
-    model::Extent,
+    model::LoadExtent,
 };
 use serde_json::{Value, json};
 
@@ -75,7 +75,9 @@ fn small(changes: Value, scaling: f64) -> Result<Small, Box<dyn std::error::Erro
         config[key] = value.clone();
     }
     let unet = UnetConfig::from_json(&config)?;
-    let tensors = filled(recorded(|vb| Unet::new(unet.clone(), Extent::Whole, vb).map(|_| ()))?)?;
+    let tensors = filled(recorded(|vb| {
+        Unet::new(unet.clone(), LoadExtent::Whole, vb).map(|_| ())
+    })?)?;
     let mut parts = vec![("unet", config, tensors)];
     let config = json!({
         "_class_name": "AutoencoderKL", "block_out_channels": [32, 32, 64, 64], "layers_per_block": 2,

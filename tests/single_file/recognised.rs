@@ -18,7 +18,7 @@ use featscope::{
             unet::{Middle, Unet, UnetConfig},
         },
     },
-    model::Extent,
+    model::LoadExtent,
     weights::Store,
 };
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ pub fn recorded(build: impl Fn(VarBuilder<'static>) -> featscope::Result<()>) ->
 
 fn unet(config: &Value) -> featscope::Result<Tensors> {
     let config = UnetConfig::from_json(config)?;
-    let tensors = recorded(|vb| Unet::new(config.clone(), Extent::Whole, vb).map(|_| ()))?;
+    let tensors = recorded(|vb| Unet::new(config.clone(), LoadExtent::Whole, vb).map(|_| ()))?;
     Ok(names::unet(&tensors))
 }
 

@@ -135,7 +135,7 @@ fn cheap_runs_begin_by_themselves_and_expensive_ones_when_asked() {
     assert!(!window.state().run.asked, "nothing is to be run");
     let mut settings = window.document().settings.clone();
     settings.ensemble = 64;
-    settings.size = WorkingSize::ShortSide(512);
+    settings.size = Some(WorkingSize::ShortSide(512));
     window.apply(Command::Settings(settings));
     window.harness.run_steps(20);
     assert_eq!(window.state().run.running, None, "it has not been asked for");

@@ -181,7 +181,7 @@ fn a_preset_sets_everything_and_one_that_is_not_here_changes_nothing() {
         width: 768,
         height: 768,
     };
-    assert_eq!(settings.size, square);
+    assert_eq!(settings.size, Some(square));
     window.assert_says("Replace {category} with what is in the picture.");
     window.pause();
     window.act(Action::Undo);

@@ -560,7 +560,10 @@ impl Planned {
         host: &ExtractorHost,
         noiseless: bool,
     ) -> Result<Self> {
-        let plan = FramingPlan::new(open.picture.size(), &settings.size, FakeModel::SIZE_RULE)?;
+        let size = settings
+            .size
+            .ok_or_else(|| Error::failed("the window names a working size"))?;
+        let plan = FramingPlan::new(open.picture.size(), &size, FakeModel::SIZE_RULE)?;
         let pass = host.pass(&PassKey {
             model: model.loading,
             picture: open.fingerprint,

@@ -7,7 +7,7 @@ use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
     app::{Action, Command, PaneKind},
     engine::ImageSlot,
-    extract::pass::VaeMode,
+    extract::settings::LatentMode,
     geometry::framing::WorkingSize,
 };
 
@@ -31,13 +31,13 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
     window.choose("square");
     assert_eq!(
         window.document().settings.size,
-        WorkingSize::Exact {
+        Some(WorkingSize::Exact {
             width: 128,
             height: 128
-        }
+        })
     );
     window.choose("sample the latent");
-    assert_eq!(window.document().settings.vae, VaeMode::Sample);
+    assert_eq!(window.document().settings.latent, LatentMode::Sample);
     window.harness.get_by_label("Prompt").focus();
     window.step();
     window.type_text("a cat");

@@ -20,7 +20,6 @@ use crate::{
     engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
-    model::adapters::Adapters,
 };
 
 /// The model a fresh window begins with.
@@ -123,14 +122,9 @@ impl Default for Document {
             model: None,
             pictures: BTreeMap::new(),
             settings: RunSettings {
-                prompt: String::new(),
-                t: Timestep::default(),
-                seed: 0,
-                ensemble: 1,
-                vae: VaeMode::Mean,
-                size: WorkingSize::ShortSide(0),
-                inversion: Inversion::None,
-                adapters: Adapters::default(),
+                // Workspaces name a size before a model is there, too.
+                size: Some(WorkingSize::ShortSide(0)),
+                ..RunSettings::default()
             },
             layer: None,
             pins: Vec::new(),

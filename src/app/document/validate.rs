@@ -152,8 +152,9 @@ pub fn check_pca(settings: &PcaSettings) -> Validation {
 
 fn check_settings(settings: &RunSettings) -> Validation {
     let sides = match settings.size {
-        WorkingSize::ShortSide(side) => [side, side],
-        WorkingSize::Exact { width, height } => [width, height],
+        None => [0, 0],
+        Some(WorkingSize::ShortSide(side)) => [side, side],
+        Some(WorkingSize::Exact { width, height }) => [width, height],
     };
     for side in sides {
         in_range("a side of the working size", side, 0..=MAX_SIDE)?;
@@ -327,7 +328,7 @@ mod tests {
         assert!(refused(&|document| document.pca.shown = [usize::MAX; 3]));
         assert!(refused(&|document| document.pca.options.components = usize::MAX));
         assert!(refused(
-            &|document| document.settings.size = WorkingSize::ShortSide(usize::MAX)
+            &|document| document.settings.size = Some(WorkingSize::ShortSide(usize::MAX))
         ));
         assert!(refused(&|document| document.settings.ensemble = 0));
         assert!(refused(&|document| document

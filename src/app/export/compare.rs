@@ -14,7 +14,7 @@ use crate::{
     app::state::root::State,
     engine::CompareView,
     error::{Error, Result},
-    extract::memory,
+    extract::ram,
     files::names,
     image::png_text::with_text,
     io::output::{METADATA_KEY, write_png},
@@ -46,7 +46,7 @@ fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
     let rows = grids.map(|grid| (SAVED_WIDTH * grid.height).div_ceil(grid.width.max(1)));
     // All three as colours, the difference with opacity too, and the whole.
     const BYTES_PER_ROW: usize = SAVED_WIDTH * (3 * 3 + 4 + 3 * 3);
-    memory::check(
+    ram::check(
         rows.max().unwrap_or(0).saturating_mul(BYTES_PER_ROW),
         "the picture of this comparison",
         "save it as .json",

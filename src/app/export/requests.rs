@@ -13,7 +13,7 @@ use crate::{
         },
     },
     engine::{HeatQuery, ImageSlot, SaveBasis, SaveHeat, SaveMap, SavePca, ViewRequest},
-    extract::request::{ExtractRequest, StoreFormat},
+    extract::{request::ExtractRequest, select::Select},
 };
 
 /// What is saved is what is shown: the same passes, the same basis, the same colours.
@@ -54,10 +54,9 @@ pub fn save_request(
     }
 }
 
-/// The activation looked at, of all open pictures.
+/// An extraction of the selected activation, of all open pictures.
 pub fn extract_request(state: &State) -> Option<ExtractRequest> {
     let model = state.model.info.as_ref()?.name.clone();
-    let settings = &state.document.settings;
     let pictures: Vec<PathBuf> = state
         .open_slots()
         .filter_map(|slot| state.slot(slot).picture.as_ref())
@@ -67,24 +66,10 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
     Some(ExtractRequest {
         model,
         pictures,
-        prompt: settings.prompt.clone(),
-        t: settings.t,
-        preset: None,
-        inversion: settings.inversion,
-        compat: None,
-        size: Some(settings.size),
-        seed: settings.seed,
-        noise_file: None,
-        vae: settings.vae,
-        ensemble: settings.ensemble,
-        adapters: settings.adapters.clone(),
-        attention: Vec::new(),
-        activations: state.layer()?.to_string(),
+        settings: state.document.settings.clone(),
+        select: Select::Ids(vec![state.layer()?.to_string()]),
         dtype: state.preferences.precision,
         device: state.preferences.device,
-        pool: None,
-        store: StoreFormat::F32,
-        intermediates: false,
-        allow_non_finite: false,
+        ..ExtractRequest::default()
     })
 }

@@ -21,7 +21,7 @@ use crate::{
         root::State,
     },
     error::{Error, Result},
-    extract::memory,
+    extract::ram,
     files::names,
     geometry::Grid,
     io::output::csv_field,
@@ -96,7 +96,7 @@ fn strip_picture(strip: &Strip) -> Result<Content> {
     // Of a grid that is long and flat, a frame is long too.
     let widths = strip.view.frames.iter().map(|frame| frame_width(frame.grid));
     let pixels = widths.fold(0, usize::saturating_add).saturating_mul(FRAME_HEIGHT);
-    memory::check(
+    ram::check(
         pixels.saturating_mul(2 * CHANNELS),
         "the picture of this strip",
         "choose fewer frames, or save its figures as .csv",

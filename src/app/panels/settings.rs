@@ -12,7 +12,7 @@ use crate::{
     },
     components::schedule::Timestep,
     engine::{ModelInfo, RunSettings},
-    extract::{inversion::Inversion, pass::VaeMode},
+    extract::{inversion::Inversion, settings::LatentMode},
     geometry::framing::WorkingSize,
 };
 
@@ -82,8 +82,8 @@ fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
     }
 }
 
-fn size_ui(ui: &mut Ui, size: &mut WorkingSize, side: usize, multiple: usize) {
-    let mut square = matches!(size, WorkingSize::Exact { .. });
+fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: usize) {
+    let mut square = matches!(size, Some(WorkingSize::Exact { .. }));
     let mut side = side;
     let drag = DragValue::new(&mut side)
         .prefix("size ")
@@ -102,23 +102,22 @@ fn size_ui(ui: &mut Ui, size: &mut WorkingSize, side: usize, multiple: usize) {
         return;
     }
     let side = (side + multiple / 2) / multiple * multiple;
-    *size = if square {
-        WorkingSize::Exact {
+    *size = Some(match square {
+        true => WorkingSize::Exact {
             width: side,
             height: side,
-        }
-    } else {
-        WorkingSize::ShortSide(side)
-    };
+        },
+        false => WorkingSize::ShortSide(side),
+    });
 }
 
 /// Where the latent that is looked at comes from.
 fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
     if info.reads_prompt {
-        let mut sample = settings.vae == VaeMode::Sample;
+        let mut sample = settings.latent == LatentMode::Sample;
         ui.checkbox(&mut sample, "sample the latent")
             .on_hover_text("Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do");
-        settings.vae = if sample { VaeMode::Sample } else { VaeMode::Mean };
+        settings.latent = if sample { LatentMode::Sample } else { LatentMode::Mean };
     }
     let mut inverts = settings.inversion == Inversion::Ddim;
     ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(

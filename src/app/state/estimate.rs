@@ -42,7 +42,7 @@ impl State {
 
     /// Estimated work of encoding a picture, of so many times the area that the model is made for, at a size: none once it was
     /// encoded.
-    fn encoding_of(&self, picture: (u64, WorkingSize), info: &ModelInfo, area: f64) -> f64 {
+    fn encoding_of(&self, picture: (u64, Option<WorkingSize>), info: &ModelInfo, area: f64) -> f64 {
         match self.run.encoded.contains(&picture) {
             true => 0.0,
             false => info.encode_cost * area,
@@ -76,7 +76,8 @@ impl State {
     fn area_of(&self, slot: ImageSlot) -> Option<f64> {
         let info = self.model.info.as_ref()?;
         let settings = &self.document.settings;
-        let area = |size: Size| match settings.size {
+        let native = WorkingSize::ShortSide(info.native_side);
+        let area = |size: Size| match settings.size.unwrap_or(native) {
             WorkingSize::Exact { width, height } => (width * height) as f64,
             WorkingSize::ShortSide(side) => {
                 let (short, long) = (size.width.min(size.height), size.width.max(size.height));

@@ -1,6 +1,10 @@
 //! Paths that are asked for, and what for.
 
-use crate::{app::document::pane::PaneKind, engine::ImageSlot};
+use crate::{
+    app::document::pane::PaneKind,
+    engine::ImageSlot,
+    io::writers::{file_extensions, in_a_sentence, map_extensions},
+};
 
 /// What is typed into the box for paths, and what for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,13 +42,13 @@ pub enum PathPurpose {
     ExportPanes,
     /// A folder for a survey.
     SaveSurvey,
-    /// A .safetensors file of this activation of all pictures.
+    /// A file of this activation of all pictures.
     Extract,
     /// A PNG of PCA colours.
     SavePca(ImageSlot),
     /// A PNG of the heat map over a picture.
     SaveHeat(ImageSlot),
-    /// A map as .npy or .safetensors.
+    /// A file of one map.
     SaveMap(ImageSlot),
     /// A basis of PCA colours.
     SaveBasis,
@@ -76,10 +80,13 @@ impl PathPurpose {
             Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
             Self::SaveSurvey => "Save survey into a folder".to_owned(),
             Self::ExportPanes => "Export panes into a folder".to_owned(),
-            Self::Extract => "Extract this activation as .safetensors".to_owned(),
+            Self::Extract => format!("Extract this activation as {}", in_a_sentence(&file_extensions())),
             Self::SavePca(slot) => format!("Save PCA of {} as PNG", slot.name()),
             Self::SaveHeat(slot) => format!("Save heat map on {} as PNG", slot.name()),
-            Self::SaveMap(slot) => format!("Save map of {} as .npy or .safetensors", slot.name()),
+            Self::SaveMap(slot) => {
+                let endings = in_a_sentence(&map_extensions());
+                format!("Save map of {} as {endings}", slot.name())
+            }
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),

@@ -265,7 +265,7 @@ impl State {
         document.settings.t = info.default_t;
         // A larger picture has more cells, but the model knows less what they are: of the first pictures, the embedded one
         // takes the cat's eye for something else in three of six at 128 pixels, and in one at its own 64.
-        document.settings.size = WorkingSize::ShortSide(info.native_side);
+        document.settings.size = Some(WorkingSize::ShortSide(info.native_side));
     }
 
     /// The activation that the opened workspace chose for a model, and that the model does not have.
@@ -278,8 +278,9 @@ impl State {
     /// The side the working size is made from.
     pub fn working_side(&self) -> usize {
         match self.document.settings.size {
-            WorkingSize::ShortSide(side) => side,
-            WorkingSize::Exact { width, height } => width.min(height),
+            None => self.model.info.as_ref().map_or(0, |info| info.native_side),
+            Some(WorkingSize::ShortSide(side)) => side,
+            Some(WorkingSize::Exact { width, height }) => width.min(height),
         }
     }
 

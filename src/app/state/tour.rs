@@ -16,7 +16,6 @@ use crate::{
     engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
-    model::adapters::Adapters,
     survey::Column,
 };
 
@@ -213,14 +212,9 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
             })
             .collect();
         document.settings = RunSettings {
-            prompt: String::new(),
             t: step.t.unwrap_or(DEMO_T),
-            seed: 0,
-            ensemble: 1,
-            vae: VaeMode::Mean,
-            size: WorkingSize::ShortSide(DEMO_SIDE),
-            inversion: Inversion::None,
-            adapters: Adapters::default(),
+            size: Some(WorkingSize::ShortSide(DEMO_SIDE)),
+            ..RunSettings::default()
         };
         document.pins.clear();
     }

@@ -37,7 +37,7 @@ pub struct RunState {
     /// Whether that was timed since the model was loaded, and not remembered from an earlier start.
     pub timed: bool,
     /// Pictures that the autoencoder has seen, by fingerprint and size: they are not encoded again.
-    pub encoded: HashSet<(u64, WorkingSize)>,
+    pub encoded: HashSet<(u64, Option<WorkingSize>)>,
     /// Whether the user asked for the run that is wanted now.
     pub asked: bool,
     /// Whether the run that was begun last ended without a result: the user ended it, or it failed.

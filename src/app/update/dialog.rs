@@ -11,7 +11,10 @@ use egui::Context;
 use rfd::FileDialog;
 
 use super::background::BackgroundResult;
-use crate::app::state::path_box::PathPurpose;
+use crate::{
+    app::state::path_box::PathPurpose,
+    io::writers::{file_extensions, map_extensions},
+};
 
 /// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
 const TOO_SOON: Duration = Duration::from_millis(400);
@@ -65,16 +68,10 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .add_filter("Workspaces", &["featscope.json"])
             .set_file_name("workspace.featscope.json")
             .save_file(),
-        PathPurpose::Extract => dialog
-            .add_filter("Tensors", &["safetensors"])
-            .set_file_name("maps.safetensors")
-            .save_file(),
+        PathPurpose::Extract => save_tensors(dialog, "maps", &file_extensions()),
         PathPurpose::SavePca(_) => dialog.add_filter("PNG", &["png"]).set_file_name("pca.png").save_file(),
         PathPurpose::SaveHeat(_) => dialog.add_filter("PNG", &["png"]).set_file_name("heat.png").save_file(),
-        PathPurpose::SaveMap(_) => dialog
-            .add_filter("Tensors", &["npy", "safetensors"])
-            .set_file_name("map.npy")
-            .save_file(),
+        PathPurpose::SaveMap(_) => save_tensors(dialog, "map", &map_extensions()),
         PathPurpose::SaveBasis => dialog
             .add_filter("Bases", &["json"])
             .set_file_name("basis.json")
@@ -96,4 +93,13 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .set_file_name("matches.csv")
             .save_file(),
     }
+}
+
+/// Asks where to write tensors, in a format of the first ending unless another is chosen.
+fn save_tensors(dialog: FileDialog, stem: &str, extensions: &[&str]) -> Option<PathBuf> {
+    let usual = extensions.first().copied().unwrap_or_default();
+    dialog
+        .add_filter("Tensors", extensions)
+        .set_file_name(format!("{stem}.{usual}"))
+        .save_file()
 }

@@ -1,7 +1,9 @@
 //! Published settings: set now, or when their model is there.
 
+use std::mem;
+
 use super::app::App;
-use crate::extract::{inversion::Inversion, pass::VaeMode, preset::Preset};
+use crate::extract::{preset::Preset, settings::RunSettings};
 
 impl App {
     /// Sets what a preset says, on the model it was published for or on the one that is loaded.
@@ -20,12 +22,11 @@ impl App {
     pub(in crate::app) fn use_preset(&mut self, preset: &Preset) {
         let document = &mut self.state.document;
         let settings = &mut document.settings;
-        preset.prompt.clone_into(&mut settings.prompt);
-        settings.t = preset.t;
-        settings.ensemble = preset.ensemble;
-        settings.size = preset.size();
-        settings.vae = VaeMode::Mean;
-        settings.inversion = Inversion::None;
+        *settings = RunSettings {
+            seed: settings.seed,
+            adapters: mem::take(&mut settings.adapters),
+            ..preset.settings(None)
+        };
         let first = preset.ids.first().and_then(|name| name.parse().ok());
         document.layer = first.or(document.layer);
         let mut text = format!("{}: {}.", preset.title, preset.in_words());

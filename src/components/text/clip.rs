@@ -5,7 +5,7 @@ use candle_nn::{VarBuilder, ops::softmax_last_dim};
 use serde_json::Value;
 
 use crate::{
-    activation::Watch,
+    activation::Progress,
     error::{Error, Result},
     nn::{
         adaptable::{Adaptable, Visit},
@@ -223,10 +223,10 @@ impl ClipTextModel {
         Ok(embedded)
     }
 
-    /// Encodes a batch of sequences of one length, at most `max_position_embeddings`. `watch` hears of every layer.
-    pub fn forward(&self, ids: &[Vec<u32>], watch: &mut Watch<'_>) -> Result<TextStates> {
+    /// Encodes a batch of sequences of one length, at most `max_position_embeddings`. `progress` hears of every layer.
+    pub fn forward(&self, ids: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<TextStates> {
         let length = self.check_ids(ids)?;
-        watch(0.0)?;
+        progress(0.0)?;
         let flat: Vec<u32> = ids.iter().flatten().copied().collect();
         let tokens = self
             .embedded(&flat)?
@@ -238,7 +238,7 @@ impl ClipTextModel {
         for (done, layer) in (1_usize..).zip(&self.layers) {
             penultimate = states;
             states = layer.forward(&penultimate, &mask)?;
-            watch(done as f32 / self.layers.len() as f32)?;
+            progress(done as f32 / self.layers.len() as f32)?;
         }
         let last = self.final_layer_norm.forward(&states)?;
         let pooled = self.pool(&last, ids)?;
@@ -251,8 +251,8 @@ impl ClipTextModel {
 
     /// Encodes the chunks of one prompt, each of one length; `last` and `penultimate` are those of all chunks one after
     /// another, (1, L·chunks, D), `pooled` is that of the first, (1, P).
-    pub fn encode_chunks(&self, chunks: &[Vec<u32>], watch: &mut Watch<'_>) -> Result<TextStates> {
-        let states = self.forward(chunks, watch)?;
+    pub fn encode_chunks(&self, chunks: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<TextStates> {
+        let states = self.forward(chunks, progress)?;
         let (count, length, width) = states.last.dims3()?;
         let joined = (1, count * length, width);
         Ok(TextStates {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::encoder::TEXT_WEIGHTS_STEM;
 use crate::{
-    activation::Watch,
+    activation::Progress,
     error::{Error, Result},
     nn::{
         attention::{join_heads, split_heads},
@@ -185,21 +185,21 @@ impl T5Encoder {
     }
 
     /// The states (B, L, D) after the final norm of B sequences of L token ids. `masks` has a 0 for every token that no other
-    /// attends to; without them all attend to all. `watch` hears of every layer.
+    /// attends to; without them all attend to all. `progress` hears of every layer.
     ///
     /// # Errors
     ///
     /// Where sequences and masks are not of one length, and where an id is outside the vocabulary.
-    pub fn forward(&self, ids: &[Vec<u32>], masks: Option<&[Vec<u8>]>, watch: &mut Watch<'_>) -> Result<Tensor> {
+    pub fn forward(&self, ids: &[Vec<u32>], masks: Option<&[Vec<u8>]>, progress: &mut Progress<'_>) -> Result<Tensor> {
         let length = self.check(ids, masks)?;
-        watch(0.0)?;
+        progress(0.0)?;
         let flat: Vec<u32> = ids.iter().flatten().copied().collect();
         let ids = Tensor::from_vec(flat, (ids.len(), length), &self.device)?;
         let mut states = self.token_embedding.forward(&ids)?;
         let bias = self.bias(length, masks)?;
         for (done, layer) in (1_usize..).zip(&self.layers) {
             states = layer.forward(&states, &bias)?;
-            watch(done as f32 / self.layers.len() as f32)?;
+            progress(done as f32 / self.layers.len() as f32)?;
         }
         Ok(self.final_layer_norm.forward(&states)?)
     }

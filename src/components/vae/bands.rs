@@ -10,7 +10,7 @@ use std::{iter::Peekable, vec};
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::Module;
 
-use super::progress::Progress;
+use super::progress::VaeProgress;
 use crate::{
     error::Result,
     nn::{layers::Conv2d, norms::GroupNorm, resnet::Resnet},
@@ -85,7 +85,7 @@ impl Bands {
     }
 
     /// `conv` is a 3x3 convolution that keeps the grid.
-    pub(super) fn convolve(self, conv: &Conv2d, progress: &mut Progress<'_, '_>) -> Result<Self> {
+    pub(super) fn convolve(self, conv: &Conv2d, progress: &mut VaeProgress<'_, '_>) -> Result<Self> {
         if let [x] = &self.0[..] {
             let y = conv.forward(x)?;
             progress.step()?;
@@ -99,7 +99,7 @@ impl Bands {
         self,
         norm: &GroupNorm,
         conv: &Conv2d,
-        progress: &mut Progress<'_, '_>,
+        progress: &mut VaeProgress<'_, '_>,
     ) -> Result<Self> {
         if let [x] = &self.0[..] {
             let y = conv.forward(&norm.forward_silu(x)?)?;
@@ -112,7 +112,7 @@ impl Bands {
 
     /// The encoder's sampler: a 3x3 convolution of stride 2 without padding of its own. Stable Diffusion's encoder pads right
     /// and bottom only.
-    pub(super) fn downsample(self, conv: &Conv2d, progress: &mut Progress<'_, '_>) -> Result<Self> {
+    pub(super) fn downsample(self, conv: &Conv2d, progress: &mut VaeProgress<'_, '_>) -> Result<Self> {
         if let [x] = &self.0[..] {
             let padded = x.pad_with_zeros(COLUMNS, 0, 1)?.pad_with_zeros(ROWS, 0, 1)?;
             let y = conv.forward(&padded)?;
@@ -123,7 +123,7 @@ impl Bands {
     }
 
     /// The decoder's sampler: twice the rows and columns, then a 3x3 convolution that keeps the grid.
-    pub(super) fn upsample(self, conv: &Conv2d, progress: &mut Progress<'_, '_>) -> Result<Self> {
+    pub(super) fn upsample(self, conv: &Conv2d, progress: &mut VaeProgress<'_, '_>) -> Result<Self> {
         let enlarge = |x: &Tensor| x.upsample_nearest2d(2 * x.dim(ROWS)?, 2 * x.dim(COLUMNS)?);
         if let [x] = &self.0[..] {
             let enlarged = enlarge(x)?;
@@ -144,7 +144,7 @@ impl Bands {
 
     /// A residual block without a timestep. Beside the two tensors that it must have whole, its input (or the shortcut of it)
     /// and what is between its convolutions, there are a few bands; its output takes their place band by band.
-    pub(super) fn resnet(self, resnet: &Resnet, progress: &mut Progress<'_, '_>) -> Result<Self> {
+    pub(super) fn resnet(self, resnet: &Resnet, progress: &mut VaeProgress<'_, '_>) -> Result<Self> {
         if let [x] = &self.0[..] {
             let y = resnet.forward(x, None)?;
             progress.step()?;
@@ -182,7 +182,7 @@ impl Bands {
         self,
         before: usize,
         activate: impl Fn(Tensor) -> CandleResult<Tensor>,
-        progress: &mut Progress<'_, '_>,
+        progress: &mut VaeProgress<'_, '_>,
         make: impl Fn(Tensor) -> CandleResult<Tensor>,
     ) -> Result<Self> {
         let count = self.0.len();

@@ -6,10 +6,10 @@ use candle_nn::{Module, VarBuilder};
 use super::{
     EPS, Middle, VaeConfig,
     bands::{Banding, Bands},
-    progress::Progress,
+    progress::VaeProgress,
 };
 use crate::{
-    activation::Watch,
+    activation::Progress,
     error::Result,
     nn::{
         layers::Conv2d,
@@ -70,21 +70,21 @@ impl VaeDecoder {
     }
 
     /// Pictures (B, 3, H, W), about −1 to 1 and not clamped, of latents (B, latent, h, w) as the denoiser has them.
-    pub fn decode(&self, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
+    pub fn decode(&self, latents: &Tensor, watch: &mut Progress<'_>) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;
         let stride = self.config.stride();
         self.decode_by(Banding::of(height * width * stride * stride), latents, watch)
     }
 
     /// [`Self::decode`] in bands as `banding` says.
-    pub(super) fn decode_by(&self, banding: Banding, latents: &Tensor, watch: &mut Watch<'_>) -> Result<Tensor> {
+    pub(super) fn decode_by(&self, banding: Banding, latents: &Tensor, watch: &mut Progress<'_>) -> Result<Tensor> {
         let steps = self
             .levels
             .iter()
             .map(|(resnets, sampler)| resnets.len() + usize::from(sampler.is_some()));
         let ends = 2;
         let steps = ends + self.middle.steps() + steps.sum::<usize>();
-        let mut progress = Progress::new(vec![1.0; steps], watch);
+        let mut progress = VaeProgress::new(vec![1.0; steps], watch);
         let mut h = self.config.unscale(latents)?;
         if let Some(conv) = &self.post_quant_conv {
             h = conv.forward(&h)?;

@@ -6,10 +6,10 @@ use candle_nn::{Conv2dConfig, Module, VarBuilder};
 use super::{
     EPS, Middle, VaeConfig,
     bands::{Banding, Bands},
-    progress::Progress,
+    progress::VaeProgress,
 };
 use crate::{
-    activation::Watch,
+    activation::Progress,
     error::Result,
     nn::{
         layers::{Conv2d, conv2d},
@@ -94,15 +94,15 @@ impl VaeEncoder {
     }
 
     /// The posterior of pictures (B, 3, H, W) in [−1, 1], both sides multiples of [`VaeConfig::stride`].
-    pub fn encode(&self, pictures: &Tensor, watch: &mut Watch<'_>) -> Result<Posterior> {
+    pub fn encode(&self, pictures: &Tensor, watch: &mut Progress<'_>) -> Result<Posterior> {
         let (_, _, height, width) = pictures.dims4()?;
         self.encode_by(Banding::of(height * width), pictures, watch)
     }
 
     /// [`Self::encode`] in bands as `banding` says.
-    pub(super) fn encode_by(&self, banding: Banding, pictures: &Tensor, watch: &mut Watch<'_>) -> Result<Posterior> {
+    pub(super) fn encode_by(&self, banding: Banding, pictures: &Tensor, watch: &mut Progress<'_>) -> Result<Posterior> {
         let (_, _, height, width) = pictures.dims4()?;
-        let mut progress = Progress::new(self.config.works_of_steps(height * width), watch);
+        let mut progress = VaeProgress::new(self.config.works_of_steps(height * width), watch);
         let mut h = Bands::whole(pictures.clone());
         if !banding.keeps_whole(h.positions()?) {
             h = h.cut(banding.latent_rows * self.config.stride())?;

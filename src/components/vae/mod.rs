@@ -11,7 +11,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
 use serde_json::{Value, json};
 
-use self::progress::Progress;
+use self::progress::VaeProgress;
 pub use self::{
     decoder::VaeDecoder,
     encoder::{Posterior, VaeEncoder},
@@ -194,7 +194,7 @@ impl Middle {
     }
 
     /// (B, C, h, w) → (B, C, h, w).
-    fn forward(&self, x: &Tensor, progress: &mut Progress<'_, '_>) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, progress: &mut VaeProgress<'_, '_>) -> Result<Tensor> {
         let mut h = self.first.forward(x, None)?;
         progress.step()?;
         if let Some(attention) = &self.attention {

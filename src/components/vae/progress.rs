@@ -2,20 +2,20 @@
 
 use std::vec;
 
-use crate::{activation::Watch, error::Result};
+use crate::{activation::Progress, error::Result};
 
 /// Tells a watch what share of all steps is done; steps may be done in parts.
-pub(super) struct Progress<'a, 'w> {
+pub(super) struct VaeProgress<'a, 'w> {
     /// The work of each step that is not done.
     works: vec::IntoIter<f64>,
     total: f64,
     done: f64,
-    watch: &'a mut Watch<'w>,
+    watch: &'a mut Progress<'w>,
 }
 
-impl<'a, 'w> Progress<'a, 'w> {
+impl<'a, 'w> VaeProgress<'a, 'w> {
     /// With the work of every step, in any unit.
-    pub(super) fn new(works: Vec<f64>, watch: &'a mut Watch<'w>) -> Self {
+    pub(super) fn new(works: Vec<f64>, watch: &'a mut Progress<'w>) -> Self {
         Self {
             total: works.iter().sum(),
             works: works.into_iter(),

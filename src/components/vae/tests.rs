@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{VaeConfig, VaeDecoder, VaeEncoder, bands::Banding};
 use crate::{
-    activation::watch_nothing,
+    activation::no_progress,
     error::{Error, Result},
 };
 
@@ -90,15 +90,15 @@ fn largest_difference(dtype: DType) -> Result<f64> {
     for (height, width, batch, latent_rows) in CASES {
         let pictures = noise("pictures", &(batch, 3, stride * height, stride * width).into(), dtype)?;
         let latents = noise("latents", &(batch, 4, height, width).into(), dtype)?;
-        let posterior = encoder.encode_by(WHOLE, &pictures, &mut watch_nothing)?;
-        let decoded = decoder.decode_by(WHOLE, &latents, &mut watch_nothing)?;
+        let posterior = encoder.encode_by(WHOLE, &pictures, &mut no_progress)?;
+        let decoded = decoder.decode_by(WHOLE, &latents, &mut no_progress)?;
         for most_whole in [0, 4 * height * width] {
             let banding = Banding {
                 latent_rows,
                 most_whole,
             };
-            let in_bands = encoder.encode_by(banding, &pictures, &mut watch_nothing)?;
-            let decoded_in_bands = decoder.decode_by(banding, &latents, &mut watch_nothing)?;
+            let in_bands = encoder.encode_by(banding, &pictures, &mut no_progress)?;
+            let decoded_in_bands = decoder.decode_by(banding, &latents, &mut no_progress)?;
             for (expected, found) in [
                 (&posterior.mean, &in_bands.mean),
                 (&posterior.std, &in_bands.std),
@@ -129,13 +129,13 @@ fn bands_of_other_formats_differ_by_rounding() -> Result<()> {
 fn bands_beside_the_tiles_of_the_convolution_differ_by_rounding() -> Result<()> {
     let encoder = encoder(DType::F32)?;
     let pictures = noise("pictures", &(1, 3, 44, 32).into(), DType::F32)?;
-    let whole = encoder.encode_by(WHOLE, &pictures, &mut watch_nothing)?;
+    let whole = encoder.encode_by(WHOLE, &pictures, &mut no_progress)?;
     for latent_rows in [1, 3] {
         let banding = Banding {
             latent_rows,
             most_whole: 0,
         };
-        let in_bands = encoder.encode_by(banding, &pictures, &mut watch_nothing)?;
+        let in_bands = encoder.encode_by(banding, &pictures, &mut no_progress)?;
         let difference = difference(&whole.mean, &in_bands.mean)?;
         assert!(difference < 1e-5, "{latent_rows}: {difference}");
     }

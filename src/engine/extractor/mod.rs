@@ -26,13 +26,14 @@ use crate::{
         job,
         model::{Model, fingerprint},
         request::ExtractRequest,
-        self_check::{self, Opened},
+        self_check::Opened,
     },
     families::resolve,
     geometry::Size,
     image::{picture::Picture, source::PictureSource},
-    io::output::check_writable,
-    model::{Extent, spec::ModelSpec},
+    io::writers::check_output,
+    model::{LoadExtent, spec::ModelSpec},
+    sources::open_device,
 };
 use studies::Begun;
 
@@ -361,7 +362,7 @@ impl Extractor {
 
     fn load_model(&mut self, name: &str, device: DeviceChoice, dtype: Precision) -> Result<()> {
         let spec = resolve(name)?;
-        let Opened { place, note } = self_check::open(device, dtype)?;
+        let Opened { place, note } = open_device(device, dtype)?;
         // The one before goes only when the new one is there: a model that cannot be read leaves what the user had.
         let mut model = match self.read_model(&spec, &place) {
             // A GPU that cannot hold two models at a time may hold this one alone.
@@ -396,7 +397,7 @@ impl Extractor {
     }
 
     fn read_model(&mut self, spec: &ModelSpec, place: &Compute) -> Result<Model> {
-        Model::load(spec, place.clone(), Extent::Whole, &mut |done| {
+        Model::load(spec, place.clone(), LoadExtent::Whole, &mut |done| {
             self.watch(Doing::Loading, TaskKind::Model, done, None)
         })
     }
@@ -441,12 +442,13 @@ impl Extractor {
 
     /// An extraction into files, with a model of its own: the one looked at stays loaded.
     fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<()> {
-        check_writable(out)?;
+        check_output(out)?;
         let planned = job::plan(resolve(&request.model)?, request)?;
         planned.check_output(out)?;
         let work = TaskKind::Extract { job };
         let mut watch = |done, item| self.watch(Doing::Extracting(job), work, done, item);
-        let mut model = planned.load(request, &mut |done| watch(done, None))?;
+        let opened = open_device(request.device, request.dtype)?;
+        let mut model = planned.load(request, opened, &mut |done| watch(done, None))?;
         planned.write(request, &mut model, out, &mut |done, item| {
             watch(job::after_loading(done), item)
         })?;

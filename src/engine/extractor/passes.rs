@@ -4,28 +4,28 @@ use std::{sync::Arc, time::Instant};
 
 use super::{LoadedModel, OpenPicture};
 use crate::{
-    activation::{Catalogue, CatalogueEntry, FeatureMap, Id, Selection, Shape, Tap, Watch},
+    activation::{Catalogue, CatalogueEntry, FeatureMap, Id, Progress, Selection, Shape, Tap},
     engine::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
         ids::PassId,
-        message::{Layer, RunSettings},
+        message::Layer,
     },
     error::{Error, Result},
     extract::{
         averager::Averager,
-        finite::{NonFinite, NotFiniteTensor, likely_cause},
+        finite::NotFiniteTensor,
         inversion::Inversion,
-        memory,
-        model::Model,
-        pass::{GivenNoise, Noise, PassSettings, Recording, VaeMode, run_pass},
+        ram,
         request::{FramedPicture, Provenance},
+        settings::{GivenNoise, LatentMode, PassSettings, RunSettings},
     },
     geometry::{
         Grid,
         framing::{FramingPlan, PreparedImage},
     },
     io::array::Array,
+    sources::FeatureSource,
 };
 
 /// A pass of one picture.
@@ -55,7 +55,11 @@ impl<'a> PassOf<'a> {
     /// Finds out what the pass needs; `ids` is what is to be looked at.
     pub fn planned(self, loaded: &LoadedModel, host: &ExtractorHost, ids: &[Id]) -> Result<Planned<'a>> {
         let spec = &loaded.model.spec;
-        let plan = FramingPlan::new(self.open.picture.size(), &self.settings.size, spec.size_rule())?;
+        let plan = FramingPlan::new(
+            self.open.picture.size(),
+            &self.settings.working_size(spec)?,
+            spec.size_rule(),
+        )?;
         let list = spec.plain_catalogue(plan.framing().working);
         let mut needed = Selection::default();
         for id in ids {
@@ -64,8 +68,8 @@ impl<'a> PassOf<'a> {
         let pass = host.pass(&PassKey {
             model: loaded.loading,
             picture: self.open.fingerprint,
-            // A LoRA that is switched off leaves what was kept without it.
-            settings: self.settings.acting(),
+            // A LoRA that is switched off leaves what was kept without it, and so does a setting that is not read.
+            settings: loaded.model.info().reads.of(self.settings),
             noiseless: self.noiseless,
         });
         Ok(Planned {
@@ -104,7 +108,12 @@ impl Planned<'_> {
     }
 
     /// Runs the pass and records `selection`.
-    pub fn run(&self, loaded: &mut LoadedModel, selection: &Selection, watch: &mut Watch<'_>) -> Result<FinishedPass> {
+    pub fn run(
+        &self,
+        loaded: &mut LoadedModel,
+        selection: &Selection,
+        watch: &mut Progress<'_>,
+    ) -> Result<FinishedPass> {
         let PassOf {
             open,
             settings,
@@ -113,14 +122,21 @@ impl Planned<'_> {
         let started = Instant::now();
         let prepared = [self.prepared()?];
         // Without any noise all members would be equal.
-        let members = match (noiseless, settings.vae) {
-            (true, VaeMode::Mean) => 1,
+        let members = match (noiseless, settings.latent) {
+            (true, LatentMode::Mean) => 1,
             _ => settings.ensemble,
         };
-        let mut pass_settings = pass_settings(settings, members, Recording::default());
+        let run = RunSettings {
+            ensemble: members,
+            inversion: match noiseless {
+                true => Inversion::None,
+                false => settings.inversion,
+            },
+            ..settings.clone()
+        };
+        let mut pass_settings = loaded.model.settings(run)?;
         if noiseless {
-            pass_settings.inversion = Inversion::None;
-            pass_settings.noise.given = Some(self.no_noise(loaded, members)?);
+            pass_settings.noise = Some(self.no_noise(loaded, members)?);
         }
         // Of attention to text the weights are kept, as vectors of a channel for every token of every head.
         let list = &self.list;
@@ -128,15 +144,8 @@ impl Planned<'_> {
             Some(grid) => head_weights(&array, grid),
             None => Ok(array),
         });
-        run_pass(
-            &mut loaded.model,
-            &prepared,
-            &pass_settings,
-            selection,
-            &mut |tap, rows, tensor| averager.add(tap, rows, tensor),
-            None,
-            watch,
-        )?;
+        let source = &mut loaded.model;
+        source.run(&prepared, &pass_settings, selection, &mut averager, watch)?;
         let seconds = started.elapsed().as_secs_f64();
         let (mut maps, mut heads) = (Vec::with_capacity(selection.len()), Vec::new());
         for (tap, array) in averager.finish() {
@@ -150,10 +159,10 @@ impl Planned<'_> {
                 Shape::Features { .. } => maps.push((entry.id, map)),
             }
         }
-        let mut ran = provenance(&loaded.model, open, &prepared[0], settings, seconds)?;
+        let mut ran = provenance(&loaded.model, open, &prepared[0], &pass_settings, seconds);
         ran.not_finite = not_finite(list, &maps);
         if let Some(first) = ran.not_finite.first() {
-            let cause = likely_cause(&loaded.model, &pass_settings, None);
+            let cause = loaded.model.cause_of_non_finite(&pass_settings, None);
             let note = note_of(first, [ran.not_finite.len(), maps.len()], &cause);
             ran.notes.push(note);
         }
@@ -205,25 +214,6 @@ fn note_of(first: &NotFiniteTensor, [found, recorded]: [usize; 2], cause: &str) 
     format!("{} is not finite: {}{others}; {cause}", first.name, first.numbers)
 }
 
-/// What a pass over `members` noises of a picture is asked for.
-pub fn pass_settings(settings: &RunSettings, members: usize, recording: Recording) -> PassSettings {
-    PassSettings {
-        t: settings.t,
-        inversion: settings.inversion,
-        compat: None,
-        prompt: settings.prompt.clone(),
-        noise: Noise {
-            seed: settings.seed,
-            given: None,
-        },
-        vae: settings.vae,
-        ensemble: members,
-        adapters: settings.adapters.clone(),
-        recording,
-        non_finite: NonFinite::default(),
-    }
-}
-
 /// Refuses maps of `passes` passes that cannot be kept at the same time; `list` has their shapes.
 pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection, passes: usize) -> Result<()> {
     const MIB: usize = 1 << 20;
@@ -236,7 +226,7 @@ pub fn check_room(host: &ExtractorHost, list: &Catalogue, selection: &Selection,
             limit / MIB
         )));
     }
-    memory::check(bytes, "its maps", "choose a smaller size or close pictures")
+    ram::check(bytes, "its maps", "choose a smaller size or close pictures")
 }
 
 /// What has to be recorded to look at an activation: itself, or the queries and keys that its attention rows come from.
@@ -315,16 +305,16 @@ fn kept_bytes(list: &Catalogue, selection: &Selection) -> usize {
 
 /// What ran, for one picture.
 pub fn provenance(
-    model: &Model,
+    source: &dyn FeatureSource,
     open: &OpenPicture,
     prepared: &PreparedImage,
-    settings: &RunSettings,
+    settings: &PassSettings,
     seconds: f64,
-) -> Result<Provenance> {
+) -> Provenance {
     let path = open.source.path();
     let pictures = vec![FramedPicture {
         path,
         framing: prepared.framing,
     }];
-    Provenance::of(model, settings.t, pictures, Vec::new(), seconds)
+    source.provenance(settings, pictures, Vec::new(), seconds)
 }

@@ -8,9 +8,10 @@ use crate::{
     activation::{Catalogue, Id, Selection},
     engine::{
         ids::{ImageSlot, TaskKind},
-        message::{Event, RunSettings},
+        message::Event,
     },
     error::{Error, Result},
+    extract::settings::RunSettings,
 };
 
 /// What a round over the open pictures is for.

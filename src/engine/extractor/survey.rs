@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    passes::{PassOf, pass_settings, provenance},
+    passes::{PassOf, provenance},
     studies::{Bench, Course, Left},
 };
 use crate::{
@@ -14,8 +14,9 @@ use crate::{
         study::{StudyEvent, SurveyQuery, SurveyStarted},
     },
     error::{Error, Result},
-    extract::pass::Recording,
+    extract::settings::RunSettings,
     geometry::{Grid, framing::Framing},
+    sources::FeatureSource,
     survey::{Regions, SurveyInput, can_compare_noises, check_memory, survey_pass},
 };
 
@@ -63,11 +64,15 @@ impl Course for SurveyCourse {
         let picture = planned.prepared()?;
         let framing = picture.framing;
         let regions = |grid: Grid| regions_of(query, &framing, grid);
-        let pass_settings = pass_settings(settings, noises, Recording::Whole);
+        let run = RunSettings {
+            ensemble: noises,
+            ..settings.clone()
+        };
+        let pass_settings = bench.loaded.model.settings(run)?;
         (bench.tell)(StudyEvent::SurveyStarted(Box::new(SurveyStarted {
             activations: all.len(),
             noises,
-            ran: provenance(&bench.loaded.model, open, &picture, settings, 0.0)?,
+            ran: provenance(&bench.loaded.model, open, &picture, &pass_settings, 0.0),
         })));
         let left: Selection = all.iter().filter(|tap| !done.contains(tap)).collect();
         if left.is_empty() {

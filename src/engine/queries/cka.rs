@@ -18,7 +18,7 @@ use crate::{
         queries::{Answering, Query, Step},
     },
     error::{Error, Result},
-    extract::memory as ram,
+    extract::ram,
     geometry::Grid,
 };
 

@@ -21,7 +21,7 @@ use crate::{
         queries::{Answering, Query},
     },
     error::Result,
-    extract::memory as ram,
+    extract::ram,
     geometry::Grid,
 };
 

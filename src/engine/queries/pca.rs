@@ -19,7 +19,7 @@ use crate::{
         queries::{Answering, Memory, Query, Step},
     },
     error::{Error, Result},
-    extract::{memory as ram, recent::Recent},
+    extract::{lru::LruCache, ram},
     geometry::Grid,
 };
 
@@ -80,15 +80,15 @@ impl Query for PcaQuery {
 /// Finished colours and bases of one lane.
 pub struct PcaMemory {
     /// Finished views. They stay true when their maps are no longer kept.
-    finished: Recent<PcaQuery, Arc<[PcaView]>>,
-    bases: Recent<BasisKey, Arc<SavedBasis>>,
+    finished: LruCache<PcaQuery, Arc<[PcaView]>>,
+    bases: LruCache<BasisKey, Arc<SavedBasis>>,
 }
 
 impl Default for PcaMemory {
     fn default() -> Self {
         Self {
-            finished: Recent::new(REMEMBERED_BYTES),
-            bases: Recent::new(REMEMBERED_BASES_BYTES),
+            finished: LruCache::new(REMEMBERED_BYTES),
+            bases: LruCache::new(REMEMBERED_BASES_BYTES),
         }
     }
 }

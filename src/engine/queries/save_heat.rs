@@ -14,7 +14,7 @@ use crate::{
         map_store::{MapStore, Unavailable},
     },
     error::Error,
-    extract::memory as ram,
+    extract::ram,
     io::output::{replace_file, write_png},
     paint::{ScoreMap, ScoreStyle, render_scores},
 };

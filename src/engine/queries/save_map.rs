@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Memory, Save, check_extension};
+use super::{Memory, Save};
 use crate::{
     activation::Id,
     engine::{
@@ -15,7 +15,7 @@ use crate::{
     extract::request::StoreFormat,
     io::{
         array::Array,
-        output::{is_file_path, replace_file, write_npy, write_safetensors},
+        writers::{Features, map_writer_of},
     },
 };
 
@@ -40,16 +40,15 @@ impl Save for SaveMap {
 
     fn save(&self, maps: &MapStore, _memory: &mut Memory) -> Result<(), Unavailable> {
         let (id, path) = (self.id, self.path.as_path());
-        check_extension(path, &["npy", "safetensors"])?;
+        let writer = map_writer_of(path)?;
         let (map, info) = (maps.map(self.pass, id)?, maps.info(self.pass, id)?);
         let grid = map.grid();
         let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
-        if is_file_path(path) {
-            let record = serde_json::json!({ "id": id, "ran": info.ran });
-            write_safetensors(path, &[(id.to_string(), &array, StoreFormat::F32)], &record)?;
-        } else {
-            replace_file(path, |temporary| write_npy(temporary, &array, StoreFormat::F32))?;
-        }
+        let features = Features {
+            arrays: vec![(id.to_string(), &array, StoreFormat::F32)],
+            record: serde_json::json!({ "id": id, "ran": info.ran }),
+        };
+        writer.write(path, &features)?;
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         queries::{Answering, Memory, Query, Step},
     },
     error::{Error, Result},
-    extract::recent::Recent,
+    extract::lru::LruCache,
     geometry::Grid,
 };
 
@@ -88,11 +88,11 @@ impl Query for StripQuery {
 }
 
 /// Finished strips. They stay true when their maps are no longer kept.
-pub struct Strips(Recent<StripQuery, Arc<StripView>>);
+pub struct Strips(LruCache<StripQuery, Arc<StripView>>);
 
 impl Default for Strips {
     fn default() -> Self {
-        Self(Recent::new(REMEMBERED_BYTES))
+        Self(LruCache::new(REMEMBERED_BYTES))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::{
-    extract::request::{ExtractRequest, StoreFormat},
+    extract::{request::ExtractRequest, select::Select},
     image::picture::Picture,
     io::output::{replace_file, write_png},
     weights::embedded,
@@ -14,25 +14,14 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
     Box::new(ExtractRequest {
         model: "demo".into(),
         pictures: vec![picture.to_owned()],
-        preset: None,
-        inversion: crate::extract::inversion::Inversion::None,
-        compat: None,
-        prompt: String::new(),
-        t: t.into(),
-        size: None,
-        seed: 0,
-        noise_file: None,
-        vae: VaeMode::Mean,
-        ensemble: 30,
-        adapters: Adapters::default(),
-        attention: Vec::new(),
-        activations: "b11".into(),
-        dtype: Precision::F32,
+        settings: RunSettings {
+            t: t.into(),
+            ensemble: 30,
+            ..RunSettings::default()
+        },
+        select: Select::of("b11"),
         device: DeviceChoice::Cpu,
-        pool: None,
-        store: StoreFormat::F32,
-        intermediates: false,
-        allow_non_finite: false,
+        ..ExtractRequest::default()
     })
 }
 
@@ -77,8 +66,7 @@ fn pictures_of_different_sizes_go_into_a_folder_each() -> TestResult {
     let square = plain(&folder.path().join("square.png"), Size::new(64, 64))?;
     let request = ExtractRequest {
         pictures: vec![wide.clone(), square],
-        size: Some(WorkingSize::ShortSide(64)),
-        ensemble: 1,
+        settings: settings(100),
         ..*extraction(100, &wide)
     };
     let engine = engine(1 << 30);
@@ -108,8 +96,10 @@ fn progress_says_which_picture_of_a_batch() -> TestResult {
     });
     let pictures = pictures.collect::<Result<Vec<_>>>()?;
     let request = ExtractRequest {
-        size: Some(WorkingSize::ShortSide(64)),
-        ensemble: 10,
+        settings: RunSettings {
+            ensemble: 10,
+            ..settings(100)
+        },
         pictures: pictures.clone(),
         ..*extraction(100, &pictures[0])
     };

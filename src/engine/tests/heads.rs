@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::{
-    extract::{
-        job,
-        request::{ExtractRequest, StoreFormat},
-    },
+    extract::{job, request::ExtractRequest, select::Select},
     families::resolve,
     io::array::Array,
+    sources::open_device,
 };
 
 const CLOSE: f32 = 2e-6;
@@ -27,29 +25,19 @@ fn tiny() -> String {
 fn extracted(settings: &RunSettings, wanted: &str) -> Result<Array, Box<dyn std::error::Error>> {
     let request = ExtractRequest {
         model: tiny(),
-        preset: None,
         pictures: vec![PictureSource::Sample(SAMPLE.into()).path()],
-        prompt: settings.prompt.clone(),
-        t: settings.t,
-        size: Some(settings.size),
-        seed: settings.seed,
-        noise_file: None,
-        vae: settings.vae,
-        ensemble: settings.ensemble,
-        inversion: settings.inversion,
-        compat: None,
-        adapters: Adapters::default(),
-        activations: wanted.into(),
-        attention: Vec::new(),
-        dtype: Precision::F32,
+        settings: RunSettings {
+            adapters: Adapters::default(),
+            ..settings.clone()
+        },
+        select: Select::of(wanted),
         device: DeviceChoice::Cpu,
-        pool: None,
-        store: StoreFormat::F32,
-        intermediates: false,
-        allow_non_finite: false,
+        ..ExtractRequest::default()
     };
     let planned = job::plan(resolve(&request.model)?, &request)?;
-    let mut model = job::load(&planned.spec, &request, &mut |_| Ok(()))?;
+    let mut model = job::load(&planned.spec, open_device(request.device, request.dtype)?, &mut |_| {
+        Ok(())
+    })?;
     let extracted = planned.run(&request, &mut model, &mut |_| Ok(()))?;
     let (_, array) = extracted.activations.into_iter().next().ok_or("an activation")?;
     Ok(array)

@@ -21,7 +21,6 @@ use crate::{
     activation::{FeatureMap, Id},
     device::{DeviceChoice, Precision},
     error::Error,
-    extract::pass::VaeMode,
     geometry::{
         Grid, Size,
         framing::{Framing, WorkingSize},
@@ -83,14 +82,9 @@ fn open(engine: &Engine, slot: ImageSlot, sample: &str) {
 
 fn settings(t: u32) -> RunSettings {
     RunSettings {
-        prompt: String::new(),
         t: t.into(),
-        seed: 0,
-        ensemble: 1,
-        vae: VaeMode::Mean,
-        size: WorkingSize::ShortSide(64),
-        inversion: crate::extract::inversion::Inversion::None,
-        adapters: Adapters::default(),
+        size: Some(WorkingSize::ShortSide(64)),
+        ..RunSettings::default()
     }
 }
 

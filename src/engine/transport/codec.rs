@@ -12,13 +12,13 @@ use super::super::{
     cache::PassKey,
     host::FinishedPass,
     ids::{ImageSlot, PassId},
-    message::{Event, Layer, Request, RunSettings},
+    message::{Event, Layer, Request},
 };
 use crate::{
     activation::{FeatureMap, Id},
     device::Devices,
     error::{Error, Result},
-    extract::request::Provenance,
+    extract::{request::Provenance, settings::RunSettings},
     geometry::{Grid, Size, framing::Framing},
     image::picture::Picture,
 };

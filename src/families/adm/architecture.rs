@@ -6,12 +6,12 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{AdmConfig, AdmUnet, COLOURS, catalogue};
 use crate::{
-    activation::{Catalogue, Halt, Probe, Watch},
+    activation::{Catalogue, Probe, Progress, Stop},
     device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
     model::{
-        Extent,
+        LoadExtent,
         denoiser::{Denoiser, Step},
         spec::Architecture,
     },
@@ -63,12 +63,12 @@ impl Architecture for Configured {
         self.store.is_some()
     }
 
-    fn load(&self, compute: &Compute, extent: Extent, _: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, _: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
         let store = self.store()?;
-        if extent != Extent::Whole {
+        if extent != LoadExtent::Whole {
             // Names and shapes of what is not read are checked too, in a format that no operator prepares weights for.
             let outline = store.without_values().var_builder(DType::F16, &Device::Cpu);
-            AdmUnet::new(&self.config, Extent::Whole, outline)?;
+            AdmUnet::new(&self.config, LoadExtent::Whole, outline)?;
         }
         let unet = AdmUnet::new(&self.config, extent, store.var_builder(compute.dtype, &compute.device))?;
         Ok(Box::new(AdmDenoiser {
@@ -89,7 +89,7 @@ struct AdmDenoiser {
 }
 
 impl Denoiser for AdmDenoiser {
-    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let timesteps = vec![step.t.value() as f32; step.input.dim(0)?];
         self.unet.forward(&step.input.to_dtype(self.dtype)?, &timesteps, probe)
     }

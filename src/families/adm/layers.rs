@@ -9,7 +9,7 @@ use super::{
     plan::{Block, Module, Resample},
 };
 use crate::{
-    activation::{Catalogue, Halt, Probe, Tap},
+    activation::{Catalogue, Probe, Stop, Tap},
     error::Result,
     geometry::Grid,
     nn::{
@@ -96,7 +96,7 @@ impl BlockLayers {
     }
 
     /// `x` (B, C, h, w), `time` (B, 4·base width) after its SiLU.
-    pub(super) fn forward(&self, x: Tensor, time: &Tensor, probe: &mut Probe) -> Result<Tensor, Halt> {
+    pub(super) fn forward(&self, x: Tensor, time: &Tensor, probe: &mut Probe) -> Result<Tensor, Stop> {
         let mut h = x;
         for layer in &self.layers {
             h = match layer {
@@ -169,7 +169,7 @@ impl ResBlock {
         }
     }
 
-    fn forward(&self, x: &Tensor, time: &Tensor, probe: &mut Probe) -> Result<Tensor, Halt> {
+    fn forward(&self, x: &Tensor, time: &Tensor, probe: &mut Probe) -> Result<Tensor, Stop> {
         let h = self.in_norm.forward_silu(x)?;
         let h = self.in_conv.forward(&self.resampled(&h)?)?;
         // Each convolution of a large picture takes long enough to be worth a look at the user's wish to stop.
@@ -257,7 +257,7 @@ impl AttentionBlock {
         })
     }
 
-    fn forward(&self, x: &Tensor, probe: &mut Probe) -> Result<Tensor, Halt> {
+    fn forward(&self, x: &Tensor, probe: &mut Probe) -> Result<Tensor, Stop> {
         let (batch, channels, height, width) = x.dims4()?;
         let grid = Grid::new(height, width);
         let positions = grid.positions();

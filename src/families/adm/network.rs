@@ -14,10 +14,10 @@ use super::{
     plan::Plan,
 };
 use crate::{
-    activation::{Halt, Probe, Tap},
+    activation::{Probe, Stop, Tap},
     error::{Error, Result},
     geometry::Grid,
-    model::extent::{Extent, nothing_was_read},
+    model::extent::{LoadExtent, nothing_was_read},
     nn::{layers::Conv2d, norms::GroupNorm, resnet::conv3x3, time_embedding::timestep_embedding},
 };
 
@@ -37,7 +37,7 @@ pub struct AdmUnet {
 
 impl AdmUnet {
     /// Takes the tensors of `config`'s network from `vb`, as far as `extent`, which has the names of guided-diffusion.
-    pub fn new(config: &AdmConfig, extent: Extent, vb: VarBuilder) -> Result<Self> {
+    pub fn new(config: &AdmConfig, extent: LoadExtent, vb: VarBuilder) -> Result<Self> {
         let plan = Plan::new(config);
         // Only the order matters here, which is the same at every working size.
         let taps = catalogue(config, Grid::new(config.image_size, config.image_size));
@@ -56,7 +56,7 @@ impl AdmUnet {
         let last_channels = plan.output.last().map_or(0, |block| block.channels);
         let network_out = taps.expect(NETWORK_OUT)?;
         let out = match extent {
-            Extent::UpTo(last) if last < network_out => None,
+            LoadExtent::UpTo(last) if last < network_out => None,
             _ => Some((
                 norm(config, last_channels, vb.pp("out.0"))?,
                 conv3x3(last_channels, plan.out_channels, vb.pp("out.2"))?,
@@ -83,7 +83,7 @@ impl AdmUnet {
     /// Predicts the noise in `x_t` (B, 3, H, W), or what the configuration says the network predicts: (B, 3, H, W),
     /// or (B, 6, H, W) where a variance follows. `timesteps` holds one t for all rows or one per row, as the
     /// schedule counts them.
-    pub fn forward(&self, x_t: &Tensor, timesteps: &[f32], probe: &mut Probe) -> Result<Tensor, Halt> {
+    pub fn forward(&self, x_t: &Tensor, timesteps: &[f32], probe: &mut Probe) -> Result<Tensor, Stop> {
         self.check_input(x_t, timesteps)?;
         let x = pixel_unshuffle(&x_t.to_dtype(self.dtype)?, self.config.patch_size)?;
         let x = probe.visit(self.network_in, x)?;

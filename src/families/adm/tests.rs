@@ -10,7 +10,7 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use serde_json::{Value, json};
 
 use super::{AdmConfig, AdmUnet, Heads, catalogue, recognise::recognise};
-use crate::{families::known::known_config, geometry::Grid, model::Extent};
+use crate::{families::known::known_config, geometry::Grid, model::LoadExtent};
 
 type Shapes = HashMap<String, Vec<usize>>;
 
@@ -38,7 +38,7 @@ impl SimpleBackend for Asked {
 fn shapes(config: &AdmConfig) -> Shapes {
     let asked = Asked::default();
     let vb = VarBuilder::from_backend(Box::new(asked.clone()), DType::F32, Device::Cpu);
-    AdmUnet::new(config, Extent::Whole, vb).expect("zeros of every shape are there");
+    AdmUnet::new(config, LoadExtent::Whole, vb).expect("zeros of every shape are there");
     asked.0.lock().expect("no test panicked").clone()
 }
 

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{PATCH, PixArt, PixArtConditions, PixArtConfig, Version, catalogue, prepare_prompt, prompt_tokens};
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Halt, Probe, Shape, Watch},
+    activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
     components::{
         text::{t5::T5Encoder, t5_tokenizer::T5Tokenizer},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
@@ -16,7 +16,7 @@ use crate::{
     geometry::{Grid, Size, framing::SizeRule},
     image::picture::CHANNELS,
     model::{
-        Extent,
+        LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
         spec::Architecture,
@@ -89,7 +89,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
         const AFTER_VAE: f32 = 0.1;
         let files = self
             .files
@@ -97,12 +97,12 @@ impl Architecture for Configured {
             .ok_or_else(|| Error::failed("the model is not on this machine"))?;
         let store = open_weights(&files.folder.join("vae"), DIFFUSERS_STEM)?;
         let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &compute.device))?;
-        watch(AFTER_VAE)?;
+        progress(AFTER_VAE)?;
         let store = open_weights(&files.folder.join("transformer"), DIFFUSERS_STEM)?;
-        if extent != Extent::Whole {
+        if extent != LoadExtent::Whole {
             // Names and shapes of what is not read are checked too, in a format that no operator prepares weights for.
             let outline = store.without_values().var_builder(DType::F16, &Device::Cpu);
-            PixArt::new(self.config.clone(), Extent::Whole, outline)?;
+            PixArt::new(self.config.clone(), LoadExtent::Whole, outline)?;
         }
         let network = PixArt::new(
             self.config.clone(),
@@ -153,7 +153,7 @@ impl Denoiser for PixArtDenoiser {
         &mut self,
         prompt: &str,
         _: Option<Compat>,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<Conditioning>> {
         let tokenizer = T5Tokenizer::from_folder(&self.files.folder.join("tokenizer"))?;
         let tokens = tokenizer.encode(&prepare_prompt(prompt), self.version.tokens())?;
@@ -163,7 +163,7 @@ impl Denoiser for PixArtDenoiser {
         let states = encoder.forward(
             std::slice::from_ref(&tokens.ids),
             Some(std::slice::from_ref(&mask)),
-            watch,
+            progress,
         )?;
         Ok(Some(Conditioning {
             states: states.to_dtype(DType::F32)?,
@@ -173,7 +173,7 @@ impl Denoiser for PixArtDenoiser {
         }))
     }
 
-    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let Some(conditioning) = step.conditioning else {
             return Err(Error::failed("a transformer that attends to text was run without text").into());
         };

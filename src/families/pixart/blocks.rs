@@ -5,7 +5,7 @@ use candle_nn::{Module, VarBuilder};
 
 use super::{config::PixArtConfig, ids::id};
 use crate::{
-    activation::{Catalogue, Halt, Probe},
+    activation::{Catalogue, Probe, Stop},
     components::vit_block::VitTaps,
     error::Result,
     geometry::Grid,
@@ -74,7 +74,7 @@ impl Block {
         text: &Text,
         grid: Grid,
         probe: &mut Probe<'_>,
-    ) -> Result<Tensor, Halt> {
+    ) -> Result<Tensor, Stop> {
         let taps = &self.taps;
         let modulation = time.broadcast_add(&self.scale_shift_table)?;
         let vector = |index: usize| modulation.narrow(1, index, 1)?.squeeze(1);

@@ -12,11 +12,11 @@ use super::{
     positions::position_table,
 };
 use crate::{
-    activation::{Halt, Probe},
+    activation::{Probe, Stop},
     components::vit_block::VitPart,
     error::{Error, Result},
     geometry::{Grid, Size},
-    model::extent::{Extent, nothing_was_read},
+    model::extent::{LoadExtent, nothing_was_read},
     nn::{
         adaptable::{Adaptable, Visit},
         feed_forward::gelu_tanh,
@@ -75,23 +75,23 @@ impl PixArt {
     /// # Errors
     ///
     /// Names a tensor that is missing or of another shape than the configuration says.
-    pub fn new(config: PixArtConfig, extent: Extent, vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: PixArtConfig, extent: LoadExtent, vb: VarBuilder<'_>) -> Result<Self> {
         let width = config.width();
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
         let mut blocks = Vec::with_capacity(config.num_layers);
         for block in 0..config.num_layers as u16 {
             let first = list.expect(id(block, VitPart::SelfQ))?;
-            if matches!(extent, Extent::UpTo(last) if last < first) {
+            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
                 break;
             }
             let vb = vb.pp(format!("transformer_blocks.{block}"));
             blocks.push(Block::new(&config, block, &list, vb)?);
         }
         let reads_last = match extent {
-            Extent::Whole => true,
+            LoadExtent::Whole => true,
             // What is derived from the output has a tap behind all activations.
-            Extent::UpTo(last) => last.index() >= list.len(),
+            LoadExtent::UpTo(last) => last.index() >= list.len(),
         };
         let adaln = vb.pp("adaln_single");
         let patches = Conv2dConfig {
@@ -133,7 +133,7 @@ impl PixArt {
         t: &[f32],
         conditions: &PixArtConditions<'_>,
         probe: &mut Probe<'_>,
-    ) -> Result<Tensor, Halt> {
+    ) -> Result<Tensor, Stop> {
         self.check(x, t, conditions)?;
         let (rows, _, height, width) = x.dims4()?;
         let grid = self.config.token_grid(Grid::new(height, width));

@@ -12,7 +12,7 @@ use super::{
     unet::{self, Unet, UnetConfig},
 };
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Shape, Watch},
+    activation::{Catalogue, CatalogueEntry, Progress, Shape},
     components::{
         text::{CONTEXT_LENGTH, TextPart},
         vae::VaeEncoder,
@@ -22,7 +22,7 @@ use crate::{
     geometry::{Grid, Size, framing::SizeRule},
     image::picture::CHANNELS,
     model::{
-        Extent,
+        LoadExtent,
         adapters::{Adapters, EmbeddingUse},
         compat::GdfKind,
         denoiser::Denoiser,
@@ -138,17 +138,17 @@ impl Architecture for Configured {
             .is_some_and(|files| files.parts.are_here(&self.unet))
     }
 
-    fn load(&self, compute: &Compute, extent: Extent, watch: &mut Watch<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
         const AFTER_VAE: f32 = 0.1;
         self.unet.check_runnable()?;
         let files = self.files()?.clone();
         // The autoencoder of SDXL overflows in f16; all of them are small enough for f32.
         let store = files.parts.vae()?;
         let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &compute.device))?;
-        watch(AFTER_VAE)?;
+        progress(AFTER_VAE)?;
         let store = files.parts.unet()?;
-        if extent != Extent::Whole {
-            Unet::new(self.unet.clone(), Extent::Whole, values_left_out(&store))?;
+        if extent != LoadExtent::Whole {
+            Unet::new(self.unet.clone(), LoadExtent::Whole, values_left_out(&store))?;
         }
         let unet = Unet::new(
             self.unet.clone(),

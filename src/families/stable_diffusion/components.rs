@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 
 use super::adapter_host::Adapted;
 use crate::{
-    activation::Watch,
+    activation::Progress,
     components::{
         text::{CONTEXT_LENGTH, ClipTextModel, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
         vae::VaeConfig,
@@ -165,7 +165,7 @@ impl ComponentFiles {
         (prompt, compat): (&str, Option<Compat>),
         adapted: &Adapted,
         compute: &Compute,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Conditioning> {
         let Some(pooling) = unet.text_time else {
             let mut tokenizer = self.tokenizer(TextPart::First)?;
@@ -183,11 +183,11 @@ impl ComponentFiles {
             };
             let even = runs.windows(2).all(|pair| pair[0].len() == pair[1].len());
             let states = if even {
-                model.encode_chunks(&runs, watch)?.last
+                model.encode_chunks(&runs, progress)?.last
             } else {
                 let each = runs
                     .iter()
-                    .map(|run| Ok(model.encode_chunks(std::slice::from_ref(run), watch)?.last));
+                    .map(|run| Ok(model.encode_chunks(std::slice::from_ref(run), progress)?.last));
                 Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 1)?
             };
             return Ok(Conditioning {
@@ -207,11 +207,11 @@ impl ComponentFiles {
         }
         let left = self
             .text_model(TextPart::First, adapted, &of_first, compute)?
-            .encode_chunks(&first, &mut |done| watch(done / 2.0))?
+            .encode_chunks(&first, &mut |done| progress(done / 2.0))?
             .penultimate;
         let right = self
             .text_model(TextPart::Second, adapted, &of_second, compute)?
-            .encode_chunks(&second, &mut |done| watch((1.0 + done) / 2.0))?;
+            .encode_chunks(&second, &mut |done| progress((1.0 + done) / 2.0))?;
         let (_, pooled) = right.pooled.dims2()?;
         if pooled != pooling.pooled {
             return Err(Error::failed(format!(

@@ -11,7 +11,7 @@ use super::{
     unet::{Conditions, MASK_CHANNELS, SdxlConditioning, TIME_IDS, Unet},
 };
 use crate::{
-    activation::{Halt, Probe, Selection, Watch},
+    activation::{Probe, Progress, Selection, Stop},
     components::{
         schedule::Timestep,
         vae::{VaeDecoder, VaeEncoder},
@@ -68,10 +68,10 @@ impl Denoiser for StableDiffusionDenoiser {
         &mut self,
         prompt: &str,
         compat: Option<Compat>,
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<Conditioning>> {
         let (parts, adapted) = (&self.files.parts, &self.adapted);
-        let encoded = parts.encode_prompt(self.unet.config(), (prompt, compat), adapted, &self.compute, watch)?;
+        let encoded = parts.encode_prompt(self.unet.config(), (prompt, compat), adapted, &self.compute, progress)?;
         Ok(Some(encoded))
     }
 
@@ -86,7 +86,7 @@ impl Denoiser for StableDiffusionDenoiser {
         Ok(Tensor::cat(&[noisy, &mask, clean], 1)?)
     }
 
-    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let Some(conditioning) = step.conditioning else {
             return Err(Error::failed("a U-Net that attends to text was run without text").into());
         };
@@ -166,7 +166,7 @@ impl AdapterHost for StableDiffusionDenoiser {
         conditioning: &Conditioning,
         inputs: &[ControlInput],
         pictures: &[u32],
-        watch: &mut Watch<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<Option<ControlSignal>> {
         let count = rows.dim(0)?;
         let x = rows.to_dtype(self.compute.dtype)?;
@@ -180,8 +180,8 @@ impl AdapterHost for StableDiffusionDenoiser {
             };
             let nothing = Selection::default();
             let mut record = |_, _: &Tensor| Ok(());
-            let mut watch = |part: f32| watch((done as f32 + part) / inputs.len() as f32);
-            let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut watch);
+            let mut progress = |part: f32| progress((done as f32 + part) / inputs.len() as f32);
+            let mut probe = Probe::new(&nothing, net.activations(), &mut record, &mut progress);
             let embedded = input.embedded.index_select(&of_rows, 0)?;
             let conditions = Conditions {
                 sdxl: sdxl.as_ref(),
@@ -190,9 +190,9 @@ impl AdapterHost for StableDiffusionDenoiser {
             let timesteps = vec![t.value() as f32; count];
             let residuals = match net.forward(&x, &timesteps, &conditions, &embedded, &mut probe) {
                 Ok(residuals) => residuals.scaled(input.scale)?,
-                Err(Halt::Error(error)) => return Err(error),
+                Err(Stop::Error(error)) => return Err(error),
                 // Nothing was asked of the probe, so nothing ends early.
-                Err(Halt::Complete) => continue,
+                Err(Stop::Done) => continue,
             };
             sum = Some(match sum {
                 Some(sum) => sum.plus(&residuals)?,

@@ -5,7 +5,7 @@ use candle_nn::{Conv2dConfig, Module, VarBuilder, ops::silu};
 
 use super::config::{ChannelOrder, ControlNetConfig};
 use crate::{
-    activation::{Halt, Probe},
+    activation::{Probe, Stop},
     error::Result,
     families::stable_diffusion::unet::{
         Conditions,
@@ -95,7 +95,7 @@ impl ControlNet {
         conditions: &Conditions<'_>,
         embedded: &Tensor,
         probe: &mut Probe<'_>,
-    ) -> Result<ControlSignal, Halt> {
+    ) -> Result<ControlSignal, Stop> {
         // What an inpainting U-Net takes beside the latent is not for a ControlNet.
         let x = x.narrow(1, 0, self.config.unet.in_channels.min(x.dim(1)?))?;
         conditions.check(&self.config.unet, "the ControlNet", &x, t)?;

@@ -9,7 +9,7 @@ use super::{
     transformer::Transformer,
 };
 use crate::{
-    activation::{Catalogue, Halt, Probe, Tap},
+    activation::{Catalogue, Probe, Stop, Tap},
     error::Result,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -160,7 +160,7 @@ impl Builder<'_> {
 
 impl TappedResnet {
     /// (B, in, h, w) → (B, out, h, w); `time` is SiLU of the timestep embedding.
-    pub fn forward(&self, x: &Tensor, time: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    pub fn forward(&self, x: &Tensor, time: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let increment = probe.visit(self.increment, self.resnet.increment(x, Some(time))?)?;
         let out = self.resnet.add_shortcut(x, &increment)?;
         probe.visit(self.out, out)

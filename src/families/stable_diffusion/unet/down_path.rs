@@ -12,7 +12,7 @@ use super::{
     transformer::Transformer,
 };
 use crate::{
-    activation::{Halt, Probe, Tap},
+    activation::{Probe, Stop, Tap},
     error::Result,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -109,7 +109,7 @@ impl DownPath {
         time: &Tensor,
         text: &Tensor,
         probe: &mut Probe<'_>,
-    ) -> Result<Contracted, Halt> {
+    ) -> Result<Contracted, Stop> {
         let mut h = probe.visit(self.after_conv_in, self.conv_in.forward(x)?)?;
         if let Some(hint) = hint {
             h = (h + hint)?;

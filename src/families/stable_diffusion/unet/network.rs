@@ -12,12 +12,12 @@ use super::{
     down_path::{Contracted, DownPath},
 };
 use crate::{
-    activation::{Halt, Probe, Tap},
+    activation::{Probe, Stop, Tap},
     error::{Error, Result},
     geometry::Grid,
     model::{
         control::ControlSignal,
-        extent::{Extent, nothing_was_read},
+        extent::{LoadExtent, nothing_was_read},
     },
     nn::{
         adaptable::{Adaptable, Visit},
@@ -41,7 +41,7 @@ pub struct Unet {
 
 impl Unet {
     /// Reads the weights from tensors named as in `unet/diffusion_pytorch_model.safetensors`, as far as `extent`.
-    pub fn new(config: UnetConfig, extent: Extent, vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: UnetConfig, extent: LoadExtent, vb: VarBuilder<'_>) -> Result<Self> {
         config.check_runnable()?;
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(1, 1), 1);
@@ -62,7 +62,7 @@ impl Unet {
         let network_tap = |leaf| list.expect(id(Place::Network, leaf));
         let output = network_tap(Leaf::Out)?;
         let out = match extent {
-            Extent::UpTo(last) if last < output => None,
+            LoadExtent::UpTo(last) if last < output => None,
             _ => Some((
                 group_norm(config.norm_num_groups, width, config.norm_eps, vb.pp("conv_norm_out"))?,
                 conv3x3(width, config.out_channels, vb.pp("conv_out"))?,
@@ -91,7 +91,7 @@ impl Unet {
         t: &[f32],
         conditions: &Conditions<'_>,
         probe: &mut Probe<'_>,
-    ) -> Result<Tensor, Halt> {
+    ) -> Result<Tensor, Stop> {
         conditions.check(&self.config, "the U-Net", x, t)?;
         let text = conditions.text;
         let x = if self.config.center_input_sample {

@@ -8,7 +8,7 @@ use super::{
     config::{UnetConfig, UnetLevel},
 };
 use crate::{
-    activation::{Catalogue, Halt, Probe, Tap},
+    activation::{Catalogue, Probe, Stop, Tap},
     components::vit_block::VitTaps,
     error::Result,
     geometry::Grid,
@@ -97,7 +97,7 @@ impl Transformer {
     }
 
     /// (B, C, h, w) → (B, C, h, w); `text` is (B, T, D).
-    pub fn forward(&self, x: &Tensor, text: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    pub fn forward(&self, x: &Tensor, text: &Tensor, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let (_, _, height, width) = x.dims4()?;
         let grid = Grid::new(height, width);
         let mut tokens = match &self.proj_in {
@@ -153,7 +153,7 @@ impl Block {
         })
     }
 
-    fn forward(&self, h: &Tensor, text: &Tensor, grid: Grid, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    fn forward(&self, h: &Tensor, text: &Tensor, grid: Grid, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let taps = &self.taps;
         let x = self.norm1.forward(h)?;
         let q = probe.visit_tokens(taps.self_q, self.attn1.to_q.forward(&x)?, grid)?;
@@ -197,7 +197,7 @@ impl Attention {
     }
 
     /// Attention and its projection for q (B, N, C), k and v (B, keys, C); the map is made only if asked for.
-    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, map: Tap, probe: &mut Probe<'_>) -> Result<Tensor, Halt> {
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, map: Tap, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let [q, k, v] = [
             split_heads(q, self.heads)?,
             split_heads(k, self.heads)?,

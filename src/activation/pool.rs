@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::FeatureMap;
 use crate::{
-    activation::FeatureMap,
     error::{Error, Result},
     geometry::Grid,
 };

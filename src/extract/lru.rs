@@ -1,9 +1,9 @@
-//! A small memory of what was used last.
+//! A cache that drops the least recently used values.
 
 use std::{borrow::Borrow, collections::VecDeque};
 
-/// The values last used, as many as a limit on their cost (a number of them, or bytes) allows.
-pub struct Recent<K, V> {
+/// Least-recently-used cache with a bound on the summed cost of its values: their number, or bytes.
+pub struct LruCache<K, V> {
     limit: usize,
     cost: usize,
     /// Newest at the back.
@@ -16,8 +16,8 @@ struct Entry<K, V> {
     cost: usize,
 }
 
-impl<K: PartialEq, V: Clone> Recent<K, V> {
-    /// Nothing yet; the costs of what is kept sum to at most `limit`.
+impl<K: PartialEq, V: Clone> LruCache<K, V> {
+    /// An empty cache for costs of at most `limit` in all.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -26,7 +26,7 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
         }
     }
 
-    /// Whether a value is kept; it does not count as used.
+    /// Whether the cache holds a value. Does not count as a use.
     pub fn holds<Q: ?Sized + PartialEq>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -34,7 +34,7 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
         self.kept.iter().any(|entry| entry.key.borrow() == key)
     }
 
-    /// A value, which counts as used.
+    /// A value, which counts as a use.
     pub fn get<Q: ?Sized + PartialEq>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -46,8 +46,8 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
         Some(value)
     }
 
-    /// Keeps a value in place of the one of its key; what was not used for longest makes room. What costs more than the
-    /// limit is not kept.
+    /// Stores a value in place of the one of its key, and drops the least recently used until it fits. A value that costs
+    /// more than the limit is not stored.
     pub fn put(&mut self, key: K, value: V, cost: usize) {
         if let Some(index) = self.kept.iter().position(|entry| entry.key == key) {
             self.drop_at(index);
@@ -74,19 +74,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_used_for_longest_makes_room() {
-        let mut recent = Recent::new(10);
-        recent.put("a", 1, 4);
-        recent.put("b", 2, 4);
-        assert_eq!(recent.get("a"), Some(1));
-        recent.put("c", 3, 5);
+    fn the_least_recently_used_makes_room() {
+        let mut cache = LruCache::new(10);
+        cache.put("a", 1, 4);
+        cache.put("b", 2, 4);
+        assert_eq!(cache.get("a"), Some(1));
+        cache.put("c", 3, 5);
         assert_eq!(
-            [recent.get("a"), recent.get("b"), recent.get("c")],
+            [cache.get("a"), cache.get("b"), cache.get("c")],
             [Some(1), None, Some(3)]
         );
-        recent.put("d", 4, 11);
-        assert_eq!(recent.get("d"), None, "it costs more than the limit");
-        recent.put("c", 5, 6);
-        assert_eq!([recent.get("a"), recent.get("c")], [Some(1), Some(5)]);
+        cache.put("d", 4, 11);
+        assert_eq!(cache.get("d"), None, "it costs more than the limit");
+        cache.put("c", 5, 6);
+        assert_eq!([cache.get("a"), cache.get("c")], [Some(1), Some(5)]);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     inversion::{self, Inversion},
     model::Model,
-    pass::PassSettings,
+    settings::PassSettings,
 };
 use crate::{
     activation::{Cost, Selection},
@@ -14,15 +14,15 @@ use crate::{
 const PROMPT_WORK: f64 = 1e10;
 
 /// Where the parts of a pass end, as shares of its work: the pictures' encoding, the prompt's, then the passes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shares {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProgressShares {
     pub(super) pictures: f32,
     pub(super) prompt: f32,
 }
 
-impl Shares {
+impl ProgressShares {
     /// For one pass over pictures of one size.
-    pub(super) fn of(
+    pub(crate) fn of(
         model: &Model,
         pictures: &[PreparedImage],
         settings: &PassSettings,
@@ -36,11 +36,11 @@ impl Shares {
         };
         let cost = Cost::of(&model.spec.plain_catalogue(first.framing.working));
         let one = selection.last().map_or_else(|| cost.total(), |last| cost.until(last));
-        let before = match settings.inversion {
+        let before = match settings.run.inversion {
             Inversion::None => 0.0,
             Inversion::Ddim => inversion::timesteps(settings.t).len() as f64 * cost.total(),
         };
-        let passes = (one + before) * (pictures.len() * settings.ensemble) as f64;
+        let passes = (one + before) * (pictures.len() * settings.run.ensemble) as f64;
         let encoding: f64 = pictures.iter().map(|picture| model.encode_cost(&picture.picture)).sum();
         let prompt = if model.spec.reads_prompt() { PROMPT_WORK } else { 0.0 };
         let all = (passes + encoding + prompt).max(1.0);

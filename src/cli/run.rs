@@ -1,0 +1,215 @@
+//! What the commands that run a model share: which model, and how a pass is run.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::Args;
+
+use super::{
+    adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
+    values::{ExactSize, Timesteps, text_or_path, whole},
+};
+use crate::{
+    components::schedule::Timestep,
+    device::{DeviceChoice, Precision},
+    error::{Error, Result},
+    extract::{
+        inversion::Inversion,
+        preset::Preset,
+        request::ExtractRequest,
+        select::Select,
+        settings::{LatentMode, RunSettings},
+    },
+    families::name::with_files,
+    geometry::framing::WorkingSize,
+    model::{adapters::Adapters, compat::Compat},
+};
+
+/// Networks in the place of a model's own.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NetworkArguments {
+    /// Take this autoencoder: for a model file that has none, or in the place of the model's own; a file or a folder
+    #[arg(long, value_name = "FILE")]
+    pub vae_file: Option<PathBuf>,
+    /// Take this text encoder: for a model file that has none, or in the place of the model's own; a file or a folder, for
+    /// SDXL given twice
+    #[arg(long, value_name = "FILE")]
+    pub text_encoder: Vec<PathBuf>,
+}
+
+impl NetworkArguments {
+    /// The name of `model` with these networks.
+    pub fn on(&self, model: &str) -> Result<String> {
+        with_files(model, self.vae_file.as_deref(), &self.text_encoder)
+    }
+}
+
+/// What `extract` and `match` share.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
+    #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
+    pub model: Option<String>,
+    /// Networks in the place of its own.
+    #[command(flatten)]
+    pub networks: NetworkArguments,
+    /// Published settings (`featscope presets` lists them): model, size, t, ensemble, prompt and activations, each unless
+    /// it is given
+    #[arg(long, value_name = "KEY")]
+    pub preset: Option<String>,
+    /// One prompt for all pictures
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = <Timesteps as FromStr>::from_str,
+        allow_hyphen_values = true,
+        required_unless_present = "preset"
+    )]
+    pub t: Option<Timesteps>,
+    /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
+    #[arg(
+        long,
+        value_name = "WxH|S",
+        conflicts_with = "short_side",
+        allow_hyphen_values = true
+    )]
+    pub size: Option<ExactSize>,
+    /// Keep the aspect ratio: this many pixels on the short side; without --size and --short-side the model's own
+    #[arg(long, value_name = "S", value_parser = whole::<usize>, allow_hyphen_values = true)]
+    pub short_side: Option<usize>,
+    /// Seed of the noise: the numbers of PyTorch's CPU generator
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_hyphen_values = true)]
+    pub seed: u64,
+    /// A safetensors file whose in.noise (and in.vae_noise) are used instead of the seed's numbers
+    #[arg(long, value_name = "FILE")]
+    pub noise: Option<PathBuf>,
+    /// Latent: the posterior's mean, or a sample of it [default: mean]
+    #[arg(long, value_name = "KIND")]
+    pub vae: Option<LatentMode>,
+    /// Average the features of this many noises [default: 1]
+    #[arg(long, value_name = "K", value_parser = whole::<usize>, allow_hyphen_values = true)]
+    pub ensemble: Option<usize>,
+    /// Where the latent comes from: the picture mixed with noise, or DDIM inversion
+    #[arg(long, value_name = "KIND", default_value = "none")]
+    pub inversion: Inversion,
+    /// Make the numbers of another program where this one differs on purpose
+    #[arg(long, value_name = "PROGRAM")]
+    pub compat: Option<Compat>,
+    /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
+    /// be given several times
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = parser(LoraArgument::of))]
+    pub lora: Vec<LoraArgument>,
+    /// Put a ControlNet beside the model: its folder, its file or OWNER/NAME in the hub's cache, and `canny` (edges of the
+    /// picture) or a picture it looks at; may be given several times
+    #[arg(long, value_name = "NET=canny|IMAGE[:SCALE]", value_parser = parser(ControlArgument::of))]
+    pub control: Vec<ControlArgument>,
+    /// Let the prompt name a textual-inversion embedding: a file, with the token that stands for it behind `=` if it is not the
+    /// file's own; may be given several times
+    #[arg(long, value_name = "FILE[=TOKEN]", value_parser = parser(EmbeddingArgument::of))]
+    pub embedding: Vec<EmbeddingArgument>,
+    /// Format computed in; a CPU computes in f32 whatever is asked
+    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    pub dtype: Precision,
+    /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
+    pub device: DeviceChoice,
+}
+
+impl RunArguments {
+    /// The published settings named, if any.
+    pub fn preset(&self) -> Result<Option<&'static Preset>> {
+        self.preset.as_deref().map(Preset::find).transpose()
+    }
+
+    /// The request these arguments are, for some pictures and activations; no activations are those of the preset.
+    pub fn request(&self, pictures: Vec<PathBuf>, activations: &[String]) -> Result<ExtractRequest> {
+        match self.t.as_ref().map_or(&[][..], |steps| &steps.0) {
+            [] => self.request_at(None, pictures, activations),
+            [t] => self.request_at(Some(*t), pictures, activations),
+            several => Err(Error::usage(format!(
+                "--t: one timestep runs here, {} are given: ask for one after the other",
+                several.len()
+            ))),
+        }
+    }
+
+    /// The same of commands that run several timesteps: a request for each, in the order given, each timestep once.
+    pub fn requests(&self, pictures: &[PathBuf], activations: &[String]) -> Result<Vec<ExtractRequest>> {
+        let mut steps: Vec<Option<Timestep>> = Vec::new();
+        for t in self.t.iter().flat_map(|steps| &steps.0) {
+            if !steps.contains(&Some(*t)) {
+                steps.push(Some(*t));
+            }
+        }
+        if steps.is_empty() {
+            steps.push(None);
+        }
+        let requests = steps
+            .into_iter()
+            .map(|t| self.request_at(t, pictures.to_vec(), activations));
+        requests.collect()
+    }
+
+    fn request_at(
+        &self,
+        t: Option<Timestep>,
+        pictures: Vec<PathBuf>,
+        activations: &[String],
+    ) -> Result<ExtractRequest> {
+        let preset = self.preset()?;
+        let settings = self.settings(t, preset)?;
+        let model = self.model.as_deref().or(preset.map(|preset| preset.model));
+        let activations = activations.join(",");
+        Ok(ExtractRequest {
+            model: self.networks.on(model.ok_or_else(|| missing("--model"))?)?,
+            preset: preset.map(|preset| preset.key.to_owned()),
+            pictures,
+            settings,
+            noise_file: self.noise.clone(),
+            select: match preset {
+                Some(preset) if activations.is_empty() => preset.select(),
+                _ => Select::of(&activations),
+            },
+            dtype: self.dtype,
+            device: self.device,
+            ..ExtractRequest::default()
+        })
+    }
+
+    /// What a pass is run with: what is given, else what the preset says.
+    fn settings(&self, t: Option<Timestep>, preset: Option<&Preset>) -> Result<RunSettings> {
+        let published = preset.map(|preset| preset.settings(self.compat));
+        let default_t = published.as_ref().map(|published| published.t);
+        let RunSettings {
+            prompt, size, ensemble, ..
+        } = published.unwrap_or_default();
+        if let (None, Some(words)) = (&self.prompt, Preset::open_words(&prompt)) {
+            return Err(Error::usage(format!(
+                "the prompt of this preset is \"{prompt}\": give it as --prompt, with a word in place of {words}"
+            )));
+        }
+        let exact = self.size.map(WorkingSize::from);
+        let given_size = exact.or(self.short_side.map(WorkingSize::ShortSide));
+        Ok(RunSettings {
+            prompt: self.prompt.clone().unwrap_or(prompt),
+            t: t.or(default_t).ok_or_else(|| missing("--t"))?,
+            seed: self.seed,
+            ensemble: self.ensemble.unwrap_or(ensemble),
+            latent: self.vae.unwrap_or_default(),
+            size: given_size.or(size),
+            inversion: self.inversion,
+            compat: self.compat,
+            adapters: Adapters {
+                loras: self.lora.iter().map(|lora| lora.0.clone()).collect(),
+                controls: self.control.iter().map(|control| control.0.clone()).collect(),
+                embeddings: self.embedding.iter().map(|embedding| embedding.0.clone()).collect(),
+            },
+        })
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::usage(format!("neither {what} nor --preset is given"))
+}

@@ -1,0 +1,106 @@
+//! Values of arguments: paths, numbers, sizes, points and timesteps.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
+
+use crate::{components::schedule::Timestep, files::names, geometry::framing::WorkingSize};
+
+/// Where something is to be written.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => {
+            Err("nothing is written to standard output: name a file or a folder (./- for one that is called \"-\")")
+        }
+        false => Ok(path),
+    })
+}
+
+/// One timestep, or several separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timesteps(pub Vec<Timestep>);
+
+impl FromStr for Timesteps {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
+pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(names::text)
+}
+
+/// A whole number that is not negative.
+pub(super) fn whole<N: TryFrom<u128>>(text: &str) -> Result<N, String> {
+    let number = text
+        .trim()
+        .parse::<u128>()
+        .ok()
+        .and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| {
+        let bits = 8 * size_of::<N>();
+        format!("a whole number from 0 on, of up to {bits} bits, is expected")
+    })
+}
+
+/// A working size: `WxH`, or one number for both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactSize {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl From<ExactSize> for WorkingSize {
+    fn from(size: ExactSize) -> Self {
+        Self::Exact {
+            width: size.width,
+            height: size.height,
+        }
+    }
+}
+
+impl FromStr for ExactSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (width, height) = text.split_once(['x', 'X']).unwrap_or((text, text));
+        let side = |text: &str| {
+            let side: Option<usize> = text.trim().parse().ok().filter(|side| *side > 0);
+            side.ok_or_else(|| "a size is WIDTHxHEIGHT or one number for both, in pixels".to_owned())
+        };
+        Ok(Self {
+            width: side(width)?,
+            height: side(height)?,
+        })
+    }
+}
+
+/// A point of a picture, in its own pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Column.
+    pub x: f64,
+    /// Row.
+    pub y: f64,
+}
+
+impl FromStr for Point {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.trim().parse().ok().filter(|x: &f64| x.is_finite());
+        text.split_once(',')
+            .and_then(|(x, y)| {
+                Some(Self {
+                    x: number(x)?,
+                    y: number(y)?,
+                })
+            })
+            .ok_or_else(|| "a point is X,Y in pixels".to_owned())
+    }
+}

@@ -1,0 +1,26 @@
+//! Main memory: a request that cannot fit is refused before it runs, and not killed half-way.
+
+use crate::error::{Error, Result};
+
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// Refuses what needs more bytes than are free. Where the system does not say how many are, nothing is refused.
+pub fn check(bytes: usize, what: &str, advice: &str) -> Result<()> {
+    match available() {
+        Some(free) if bytes > free => Err(Error::usage(format!(
+            "{what} would take {:.1} GiB of memory, {:.1} GiB are free: {advice}",
+            bytes as f64 / GIB,
+            free as f64 / GIB
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that can be used without swapping, as the Linux kernel estimates them.
+fn available() -> Option<usize> {
+    const KIB: usize = 1 << 10;
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(KIB)
+}

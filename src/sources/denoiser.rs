@@ -1,0 +1,69 @@
+//! A diffusion model as a source: pictures mixed with noise, or inverted, and one pass of its denoiser.
+
+use super::{FeatureSink, FeatureSource, SourceInfo};
+use crate::{
+    activation::{Catalogue, Progress, Selection},
+    error::Result,
+    extract::{
+        finite::{Origin, likely_cause},
+        model::Model,
+        pass::run_pass,
+        progress::ProgressShares,
+        request::{FramedPicture, Provenance},
+        settings::{PassSettings, RunSettings, SettingsRead},
+    },
+    geometry::{Size, framing::PreparedImage},
+};
+
+impl FeatureSource for Model {
+    fn info(&self) -> SourceInfo {
+        SourceInfo {
+            name: self.spec.name.clone(),
+            native_side: self.spec.native_side,
+            size_rule: self.spec.size_rule(),
+            reads: SettingsRead::ALL,
+        }
+    }
+
+    fn catalogue(&self, working: Size) -> Catalogue {
+        self.spec.plain_catalogue(working)
+    }
+
+    fn settings(&self, run: RunSettings) -> Result<PassSettings> {
+        PassSettings::new(&self.spec, run)
+    }
+
+    fn run(
+        &mut self,
+        pictures: &[PreparedImage],
+        settings: &PassSettings,
+        selection: &Selection,
+        sink: &mut dyn FeatureSink,
+        progress: &mut Progress<'_>,
+    ) -> Result<()> {
+        run_pass(self, pictures, settings, selection, sink, progress)
+    }
+
+    fn provenance(
+        &self,
+        settings: &PassSettings,
+        pictures: Vec<FramedPicture>,
+        ids: Vec<String>,
+        seconds: f64,
+    ) -> Provenance {
+        Provenance::of(self, settings, pictures, ids, seconds)
+    }
+
+    fn cause_of_non_finite(&self, settings: &PassSettings, origin: Option<&Origin>) -> String {
+        likely_cause(self, settings, origin)
+    }
+
+    fn progress_shares(
+        &self,
+        pictures: &[PreparedImage],
+        settings: &PassSettings,
+        selection: &Selection,
+    ) -> ProgressShares {
+        ProgressShares::of(self, pictures, settings, selection)
+    }
+}
