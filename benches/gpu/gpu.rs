@@ -11,8 +11,7 @@ use featscope::{
     activation::{Id, Selection, Tap},
     device::{Compute, DeviceChoice, Precision},
     engine::{
-        Answer, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request, RunSettings, TaskKind,
-        ViewRequest,
+        Answer, Engine, Event, ImageSlot, PcaQuery, PcaSettings, PictureSource, Request, TaskKind, ViewRequest,
         transport::{Launcher, supervise},
     },
     error::{Error, Result},

@@ -69,6 +69,7 @@ use crate::{
     error::{Error, Result},
     weights::hub::HubSettings,
 };
+pub use crate::{extract::settings::RunSettings, image::source::PictureSource};
 use cache::SharedCache;
 use downloader::Downloader;
 use extractor::Extractor;

@@ -16,9 +16,7 @@ use super::{
 };
 use crate::{
     activation::Id,
-    components::schedule::Timestep,
     engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
-    extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
 };
 

@@ -14,7 +14,6 @@ use crate::{
     },
     components::schedule::Timestep,
     engine::{ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
-    extract::{inversion::Inversion, pass::VaeMode},
     geometry::framing::WorkingSize,
     survey::Column,
 };
