@@ -34,7 +34,7 @@ pub struct Lanes {
     long: Sender<Asked>,
 }
 
-/// A request on its way, and the number that its end is told with.
+/// A request on its way, and the number that [`Event::Answered`] has at its end.
 #[derive(Debug, PartialEq)]
 struct Asked {
     request: ViewRequest,
