@@ -174,7 +174,7 @@ mod tests {
                     for place in 0..plane.positions() {
                         let (y, x) = plane.row_column(place);
                         let turns = (fy * y) as f64 / padded.height as f64 + (fx * x) as f64 / padded.width as f64;
-                        let angle = -std::f64::consts::TAU * turns;
+                        let angle = -TAU * turns;
                         re += f64::from(value(channel, place)) * angle.cos();
                         im += f64::from(value(channel, place)) * angle.sin();
                     }

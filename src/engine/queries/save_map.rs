@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Writes one map as .npy or .safetensors.
+/// Writes one map into a file of one of the formats of [`WRITERS`](crate::io::writers::WRITERS).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SaveMap {
     /// The activation.
