@@ -82,7 +82,9 @@ fn column(text: &str) -> Result<Column, String> {
 /// Measures every activation.
 pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     check_folder(&arguments.out)?;
-    let mut request = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
+    let mut request = arguments
+        .run
+        .request(arguments.image.clone(), &arguments.activations.join(","))?;
     let spec = resolve(&request.model)?;
     request.settings.ensemble = match can_compare_noises(&spec, request.settings.inversion) {
         true => arguments.noises,

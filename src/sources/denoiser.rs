@@ -12,7 +12,10 @@ use crate::{
         request::{FramedPicture, Provenance},
         settings::{PassSettings, RunSettings, SettingsRead},
     },
-    geometry::{Size, framing::PreparedImage},
+    geometry::{
+        Size,
+        framing::{PreparedImage, WorkingSize},
+    },
 };
 
 impl FeatureSource for Model {
@@ -27,6 +30,10 @@ impl FeatureSource for Model {
 
     fn catalogue(&self, working: Size) -> Catalogue {
         self.spec.plain_catalogue(working)
+    }
+
+    fn working_size(&self, run: &RunSettings) -> Result<WorkingSize> {
+        run.working_size(&self.spec)
     }
 
     fn settings(&self, run: RunSettings) -> Result<PassSettings> {

@@ -3,6 +3,8 @@
 
 mod denoiser;
 mod device;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -22,7 +24,7 @@ use crate::{
     },
     geometry::{
         Size,
-        framing::{PreparedImage, SizeRule},
+        framing::{PreparedImage, SizeRule, WorkingSize},
     },
 };
 
@@ -46,6 +48,15 @@ pub trait FeatureSource: Send {
 
     /// Every activation in execution order, with its shape at a working size.
     fn catalogue(&self, working: Size) -> Catalogue;
+
+    /// The working size where `run` is asked for: the short side it was made for, where none is set.
+    ///
+    /// # Errors
+    ///
+    /// Where it takes no such size.
+    fn working_size(&self, run: &RunSettings) -> Result<WorkingSize> {
+        Ok(run.size.unwrap_or(WorkingSize::ShortSide(self.info().native_side)))
+    }
 
     /// What runs where `run` is asked for. A source without noise runs at t 0, and at the mixture
     /// [`CLEAN`](crate::components::schedule::Mixture::CLEAN).
