@@ -14,7 +14,10 @@
 use featscope::{
     activation::{CatalogueEntry, FeatureMap},
     analysis::figures::{THUMBNAIL_COMPONENTS, THUMBNAIL_SIDE, Thumbnail, measure},
-    app::{Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, offscreen::Offscreen, paint},
+    app::{
+        Action, App, Command, LaunchOptions, Pane, PaneKind, Preferences, SurveyState, VIEWS, offscreen::Offscreen,
+        paint,
+    },
     engine::ImageSlot,
     families::resolve,
     geometry::{Grid, Size, framing::WorkingSize},
@@ -123,7 +126,7 @@ fn opened() -> Window {
             .to_vec(),
         model: None,
     };
-    let app = App::new(screen.context(), Some(screen.render_state()), memory, &arguments).expect("workers");
+    let app = App::new(screen.context(), Some(screen.render_state()), VIEWS, memory, &arguments).expect("workers");
     let mut window = Window { screen, app };
     window.settle();
     for slot in [ImageSlot::A, ImageSlot::B] {

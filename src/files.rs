@@ -1,21 +1,22 @@
-//! Files that somebody gives and files that are written.
+//! Files of the user: inputs and outputs.
 //!
 //! In: a path from the user, a workspace or a model's index. Out: an open file or its bytes. Whatever reads a file of the
 //! user's calls this, so that a named pipe never makes it wait and no file is read that is larger than its kind can be.
-//! Whatever writes one calls [`replace_file`] or [`write_folder`]: what was there stays until the new one is whole.
+//! Outputs are written with `replace_file` or `write_folder`: the old one stays until the new one is whole.
 
 mod durable;
 mod folder;
-pub mod names;
+pub(crate) mod names;
 mod places;
 mod replace;
 mod unfinished;
 
-pub use folder::{PANES_FILE, REQUEST_FILE, SURVEY_FILE, UnfinishedFolder, write_folder};
-pub use places::{check_file, check_folder};
-pub use replace::replace_file;
+pub(crate) use folder::UnfinishedFolder;
+pub(crate) use folder::{PANES_FILE, REQUEST_FILE, SURVEY_FILE, write_folder};
+pub(crate) use places::{check_file, check_folder};
+pub(crate) use replace::replace_file;
 pub(crate) use replace::write_error;
-pub use unfinished::clear_up_and;
+pub(crate) use unfinished::clear_up_and;
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -25,22 +26,22 @@ use std::{
 
 use crate::error::{Error, Result};
 
-/// What a stand-in of Git's large file storage begins with.
+/// First bytes of a stand-in of Git's large file storage.
 const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// Opens a file for reading. Folders, named pipes, sockets and devices are refused before they are opened: reading from
 /// them may wait for ever, or do something.
-pub fn open(path: &Path) -> Result<File> {
+pub(crate) fn open(path: &Path) -> Result<File> {
     let unread = |error| Error::io("read", path, &error);
     check_kind(path, &fs::metadata(path).map_err(unread)?)?;
     let file = reading().open(path).map_err(unread)?;
-    // What lies there now may be something else than a moment ago.
+    // The file may have been replaced since the check.
     check_kind(path, &file.metadata().map_err(unread)?)?;
     Ok(file)
 }
 
 /// Refuses a file that begins as a stand-in of Git's large file storage does: it holds nothing but where the file is.
-pub fn refuse_pointer(path: &Path, start: &[u8]) -> Result<()> {
+pub(crate) fn refuse_pointer(path: &Path, start: &[u8]) -> Result<()> {
     match start.starts_with(LFS_POINTER) {
         true => Err(Error::failed(format!(
             "{} only stands for a file of Git LFS; fetch the file itself with `git lfs pull`",
@@ -50,8 +51,8 @@ pub fn refuse_pointer(path: &Path, start: &[u8]) -> Result<()> {
     }
 }
 
-/// The bytes of a file, unless there are more than `most`; `kind` says what is read, as in "a workspace".
-pub fn read(path: &Path, most: u64, kind: &str) -> Result<Vec<u8>> {
+/// The bytes of a file, unless there are more than `most`; `kind` names it in messages, as in "a workspace".
+pub(crate) fn read(path: &Path, most: u64, kind: &str) -> Result<Vec<u8>> {
     let unread = |error| Error::io("read", path, &error);
     let file = open(path)?;
     let length = file.metadata().map_err(unread)?.len();
@@ -82,8 +83,8 @@ pub fn read(path: &Path, most: u64, kind: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// The text of a file in UTF-8, unless it has more than `most` bytes; `kind` says what is read.
-pub fn read_text(path: &Path, most: u64, kind: &str) -> Result<String> {
+/// The text of a file in UTF-8, unless it has more than `most` bytes; `kind` names it in messages.
+pub(crate) fn read_text(path: &Path, most: u64, kind: &str) -> Result<String> {
     String::from_utf8(read(path, most, kind)?).map_err(|error| {
         Error::failed(format!(
             "{} is not text in UTF-8: {}",

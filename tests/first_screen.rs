@@ -11,7 +11,7 @@ use std::{
 use common::TestResult;
 use egui::{Event, Pos2};
 use featscope::{
-    app::{App, LaunchOptions, PaneKind, Preferences, offscreen::Offscreen, paint},
+    app::{App, LaunchOptions, PaneKind, Preferences, VIEWS, offscreen::Offscreen, paint},
     engine::ImageSlot,
     geometry::framing::WorkingSize,
 };
@@ -68,6 +68,7 @@ fn the_ear_of_the_cat_is_found_in_every_other_picture() -> TestResult {
     let app = App::new(
         screen.context(),
         Some(screen.render_state()),
+        VIEWS,
         Preferences::default(),
         &arguments,
     )?;

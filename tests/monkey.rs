@@ -34,7 +34,7 @@ use egui_tiles::{Tile, TileId};
 use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
-    engine::{BasisChoice, ImageSlot, PictureSource, QueryAt},
+    engine::{BasisChoice, ChannelQuery, ImageSlot, PictureSource, QueryAt},
     extract::{preset::PRESETS, settings::LatentMode},
     geometry::framing::WorkingSize,
     render::ColourMap,
@@ -258,7 +258,7 @@ impl Monkey {
         }
         let heat = state.heat.as_ref().map(|heat| &heat.query);
         eprintln!("{heat:?}, {:?}", state.matches.as_ref().map(|matches| &matches.query));
-        eprintln!("{:?}", state.channel.as_ref().map(|channel| &channel.query));
+        eprintln!("{:?}", state.answers.of::<ChannelQuery>().map(|channel| &channel.query));
     }
 
     fn note(&mut self, deed: impl Into<String>) {

@@ -73,7 +73,7 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// The decoded picture of one step, (3, H, W): see [`Id::VAE_OUT`].
+    /// The decoded picture of one step, (3, H, W), which is no activation of the denoiser.
     pub fn decoded(shape: Shape) -> Self {
         Self {
             id: Id::VAE_OUT,
@@ -86,7 +86,7 @@ impl CatalogueEntry {
     }
 
     /// The activation on whose grid its positions lie: a map's are those of its queries.
-    pub fn positions_of(&self) -> Id {
+    pub(crate) fn positions_of(&self) -> Id {
         self.facts.map_of.map_or(self.id, |map| map.queries)
     }
 }
@@ -95,7 +95,7 @@ impl CatalogueEntry {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     entries: Vec<CatalogueEntry>,
-    /// What can be asked for beside the network's own activations, by taps after theirs.
+    /// Tensors computed from the network's output, with taps behind those of the activations.
     derived: Vec<CatalogueEntry>,
     taps: HashMap<Id, Tap>,
 }
@@ -117,7 +117,7 @@ impl Catalogue {
 
     /// Adds what is computed from the network's output: it has a tap after all activations, and is found by its id, but
     /// it is neither listed nor counted among them. Called when all of them are there.
-    pub fn push_derived(&mut self, entry: CatalogueEntry) {
+    pub(crate) fn push_derived(&mut self, entry: CatalogueEntry) {
         let index = self.entries.len() + self.derived.len();
         let tap = Tap(u32::try_from(index).unwrap_or(u32::MAX));
         if self.taps.insert(entry.id, tap).is_none() {
@@ -146,7 +146,7 @@ impl Catalogue {
     }
 
     /// The grid of an activation's positions: a map's are those of its queries. None where the model has no such activation.
-    pub fn grid_of(&self, id: Id) -> Option<Grid> {
+    pub(crate) fn grid_of(&self, id: Id) -> Option<Grid> {
         let positions = self.entry(self.tap(id)?)?.positions_of();
         match self.entry(self.tap(positions)?)?.shape {
             Shape::Features { grid, .. } => Some(grid),
@@ -160,6 +160,10 @@ impl Catalogue {
     }
 
     /// The tap of an id a model's own code asks for while it is built.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalogue lacks the id: network and catalogue do not belong together.
     pub fn expect(&self, id: Id) -> Result<Tap> {
         self.tap(id).ok_or_else(|| {
             Error::failed(format!(
@@ -169,6 +173,10 @@ impl Catalogue {
     }
 
     /// The tap of an id as the user wrote it; an unknown one is answered with the nearest.
+    ///
+    /// # Errors
+    ///
+    /// Where the model has no such activation; the message names the nearest.
     pub fn find(&self, text: &str) -> Result<Tap> {
         let text = text.trim();
         if let Some(tap) = text.parse::<Id>().ok().and_then(|id| self.tap(id)) {

@@ -2,15 +2,15 @@
 
 use super::{Catalogue, Facts, Shape, Tap};
 
-/// What one multiply-add of a 3x3 convolution takes beside one of a matrix product: Winograd's method needs fewer.
-pub const CONVOLUTION_COST: f64 = 0.4;
-/// What one multiply-add of attention takes beside one of a matrix product: there are exponentials between.
+/// Time of one multiply-add of a 3x3 convolution relative to a matrix product: Winograd's method needs fewer.
+pub(crate) const CONVOLUTION_COST: f64 = 0.4;
+/// Time of one multiply-add of attention relative to a matrix product: there are exponentials between.
 const ATTENTION: f64 = 1.6;
 /// Taps of a 3x3 kernel.
 const TAPS: f64 = 9.0;
 
 /// Multiply-adds of a 3x3 convolution.
-pub fn convolution_cost(positions: usize, inputs: usize, outputs: usize) -> f64 {
+pub(crate) fn convolution_cost(positions: usize, inputs: usize, outputs: usize) -> f64 {
     CONVOLUTION_COST * TAPS * linear_cost(positions, inputs, outputs)
 }
 
@@ -32,13 +32,13 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// For one row of what a list of activations says.
+    /// The costs of a catalogue, for one row.
     pub fn of(list: &Catalogue) -> Self {
         Self::of_activations(list.entries().iter().map(|entry| (entry.shape, entry.facts)), 1.0)
     }
 
     /// The same from shapes and facts in the order of execution, for a picture of so many times their area.
-    pub fn of_activations(activations: impl Iterator<Item = (Shape, Facts)>, area: f64) -> Self {
+    pub(crate) fn of_activations(activations: impl Iterator<Item = (Shape, Facts)>, area: f64) -> Self {
         let until = activations.scan(0.0, |sum, (shape, facts)| {
             *sum += facts.cost * growth(shape, area);
             Some(*sum)
@@ -51,7 +51,7 @@ impl Cost {
         self.until.last().copied().unwrap_or_default()
     }
 
-    /// Up to and with an activation; what is asked for beside the network's own comes after all of them.
+    /// Up to and with an activation; tensors derived from the output come after all of them.
     pub fn until(&self, tap: Tap) -> f64 {
         self.until.get(tap.index()).copied().unwrap_or_else(|| self.total())
     }

@@ -1,4 +1,4 @@
-//! What a family's catalogue says of each activation: nothing is guessed from its name.
+//! Facts that a family's catalogue states of each activation: nothing is guessed from its id.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,20 +22,20 @@ pub enum Stage {
     Output,
 }
 
-/// What tensor an activation is.
+/// Role of an activation's tensor in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// What enters the network.
+    /// Input of the network.
     Input,
-    /// What leaves the network.
+    /// Output of the network.
     Output,
-    /// What a block, a resnet, a transformer or a sampler gives to the next.
+    /// Output of a block, a resnet, a transformer or a sampler.
     BlockOutput,
-    /// What a block inside a transformer gives to the next.
+    /// Output of a block inside a transformer.
     LayerOutput,
-    /// What is added to a block's input, before it is.
+    /// Residual branch: the increment of a block before it is added to the block's input.
     ResidualBranch,
     /// Query of attention among positions.
     Query,
@@ -45,7 +45,7 @@ pub enum Kind {
     Value,
     /// Query of attention to text.
     CrossQuery,
-    /// What attention gives.
+    /// Output of attention.
     AttentionOutput,
     /// Inside a feed-forward, behind its nonlinearity.
     MlpHidden,
@@ -69,7 +69,7 @@ impl Kind {
     }
 }
 
-/// What an attention map is made of.
+/// The activations that an attention map is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapOf {
     /// Its queries: its rows are their positions.
@@ -79,16 +79,16 @@ pub struct MapOf {
     pub keys: Option<Id>,
 }
 
-/// What a family says of one activation.
+/// Facts of one activation, stated by its family.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Where in the network it is: what surveys and the paper's filter go by.
     pub stage: Stage,
     /// Block in execution order within its stage, and how many blocks the stage has.
     pub block: (u16, u16),
-    /// What tensor it is.
+    /// Role of its tensor.
     pub kind: Kind,
-    /// What kind of activation it is, in the words of ids and wherever it is, such as `res-out` or `self-q`.
+    /// The part of its id that does not depend on its block, such as `res-out` or `self-q`.
     pub word: Name,
     /// Titles of the groups it lies in, outermost first, with `/` between them; empty for none.
     pub group: Name,
@@ -128,7 +128,7 @@ impl Facts {
     }
 
     /// Whether it lies in the first ⌈n/2⌉ of the n blocks of its stage.
-    pub fn is_in_first_half(&self) -> bool {
+    pub(crate) fn is_in_first_half(&self) -> bool {
         let (index, count) = self.block;
         index < count.div_ceil(2)
     }

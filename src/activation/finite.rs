@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The bits of an `f32` that are its exponent.
 const EXPONENT: u32 = 0x7f80_0000;
-/// Numbers looked at before it is asked whether one of them was not finite.
+/// Numbers checked in one go: vector instructions need a loop without an early exit.
 const BLOCK: usize = 4096;
 
 /// How many of some numbers are not finite.
@@ -22,7 +22,7 @@ pub struct NotFinite {
 }
 
 impl NotFinite {
-    /// What of these numbers is not finite; none where all are finite.
+    /// Counts the numbers that are not finite; none where all are finite.
     pub fn among(numbers: &[f32]) -> Option<Self> {
         let is_sound = |block: &[f32]| {
             // Without a way out inside of the block, so that vector instructions do it.

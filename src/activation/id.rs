@@ -2,8 +2,8 @@
 //!
 //! The names are those of the reference implementation of *Not All Diffusion Model Activations Have Been Evaluated as
 //! Discriminative Features*, so that existing layer lists work unchanged. ADM blocks are numbered `b1`, `b2`, … as in
-//! *Do text-free diffusion models learn discriminative visual representations?* Which names a model has is told by its
-//! family's catalogue; in all of them the names of attention maps, and no others, end in `-map`.
+//! *Do text-free diffusion models learn discriminative visual representations?* Which ids a model has is stated by its
+//! family's catalogue; the ids of attention maps, and no others, end in `-map`.
 
 use std::{fmt, str::FromStr};
 
@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::Name;
 use crate::error::{Error, Result};
 
-/// What the names of attention maps end in.
+/// Suffix of the ids of attention maps.
 const MAP: &str = "-map";
-/// What the names of attention maps to text end in.
+/// Suffix of the ids of attention maps to text.
 const CROSS_MAP: &str = "cross-map";
 
 /// The name of one activation, of lower-case letters, digits and hyphens; ordered as text.
@@ -23,9 +23,9 @@ pub struct Id(Name);
 
 impl Id {
     /// The decoded picture of one step: not an activation of the denoiser, so no list of its activations has it.
-    pub const VAE_OUT: Self = Self::of("vae-out");
+    pub(crate) const VAE_OUT: Self = Self::of("vae-out");
 
-    /// A name that is written in the program.
+    /// A name from a literal of the program.
     pub const fn of(text: &'static str) -> Self {
         Self(Name::of(text))
     }

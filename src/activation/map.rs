@@ -1,4 +1,4 @@
-//! What a pass yields: feature maps and attention maps as plain numbers.
+//! Results of a pass: feature maps and attention maps as plain numbers.
 
 use std::{ops::Range, sync::OnceLock};
 
@@ -8,16 +8,16 @@ use crate::{
     geometry::Grid,
 };
 
-/// One activation of one picture: (C, h, w), kept position by position so that the vector of a position is one slice.
+/// One activation of one picture, (C, h, w), stored position by position so that the vector of a position is one slice.
 #[derive(Debug, Clone)]
 pub struct FeatureMap {
     channels: usize,
     grid: Grid,
     /// (h·w, C), row-major.
     vectors: Vec<f32>,
-    /// 1/‖f_p‖₂ of every position, 0 where the vector is zero: computed when it is first asked for.
+    /// 1/‖f_p‖₂ of every position, 0 where the vector is zero: computed on first use.
     inverse_norms: OnceLock<Vec<f32>>,
-    /// What of the numbers is not finite: looked for when it is first asked for.
+    /// Count of numbers that are not finite, made on first use.
     not_finite: OnceLock<Option<NotFinite>>,
 }
 
@@ -29,6 +29,10 @@ impl PartialEq for FeatureMap {
 
 impl FeatureMap {
     /// From position-major numbers (h·w, C).
+    ///
+    /// # Errors
+    ///
+    /// Where there are no channels or no positions, and where there are not C·h·w numbers.
     pub fn from_positions(channels: usize, grid: Grid, vectors: Vec<f32>) -> Result<Self> {
         if channels == 0 || grid.positions() == 0 || vectors.len() != channels * grid.positions() {
             return Err(Error::failed(format!(
@@ -49,6 +53,10 @@ impl FeatureMap {
     }
 
     /// From channel-major numbers (C, h, w), the order of tensors in files.
+    ///
+    /// # Errors
+    ///
+    /// Where there are no channels or no positions, and where there are not C·h·w numbers.
     pub fn from_channels(channels: usize, grid: Grid, planes: &[f32]) -> Result<Self> {
         let positions = grid.positions();
         if planes.len() != channels * positions {
@@ -84,7 +92,7 @@ impl FeatureMap {
     }
 
     /// 1/‖f_p‖₂ per position, 0 for a zero vector.
-    pub fn inverse_norms(&self) -> &[f32] {
+    pub(crate) fn inverse_norms(&self) -> &[f32] {
         let inverse = |vector: &[f32]| {
             let square: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             match square > 0.0 {
@@ -96,7 +104,7 @@ impl FeatureMap {
             .get_or_init(|| self.vectors.chunks_exact(self.channels).map(inverse).collect())
     }
 
-    /// What of the numbers is not finite; none where all are. Nothing can be computed from a map where some are not.
+    /// Count of numbers that are not finite; none where all are. Nothing can be computed from a map where some are not.
     pub fn not_finite(&self) -> Option<NotFinite> {
         *self.not_finite.get_or_init(|| NotFinite::among(&self.vectors))
     }
@@ -107,6 +115,10 @@ impl FeatureMap {
     }
 
     /// A map of some of the channels.
+    ///
+    /// # Errors
+    ///
+    /// Where the range is empty or goes beyond the channels.
     pub fn channel_range(&self, range: Range<usize>) -> Result<Self> {
         let vectors = self
             .vectors
@@ -118,6 +130,10 @@ impl FeatureMap {
     }
 
     /// A map of all channels but some; numbers that name no channel are passed over. At least one channel has to stay.
+    ///
+    /// # Errors
+    ///
+    /// Where no channel stays.
     pub fn without_channels(&self, left_out: &[usize]) -> Result<Self> {
         let mut stays = vec![true; self.channels];
         for &channel in left_out {
@@ -141,7 +157,7 @@ impl FeatureMap {
     }
 
     /// Bytes that a map of this shape keeps in memory.
-    pub const fn bytes_of(channels: usize, grid: Grid) -> usize {
+    pub(crate) const fn bytes_of(channels: usize, grid: Grid) -> usize {
         (channels + 1) * grid.positions() * size_of::<f32>()
     }
 }

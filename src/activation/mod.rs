@@ -14,7 +14,8 @@ mod probe;
 mod selection;
 
 pub use catalogue::{Catalogue, CatalogueEntry, Shape, Tap};
-pub use cost::{CONVOLUTION_COST, Cost, attention_cost, convolution_cost, linear_cost};
+pub(crate) use cost::{CONVOLUTION_COST, convolution_cost};
+pub use cost::{Cost, attention_cost, linear_cost};
 pub use facts::{Facts, Kind, MapOf, Stage};
 pub use finite::NotFinite;
 pub use id::Id;

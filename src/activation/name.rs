@@ -1,4 +1,4 @@
-//! Short texts that are kept once for the whole program: names of activations and of the groups they lie in.
+//! Interned short texts: names of activations and of their groups.
 
 use std::{
     collections::HashSet,
@@ -17,12 +17,12 @@ const MOST_NAMES: usize = 1 << 20;
 
 static NAMES: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
 
-/// A short text that is kept once and copied as a reference; equal and ordered as text.
+/// An interned short text, copied as a reference; equal and ordered as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Name(&'static str);
 
 impl Name {
-    /// A name that is written in the program.
+    /// A name from a literal of the program.
     pub const fn of(text: &'static str) -> Self {
         Self(text)
     }
@@ -45,21 +45,21 @@ impl Name {
                 "more than {MOST_NAMES} names of activations were read: start the program again"
             )));
         }
-        Ok(Self::kept(&mut names, text))
+        Ok(Self::interned(&mut names, text))
     }
 
     /// A name that a family makes of the numbers of a configuration, whose bounds bound how many there are.
     pub fn made(text: &str) -> Self {
-        Self::kept(&mut NAMES.lock().unwrap_or_else(PoisonError::into_inner), text)
+        Self::interned(&mut NAMES.lock().unwrap_or_else(PoisonError::into_inner), text)
     }
 
-    fn kept(names: &mut HashSet<&'static str>, text: &str) -> Self {
+    fn interned(names: &mut HashSet<&'static str>, text: &str) -> Self {
         if let Some(known) = names.get(text) {
             return Self(known);
         }
-        let kept: &'static str = Box::leak(text.into());
-        names.insert(kept);
-        Self(kept)
+        let interned: &'static str = Box::leak(text.into());
+        names.insert(interned);
+        Self(interned)
     }
 
     /// The text.

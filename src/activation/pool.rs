@@ -25,6 +25,10 @@ fn check_target(to: Grid) -> Result<()> {
 }
 
 /// Channel-major planes (C, h, w) on grid `from` → (C, oh, ow) on grid `to`. Sums in f32, in PyTorch's order.
+///
+/// # Errors
+///
+/// Where `to` has no positions, and where there are not C·h·w numbers.
 pub fn adaptive_average_pool(planes: &[f32], channels: usize, from: Grid, to: Grid) -> Result<Vec<f32>> {
     check_target(to)?;
     if from.positions() == 0 || planes.len() != channels * from.positions() {
@@ -58,6 +62,10 @@ pub fn adaptive_average_pool(planes: &[f32], channels: usize, from: Grid, to: Gr
 }
 
 /// The same for a feature map.
+///
+/// # Errors
+///
+/// As [`adaptive_average_pool`].
 pub fn pool_map(map: &FeatureMap, to: Grid) -> Result<FeatureMap> {
     let pooled = adaptive_average_pool(&map.to_channels(), map.channels(), map.grid(), to)?;
     FeatureMap::from_channels(map.channels(), to, &pooled)

@@ -8,11 +8,15 @@ use crate::{
     geometry::Grid,
 };
 
-/// Receives how far the work is, between 0 and 1; its error ends the work ([`Error::Cancelled`] where the user
+/// Callback with the progress of the work, between 0 and 1; an error from it ends the work ([`Error::Cancelled`] where the user
 /// asked for that).
 pub type Progress<'a> = dyn FnMut(f32) -> Result<()> + 'a;
 
-/// Progress that nobody reads.
+/// A [`Progress`] callback that ignores its argument and never cancels.
+///
+/// # Errors
+///
+/// Never: [`Progress`] has this signature.
 pub fn no_progress(_fraction: f32) -> Result<()> {
     Ok(())
 }
@@ -20,7 +24,7 @@ pub fn no_progress(_fraction: f32) -> Result<()> {
 /// Why a forward pass ended before its output.
 #[derive(Debug)]
 pub enum Stop {
-    /// The last activation asked for has been recorded: the rest of the network cannot matter.
+    /// The last activation selected has been recorded: the rest of the network cannot matter.
     Done,
     /// Something failed, or the user cancelled.
     Error(Error),
@@ -38,13 +42,13 @@ impl From<candle_core::Error> for Stop {
     }
 }
 
-/// Carried through a forward pass: records what was asked for, reports progress, honours cancellation, and ends the
-/// pass after the last activation asked for.
+/// Carried through a forward pass: records the selected activations, reports progress, honours cancellation, and ends the
+/// pass after the last of them.
 pub struct Probe<'a> {
     selection: &'a Selection,
     /// Number of activations of the model: the pass's length.
     length: usize,
-    /// Whether the pass goes on to the network's output when everything asked for has been met.
+    /// Whether the pass goes on to the network's output after the last activation selected.
     to_the_end: bool,
     /// Whether attention maps are recorded as the mean over their heads.
     means_of_heads: bool,
@@ -71,29 +75,34 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// The same probe for a pass whose output is wanted as well.
+    /// Lets the pass go on to the network's output after the last activation selected.
     pub fn to_the_end(mut self) -> Self {
         self.to_the_end = true;
         self
     }
 
     /// The same probe, for which attention maps are made as the mean over their heads, (B, 1, queries, keys).
-    pub fn with_means_of_heads(mut self) -> Self {
+    pub(crate) fn with_means_of_heads(mut self) -> Self {
         self.means_of_heads = true;
         self
     }
 
-    /// Whether attention maps are wanted as the mean over their heads.
-    pub fn wants_means_of_heads(&self) -> bool {
+    /// Whether attention maps are recorded as the mean over their heads.
+    pub(crate) fn wants_means_of_heads(&self) -> bool {
         self.means_of_heads
     }
 
-    /// Whether the activation was asked for: what a map's maker asks before it makes one.
+    /// Whether the activation is selected: attention maps are computed only if they are.
     pub fn wants(&self, tap: Tap) -> bool {
         self.selection.contains(tap)
     }
 
     /// Meets an activation (B, C, h, w), and gives what the network goes on with: the same tensor.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Done`] after the last activation selected; [`Stop::Error`] where recording fails or the progress callback ends
+    /// the pass.
     pub fn visit(&mut self, tap: Tap, tensor: Tensor) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             (self.record)(tap, &tensor)?;
@@ -102,14 +111,18 @@ impl<'a> Probe<'a> {
         Ok(tensor)
     }
 
-    /// Meets an attention map (B, heads, queries, keys) that was made to be looked at: the network goes on without it.
-    pub fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Stop> {
+    /// Records an attention map (B, heads, queries, keys) that was computed only to be recorded.
+    pub(crate) fn visit_map(&mut self, tap: Tap, map: &Tensor) -> Result<(), Stop> {
         (self.record)(tap, map)?;
         self.passed(tap)
     }
 
     /// Meets an activation of tokens (B, h·w, C), which is recorded as (B, C, h, w): a view, whose numbers stay where they are.
     /// Gives what the network goes on with: the same tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::visit`], and where there are not h·w tokens.
     pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             let (batch, _, channels) = tokens.dims3()?;
@@ -123,11 +136,19 @@ impl<'a> Probe<'a> {
     }
 
     /// Looks for a cancellation inside a long operation, where no activation is met.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Error`] where the progress callback ends the pass.
     pub fn check(&mut self, tap: Tap) -> Result<(), Stop> {
         Ok((self.progress)(tap.0 as f32 / self.length.max(1) as f32)?)
     }
 
     /// Progress, cancellation and the end of the pass, at an activation that was met.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Done`] after the last activation selected; [`Stop::Error`] where the progress callback ends the pass.
     pub fn passed(&mut self, tap: Tap) -> Result<(), Stop> {
         (self.progress)((tap.0 + 1) as f32 / self.length.max(1) as f32)?;
         if self.selection.last() == Some(tap) && !self.to_the_end {

@@ -13,8 +13,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What the user wrote after `--activations`: `all` (everything but attention maps), `all-maps` (everything),
+    /// Parses the value of `--activations`: `all` (everything but attention maps), `all-maps` (everything),
     /// ids separated by commas. (A layer file is read with [`parse_layer_file`] and given with [`Self::from_names`].)
+    ///
+    /// # Errors
+    ///
+    /// Where the model lacks one of the ids, and where there is none.
     pub fn parse(text: &str, catalogue: &Catalogue) -> Result<Self> {
         match text.trim() {
             "all" => Ok(Self::features(catalogue)),
@@ -36,6 +40,10 @@ impl Selection {
     }
 
     /// Ids by name; an unknown one is an error that names the nearest.
+    ///
+    /// # Errors
+    ///
+    /// Where the model lacks one of the names, and where there is none.
     pub fn from_names<'n>(names: impl IntoIterator<Item = &'n str>, catalogue: &Catalogue) -> Result<Self> {
         let selection: Self = names
             .into_iter()
@@ -100,6 +108,10 @@ impl FromIterator<Tap> for Selection {
 
 /// The names a layer file asks for. The file is a JSON object of id → bool, where false means absent (the layout of
 /// generic-diffusion-feature), or an array of ids.
+///
+/// # Errors
+///
+/// Where the text is no JSON, or JSON of another form.
 pub fn parse_layer_file(json: &str) -> Result<Vec<String>> {
     let malformed = || Error::usage("a layer file is a JSON object of id → true or false, or an array of ids");
     match serde_json::from_str(json) {

@@ -13,6 +13,10 @@ const ROW_BLOCK: usize = 64;
 
 /// softmax(q_p·Kᵀ/√d) of every head for position `p`: (heads, positions of `keys`), each row sums to 1. `queries` and
 /// `keys` are the activations before the head split, C = heads·d channels.
+///
+/// # Errors
+///
+/// Where `heads` does not divide C, where `queries` and `keys` differ in C, and where there is no position `p`.
 pub fn attention_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, p: usize) -> Result<Vec<f32>> {
     let channels = queries.channels();
     if heads == 0 || !channels.is_multiple_of(heads) || keys.channels() != channels || p >= queries.grid().positions() {
@@ -52,6 +56,10 @@ pub fn mean_over_heads(rows: &[f32], heads: usize) -> Vec<f32> {
 
 /// The mean of the attention rows of some positions, for each head: (positions of `keys`), each sums to 1 as each row
 /// does. No positions are an error.
+///
+/// # Errors
+///
+/// As [`attention_row`], and where there are no positions.
 pub fn head_rows(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions: &[usize]) -> Result<Vec<Vec<f32>>> {
     if positions.is_empty() {
         return Err(Error::failed("the mean attention of no positions was asked for"));
@@ -77,6 +85,10 @@ pub fn head_rows(queries: &FeatureMap, keys: &FeatureMap, heads: usize, position
 
 /// The mean of the attention rows of some positions over heads and positions: (positions of `keys`), sums to 1 as each
 /// row does. No positions are an error.
+///
+/// # Errors
+///
+/// As [`head_rows`].
 pub fn mean_row(queries: &FeatureMap, keys: &FeatureMap, heads: usize, positions: &[usize]) -> Result<Vec<f32>> {
     let rows = head_rows(queries, keys, heads, positions)?;
     Ok(mean_over_heads(&rows.concat(), heads))

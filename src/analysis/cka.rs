@@ -48,7 +48,7 @@ pub enum Form {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CkaOptions {
-    /// What happens to maps on different grids.
+    /// Rule for maps on different grids.
     pub grids: GridRule,
     /// The estimator.
     pub form: Form,
@@ -59,7 +59,7 @@ pub struct CkaOptions {
 pub struct Cka {
     /// 0 (unrelated) to 1 (alike up to rotation and scale).
     pub value: f64,
-    /// How it was computed.
+    /// Options of the computation.
     pub options: CkaOptions,
     /// Rows of the grid both were compared on.
     pub height: usize,
@@ -68,6 +68,11 @@ pub struct Cka {
 }
 
 /// Linear CKA of two maps, in f64.
+///
+/// # Errors
+///
+/// Where a map has numbers that are not finite or is the same at every position, and where the unbiased form is asked
+/// of fewer than four positions or is not defined.
 pub fn cka(a: &FeatureMap, b: &FeatureMap, options: CkaOptions) -> Result<Cka> {
     let grid = common_grid(a.grid(), b.grid(), options.grids);
     let (x, y) = (

@@ -30,14 +30,19 @@ pub enum RangeRule {
 /// Scores that become black (`low`) and full intensity (`high`), per component (k).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ColourRange {
-    /// Becomes 0.
+    /// Becomes 0, (k).
     pub low: Vec<f32>,
-    /// Becomes 255.
+    /// Becomes 255, (k).
     pub high: Vec<f32>,
 }
 
 impl ColourRange {
     /// The range over all positions of all given scores: of one map, or of several that shall share their colours.
+    ///
+    /// # Errors
+    ///
+    /// Where there are no scores, where they differ in their number of components, and where a percentile is not
+    /// between 0 and 100.
     pub fn of(scores: &[&Scores], rule: RangeRule) -> Result<Self> {
         let components = scores.first().map_or(0, |first| first.components);
         if components == 0 || scores.iter().any(|other| other.components != components) {
@@ -148,6 +153,10 @@ pub fn colour(scores: &Scores, range: &ColourRange) -> RgbPicture {
 
 /// The picture of Generic Diffusion Feature: exact components of this map alone, not normalised, min–max per component
 /// over the map, truncated to 8 bits. One pixel per position.
+///
+/// # Errors
+///
+/// As [`pca::fit`] and [`ColourRange::of`].
 pub fn reference_picture(map: &FeatureMap) -> Result<RgbPicture> {
     let basis = pca::fit(&[map], &PcaOptions::default())?;
     let scores = basis.project(map)?;

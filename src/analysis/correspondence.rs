@@ -33,7 +33,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// What it is called in files and on the command line.
+    /// Key in files and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Grid => "grid",
@@ -44,6 +44,10 @@ impl Method {
 
 /// The vector of the enlarged features at pixel (y, x) of a picture of `height` x `width`: (C). Pixel centres are placed
 /// as PyTorch's bilinear `interpolate` with `align_corners=False` does.
+///
+/// # Errors
+///
+/// Where the pixel is outside of the picture.
 pub fn dift_query(map: &FeatureMap, y: usize, x: usize, height: usize, width: usize) -> Result<Vec<f32>> {
     if y >= height || x >= width {
         return Err(Error::usage(format!(
@@ -64,6 +68,10 @@ pub fn dift_query(map: &FeatureMap, y: usize, x: usize, height: usize, width: us
 /// Cosine of `query` (C) with the features of `map` enlarged to `out_height` x `out_width`, row-major.
 ///
 /// Prepares the map anew; for several queries on one map keep a [`DiftTarget`].
+///
+/// # Errors
+///
+/// Where the query has another number of channels than the map.
 pub fn dift_heat(query: &[f32], map: &FeatureMap, out_height: usize, out_width: usize) -> Result<Vec<f32>> {
     DiftTarget::new(map).heat(query, out_height, out_width)
 }
@@ -129,6 +137,10 @@ impl<'a> DiftTarget<'a> {
 
     /// Cosine of `query` (C) with every pixel of the enlarged features: (out_height, out_width), row-major. Zero
     /// vectors have cosine 0 with everything.
+    ///
+    /// # Errors
+    ///
+    /// Where the query has another number of channels than the map.
     pub fn heat(&self, query: &[f32], out_height: usize, out_width: usize) -> Result<Vec<f32>> {
         check_query(query, self.map)?;
         let grid = self.map.grid();
@@ -201,6 +213,10 @@ pub struct MutualMatches {
 
 /// Matches all positions of `a` with all of `b` by cosine. Memory beside the result: one copy of each map and a few
 /// rows of the all-pairs matrix per thread.
+///
+/// # Errors
+///
+/// Where the maps differ in their number of channels.
 pub fn mutual_nearest(a: &FeatureMap, b: &FeatureMap) -> Result<MutualMatches> {
     if a.channels() != b.channels() {
         return Err(Error::usage(format!(
@@ -262,7 +278,7 @@ fn unit_vectors(map: &FeatureMap) -> Vec<f32> {
         .collect()
 }
 
-/// What a search for the highest starts from: below every cosine, so that a row without a number matches position 0.
+/// Start of a search for the highest: below every cosine, so that a row without a number matches position 0.
 const NOTHING_YET: f32 = f32::NEG_INFINITY;
 
 fn first_highest(scores: &[f32]) -> Peak {
@@ -320,8 +336,12 @@ pub struct WayBack {
     pub cycle_error: f32,
 }
 
-/// The way from a `vector` of the target back to `source`, having come from the positions `from`. `None` where no
+/// The way from a `vector` (C) of the target back to `source`, having come from the positions `from`. `None` where no
 /// position of the source has a cosine with it.
+///
+/// # Errors
+///
+/// Where the vector has another number of channels than the map.
 pub fn way_back(vector: &[f32], source: &FeatureMap, from: &[usize]) -> Result<Option<WayBack>> {
     let nearest = arg_max(&cosine_to_all(vector, source)?);
     Ok(nearest.map(|peak| WayBack {

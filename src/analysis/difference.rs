@@ -14,7 +14,7 @@ use crate::{
     geometry::Grid,
 };
 
-/// What a difference is measured by, named on screen and in every export.
+/// Measure of a difference, named on screen and in every export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -26,7 +26,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// What it is called where it is shown.
+    /// Title on screen.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cosine => "1 − cosine",
@@ -34,7 +34,7 @@ impl Measure {
         }
     }
 
-    /// What it says, in a sentence.
+    /// Meaning, in a sentence.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Cosine => "1 − cosine of the two vectors at each position",
@@ -51,9 +51,9 @@ impl Measure {
 pub struct Difference {
     /// Rows and columns: of both maps the larger number.
     pub grid: Grid,
-    /// Row-major.
+    /// One per position of the grid (h·w), row-major.
     pub values: Vec<f32>,
-    /// What they are.
+    /// Measure of the values.
     pub measure: Measure,
     /// Their mean.
     pub mean: f64,
@@ -72,7 +72,7 @@ impl Difference {
 }
 
 /// The grid on which two maps are compared.
-pub fn common_grid(a: Grid, b: Grid) -> Grid {
+pub(crate) fn common_grid(a: Grid, b: Grid) -> Grid {
     Grid::new(a.height.max(b.height), a.width.max(b.width))
 }
 
@@ -88,6 +88,10 @@ pub fn nearest(from: Grid, to: Grid) -> Vec<usize> {
 }
 
 /// 1 − cosine of maps of the same channel count. A vector of zeros has cosine 0 with everything.
+///
+/// # Errors
+///
+/// Where the maps differ in their number of channels.
 pub fn cosine_difference(a: &FeatureMap, b: &FeatureMap) -> Result<Difference> {
     if a.channels() != b.channels() {
         return Err(Error::usage(format!(
@@ -108,6 +112,10 @@ pub fn cosine_difference(a: &FeatureMap, b: &FeatureMap) -> Result<Difference> {
 }
 
 /// The difference of standardised scores with as many components; each component counts the same, whatever its variance.
+///
+/// # Errors
+///
+/// Where the scores have no components, or different numbers of them.
 pub fn score_difference(a: &Scores, b: &Scores) -> Result<Difference> {
     let k = a.components;
     if k == 0 || k != b.components {
@@ -131,7 +139,7 @@ pub fn score_difference(a: &Scores, b: &Scores) -> Result<Difference> {
 }
 
 /// Scores (n, k) of one grid at the nearest positions of another.
-pub fn on_grid(values: &[f32], k: usize, from: Grid, to: Grid) -> Vec<f32> {
+pub(crate) fn on_grid(values: &[f32], k: usize, from: Grid, to: Grid) -> Vec<f32> {
     let places = nearest(from, to).into_iter();
     places
         .flat_map(|position| values[position * k..(position + 1) * k].iter().copied())

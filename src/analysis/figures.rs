@@ -1,4 +1,4 @@
-//! Everything that a survey says of one activation: its figures, and a thumbnail.
+//! Figures and thumbnail of one activation, for a survey.
 
 use rayon::join;
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,10 @@ impl Thumbnail {
 }
 
 /// Measures one activation over `noises` passes; `map_of` gives the map of each and is asked once for it. `regions` names the region of a position of a grid, where some are marked.
+///
+/// # Errors
+///
+/// Where `map_of` fails, where the maps differ in shape, and where PCA is not defined for the first.
 pub fn measure(
     noises: usize,
     map_of: &(dyn Fn(usize) -> Result<FeatureMap> + Sync),

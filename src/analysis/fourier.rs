@@ -97,7 +97,7 @@ pub(super) fn angle(frequency: usize, place: usize, length: usize) -> f64 {
     TAU * ((frequency * place) % length) as f64 / length as f64
 }
 
-/// What one thread needs for its transforms.
+/// Buffers of one thread's transforms.
 struct Buffers {
     /// (h, w).
     plane: Vec<f32>,

@@ -38,7 +38,7 @@ pub enum RowRule {
 
 /// The grid that maps of some grids are compared on: the largest (enlarging) or the smallest (pooling) of them, every
 /// n-th row and column of it where it has more than `most` positions. None of no grid.
-pub fn common_grid(grids: &[Grid], rule: GridRule, most: usize) -> Option<Grid> {
+pub(crate) fn common_grid(grids: &[Grid], rule: GridRule, most: usize) -> Option<Grid> {
     let by_size = |grid: &&Grid| grid.positions();
     let chosen = match rule {
         GridRule::EnlargeNearest => grids.iter().max_by_key(by_size),
@@ -57,7 +57,7 @@ pub struct CentredGram {
     diagonal: Vec<f64>,
     /// The elements right of the diagonal, row by row.
     upper: Vec<f32>,
-    /// What the figures are divided by: with itself, by both forms.
+    /// Self-similarity by both forms, the divisor of the figures.
     own: Own,
 }
 
@@ -70,6 +70,11 @@ struct Own {
 
 impl CentredGram {
     /// Of the positions of some pictures' maps of one activation, each on its picture's grid.
+    ///
+    /// # Errors
+    ///
+    /// Where the maps differ in their number of channels, where numbers are not finite, and where all rows are the
+    /// same.
     pub fn of_positions(maps: &[&FeatureMap], grids: &[Grid], rule: GridRule) -> Result<Self> {
         let mut rows = Vec::new();
         for (map, grid) in maps.iter().zip(grids) {
@@ -80,6 +85,11 @@ impl CentredGram {
     }
 
     /// Of some pictures, each the mean over the positions of its map.
+    ///
+    /// # Errors
+    ///
+    /// Where there are too few pictures, where the maps differ in their number of channels, where numbers are not
+    /// finite, and where all rows are the same.
     pub fn of_pictures(maps: &[&FeatureMap]) -> Result<Self> {
         if maps.len() < LEAST_PICTURES {
             return Err(Error::usage(format!(
@@ -135,11 +145,16 @@ impl CentredGram {
     }
 
     /// Bytes that a Gram matrix of `rows` rows keeps in memory.
-    pub const fn bytes_of(rows: usize) -> usize {
+    pub(crate) const fn bytes_of(rows: usize) -> usize {
         rows * size_of::<f64>() + rows * rows.saturating_sub(1) / 2 * size_of::<f32>()
     }
 
     /// Linear CKA with another activation of the same rows.
+    ///
+    /// # Errors
+    ///
+    /// Where the numbers of rows differ, where the unbiased form is asked of too few of them, and where CKA is not
+    /// defined.
     pub fn cka(&self, other: &Self, form: Form) -> Result<f64> {
         if self.rows != other.rows {
             return Err(Error::usage(format!(

@@ -9,11 +9,10 @@ use super::{
     matrix::{View, multiply},
 };
 
-/// What is looked for, and when it is found.
 pub(super) struct Search {
     /// Number of eigenpairs.
     pub(super) wanted: usize,
-    /// Basis vectors kept before a restart; at least three blocks.
+    /// Basis vectors before a restart; at least three blocks.
     pub(super) basis_limit: usize,
     /// Applications of the operator to a block before giving up.
     pub(super) sweeps: usize,

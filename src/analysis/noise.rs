@@ -43,7 +43,7 @@ pub struct NoiseFigures {
 pub struct NoiseComparison {
     /// The mean over the passes, (C, h, w).
     pub mean: Vec<f32>,
-    /// What each pass has beyond the mean, (C, h, w).
+    /// Difference of each pass from the mean, (C, h, w).
     pub beyond: Vec<Vec<f32>>,
     /// How noisy the activation is.
     pub figures: NoiseFigures,
@@ -51,6 +51,10 @@ pub struct NoiseComparison {
 
 /// Compares the maps of one activation under several noises, at least two, each (C, h, w). What is beyond the mean takes the
 /// place of the maps.
+///
+/// # Errors
+///
+/// Where there are fewer than two maps, or maps of different shapes.
 pub fn compare_noises(grid: Grid, mut maps: Vec<Vec<f32>>) -> Result<NoiseComparison> {
     let (noises, length) = (maps.len(), maps.first().map_or(0, Vec::len));
     if noises < 2 {
@@ -184,7 +188,7 @@ pub(super) struct LowPass {
     along: Vec<Strip>,
 }
 
-/// What some neighbouring places of a line get of the places within reach.
+/// Weights of some neighbouring places of a line over the places within reach.
 struct Strip {
     first: usize,
     seen: Range<usize>,
@@ -260,7 +264,7 @@ fn strips(length: usize, kernel: &[f64]) -> Vec<Strip> {
     let reach = kernel.len() - 1;
     let strip = |first: usize| {
         let end = (first + AT_A_TIME).min(length);
-        // What lies beyond an edge is mirrored to within reach of it.
+        // Places beyond an edge are mirrored to within reach of it.
         let seen = first.saturating_sub(reach)..(end + reach).min(length);
         let mut weights = vec![0.0_f64; (end - first) * seen.len()];
         for (row, place) in weights.chunks_exact_mut(seen.len()).zip(first as isize..) {

@@ -21,7 +21,7 @@ pub struct PointPair {
     pub target: [f64; 2],
 }
 
-/// What a file of pairs may hold: a list of pairs, or an entry of the lists that "Diffusion Hyperfeatures" evaluates.
+/// Forms of a file of pairs: a list of pairs, or an entry of the lists that "Diffusion Hyperfeatures" evaluates.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum PairsFile {
@@ -39,10 +39,15 @@ struct PointLists {
 
 /// Reads pairs from JSON: `[{"source": [x, y], "target": [x, y]}, …]`, or an object (or a list of one object) with
 /// `source_points` and `target_points`.
+///
+/// # Errors
+///
+/// Where the text is no JSON or holds no pairs, more than [`MOST_PAIRS`] of them, or those of several pairs of
+/// pictures.
 pub fn parse_pairs(json: &str) -> Result<Vec<PointPair>> {
     const ADVICE: &str = "a file of pairs is [{\"source\": [x, y], \"target\": [x, y]}, …], or \
                           {\"source_points\": [[x, y], …], \"target_points\": [[x, y], …]}";
-    // What is no JSON at all is told with its line; of sound JSON in another form only the form can be told.
+    // Malformed JSON is reported with its line; of sound JSON in another form only the expected form can be named.
     let value: serde_json::Value =
         serde_json::from_str(json).map_err(|error| Error::failed(format!("no JSON: {error}; {ADVICE}")))?;
     let file: PairsFile =
@@ -86,6 +91,10 @@ fn zipped(points: &PointLists) -> Result<Vec<PointPair>> {
 }
 
 /// Refuses points outside of their picture; `sizes` are those of source and target.
+///
+/// # Errors
+///
+/// Where a point is outside of its picture; the message names the pair.
 pub fn check_pairs(pairs: &[PointPair], sizes: [Size; 2]) -> Result<()> {
     for (index, pair) in pairs.iter().enumerate() {
         for (name, [x, y], size) in [("source", pair.source, sizes[0]), ("target", pair.target, sizes[1])] {

@@ -65,7 +65,7 @@ impl Default for PcaOptions {
 /// A fitted basis. It can be saved and applied to any map with the same number of channels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PcaBasis {
-    /// How it was fitted.
+    /// Options of the fit.
     pub options: PcaOptions,
     /// Number of channels c.
     pub channels: usize,
@@ -106,7 +106,7 @@ impl Scores {
     }
 
     /// Scores of some components, in this order; those that do not exist are 0 everywhere.
-    pub fn of_components(&self, indices: &[usize]) -> Self {
+    pub(crate) fn of_components(&self, indices: &[usize]) -> Self {
         let rows = self.values.chunks_exact(self.components.max(1));
         Self {
             grid: self.grid,
@@ -119,6 +119,11 @@ impl Scores {
 }
 
 /// Fits a basis to all positions of all maps together.
+///
+/// # Errors
+///
+/// Where there are no maps, where they differ in their number of channels, where no component is asked for, and where
+/// numbers are not finite or too large.
 pub fn fit(maps: &[&FeatureMap], options: &PcaOptions) -> Result<PcaBasis> {
     let centred = Centred::new(maps, options)?;
     let found = match centred.total > 0.0 {
@@ -131,7 +136,7 @@ pub fn fit(maps: &[&FeatureMap], options: &PcaOptions) -> Result<PcaBasis> {
 /// The same for one map among many, as exact as a small picture needs, and the map's effective rank (Σλ)²/Σλ² =
 /// (tr C)²/‖C‖²_F of the covariance C of its positions: 1 where all variance has one direction, up to min(h·w − 1, c); 0 for a
 /// map that is the same everywhere. Both come from the smaller Gram matrix, which is made once.
-pub fn fit_with_rank(map: &FeatureMap, options: &PcaOptions) -> Result<(PcaBasis, f64)> {
+pub(crate) fn fit_with_rank(map: &FeatureMap, options: &PcaOptions) -> Result<(PcaBasis, f64)> {
     let centred = Centred::new(&[map], options)?;
     if centred.total <= 0.0 {
         return Ok((centred.basis(Some(spectrum::nothing()), options)?, 0.0));
@@ -144,6 +149,10 @@ pub fn fit_with_rank(map: &FeatureMap, options: &PcaOptions) -> Result<(PcaBasis
 
 impl PcaBasis {
     /// Scores of a map, with the preparation the basis was fitted with (normalising, centring, whitening).
+    ///
+    /// # Errors
+    ///
+    /// Where the map has another number of channels than the basis, and where the basis is damaged.
     pub fn project(&self, map: &FeatureMap) -> Result<Scores> {
         let k = self.options.components;
         let sound = self.mean.len() == self.channels
@@ -208,7 +217,7 @@ fn common_channels(maps: &[&FeatureMap]) -> Result<usize> {
     }
 }
 
-/// What the vector of a position is multiplied by before anything else.
+/// Scale of a position's vector before anything else.
 fn position_scale(map: &FeatureMap, position: usize, options: &PcaOptions) -> f32 {
     if options.l2_normalise_positions {
         map.inverse_norms()[position]
@@ -335,7 +344,7 @@ impl Centred {
         })
     }
 
-    /// What turns a sum of squares of `data` into a variance; one position has none.
+    /// Factor from a sum of squares of `data` to a variance; one position has none.
     fn variance_unit(&self) -> f64 {
         let freedom = self.positions.saturating_sub(1).max(1) as f64;
         1.0 / (freedom * self.scale * self.scale)

@@ -9,7 +9,7 @@ const NEGLIGIBLE: f64 = 1e-9;
 
 /// The orthogonal matrix R (k, k) that minimises ‖scores·R − target‖_F, for scores and target (n, k) row-major about
 /// their own means. A reflection is allowed: the signs of components are arbitrary.
-pub fn rotation_to(scores: &[f32], target: &[f32], k: usize) -> Result<Vec<f64>> {
+pub(crate) fn rotation_to(scores: &[f32], target: &[f32], k: usize) -> Result<Vec<f64>> {
     if k == 0 || scores.len() != target.len() || scores.is_empty() || !scores.len().is_multiple_of(k) {
         return Err(Error::failed(format!(
             "scores of {} and {} numbers cannot be rotated onto each other in {k} components",

@@ -1,5 +1,5 @@
 //! How well an activation finds marked points again: every source point's nearest neighbour in the target picture, and
-//! how far it is from where it should be. It says which layer is right for these pictures.
+//! how far it is from where it should be. The ranking shows which layer is right for these pictures.
 
 use std::{cmp::Ordering, fmt::Write};
 
@@ -43,7 +43,7 @@ pub struct PairFigures {
     pub pck_10: f64,
 }
 
-/// What one activation made of the pairs.
+/// Score of one activation on the pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairScore {
     /// Channels compared, massive ones that were left out not counted.
@@ -52,7 +52,7 @@ pub struct PairScore {
     pub grid: Grid,
     /// How well it did.
     pub figures: PairFigures,
-    /// What a prediction drawn uniformly from the target's cells (of DIFT: pixels) is expected to do.
+    /// Expected figures of a prediction drawn uniformly from the target's cells (of DIFT: pixels).
     pub chance: PairFigures,
     /// (x, y) in pixels of the original target picture, one per pair that the model sees.
     pub predicted: Vec<[f64; 2]>,
@@ -65,7 +65,7 @@ pub struct RankRow {
     pub t: Timestep,
     /// The activation.
     pub id: Id,
-    /// What it made of them.
+    /// Its score.
     #[serde(flatten)]
     pub score: PairScore,
 }
@@ -94,6 +94,10 @@ pub struct Ranking {
 impl Ranking {
     /// Pairs of a source and a target picture with these framings. Points outside of their pictures are refused; pairs of
     /// which a crop leaves a point out are not counted, and no pair that is seen is an error.
+    ///
+    /// # Errors
+    ///
+    /// Where a point is outside of its picture, and where there is no pair of which the model sees both points.
     pub fn new(pairs: &[PointPair], framings: [Framing; 2], options: RankOptions) -> Result<Self> {
         check_pairs(pairs, framings.map(|framing| framing.original))?;
         let one = Grid::new(1, 1);
@@ -137,6 +141,10 @@ impl Ranking {
     }
 
     /// Finds the points again in one activation of both pictures.
+    ///
+    /// # Errors
+    ///
+    /// Where the two maps differ in their number of channels, and where their grids do not go with the framings.
     pub fn score(&mut self, source: &FeatureMap, target: &FeatureMap) -> Result<PairScore> {
         if self.options.drop_massive {
             let left_out = massive_channels(&channel_figures(source));
@@ -289,7 +297,7 @@ fn no_number() -> Error {
     Error::failed("no position of the target has a score: the activations are not finite")
 }
 
-/// What the rows of a table share.
+/// Provenance that the rows of a table share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankMade {
     /// The model, as it was named.
@@ -316,8 +324,8 @@ pub struct RankMade {
     pub dtype: String,
 }
 
-/// The rows as a table with a line of titles, in the order given; every row says what made it.
-pub fn rank_csv(rows: &[RankRow], made: &RankMade) -> String {
+/// The rows as a table with a line of titles, in the order given; every row has its provenance.
+pub(crate) fn rank_csv(rows: &[RankRow], made: &RankMade) -> String {
     let titles = "rank,t,activation,channels,rows,columns,mean_distance_px,pck@.05,pck@.1,chance_mean_distance_px,\
                   chance_pck@.05,chance_pck@.1,pairs,pairs_unseen,longer_side_px,method,drop_massive,model,seed,ensemble,\
                   working_width,working_height,dtype,source,target";

@@ -1,4 +1,4 @@
-//! Content shift: how far an activation has moved away from what it says of the picture alone.
+//! Content shift: how far an activation has moved away from that of the picture alone.
 //!
 //! diff(F) = Σ_p | ‖Lap F_ref,p‖₂ − ‖Lap F_p‖₂ |, both maps standardised by the reference's channel means and deviations;
 //! score = 1 − diff(F) / diff(anchor). The reference is the same activation without noise, the anchor one that is known to
@@ -39,6 +39,11 @@ pub struct Shift {
 
 impl ShiftRuler {
     /// A ruler of two maps of one activation.
+    ///
+    /// # Errors
+    ///
+    /// Where the maps differ in shape, where the reference has numbers that are not finite, and where both are the
+    /// same.
     pub fn new(reference: &FeatureMap, anchor: &FeatureMap) -> Result<Self> {
         let mut ruler = Self {
             channels: reference.channels(),
@@ -75,6 +80,10 @@ impl ShiftRuler {
     }
 
     /// How far a map of the same activation has moved.
+    ///
+    /// # Errors
+    ///
+    /// Where the map has another shape than the reference.
     pub fn shift(&self, map: &FeatureMap) -> Result<Shift> {
         let diff = self.diff(map)?;
         let score = 1.0 - diff / self.anchor_diff;

@@ -81,6 +81,10 @@ pub(super) fn check_query(query: &[f32], map: &FeatureMap) -> Result<()> {
 }
 
 /// Cosine of `query` (C numbers) with every position: (h·w), row-major. Zero vectors have cosine 0 with everything.
+///
+/// # Errors
+///
+/// Where the query has another number of channels than the map.
 pub fn cosine_to_all(query: &[f32], map: &FeatureMap) -> Result<Vec<f32>> {
     check_query(query, map)?;
     let query_scale = inverse_norm(query);
@@ -93,6 +97,10 @@ pub fn cosine_to_all(query: &[f32], map: &FeatureMap) -> Result<Vec<f32>> {
 }
 
 /// The vector of a cell, C numbers.
+///
+/// # Errors
+///
+/// Where the cell is outside of the map.
 pub fn cell_vector(map: &FeatureMap, row: usize, column: usize) -> Result<&[f32]> {
     let grid = map.grid();
     if row < grid.height && column < grid.width {
@@ -106,6 +114,10 @@ pub fn cell_vector(map: &FeatureMap, row: usize, column: usize) -> Result<&[f32]
 
 /// Mean over positions of the cosine of two maps' vectors at the same position, in f64. A zero vector has cosine 0 with
 /// everything.
+///
+/// # Errors
+///
+/// Where the maps differ in shape.
 pub fn mean_cosine_between(a: &FeatureMap, b: &FeatureMap) -> Result<f64> {
     if (a.channels(), a.grid()) != (b.channels(), b.grid()) {
         return Err(Error::usage(format!(
@@ -138,8 +150,12 @@ pub fn mean_cosine_between(a: &FeatureMap, b: &FeatureMap) -> Result<f64> {
     Ok(cosines.sum::<f64>() / a.grid().positions() as f64)
 }
 
-/// The mean of the unit vectors of some positions, C numbers: each has the same say, however long its vector is. Zeros
+/// The mean of the unit vectors of some positions, C numbers: each counts the same, however long its vector is. Zeros
 /// where there are none; positions outside of the map are an error.
+///
+/// # Errors
+///
+/// Where a position is outside of the map.
 pub fn mean_unit_vector(map: &FeatureMap, positions: &[usize]) -> Result<Vec<f32>> {
     let all = map.grid().positions();
     if let Some(outside) = positions.iter().find(|position| **position >= all) {
@@ -157,6 +173,10 @@ pub fn mean_unit_vector(map: &FeatureMap, positions: &[usize]) -> Result<Vec<f32
 
 /// The vector at a continuous feature coordinate, C numbers: bilinear between the four cells around it. Cell (0, 0) is
 /// at (0.0, 0.0); coordinates beyond the outer cells are taken at the border. NaN is an error.
+///
+/// # Errors
+///
+/// Where a coordinate is NaN.
 pub fn interpolated_vector(map: &FeatureMap, y: f64, x: f64) -> Result<Vec<f32>> {
     if y.is_nan() || x.is_nan() {
         return Err(Error::usage(format!("({y}, {x}) is not a place on a feature map")));

@@ -56,4 +56,6 @@ pub use update::{
     app::{App, LaunchOptions},
     command::{Command, DownloadCommand, Notice, RecoverCommand},
     keep::{Beginning, data_folder},
+    view::Views,
 };
+pub use views::VIEWS;

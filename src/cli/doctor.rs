@@ -88,7 +88,7 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<()> {
                 .map_err(|error| Error::failed(format!("the report cannot be written: {error}")))?;
             terminal::print_json(&(text + "\n"))?;
         }
-        false => terminal::print(&in_words(&report))?,
+        false => terminal::print(&describe(&report))?,
     }
     match report.healthy {
         true => Ok(()),
@@ -96,7 +96,7 @@ pub fn doctor(arguments: &DoctorArguments) -> Result<()> {
     }
 }
 
-fn in_words(report: &Report) -> String {
+fn describe(report: &Report) -> String {
     let mut text = String::new();
     for Section { title, lines, problems } in &report.sections {
         // Writing into a string cannot fail.
@@ -128,8 +128,8 @@ fn program() -> Section {
         vector_instructions()
     ));
     match self_check(&Compute::CPU, Precision::F32) {
-        Ok(check) if check.passed() => section.say(check.in_words()),
-        Ok(check) => section.problem(check.in_words()),
+        Ok(check) if check.passed() => section.say(check.describe()),
+        Ok(check) => section.problem(check.describe()),
         Err(error) => section.problem(format!("the embedded model does not run: {error}")),
     }
     section
@@ -207,8 +207,8 @@ fn take_probe(section: &mut Section, probe: &Probe) {
     }
     for check in &probe.checks {
         match check {
-            Ok(check) if check.passed() => section.say(check.in_words()),
-            Ok(check) => section.problem(format!("{}; models compute on the CPU instead", check.in_words())),
+            Ok(check) if check.passed() => section.say(check.describe()),
+            Ok(check) => section.problem(format!("{}; models compute on the CPU instead", check.describe())),
             Err(words) => section.problem(words.clone()),
         }
     }

@@ -78,7 +78,9 @@ pub struct ExtractArguments {
 /// Extracts activations into a file or a folder.
 pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     check_output(&arguments.out)?;
-    let asked = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
+    let asked = arguments
+        .run
+        .request(arguments.image.clone(), &arguments.activations.join(","))?;
     let request = ExtractRequest {
         attention: arguments.attention.clone(),
         output: OutputOptions {
@@ -92,7 +94,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     let planned = job::plan(resolve(&request.model)?, &request)?;
     say_of_pictures([&planned]);
     if let Some(preset) = arguments.run.preset()? {
-        terminal::note(&format!("{}: {}", preset.key, preset.in_words()));
+        terminal::note(&format!("{}: {}", preset.key, preset.describe()));
     }
     let settings = planned.settings().clone();
     if settings.run.compat.is_some() {

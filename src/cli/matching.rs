@@ -100,9 +100,7 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         .chain(&arguments.target)
         .cloned()
         .collect();
-    let request = arguments
-        .run
-        .request(pictures, std::slice::from_ref(&arguments.activations))?;
+    let request = arguments.run.request(pictures, &arguments.activations)?;
     let planned = job::plan(resolve(&request.model)?, &request)?;
     say_of_pictures([&planned]);
     say_what_is_not_used(&arguments.run, &planned.spec);

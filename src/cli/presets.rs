@@ -25,7 +25,7 @@ pub fn presets(arguments: &PresetsArguments) -> Result<()> {
     for preset in PRESETS {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{:14}  {} ({})", preset.key, preset.title, preset.source);
-        let _ = writeln!(text, "{:14}  {}", "", preset.in_words());
+        let _ = writeln!(text, "{:14}  {}", "", preset.describe());
         if !preset.prompt.is_empty() {
             let _ = writeln!(text, "{:14}  prompt \"{}\"", "", preset.prompt);
         }

@@ -87,13 +87,13 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     };
     let text = read_text(&arguments.pairs, TextKind::Pairs)?;
     let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
-    let none_given = arguments.activations.is_empty() && arguments.run.preset.is_none();
-    let all = [ALL.to_owned()];
-    let activations = match arguments.all || none_given {
-        true => &all,
-        false => arguments.activations.as_slice(),
-    };
-    let requests = arguments.run.requests(&[source.clone(), target.clone()], activations)?;
+    let mut activations = arguments.activations.join(",");
+    if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
+        activations = ALL.to_owned();
+    }
+    let requests = arguments
+        .run
+        .requests(&[source.clone(), target.clone()], &activations)?;
     // Everything that can be wrong is found before weights are read.
     let planned = requests
         .iter()
@@ -152,7 +152,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     terminal::print(&if arguments.csv {
         rank_csv(&table.rows, &made)
     } else {
-        in_words(&table.rows, &made)
+        describe(&table.rows, &made)
     })?;
     say_what_is_special(&model);
     Ok(())
@@ -306,7 +306,7 @@ impl Table {
 }
 
 /// The table as a person reads it.
-fn in_words(rows: &[RankRow], made: &RankMade) -> String {
+fn describe(rows: &[RankRow], made: &RankMade) -> String {
     let width = rows.iter().map(|row| row.id.to_string().len()).max().unwrap_or(0);
     let mut text = format!("{}\n", protocol(made));
     // Writing into a string cannot fail.

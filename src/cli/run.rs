@@ -125,7 +125,7 @@ impl RunArguments {
     }
 
     /// The request these arguments are, for some pictures and activations; no activations are those of the preset.
-    pub fn request(&self, pictures: Vec<PathBuf>, activations: &[String]) -> Result<ExtractRequest> {
+    pub fn request(&self, pictures: Vec<PathBuf>, activations: &str) -> Result<ExtractRequest> {
         match self.t.as_ref().map_or(&[][..], |steps| &steps.0) {
             [] => self.request_at(None, pictures, activations),
             [t] => self.request_at(Some(*t), pictures, activations),
@@ -137,7 +137,7 @@ impl RunArguments {
     }
 
     /// The same of commands that run several timesteps: a request for each, in the order given, each timestep once.
-    pub fn requests(&self, pictures: &[PathBuf], activations: &[String]) -> Result<Vec<ExtractRequest>> {
+    pub fn requests(&self, pictures: &[PathBuf], activations: &str) -> Result<Vec<ExtractRequest>> {
         let mut steps: Vec<Option<Timestep>> = Vec::new();
         for t in self.t.iter().flat_map(|steps| &steps.0) {
             if !steps.contains(&Some(*t)) {
@@ -153,16 +153,10 @@ impl RunArguments {
         requests.collect()
     }
 
-    fn request_at(
-        &self,
-        t: Option<Timestep>,
-        pictures: Vec<PathBuf>,
-        activations: &[String],
-    ) -> Result<ExtractRequest> {
+    fn request_at(&self, t: Option<Timestep>, pictures: Vec<PathBuf>, activations: &str) -> Result<ExtractRequest> {
         let preset = self.preset()?;
         let settings = self.settings(t, preset)?;
         let model = self.model.as_deref().or(preset.map(|preset| preset.model));
-        let activations = activations.join(",");
         Ok(ExtractRequest {
             model: self.networks.on(model.ok_or_else(|| missing("--model"))?)?,
             preset: preset.map(|preset| preset.key.to_owned()),
@@ -171,7 +165,7 @@ impl RunArguments {
             noise_file: self.noise.clone(),
             select: match preset {
                 Some(preset) if activations.is_empty() => preset.select(),
-                _ => Select::of(&activations),
+                _ => Select::of(activations),
             },
             dtype: self.dtype,
             device: self.device,

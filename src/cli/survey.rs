@@ -82,7 +82,9 @@ fn column(text: &str) -> Result<Column, String> {
 /// Measures every activation.
 pub fn survey(arguments: &SurveyArguments) -> Result<()> {
     check_folder(&arguments.out)?;
-    let mut request = arguments.run.request(arguments.image.clone(), &arguments.activations)?;
+    let mut request = arguments
+        .run
+        .request(arguments.image.clone(), &arguments.activations.join(","))?;
     let spec = resolve(&request.model)?;
     request.settings.ensemble = match can_compare_noises(&spec, request.settings.inversion) {
         true => arguments.noises,
@@ -167,7 +169,7 @@ fn measured(
             &mut |done| watch((index as f32 + done) / count as f32),
         )?;
         let taken: Vec<String> = surveys.iter().map(|survey| survey.picture.clone()).collect();
-        let picture = names::told_apart(path, &taken);
+        let picture = names::distinct_name(path, &taken);
         surveys.push(PictureSurvey { picture, measurements });
     }
     let pictures = planned.pictures.iter().map(|(path, picture)| FramedPicture {

@@ -3,4 +3,4 @@
 pub mod schedule;
 pub mod text;
 pub mod vae;
-pub mod vit_block;
+pub(crate) mod vit_block;

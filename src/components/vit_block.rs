@@ -1,4 +1,4 @@
-//! What a transformer block with attention to itself and to text shows: the names of its tensors, and their taps.
+//! Taps of a transformer block with self-attention and attention to text: the words of its ids, and their taps.
 
 use crate::{
     activation::{Kind, Tap},
@@ -41,7 +41,7 @@ impl VitPart {
         }
     }
 
-    /// What tensor it is; `out` is what the block's own output counts as: that of a network's block, or of a layer inside one.
+    /// Role of its tensor; `out` is that of the block's own output: a network's block, or a layer inside one.
     pub fn kind(self, out: Kind) -> Kind {
         match self {
             Self::SelfQ => Kind::Query,

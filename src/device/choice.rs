@@ -1,4 +1,4 @@
-//! How a device and a number format are asked for.
+//! Choices of a device and a number format.
 
 use std::{fmt, str::FromStr};
 

@@ -23,6 +23,10 @@ impl Compute {
 
     /// A device that is named, with the number format that runs there. `Auto` is the CPU here: what looks for a GPU has to
     /// try it ([`crate::extract::self_check`]).
+    ///
+    /// # Errors
+    ///
+    /// Where the device is not there, or this build has no operators for it.
     pub fn open(choice: DeviceChoice, precision: Precision) -> Result<Self> {
         let unavailable = |error: candle_core::Error| {
             let words = Error::from(error);

@@ -41,7 +41,7 @@ fn one(ordinal: i32, known: &[SmiGpu]) -> Result<Device, DriverError> {
     })
 }
 
-/// What the driver answered, and what helps.
+/// Describes the driver's answer, and what helps.
 fn describe(error: &DriverError) -> String {
     let help = match error.0 {
         CUresult::CUDA_ERROR_NO_DEVICE => match driver_files().is_empty() {

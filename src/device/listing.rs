@@ -7,9 +7,9 @@ use super::DeviceChoice;
 /// A device that a model can compute on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// How it is asked for.
+    /// Name on the command line.
     pub choice: DeviceChoice,
-    /// What its maker calls it.
+    /// Product name.
     pub name: String,
     /// Memory that is free, in bytes, where that is known.
     pub free_bytes: Option<u64>,
@@ -33,7 +33,7 @@ impl Device {
     }
 }
 
-/// What is known of the devices of this machine.
+/// The devices of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Devices {
     /// The GPUs, in order, and the CPU.

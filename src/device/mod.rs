@@ -1,4 +1,4 @@
-//! Where a model computes: the devices there are, and how one is asked for. In: the name of a device. Out: candle's device
+//! Where a model computes: the devices of this machine, and their names. In: the name of a device. Out: candle's device
 //! with the number format that runs there. Called by `extract/`, the engine and the command line.
 //!
 //! NVIDIA's GPUs are found only by a build with the feature `cuda`, Apple's by one with `metal`.
@@ -13,4 +13,4 @@ mod smi;
 pub use choice::{DeviceChoice, Precision};
 pub use compute::Compute;
 pub use listing::{Device, Devices};
-pub use smi::{SmiGpu, driver_files, gpus_by_smi};
+pub(crate) use smi::{driver_files, gpus_by_smi};

@@ -1,11 +1,11 @@
-//! What NVIDIA's own tool says of its GPUs: it needs no CUDA library, and makes no context that takes memory.
+//! GPUs as NVIDIA's own tool lists them: it needs no CUDA library, and makes no context that takes memory.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-/// A GPU as `nvidia-smi` tells of it.
+/// A GPU as `nvidia-smi` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmiGpu {
     /// `GPU-…`.
@@ -20,8 +20,8 @@ pub struct SmiGpu {
     pub driver: String,
 }
 
-/// Every GPU that `nvidia-smi` tells of; none where it is not there.
-pub fn gpus_by_smi() -> Vec<SmiGpu> {
+/// Every GPU that `nvidia-smi` lists; none where it is not there.
+pub(crate) fn gpus_by_smi() -> Vec<SmiGpu> {
     let output = Command::new("nvidia-smi")
         .args([
             "--query-gpu=uuid,name,memory.free,memory.total,driver_version",
@@ -56,7 +56,7 @@ fn gpus_of(table: &str) -> Vec<SmiGpu> {
 }
 
 /// Traces of an NVIDIA driver on this machine: the kernel's module, or its way into WSL.
-pub fn driver_files() -> Vec<PathBuf> {
+pub(crate) fn driver_files() -> Vec<PathBuf> {
     [
         "/proc/driver/nvidia/version",
         "/dev/nvidiactl",

@@ -48,7 +48,7 @@ impl HubRequest {
     }
 }
 
-/// Told by the downloader. What fails or is cancelled is told as every other work's.
+/// Emitted by the downloader. Failures and cancels are [`Event::Failed`](super::Event::Failed), as of every task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HubEvent {
     /// Which models are on this machine.
@@ -60,7 +60,7 @@ pub enum HubEvent {
         /// The ways, the full one first.
         offers: Vec<DownloadOption>,
     },
-    /// How far a download is: told ten times a second at most.
+    /// How far a download is, at most ten times a second.
     Progress {
         /// The job.
         job: u64,

@@ -94,7 +94,7 @@ impl ExtractorHost {
         }
     }
 
-    /// Most bytes of maps that are kept; with more, those not looked at for longest go.
+    /// Most bytes of maps that are kept; with more, those unused for longest go.
     pub fn limit_bytes(&self) -> usize {
         match &self.0 {
             Engine::Here { cache, .. } => cache.lock().limit_bytes(),
@@ -123,7 +123,7 @@ impl ExtractorHost {
         }
     }
 
-    /// Counts the maps of a pass as looked at; gives what ran, if any of them are kept.
+    /// Counts the maps of a pass as used; gives what ran, if any of them are kept.
     pub fn look_at(&self, pass: PassId) -> Option<Provenance> {
         match &self.0 {
             Engine::Here { cache, .. } => {

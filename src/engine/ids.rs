@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One of the pictures looked at: A, B, C and so on.
+/// The place of an open picture: A, B, C and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageSlot(u8);
@@ -59,7 +59,7 @@ impl From<ImageSlot> for String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PassId(pub u64);
 
-/// A kind of work, for progress and errors: it says where they are shown.
+/// A kind of task, for progress and errors: it says where they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TaskKind {
     /// Reading a model.

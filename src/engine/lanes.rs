@@ -28,10 +28,17 @@ pub enum Lane {
 
 /// The ways to all lanes.
 pub struct Lanes {
-    instant: Sender<ViewRequest>,
-    colours: Sender<ViewRequest>,
-    ranking: Sender<ViewRequest>,
-    long: Sender<ViewRequest>,
+    instant: Sender<Asked>,
+    colours: Sender<Asked>,
+    ranking: Sender<Asked>,
+    long: Sender<Asked>,
+}
+
+/// A request on its way, and the number that [`Event::Answered`] has at its end.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    request: ViewRequest,
+    number: Option<u64>,
 }
 
 impl Lanes {
@@ -47,18 +54,19 @@ impl Lanes {
     }
 
     /// Sends a request to its lane; gives it back where that has ended.
-    pub fn send(&self, request: ViewRequest) -> Result<(), ViewRequest> {
+    pub fn send(&self, request: ViewRequest, number: Option<u64>) -> Result<(), ViewRequest> {
         let lane = match request.lane() {
             Lane::Instant => &self.instant,
             Lane::Colours => &self.colours,
             Lane::Ranking => &self.ranking,
             Lane::Long => &self.long,
         };
-        lane.send(request).map_err(|refused| refused.0)
+        lane.send(Asked { request, number })
+            .map_err(|refused| refused.0.request)
     }
 }
 
-fn start(name: &str, events: Events, maps: MapStore) -> Result<Sender<ViewRequest>> {
+fn start(name: &str, events: Events, maps: MapStore) -> Result<Sender<Asked>> {
     let (sender, inbox) = channel();
     spawn(name, move || {
         let mut memory = Memory::default();
@@ -72,11 +80,11 @@ fn start(name: &str, events: Events, maps: MapStore) -> Result<Sender<ViewReques
 /// Answers requests until the engine is dropped; what goes wrong becomes an event.
 fn serve(
     events: &Events,
-    inbox: Receiver<ViewRequest>,
+    inbox: Receiver<Asked>,
     mut answer: impl FnMut(&ViewRequest, &mut Step<'_>) -> Result<(), Unavailable>,
 ) {
     let mut waiting = Waiting::new(inbox);
-    while let Some(request) = waiting.next() {
+    while let Some(Asked { request, number }) = waiting.next() {
         let mut step = || match waiting.supersedes(&request) {
             true => Err(Unavailable::Superseded),
             false => Ok(()),
@@ -92,17 +100,20 @@ fn serve(
             Ok(Err(Unavailable::Failed(error))) => events.emit(failed(error)),
             Err(message) => events.emit(Event::Recovered { message }),
         }
+        if let Some(number) = number {
+            events.emit(Event::Answered { number });
+        }
     }
 }
 
 /// Requests that wait, in the order they came. Of each kind the latest counts, but every save is done.
 struct Waiting {
-    inbox: Receiver<ViewRequest>,
-    requests: Vec<ViewRequest>,
+    inbox: Receiver<Asked>,
+    requests: Vec<Asked>,
 }
 
 impl Waiting {
-    fn new(inbox: Receiver<ViewRequest>) -> Self {
+    fn new(inbox: Receiver<Asked>) -> Self {
         Self {
             inbox,
             requests: Vec::new(),
@@ -111,21 +122,25 @@ impl Waiting {
 
     /// The next request, as soon as there is one: what follows the pointer before all others, which go in the order they
     /// came. None when no more can come.
-    fn next(&mut self) -> Option<ViewRequest> {
+    fn next(&mut self) -> Option<Asked> {
         self.receive();
         if self.requests.is_empty() {
             let first = self.inbox.recv().ok()?;
             self.push(first);
             self.receive();
         }
-        let next = self.requests.iter().position(ViewRequest::goes_first).unwrap_or(0);
+        let next = self
+            .requests
+            .iter()
+            .position(|asked| asked.request.goes_first())
+            .unwrap_or(0);
         Some(self.requests.remove(next))
     }
 
     /// Whether a request waits that takes the place of `current`.
     fn supersedes(&mut self, current: &ViewRequest) -> bool {
         self.receive();
-        self.requests.iter().any(|request| request.replaces(current))
+        self.requests.iter().any(|asked| asked.request.replaces(current))
     }
 
     fn receive(&mut self) {
@@ -134,9 +149,10 @@ impl Waiting {
         }
     }
 
-    fn push(&mut self, request: ViewRequest) {
-        self.requests.retain(|earlier| !request.replaces(earlier));
-        self.requests.push(request);
+    fn push(&mut self, asked: Asked) {
+        self.requests
+            .retain(|earlier| !asked.request.replaces(&earlier.request));
+        self.requests.push(asked);
     }
 }
 
@@ -189,7 +205,11 @@ mod tests {
         })
     }
 
-    fn waiting() -> (Sender<ViewRequest>, Waiting) {
+    fn plain(request: ViewRequest) -> Asked {
+        Asked { request, number: None }
+    }
+
+    fn waiting() -> (Sender<Asked>, Waiting) {
         let (sender, inbox) = channel();
         (sender, Waiting::new(inbox))
     }
@@ -207,10 +227,12 @@ mod tests {
             channel_of(2),
             query(2),
         ] {
-            sender.send(request)?;
+            sender.send(plain(request))?;
         }
         drop(sender);
-        let order: Vec<_> = std::iter::from_fn(|| waiting.next()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| waiting.next())
+            .map(|asked| asked.request)
+            .collect();
         assert_eq!(order, [query(2), save("a"), channels(), save("b"), channel_of(2)]);
         Ok(())
     }
@@ -218,11 +240,11 @@ mod tests {
     #[test]
     fn a_newer_request_of_its_kind_overtakes_but_never_a_save() -> Result<(), Box<dyn std::error::Error>> {
         let (sender, mut waiting) = waiting();
-        sender.send(query(1))?;
-        sender.send(save("a"))?;
+        sender.send(plain(query(1)))?;
+        sender.send(plain(save("a")))?;
         assert!(!waiting.supersedes(&channel_of(1)));
         assert!(!waiting.supersedes(&save("b")));
-        sender.send(channel_of(2))?;
+        sender.send(plain(channel_of(2)))?;
         assert!(waiting.supersedes(&channel_of(1)));
         Ok(())
     }
@@ -235,8 +257,11 @@ mod tests {
             waker: Arc::new(|| {}),
         };
         let (requests, inbox) = channel();
-        requests.send(save("a"))?;
-        requests.send(save("b"))?;
+        requests.send(plain(save("a")))?;
+        requests.send(Asked {
+            request: save("b"),
+            number: Some(7),
+        })?;
         drop(requests);
         let mut answered = 0;
         serve(&events, inbox, |_, _| {

@@ -63,7 +63,7 @@ pub enum Request {
     Run {
         /// Everything besides model and pictures.
         settings: RunSettings,
-        /// The activation that is looked at; others are captured with it where memory allows.
+        /// The selected activation; others are captured with it where memory allows.
         id: Id,
     },
     /// Ends the run or loading that is under way.
@@ -132,7 +132,7 @@ impl Request {
     }
 }
 
-/// Told by the workers.
+/// Emitted by the workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// How far the work of a kind is.
@@ -194,6 +194,11 @@ pub enum Event {
     },
     /// What a query came to, as far as it is known.
     Answer(Answer),
+    /// Nothing more comes to a question that was asked under a number: it is answered, has failed, or gave way to a newer.
+    Answered {
+        /// Chosen by the sender.
+        number: u64,
+    },
     /// What is on this machine, and how downloads are.
     Hub(HubEvent),
     /// A map that was asked about is no longer kept: it has to be run again.
@@ -288,7 +293,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Whether it can be looked at: attention whose rows cannot be made of what is kept has nothing to show.
+    /// Whether it can be shown: of some attention, the rows cannot be made of the kept queries and keys.
     pub fn can_be_shown(&self) -> bool {
         self.id.has_vectors() || self.facts.map_sources().is_some()
     }
@@ -348,7 +353,7 @@ pub struct Capture {
 }
 
 impl Event {
-    /// What is told when a request could not be done.
+    /// The event of a request that could not be done.
     pub(super) fn of_failure(request: &Request, error: Error) -> Self {
         match request {
             Request::LoadModel { name, .. } => Self::ModelFailed {

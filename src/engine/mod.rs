@@ -21,7 +21,7 @@ mod ids;
 mod lanes;
 mod map_store;
 mod message;
-mod queries;
+pub mod queries;
 mod recover;
 mod study;
 #[cfg(test)]
@@ -45,8 +45,6 @@ pub use host::{ExtractorHost, FinishedPass};
 pub use ids::{ComparisonKind, ImageSlot, PassId, TaskKind};
 pub use map_store::NotFiniteMap;
 pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request};
-#[cfg(feature = "window")]
-pub(crate) use queries::check_extension;
 pub use queries::{
     Answer, ViewRequest,
     channel::{ChannelQuery, ChannelView},
@@ -166,7 +164,7 @@ impl Engine {
     /// Asks for something. The answer is an event.
     pub fn send(&self, request: Request) {
         let refused = match request {
-            Request::View(view) => self.lanes.send(view).map_err(Request::View),
+            Request::View(view) => self.lanes.send(view, None).map_err(Request::View),
             Request::Hub(request) => {
                 let sent = self.downloader.send(request);
                 sent.map_err(|refused| Request::Hub(refused.0))
@@ -174,14 +172,21 @@ impl Engine {
             other => self.extractor.send(other).map_err(|refused| refused.0),
         };
         if let Err(request) = refused {
-            let error = Error::failed("the worker that does this has ended: start the program anew");
-            self.events.emit(Event::of_failure(&request, error));
+            self.refuse(&request);
         }
     }
 
-    /// Asks about the maps that are kept, or for a file of them.
-    pub fn ask(&self, request: impl Into<ViewRequest>) {
-        self.send(Request::View(request.into()));
+    /// Asks about the maps that are kept. The answers are events, and so is their end, which has the `number`.
+    pub fn ask(&self, number: u64, question: impl Into<ViewRequest>) {
+        if let Err(question) = self.lanes.send(question.into(), Some(number)) {
+            self.refuse(&Request::View(question));
+            self.events.emit(Event::Answered { number });
+        }
+    }
+
+    fn refuse(&self, request: &Request) {
+        let error = Error::failed("the worker that does this has ended: start the program anew");
+        self.events.emit(Event::of_failure(request, error));
     }
 
     /// The next event, if there is one.

@@ -13,7 +13,7 @@ use crate::{
     survey::Measurement,
 };
 
-/// Something that takes many passes. Whatever is looked at goes first; a study goes on after it.
+/// A task of many passes. Runs and pictures go first; a study goes on after them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Study {
     /// The same activations of many passes.

@@ -170,6 +170,10 @@ impl<'a> AttentionAverager<'a> {
     }
 
     /// Takes the rows `range` of one map, (rows, heads, queries, keys). Maps of no group are passed over.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn add(&mut self, tap: Tap, range: Range<usize>, map: &Tensor) -> Result<()> {
         for (group, sum) in self.plan.groups.iter().zip(&mut self.sums) {
             if !group.layers.contains(&tap) {
@@ -195,6 +199,10 @@ impl<'a> AttentionAverager<'a> {
 
     /// (pictures, channels, rows, columns of the latent): for every group a channel per key, enlarged with the nearest
     /// position. None if no map was met.
+    ///
+    /// # Errors
+    ///
+    /// Where the sums are of other sizes than their grids say.
     pub fn finish(self) -> Result<Option<Array>> {
         let out = self.plan.out;
         let met: Vec<(&Group, Array)> = self

@@ -54,7 +54,7 @@ impl<'a> Averager<'a> {
     /// How many members, from the one in `row` on, are summed where they are, so that one copy of all leaves the device. On the
     /// CPU there is nothing to save, and attention maps are large: it goes row by row.
     fn summed_at_once(&self, tensor: &Tensor, row: usize) -> usize {
-        match ops::takes(tensor) {
+        match ops::supports(tensor) {
             true => 1,
             false => self.members - row % self.members,
         }

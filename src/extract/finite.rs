@@ -40,6 +40,10 @@ pub struct NotFiniteTensor {
 }
 
 /// Counts the numbers of a tensor, on any device, that are not finite. On a CPU they are read in place.
+///
+/// # Errors
+///
+/// Where the device fails.
 pub fn in_tensor(tensor: &Tensor) -> Result<Option<NotFinite>> {
     if !matches!(tensor.device(), Device::Cpu) {
         // One number comes from the device, and the others only where a sum of large ones may have overflowed.
@@ -78,6 +82,10 @@ pub struct Lookout {
 
 impl Lookout {
     /// Looks at rows of an activation that was met; the error ends the pass, and [`Self::met`] says why.
+    ///
+    /// # Errors
+    ///
+    /// Where a number is not finite, or the device fails.
     pub fn look(&mut self, tap: Tap, rows: &Range<usize>, tensor: &Tensor) -> Result<()> {
         if in_tensor(tensor)?.is_none() {
             return Ok(());
@@ -164,6 +172,10 @@ pub struct Origin {
 
 /// Runs a pass of one picture again as far as `up_to`, which was not finite, and looks at every activation: where it began.
 /// None if all are finite. `settings` are of this picture alone.
+///
+/// # Errors
+///
+/// Where `progress` ends the work, the input or a residual of a ControlNet is not finite, or the device fails.
 pub fn origin(
     source: &mut dyn FeatureSource,
     picture: &PreparedImage,

@@ -63,6 +63,10 @@ pub struct Planned {
 }
 
 /// Checks a request to a model, of which everything is kept in memory until it is written, and prepares its pictures.
+///
+/// # Errors
+///
+/// Where something about it is wrong or cannot be read, or the activations take more memory than there is.
 pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
     let planned = plan_streamed(spec, request)?;
     ram::check(
@@ -74,6 +78,10 @@ pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
 }
 
 /// Checks a request to a model, of which nothing is kept, and prepares its pictures.
+///
+/// # Errors
+///
+/// Where something about it is wrong or cannot be read.
 pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
     let run = &request.settings;
     check_passes(request.pictures.len(), run.ensemble)?;
@@ -149,6 +157,10 @@ impl Planned {
     }
 
     /// Finds out before the work whether `out` can be written, and can hold what these pictures give.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot.
     pub fn check_output(&self, out: &Path) -> Result<()> {
         writers::check_output(out)?;
         if !self.has_one_size() && writers::file_writer_of(out).is_some() {
@@ -305,6 +317,10 @@ impl Planned {
 
     /// Runs everything and writes it: pictures of one working size as a batch into a file or folder, pictures of
     /// different sizes one by one into a folder each. Gives what was written with numbers that are not finite.
+    ///
+    /// # Errors
+    ///
+    /// Where a pass fails or is cancelled, an activation is not finite, or the disk fails: then nothing is written.
     pub fn write(
         self,
         request: &ExtractRequest,

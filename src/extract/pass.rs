@@ -162,6 +162,10 @@ impl Denoiser<'_> {
 }
 
 /// Runs a pass, whose tensors go to `sink`.
+///
+/// # Errors
+///
+/// Where `sink` or `progress` end the work with one, the settings do not fit the pictures, or the device fails.
 pub fn run_pass(
     model: &mut Model,
     pictures: &[PreparedImage],
@@ -367,6 +371,10 @@ fn prepare_input(
 }
 
 /// Refuses more rows than a run takes; gives their number.
+///
+/// # Errors
+///
+/// Where there are none, or too many.
 pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
     let rows = pictures.saturating_mul(members);
     if (1..=MAX_ROWS).contains(&rows) {
@@ -383,6 +391,10 @@ pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
 }
 
 /// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
+///
+/// # Errors
+///
+/// Where something cannot run; the error says what to do.
 pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
     check_prompt(&settings.run.prompt)?;
     let members = settings.run.ensemble;

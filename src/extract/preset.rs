@@ -210,6 +210,10 @@ const DIFT: &str = "Emergent Correspondence from Image Diffusion (DIFT)";
 
 impl Preset {
     /// The preset of a name.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that name; the error names the nearest.
     pub fn find(key: &str) -> Result<&'static Self> {
         PRESETS.iter().find(|preset| preset.key == key).ok_or_else(|| {
             let keys: Vec<&str> = PRESETS.iter().map(|preset| preset.key).collect();
@@ -254,7 +258,7 @@ impl Preset {
     }
 
     /// What it sets, on a line.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let several = match self.ensemble {
             1 => String::new(),
             count => format!(", mean of {count} noises"),

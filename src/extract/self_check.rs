@@ -68,7 +68,7 @@ impl SelfCheck {
     }
 
     /// The outcome in one line.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let Self { device, precision, .. } = self;
         let Some((id, cosine)) = self.worst() else {
             return format!("{device} in {}: nothing was computed", precision.name());
@@ -118,17 +118,12 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
-/// Opens the device that was asked for. `Auto` is the first GPU that passes the check with `model`, else the CPU with the
-/// reason.
+/// Opens the first GPU that passes the check with `model`, else the CPU with the reason.
 ///
 /// # Errors
 ///
-/// Where there is no such device.
-pub fn open(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Result<Opened> {
-    if choice != DeviceChoice::Auto {
-        let place = Compute::open(choice, precision)?;
-        return Ok(Opened { place, note: None });
-    }
+/// Where the CPU does not compute in such a format.
+pub fn open_checked(model: &ModelSpec, precision: Precision) -> Result<Opened> {
     let devices = Devices::look();
     let mut reasons: Vec<String> = devices.trouble.clone().into_iter().collect();
     for gpu in devices.gpus() {
@@ -156,7 +151,7 @@ fn checked(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Res
             Ok(check) if check.passed() => Ok(()),
             Ok(check) => Err(format!(
                 "it does not compute what the CPU computes ({})",
-                check.in_words()
+                check.describe()
             )),
             Err(error) => Err(error.to_string()),
         });
@@ -212,19 +207,19 @@ mod tests {
     fn the_cpu_agrees_with_itself_and_half_formats_pass_by_what_they_may_lose() -> Result<()> {
         let demo = resolve(CHECKED_MODEL)?;
         let same = self_check(&demo, &Compute::CPU, Precision::F32)?;
-        assert!(same.passed() && same.cosines.len() > 50, "{}", same.in_words());
+        assert!(same.passed() && same.cosines.len() > 50, "{}", same.describe());
         let halved = Compute {
             dtype: DType::BF16,
             ..Compute::CPU
         };
         let near = self_check(&demo, &halved, Precision::Bf16)?;
-        assert!(near.passed(), "{}", near.in_words());
+        assert!(near.passed(), "{}", near.describe());
         // What bf16 loses is seen where f32 is asked for.
         let asked_too_much = SelfCheck {
             precision: Precision::F32,
             ..near
         };
-        assert!(!asked_too_much.passed() && asked_too_much.in_words().contains("WRONG"));
+        assert!(!asked_too_much.passed() && asked_too_much.describe().contains("WRONG"));
         Ok(())
     }
 
@@ -245,7 +240,7 @@ mod tests {
 
     #[test]
     fn auto_finds_a_device_and_says_why_it_is_no_gpu() -> Result<()> {
-        let opened = open(&resolve(CHECKED_MODEL)?, DeviceChoice::Auto, Precision::F16)?;
+        let opened = open_checked(&resolve(CHECKED_MODEL)?, Precision::F16)?;
         if opened.place.device.is_cpu() {
             assert_eq!(opened.place.dtype_name(), "f32");
             assert_eq!(opened.note.is_some(), Devices::look().trouble.is_some());

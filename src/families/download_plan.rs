@@ -1,4 +1,4 @@
-//! What has to be downloaded for a model: of which repositories, and what of each.
+//! Downloads of a model: its repositories, and the part of each that is needed.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Part of what a model needs.
+/// A repository that a model needs, and the part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequiredFiles {
     /// The repository.
@@ -22,13 +22,13 @@ pub struct RequiredFiles {
     pub wanted: RepoPart,
 }
 
-/// What a model by its short name or as `OWNER/NAME` has to be downloaded from: its own repository first, at `revision`,
+/// The repositories of a model by its short name or as `OWNER/NAME`: its own first, at `revision`,
 /// and then that of a model that it is put into, where none is on this machine.
 ///
 /// # Errors
 ///
 /// Where the model is inside the program or not on the hub, and where no repository or revision can have such a name.
-pub fn required_files(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result<Vec<RequiredFiles>> {
+pub(crate) fn required_files(hub: &Hub, name: &str, revision: &str, variant: Variant) -> Result<Vec<RequiredFiles>> {
     let whole = RepoPart::Model(variant);
     let of_its_own = |source: &str, wanted| {
         Ok::<_, Error>(RequiredFiles {
@@ -37,7 +37,7 @@ pub fn required_files(hub: &Hub, name: &str, revision: &str, variant: Variant) -
         })
     };
     let Some(entry) = known_checkpoint(name) else {
-        // What moved is no longer where it was.
+        // A repository that moved is asked for by its new name.
         let source = todays_name(name).unwrap_or_else(|| name.to_owned());
         return Ok(vec![of_its_own(&source, whole)?]);
     };
@@ -81,7 +81,7 @@ fn not_on_the_hub(entry: &KnownCheckpoint) -> Error {
 pub struct DownloadOption {
     /// In which format of numbers.
     pub variant: Variant,
-    /// What is downloaded, repository by repository: the model's own first.
+    /// The downloads, repository by repository: the model's own first.
     pub plans: Vec<DownloadPlan>,
 }
 
@@ -112,7 +112,7 @@ fn sum(plans: &[DownloadPlan], bytes: impl Fn(&DownloadPlan) -> u64) -> u64 {
 /// # Errors
 ///
 /// As [`required_files`] and [`Hub::plan`].
-pub fn download_options(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<DownloadOption>> {
+pub(crate) fn download_options(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Result<Vec<DownloadOption>> {
     let mut offers: Vec<DownloadOption> = Vec::new();
     for variant in [Variant::Full, Variant::Fp16] {
         let mut plans = Vec::new();
@@ -129,7 +129,7 @@ pub fn download_options(hub: &Hub, name: &str, watch: &mut HubWatch<'_>) -> Resu
 
 /// The complete snapshot that a cache holds of a model, by its short name or as `OWNER/NAME`, under a name that its
 /// repository no longer has.
-pub fn cached_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
+pub(crate) fn cached_under_old_name(hub: &Hub, model: &str) -> Option<Snapshot> {
     let source = known_checkpoint(model).map_or(model, |entry| entry.source);
     let found = local(hub, source, &RepoPart::Model(Variant::Full))?;
     todays_name(&found.repository).map(|_| found)

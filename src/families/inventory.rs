@@ -1,5 +1,5 @@
-//! Which models are on this machine: the short names, the ControlNets that are offered, and whatever else the hub's cache
-//! holds that this program can read.
+//! Models on this machine: the short names, the ControlNets that are offered, and other repositories in the hub's cache
+//! that this program can read.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub enum ModelKind {
     ControlNet,
 }
 
-/// Something that is on this machine, or could be.
+/// A model or ControlNet that is on this machine, or can be downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalModel {
     /// Its short name, or `OWNER/NAME`.
@@ -56,7 +56,7 @@ impl LocalModel {
     }
 }
 
-/// What is on this machine. Plain data.
+/// Models and ControlNets with their state on this machine. Plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LocalModels {
     /// The hub's cache; none where the environment names none that makes sense.
@@ -69,14 +69,14 @@ pub struct LocalModels {
 }
 
 impl LocalModels {
-    /// Looks what there is. Reads folders; asks nothing of the network.
+    /// Lists the local models. Reads folders; asks nothing of the network.
     pub fn look(settings: Result<HubSettings>) -> Self {
         let (hub, closed) = match settings {
             Ok(settings) if settings.offline => (
                 Some(Hub::new(settings)),
                 Some("HF_HUB_OFFLINE is set: nothing is downloaded. Unset it and start anew to allow it.".to_owned()),
             ),
-            // What is here needs nothing of the hub.
+            // Local models need nothing of the hub.
             Ok(settings) => {
                 let trouble = settings.trouble.as_ref().map(ToString::to_string);
                 (Some(Hub::new(settings)), trouble)
@@ -98,7 +98,7 @@ impl LocalModels {
         }
     }
 
-    /// What has a name: a short one, or `OWNER/NAME`.
+    /// Finds an entry by its short name or `OWNER/NAME`.
     pub fn find(&self, name: &str) -> Option<&LocalModel> {
         self.models.iter().find(|model| model.name == name)
     }
@@ -143,7 +143,7 @@ fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: ModelKind) -
     }
 }
 
-/// What else the cache holds that this program can read: caches hold models of all kinds.
+/// Other repositories in the cache that this program can read: caches hold models of all kinds.
 fn others(hub: &Hub) -> Vec<LocalModel> {
     let whole = RepoPart::Model(Variant::Full);
     // A repository that moved is listed by its short name, whichever of its names is used.

@@ -5,7 +5,7 @@ pub mod adm;
 pub mod download_plan;
 pub mod inventory;
 pub mod known;
-pub mod name;
+pub(crate) mod name;
 pub mod pixart;
 mod resolve;
 pub mod stable_diffusion;

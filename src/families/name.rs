@@ -1,4 +1,4 @@
-//! What a user calls a model: its name, with files of other networks behind it; and what is said where there is none.
+//! Names of models as the user gives them, with files of other networks behind them; and the error where there is none.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ use crate::{
     words::{did_you_mean, shown},
 };
 
-/// What stands between a model and the file of another network for it.
+/// Separator of a model and the file of another network for it.
 const JOINT: char = '+';
-/// What stands before the file of an autoencoder, and of a text encoder; before that of a U-Net nothing does.
+/// Prefixes of the file of an autoencoder, and of a text encoder; that of a U-Net has none.
 const VAE: &str = "vae=";
 const TEXT: &str = "text=";
 
@@ -95,7 +95,7 @@ fn is_here(name: &str) -> bool {
     known_checkpoint(name).is_some() || path_of(name).is_some()
 }
 
-/// What lies under a name: a path, or a repository in the hub's cache.
+/// Location of a name: a path, or a repository in the hub's cache.
 fn path_of(name: &str) -> Option<PathBuf> {
     let path = names::path(name);
     if path.exists() {
@@ -118,7 +118,7 @@ fn last_part(name: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// What is said of a name under which there is nothing.
+/// Error about a name under which there is nothing.
 pub(super) fn unknown(name: &str) -> Error {
     let told = shown(&names::shown(name));
     if let Some((_, address)) = name.split_once("://") {

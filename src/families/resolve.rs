@@ -43,7 +43,7 @@ fn base_model(name: &str, given: GivenNetworks) -> Result<ModelSpec> {
         return in_folder(name, path, given);
     }
     if path.exists() {
-        // What is no file is refused by its kind.
+        // Pipes and devices are refused by their kind.
         decode::refuse_as_model(path)?;
         let layout = CheckpointLayout::File(path.to_owned(), Store::open(path)?);
         return of_its_family(Checkpoint {

@@ -1,4 +1,4 @@
-//! What makes a file last: its bytes on the disk before its name, and its name before anybody is told.
+//! Durable files: the bytes are on the disk before the name, and the name before success is reported.
 
 use std::{
     fs::{self, File, Metadata},
@@ -16,7 +16,7 @@ pub(super) fn sync_file(file: &File) -> io::Result<()> {
     }
 }
 
-/// Waits until the names in a folder are on the disk. Where that cannot be asked for, the system does it in its own time.
+/// Waits until the names in a folder are on the disk. Where a system has no such call, it does so in its own time.
 #[cfg(unix)]
 pub(super) fn sync_folder(folder: &Path) {
     let _ = super::reading().open(folder).and_then(|folder| folder.sync_all());

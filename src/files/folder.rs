@@ -23,21 +23,21 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Records: what says of the other files in a folder what they are and what made them.
-pub const REQUEST_FILE: &str = "request.json";
+/// Records: files that describe the others in a folder, and what made them.
+pub(crate) const REQUEST_FILE: &str = "request.json";
 /// The record of written panes.
-pub const PANES_FILE: &str = "panes.json";
+pub(crate) const PANES_FILE: &str = "panes.json";
 /// The record of a survey.
-pub const SURVEY_FILE: &str = "survey.json";
+pub(crate) const SURVEY_FILE: &str = "survey.json";
 const RECORDS: [&str; 3] = [REQUEST_FILE, PANES_FILE, SURVEY_FILE];
 /// Key of a record under which its files are listed.
 const OUTPUT_KEY: &str = "output";
-/// What the names of old records begin with as long as they are kept beside the new files.
+/// Prefix of the names of old records while they lie beside the new files.
 const OLD: &str = ".old-";
 /// A larger record than this is not searched for the files it lists.
 const MOST_RECORD_BYTES: u64 = 16 << 20;
 
-/// What a record says of its folder.
+/// Entry of a record about its folder.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Output {
     /// Whose output it is: `extract`, `match` …
@@ -48,7 +48,7 @@ struct Output {
 
 /// Fills a folder by way of an unfinished one: files of the same names are replaced when all are complete and on the disk,
 /// files that only the old record names are removed, other files in the folder stay.
-pub fn write_folder(folder: &Path, fill: impl FnOnce(&UnfinishedFolder) -> Result<()>) -> Result<()> {
+pub(crate) fn write_folder(folder: &Path, fill: impl FnOnce(&UnfinishedFolder) -> Result<()>) -> Result<()> {
     check_folder(folder)?;
     let target = through_links(folder)?;
     let is_new = !target.is_dir();
@@ -81,7 +81,7 @@ pub struct UnfinishedFolder {
     record: RefCell<Option<Record>>,
 }
 
-/// What is written when the files are.
+/// A record, written after the files.
 struct Record {
     name: &'static str,
     of: &'static str,
@@ -98,7 +98,7 @@ impl UnfinishedFolder {
         }
     }
 
-    /// Makes a file.
+    /// Writes a file.
     pub fn file(&self, name: &str, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         make_file(&self.path.join(name), fill).map_err(|error| error.context(self.becomes.join(name).display()))?;
         self.files.borrow_mut().insert(name.to_owned());
@@ -144,7 +144,7 @@ impl UnfinishedFolder {
     }
 }
 
-/// What is to be moved from an unfinished folder into one that is there.
+/// Moves from an unfinished folder into one that is there.
 #[derive(Default)]
 struct Merge {
     /// (from, to) of records that are replaced: they go before anything else changes, to where the next program finds them if
@@ -202,12 +202,12 @@ impl Merge {
                     let kept = from.join(format!("{OLD}{}", entry.file_name().display()));
                     self.old_records.push((target.clone(), kept));
                 }
-                // A record that is there tells better than what somebody once meant to write.
+                // A record that is there is better than the plan of an output that was not finished.
                 false => self.stale.extend(stale(&source, torn, to)),
             }
             self.records.push((source, target));
         }
-        // What is in its place anyway is no leftover of the old output.
+        // A file that is replaced anyway is no leftover of the old output.
         let (stale, moves) = (&mut self.stale, &self.moves);
         stale.retain(|path| moves.iter().all(|(_, target)| target != path));
         Ok(())
@@ -254,7 +254,7 @@ fn stale(new: &Path, old: &[Output], folder: &Path) -> BTreeSet<PathBuf> {
     paths.filter(is_file).collect()
 }
 
-/// What an unfinished folder was to hold, and what it was to replace.
+/// The outputs that an unfinished folder was to hold, and those that it was to replace.
 fn outputs_in(unfinished: &Path) -> Vec<Output> {
     let names = RECORDS
         .iter()
@@ -262,7 +262,7 @@ fn outputs_in(unfinished: &Path) -> Vec<Output> {
     names.filter_map(|name| output_of(&unfinished.join(name))).collect()
 }
 
-/// What a record says of its folder; those of older programs say nothing.
+/// Entry of a record about its folder; those of older programs have none.
 fn output_of(record: &Path) -> Option<Output> {
     /// Everything else is passed over.
     #[derive(Deserialize)]

@@ -56,11 +56,11 @@ pub fn json(name: impl AsRef<OsStr>) -> Value {
 }
 
 /// A text that may stand for a name, as JSON.
-pub fn text_json(text: &str) -> Value {
+pub(crate) fn text_json(text: &str) -> Value {
     json(path(text))
 }
 
-/// A text without what says which bytes it stands for, to be shown.
+/// A text without the selectors of its bytes, to be shown.
 pub fn shown(text: &str) -> Cow<'_, str> {
     match text.contains(BAD) {
         true => path(text).to_string_lossy().into_owned().into(),
@@ -68,13 +68,13 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What is shown of a name in JSON.
-pub fn shown_json(name: &Value) -> &str {
+/// The text of a name in JSON, as it is shown.
+pub(crate) fn shown_json(name: &Value) -> &str {
     name.as_str().or(name[TEXT_KEY].as_str()).unwrap_or_default()
 }
 
 /// The name of these bytes, where names are bytes; elsewhere what they are as UTF-8.
-pub fn of_bytes(bytes: Vec<u8>) -> PathBuf {
+pub(crate) fn of_bytes(bytes: Vec<u8>) -> PathBuf {
     match String::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(error) => {
@@ -153,7 +153,7 @@ mod platform {
 
     use super::{BAD, FIRST_BYTE, selected, selector};
 
-    /// What UTF-16 keeps for pairs begins here; one alone is told by two selectors of 7 bits.
+    /// First code of UTF-16's surrogates; one alone is written as two selectors of 7 bits.
     const FIRST_SURROGATE: u16 = 0xD800;
     const SELECTOR_BITS: u16 = 7;
     const MASK: u16 = (1 << SELECTOR_BITS) - 1;
@@ -297,11 +297,9 @@ fn of_units(_: &[u16]) -> Option<OsString> {
     None
 }
 
-/// What holds names and is written without loss.
+/// A value that holds names and is serialized without loss.
 pub trait Names: Sized {
-    /// Writes it.
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
-    /// Reads it.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
@@ -385,8 +383,8 @@ pub fn deserialize<'de, T: Names, D: Deserializer<'de>>(deserializer: D) -> Resu
     T::read(deserializer)
 }
 
-/// The last part of a path for people to tell it by; `taken` are those that others have already.
-pub fn told_apart(path: &Path, taken: &[String]) -> String {
+/// A short name of a path for people, unlike those in `taken`.
+pub(crate) fn distinct_name(path: &Path, taken: &[String]) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let counted = |count: usize| match count {
         1 => name.to_string(),
@@ -461,7 +459,7 @@ mod tests {
             b"\xed\xa0\x80",
             // Both in one name.
             b"\xef\xbf\xbd\xe9\xef\xbf\xbd",
-            // What stands for a byte, as a name.
+            // The selector of a byte, as a name.
             "\u{FFFD}\u{E01D9}".as_bytes(),
         ];
         let mut texts = std::collections::HashSet::new();
@@ -501,7 +499,7 @@ mod tests {
     fn equal_names_are_told_apart() {
         let mut taken = Vec::new();
         for wanted in ["a.png", "a.png (2)", "a.png (3)"] {
-            let name = told_apart(Path::new("folder/a.png"), &taken);
+            let name = distinct_name(Path::new("folder/a.png"), &taken);
             assert_eq!(name, wanted);
             taken.push(name);
         }

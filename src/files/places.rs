@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const MOST_LINKS: usize = 40;
 
 /// Whether a file can be made or replaced at `path`.
-pub fn check_file(path: &Path) -> Result<()> {
+pub(crate) fn check_file(path: &Path) -> Result<()> {
     let target = through_links(path)?;
     check_way(&target)?;
     check_file_place(path)?;
@@ -25,7 +25,7 @@ pub fn check_file(path: &Path) -> Result<()> {
 }
 
 /// Whether `path` can be a folder.
-pub fn check_folder(path: &Path) -> Result<()> {
+pub(crate) fn check_folder(path: &Path) -> Result<()> {
     let target = through_links(path)?;
     check_way(&target)?;
     check_folder_place(path)?;
@@ -60,7 +60,7 @@ pub(super) fn check_folder_place(path: &Path) -> Result<()> {
     }
 }
 
-/// What cannot be looked at because it is not there can be made; a name that the system refuses cannot.
+/// Accepts a path that is not there; refuses one that cannot be looked at for another reason.
 fn check_absence(path: &Path, error: &io::Error) -> Result<()> {
     match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
@@ -68,7 +68,7 @@ fn check_absence(path: &Path, error: &io::Error) -> Result<()> {
     }
 }
 
-/// What there is above an output must be folders.
+/// Refuses an output below something that is no folder.
 fn check_way(path: &Path) -> Result<()> {
     let mut above = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
     match above.find(|parent| parent.exists()) {
@@ -97,7 +97,7 @@ pub(super) fn unwritable(folder: &Path, error: &io::Error) -> Error {
     Error::io("write into the folder", folder, &system_error(error))
 }
 
-/// The system's own words, where an error wraps them to add a path that nobody asked for.
+/// The system's own words, without the path that an error wraps around them.
 fn system_error(error: &io::Error) -> io::Error {
     let wrapped = error.get_ref().and_then(error::Error::source);
     let code = wrapped.and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());

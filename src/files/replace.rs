@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// Makes a file by way of an unfinished one beside it: what was there before stays until the new one is complete and on the
 /// disk. The new one has the old one's permissions; a link is written through; other names of the same file (hard links)
 /// keep the old contents. A path that leads to something that is no file, such as a device or a pipe, is written directly.
-pub fn replace_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(crate) fn replace_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     check_file(path)?;
     let named = |error: Error| error.context(path.display());
     let old = fs::metadata(path).ok();
@@ -61,7 +61,7 @@ fn filled<W: Write>(file: W, fill: impl FnOnce(&mut dyn Write) -> Result<()>) ->
     buffered.into_inner().map_err(|error| write_error(error.into_error()))
 }
 
-/// What went wrong while writing, without the file's name, which the caller adds.
+/// An error of writing, without the file's name, which the caller adds.
 pub(crate) fn write_error(error: io::Error) -> Error {
     let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room or write to another place",

@@ -1,7 +1,7 @@
-//! What is being written and is not in its place yet.
+//! Unfinished outputs: files and folders that are being written.
 //!
 //! Unfinished files and folders lie beside their place under names of their own. They go when the work fails, when a signal
-//! ends the program, and otherwise when the next output is written there: a lock tells those that a program still writes.
+//! ends the program, and otherwise when the next output is written there: a lock marks those that a program still writes.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -20,16 +20,16 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// What the names of unfinished outputs begin with.
+/// Prefix of the names of unfinished outputs.
 const PREFIX: &str = ".featscope-";
 /// Letters and digits behind it.
 const RANDOM: usize = 6;
-/// Where files cannot be locked, one that nobody has written to for so long is no longer being written.
+/// Where files cannot be locked, one that has not changed for so long is no longer being written.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Another program that clears up may take a new file away before it is locked.
 const MOST_TRIES: usize = 16;
 
-/// What this program has made on the disk and would have to take away if it ended now.
+/// Unfinished outputs of this process, to be removed if it ends now.
 static MADE: Mutex<Made> = Mutex::new(Made {
     last: 0,
     things: Vec::new(),
@@ -70,12 +70,12 @@ impl Drop for Entry {
 
 /// Takes away everything that is unfinished and then ends the program by `end`. What is being put into its place when this
 /// is called is put there first; nothing new is begun.
-pub fn clear_up_and(end: impl FnOnce()) {
+pub(crate) fn clear_up_and(end: impl FnOnce()) {
     const MOST_TRIES: usize = 8;
     let made = made();
-    // What lies in a folder was made after it.
+    // The contents of a folder were made after it.
     for (_, thing) in made.things.iter().rev() {
-        // What cannot be taken away stays for the next program.
+        // Leftovers that cannot be removed stay for the next program.
         let _ = match thing {
             Thing::File(path) => fs::remove_file(path),
             // Other threads may still be writing into it.
@@ -98,7 +98,7 @@ pub(super) struct UnfinishedFile {
 
 impl UnfinishedFile {
     /// Makes one in a folder. A private one is for its owner's eyes alone.
-    pub fn in_folder(folder: &Path, private: bool) -> Result<Self> {
+    pub(crate) fn in_folder(folder: &Path, private: bool) -> Result<Self> {
         let mut builder = builder();
         if !private {
             share(&mut builder, FILE_MODE);
@@ -145,7 +145,7 @@ pub(super) struct UnfinishedPlace {
 
 impl UnfinishedPlace {
     /// Makes one in a folder. A private one is for its owner's eyes alone.
-    pub fn in_folder(folder: &Path, private: bool) -> Result<Self> {
+    pub(crate) fn in_folder(folder: &Path, private: bool) -> Result<Self> {
         let mut builder = builder();
         if !private {
             share(&mut builder, FOLDER_MODE);
@@ -181,7 +181,7 @@ impl UnfinishedPlace {
     }
 
     /// Becomes the folder `target` itself, unless something is there by now: then it is given back.
-    pub fn become_folder(self, target: &Path) -> Result<Option<Self>> {
+    pub(crate) fn become_folder(self, target: &Path) -> Result<Option<Self>> {
         let put = {
             let _made = made();
             fs::rename(self.folder.path(), target)
@@ -213,7 +213,7 @@ fn taken_away(folder: &Path) -> Error {
     ))
 }
 
-/// What others may do with a new file and a new folder, of which the user's umask takes away.
+/// Permissions of a new file and a new folder, before the user's umask.
 const FILE_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o777;
 
@@ -226,12 +226,12 @@ fn share(builder: &mut Builder<'_, '_>, mode: u32) {
 #[cfg(not(unix))]
 fn share(_: &mut Builder<'_, '_>, _: u32) {}
 
-/// Locks something new, so that nobody takes it for a leftover; false where somebody did before.
+/// Locks something new, so that no process takes it for a leftover; false where one has done so already.
 fn is_held(file: &File, path: &Path) -> bool {
     match file.try_lock() {
         Ok(()) => is_at(file, path),
         Err(TryLockError::WouldBlock) => false,
-        // No locks here: then its age tells.
+        // No locks here: its age decides.
         Err(TryLockError::Error(_)) => true,
     }
 }
@@ -266,7 +266,7 @@ pub(super) fn remove_leftovers(folder: &Path, mut look: impl FnMut(&Path)) {
 }
 
 fn remove_leftover(path: &Path, look: &mut dyn FnMut(&Path)) {
-    // A link of such a name is nobody's output.
+    // A link of such a name is no output.
     let Ok(found) = fs::symlink_metadata(path) else { return };
     if !(found.is_file() || found.is_dir()) {
         return;
@@ -293,12 +293,12 @@ fn is_old(found: &fs::Metadata) -> bool {
     age.is_some_and(|age| age > ABANDONED)
 }
 
-/// Folders made for an output: they go again unless the output is kept.
+/// Folders made for an output: removed again unless the output is finished.
 pub(super) struct MadeFolders(Vec<(PathBuf, Entry)>);
 
 impl MadeFolders {
     /// Makes a folder and what is missing above it.
-    pub fn down_to(folder: &Path) -> Result<Self> {
+    pub(crate) fn down_to(folder: &Path) -> Result<Self> {
         let missing: Vec<&Path> = folder
             .ancestors()
             .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
@@ -357,7 +357,7 @@ mod tests {
         remove_leftovers(place.path(), |_| {});
         assert!(!at(".featscope-Abc123").exists() && !at(".featscope-folder").exists());
         assert!(others.iter().all(|name| at(name).exists()));
-        // Elsewhere folders cannot be locked: their age tells.
+        // Elsewhere folders cannot be locked: their age decides.
         assert!(file.path().exists() && folder.path().join("inside").exists());
         drop((file, folder));
         assert_eq!(fs::read_dir(place.path())?.count(), others.len());

@@ -1,7 +1,7 @@
 //! Between the coordinates of a picture and of the working picture that a model sees.
 //!
 //! Coordinates are (x, y) with pixel and cell CENTRES at whole numbers: a picture W pixels wide spans −0.5 to W − 0.5.
-//! What users click, mark and export is in pixels of the original picture.
+//! Clicks, marks and exports are in pixels of the original picture.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{Grid, PixelRange, Size};
 /// Working pictures with a longer side than this are refused.
 pub const MAX_SIDE: usize = 8192;
 
-/// The working size asked for.
+/// A request for a working size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WorkingSize {
     /// Exactly this, as the papers do, whatever the picture's aspect ratio.
@@ -20,11 +20,11 @@ pub enum WorkingSize {
         /// Rows.
         height: usize,
     },
-    /// The short side gets this many pixels and the aspect ratio is kept, up to the model's multiple.
+    /// The short side gets this many pixels, and the other one the picture's aspect ratio, up to the model's multiple.
     ShortSide(usize),
 }
 
-/// What working sizes a family of models takes, and how it gets there.
+/// Working sizes that a family of models takes, and how pictures are brought to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SizeRule {
     /// Latent models: bicubic, then, when a side is no multiple, Lanczos down to the next multiple below.
@@ -47,7 +47,7 @@ impl SizeRule {
         }
     }
 
-    /// How these models want their pixels.
+    /// Range of these models' input pixels.
     pub const fn pixel_range(self) -> PixelRange {
         match self {
             Self::Latent { .. } => PixelRange::Latent,
@@ -67,7 +67,7 @@ pub struct Framing {
     pub offset_x: usize,
     /// Rows cut off at the top.
     pub offset_y: usize,
-    /// What the model sees.
+    /// Size of the working picture, the model's input.
     pub working: Size,
 }
 
@@ -128,7 +128,7 @@ impl Framing {
         self.original_from_feature([column as f64, row as f64], grid)
     }
 
-    /// The part of the original that the model sees, as [left, top, right, bottom] in original pixels.
+    /// The part of the original that lies in the working picture, as [left, top, right, bottom] in original pixels.
     pub fn visible(&self) -> [f64; 4] {
         let [left, top] = self.original_from_working([-0.5, -0.5]);
         let far_corner = [self.working.width as f64 - 0.5, self.working.height as f64 - 0.5];
@@ -136,9 +136,9 @@ impl Framing {
         [left, top, right, bottom]
     }
 
-    /// The part of the original that the model sees in whole pixels: (x, y) of the centre of its first pixel, and its
+    /// The part of the original that lies in the working picture, in whole pixels: (x, y) of the centre of its first pixel, and its
     /// rows and columns.
-    pub fn seen_pixels(&self) -> ([f64; 2], Grid) {
+    pub(crate) fn seen_pixels(&self) -> ([f64; 2], Grid) {
         let [left, top, right, bottom] = self.visible();
         let side = |from: f64, to: f64| (to - from).round().max(1.0) as usize;
         ([left + 0.5, top + 0.5], Grid::new(side(top, bottom), side(left, right)))

@@ -1,8 +1,8 @@
-//! How a model wants its pixels.
+//! Range of a model's input pixels.
 
 use serde::{Deserialize, Serialize};
 
-/// How a model wants its pixels.
+/// Range of a model's input pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PixelRange {
     /// x/255·2 − 1, as the latent models' pipelines compute it.

@@ -5,7 +5,7 @@ use crate::{error::Result, geometry::Size};
 
 /// Thresholds of the gradient's magnitude that ControlNet's own scripts use: weak edges lie above the first, strong ones
 /// above the second.
-pub const THRESHOLDS: [i32; 2] = [100, 200];
+pub(crate) const THRESHOLDS: [i32; 2] = [100, 200];
 
 /// tan 22.5° with this many bits after the point, and the shift that makes it a whole number.
 const TAN_22: i64 = 13573;
@@ -25,7 +25,7 @@ impl Gradient {
     }
 }
 
-/// What a pixel is before the strong edges are followed.
+/// State of a pixel before the strong edges are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edge {
     None,
@@ -36,6 +36,10 @@ enum Edge {
 
 /// White edges on black, of the same size: `cv2.Canny(picture, 100, 200)` on the RGB picture, with Sobel's aperture of 3
 /// and the L1 norm. Of a colour picture OpenCV takes, pixel by pixel, the channel with the largest gradient.
+///
+/// # Errors
+///
+/// None in practice: the size of a picture is sound, and the edges have the same.
 pub fn canny(picture: &Picture) -> Result<Picture> {
     let size = picture.size();
     let gradients = gradients(picture);

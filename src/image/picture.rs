@@ -1,4 +1,4 @@
-//! A picture in memory: 8-bit RGB. Files are read by [`super::decode`].
+//! A picture in memory: 8-bit RGB. Files are read by `image::decode`.
 
 use std::{fmt, path::Path};
 
@@ -20,7 +20,7 @@ pub struct Picture {
     size: Size,
     /// (height, width, 3), row-major.
     rgb: Vec<u8>,
-    /// What there is to say about the file it was read from.
+    /// A note about the file it was read from.
     note: Option<String>,
 }
 
@@ -35,6 +35,10 @@ impl Eq for Picture {}
 
 impl Picture {
     /// From bytes (height, width, 3), row-major.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no pixel, and where there are not 3 bytes for each.
     pub fn from_rgb(size: Size, rgb: Vec<u8>) -> Result<Self> {
         let expected = size
             .width
@@ -50,11 +54,19 @@ impl Picture {
     }
 
     /// Reads a picture file, whatever its name; alpha is composited on `background`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, is no picture of a known format, is damaged, or takes more than 1 GiB to decode.
     pub fn read(path: &Path, background: [u8; 3]) -> Result<Self> {
         decode::read(path, background)
     }
 
     /// Decodes the bytes of a picture file; `label` names them in messages.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no picture of a known format, are damaged, or take more than 1 GiB to decode.
     pub fn decode(bytes: &[u8], background: [u8; 3], label: &str) -> Result<Self> {
         decode::decode(bytes, background, label)
     }
@@ -64,7 +76,7 @@ impl Picture {
         Self { note, ..self }
     }
 
-    /// What there is to say about the file it was read from, with its name: that it lacks its end, or has further pages.
+    /// A note about the file it was read from, with its name: that it lacks its end, or has further pages.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }

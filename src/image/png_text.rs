@@ -6,7 +6,7 @@ use flate2::Crc;
 const BEFORE_TEXT: usize = 8 + 25;
 
 /// A PNG with a text (iTXt, in UTF-8) under a keyword of Latin letters.
-pub fn with_text(png: &[u8], keyword: &str, text: &str) -> Vec<u8> {
+pub(crate) fn with_text(png: &[u8], keyword: &str, text: &str) -> Vec<u8> {
     let (before, after) = png.split_at(BEFORE_TEXT.min(png.len()));
     let mut chunk = b"iTXt".to_vec();
     chunk.extend_from_slice(keyword.as_bytes());

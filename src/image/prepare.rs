@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A picture as a model sees it.
+/// A working picture with its framing: the input of a model.
 #[derive(Debug, Clone)]
 pub struct PreparedImage {
     /// The working picture.
@@ -32,7 +32,12 @@ pub struct FramingPlan {
 }
 
 impl FramingPlan {
-    /// What becomes of a picture of size `original`.
+    /// Plans the preparation of a picture of size `original`.
+    ///
+    /// # Errors
+    ///
+    /// Where the picture has no pixels, where a side of the working size is below the model's multiple or above
+    /// [`MAX_SIDE`], and where [`SizeRule::Adm`] is asked for a size that is no multiple.
     pub fn new(original: Size, request: &WorkingSize, rule: SizeRule) -> Result<Self> {
         if original.width == 0 || original.height == 0 || rule.multiple() == 0 {
             return Err(Error::failed(format!(
@@ -98,6 +103,10 @@ impl FramingPlan {
     }
 
     /// Makes the working picture.
+    ///
+    /// # Errors
+    ///
+    /// Where the picture has another size than the plan was made for.
     pub fn apply(&self, picture: &Picture) -> Result<Picture> {
         let framing = &self.framing;
         if picture.size() != framing.original {
@@ -122,6 +131,10 @@ impl FramingPlan {
 }
 
 /// The working picture and its place in the original.
+///
+/// # Errors
+///
+/// As [`FramingPlan::new`].
 pub fn prepare(picture: &Picture, request: &WorkingSize, rule: SizeRule) -> Result<PreparedImage> {
     let plan = FramingPlan::new(picture.size(), request, rule)?;
     Ok(PreparedImage {

@@ -18,7 +18,7 @@ use crate::{
 /// Fractional bits of a weight: 32, less 8 for the value and 2 for the sign and the overshoot.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// What a sum starts at, so that the shift rounds.
+/// Start of a sum, so that the shift rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// An interpolation kernel.
@@ -71,12 +71,20 @@ fn sinc(x: f64) -> f64 {
 }
 
 /// The picture at `size`.
+///
+/// # Errors
+///
+/// Where `size` has no pixels.
 pub fn resize(picture: &Picture, size: Size, filter: Filter) -> Result<Picture> {
     resize_window(picture, size, filter, (0, 0), size)
 }
 
 /// The part of the picture at `size` that begins at `offset` (left, top) and has the size `window`: equal to
 /// resizing and then cropping, without ever holding what is cropped away.
+///
+/// # Errors
+///
+/// Where the window is empty or not inside of `size`.
 pub fn resize_window(
     picture: &Picture,
     size: Size,

@@ -13,7 +13,7 @@ use crate::{
     words::did_you_mean,
 };
 
-/// What a path begins with that names a sample: `sample:photo-cat`.
+/// Prefix of a path that names a sample: `sample:photo-cat`.
 const SAMPLE: &str = "sample:";
 
 /// Where a picture comes from.
@@ -55,6 +55,10 @@ impl PictureSource {
     }
 
     /// The picture, over white.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such sample, and as [`Picture::read`].
     pub fn read(&self) -> Result<Picture> {
         match self {
             Self::File(path) => Picture::read(path, WHITE),

@@ -22,6 +22,10 @@ pub struct Array {
 
 impl Array {
     /// An array of the given shape.
+    ///
+    /// # Errors
+    ///
+    /// Where the numbers are not as many as the shape says.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
         let expected = shape
             .iter()
@@ -37,6 +41,10 @@ impl Array {
 
     /// Copies a tensor from whatever device and dtype it has. Short formats leave a device as they are, in half the bytes, and
     /// become f32 here.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let flat = tensor.flatten_all()?;
         let data = match tensor.dtype() {
@@ -51,6 +59,10 @@ impl Array {
     }
 
     /// One picture of an activation (B, C, h, w) on whatever device, read position by position where its numbers lie so.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails, or the tensor has no such picture.
     pub fn map_of(tensor: &Tensor, index: usize) -> Result<FeatureMap> {
         let one = tensor.narrow(0, index, 1)?;
         let (_, channels, height, width) = one.dims4()?;
@@ -65,6 +77,10 @@ impl Array {
     }
 
     /// The array as a tensor.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn to_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor> {
         Ok(Tensor::from_slice(&self.data, self.shape.as_slice(), device)?.to_dtype(dtype)?)
     }
@@ -75,6 +91,10 @@ impl Array {
     }
 
     /// The numbers of one entry of the first dimension.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such entry.
     pub fn row(&self, index: usize) -> Result<&[f32]> {
         let rows = self.rows();
         if index >= rows {
@@ -102,6 +122,10 @@ impl Array {
     }
 
     /// One picture of an activation (B, C, h, w).
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such picture, or the array has not four dimensions.
     pub fn feature_map(&self, index: usize) -> Result<FeatureMap> {
         let [_, channels, height, width] = self.shape[..] else {
             return Err(Error::usage(format!(

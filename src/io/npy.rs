@@ -22,6 +22,10 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 const MAX_HEADER: u32 = 1 << 16;
 
 /// Writes an array, format 1.0.
+///
+/// # Errors
+///
+/// Where writing fails, or the array has more dimensions than a header holds.
 pub fn write_npy(out: &mut dyn Write, array: &Array, format: StoreFormat) -> Result<()> {
     const VERSION: [u8; 2] = [1, 0];
     const ALIGNMENT: usize = 64;
@@ -46,6 +50,10 @@ pub fn write_npy(out: &mut dyn Write, array: &Array, format: StoreFormat) -> Res
 }
 
 /// Reads an array of real floating-point numbers in row-major order.
+///
+/// # Errors
+///
+/// Where the file cannot be read, is broken, or holds other numbers.
 pub fn read_npy(path: &Path) -> Result<Array> {
     let read_error = |error| Error::io("read", path, &error);
     let wrong = |problem: &str| Error::failed(format!("{} cannot be read as .npy: {problem}", path.display()));

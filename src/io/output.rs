@@ -13,7 +13,7 @@ use serde_json::Value;
 pub use super::npy::write_npy;
 use super::{array::Array, writers::Features};
 pub(crate) use crate::files::write_error;
-pub use crate::files::{REQUEST_FILE, UnfinishedFolder, check_file, check_folder, replace_file, write_folder};
+pub(crate) use crate::files::{REQUEST_FILE, UnfinishedFolder, check_file, check_folder, replace_file, write_folder};
 use crate::{
     error::{Error, Result},
     extract::request::StoreFormat,
@@ -22,6 +22,10 @@ use crate::{
 /// Key of the request in a safetensors file's metadata.
 pub const METADATA_KEY: &str = "featscope";
 /// Writes arrays into one safetensors file with `record` as its metadata.
+///
+/// # Errors
+///
+/// Where the disk fails.
 pub fn write_safetensors(path: &Path, arrays: &[(String, &Array, StoreFormat)], record: &Value) -> Result<()> {
     replace_file(path, |file| {
         let mut sorted: Vec<_> = arrays.iter().collect();
@@ -116,6 +120,10 @@ pub fn csv_field(text: &str) -> String {
 }
 
 /// Writes 8-bit pixels, row-major, RGB or RGBA by their number, as a PNG.
+///
+/// # Errors
+///
+/// Where writing fails, or the pixels are not as many as the sides say.
 pub fn write_png(out: &mut dyn Write, [width, height]: [usize; 2], pixels: &[u8]) -> Result<()> {
     let opaque = pixels.len() == width * height * 3;
     let colours = if opaque {

@@ -29,6 +29,10 @@ enum Source {
 
 impl SavedActivations {
     /// Opens an output of `extract`, or any safetensors or .npy file.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let is_npy = |path: &Path| path.extension().is_some_and(|extension| extension == NPY);
         let named = |path: PathBuf| {
@@ -73,11 +77,19 @@ impl SavedActivations {
     }
 
     /// The tensor of a name; an unknown one is answered with the nearest.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that name, or it cannot be read.
     pub fn array(&self, name: &str) -> Result<Array> {
         self.find(name)?.ok_or_else(|| self.unknown(name))
     }
 
     /// The tensor of a name, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// Where it is there and cannot be read.
     pub fn find(&self, name: &str) -> Result<Option<Array>> {
         match &self.source {
             Source::Safetensors(file) if file.holds(name) => {

@@ -1,4 +1,4 @@
-//! What may be put on a model, as plain data: LoRAs, which change its weights, ControlNets, which look at a control image
+//! Adapters of a model, as plain data: LoRAs, which change its weights, ControlNets, which read a control image
 //! beside it, and embeddings, which its text encoders read where a prompt names them.
 
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ pub struct LoraUse {
     pub on: bool,
 }
 
-/// What a ControlNet looks at.
+/// Control image of a ControlNet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ControlImage {
@@ -76,7 +76,7 @@ pub struct ControlUse {
     /// Its folder, with `config.json` and weights, or its name on the hub.
     #[serde(with = "crate::files::names")]
     pub net: PathBuf,
-    /// What it looks at.
+    /// Its control image.
     pub image: ControlImage,
     /// How strongly.
     pub scale: Scale,
@@ -90,7 +90,7 @@ pub struct EmbeddingUse {
     /// The file.
     #[serde(with = "crate::files::names")]
     pub file: PathBuf,
-    /// What stands for it in a prompt; none: what the file says, else its name without the ending.
+    /// Its token in a prompt; none: the file's own, else its name without the ending.
     #[serde(default)]
     pub token: Option<String>,
     /// Whether it is known to the text encoders at all.
@@ -103,7 +103,7 @@ pub struct Adapters {
     /// LoRAs; their changes add up.
     #[serde(default)]
     pub loras: Vec<LoraUse>,
-    /// ControlNets; what they say is summed.
+    /// ControlNets; their residuals are summed.
     #[serde(default)]
     pub controls: Vec<ControlUse>,
     /// Embeddings that a prompt can name.
@@ -113,7 +113,7 @@ pub struct Adapters {
 
 impl Adapters {
     /// Those that change anything. Requests with the same of them give the same numbers.
-    pub fn acting(&self) -> Self {
+    pub(crate) fn acting(&self) -> Self {
         let acts = |on: bool, scale: Scale| on && scale.0 != 0.0;
         Self {
             loras: self
@@ -143,7 +143,7 @@ impl Adapters {
     }
 }
 
-/// What acted, as outputs record it.
+/// The adapters that acted, as outputs record them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AppliedAdapters {
     /// The LoRAs.
@@ -163,7 +163,7 @@ pub struct AppliedEmbedding {
     /// The file.
     #[serde(with = "crate::files::names")]
     pub file: PathBuf,
-    /// What stands for it in a prompt.
+    /// Its token in a prompt.
     pub token: String,
     /// How many tokens it takes there.
     pub vectors: usize,
@@ -177,11 +177,11 @@ pub struct AppliedLora {
     /// The file.
     #[serde(with = "crate::files::names")]
     pub file: PathBuf,
-    /// How strongly, as it was asked for.
+    /// Requested scale.
     pub scale: Scale,
     /// Layers it changed.
     pub layers: usize,
-    /// What kinds of adapter it is of.
+    /// Kinds of adapter in it.
     #[serde(default)]
     pub kinds: Vec<String>,
     /// By what the file's factors were multiplied besides, alpha / rank: the smallest and the largest of all layers; none
@@ -194,7 +194,7 @@ pub struct AppliedLora {
 }
 
 impl AppliedLora {
-    /// What it is and at which scale it acts, for people: "LoRA on 96 layers, acts at 2 = 0.5 × 4 (alpha 16 / rank 4 …)".
+    /// Describes kind and scale, for people: "LoRA on 96 layers, acts at 2 = 0.5 × 4 (alpha 16 / rank 4 …)".
     pub fn describe(&self) -> String {
         let layers = if self.layers == 1 { "layer" } else { "layers" };
         let kinds = self.kinds.join(", ");
@@ -220,7 +220,7 @@ impl AppliedLora {
 fn short(number: f64) -> f64 {
     const DIGITS: f64 = 1e4;
     let rounded = (number * DIGITS).round() / DIGITS;
-    // A number that would be rounded away is told whole.
+    // A number that would be rounded away is written in full.
     if rounded == 0.0 { number } else { rounded }
 }
 

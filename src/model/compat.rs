@@ -9,7 +9,7 @@ use crate::{
     geometry::framing::WorkingSize,
 };
 
-/// A program whose numbers are wanted.
+/// A program whose numbers are reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compat {
@@ -36,7 +36,11 @@ pub enum GdfKind {
 }
 
 impl GdfKind {
-    /// The timestep that runs when `nominal` is asked for.
+    /// The timestep that runs for a request of `nominal`.
+    ///
+    /// # Errors
+    ///
+    /// Where `nominal` is no whole number from 1 to 999.
     pub fn runs(self, nominal: Timestep) -> Result<Timestep> {
         const LAST: u32 = 999;
         let Some(nominal) = nominal.whole().filter(|whole| (1..=LAST).contains(whole)) else {
@@ -54,7 +58,11 @@ impl GdfKind {
 }
 
 impl Compat {
-    /// The timestep that runs in that program when `nominal` is asked for.
+    /// The timestep that runs in that program for a request of `nominal`.
+    ///
+    /// # Errors
+    ///
+    /// Where that program does not run the model, and where `nominal` is no whole number from 1 to 999.
     pub fn t(self, spec: &ModelSpec, nominal: Timestep) -> Result<Timestep> {
         let kind = spec.gdf_kind().ok_or_else(|| {
             Error::usage(format!(
@@ -66,6 +74,10 @@ impl Compat {
     }
 
     /// The working size in that program: always a square.
+    ///
+    /// # Errors
+    ///
+    /// Where the short side was asked for: that program does not keep the aspect ratio.
     pub fn size(self, spec: &ModelSpec, asked: Option<WorkingSize>) -> Result<WorkingSize> {
         match asked {
             None => Ok(WorkingSize::Exact {

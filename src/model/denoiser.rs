@@ -20,7 +20,7 @@ use crate::{
     image::picture::Picture,
 };
 
-/// What a picture is as the denoiser sees it, before noise.
+/// The denoiser's input for a picture, before noise.
 pub enum LatentDistribution {
     /// Pixels (1, 3, H, W) in [−1, 1]: the picture itself.
     Pixels(Tensor),
@@ -28,7 +28,7 @@ pub enum LatentDistribution {
     Posterior(Posterior),
 }
 
-/// What a denoiser reads of a prompt.
+/// Conditioning of a denoiser on a prompt.
 #[derive(Debug, Clone)]
 pub struct Conditioning {
     /// The states that attention reads, (1, T, D).
@@ -37,7 +37,7 @@ pub struct Conditioning {
     pub mask: Option<Arc<[u8]>>,
     /// Pooled text beside the states, (1, P).
     pub pooled: Option<Tensor>,
-    /// What each of the T states stands for; where there are two encoders, for the first.
+    /// Token of each of the T states; of two encoders, those of the first.
     pub tokens: Arc<[PromptToken]>,
 }
 
@@ -49,7 +49,7 @@ pub struct Step<'a> {
     pub t: Timestep,
     /// The prompt of all rows.
     pub conditioning: Option<&'a Conditioning>,
-    /// What ControlNets say.
+    /// Residuals of ControlNets.
     pub control: Option<&'a ControlSignal>,
 }
 
@@ -60,7 +60,7 @@ pub trait Denoiser: Send {
         None
     }
 
-    /// What the network reads of a prompt; none where it reads none.
+    /// Conditioning on a prompt; none where the network reads none.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ pub trait Denoiser: Send {
         Ok(None)
     }
 
-    /// What the network takes for noisy latents and clean ones, (B, C, h, w) each.
+    /// The network's input for noisy latents and clean ones, (B, C, h, w) each.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ pub trait Denoiser: Send {
     ///
     /// # Errors
     ///
-    /// [`Stop::Done`] where the probe has met all it wanted.
+    /// [`Stop::Done`] after the last activation selected.
     fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Stop>;
 
     /// The decoder of the autoencoder, in f32; whoever asked for it lets it go.
@@ -112,7 +112,7 @@ pub trait Denoiser: Send {
         Ok(Vec::new())
     }
 
-    /// What holds LoRAs, ControlNets and embeddings, for families that take them.
+    /// Host of LoRAs, ControlNets and embeddings, for families that take them.
     fn adapters(&self) -> Option<&dyn AdapterHost> {
         None
     }
@@ -123,7 +123,7 @@ pub trait Denoiser: Send {
     }
 }
 
-/// What holds LoRAs, ControlNets and embeddings.
+/// Host of LoRAs, ControlNets and embeddings.
 pub trait AdapterHost {
     /// Puts adapters on the model in the place of those before, without reading the model again. On an error the model is as
     /// it was.
@@ -133,20 +133,20 @@ pub trait AdapterHost {
     /// Where a file is broken or does not fit.
     fn put(&mut self, adapters: &Adapters) -> Result<()>;
 
-    /// What acts now.
+    /// The adapters that act.
     fn applied(&self) -> AppliedAdapters;
 
     /// The LoRAs and embeddings that act on prompts.
     fn on_prompts(&self) -> (Vec<LoraUse>, Vec<EmbeddingUse>);
 
-    /// What the ControlNets that act see of working pictures of one size.
+    /// Control images and their embeddings by the ControlNets that act, for working pictures of one size.
     ///
     /// # Errors
     ///
     /// Where a control image cannot be read.
     fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>>;
 
-    /// What the ControlNets say to rows (B, C, h, w) at timestep `t`, summed; `pictures` has the picture of each row.
+    /// Residuals of the ControlNets for rows (B, C, h, w) at timestep `t`, summed; `pictures` has the picture of each row.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How much of a network is read: what lies behind the last activation that is wanted takes neither time nor memory.
+//! How much of a network is read: nothing behind the last activation selected, which saves time and memory.
 
 use crate::{
     activation::{Catalogue, CatalogueEntry, Tap},
@@ -26,7 +26,7 @@ impl LoadExtent {
     }
 }
 
-/// What a pass is told that goes on where nothing was read.
+/// Error of a pass that goes beyond the part of the network that was read.
 pub(crate) fn nothing_was_read() -> Error {
     Error::failed(
         "this network was read only as far as its last activation that was asked for, and another one was asked for since",

@@ -14,7 +14,7 @@ pub trait Family: Sync {
     /// Its name in provenance and in messages: `stable-diffusion`, `adm`.
     fn key(&self) -> &'static str;
 
-    /// Whether a checkpoint is one of this family, or near enough for this family to say what is wrong with it. Reads JSON and
+    /// Whether a checkpoint is one of this family, or near enough for this family to name what is wrong with it. Reads JSON and
     /// tensor names, no tensor.
     fn recognises(&self, checkpoint: &Checkpoint) -> bool;
 
@@ -28,14 +28,14 @@ pub trait Family: Sync {
     /// Checkpoints with short names.
     fn known_checkpoints(&self) -> &'static [KnownCheckpoint];
 
-    /// What a folder of this family has, for the message about one that is of none.
+    /// Contents of a folder of this family, for the message about one that is of none.
     fn looks_for(&self) -> &'static str;
 
     /// The activations that a window shows first, the preferred one first.
     fn first_activations(&self) -> &'static [&'static str];
 }
 
-/// What a folder, a file or the program shows of a model, before its family is known.
+/// A model's folder, file or known configuration, before its family is known.
 #[derive(Clone)]
 pub struct Checkpoint {
     /// How the user named it, without the networks behind it.
@@ -113,9 +113,9 @@ impl Checkpoint {
 /// A checkpoint with a short name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownCheckpoint {
-    /// What the user types.
+    /// Short name that the user types.
     pub key: &'static str,
-    /// What it is, in a few words.
+    /// Title in a few words.
     pub title: &'static str,
     /// Its name on the hub, or where its file comes from.
     pub source: &'static str,
@@ -159,7 +159,7 @@ impl KnownCheckpoint {
     /// # Errors
     ///
     /// Where there is none inside the program.
-    pub fn config_json(&self) -> Result<serde_json::Value> {
+    pub(crate) fn config_json(&self) -> Result<serde_json::Value> {
         let text = self.config.unwrap_or_default();
         serde_json::from_str(text)
             .map_err(|error| Error::failed(format!("the configuration of {} is broken: {error}", self.key)))

@@ -1,4 +1,4 @@
-//! What all families share, as types: checkpoints, architectures, denoisers, what is put on them and what they are told. It knows
+//! Types that all families share: checkpoints, architectures, denoisers, their adapters and conditioning. It knows
 //! no family, neither windows nor threads.
 
 pub mod adapters;

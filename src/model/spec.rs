@@ -26,14 +26,14 @@ pub trait Architecture: Send + Sync {
     /// Tokens of a prompt that fits into one run of the text encoder; none where no prompt is read.
     fn prompt_tokens(&self) -> Option<usize>;
 
-    /// What encoding one picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
+    /// Cost of encoding one picture, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
     /// autoencoder, or none is here.
     fn encode_cost(&self, picture: Size) -> f64 {
         let _ = picture;
         0.0
     }
 
-    /// What generic-diffusion-feature would take it for; none for what it does not run.
+    /// The model's kind in generic-diffusion-feature; none where that program does not run it.
     fn gdf_kind(&self) -> Option<GdfKind> {
         None
     }
@@ -76,7 +76,7 @@ pub trait Architecture: Send + Sync {
 /// A model as its configuration describes it.
 #[derive(Clone)]
 pub struct ModelSpec {
-    /// How the user named it: a short name, a folder or a file, as [`names::text`] writes it.
+    /// How the user named it: a short name, a folder or a file; bytes that are no UTF-8 are marked.
     pub name: String,
     /// Key of its family.
     pub family: &'static str,
@@ -90,7 +90,7 @@ pub struct ModelSpec {
     pub default_t: Timestep,
     /// Whether noise is mixed with the picture; CleanDIFT's networks are given the picture as it is, and t.
     pub adds_noise: bool,
-    /// What is special about it, for people and for provenance.
+    /// Peculiarities, for people and for provenance.
     pub notes: Vec<String>,
     /// How to get its weights, where they are not on this machine.
     pub how_to_get: Option<String>,
@@ -104,7 +104,7 @@ impl ModelSpec {
         self.network.size_rule()
     }
 
-    /// What encoding one picture takes, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
+    /// Cost of encoding one picture, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
     /// autoencoder, or none is here.
     pub fn encode_cost(&self, picture: Size) -> f64 {
         self.network.encode_cost(picture)
@@ -125,8 +125,8 @@ impl ModelSpec {
         Ok(if self.adds_noise { mixture } else { Mixture::CLEAN })
     }
 
-    /// What generic-diffusion-feature would take it for; none for what it does not run.
-    pub fn gdf_kind(&self) -> Option<GdfKind> {
+    /// The model's kind in generic-diffusion-feature; none where that program does not run it.
+    pub(crate) fn gdf_kind(&self) -> Option<GdfKind> {
         self.network.gdf_kind()
     }
 
@@ -150,7 +150,7 @@ impl ModelSpec {
     }
 
     /// (channels, rows, columns) of what the noise is mixed with, at a working size.
-    pub fn noised_shape(&self, working: Size) -> [usize; 3] {
+    pub(crate) fn noised_shape(&self, working: Size) -> [usize; 3] {
         self.network.latent_shape(working)
     }
 
@@ -165,7 +165,7 @@ impl ModelSpec {
     }
 
     /// The same model with a note, if there is one.
-    pub fn noting(mut self, note: Option<String>) -> Self {
+    pub(crate) fn noting(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
     }

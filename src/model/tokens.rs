@@ -1,10 +1,10 @@
-//! What a text encoder reads of a prompt, for people to look at.
+//! Tokens of a prompt, to be shown to people.
 
 use serde::{Deserialize, Serialize};
 
 use crate::components::text::Tokenizer;
 
-/// What a token is there for.
+/// Role of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenRole {
@@ -23,7 +23,7 @@ pub enum TokenRole {
 pub struct PromptToken {
     /// The vocabulary's text of it; `</w>` stands for the end of a word, `▁` for a blank before one.
     pub piece: String,
-    /// What it is there for.
+    /// Its kind.
     pub role: TokenRole,
 }
 

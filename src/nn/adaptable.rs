@@ -7,7 +7,7 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// What a layer computes, as far as adapters care.
+/// Kind of a layer, as far as adapters distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerKind {
     /// x·Wᵀ + b.
@@ -25,7 +25,7 @@ pub enum LayerKind {
 pub struct LayerInfo {
     /// Its name: that of its weight without `.weight`.
     pub name: String,
-    /// What it computes.
+    /// Its kind.
     pub kind: LayerKind,
     /// The shape of its weight: (out, in), (out, in, kh, kw) for a convolution, (C) for a norm.
     pub weight: Vec<usize>,
@@ -44,7 +44,7 @@ impl LayerInfo {
     }
 }
 
-/// The two factors of what is added to the weight of a linear layer or a convolution.
+/// The two factors of a low-rank difference of the weight of a linear layer or a convolution.
 #[derive(Debug, Clone)]
 pub struct Branch {
     /// (rank, in), or (rank, in, kh, kw) for a convolution.
@@ -53,44 +53,52 @@ pub struct Branch {
     pub up: Tensor,
 }
 
-/// What adapters make of one layer. Tensors are in the layer's format on its device.
+/// WeightChange of one layer by adapters. Tensors are in the layer's format on its device.
 #[derive(Debug, Clone, Default)]
 pub struct WeightChange {
-    /// What is computed beside the layer, for linear layers and convolutions.
+    /// Low-rank branches beside the layer, for linear layers and convolutions.
     pub branches: Vec<Branch>,
-    /// The weight that acts in the place of the layer's own, of the same shape.
+    /// Replacement of the layer's weight, of the shape in [`LayerInfo::weight`].
     pub weight: Option<Tensor>,
-    /// What is added to the bias, (out).
+    /// Difference of the bias, (out).
     pub bias: Option<Tensor>,
 }
 
 /// A layer that can be changed, in two steps, so that a network of which one layer cannot be changed stays as it was.
 pub trait AdaptableLayer {
-    /// What the layer is.
+    /// Name, kind and shape of the layer.
     fn info(&self) -> &LayerInfo;
 
-    /// The weight as it was read, without changes, on its device.
+    /// The weight as it was read, without changes, on its device, of the shape in [`LayerInfo::weight`].
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     fn weight(&self) -> Result<Tensor>;
 
-    /// The bias as it was read, on its device; none where there is none.
+    /// The bias (out) as it was read, on its device; none where there is none.
     fn bias(&self) -> Option<Tensor>;
 
-    /// Makes what [`Self::commit`] will put in the place of what is there.
+    /// Prepares a change that [`Self::commit`] will make.
+    ///
+    /// # Errors
+    ///
+    /// Where the change's tensors do not fit the layer, or the device fails.
     fn prepare(&mut self, change: WeightChange) -> Result<()>;
 
-    /// Puts in place what was prepared; with nothing prepared the layer becomes as it was read.
+    /// Makes the prepared change; with nothing prepared the layer becomes as it was read.
     fn commit(&mut self);
 
-    /// Lets go what was prepared: the layer stays as it is.
+    /// Drops the prepared change: the layer stays as it is.
     fn discard(&mut self);
 }
 
-/// What is shown every layer of a network.
+/// Callback for every layer of a network.
 pub type Visit<'a> = dyn FnMut(&mut dyn AdaptableLayer) + 'a;
 
 /// Something with layers that adapters can change.
 pub trait Adaptable {
-    /// Shows every layer to `visit`.
+    /// Calls `visit` for every layer.
     fn each_layer(&mut self, visit: &mut Visit<'_>);
 }
 
@@ -110,7 +118,7 @@ impl<T: Adaptable> Adaptable for [T] {
     }
 }
 
-/// What acts in a layer beside its own numbers, and what may act next.
+/// The change that acts in a layer, and the prepared one.
 #[derive(Debug, Clone)]
 pub(super) struct Changed<T> {
     acting: Option<T>,

@@ -15,7 +15,7 @@ const SCORE_BLOCK_BYTES: usize = 128 << 20;
 /// softmax(q·kᵀ·scale)·v with its heads joined, (B, queries, heads·d), for q (B, heads, queries, d), k and v
 /// (B, heads, keys, d).
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Tensor> {
-    if ops::takes(q) {
+    if ops::supports(q) {
         return ops::attend(q, k, v, scale);
     }
     let v = v.contiguous()?;
@@ -25,14 +25,14 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> CandleResult<Te
     join_heads(&attended)
 }
 
-/// Meets an attention map, which is made only if it was asked for, in the form asked for.
-pub fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale: f64) -> Result<(), Stop> {
+/// Meets an attention map, which is made only if it is selected, with all heads or as their mean.
+pub(crate) fn visit_map(probe: &mut Probe<'_>, tap: Tap, q: &Tensor, k: &Tensor, scale: f64) -> Result<(), Stop> {
     visit_map_as(probe, tap, [q, k], scale, Ok)
 }
 
 /// [`visit_map`] of what `make` makes of the map, (B, heads or 1, queries, keys): one of which columns were left out gets
 /// them back.
-pub fn visit_map_as(
+pub(crate) fn visit_map_as(
     probe: &mut Probe<'_>,
     tap: Tap,
     [q, k]: [&Tensor; 2],
@@ -51,7 +51,7 @@ pub fn visit_map_as(
 
 /// The mean over the heads of [`attention_map`], (B, 1, queries, keys), in blocks of query rows.
 fn mean_attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
-    if ops::takes(q) {
+    if ops::supports(q) {
         return ops::mean_map(q, k, scale);
     }
     by_rows(SCORE_BLOCK_BYTES, [q, k], scale, |weights| weights.mean_keepdim(1))
@@ -59,7 +59,7 @@ fn mean_attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor
 
 /// The attention map softmax(q·kᵀ·scale), (B, heads, queries, keys), at least in f32.
 fn attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
-    if ops::takes(q) {
+    if ops::supports(q) {
         let scores = (q * scale)?.contiguous()?.matmul(&k.transpose(2, 3)?.contiguous()?)?;
         return softmax_last_dim(&scores);
     }
@@ -95,13 +95,13 @@ fn by_rows(
 }
 
 /// (B, N, heads·d) → (B, heads, N, d), the same numbers in the same place.
-pub fn split_heads(tokens: &Tensor, heads: usize) -> CandleResult<Tensor> {
+pub(crate) fn split_heads(tokens: &Tensor, heads: usize) -> CandleResult<Tensor> {
     let (batch, length, width) = tokens.dims3()?;
     tokens.reshape((batch, length, heads, width / heads))?.transpose(1, 2)
 }
 
 /// (B, heads, N, d) → (B, N, heads·d).
-pub fn join_heads(tokens: &Tensor) -> CandleResult<Tensor> {
+pub(crate) fn join_heads(tokens: &Tensor) -> CandleResult<Tensor> {
     tokens.transpose(1, 2)?.contiguous()?.flatten_from(D::Minus2)
 }
 

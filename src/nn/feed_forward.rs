@@ -6,12 +6,12 @@ use candle_nn::ops::sigmoid;
 use super::formats::wide;
 use crate::ops;
 
-/// What multiplies the argument of the sigmoid in `quick_gelu`.
+/// Factor of the sigmoid's argument in `quick_gelu`.
 const QUICK_GELU_SLOPE: f64 = 1.702;
 
 /// hidden·GELU(gate), (…, D), for hidden and gate beside each other, (…, 2·D), with the exact error function.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
-    if ops::takes(x) {
+    if ops::supports(x) {
         return ops::geglu(x);
     }
     let half = x.dim(D::Minus1)? / 2;
@@ -19,14 +19,14 @@ pub fn geglu(x: &Tensor) -> Result<Tensor> {
     hidden * gate.contiguous()?.gelu_erf()?
 }
 
-/// GELU with the exact error function.
+/// GELU with the exact error function, x·Φ(x), any shape.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if ops::takes(x) { ops::gelu(x) } else { x.gelu_erf() }
+    if ops::supports(x) { ops::gelu(x) } else { x.gelu_erf() }
 }
 
 /// GELU with a tanh in the place of the error function (Hendrycks and Gimpel, 2016), at least in f32 and rounded once.
-pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
-    match ops::takes(x) {
+pub(crate) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    match ops::supports(x) {
         true => ops::gelu_tanh(x),
         false => wide(x)?.gelu()?.to_dtype(x.dtype()),
     }
@@ -34,7 +34,7 @@ pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
 
 /// x·σ(1.702·x).
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
-    match ops::takes(x) {
+    match ops::supports(x) {
         true => ops::quick_gelu(x),
         false => x * sigmoid(&(x * QUICK_GELU_SLOPE)?)?,
     }

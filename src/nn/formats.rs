@@ -1,4 +1,4 @@
-//! What is computed in f32 although a model is in f16 or bf16, as it runs on a GPU. Both have too few bits for statistics, and
+//! Computations in f32 although a model is in f16 or bf16, as it runs on a GPU. Both have too few bits for statistics, and
 //! f16 ends at 65504.
 //!
 //! | what | in f32 |
@@ -14,7 +14,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-/// The same numbers in a format with the precision of f32 or more.
+/// The same numbers (any shape) in a format with the precision of f32 or more.
 pub fn wide(x: &Tensor) -> Result<Tensor> {
     match x.dtype() {
         DType::F16 | DType::BF16 => x.to_dtype(DType::F32),

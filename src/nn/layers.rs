@@ -23,7 +23,7 @@ pub struct Linear {
     changed: Changed<ChangedLinear>,
 }
 
-/// What acts in the place of a linear layer and beside it.
+/// Replacement of a linear layer's weight, and the branches beside it.
 #[derive(Debug, Clone)]
 struct ChangedLinear {
     base: Option<candle_nn::Linear>,
@@ -32,11 +32,19 @@ struct ChangedLinear {
 }
 
 /// A linear layer with the tensors `weight` (out, in) and `bias` (out).
+///
+/// # Errors
+///
+/// Where `vb` lacks one of the tensors, or has it in another shape.
 pub fn linear(in_width: usize, out_width: usize, vb: VarBuilder<'_>) -> Result<Linear> {
     Ok(Linear::around(candle_nn::linear(in_width, out_width, vb.clone())?, &vb))
 }
 
 /// A linear layer with the tensor `weight` (out, in).
+///
+/// # Errors
+///
+/// Where `vb` lacks the tensor, or has it in another shape.
 pub fn linear_no_bias(in_width: usize, out_width: usize, vb: VarBuilder<'_>) -> Result<Linear> {
     Ok(Linear::around(
         candle_nn::linear_no_bias(in_width, out_width, vb.clone())?,
@@ -116,6 +124,10 @@ pub struct Embedding {
 }
 
 /// A table with the tensor `weight` (rows, width).
+///
+/// # Errors
+///
+/// Where `vb` lacks the tensor, or has it in another shape.
 pub fn embedding(rows: usize, width: usize, vb: VarBuilder<'_>) -> Result<Embedding> {
     let table = vb.get((rows, width), "weight")?;
     Ok(Embedding {
@@ -175,7 +187,7 @@ pub struct Conv2d {
     changed: Changed<ChangedConv>,
 }
 
-/// What acts in the place of a convolution and beside it.
+/// Replacement of a convolution's weight, and the branches beside it.
 #[derive(Debug, Clone)]
 struct ChangedConv {
     base: Option<Base>,
@@ -184,7 +196,7 @@ struct ChangedConv {
     bias: Option<Tensor>,
 }
 
-/// What a convolution is computed with; weights are held once.
+/// Operator of a convolution; weights are held once.
 #[derive(Debug, Clone)]
 enum Base {
     /// On the CPU in f32.
@@ -195,7 +207,7 @@ enum Base {
 
 impl Base {
     fn new(weight: Tensor, bias: &Tensor, config: Conv2dConfig) -> Result<Self> {
-        Ok(match ops::takes(&weight) {
+        Ok(match ops::supports(&weight) {
             true => Self::Own(ops::CpuConv2d::new(&weight, Some(bias), config.padding, config.stride)?),
             false => Self::Plain(weight, over_grid(bias)?),
         })
@@ -208,6 +220,10 @@ fn over_grid(bias: &Tensor) -> Result<Tensor> {
 }
 
 /// A convolution with a square kernel and the tensors `weight` (out, in, k, k) and `bias` (out).
+///
+/// # Errors
+///
+/// Where `vb` lacks one of the tensors, or has it in another shape.
 pub fn conv2d(
     in_channels: usize,
     out_channels: usize,
@@ -228,7 +244,7 @@ pub fn conv2d(
 
 impl Conv2d {
     /// The same of an input that has zeros, or its neighbours' values, around it already: none are put there.
-    pub fn forward_unpadded(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_unpadded(&self, x: &Tensor) -> Result<Tensor> {
         let config = Conv2dConfig {
             padding: 0,
             ..self.config
@@ -259,7 +275,7 @@ impl Conv2d {
 
 /// A convolution of x (B, in, h, w) by candle's operators, without a bias.
 fn convolve(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Tensor> {
-    if ops::takes(x) {
+    if ops::supports(x) {
         return convolve_whole(x, weight, config);
     }
     convolve_within(COLUMN_BYTES, x, weight, config)

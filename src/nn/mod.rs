@@ -1,12 +1,12 @@
 //! Layers that networks are built of, with low-rank branches, in number formats of the CPU and GPUs.
 
 pub mod adaptable;
-pub mod attention;
-pub mod feed_forward;
-pub mod formats;
+pub(crate) mod attention;
+pub(crate) mod feed_forward;
+pub(crate) mod formats;
 pub mod layers;
-pub mod modulation;
+pub(crate) mod modulation;
 pub mod norms;
-pub mod resnet;
-pub mod rms_norm;
-pub mod time_embedding;
+pub(crate) mod resnet;
+pub(crate) mod rms_norm;
+pub(crate) mod time_embedding;

@@ -8,7 +8,7 @@ use super::formats::wide;
 use crate::ops;
 
 /// LN(x)·(1 + scale) + shift for tokens x (B, N, C), scale and shift (B, C): at least in f32 and rounded once.
-pub fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
+pub(crate) fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor> {
     let (exact, shift) = (wide(x)?.contiguous()?, wide(shift)?);
     let scale = (wide(scale)? + 1.0)?;
     // Scale and shift of a row are weight and bias of a norm: one pass over its tokens.
@@ -16,7 +16,7 @@ pub fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> R
         .map(|row| {
             let tokens = exact.narrow(0, row, 1)?;
             let (weight, bias) = (scale.get(row)?.contiguous()?, shift.get(row)?.contiguous()?);
-            if ops::takes(&tokens) {
+            if ops::supports(&tokens) {
                 return ops::CpuLayerNorm::new(&weight, &bias, eps)?.forward(&tokens);
             }
             match tokens.dtype() {
@@ -29,7 +29,7 @@ pub fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> R
 }
 
 /// x + gate·branch for tokens x and branch (B, N, C), gate (B, C).
-pub fn add_gated(x: &Tensor, gate: &Tensor, branch: &Tensor) -> Result<Tensor> {
+pub(crate) fn add_gated(x: &Tensor, gate: &Tensor, branch: &Tensor) -> Result<Tensor> {
     x + branch.broadcast_mul(&gate.unsqueeze(1)?)?
 }
 

@@ -38,7 +38,7 @@ struct Parameters<Own> {
 
 impl<Own> Parameters<Own> {
     fn new(weight: Tensor, bias: Tensor, own: impl FnOnce(&Tensor, &Tensor) -> Result<Own>) -> Result<Self> {
-        let own = ops::takes(&weight).then(|| own(&weight, &bias)).transpose()?;
+        let own = ops::supports(&weight).then(|| own(&weight, &bias)).transpose()?;
         Ok(Self { weight, bias, own })
     }
 
@@ -83,6 +83,10 @@ struct Statistics {
 pub type OfRows<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
 /// A GroupNorm with the tensors `weight` (C) and `bias` (C).
+///
+/// # Errors
+///
+/// Where `vb` lacks one of the tensors or has it in another shape, and where `groups` does not divide the channels.
 pub fn group_norm(groups: usize, channels: usize, eps: f64, vb: VarBuilder<'_>) -> Result<GroupNorm> {
     let weight = vb.get(channels, "weight")?;
     let bias = vb.get(channels, "bias")?;
@@ -106,10 +110,14 @@ impl GroupNorm {
     }
 
     fn own(&self, x: &Tensor) -> Option<&ops::CpuGroupNorm> {
-        self.acting().parameters.own.as_ref().filter(|_| ops::takes(x))
+        self.acting().parameters.own.as_ref().filter(|_| ops::supports(x))
     }
 
     /// norm(x), (B, C, h, w).
+    ///
+    /// # Errors
+    ///
+    /// Where `x` has other channels than the norm, or the device fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward(x),
@@ -118,6 +126,10 @@ impl GroupNorm {
     }
 
     /// SiLU(norm(x)), (B, C, h, w).
+    ///
+    /// # Errors
+    ///
+    /// Where `x` has other channels than the norm, or the device fails.
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward_silu(x),
@@ -133,9 +145,9 @@ impl GroupNorm {
 
     /// [`Self::forward_silu`] for a map that lies in bands (B, C, rows, w) from top to bottom: what it does to any rows of it,
     /// with the statistics of all.
-    pub fn silu_of_rows(&self, bands: &[Tensor]) -> Result<OfRows<'_>> {
+    pub(crate) fn silu_of_rows(&self, bands: &[Tensor]) -> Result<OfRows<'_>> {
         let own = self.acting().parameters.own.as_ref();
-        if let Some(own) = own.filter(|_| bands.iter().all(ops::takes)) {
+        if let Some(own) = own.filter(|_| bands.iter().all(ops::supports)) {
             let lines = own.lines(bands)?;
             return Ok(Box::new(move |rows| own.forward_silu_by(rows, &lines)));
         }
@@ -180,7 +192,7 @@ impl GroupNorm {
     }
 
     /// SiLU(norm(x + shift)), (B, C, h, w), for a shift (B, C).
-    pub fn forward_shifted_silu(&self, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_shifted_silu(&self, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward_shifted_silu(x, &of_rows(shift, x)?),
             None => {
@@ -191,7 +203,7 @@ impl GroupNorm {
     }
 
     /// SiLU(norm(x)·(1 + s) + t), (B, C, h, w), for s and t beside each other, (B, 2·C).
-    pub fn forward_scaled_silu(&self, x: &Tensor, scale_shift: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_scaled_silu(&self, x: &Tensor, scale_shift: &Tensor) -> Result<Tensor> {
         if let Some(own) = self.own(x) {
             return own.forward_scaled_silu(x, &of_rows(scale_shift, x)?);
         }
@@ -203,7 +215,7 @@ impl GroupNorm {
     }
 
     /// norm(x) as tokens, (B, h·w, C).
-    pub fn forward_tokens(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_tokens(&self, x: &Tensor) -> Result<Tensor> {
         match self.own(x) {
             Some(own) => own.forward_tokens(x),
             None => self.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous(),
@@ -257,6 +269,10 @@ pub struct LayerNorm {
 }
 
 /// A LayerNorm with the tensors `weight` (C) and `bias` (C).
+///
+/// # Errors
+///
+/// Where `vb` lacks one of the tensors, or has it in another shape.
 pub fn layer_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<LayerNorm> {
     let (weight, bias) = (vb.get(width, "weight")?, vb.get(width, "bias")?);
     Ok(LayerNorm {
@@ -286,7 +302,7 @@ impl LayerNorm {
 
 impl Module for LayerNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self.parameters().own.as_ref().filter(|_| ops::takes(x)) {
+        match self.parameters().own.as_ref().filter(|_| ops::supports(x)) {
             Some(own) => own.forward(x),
             None => self.plain(x),
         }

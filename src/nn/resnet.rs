@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A 3x3 convolution that keeps the grid.
-pub fn conv3x3(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
+pub(crate) fn conv3x3(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
     conv2d(
         in_channels,
         out_channels,
@@ -24,11 +24,11 @@ pub fn conv3x3(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> R
 }
 
 /// A 1x1 convolution.
-pub fn conv1x1(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
+pub(crate) fn conv1x1(in_channels: usize, out_channels: usize, vb: VarBuilder<'_>) -> Result<Conv2d> {
     conv2d(in_channels, out_channels, 1, Conv2dConfig::default(), vb)
 }
 
-/// What the norms of a residual block are made of.
+/// Parameters of the norms of a residual block.
 #[derive(Debug, Clone, Copy)]
 pub struct Norms {
     /// Groups of both GroupNorms.
@@ -88,7 +88,7 @@ impl Resnet {
     }
 
     /// shortcut(x) + increment.
-    pub fn add_shortcut(&self, x: &Tensor, increment: &Tensor) -> Result<Tensor> {
+    pub(crate) fn add_shortcut(&self, x: &Tensor, increment: &Tensor) -> Result<Tensor> {
         match &self.conv_shortcut {
             Some(conv) => conv.forward(x)? + increment,
             None => x + increment,

@@ -17,7 +17,7 @@ pub struct RmsNorm {
 }
 
 /// An RMSNorm with the tensor `weight` (C).
-pub fn rms_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<RmsNorm> {
+pub(crate) fn rms_norm(width: usize, eps: f64, vb: VarBuilder<'_>) -> Result<RmsNorm> {
     let weight = wide(&vb.get(width, "weight")?)?;
     Ok(RmsNorm { weight, eps })
 }

@@ -6,7 +6,13 @@ use candle_core::{Device, Result, Tensor};
 const MAX_PERIOD: f64 = 10_000.0;
 
 /// (B, dim) in f32 for B timesteps: frequencies exp(−ln 10000·i/(dim/2 − `freq_shift`)), cosines first if `cos_first`.
-pub fn timestep_embedding(t: &[f32], dim: usize, cos_first: bool, freq_shift: f64, device: &Device) -> Result<Tensor> {
+pub(crate) fn timestep_embedding(
+    t: &[f32],
+    dim: usize,
+    cos_first: bool,
+    freq_shift: f64,
+    device: &Device,
+) -> Result<Tensor> {
     let half = dim / 2;
     let step = -(MAX_PERIOD.ln() as f32);
     let span = half as f32 - freq_shift as f32;

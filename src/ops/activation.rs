@@ -11,7 +11,6 @@ use super::vector::{filled, gelu as gelu_vector, gelu_tanh as gelu_tanh_vector, 
 /// Floats that one task of a pass writes: they stay in the first cache, and repay the task's start.
 const PIECE: usize = 4096;
 
-/// Pieces in a task.
 const PIECES: usize = 4;
 
 /// The slope of the sigmoid in the quick GELU.
@@ -28,26 +27,42 @@ enum Kind {
 }
 
 /// x · σ(x), any shape.
+///
+/// # Errors
+///
+/// Where `x` is not f32 on the CPU.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
     activate(x, Kind::Swish(1.0))
 }
 
 /// x · Φ(x), the exact (erf) GELU, any shape.
+///
+/// # Errors
+///
+/// Where `x` is not f32 on the CPU.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     activate(x, Kind::Gelu)
 }
 
 /// x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³))), the GELU of T5 and of diffusion transformers, any shape.
-pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
     activate(x, Kind::GeluTanh)
 }
 
 /// x · σ(1.702 x), CLIP's GELU, any shape.
+///
+/// # Errors
+///
+/// Where `x` is not f32 on the CPU.
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     activate(x, Kind::Swish(QUICK_SLOPE))
 }
 
 /// (.., 2·D) -> (.., D): the first half of each row times the GELU of the second.
+///
+/// # Errors
+///
+/// Where the last dimension is odd or 0, and where `x` is not f32 on the CPU.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
     let width = x.dim(D::Minus1)?;
     if width == 0 || width % 2 != 0 {

@@ -30,6 +30,10 @@ const HEADS_FLOATS: usize = 131_072;
 ///
 /// q is (B, heads, queries, d), k and v (B, heads, keys, d), f32 on the CPU, of any strides: views with a last stride of
 /// 1 are read in place. The result is (B, queries, heads·d), contiguous.
+///
+/// # Errors
+///
+/// Where the shapes do not go together, and where a tensor is not f32 on the CPU.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor> {
     let (q, k, v) = (rows_in_place(q, "q")?, rows_in_place(k, "k")?, rows_in_place(v, "v")?);
     let sizes = Sizes::new(&q, &k)?;
@@ -92,7 +96,7 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor> 
 ///
 /// q is (B, heads, queries, d), k (B, heads, keys, d), f32 on the CPU, of any strides. The result is
 /// (B, 1, queries, keys), contiguous.
-pub fn mean_map(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
+pub(crate) fn mean_map(q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
     let (q, k) = (rows_in_place(q, "q")?, rows_in_place(k, "k")?);
     let sizes = Sizes::new(&q, &k)?;
     let ((q_storage, q_layout), (k_storage, k_layout)) = (q.storage_and_layout(), k.storage_and_layout());
@@ -140,7 +144,6 @@ fn rows_in_place(x: &Tensor, what: &str) -> Result<Tensor> {
     }
 }
 
-/// The sizes of an attention.
 struct Sizes {
     batch: usize,
     heads: usize,

@@ -39,6 +39,11 @@ enum Method {
 
 impl CpuConv2d {
     /// Prepares `weight` (O, C, k, k) and `bias` (O), both f32 on the CPU.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel is not square, where a dimension or the stride is 0, where the bias does not have O numbers,
+    /// and where a tensor is not f32 on the CPU.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, padding: usize, stride: usize) -> Result<Self> {
         let (outputs, inputs, kernel, kernel_x) = weight.dims4()?;
         if kernel != kernel_x {
@@ -71,6 +76,10 @@ impl CpuConv2d {
     }
 
     /// The weight as it came, (O, C, k, k), copied: it is held in another order.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no memory for the copy.
     pub fn weight(&self) -> Result<Tensor> {
         let Prepared {
             method,
@@ -87,12 +96,16 @@ impl CpuConv2d {
     }
 
     /// Convolves `x` (B, C, h, w), with any strides, to (B, O, h', w').
+    ///
+    /// # Errors
+    ///
+    /// Where `x` has other channels than C, is smaller than the kernel, or is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.run(x, self.0.padding)
     }
 
     /// As [`Self::forward`], of an input that has zeros, or its neighbours' values, around it already: none are put there.
-    pub fn forward_unpadded(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_unpadded(&self, x: &Tensor) -> Result<Tensor> {
         self.run(x, 0)
     }
 

@@ -34,7 +34,7 @@ pub struct CpuGroupNorm {
     eps: f64,
 }
 
-/// What goes with the normalisation.
+/// Operations fused with the normalisation.
 #[derive(Default)]
 struct Around {
     /// (B, C), added before.
@@ -46,6 +46,11 @@ struct Around {
 
 impl CpuGroupNorm {
     /// With a weight and a bias of shape (C), which `groups` divides.
+    ///
+    /// # Errors
+    ///
+    /// Where `groups` does not divide C or one of them is 0, where the bias has another length, and where a tensor is
+    /// not f32 on the CPU.
     pub fn new(groups: usize, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Self> {
         let channels = weight.dims1()?;
         if groups == 0 || channels == 0 || channels % groups != 0 {
@@ -60,11 +65,19 @@ impl CpuGroupNorm {
     }
 
     /// norm(x), (B, C, h, w) -> (B, C, h, w).
+    ///
+    /// # Errors
+    ///
+    /// Where `x` has other channels than the norm, and where it is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.run(x, &Around::default())
     }
 
     /// silu(norm(x)), (B, C, h, w) -> (B, C, h, w).
+    ///
+    /// # Errors
+    ///
+    /// Where `x` has other channels than the norm, and where it is not f32 on the CPU.
     pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
         self.run(
             x,
@@ -75,7 +88,12 @@ impl CpuGroupNorm {
         )
     }
 
-    /// What the norm of x (B, C, h, w) does to each channel, where x lies in bands (B, C, rows, w) from top to bottom.
+    /// Scale and shift of each channel by the norm of x (B, C, h, w), where x lies in bands (B, C, rows, w) from top to bottom.
+    ///
+    /// # Errors
+    ///
+    /// Where there are no bands, where they differ in B, where one has other channels than the norm, and where one is
+    /// not f32 on the CPU.
     pub fn lines(&self, bands: &[Tensor]) -> Result<Lines> {
         let sizes = bands.iter().map(|band| self.sizes(band)).collect::<Result<Vec<_>>>()?;
         let Some((batch, _)) = sizes.first().copied() else {
@@ -105,7 +123,7 @@ impl CpuGroupNorm {
     }
 
     /// silu(norm(x)), (B, C, rows, w) -> (B, C, rows, w), for rows of the map that `lines` is of.
-    pub fn forward_silu_by(&self, x: &Tensor, lines: &Lines) -> Result<Tensor> {
+    pub(crate) fn forward_silu_by(&self, x: &Tensor, lines: &Lines) -> Result<Tensor> {
         let (batch, pixels) = self.sizes(x)?;
         if lines.0.len() != batch * self.weight.len() {
             bail!("{} lines for {:?}", lines.0.len(), x.dims());
@@ -124,7 +142,7 @@ impl CpuGroupNorm {
     }
 
     /// silu(norm(x)·(1 + s) + t), (B, C, h, w) -> (B, C, h, w), with s and then t along `scale_shift` (B, 2C).
-    pub fn forward_scaled_silu(&self, x: &Tensor, scale_shift: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_scaled_silu(&self, x: &Tensor, scale_shift: &Tensor) -> Result<Tensor> {
         let scale_shift = Some(self.per_image(x, scale_shift, 2)?);
         self.run(
             x,
@@ -137,7 +155,7 @@ impl CpuGroupNorm {
     }
 
     /// silu(norm(x + shift)), (B, C, h, w) -> (B, C, h, w), with a shift (B, C).
-    pub fn forward_shifted_silu(&self, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_shifted_silu(&self, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
         let shift = Some(self.per_image(x, shift, 1)?);
         self.run(
             x,
@@ -150,7 +168,7 @@ impl CpuGroupNorm {
     }
 
     /// norm(x) as a transformer's tokens, (B, C, h, w) -> (B, h·w, C).
-    pub fn forward_tokens(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward_tokens(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, pixels) = self.sizes(x)?;
         let channels = self.weight.len();
         let (image, group) = (channels * pixels, channels / self.groups);
@@ -256,7 +274,7 @@ struct Group<'a> {
     around: &'a Around,
 }
 
-/// What a norm does to each channel of each image of one map.
+/// Scale and shift by a norm of each channel of each image of one map.
 pub struct Lines(Vec<Line>);
 
 /// A channel's normalisation: (x - centre)·scale + shift. The centre is taken off first, so that a mean far from zero
@@ -268,7 +286,7 @@ struct Line {
     shift: f32,
 }
 
-/// Count, mean and sum of the squared deviations of what has been seen.
+/// Count, mean and sum of squared deviations so far.
 #[derive(Default)]
 struct Moments {
     count: f64,
@@ -302,7 +320,7 @@ impl Group<'_> {
         self.group * channels..(self.group + 1) * channels
     }
 
-    /// What is added to a channel before the norm.
+    /// Shift of a channel before the norm.
     fn shift(&self, channel: usize) -> f64 {
         let channels = self.norm.weight.len();
         self.around

@@ -21,6 +21,10 @@ pub struct CpuLayerNorm {
 
 impl CpuLayerNorm {
     /// With a weight and a bias of shape (C).
+    ///
+    /// # Errors
+    ///
+    /// Where C is 0, where the bias has another length, and where a tensor is not f32 on the CPU.
     pub fn new(weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Self> {
         let channels = weight.dims1()?;
         if channels == 0 {
@@ -34,6 +38,10 @@ impl CpuLayerNorm {
     }
 
     /// (.., C) -> (.., C).
+    ///
+    /// # Errors
+    ///
+    /// Where the last dimension is not C, and where `x` is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let channels = self.weight.len();
         if x.dim(D::Minus1)? != channels {

@@ -17,9 +17,11 @@ mod transform;
 mod vector;
 mod winograd;
 
-pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
-pub use attention::{attend, mean_map};
+pub(crate) use activation::gelu_tanh;
+pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use attention::attend;
+pub(crate) use attention::mean_map;
 pub use conv::CpuConv2d;
 pub use group_norm::{CpuGroupNorm, Lines};
 pub use layer_norm::CpuLayerNorm;
-pub use vector::takes;
+pub use vector::supports;

@@ -7,7 +7,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Buffers that nobody is using.
+/// Free buffers.
 static IDLE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
 fn idle() -> MutexGuard<'static, Vec<Vec<f32>>> {

@@ -13,14 +13,12 @@ use super::vector::cut;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
     pub(super) channels: usize,
-    /// Pixels in a plane.
     pub(super) plane: usize,
     /// Pixels in a unit; the last one of a plane may have fewer.
     pub(super) unit: usize,
 }
 
 impl Grid {
-    /// Units in a plane.
     pub(super) fn units(&self) -> usize {
         self.plane.div_ceil(self.unit)
     }

@@ -20,7 +20,7 @@ const A: f32 = 1.5;
 const B: f32 = 0.625;
 const A2: f32 = A * A;
 const B2: f32 = B * B;
-/// What Lagrange's polynomials for the points 0, ±A and ±B are divided by.
+/// Reciprocal denominators of Lagrange's polynomials for the points 0, ±A and ±B.
 /// The input's transform leaves this out; the output's makes up for it.
 const SCALE_0: f32 = 1.0 / (A2 * B2);
 const SCALE_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
@@ -63,7 +63,7 @@ pub(super) fn input<S: Simd>(simd: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
 pub(super) struct Factor {
     /// The tap that counts once.
     pub(super) once: usize,
-    /// What the second and the third tap are multiplied by and added.
+    /// Factors of the second and the third tap.
     second: f32,
     third: f32,
 }

@@ -1,4 +1,4 @@
-//! What the operators share: vector functions (one source for AVX2, AVX-512, NEON and plain code, chosen by pulp at run
+//! Shared by the operators: vector functions (one source for AVX2, AVX-512, NEON and plain code, chosen by pulp at run
 //! time), a tensor's floats, and new memory that is not written twice.
 
 use std::{mem::MaybeUninit, ops::Range};
@@ -353,13 +353,13 @@ pub(super) fn filled_by_image(
 }
 
 /// Whether these operators can take a tensor: one that is f32 and on the CPU.
-pub fn takes(x: &Tensor) -> bool {
+pub fn supports(x: &Tensor) -> bool {
     x.dtype() == DType::F32 && matches!(x.device(), Device::Cpu)
 }
 
 /// An error unless the operators can take `x`.
 pub(super) fn check(x: &Tensor, what: &str) -> Result<()> {
-    if !takes(x) {
+    if !supports(x) {
         bail!(
             "{what} must be f32 on the CPU, not {:?} on {:?}",
             x.dtype(),

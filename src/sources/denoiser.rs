@@ -12,7 +12,7 @@ use crate::{
         request::{FramedPicture, Provenance},
         settings::{PassSettings, RunSettings, SettingsRead},
     },
-    geometry::Size,
+    geometry::{Size, framing::WorkingSize},
     image::prepare::PreparedImage,
 };
 
@@ -28,6 +28,10 @@ impl FeatureSource for Model {
 
     fn catalogue(&self, working: Size) -> Catalogue {
         self.spec.plain_catalogue(working)
+    }
+
+    fn working_size(&self, run: &RunSettings) -> Result<WorkingSize> {
+        run.working_size(&self.spec)
     }
 
     fn settings(&self, run: RunSettings) -> Result<PassSettings> {

@@ -14,7 +14,13 @@ use crate::{
 ///
 /// Where there is no such device.
 pub fn open_device(choice: DeviceChoice, precision: Precision) -> Result<Opened> {
-    self_check::open(&resolve(CHECKED_MODEL)?, choice, precision)
+    match choice {
+        DeviceChoice::Auto => self_check::open_checked(&resolve(CHECKED_MODEL)?, precision),
+        choice => Ok(Opened {
+            place: Compute::open(choice, precision)?,
+            note: None,
+        }),
+    }
 }
 
 /// Runs the embedded model on the CPU in f32 and at `place`, and compares every activation.

@@ -3,6 +3,8 @@
 
 mod denoiser;
 mod device;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -20,7 +22,10 @@ use crate::{
         request::{FramedPicture, Provenance},
         settings::{PassSettings, RunSettings, SettingsRead},
     },
-    geometry::{Size, framing::SizeRule},
+    geometry::{
+        Size,
+        framing::{SizeRule, WorkingSize},
+    },
     image::prepare::PreparedImage,
 };
 
@@ -44,6 +49,15 @@ pub trait FeatureSource: Send {
 
     /// Every activation in execution order, with its shape at a working size.
     fn catalogue(&self, working: Size) -> Catalogue;
+
+    /// The working size where `run` is asked for: the short side it was made for, where none is set.
+    ///
+    /// # Errors
+    ///
+    /// Where it takes no such size.
+    fn working_size(&self, run: &RunSettings) -> Result<WorkingSize> {
+        Ok(run.size.unwrap_or(WorkingSize::ShortSide(self.info().native_side)))
+    }
 
     /// What runs where `run` is asked for. A source without noise runs at t 0, and at the mixture
     /// [`CLEAN`](crate::components::schedule::Mixture::CLEAN).

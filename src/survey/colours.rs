@@ -22,7 +22,7 @@ pub fn thumbnail_picture(thumbnail: &Thumbnail) -> RgbPicture {
 }
 
 /// How noisy each cell is, from 0 to the noisiest.
-pub fn noise_picture(thumbnail: &Thumbnail, map: ColourMap) -> RgbPicture {
+pub(crate) fn noise_picture(thumbnail: &Thumbnail, map: ColourMap) -> RgbPicture {
     let noise = &thumbnail.noise;
     let finite = noise.iter().copied().filter(|x| x.is_finite());
     let highest = finite.fold(0.0, f32::max);
@@ -61,6 +61,10 @@ fn coloured(grid: Grid, scores: &[f32]) -> RgbPicture {
 
 /// PCA colours that agree: the scores of every activation rotated onto those of `reference` (orthogonal Procrustes, each
 /// component brought to unit variance first), on the reference's grid.
+///
+/// # Errors
+///
+/// Where scores are not finite.
 pub fn agreeing(measurement: &Measurement, reference: &Measurement) -> Result<RgbPicture> {
     let (own, target) = (&measurement.thumbnail, &reference.thumbnail);
     let resampled = onto(own, target.grid)?;

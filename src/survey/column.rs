@@ -28,7 +28,7 @@ macro_rules! columns {
                 match self { $(Self::$name => $title,)+ }
             }
 
-            /// What it is, in one sentence.
+            /// Description in one sentence.
             pub const fn about(self) -> &'static str {
                 match self { $(Self::$name => $about,)+ }
             }

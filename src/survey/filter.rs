@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activation::{Facts, Id, Kind, Stage};
 
-/// The four steps. Each says what it takes away or puts back; those that are off change nothing.
+/// The four steps. Each removes activations or puts them back; those that are off change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PaperFilter {
@@ -40,7 +40,7 @@ impl PaperFilter {
         if self.late_self_attention && half == Some(Half::Second) && is_query_or_key {
             return true;
         }
-        // A plain stack of blocks has no half that is noisier: the paper tells of U-Nets.
+        // A plain stack of blocks has no half that is noisier: the paper is about U-Nets.
         let noisy = self.first_half && half != Some(Half::First) && facts.stage != Stage::Stack;
         let local = self.without_self_attention && half == Some(Half::First) && facts.kind.is_of_self_attention();
         // Maps are no features: as soon as features are filtered they go.
@@ -68,7 +68,7 @@ impl Half {
 }
 
 /// Whether the name of an activation has all words of a search.
-pub fn fits_search(id: Id, search: &str) -> bool {
+pub(crate) fn fits_search(id: Id, search: &str) -> bool {
     search
         .split_whitespace()
         .all(|word| id.as_str().contains(&word.to_lowercase()))

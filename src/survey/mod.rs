@@ -12,13 +12,15 @@ mod sheet;
 
 use serde::{Deserialize, Serialize};
 
-pub use colours::{agreeing, noise_picture, thumbnail_picture};
+pub(crate) use colours::noise_picture;
+pub use colours::{agreeing, thumbnail_picture};
 pub use column::Column;
-pub use filter::{PaperFilter, fits_search};
-pub use pass::{
-    DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, SurveyInput, can_compare_noises, check_memory, survey_pass,
-};
-pub use report::{PictureSurvey, write_survey};
+pub use filter::PaperFilter;
+pub(crate) use filter::fits_search;
+pub(crate) use pass::check_memory;
+pub use pass::{DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, SurveyInput, can_compare_noises, survey_pass};
+pub use report::PictureSurvey;
+pub(crate) use report::write_survey;
 pub use sheet::{SheetEntry, sheet};
 
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
     analysis::figures::{Figures, Thumbnail},
 };
 
-/// What a survey found of one activation.
+/// Figures and thumbnail of one activation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// The activation.

@@ -26,7 +26,7 @@ use crate::{
 /// A map of 64 x 64 positions would else have 4096 channels, and its figures would take longer than the pass.
 pub const MOST_KEYS: usize = 1024;
 
-/// Noises that are compared where nothing else is said.
+/// Default number of noises that are compared.
 pub const DEFAULT_NOISES: usize = 4;
 /// Bytes of tensors and what is computed from them that a survey may hold besides the model and its pass.
 pub const MEMORY_BOUND: usize = 1 << 30;
@@ -37,11 +37,11 @@ const COPIES: usize = 6;
 /// Names the region of each position of a grid, where some are marked.
 pub type Regions<'a> = dyn Fn(Grid) -> Vec<Option<usize>> + Sync + 'a;
 
-/// What is surveyed.
+/// Input of a survey.
 pub struct SurveyInput<'a> {
     /// The picture as the model sees it.
     pub picture: &'a PreparedImage,
-    /// What it is run with; the members of the ensemble are the noises compared.
+    /// Settings of the pass; the members of the ensemble are the noises compared.
     pub settings: &'a PassSettings,
     /// The activations.
     pub selection: &'a Selection,
@@ -55,7 +55,7 @@ pub fn can_compare_noises(spec: &ModelSpec, inversion: Inversion) -> bool {
 }
 
 /// Refuses a survey that would hold more than [`MEMORY_BOUND`].
-pub fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> Result<()> {
+pub(crate) fn check_memory(list: &Catalogue, selection: &Selection, noises: usize) -> Result<()> {
     let largest = selection
         .iter()
         .filter_map(|tap| list.entry(tap))
@@ -90,7 +90,11 @@ fn bytes_of(entry: &CatalogueEntry, noises: usize) -> usize {
     tensors.saturating_add(map.saturating_mul(noises + COPIES))
 }
 
-/// Runs the pass, all noises at once, and tells what it finds of each activation when it meets it.
+/// Runs the pass, all noises at once, and gives the measurement of each activation to `found` as the pass meets it.
+///
+/// # Errors
+///
+/// Where the pass fails (see [`crate::extract::pass::run_pass`]), where `found` does, and where `progress` ends it.
 pub fn survey_pass(
     source: &mut dyn FeatureSource,
     what: &SurveyInput<'_>,
@@ -178,7 +182,7 @@ fn grid_of(list: &Catalogue, entry: &CatalogueEntry) -> Result<Grid> {
         .ok_or_else(|| Error::failed(format!("the positions of {} are not known", entry.id)))
 }
 
-/// The grid on which the keys of self-attention on a grid are looked at: halved until there are at most [`MOST_KEYS`].
+/// The grid on which the keys of self-attention are measured: halved until there are at most [`MOST_KEYS`].
 fn key_grid(grid: Grid) -> Grid {
     let mut keys = grid;
     while keys.positions() > MOST_KEYS {

@@ -158,7 +158,12 @@ fn harmless(json: &str) -> String {
 
 /// Writes everything into a folder: `survey.html` (stands alone), `survey.csv`, `survey.json`, and for each picture a sheet
 /// of thumbnails sorted by one figure. `made_by` is what was asked (`request`) and what ran (`ran`).
-pub fn write_survey(folder: &UnfinishedFolder, surveys: &[PictureSurvey], made_by: &Value, sort: Column) -> Result<()> {
+pub(crate) fn write_survey(
+    folder: &UnfinishedFolder,
+    surveys: &[PictureSurvey],
+    made_by: &Value,
+    sort: Column,
+) -> Result<()> {
     folder.file("survey.csv", |file| write_text(file, &csv(surveys)))?;
     folder.record(SURVEY_FILE, "survey", json(surveys, made_by)?);
     folder.file("survey.html", |file| write_text(file, &page(surveys, made_by)?))?;

@@ -23,7 +23,7 @@ const PALE_INK: [u8; 3] = [110, 110, 110];
 
 /// One thumbnail of a sheet.
 pub struct SheetEntry<'a> {
-    /// What it is of.
+    /// Its measurement.
     pub measurement: &'a Measurement,
     /// Its colours.
     pub picture: RgbPicture,

@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 /// Wider layers than this are in no model; a configuration that asks for one is broken.
-pub const MAX_WIDTH: usize = 1 << 16;
+pub(crate) const MAX_WIDTH: usize = 1 << 16;
 /// More repeats in a level, or blocks in a transformer, than this are in no model.
-pub const MAX_LAYERS: usize = 64;
+pub(crate) const MAX_LAYERS: usize = 64;
 /// Longer lists (one entry per level) than this are in no model.
-pub const MAX_LEVELS: usize = 8;
+pub(crate) const MAX_LEVELS: usize = 8;
 
 /// Messages show so much of a value: lists in files can be of any length.
 const MOST_SHOWN: usize = 80;
@@ -17,7 +17,7 @@ const MOST_SHOWN: usize = 80;
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The whole number that a value is, written as 3 or as 3.0: JSON makes no difference, and programs write both.
-pub fn whole_number(value: &Value) -> Option<usize> {
+pub(crate) fn whole_number(value: &Value) -> Option<usize> {
     let of_float = || {
         let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
         (0.0..=MAX_EXACT).contains(&number).then_some(number as u64)
@@ -90,12 +90,12 @@ impl<'a> ConfigReader<'a> {
     }
 
     /// A finite number that may be missing.
-    pub fn optional_number(&self, key: &str) -> Result<Option<f64>> {
+    pub(crate) fn optional_number(&self, key: &str) -> Result<Option<f64>> {
         self.value(key).map(|_| self.number(key, 0.0)).transpose()
     }
 
     /// true or false.
-    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.value(key) {
             None => Ok(default),
             Some(value) => value.as_bool().ok_or_else(|| self.refuse(key, "true or false")),

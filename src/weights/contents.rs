@@ -1,6 +1,6 @@
-//! What a file of weights is, by its first bytes: names lie.
+//! Recognises files of weights by their first bytes: names lie.
 
-/// Bytes that tell.
+/// Bytes that a file is recognised by.
 pub(super) const START_BYTES: usize = 64;
 
 /// The formats of weights that are read.
@@ -14,7 +14,7 @@ pub(super) enum Contents {
     Pickle,
 }
 
-/// What a file that begins so is; the error says what else it seems to be.
+/// Format of a file that begins so; the error names what else it seems to be.
 pub(super) fn contents(start: &[u8]) -> Result<Contents, String> {
     /// Where the header of a safetensors file begins.
     const HEADER: usize = 8;
@@ -32,7 +32,7 @@ pub(super) fn contents(start: &[u8]) -> Result<Contents, String> {
     }
 }
 
-/// What people have that is no file of weights, or of a format that is not read.
+/// Describes a file that is mistaken for weights, or is of a format that is not read.
 fn otherwise(start: &[u8]) -> String {
     const KNOWN: [(&[u8], &str); 13] = [
         (b"GGUF", "it is a GGUF file, whose quantised weights are not read"),

@@ -1,5 +1,4 @@
-//! What is inside the program, so that it shows something before anything is downloaded: a small model and the
-//! vocabulary of CLIP.
+//! Files inside the program, so that it works before anything is downloaded: a small model and the vocabulary of CLIP.
 //! `assets/README.md` names where each comes from.
 
 use std::io::Read;
@@ -10,12 +9,12 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 /// The safetensors file of the small model, in guided-diffusion's names.
-pub static DEMO_WEIGHTS: &[u8] = include_bytes!("../../assets/demo/model.safetensors");
+pub(crate) static DEMO_WEIGHTS: &[u8] = include_bytes!("../../assets/demo/model.safetensors");
 
 static DEMO_CONFIG: &str = include_str!("../../assets/demo/config.json");
 
 /// The configuration of the small model, in guided-diffusion's keys.
-pub fn demo_config() -> Result<Value> {
+pub(crate) fn demo_config() -> Result<Value> {
     serde_json::from_str(DEMO_CONFIG)
         .map_err(|error| Error::failed(format!("the embedded configuration is not valid JSON: {error}")))
 }
@@ -23,7 +22,7 @@ pub fn demo_config() -> Result<Value> {
 static CLIP_MERGES: &[u8] = include_bytes!("../../assets/clip/merges.txt.gz");
 
 /// The `merges.txt` of CLIP's vocabulary.
-pub fn clip_merges() -> Result<String> {
+pub(crate) fn clip_merges() -> Result<String> {
     let mut text = String::new();
     GzDecoder::new(CLIP_MERGES)
         .read_to_string(&mut text)

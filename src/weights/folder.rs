@@ -55,7 +55,7 @@ pub struct FoundWeights {
 }
 
 impl FoundWeights {
-    /// What is said where no plainer weights were there than a variant; `network` is what they are of.
+    /// Note where the weights are a variant because there are no plain ones; `network` is what they are of.
     pub fn note(&self, network: &str) -> Option<String> {
         let first = self.files.first()?.file_name()?.to_string_lossy().into_owned();
         (!self.mark.is_empty()).then(|| {
@@ -71,6 +71,10 @@ impl FoundWeights {
 ///
 /// `stem` is `diffusion_pytorch_model` for diffusers' networks and `model` for transformers'. Plain files come before
 /// variants, safetensors before PyTorch's own format. Of several sets the first that is whole counts.
+///
+/// # Errors
+///
+/// Where the folder cannot be read or holds no weights of this name, and where shards of an index are missing.
 pub fn find_weights(folder: &Path, stem: &str) -> Result<FoundWeights> {
     let held = file_names(folder)?;
     let mut broken = None;
@@ -111,6 +115,10 @@ pub fn find_weights(folder: &Path, stem: &str) -> Result<FoundWeights> {
 }
 
 /// Opens the weights that [`find_weights`] finds. Every tensor that an index names must be in the shard that it names.
+///
+/// # Errors
+///
+/// As [`find_weights`] and [`Store::open_files`], and where a shard lacks a tensor that the index says it has.
 pub fn open_weights(folder: &Path, stem: &str) -> Result<Store> {
     let found = find_weights(folder, stem)?;
     let store = Store::open_files(&found.files)?;
@@ -127,8 +135,8 @@ pub fn open_weights(folder: &Path, stem: &str) -> Result<Store> {
     Ok(store)
 }
 
-/// What is said of a folder of the hub's layout whose networks have no plain weights.
-pub fn variant_notes(folder: &Path) -> Vec<String> {
+/// Notes on a folder of the hub's layout whose networks have no plain weights.
+pub(crate) fn variant_notes(folder: &Path) -> Vec<String> {
     const NETWORKS: [(&str, &str); 4] = [
         ("unet", DIFFUSERS_STEM),
         ("vae", DIFFUSERS_STEM),

@@ -1,4 +1,4 @@
-//! The header of a safetensors file: which tensors there are, and where. It is read straight into what is kept of it, so
+//! The header of a safetensors file: names, shapes and places of its tensors. It is read straight into its final form, so
 //! that one with senseless values takes no more memory than its text.
 
 use std::{collections::HashMap, fmt};
@@ -20,10 +20,10 @@ pub(super) const MOST_TENSORS: usize = 100_000;
 pub(super) const MOST_NAME_BYTES: usize = 1024;
 /// More keys than anybody writes into `__metadata__`.
 const MOST_SAID: usize = 4096;
-/// The key of what is said beside the tensors.
+/// The key of texts beside the tensors.
 const METADATA: &str = "__metadata__";
 
-/// The tensors of a file, and what it says besides.
+/// The tensors of a file, and the texts beside them.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) tensors: HashMap<String, Info>,

@@ -13,13 +13,13 @@ use crate::error::Error;
 pub struct Snapshot {
     /// Its folder.
     pub folder: PathBuf,
-    /// The repository it is of: the one that was asked for, or another name of it.
+    /// Its repository: the requested one, or another name of it.
     pub repository: String,
 }
 
 impl Snapshot {
-    /// What is to be said where the cache holds what was asked for under another name.
-    pub fn moved_in_words(&self, asked: &str) -> Option<String> {
+    /// Note where the cache holds the repository under another name.
+    pub(crate) fn moved_in_words(&self, asked: &str) -> Option<String> {
         (self.repository != asked).then(|| {
             format!(
                 "{asked} is in the hub's cache under another name of the same repository, {}: that one was used",
@@ -32,8 +32,8 @@ impl Snapshot {
 /// The newest complete snapshot of `owner/name` in the hub's cache, else one that has at least the denoiser's configuration, from
 /// which its activations are listed;
 /// of a repository that moved, under whichever of its names.
-pub fn hub_snapshot(id: &str) -> Option<Snapshot> {
-    // Settings of the environment without a cache are told to who downloads; here there is simply no such model.
+pub(crate) fn hub_snapshot(id: &str) -> Option<Snapshot> {
+    // An environment without a cache is an error of downloads; here there is simply no such model.
     let hub = Hub::from_env().ok()?;
     let whole = RepoPart::Model(Variant::Full);
     let config_of = |folder: &str| local(&hub, id, &RepoPart::File(format!("{folder}/config.json")));
@@ -41,17 +41,17 @@ pub fn hub_snapshot(id: &str) -> Option<Snapshot> {
 }
 
 /// The folder of [`hub_snapshot`].
-pub fn hub_folder(id: &str) -> Option<PathBuf> {
+pub(crate) fn hub_folder(id: &str) -> Option<PathBuf> {
     hub_snapshot(id).map(|snapshot| snapshot.folder)
 }
 
 /// A single file of `owner/name` in the hub's cache.
-pub fn hub_file(id: &str, file: &str) -> Option<PathBuf> {
+pub(crate) fn hub_file(id: &str, file: &str) -> Option<PathBuf> {
     let hub = Hub::from_env().ok()?;
     Some(local(&hub, id, &RepoPart::File(file.to_owned()))?.folder.join(file))
 }
 
-/// What a cache holds of a repository, under whichever of its names.
+/// The cache's snapshot of a repository, under any of its names.
 pub(crate) fn local(hub: &Hub, id: &str, wanted: &RepoPart) -> Option<Snapshot> {
     names_of(id).find_map(|name| {
         Some(Snapshot {
@@ -61,7 +61,7 @@ pub(crate) fn local(hub: &Hub, id: &str, wanted: &RepoPart) -> Option<Snapshot> 
     })
 }
 
-/// What is said where neither a path nor the hub's cache has `OWNER/NAME`.
+/// Error where neither a path nor the hub's cache has `OWNER/NAME`.
 pub(crate) fn not_downloaded(name: &str) -> Error {
     let cache =
         HubSettings::from_env().map_or_else(|_| String::new(), |settings| format!(" {}", settings.cache.display()));

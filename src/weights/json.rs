@@ -9,7 +9,7 @@ use crate::{
     files,
 };
 
-/// What a file of text is. It bounds its size: a byte of JSON may take a hundred bytes of memory when it is read.
+/// Kind of a text file. It bounds its size: a byte of JSON may take a hundred bytes of memory when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextKind {
     /// A configuration of a network, a tokenizer, an adapter.
@@ -35,7 +35,7 @@ impl TextKind {
         }
     }
 
-    /// What it is called in messages.
+    /// Its label in messages.
     fn words(self) -> &'static str {
         match self {
             Self::Configuration => "a configuration",
@@ -47,13 +47,16 @@ impl TextKind {
     }
 }
 
-/// Reads a text file.
-pub fn read_text(path: &Path, kind: TextKind) -> Result<String> {
+pub(crate) fn read_text(path: &Path, kind: TextKind) -> Result<String> {
     files::read_text(path, kind.most_bytes(), kind.words())
 }
 
 /// Reads a configuration. Numbers that Python writes and JSON does not have (`-Infinity`, as in published schedules) count as
 /// absent.
+///
+/// # Errors
+///
+/// Where the file cannot be read, is larger than a configuration can be, or is no JSON.
 pub fn read_json(path: &Path) -> Result<Value> {
     let text = read_text(path, TextKind::Configuration)?;
     let read = serde_json::from_str(&text).or_else(|error| match without_infinities(&text) {

@@ -1,8 +1,8 @@
 //! Files → tensors. In: a folder of the hub's layout, a single file, bytes embedded in the program. Out: named tensors
-//! in the wanted dtype on the wanted device, and the JSON beside them. `model` calls it while a network is built.
+//! in a dtype on a device, and the JSON beside them. Families call it while they build a network.
 
 mod bytes;
-pub mod config;
+pub(crate) mod config;
 mod contents;
 pub mod embedded;
 mod file;
@@ -24,9 +24,11 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
-pub use folder::{DIFFUSERS_STEM, FoundWeights, find_weights, open_weights, variant_notes};
-pub use in_cache::{Snapshot, hub_file, hub_folder, hub_snapshot};
-pub use json::{TextKind, read_json, read_text};
+pub(crate) use folder::variant_notes;
+pub use folder::{DIFFUSERS_STEM, FoundWeights, find_weights, open_weights};
+pub(crate) use in_cache::{hub_file, hub_folder, hub_snapshot};
+pub use json::read_json;
+pub(crate) use json::{TextKind, read_text};
 pub use renamed::{Rename, Take};
 pub use safetensors_file::SafetensorsFile;
 pub use store::Store;

@@ -6,7 +6,6 @@ use std::iter;
 struct Moved {
     /// The owners, the one of today first.
     owners: &'static [&'static str],
-    /// The names.
     names: &'static [&'static str],
 }
 

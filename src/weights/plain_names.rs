@@ -8,7 +8,7 @@ const COMPILED: &str = "_orig_mod";
 const PARALLEL: &str = "module.";
 /// Wrappers around wrappers.
 const MOST_WRAPPERS: usize = 4;
-/// What the names of one network begin with in a file that holds several.
+/// Prefixes of the names of one network in a file that holds several.
 const NETWORKS: [&str; 12] = [
     "",
     "model.",

@@ -12,9 +12,9 @@ use super::Store;
 pub struct Rename {
     /// Beginning of the names in the file.
     pub from: String,
-    /// What the network has in its place.
+    /// Name in the network.
     pub to: String,
-    /// What of the tensor the network gets.
+    /// Part of the tensor that the network gets.
     pub take: Take,
 }
 
@@ -29,12 +29,12 @@ impl Rename {
     }
 
     /// The same for a part of the tensor.
-    pub fn taking(self, take: Take) -> Self {
+    pub(crate) fn taking(self, take: Take) -> Self {
         Self { take, ..self }
     }
 }
 
-/// What of a tensor in the file a network gets.
+/// Part of a tensor in the file that a network gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
     /// All of it.

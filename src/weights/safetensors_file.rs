@@ -1,5 +1,5 @@
 //! Safetensors files, read tensor by tensor: of a file only its header stays in memory, and what is read is read once, into
-//! the place where it is kept. (A mapped file would count as memory of the program beside the copies that are computed with.)
+//! its final place. (A mapped file would count as memory of the program beside the copies that are computed with.)
 
 use std::{
     io::{Read, Seek, SeekFrom},
@@ -25,7 +25,7 @@ const LENGTH_BYTES: usize = 8;
 
 /// The tensors of a file.
 pub struct SafetensorsFile {
-    /// What it is called in messages.
+    /// Its label in messages.
     label: String,
     header: Header,
     bytes: Mutex<Bytes>,
@@ -35,6 +35,10 @@ pub struct SafetensorsFile {
 
 impl SafetensorsFile {
     /// Opens a file and reads its header; one that is cut off or is no safetensors file at all is named here.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, and where its header is cut off, damaged or none of safetensors.
     pub fn open(path: &Path) -> Result<Self> {
         let mut bytes = Bytes::open(path)?;
         let start = bytes.start(super::contents::START_BYTES);
@@ -83,7 +87,7 @@ impl SafetensorsFile {
         tensors.map(|(name, info)| (name.as_str(), info.dtype, info.shape.as_slice()))
     }
 
-    /// What the header says under a key of its `__metadata__`.
+    /// The text under a key of the header's `__metadata__`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata.get(key).map(String::as_str)
     }
@@ -94,6 +98,10 @@ impl SafetensorsFile {
     }
 
     /// A tensor in the number format of the file, or one that has all its values, on the CPU.
+    ///
+    /// # Errors
+    ///
+    /// Where the file has no such tensor, where its numbers cannot be read, and where there is no memory for them.
     pub fn load(&self, name: &str) -> Result<Tensor> {
         let info = self
             .header

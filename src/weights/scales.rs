@@ -23,13 +23,13 @@ const FACTORS: [&str; 2] = ["scale_weight", "weight_scale"];
 const OF_INPUTS: [&str; 2] = ["scale_input", "input_scale"];
 /// The tensor that marks a file with factors.
 const MARK: &str = "scaled_fp8";
-/// The tensor that says what a layer's format is.
+/// The tensor with a layer's format.
 const SAID_BY_TENSOR: &str = "comfy_quant";
-/// The key of the header that says it of all layers.
+/// The key of the header with all layers' formats.
 const SAID_BY_HEADER: &str = "_quantization_metadata";
 /// The most bytes that either of them has: a few hundred layers of some 60 bytes each.
 const MOST_SAID_BYTES: usize = 1 << 20;
-/// What the header leaves out of the layers' names, or adds to them.
+/// Prefixes that the header leaves out of the layers' names, or adds to them.
 const PREFIXES: [&str; 3] = ["model.diffusion_model.", "diffusion_model.", "model."];
 
 /// Endings of tensors that belong to weights in formats that are not read.
@@ -62,7 +62,7 @@ pub(super) struct Factor {
     per_channel: bool,
 }
 
-/// What belongs together.
+/// Weights with their factors.
 #[derive(Debug, Default)]
 pub(super) struct Scaled {
     /// A weight by its plain name, its factor, and what its bits are where they are plain bytes.
@@ -77,7 +77,6 @@ impl Factor {
         self.file
     }
 
-    /// Its name there.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -101,13 +100,13 @@ impl Factor {
     }
 }
 
-/// What a file says of a layer.
+/// A file's entry of a layer's format.
 #[derive(Debug, Deserialize)]
 struct LayerSaid {
     format: String,
 }
 
-/// What a header says of all layers.
+/// A header's entry of all layers' formats.
 #[derive(Debug, Deserialize)]
 struct HeaderSaid {
     #[serde(default)]
@@ -118,7 +117,7 @@ struct HeaderSaid {
 ///
 /// # Errors
 ///
-/// Names the tensor where a factor has no weight or another shape than it, where the bits of integers are not said to be
+/// Names the tensor where a factor has no weight or another shape than it, where the bits of integers are not stated to be
 /// floats of 8 bits, and where weights are in a format that is not read.
 pub(super) fn scaled(tensors: &Tensors) -> Result<Scaled> {
     let mut factors: Vec<(&str, &str, &Entry)> = Vec::new();
@@ -267,7 +266,7 @@ fn said_by_header(text: &str) -> Result<HashMap<String, Dtype>> {
         .collect()
 }
 
-/// What the header says of a layer, which may have a longer or shorter name there.
+/// Format of a layer by the header, where it may have a longer or shorter name.
 fn of_layer(said: &HashMap<String, Dtype>, layer: &str) -> Option<Dtype> {
     let longer = || PREFIXES.iter().find_map(|prefix| said.get(&format!("{prefix}{layer}")));
     let shorter = || PREFIXES.iter().find_map(|prefix| said.get(layer.strip_prefix(prefix)?));

@@ -15,7 +15,7 @@ pub(super) const MOST_BYTES: u64 = 16 << 20;
 /// More files than a network is cut into.
 const MOST_SHARDS: usize = 256;
 
-/// Which file each tensor is said to be in.
+/// The file of each tensor, by the index.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ShardIndex {
     /// The names of the files, each once.

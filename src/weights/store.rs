@@ -25,12 +25,12 @@ use crate::{
     files::names,
 };
 
-/// Named tensors of one network. Nothing is copied before it is asked for.
+/// Named tensors of one network. Nothing is copied before it is read.
 #[derive(Clone)]
 pub struct Store {
     source: Arc<Source>,
     shapes: Arc<HashMap<String, Vec<usize>>>,
-    /// What the tensors are read from, for messages and provenance.
+    /// The files of the tensors, for messages and provenance.
     label: Arc<str>,
     /// Whether nothing is read: see [`Self::without_values`].
     without_values: bool,
@@ -108,27 +108,31 @@ impl Store {
     }
 
     /// The same tensors under other names; those that no rule names are left out. Nothing is read or copied.
+    ///
+    /// # Errors
+    ///
+    /// None at present: a rule that does not fit its tensor is an error when the tensor is read.
     pub fn renamed(&self, rules: Vec<Rename>) -> Result<Self> {
         let label = self.label().to_owned();
         let (renamed, shapes) = RenamedStore::new(self.clone(), rules);
         Ok(Self::new(Source::Renamed(renamed), shapes, label))
     }
 
-    /// The same tensors, of which only names and shapes are looked at: a network that is built from them takes neither time
-    /// nor memory, and says whether the file has what it needs.
-    pub fn without_values(&self) -> Self {
+    /// The same tensors without their numbers, of names and shapes: a network that is built from them takes neither time
+    /// nor memory, and shows whether the file has its tensors.
+    pub(crate) fn without_values(&self) -> Self {
         Self {
             without_values: true,
             ..self.clone()
         }
     }
 
-    /// What the tensors are read from.
+    /// The files of the tensors.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// What the file says beside its tensors: under a key of a safetensors header's `__metadata__`, or of the dictionary at the top
+    /// A text beside the tensors: under a key of a safetensors header's `__metadata__`, or of the dictionary at the top
     /// of a pickle.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         match &*self.source {
@@ -166,7 +170,7 @@ impl Store {
     /// The type of a tensor's numbers in the file; none where it has no factor and no name here.
     pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
         match &*self.source {
-            // What is multiplied out is no integer, whatever its bits are kept as.
+            // A tensor with factors is no integer, whatever its bits are stored as.
             Source::Files(tensors) => tensors.get(name).and_then(|entry| entry.bits.or(entry.dtype)),
             Source::Renamed(renamed) => renamed.dtype(name),
         }
@@ -192,7 +196,7 @@ impl Store {
     }
 
     /// Bytes that each number of a tensor takes while it is read: in the file's type and as a tensor of it, in f32, once more
-    /// where it is multiplied out, and in the wanted type.
+    /// where it is multiplied out, and in the target's type.
     fn bytes_each(&self, name: &str, wanted: DType) -> usize {
         const FLOAT: usize = size_of::<f32>();
         let cast = if wanted == DType::F32 {

@@ -23,14 +23,13 @@ pub(super) struct Tensors {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     file: usize,
-    /// Its name there.
     pub(super) name: String,
     /// None where the file has a type that has no name here.
     pub(super) dtype: Option<Dtype>,
     pub(super) shape: Vec<usize>,
-    /// What its numbers are multiplied with.
+    /// Factors of its numbers.
     pub(super) factor: Option<Factor>,
-    /// What the bits of unsigned bytes are, where the file says so.
+    /// Format of the bits of unsigned bytes, where the file names it.
     pub(super) bits: Option<Dtype>,
 }
 
@@ -99,7 +98,7 @@ impl Tensors {
         })
     }
 
-    /// What the files say under a key; the first that says it counts.
+    /// The text under a key of the files' metadata; the first one counts.
     pub(super) fn metadata(&self, key: &str) -> Option<&str> {
         self.files.iter().find_map(|(_, file)| file.metadata(key))
     }

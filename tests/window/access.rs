@@ -54,8 +54,8 @@ fn full() -> Window {
     let mut window = Window::settled();
     window.select(MASSIVE_LAYER);
     window.act(Action::AddPin);
-    window.act(Action::AddChannelPane);
-    window.act(Action::AddHeatPane);
+    window.act(Action::AddPane(PaneKind::Channel));
+    window.act(Action::AddPane(PaneKind::Heat));
     window.act(Action::Foreground);
     window.settle();
     window.choose("clip at percentiles");

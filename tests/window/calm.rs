@@ -364,7 +364,7 @@ fn a_window_that_shows_everything_asks_for_no_frame() {
     window.leave();
     rests(&mut window, "without the pointer");
     window.select(MASSIVE_LAYER);
-    window.act(Action::AddChannelPane);
+    window.act(Action::AddPane(PaneKind::Channel));
     rests(&mut window, "with another layer and pane");
     for action in [
         Action::Keys,

@@ -4,7 +4,7 @@ use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, PaneKind},
-    engine::ImageSlot,
+    engine::{ChannelQuery, ImageSlot},
 };
 
 use super::{
@@ -32,7 +32,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
     assert_eq!(shown, order[..shown.len()]);
     window.assert_says("No massive channel.");
 
-    window.act(Action::AddChannelPane);
+    window.act(Action::AddPane(PaneKind::Channel));
     window.settle();
     window.key_with(Modifiers::SHIFT, Key::Period);
     window.settle();
@@ -43,7 +43,11 @@ fn channels_are_listed_by_variance_and_walked_through() {
     let place = |channel| order.iter().position(|other| *other == channel);
     assert_eq!(place(window.document().channel), place(first).map(|place| place + 1));
     assert_eq!(
-        window.state().channel.as_ref().map(|view| view.query.channel),
+        window
+            .state()
+            .answers
+            .of::<ChannelQuery>()
+            .map(|view| view.query.channel),
         Some(window.document().channel)
     );
     window.assert_says(&format!("Channel of A  {}", window.document().channel));
@@ -108,12 +112,26 @@ fn a_massive_channel_is_flagged_and_left_out() {
 #[test]
 fn another_layer_may_have_fewer_channels() {
     let mut window = Window::settled();
-    window.act(Action::AddChannelPane);
+    window.act(Action::AddPane(PaneKind::Channel));
     window.select(MASSIVE_LAYER);
     window.apply_and_settle(featscope::app::Command::Channel(20));
-    assert_eq!(window.state().channel.as_ref().map(|view| view.query.channel), Some(20));
+    assert_eq!(
+        window
+            .state()
+            .answers
+            .of::<ChannelQuery>()
+            .map(|view| view.query.channel),
+        Some(20)
+    );
     window.select("unet-out");
-    assert_eq!(window.state().channel.as_ref().map(|view| view.query.channel), Some(1));
+    assert_eq!(
+        window
+            .state()
+            .answers
+            .of::<ChannelQuery>()
+            .map(|view| view.query.channel),
+        Some(1)
+    );
     assert_eq!(window.state().view_error, None);
     window.select(SELF_MAP);
     window.assert_says("An attention map has no channels");

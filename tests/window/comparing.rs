@@ -63,7 +63,7 @@ fn settings_at(window: &Window, t: u32) -> RunSettings {
 #[test]
 fn a_strip_shows_the_layer_at_many_timesteps_and_a_click_looks_at_one() -> TestResult {
     let mut window = Window::settled();
-    window.act(Action::AddStripPane);
+    window.act(Action::AddPane(PaneKind::Strip));
     window.settle();
     assert_eq!(times_of_strip(&window), TIMES);
     let strip = window.state().comparing.strip.clone().ok_or("a strip")?;
@@ -89,7 +89,7 @@ fn a_strip_shows_the_layer_at_many_timesteps_and_a_click_looks_at_one() -> TestR
 #[test]
 fn seeds_and_typed_timesteps_make_strips_too() {
     let mut window = Window::settled();
-    window.act(Action::AddStripPane);
+    window.act(Action::AddPane(PaneKind::Strip));
     window.settle();
     let field = rect_of(&window, "Timesteps of the strip").center();
     window.click(field);
@@ -119,7 +119,7 @@ fn seeds_and_typed_timesteps_make_strips_too() {
 #[test]
 fn a_slow_model_waits_for_a_click_and_then_t_follows_without_waiting() {
     let mut window = slow();
-    window.act(Action::AddStripPane);
+    window.act(Action::AddPane(PaneKind::Strip));
     window.settle();
     // Both pictures are there at t = 100 already.
     window.press_button("Compute 16 passes");
@@ -147,7 +147,7 @@ fn a_slow_model_waits_for_a_click_and_then_t_follows_without_waiting() {
 #[test]
 fn a_study_is_ended_where_jobs_are_listed() {
     let mut window = slow();
-    window.act(Action::AddShiftPane);
+    window.act(Action::AddPane(PaneKind::Shift));
     window.settle();
     window.press_button("Compute 10 passes");
     window.until("the study", |window| !window.state().studies.is_empty());
@@ -163,23 +163,23 @@ fn a_study_is_ended_where_jobs_are_listed() {
 #[test]
 fn strips_are_written_with_what_made_them() -> TestResult {
     let mut window = Window::settled();
-    window.act(Action::AddStripPane);
+    window.act(Action::AddPane(PaneKind::Strip));
     window.settle();
-    let picture = image::open(save(&mut window, PathPurpose::SaveStrip, "strip.png"))?;
+    let picture = image::open(save(&mut window, PathPurpose::SavePane(PaneKind::Strip), "strip.png"))?;
     assert_eq!((picture.width(), picture.height()), (9 * 256 + 8 * 4, 256));
-    let csv = fs::read_to_string(save(&mut window, PathPurpose::SaveStrip, "strip.csv"))?;
+    let csv = fs::read_to_string(save(&mut window, PathPurpose::SavePane(PaneKind::Strip), "strip.csv"))?;
     assert_eq!(csv.lines().count(), 1 + TIMES.len());
     assert!(csv.contains(",A,143,0,f32,"), "{csv}");
     let json: Value = serde_json::from_str(&fs::read_to_string(save(
         &mut window,
-        PathPurpose::SaveStrip,
+        PathPurpose::SavePane(PaneKind::Strip),
         "strip.json",
     ))?)?;
     assert_eq!(json["frames"][2], "t 143");
     assert_eq!(json["passes"][2]["ran"]["t_ran"], 143);
     assert_eq!(json["cka"].as_array().map(Vec::len), Some(81));
     let path = window.path("strip.bmp");
-    window.apply(Command::UsePath(PathPurpose::SaveStrip, path.clone()));
+    window.apply(Command::UsePath(PathPurpose::SavePane(PaneKind::Strip), path.clone()));
     window.assert_says("has to end in .png, .csv or .json");
     assert!(!path.exists());
     Ok(())
@@ -188,7 +188,7 @@ fn strips_are_written_with_what_made_them() -> TestResult {
 #[test]
 fn a_matrix_compares_layers_and_a_click_looks_at_both() -> TestResult {
     let mut window = Window::settled();
-    window.act(Action::AddCkaPane);
+    window.act(Action::AddPane(PaneKind::Cka));
     window.settle();
     let matrix = window.state().comparing.matrix.clone().ok_or("a matrix")?;
     let outputs = [
@@ -213,13 +213,13 @@ fn a_matrix_compares_layers_and_a_click_looks_at_both() -> TestResult {
     window.settle();
     assert_eq!(window.layer(), id(outputs[1]));
     assert_eq!(window.state().layer_before, Some(id(outputs[3])));
-    let csv = fs::read_to_string(save(&mut window, PathPurpose::SaveCka, "cka.csv"))?;
+    let csv = fs::read_to_string(save(&mut window, PathPurpose::SavePane(PaneKind::Cka), "cka.csv"))?;
     assert!(csv.lines().count() == 6 && csv.contains("linear CKA of 5 × 5"), "{csv}");
-    let picture = image::open(save(&mut window, PathPurpose::SaveCka, "cka.png"))?;
+    let picture = image::open(save(&mut window, PathPurpose::SavePane(PaneKind::Cka), "cka.png"))?;
     assert_eq!(picture.width() % 5, 0);
     let json: Value = serde_json::from_str(&fs::read_to_string(save(
         &mut window,
-        PathPurpose::SaveCka,
+        PathPurpose::SavePane(PaneKind::Cka),
         "cka.json",
     ))?)?;
     assert_eq!(json["grid_rule"], "enlarge-nearest");
@@ -230,7 +230,7 @@ fn a_matrix_compares_layers_and_a_click_looks_at_both() -> TestResult {
 #[test]
 fn a_click_in_a_matrix_of_timesteps_shows_both_side_by_side() -> TestResult {
     let mut window = Window::settled();
-    window.act(Action::AddCkaPane);
+    window.act(Action::AddPane(PaneKind::Cka));
     window.apply_and_settle(Command::Cka(CkaChoice {
         between: CkaBetween::Times,
         rows: CkaRows::Positions,
@@ -257,7 +257,7 @@ fn a_click_in_a_matrix_of_timesteps_shows_both_side_by_side() -> TestResult {
 #[test]
 fn a_matrix_compares_timesteps_and_models_and_says_what_is_missing() -> TestResult {
     let mut window = Window::settled();
-    window.act(Action::AddCkaPane);
+    window.act(Action::AddPane(PaneKind::Cka));
     let choose = |window: &mut Window, between, rows| {
         window.apply_and_settle(Command::Cka(CkaChoice {
             between,
@@ -288,7 +288,7 @@ fn a_matrix_compares_timesteps_and_models_and_says_what_is_missing() -> TestResu
 #[test]
 fn the_meter_measures_from_the_picture_alone_and_leaves_out_what_is_set() -> TestResult {
     let mut window = Window::settled();
-    window.act(Action::AddShiftPane);
+    window.act(Action::AddPane(PaneKind::Shift));
     window.settle();
     let shifts = window.state().comparing.shift.clone().ok_or("shifts")?;
     assert_eq!(shifts.points.len(), TIMES.len());
@@ -308,12 +308,12 @@ fn the_meter_measures_from_the_picture_alone_and_leaves_out_what_is_set() -> Tes
     window.apply_and_settle(Command::Shift(choice));
     let shifts = window.state().comparing.shift.clone().ok_or("shifts")?;
     assert_eq!(shifts.points.len(), 2 * TIMES.len(), "there is no LoRA to be left out");
-    let csv = fs::read_to_string(save(&mut window, PathPurpose::SaveShift, "shift.csv"))?;
+    let csv = fs::read_to_string(save(&mut window, PathPurpose::SavePane(PaneKind::Shift), "shift.csv"))?;
     assert_eq!(csv.lines().count(), 1 + 2 * TIMES.len());
     assert!(csv.contains(",without prompt,143,"), "{csv}");
     let json: Value = serde_json::from_str(&fs::read_to_string(save(
         &mut window,
-        PathPurpose::SaveShift,
+        PathPurpose::SavePane(PaneKind::Shift),
         "shift.json",
     ))?)?;
     assert_eq!(json["anchor_t"], 500);

@@ -178,7 +178,7 @@ fn heat_is_drawn_over_the_source_too_when_asked() {
 #[test]
 fn scores_are_smooth_or_one_colour_for_each_cell() {
     let mut window = Window::settled();
-    window.act(Action::AddHeatPane);
+    window.act(Action::AddPane(PaneKind::Heat));
     window.apply(Command::ChangePane(
         window.state().focused.expect("the new pane is worked in"),
         featscope::app::Pane::new(PaneKind::Heat, ImageSlot::B),

@@ -18,7 +18,7 @@ use egui_kittest::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     activation::Id,
-    app::{Action, App, Beginning, Command, Document, LaunchOptions, Pane, PaneKind, Preferences, State},
+    app::{Action, App, Beginning, Command, Document, LaunchOptions, Pane, PaneKind, Preferences, State, VIEWS},
     engine::{Engine, ImageSlot, PictureSource},
     weights::hub::HubSettings,
 };
@@ -176,7 +176,7 @@ impl Opening {
                     Fake::start(featscope::app::waker(context), hub).expect("workers that start");
                 fake = Some(started);
                 let render_state = creation.wgpu_render_state.as_ref();
-                let mut app = App::with_engine(context, render_state, engine, memory, &arguments);
+                let mut app = App::with_engine(context, render_state, engine, VIEWS, memory, &arguments);
                 app.keep_to(own);
                 if let Some(beginning) = beginning {
                     app.keep_work(beginning, context);

@@ -128,7 +128,7 @@ fn what_cannot_be_saved_is_refused_in_words() {
 #[test]
 fn a_survey_marks_it_and_measures_the_others() {
     let mut window = broken();
-    window.act(Action::AddSheetPane);
+    window.act(Action::AddPane(PaneKind::Sheet));
     window.key_with(super::driver::CTRL, Key::U);
     window.until("a survey", |window| {
         let findings = window.state().survey.iter().flat_map(|survey| &survey.findings);
@@ -146,7 +146,7 @@ fn a_survey_marks_it_and_measures_the_others() {
 #[test]
 fn a_ranking_names_it_and_ranks_the_others() -> TestResult {
     let mut window = broken();
-    window.act(Action::AddRankPane);
+    window.act(Action::AddPane(PaneKind::Rank));
     for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::AddPin(slot, QueryAt::Point([9.0, 9.0])));
     }
@@ -159,7 +159,7 @@ fn a_ranking_names_it_and_ranks_the_others() -> TestResult {
     ));
     let json: Value = serde_json::from_slice(&std::fs::read(save(
         &mut window,
-        PathPurpose::SaveRanking,
+        PathPurpose::SavePane(PaneKind::Rank),
         "ranking.json",
     )?)?)?;
     assert_eq!(json["not_finite"][0]["id"], LAST_LAYER);
@@ -170,7 +170,7 @@ fn a_ranking_names_it_and_ranks_the_others() -> TestResult {
 #[test]
 fn frames_of_a_strip_are_marked() -> TestResult {
     let mut window = broken();
-    window.act(Action::AddStripPane);
+    window.act(Action::AddPane(PaneKind::Strip));
     window.settle();
     let strip = window.state().comparing.strip.clone().ok_or("a strip")?;
     let count = strip.members.len();
@@ -201,7 +201,7 @@ fn frames_of_a_strip_are_marked() -> TestResult {
 #[test]
 fn a_matrix_has_gaps_and_says_why() -> TestResult {
     let mut window = broken();
-    window.act(Action::AddCkaPane);
+    window.act(Action::AddPane(PaneKind::Cka));
     window.apply_and_settle(Command::Cka(CkaChoice {
         layers: LayerChoice::Features,
         ..CkaChoice::default()
@@ -224,7 +224,7 @@ fn a_matrix_has_gaps_and_says_why() -> TestResult {
 #[test]
 fn two_sides_of_which_one_is_not_finite_are_not_compared() {
     let mut window = broken();
-    window.act(Action::AddComparePane);
+    window.act(Action::AddPane(PaneKind::Compare));
     window.settle();
     assert!(window.state().compare.view.is_some());
     window.select(LAST_LAYER);

@@ -178,14 +178,14 @@ fn a_window_that_nobody_arranged_is_fresh_again() {
 #[test]
 fn an_arrangement_of_ones_own_stays_with_the_pictures_it_shows() {
     let mut first = Window::settled();
-    first.act(Action::AddHeatPane);
+    first.act(Action::AddPane(PaneKind::Heat));
     first.settle();
     let again = next(remembered(&first), &[]);
     assert_eq!(names(&again), PICTURES[..2]);
     assert_eq!(again.titles(), first.titles());
     // Panes of pictures that do not come are not left empty.
     let mut first = fresh();
-    first.act(Action::AddHeatPane);
+    first.act(Action::AddPane(PaneKind::Heat));
     first.settle();
     let named = next(remembered(&first), &["sample:noto-lion"]);
     assert_eq!(named.titles(), ["Picture A", "PCA of A", "Picture B", "Heat map of A"]);

@@ -60,10 +60,10 @@ fn panes_of_every_kind_open_beside_the_one_worked_in_and_close() {
     let mut window = Window::settled();
     window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
     for (action, kind) in [
-        (Action::AddPicturePane, PaneKind::Picture),
-        (Action::AddPcaPane, PaneKind::Pca),
-        (Action::AddHeatPane, PaneKind::Heat),
-        (Action::AddChannelPane, PaneKind::Channel),
+        (Action::AddPane(PaneKind::Picture), PaneKind::Picture),
+        (Action::AddPane(PaneKind::Pca), PaneKind::Pca),
+        (Action::AddPane(PaneKind::Heat), PaneKind::Heat),
+        (Action::AddPane(PaneKind::Channel), PaneKind::Channel),
     ] {
         let before = window.canvas(PaneKind::Picture, ImageSlot::B);
         window.act(action);
@@ -405,7 +405,7 @@ fn keys_go_from_pane_to_pane() {
     // Before one was chosen the first was worked in.
     assert_eq!(walked, ["PCA of A", "Picture B", "PCA of B", "Picture A", "PCA of A"]);
     // What is done next is done there.
-    window.act(Action::AddHeatPane);
+    window.act(Action::AddPane(PaneKind::Heat));
     assert_eq!(window.titles().last().map(String::as_str), Some("Heat map of A"));
 }
 

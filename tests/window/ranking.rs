@@ -30,7 +30,7 @@ const PAIRS: [[[f64; 2]; 2]; 3] = [
 /// Two pictures of columns with a ranking in place of the layers' colours, and pairs of pins.
 fn ranked() -> Window {
     let mut window = Opening::of_columns(2).settled();
-    window.act(Action::AddRankPane);
+    window.act(Action::AddPane(PaneKind::Rank));
     for pair in PAIRS {
         for (slot, at) in [ImageSlot::A, ImageSlot::B].into_iter().zip(pair) {
             window.apply(Command::AddPin(slot, QueryAt::Point(at)));
@@ -57,7 +57,7 @@ fn ids(window: &Window) -> Vec<String> {
 #[test]
 fn pins_of_two_pictures_rank_every_activation() {
     let mut window = Opening::of_columns(2).settled();
-    window.act(Action::AddRankPane);
+    window.act(Action::AddPane(PaneKind::Rank));
     window.settle();
     window.assert_says("the first pins are a pair");
     assert_eq!(window.state().rank.rows().len(), 0);
@@ -185,7 +185,7 @@ fn pairs_can_be_chosen_and_go_to_a_file_and_back() -> TestResult {
     let asked = window.state().rank.view.as_ref().ok_or("a ranking")?.query.clone();
     assert_eq!(asked.pairs[0].target, PAIRS[1][1]);
     let file = save(&mut window, PathPurpose::SavePairs, "pairs.json")?;
-    let table = fs::read_to_string(save(&mut window, PathPurpose::SaveRanking, "ranking.csv")?)?;
+    let table = fs::read_to_string(save(&mut window, PathPurpose::SavePane(PaneKind::Rank), "ranking.csv")?)?;
     assert_eq!(table.lines().count(), 1 + FEATURES);
     let first_line = table.lines().nth(1).ok_or("a row")?;
     assert!(
@@ -193,7 +193,11 @@ fn pairs_can_be_chosen_and_go_to_a_file_and_back() -> TestResult {
         "{first_line}"
     );
     assert!(first_line.contains(",dift,false,fake,"), "{first_line}");
-    let json = fs::read(save(&mut window, PathPurpose::SaveRanking, "ranking.json")?)?;
+    let json = fs::read(save(
+        &mut window,
+        PathPurpose::SavePane(PaneKind::Rank),
+        "ranking.json",
+    )?)?;
     let json: Value = serde_json::from_slice(&json)?;
     assert_eq!(json["rows"].as_array().map(Vec::len), Some(FEATURES));
     assert_eq!(
@@ -237,8 +241,8 @@ fn pairs_that_cannot_be_pinned_are_refused_in_words() -> TestResult {
     // Nor is a ranking that is not there written.
     window.act(Action::ClearPins);
     let mut fresh = Window::settled();
-    assert!(!fresh.state().can(Action::SaveRanking) && !fresh.state().can(Action::SavePairs));
-    let error = save(&mut fresh, PathPurpose::SaveRanking, "none.csv").expect_err("nothing is ranked");
+    assert!(!fresh.state().can(Action::SavePane(PaneKind::Rank)) && !fresh.state().can(Action::SavePairs));
+    let error = save(&mut fresh, PathPurpose::SavePane(PaneKind::Rank), "none.csv").expect_err("nothing is ranked");
     assert!(error.contains("no ranking"), "{error}");
     Ok(())
 }

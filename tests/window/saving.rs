@@ -96,8 +96,8 @@ fn what_cannot_be_written_is_said() {
 fn panes_are_exported_with_what_made_them() -> TestResult {
     let mut window = Opening::of_columns(2).settled();
     window.act(Action::AddPin);
-    window.act(Action::AddHeatPane);
-    window.act(Action::AddChannelPane);
+    window.act(Action::AddPane(PaneKind::Heat));
+    window.act(Action::AddPane(PaneKind::Channel));
     window.settle();
     let out = save(&mut window, PathPurpose::ExportPanes, "panes")?;
     let mut names: Vec<String> = fs::read_dir(&out)?

@@ -24,7 +24,7 @@ const COARSE: &str = "down-level1-repeat0-res-out";
 
 fn compared() -> Window {
     let mut window = Opening::of_columns(2).settled();
-    window.act(Action::AddComparePane);
+    window.act(Action::AddPane(PaneKind::Compare));
     window.settle();
     window
 }
@@ -220,7 +220,7 @@ fn a_comparison_is_written_with_what_made_it_and_kept_by_a_workspace() -> TestRe
     window.assert_says("Histogram of 1 − cosine");
     // What is beside the picture is somebody else's.
     fs::write(window.path("comparison.json"), "mine")?;
-    let file = save(&mut window, PathPurpose::SaveCompare, "comparison.png")?;
+    let file = save(&mut window, PathPurpose::SavePane(PaneKind::Compare), "comparison.png")?;
     assert_eq!(fs::read_to_string(window.path("comparison.json"))?, "mine");
     let picture = image::open(&file)?.to_rgb8();
     assert_eq!(picture.dimensions(), (3 * 512, 512));
@@ -233,14 +233,14 @@ fn a_comparison_is_written_with_what_made_it_and_kept_by_a_workspace() -> TestRe
     }
     // What made it is in it, and the same as JSON where that is asked for.
     let json = text_of(&fs::read(&file)?)?;
-    let other = save(&mut window, PathPurpose::SaveCompare, "figures.json")?;
+    let other = save(&mut window, PathPurpose::SavePane(PaneKind::Compare), "figures.json")?;
     assert_eq!(serde_json::from_slice::<Value>(&fs::read(other)?)?, json);
     assert_eq!(json["sides"][0]["activation"], FIRST_LAYER);
     assert_eq!(json["sides"][1]["model"], "fake");
     assert_eq!(json["difference"]["measure"], "cosine");
     let values = json["difference"]["values"].as_array().ok_or("values")?;
     assert_eq!(values.len(), shown.difference.values.len());
-    let refused = save(&mut window, PathPurpose::SaveCompare, "comparison.gif").expect_err("a format");
+    let refused = save(&mut window, PathPurpose::SavePane(PaneKind::Compare), "comparison.gif").expect_err("a format");
     assert!(refused.contains(".png"), "{refused}");
 
     window.key(Key::Z);

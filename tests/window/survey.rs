@@ -132,7 +132,7 @@ fn marked_layers_stand_side_by_side_and_are_kept_in_the_document() {
 #[test]
 fn plots_say_what_they_show_and_a_point_shows_its_layer() {
     let mut window = surveyed();
-    window.act(Action::AddPlotPane);
+    window.act(Action::AddPane(PaneKind::Plot));
     window.settle();
     window.assert_says("Noise against depth");
     let plot = window.harness.get_by_label("Noise against Depth").rect();

@@ -62,7 +62,7 @@ const CHANGES: &[Change] = &[
         window.drag(from, to);
     }),
     ("panes on their own", |window| window.key(Key::L)),
-    ("a new pane", |window| window.act(Action::AddHeatPane)),
+    ("a new pane", |window| window.act(Action::AddPane(PaneKind::Heat))),
     ("a closed pane", |window| {
         window.apply(Command::ClosePane(window.tile(PaneKind::Pca, ImageSlot::B)))
     }),

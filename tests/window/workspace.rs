@@ -396,7 +396,7 @@ impl eframe::Storage for Storage {
 #[test]
 fn recent_files_theme_and_arrangement_are_remembered() -> TestResult {
     let mut window = Opening::of_columns(2).settled();
-    window.act(Action::AddHeatPane);
+    window.act(Action::AddPane(PaneKind::Heat));
     window.key(Key::C);
     window.key(Key::F8);
     window.act(Action::Theme);

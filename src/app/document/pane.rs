@@ -3,6 +3,7 @@
 use egui_tiles::Tree;
 use serde::{Deserialize, Serialize};
 
+use super::kinds::{MenuPlace, PaneFacts, SaveFacts, pane_kinds};
 use crate::engine::ImageSlot;
 
 /// What part of a picture is shown.
@@ -37,70 +38,41 @@ pub struct Pane {
     pub view: View,
 }
 
-/// What a pane shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PaneKind {
-    /// The picture, with the heat map over it.
-    Picture,
-    /// PCA colours.
-    Pca,
-    /// The heat map alone.
-    Heat,
-    /// One channel.
-    Channel,
-    /// Every activation on one sheet, measured.
-    Sheet,
-    /// Figures of every activation as a plot.
-    Plot,
-    /// One activation at several timesteps or seeds.
-    Strip,
-    /// Activations, timesteps or models compared with each other.
-    Cka,
-    /// How far an activation moves away from the picture.
-    Shift,
-    /// Every activation by how well it finds marked points again.
-    Rank,
-    /// Two of layers, timesteps, seeds, models or pictures as A and B.
-    Compare,
+/// Makes the enumeration of the table.
+macro_rules! enumerate {
+    ($($(#[$doc:meta])* $kind:ident $module:ident::$view:ident $facts:expr;)+) => {
+        /// What a pane shows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum PaneKind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl PaneKind {
+            /// Every kind, in the order of menus.
+            pub const ALL: [Self; [$(Self::$kind),+].len()] = [$(Self::$kind),+];
+
+            /// What the table says of it.
+            pub const fn facts(self) -> PaneFacts {
+                match self {
+                    $(Self::$kind => $facts,)+
+                }
+            }
+        }
+    };
 }
 
-impl PaneKind {
-    /// Every kind, in the order of menus.
-    pub const ALL: [Self; 11] = [
-        Self::Picture,
-        Self::Pca,
-        Self::Heat,
-        Self::Channel,
-        Self::Sheet,
-        Self::Plot,
-        Self::Strip,
-        Self::Cka,
-        Self::Shift,
-        Self::Rank,
-        Self::Compare,
-    ];
+pane_kinds!(enumerate);
 
+impl PaneKind {
     /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
     pub const fn is_of_picture(self) -> bool {
-        matches!(self, Self::Picture | Self::Pca | Self::Heat | Self::Channel)
+        self.facts().shows_picture
     }
 
     /// What it is called in menus and titles.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Picture => "Picture",
-            Self::Pca => "PCA",
-            Self::Heat => "Heat map",
-            Self::Channel => "Channel",
-            Self::Sheet => "Contact sheet",
-            Self::Plot => "Plot",
-            Self::Strip => "Film strip",
-            Self::Cka => "CKA matrix",
-            Self::Shift => "Content shift",
-            Self::Rank => "Ranking",
-            Self::Compare => "Comparison",
-        }
+        self.facts().name
     }
 }
 

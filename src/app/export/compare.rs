@@ -1,8 +1,14 @@
 //! Two compared sides as a picture, and as JSON.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::{record::record, styles::difference_style};
+use super::{
+    content::{Content, format_of},
+    record::record,
+    styles::difference_style,
+};
 use crate::{
     analysis::colour::RgbPicture,
     app::state::root::State,
@@ -10,14 +16,31 @@ use crate::{
     error::{Error, Result},
     extract::ram,
     files::names,
+    image::png_text::with_text,
+    io::output::{METADATA_KEY, write_png},
     render::{MapPart, ScoreMap, render_scores},
 };
 
 /// Width of each of the pictures that are written, in pixels.
 const SAVED_WIDTH: usize = 512;
 
+/// A, B and their difference as a picture, which holds what they are and what made them, or these as JSON.
+pub fn compared_content(state: &State, path: &Path) -> Result<Content> {
+    let view = state.compare.view.clone().ok_or_else(nothing_compared)?;
+    let json = compared_json(state, &view)?;
+    Ok(match format_of(path, &["png", "json"])? {
+        "json" => Content::json(&json),
+        _ => Content::Later(Box::new(move || {
+            let (size, rgb) = compared_picture(&view)?;
+            let mut png = Vec::new();
+            write_png(&mut png, size, &rgb)?;
+            Ok(with_text(&png, METADATA_KEY, &json.to_string()))
+        })),
+    })
+}
+
 /// A, B and their difference beside each other: size and pixels.
-pub fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
+fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
     // Of a grid that is narrow and high, the picture is high too.
     let grids = view.sides.iter().map(|side| side.grid).chain([view.difference.grid]);
     let rows = grids.map(|grid| (SAVED_WIDTH * grid.height).div_ceil(grid.width.max(1)));
@@ -72,7 +95,7 @@ pub fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
 }
 
 /// What the comparison is of and what it found, with what made it.
-pub fn compared_json(state: &State, view: &CompareView) -> Result<Value> {
+fn compared_json(state: &State, view: &CompareView) -> Result<Value> {
     let sides: Vec<Value> = view
         .query
         .sides
@@ -111,6 +134,6 @@ pub fn compared_json(state: &State, view: &CompareView) -> Result<Value> {
 }
 
 /// Why a comparison cannot be written.
-pub fn nothing_compared() -> Error {
+fn nothing_compared() -> Error {
     Error::usage("there is no comparison to save: open a comparison and choose two sides whose maps are kept")
 }

@@ -2,6 +2,7 @@
 
 pub mod captions;
 pub mod compare;
+pub mod content;
 pub mod matches;
 pub mod panes;
 pub mod ranking;

@@ -31,19 +31,7 @@ fn panes_to_write(state: &State, canvases: &CanvasRects) -> Vec<PaneToWrite> {
     placed
         .enumerate()
         .map(|(index, (pane, rect))| {
-            let kind = match pane.kind {
-                PaneKind::Picture => "picture",
-                PaneKind::Pca => "pca",
-                PaneKind::Heat => "heat",
-                PaneKind::Channel => "channel",
-                PaneKind::Sheet => "sheet",
-                PaneKind::Plot => "plot",
-                PaneKind::Strip => "strip",
-                PaneKind::Cka => "cka",
-                PaneKind::Shift => "shift",
-                PaneKind::Rank => "ranking",
-                PaneKind::Compare => "comparison",
-            };
+            let kind = pane.kind.facts().file;
             let several = state.open_slots().count() > 1;
             let pca = state
                 .slot(pane.slot)

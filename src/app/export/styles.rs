@@ -1,12 +1,8 @@
 //! How scores are drawn, on the screen and in files: colours, range, opacity.
 
 use crate::{
-    app::{
-        document::{display::RangeMode, pane::PaneKind},
-        gpu::textures::Textures,
-        state::root::State,
-    },
-    engine::{CompareView, ImageSlot},
+    app::{document::display::RangeMode, gpu::textures::Textures, state::root::State},
+    engine::CompareView,
     render::{ColourMap, Interpolation, ScoreMap, ScoreStyle},
 };
 
@@ -78,35 +74,5 @@ pub fn channel_style(state: &State, values: &ScoreMap) -> ScoreStyle {
         gamma: 1.0,
         opacity: 1.0,
         interpolation: display.interpolation,
-    }
-}
-
-/// The scores that a pane of a kind draws, and how.
-pub fn scores_of_pane<'a>(
-    kind: PaneKind,
-    slot: ImageSlot,
-    state: &State,
-    textures: &'a Textures,
-) -> Option<(&'a ScoreMap, ScoreStyle)> {
-    let display = &state.document.display;
-    match kind {
-        PaneKind::Picture => {
-            state.heat_on(slot).filter(|_| display.overlay)?;
-            let scores = textures.slot(slot).heat.as_ref()?;
-            Some((scores, heat_style(state, textures, scores)))
-        }
-        PaneKind::Heat => {
-            state.scores_of(slot)?;
-            let scores = textures.slot(slot).heat.as_ref()?;
-            let style = heat_style(state, textures, scores);
-            let opacity = if state.heat_is_stale() { STALE } else { 1.0 };
-            Some((scores, ScoreStyle { opacity, ..style }))
-        }
-        PaneKind::Channel => {
-            let scores = textures.slot(slot).channel.as_ref()?;
-            state.not_finite(slot).is_none().then_some(())?;
-            Some((scores, channel_style(state, scores)))
-        }
-        _ => None,
     }
 }

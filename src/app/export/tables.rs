@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     captions::{matrix_caption, shift_caption, strip_caption},
+    content::{Content, format_of, nothing_to_save},
     record::record,
     styles::{matrix_style, range_up_to},
 };
@@ -17,7 +18,6 @@ use crate::{
     app::state::{
         comparing::{Matrix, Members, Shifts, Strip},
         filmstrip::{current_frame, frame_name},
-        path_box::PathPurpose,
         root::State,
     },
     error::{Error, Result},
@@ -36,50 +36,32 @@ const MATRIX_SIDE: usize = 1024;
 /// Red, green, blue.
 const CHANNELS: usize = 3;
 
-/// What a file is to hold.
-pub enum Content {
-    Text(String),
-    Png([usize; 2], Vec<u8>),
+/// A film strip as a picture, or its figures.
+pub fn strip_content(state: &State, path: &Path) -> Result<Content> {
+    let strip = state.comparing.strip.as_ref().ok_or_else(nothing_to_save)?;
+    match format_of(path, &["png", "csv", "json"])? {
+        "png" => strip_picture(strip),
+        "csv" => Ok(Content::Text(strip_csv(state, strip))),
+        _ => Ok(Content::json(&strip_json(state, strip))),
+    }
 }
 
-pub fn content(state: &State, purpose: PathPurpose, path: &Path) -> Result<Content> {
-    let comparing = &state.comparing;
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let nothing = || Error::usage("there is nothing to save yet: open its pane, and let it be computed");
-    let unknown = |known: &str| {
-        Error::usage(format!(
-            "cannot write {}: the name has to end in {known}",
-            path.display()
-        ))
-    };
-    let json = |value: Value| Content::Text(format!("{value:#}\n"));
-    match purpose {
-        PathPurpose::SaveStrip => {
-            let strip = comparing.strip.as_ref().ok_or_else(nothing)?;
-            match extension.as_str() {
-                "png" => strip_picture(strip),
-                "csv" => Ok(Content::Text(strip_csv(state, strip))),
-                "json" => Ok(json(strip_json(state, strip))),
-                _ => Err(unknown(".png, .csv or .json")),
-            }
-        }
-        PathPurpose::SaveCka => {
-            let matrix = comparing.matrix.as_ref().ok_or_else(nothing)?;
-            match extension.as_str() {
-                "csv" => Ok(Content::Text(matrix_csv(state, matrix))),
-                "json" => Ok(json(matrix_json(state, matrix))),
-                "png" => matrix_picture(state, matrix),
-                _ => Err(unknown(".csv, .json or .png")),
-            }
-        }
-        _ => {
-            let shifts = comparing.shift.as_ref().ok_or_else(nothing)?;
-            match extension.as_str() {
-                "csv" => Ok(Content::Text(shifts_csv(state, shifts))),
-                "json" => Ok(json(shifts_json(state, shifts))),
-                _ => Err(unknown(".csv or .json")),
-            }
-        }
+/// A CKA matrix as a table, with what made it, or as a picture.
+pub fn matrix_content(state: &State, path: &Path) -> Result<Content> {
+    let matrix = state.comparing.matrix.as_ref().ok_or_else(nothing_to_save)?;
+    match format_of(path, &["csv", "json", "png"])? {
+        "csv" => Ok(Content::Text(matrix_csv(state, matrix))),
+        "json" => Ok(Content::json(&matrix_json(state, matrix))),
+        _ => matrix_picture(state, matrix),
+    }
+}
+
+/// Content shifts as a table, or with what made them.
+pub fn shift_content(state: &State, path: &Path) -> Result<Content> {
+    let shifts = state.comparing.shift.as_ref().ok_or_else(nothing_to_save)?;
+    match format_of(path, &["csv", "json"])? {
+        "csv" => Ok(Content::Text(shifts_csv(state, shifts))),
+        _ => Ok(Content::json(&shifts_json(state, shifts))),
     }
 }
 

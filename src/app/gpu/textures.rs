@@ -1,8 +1,11 @@
 //! What is on the graphics card: pictures, PCA maps, and the scores of heat maps and channels.
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, Sender, channel},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
 };
 
 use egui::Context;
@@ -14,11 +17,8 @@ use super::{
     thumbnails::{MarkedKey, SheetKey},
 };
 use crate::{
-    app::document::display::Mask,
-    engine::{
-        ChannelView, CompareView, HeatView, ImageSlot, OpenedPicture, PcaView, StripFrame, StripView, TargetHeat,
-        recovered,
-    },
+    app::document::{display::Mask, pane::PaneKind},
+    engine::{CompareView, HeatView, ImageSlot, OpenedPicture, PcaView, StripFrame, StripView, TargetHeat, recovered},
     error::{Error, Result},
     geometry::Grid,
     render::ScoreMap,
@@ -60,8 +60,8 @@ pub struct SlotTextures {
     pub pca: PictureTexture,
     /// The scores over it.
     pub heat: Option<ScoreMap>,
-    /// One channel of it.
-    pub channel: Option<ScoreMap>,
+    /// The scores that kinds of panes show of it, besides heat maps.
+    scores: BTreeMap<PaneKind, ScoreMap>,
 }
 
 /// A picture made ready for display.
@@ -78,7 +78,7 @@ impl Textures {
             picture: PictureTexture::of_picture(format!("picture {}", slot.name())),
             pca: PictureTexture::of_map(format!("pca {}", slot.name())),
             heat: None,
-            channel: None,
+            scores: BTreeMap::new(),
         };
         Self {
             slots: ImageSlot::all().map(empty).collect(),
@@ -203,10 +203,15 @@ impl Textures {
         self.heads.clear();
     }
 
-    /// Takes the channel maps away.
-    pub fn clear_channels(&mut self) {
+    /// The scores that a kind of pane shows of a picture.
+    pub fn scores(&self, kind: PaneKind, slot: ImageSlot) -> Option<&ScoreMap> {
+        self.slot(slot).scores.get(&kind)
+    }
+
+    /// Takes the scores of all kinds of panes away, but heat maps.
+    pub fn clear_scores(&mut self) {
         for slot in &mut self.slots {
-            slot.channel = None;
+            slot.scores.clear();
         }
     }
 
@@ -216,7 +221,7 @@ impl Textures {
         textures.picture.clear();
         textures.pca.clear();
         textures.heat = None;
-        textures.channel = None;
+        textures.scores.clear();
     }
 
     /// Lets two slots change what they hold.
@@ -236,11 +241,15 @@ impl Textures {
         self.slots[target.slot.index()].heat = ScoreMap::new(target.grid, target.scores.clone()).ok();
     }
 
-    /// Puts a channel's values where they belong.
-    pub fn prepare_channel(&mut self, view: &ChannelView) {
-        self.clear_channels();
-        for (slot, grid, values) in &view.maps {
-            self.slots[slot.index()].channel = ScoreMap::new(*grid, values.clone()).ok();
+    /// Puts the scores of a kind of pane in the place of those before: picture, grid and row-major values.
+    pub fn set_scores<'a>(&mut self, kind: PaneKind, maps: impl IntoIterator<Item = &'a (ImageSlot, Grid, Vec<f32>)>) {
+        for slot in &mut self.slots {
+            slot.scores.remove(&kind);
+        }
+        for (slot, grid, values) in maps {
+            if let Ok(scores) = ScoreMap::new(*grid, values.clone()) {
+                self.slots[slot.index()].scores.insert(kind, scores);
+            }
         }
     }
 

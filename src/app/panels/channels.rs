@@ -3,6 +3,7 @@
 use egui::{Button, RichText, ScrollArea, Ui};
 
 use crate::app::{
+    document::pane::PaneKind,
     state::{figures::by_variance, root::State},
     theme,
     update::{action::Action, command::Command},
@@ -34,7 +35,7 @@ pub fn channels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.weak(summary);
     ui.horizontal_wrapped(|ui| {
         action_button_ui(ui, state, Action::DropMassive, commands);
-        action_button_ui(ui, state, Action::AddChannelPane, commands);
+        action_button_ui(ui, state, Action::AddPane(PaneKind::Channel), commands);
         action_button_ui(ui, state, Action::PreviousChannel, commands);
         action_button_ui(ui, state, Action::NextChannel, commands);
     });

@@ -16,7 +16,7 @@ pub fn presets_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         for preset in PRESETS {
             ui.menu_button(preset.title, |ui| {
                 ui.weak(preset.source);
-                ui.weak(preset.in_words());
+                ui.weak(preset.describe());
                 if ui.button(format!("With {}", preset.model)).clicked() {
                     commands.push(Command::Preset(preset, true));
                     ui.close();

@@ -8,6 +8,7 @@ use crate::{
         state::{root::State, shown::file_name, slots::PointAt},
         update::command::Command,
     },
+    engine::ChannelQuery,
     extract::inversion::Inversion,
 };
 
@@ -77,8 +78,8 @@ fn point_text(state: &State, point: PointAt) -> String {
         };
     }
     let channel = state
-        .channel
-        .as_ref()
+        .answers
+        .of::<ChannelQuery>()
         .filter(|channel| Some(channel.query.id) == state.layer())
         .and_then(|channel| {
             let (_, grid, values) = channel.maps.iter().find(|(slot, ..)| *slot == point.slot)?;

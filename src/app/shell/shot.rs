@@ -17,6 +17,7 @@ use crate::{
             app::{App, LaunchOptions},
             command::Command,
         },
+        views::VIEWS,
     },
     engine::ImageSlot,
     error::{Error, Result},
@@ -85,7 +86,13 @@ fn opened(options: &ShotOptions) -> Result<(Offscreen, App)> {
         files: options.files.clone(),
         model: options.model.clone(),
     };
-    let mut app = App::new(offscreen.context(), Some(offscreen.render_state()), memory, &arguments)?;
+    let mut app = App::new(
+        offscreen.context(),
+        Some(offscreen.render_state()),
+        VIEWS,
+        memory,
+        &arguments,
+    )?;
     app.state.timeless = true;
     Ok((offscreen, app))
 }

@@ -14,6 +14,7 @@ use crate::{
             keep::{self, Beginning, NAME, data_folder},
             lost_device::LostDevice,
         },
+        views::VIEWS,
     },
     engine::recovered,
     error::{Error, Result},
@@ -140,7 +141,7 @@ fn open_once(arguments: &LaunchOptions, lost: &LostDevice, beginning: Result<Beg
                 let preferences = beginning
                     .as_ref()
                     .map_or_else(|_| Preferences::default(), |kept| kept.preferences.clone());
-                let mut app = App::new(&creation.egui_ctx, render_state, preferences, &arguments)?;
+                let mut app = App::new(&creation.egui_ctx, render_state, VIEWS, preferences, &arguments)?;
                 match beginning {
                     Ok(beginning) => app.keep_work(beginning, &creation.egui_ctx),
                     Err(error) => {

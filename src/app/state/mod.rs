@@ -1,6 +1,7 @@
 //! The state: the document, and the results of the workers. In: events that `update` takes. Out: answers to questions
 //! about both, which change nothing.
 
+pub mod answers;
 pub mod canvas_rects;
 pub mod compare;
 pub mod compare_questions;

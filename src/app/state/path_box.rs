@@ -1,6 +1,7 @@
 //! Paths that are asked for, and what for.
 
 use crate::{
+    app::document::pane::PaneKind,
     engine::ImageSlot,
     io::writers::{file_extensions, in_a_sentence, map_extensions},
 };
@@ -55,20 +56,12 @@ pub enum PathPurpose {
     OpenBasis,
     /// Pins and matches as .csv or .json.
     SaveMatches,
-    /// A strip as .png, or its figures as .csv or .json.
-    SaveStrip,
-    /// A CKA matrix as .csv, .json or .png.
-    SaveCka,
-    /// Content shifts as .csv or .json.
-    SaveShift,
-    /// A comparison as .png, or its figures as .json.
-    SaveCompare,
+    /// What a kind of pane shows.
+    SavePane(PaneKind),
     /// Pairs of points that become pins.
     OpenPairs,
     /// Pairs of pins as .json.
     SavePairs,
-    /// A ranking as .csv or .json.
-    SaveRanking,
 }
 
 impl PathPurpose {
@@ -97,13 +90,9 @@ impl PathPurpose {
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),
-            Self::SaveStrip => "Save strip as .png, .csv or .json".to_owned(),
-            Self::SaveCka => "Save CKA matrix as .csv, .json or .png".to_owned(),
-            Self::SaveShift => "Save content shift as .csv or .json".to_owned(),
-            Self::SaveCompare => "Save comparison as .png or .json".to_owned(),
+            Self::SavePane(kind) => kind.facts().save.map_or_else(String::new, |save| save.title()),
             Self::OpenPairs => "Open pairs of points (.json)".to_owned(),
             Self::SavePairs => "Save pairs of points as .json".to_owned(),
-            Self::SaveRanking => "Save ranking as .csv or .json".to_owned(),
         }
     }
 }

@@ -1,13 +1,10 @@
 //! Requests to the workers that the state calls for: one function for each kind of view.
 
-use super::{compare_questions::compare_query, ranking_questions::rank_query, root::State, slots::PointAt};
+use super::{root::State, slots::PointAt};
 use crate::{
     activation::Id,
     app::document::{layout::panes, pane::PaneKind, root::Document},
-    engine::{
-        ChannelQuery, ChannelsQuery, CompareQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt,
-        RankQuery,
-    },
+    engine::{ChannelQuery, ChannelsQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt},
 };
 
 /// Whether the PCA colours of a picture are those of what is set.
@@ -17,8 +14,8 @@ pub fn pca_is_current(state: &State, slot: ImageSlot) -> bool {
     shown.zip(wanted).is_some_and(|(shown, wanted)| shown.query == wanted) && state.is_captured(slot)
 }
 
-/// Whether PCA colours of what is looked at are still to come.
-pub fn pca_is_awaited(state: &State) -> bool {
+/// Whether PCA colours of the selected activation have not come.
+pub fn pca_is_missing(state: &State) -> bool {
     pca_query(state).is_some_and(|query| {
         let shown = |slot| state.slot(slot).pca.as_ref().is_some_and(|view| view.query == query);
         !query.passes.iter().all(|(slot, _)| shown(*slot))
@@ -86,20 +83,6 @@ pub fn matches_query(state: &State) -> Option<MatchesQuery> {
     })
 }
 
-/// What is compared, where a pane shows it.
-pub fn shown_compare_query(state: &State) -> Option<CompareQuery> {
-    shows(&state.document, PaneKind::Compare)
-        .then(|| compare_query(state))
-        .flatten()
-}
-
-/// What is ranked, where a pane shows it.
-pub fn shown_rank_query(state: &State) -> Option<RankQuery> {
-    shows(&state.document, PaneKind::Rank)
-        .then(|| rank_query(state))
-        .flatten()
-}
-
 pub fn channels_query(state: &State) -> Option<ChannelsQuery> {
     let id = features(state)?;
     let passes = state.shown_passes();
@@ -113,11 +96,10 @@ pub fn channels_query(state: &State) -> Option<ChannelsQuery> {
 pub fn channel_query(state: &State) -> Option<ChannelQuery> {
     let id = features(state)?;
     let passes = state.shown_passes();
-    let shown = shows(&state.document, PaneKind::Channel) && !passes.is_empty();
     // Another layer may have fewer channels; how many is known when their figures have come.
     let known = state.channels.as_ref().filter(|channels| channels.query.id == id)?;
     let channel = state.document.channel.min(known.channels.len().saturating_sub(1));
-    shown.then_some(ChannelQuery { id, channel, passes })
+    (!passes.is_empty()).then_some(ChannelQuery { id, channel, passes })
 }
 
 /// Whether two queries ask the same: a pointer that moves inside one cell asks nothing new.

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, path::PathBuf};
 use egui_tiles::{Tile, TileId};
 
 use super::{
+    answers::Answers,
     compare::CompareState,
     comparing::Comparing,
     downloads::Downloads,
@@ -27,9 +28,7 @@ use crate::{
         root::{Document, PictureRef},
     },
     device::Devices,
-    engine::{
-        ChannelView, ChannelsView, HeatView, ImageSlot, Layer, MatchesView, ModelInfo, PassId, QueryAt, TargetHeat,
-    },
+    engine::{ChannelsView, HeatView, ImageSlot, Layer, MatchesView, ModelInfo, PassId, QueryAt, TargetHeat},
     families::family,
     geometry::{Grid, framing::WorkingSize},
 };
@@ -71,8 +70,8 @@ pub struct State {
     pub matches: Option<MatchesView>,
     /// Figures of the channels that came last.
     pub channels: Option<ChannelsView>,
-    /// The channel that came last.
-    pub channel: Option<ChannelView>,
+    /// Answers to the questions of views.
+    pub answers: Answers,
     /// Passes whose maps may still be kept.
     pub passes: PassIndex,
     /// How well activations find marked points again.
@@ -138,7 +137,7 @@ impl State {
             heat: None,
             matches: None,
             channels: None,
-            channel: None,
+            answers: Answers::default(),
             passes: PassIndex::default(),
             rank: RankState::default(),
             compare: CompareState::default(),

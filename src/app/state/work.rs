@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::{engine::ModelInfo, geometry::framing::WorkingSize};
+use crate::{
+    activation::Id,
+    engine::{ModelInfo, RunSettings},
+    geometry::framing::WorkingSize,
+};
 
 /// The model, being read or there.
 #[derive(Debug, Default)]
@@ -52,3 +56,12 @@ pub struct Job {
     /// Which picture of how many, counted from 1.
     pub item: Option<[usize; 2]>,
 }
+
+/// What a run depends on: settings, activation, model, and the pictures.
+#[derive(PartialEq)]
+pub(in crate::app) struct RunWanted(
+    pub(in crate::app) RunSettings,
+    pub(in crate::app) Id,
+    pub(in crate::app) u64,
+    pub(in crate::app) Vec<u64>,
+);

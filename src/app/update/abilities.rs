@@ -5,7 +5,7 @@ use egui::ThemePreference;
 use super::action::Action;
 use crate::{
     app::{
-        document::{display::RangeMode, pairs::paired},
+        document::{display::RangeMode, pairs::paired, pane::PaneKind},
         state::{compare_questions::side_of_now, overlays::TemporaryView, root::State},
     },
     engine::BasisChoice,
@@ -33,7 +33,7 @@ impl Abilities for State {
             }
             Action::AddPin => self.slot(self.focused_slot()).picture.is_some(),
             Action::SavePairs => !paired(document).is_empty(),
-            Action::SaveRanking => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
+            Action::SavePane(PaneKind::Rank) => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
             Action::NextHead | Action::PreviousHead => self.head_count().is_some(),
             Action::Survey => self.survey_query().is_some(),
             Action::CancelStudies => !self.studies.is_empty(),
@@ -47,14 +47,16 @@ impl Abilities for State {
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
             Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),
-            Action::SaveStrip | Action::LaterFrame | Action::EarlierFrame => self.comparing.strip.is_some(),
-            Action::SaveCka => self.comparing.matrix.is_some(),
-            Action::SaveShift => self.comparing.shift.is_some(),
+            Action::SavePane(PaneKind::Strip) | Action::LaterFrame | Action::EarlierFrame => {
+                self.comparing.strip.is_some()
+            }
+            Action::SavePane(PaneKind::Cka) => self.comparing.matrix.is_some(),
+            Action::SavePane(PaneKind::Shift) => self.comparing.shift.is_some(),
             Action::SaveHeat => self.heat_on(self.focused_slot()).is_some(),
             Action::HoldLayer => self.layer_before.is_some() || self.hold == Some(TemporaryView::Layer),
             Action::HoldSide => self.compares() || self.hold == Some(TemporaryView::Side),
             Action::SetCompareSide => side_of_now(self).is_some(),
-            Action::SaveCompare => self.compare.view.is_some(),
+            Action::SavePane(PaneKind::Compare) => self.compare.view.is_some(),
             Action::Recover => !self.recoveries.is_empty(),
             Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(TemporaryView::Slot),
             Action::AddPicture => document.free_slot().is_some(),

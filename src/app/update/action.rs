@@ -2,6 +2,8 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
+use crate::app::document::{kinds::MenuPlace, pane::PaneKind};
+
 /// A menu, and a chapter of the key sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Menu {
@@ -77,18 +79,33 @@ pub struct Entry {
     pub shortcuts: &'static [KeyboardShortcut],
 }
 
+/// A line of the table.
+#[derive(Clone, Copy)]
+enum Line {
+    One(Action),
+    /// What opens a pane of each kind that belongs here.
+    Add(MenuPlace),
+    /// What writes each kind of pane that belongs here.
+    Save(MenuPlace),
+}
+
+/// The lines of the menus. Behind some stand `@Add` or `@Save`: the kinds of panes that belong there have their actions
+/// there, in the order of their own table.
 macro_rules! actions {
-    ($($menu:ident { $($action:ident $name:literal [$($shortcut:expr),*] $hint:literal;)+ })+) => {
+    ($($menu:ident { $($action:ident $name:literal [$($shortcut:expr),*] $hint:literal $(@$panes:ident($place:ident))*;)+ })+) => {
         /// One thing that can be done by name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Action {
             $($(#[doc = $hint] $action,)+)+
+            /// Open a pane of a kind.
+            AddPane(PaneKind),
+            /// Write what a kind of pane shows.
+            SavePane(PaneKind),
         }
 
-        impl Action {
-            /// Every action, in the order of menus.
-            pub const ALL: &'static [Self] = &[$($(Self::$action,)+)+];
+        const LINES: &[Line] = &[$($(Line::One(Action::$action), $(Line::$panes(MenuPlace::$place),)*)+)+];
 
+        impl Action {
             /// What the table says of it.
             pub const fn entry(self) -> Entry {
                 match self {
@@ -98,10 +115,62 @@ macro_rules! actions {
                         hint: $hint,
                         shortcuts: const { &[$($shortcut),*] },
                     },)+)+
+                    Self::AddPane(kind) => {
+                        let facts = kind.facts();
+                        pane_entry(facts.menu, facts.add, facts.about)
+                    }
+                    Self::SavePane(kind) => {
+                        let facts = kind.facts();
+                        match facts.save {
+                            Some(save) => pane_entry(save.menu, save.name, save.about),
+                            None => pane_entry(facts.menu, facts.name, facts.about),
+                        }
+                    }
                 }
             }
         }
     };
+}
+
+const fn pane_entry(place: MenuPlace, name: &'static str, hint: &'static str) -> Entry {
+    let menu = match place {
+        MenuPlace::File => Menu::File,
+        MenuPlace::View => Menu::View,
+        MenuPlace::Study | MenuPlace::StudyEnd => Menu::Study,
+    };
+    Entry {
+        menu,
+        name,
+        hint,
+        shortcuts: &[],
+    }
+}
+
+/// Every action in the order of menus, as far as there is room, and how many there are.
+const fn listed<const ROOM: usize>() -> ([Action; ROOM], usize) {
+    let (mut list, mut count, mut at) = ([Action::Quit; ROOM], 0, 0);
+    while at < LINES.len() {
+        let mut kind = 0;
+        while kind < PaneKind::ALL.len() {
+            let pane = PaneKind::ALL[kind];
+            let facts = pane.facts();
+            let action = match (LINES[at], facts.save) {
+                (Line::One(action), _) if kind == 0 => Some(action),
+                (Line::Add(place), _) if place as u8 == facts.menu as u8 => Some(Action::AddPane(pane)),
+                (Line::Save(place), Some(save)) if place as u8 == save.menu as u8 => Some(Action::SavePane(pane)),
+                _ => None,
+            };
+            if let Some(action) = action {
+                if count < ROOM {
+                    list[count] = action;
+                }
+                count += 1;
+            }
+            kind += 1;
+        }
+        at += 1;
+    }
+    (list, count)
 }
 
 actions! {
@@ -121,9 +190,7 @@ actions! {
         SaveBasis "Save PCA basis…" [] "Write the basis of the colours, so that other maps can be shown in it.";
         SaveMatches "Save matches…" [] "Write all pins and matches with their pixels as .csv or .json.";
         OpenPairs "Open pairs…" [] "Read pairs of points (.json) and pin them in both pictures of the ranking, in place of their pins.";
-        SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them.";
-        SaveRanking "Save ranking…" [] "Write the listed rows of the ranking and what made them as .csv or .json.";
-        SaveCompare "Save comparison…" [] "Write A, B and their difference as .png, which holds what made them, or their figures and what made them as .json.";
+        SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them." @Save(File);
         Quit "Quit" [command(Key::Q)] "Close the window.";
     }
     Edit {
@@ -165,11 +232,7 @@ actions! {
         Grid "Cell grid" [plain(Key::G)] "Lines between the cells of the layer.";
         Numbers "Numbers in cells" [plain(Key::V)] "The score in each cell that is large enough.";
         Loupe "Loupe" [plain(Key::U)] "A magnifying glass at the pointer.";
-        HoldSlot "Hold: the other picture" [plain(Key::X)] "As long as the key is down, each pane shows the next picture.";
-        AddPicturePane "New picture pane" [] "Open a pane with the picture worked with.";
-        AddPcaPane "New PCA pane" [] "Open a pane with the PCA colours of the picture worked with.";
-        AddHeatPane "New heat map pane" [] "Open a pane with the heat map alone of the picture worked with.";
-        AddChannelPane "New channel pane" [] "Open a pane with a single channel of the picture worked with.";
+        HoldSlot "Hold: the other picture" [plain(Key::X)] "As long as the key is down, each pane shows the next picture." @Add(View);
         ClosePane "Close pane" [command(Key::W)] "Close the pane worked in.";
         NextPane "Next pane" [plain(Key::F6)] "Work in the next pane.";
         ResetLayout "Standard layout" [] "Picture and PCA for each picture, in rows.";
@@ -204,22 +267,12 @@ actions! {
     Study {
         Survey "Survey every layer" [command(Key::U)] "Measure every activation of the picture worked with: noise, locality, granularity; a picture of each.";
         CancelStudies "End studies" [] "End what measures in the background; what is measured stays.";
-        SaveSurvey "Save survey…" [] "Write what was measured into a folder: a page that stands alone, a table, a sheet of thumbnails.";
-        AddSheetPane "New contact sheet" [] "Open a pane with a picture and the figures of every activation.";
-        AddStripPane "New film strip" [] "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.";
-        AddCkaPane "New CKA matrix" [] "Open a pane that compares activations, timesteps or models by linear CKA.";
-        AddShiftPane "New content-shift meter" [] "Open a pane that says how far the layer moves away from the picture with t.";
-        AddRankPane "New ranking" [] "Open a pane that says which activation finds the marked points again best.";
-        AddComparePane "New comparison" [] "Open a pane that compares two layers, timesteps, seeds, models or pictures.";
+        SaveSurvey "Save survey…" [] "Write what was measured into a folder: a page that stands alone, a table, a sheet of thumbnails." @Add(Study);
         SetCompareSide "Set as compare side" [plain(Key::Z)] "Keep what is shown now as B, so that what is looked at next is compared with it.";
         SwapSides "Swap A and B" [] "The two sides of the comparison change places.";
-        HoldSide "Hold: all of B" [plain(Key::A)] "As long as the key is down, the comparison shows all of B.";
-        AddPlotPane "New plot" [] "Open a pane that plots the figures of every activation.";
+        HoldSide "Hold: all of B" [plain(Key::A)] "As long as the key is down, the comparison shows all of B." @Add(StudyEnd);
         LaterFrame "Next frame" [shift(Key::ArrowRight)] "Look at the next timestep or seed of the film strip.";
-        EarlierFrame "Previous frame" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip.";
-        SaveStrip "Save strip…" [] "Write the film strip as .png, or its figures and what made them as .csv or .json.";
-        SaveCka "Save CKA matrix…" [] "Write the CKA matrix and what made it as .csv, .json or .png.";
-        SaveShift "Save content shift…" [] "Write the content shifts and what made them as .csv or .json.";
+        EarlierFrame "Previous frame" [shift(Key::ArrowLeft)] "Look at the timestep or seed before in the film strip." @Save(Study);
     }
     Help {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";
@@ -234,6 +287,9 @@ actions! {
 }
 
 impl Action {
+    /// Every action, in the order of menus.
+    pub const ALL: &'static [Self] = &listed::<{ listed::<0>().1 }>().0;
+
     /// What it is called.
     pub const fn name(self) -> &'static str {
         self.entry().name

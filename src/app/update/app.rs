@@ -11,7 +11,7 @@ use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 use super::{
     background::BackgroundResult, command::Command, keep::UnsavedWork, lost_device::LostDevice,
-    pending::PendingPictures, requests::Questions,
+    pending::PendingPictures, questions::Questions, view::Views,
 };
 use crate::{
     app::{
@@ -28,7 +28,7 @@ use crate::{
         },
         state::{
             canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Preferences,
-            root::State,
+            root::State, work::RunWanted,
         },
         theme,
     },
@@ -57,7 +57,11 @@ pub struct App {
     pub(in crate::app) history: History,
     pub(in crate::app) frames: FrameTimes,
     pub(in crate::app) commands: Vec<Command>,
-    pub(in crate::app) sent: Questions,
+    /// What paints each kind of pane.
+    pub(in crate::app) views: Views,
+    pub(in crate::app) questions: Questions,
+    /// The run that was asked for last.
+    pub(in crate::app) run_asked: Option<RunWanted>,
     pub(in crate::app) pending: PendingPictures,
     pub(in crate::app) later: Receiver<BackgroundResult>,
     pub(in crate::app) answer: Sender<BackgroundResult>,
@@ -84,11 +88,19 @@ impl App {
     pub fn new(
         context: &Context,
         render_state: Option<&RenderState>,
+        views: Views,
         preferences: Preferences,
         options: &LaunchOptions,
     ) -> Result<Self> {
         let engine = Engine::start(waker(context), DEFAULT_CACHE_BYTES)?;
-        Ok(Self::with_engine(context, render_state, engine, preferences, options))
+        Ok(Self::with_engine(
+            context,
+            render_state,
+            engine,
+            views,
+            preferences,
+            options,
+        ))
     }
 
     /// The same with workers of any kind.
@@ -96,6 +108,7 @@ impl App {
         context: &Context,
         render_state: Option<&RenderState>,
         engine: Engine,
+        views: Views,
         preferences: Preferences,
         options: &LaunchOptions,
     ) -> Self {
@@ -118,7 +131,9 @@ impl App {
             history: History::default(),
             frames: FrameTimes::default(),
             commands: Vec::new(),
-            sent: Questions::default(),
+            views,
+            questions: Questions::default(),
+            run_asked: None,
             pending: PendingPictures::default(),
             later,
             answer,
@@ -178,7 +193,7 @@ impl App {
         });
         let looking = state.overlays.models && state.downloads.shelf.is_none();
         // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
-        let working = self.views_are_awaited() || state.comparisons_are_awaited() || !state.studies.is_empty();
+        let working = self.questions.are_open() || state.comparisons_are_awaited() || !state.studies.is_empty();
         let awaited = self.answers_awaited > 0 || self.pending.is_any_open() || looking || working;
         !(loading || picture_awaited || awaited)
     }

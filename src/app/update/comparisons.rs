@@ -93,7 +93,7 @@ impl App {
             let query = query.clone();
             self.begin_matrix(&query, &wanted.members);
         }
-        self.engine.ask(wanted.query.clone());
+        self.engine.send(Request::View(wanted.query.clone()));
         self.state.comparing.open.push(wanted);
     }
 

@@ -76,34 +76,21 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .add_filter("Bases", &["json"])
             .set_file_name("basis.json")
             .save_file(),
-        PathPurpose::SaveCompare => dialog
-            .add_filter("Comparisons", &["png", "json"])
-            .set_file_name("comparison.png")
-            .save_file(),
+        PathPurpose::SavePane(kind) => {
+            let save = kind.facts().save?;
+            dialog
+                .add_filter(save.filter, save.extensions)
+                .set_file_name(save.file)
+                .save_file()
+        }
         PathPurpose::OpenPairs => dialog.add_filter("Pairs", &["json"]).pick_file(),
         PathPurpose::SavePairs => dialog
             .add_filter("Pairs", &["json"])
             .set_file_name("pairs.json")
             .save_file(),
-        PathPurpose::SaveRanking => dialog
-            .add_filter("Tables", &["csv", "json"])
-            .set_file_name("ranking.csv")
-            .save_file(),
         PathPurpose::SaveMatches => dialog
             .add_filter("Tables", &["csv", "json"])
             .set_file_name("matches.csv")
-            .save_file(),
-        PathPurpose::SaveStrip => dialog
-            .add_filter("Strips", &["png", "csv", "json"])
-            .set_file_name("strip.png")
-            .save_file(),
-        PathPurpose::SaveCka => dialog
-            .add_filter("Matrices", &["csv", "json", "png"])
-            .set_file_name("cka.csv")
-            .save_file(),
-        PathPurpose::SaveShift => dialog
-            .add_filter("Tables", &["csv", "json"])
-            .set_file_name("content-shift.csv")
             .save_file(),
     }
 }

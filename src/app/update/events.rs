@@ -1,6 +1,6 @@
 //! What the workers tell, taken into the state.
 
-use super::{app::App, requests::Questions};
+use super::app::App;
 use crate::{
     app::{
         document::{layout, root::PictureRef},
@@ -56,6 +56,7 @@ impl App {
                 self.on_series_end(job);
             }
             Event::Answer(answer) => self.on_answer(answer),
+            Event::Answered { number } => self.questions.on_answered(number),
             Event::Missing { pass, .. } => {
                 state.passes.forget(pass);
                 // Room was made for others: the pass has to be run again before this is asked again.
@@ -64,7 +65,7 @@ impl App {
                         slot.capture = None;
                     }
                 }
-                self.sent = Questions::default();
+                self.ask_again();
                 self.on_missing(pass);
             }
             Event::Saved { work, path } => {
@@ -281,12 +282,12 @@ impl App {
         state.heat = None;
         state.matches = None;
         state.channels = None;
-        state.channel = None;
+        state.answers.clear();
         state.rank.forget();
         state.view_error = None;
         self.textures.clear_heat();
-        self.textures.clear_channels();
-        self.sent = Questions::default();
+        self.textures.clear_scores();
+        self.ask_again();
     }
 
     /// Takes a picture and everything known of it away.

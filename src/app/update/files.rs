@@ -137,13 +137,9 @@ impl App {
             PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveSurvey => self.save_survey(path),
             PathPurpose::SaveMatches => self.save_matches(path),
-            PathPurpose::SaveStrip | PathPurpose::SaveCka | PathPurpose::SaveShift => {
-                self.save_comparison(purpose, path);
-            }
+            PathPurpose::SavePane(kind) => self.save_pane(kind, path),
             PathPurpose::OpenPairs => self.open_pairs(path),
-            PathPurpose::SaveCompare => self.save_compare(path),
             PathPurpose::SavePairs => self.save_pairs(path),
-            PathPurpose::SaveRanking => self.save_ranking(path),
             PathPurpose::Extract => self.extract(path),
             PathPurpose::SavePca(slot) | PathPurpose::SaveHeat(slot) | PathPurpose::SaveMap(slot) => {
                 self.save_view(purpose, Some(slot), path);

@@ -2,6 +2,7 @@
 //! Out: the changed state, and requests to the workers.
 
 pub mod abilities;
+pub mod act;
 pub mod action;
 pub mod answers;
 pub mod app;
@@ -22,11 +23,12 @@ pub mod panes;
 pub mod pending;
 pub mod pins;
 pub mod presets;
+pub mod questions;
 pub mod recovery;
-pub mod requests;
 pub mod saving;
 pub mod studies;
 pub mod survey;
 pub mod thumbnails;
 pub mod tour;
+pub mod view;
 pub mod view_answers;

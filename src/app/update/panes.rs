@@ -3,13 +3,16 @@
 use egui::Context;
 use egui_tiles::TileId;
 
-use super::{action::Action, app::App, command::Command};
+use super::{action::Action, app::App};
 use crate::{
-    app::document::{
-        layout::{self, standard_layout},
-        limits::ZOOM_RANGE,
-        pane::{Pane, PaneKind, View},
-        root::Document,
+    app::{
+        document::{
+            layout::{self, standard_layout},
+            limits::ZOOM_RANGE,
+            pane::{Pane, View},
+            root::Document,
+        },
+        state::root::State,
     },
     engine::ImageSlot,
 };
@@ -19,29 +22,10 @@ const ZOOM_STEP: f32 = 1.25;
 
 impl App {
     pub(in crate::app) fn act_on_panes(&mut self, action: Action, context: &Context) {
-        let focused = self.state.focused_slot();
         let tile = self
             .state
             .focused
             .or_else(|| layout::first_pane(&self.state.document.layout));
-        let new = match action {
-            Action::AddPicturePane => Some(PaneKind::Picture),
-            Action::AddPcaPane => Some(PaneKind::Pca),
-            Action::AddHeatPane => Some(PaneKind::Heat),
-            Action::AddChannelPane => Some(PaneKind::Channel),
-            Action::AddSheetPane => Some(PaneKind::Sheet),
-            Action::AddPlotPane => Some(PaneKind::Plot),
-            Action::AddStripPane => Some(PaneKind::Strip),
-            Action::AddCkaPane => Some(PaneKind::Cka),
-            Action::AddShiftPane => Some(PaneKind::Shift),
-            Action::AddRankPane => Some(PaneKind::Rank),
-            Action::AddComparePane => Some(PaneKind::Compare),
-            _ => None,
-        };
-        if let Some(kind) = new {
-            self.apply(Command::AddPane(Pane::new(kind, focused)), context);
-            return;
-        }
         let Some(tile) = tile.filter(|_| action != Action::ResetLayout) else {
             let slots: Vec<ImageSlot> = self.state.document.pictures.keys().copied().collect();
             let slots = if slots.is_empty() { vec![ImageSlot::A] } else { slots };
@@ -89,4 +73,12 @@ fn zoomed(view: View, by: f32) -> View {
         zoom: view.zoom * by,
         ..view
     }
+}
+
+/// Opens a pane beside the one worked in. What is not of one picture has the whole height.
+pub(in crate::app) fn add_pane(state: &mut State, pane: Pane) {
+    let layout = &mut state.document.layout;
+    let beside = state.focused.or_else(|| layout::last_of(layout, pane.slot));
+    let beside = beside.filter(|_| pane.kind.is_of_picture());
+    state.focused = Some(layout::add_pane(layout, beside, pane));
 }

@@ -29,7 +29,7 @@ impl App {
         };
         let first = preset.ids.first().and_then(|name| name.parse().ok());
         document.layer = first.or(document.layer);
-        let mut text = format!("{}: {}.", preset.title, preset.in_words());
+        let mut text = format!("{}: {}.", preset.title, preset.describe());
         if let Some(words) = Preset::open_words(preset.prompt) {
             text += &format!(" Its prompt is \"{}\": replace {words}.", preset.prompt);
         }

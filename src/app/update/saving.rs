@@ -11,21 +11,16 @@ use super::{
 };
 use crate::{
     app::{
-        document::pairs::point_pairs,
+        document::{pairs::point_pairs, pane::PaneKind},
         export::{
-            compare::{compared_json, compared_picture, nothing_compared},
             matches::{is_json, matches_csv, matches_json},
             panes::write_panes,
-            ranking::{ranking_csv, ranking_json},
             survey::save_survey,
-            tables::{Content, content},
         },
-        state::{messages::Level, path_box::PathPurpose},
+        state::messages::Level,
     },
-    engine::check_extension,
     error::Result,
-    image::png_text::with_text,
-    io::output::{METADATA_KEY, replace_file, write_error, write_png},
+    io::output::{replace_file, write_error},
 };
 
 impl App {
@@ -37,30 +32,21 @@ impl App {
             save().map(|()| out)
         });
     }
-}
 
-impl App {
-    /// Writes a strip, a CKA matrix or content shifts, in the format that the name says.
-    pub(in crate::app) fn save_comparison(&mut self, purpose: PathPurpose, path: PathBuf) {
-        let context = self.textures.context().clone();
-        let content = match content(&self.state, purpose, &path) {
-            Ok(content) => content,
-            Err(error) => {
-                self.state.messages.report(Level::of(&error), error.to_string());
-                return;
+    /// Writes what a kind of pane shows, in the format that the name says.
+    pub(in crate::app) fn save_pane(&mut self, kind: PaneKind, path: PathBuf) {
+        match self.views.of(kind).content(&self.state, &path) {
+            Ok(content) => {
+                let context = self.textures.context().clone();
+                background(&self.answer, &context, BackgroundResult::Written, move || {
+                    replace_file(&path, |file| content.write(file))?;
+                    Ok(path)
+                });
             }
-        };
-        background(&self.answer, &context, BackgroundResult::Written, move || {
-            replace_file(&path, |file| match &content {
-                Content::Text(text) => file.write_all(text.as_bytes()).map_err(write_error),
-                Content::Png(size, rgb) => write_png(file, *size, rgb),
-            })?;
-            Ok(path)
-        });
+            Err(error) => self.state.messages.report(Level::of(&error), error.to_string()),
+        }
     }
-}
 
-impl App {
     /// Asks for a picture of the window and writes its panes when it has come.
     pub(in crate::app) fn export_panes(&mut self, out: PathBuf, context: &Context) {
         let write = write_panes(&self.state, &self.canvases, context.pixels_per_point(), &out);
@@ -87,50 +73,10 @@ impl App {
         self.write_text(path, text);
     }
 
-    /// Writes the ranking as it is listed: as a table, or as JSON with every prediction and what made them.
-    pub(in crate::app) fn save_ranking(&mut self, path: PathBuf) {
-        let text = if is_json(&path) {
-            ranking_json(&self.state).map(|json| format!("{json:#}\n"))
-        } else {
-            ranking_csv(&self.state)
-        };
-        match text {
-            Some(text) => self.write_text(path, text),
-            None => self.state.messages.report(
-                Level::Warning,
-                "There is no ranking to save: mark the same places in two pictures, and run the model.",
-            ),
-        }
-    }
-
     /// Writes the pairs of points, as they can be opened again.
     pub(in crate::app) fn save_pairs(&mut self, path: PathBuf) {
         let pairs = point_pairs(&self.state.document);
         self.write_text(path, format!("{:#}\n", json!(pairs)));
-    }
-
-    /// Writes A, B and their difference as a picture, which holds what they are and what made them, or these as JSON.
-    pub(in crate::app) fn save_compare(&mut self, path: PathBuf) {
-        let context = self.textures.context().clone();
-        let made = match &self.state.compare.view {
-            Some(view) => compared_json(&self.state, view).map(|json| (view.clone(), json)),
-            None => Err(nothing_compared()),
-        };
-        background(&self.answer, &context, BackgroundResult::Written, move || {
-            let (view, json) = made?;
-            check_extension(&path, &["png", "json"])?;
-            let bytes = match is_json(&path) {
-                true => format!("{json:#}\n").into_bytes(),
-                false => {
-                    let (size, rgb) = compared_picture(&view)?;
-                    let mut png = Vec::new();
-                    write_png(&mut png, size, &rgb)?;
-                    with_text(&png, METADATA_KEY, &json.to_string())
-                }
-            };
-            replace_file(&path, |file| file.write_all(&bytes).map_err(write_error))?;
-            Ok(path)
-        });
     }
 
     /// Writes a text file, and tells when it is there.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::app::App;
 use crate::{
-    app::state::queries::pca_is_awaited,
+    app::state::queries::pca_is_missing,
     engine::{Answer, ChannelsView, CompareView, HeatView, PcaView, RankView},
 };
 
@@ -15,15 +15,17 @@ impl App {
             Answer::Heat(view) => self.on_heat(*view),
             Answer::Matches(view) => self.state.matches = Some(*view),
             Answer::Channels(view) => self.on_channels(*view),
-            Answer::Channel(view) => {
-                self.textures.prepare_channel(&view);
-                self.state.channel = Some(*view);
-            }
             Answer::Compare(view) => self.on_compared(*view),
             Answer::Rank(view) => self.on_ranking(*view),
             Answer::Strip(view) => self.on_strip(*view),
             Answer::Cka(answer) => self.on_cka(*answer),
             Answer::Shift(view) => self.on_shift(*view),
+            other => {
+                for (_, view) in self.views.all() {
+                    view.on_answer(&other, &mut self.textures);
+                }
+                self.state.answers.put(other);
+            }
         }
     }
 
@@ -71,7 +73,7 @@ impl App {
 
     /// What is wrong with colours is still wrong when something else is answered.
     fn clear_view_error(&mut self) {
-        if !pca_is_awaited(&self.state) {
+        if !pca_is_missing(&self.state) {
             self.state.view_error = None;
         }
     }

@@ -5,22 +5,17 @@ use egui::{
 };
 use egui_tiles::TileId;
 
-use super::{
-    canvas_input::interact,
-    placed::{CanvasContext, Placed},
-};
+use super::{VIEWS, canvas_input::interact, placed::Placed};
 use crate::{
     app::{
-        document::{
-            pane::{Pane, PaneKind},
-            places::representative,
-            root::Pin,
-        },
-        export::styles::{STALE, scores_of_pane},
+        document::{pane::Pane, places::representative, root::Pin},
         gpu::scores::paint_scores,
-        state::{canvas_rects::Painted, queries::pca_is_current, root::State, slots::PointAt},
+        state::{canvas_rects::Painted, root::State, slots::PointAt},
         theme,
-        update::command::Command,
+        update::{
+            command::Command,
+            view::{Layers, ViewContext},
+        },
         widgets::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline},
     },
     engine::{ImageSlot, QueryAt, TargetHeat},
@@ -47,7 +42,7 @@ pub fn canvas_ui(
     canvas: Rect,
     tile: TileId,
     pane: &Pane,
-    context: &mut CanvasContext<'_>,
+    context: &mut ViewContext<'_>,
 ) -> Option<PointAt> {
     let state = context.state;
     let slot = state.shown_slot(pane.slot);
@@ -78,7 +73,8 @@ pub fn canvas_ui(
     // There may be no room for it.
     let place = Placed::new(canvas, size, view)?;
     let painter = ui.painter().with_clip_rect(canvas.intersect(ui.clip_rect()));
-    paint_content(&painter, tile, pane.kind, slot, &place, context);
+    let layers = VIEWS.of(pane.kind).layers(slot, state, context.textures);
+    paint_content(&painter, tile, &layers, slot, &place, context);
     paint_marks(&painter, slot, &place, state);
     let hover = response.hover_pos().filter(|pos| place.rect.contains(*pos));
     let point = hover.map(|pos| PointAt {
@@ -86,7 +82,7 @@ pub fn canvas_ui(
         at: place.pixel_at(pos),
     });
     if let (Some(pos), true) = (hover, state.document.display.loupe) {
-        paint_loupe(&painter, pos, pane.kind, slot, &place, context);
+        paint_loupe(&painter, pos, &layers, slot, &place, context);
     }
     interact(ui, &response, tile, slot, &place, view, context);
     point
@@ -95,35 +91,24 @@ pub fn canvas_ui(
 fn paint_content(
     painter: &Painter,
     tile: TileId,
-    kind: PaneKind,
+    layers: &Layers<'_>,
     slot: ImageSlot,
     place: &Placed,
-    context: &CanvasContext<'_>,
+    context: &ViewContext<'_>,
 ) {
     let (state, textures) = (context.state, context.textures);
-    let drawn = textures.slot(slot);
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
     let tokens = theme::tokens_in(painter.ctx());
-    if kind == PaneKind::Picture {
-        drawn.picture.paint(painter, place.rect, WHOLE, Color32::WHITE);
+    if layers.picture {
+        let picture = &textures.slot(slot).picture;
+        picture.paint(painter, place.rect, WHOLE, Color32::WHITE);
     }
     let Some(framing) = framing else { return };
     let seen = place.seen(&framing);
-    let sound = state.not_finite(slot).is_none();
-    if kind == PaneKind::Pca
-        && sound
-        && state.slot(slot).pca.is_some()
-        && state.layer().is_some_and(|id| id.has_vectors())
-    {
-        let tint = if pca_is_current(state, slot) {
-            Color32::WHITE
-        } else {
-            Color32::WHITE.gamma_multiply(STALE)
-        };
-        drawn.pca.paint(painter, seen, WHOLE, tint);
+    if let Some((colours, tint)) = layers.colours {
+        colours.paint(painter, seen, WHOLE, tint);
     }
-    let scores = scores_of_pane(kind, slot, state, textures);
-    if let Some((scores, style)) = &scores {
+    if let Some((scores, style)) = &layers.scores {
         let pane = egui::Id::unique(("scores", tile));
         paint_scores(painter, pane, seen, WHOLE, scores, style, &textures.painter);
     }
@@ -141,7 +126,7 @@ fn paint_content(
             Stroke::new(theme::STROKE_HAIR, tokens.grid_line),
         );
     }
-    if let (Some((scores, style)), true) = (&scores, state.document.display.numbers) {
+    if let (Some((scores, style)), true) = (&layers.scores, state.document.display.numbers) {
         cell_numbers(painter, seen, WHOLE, scores, style);
     }
 }
@@ -261,25 +246,23 @@ fn paint_other_matches(painter: &Painter, slot: ImageSlot, place: &Placed, state
 fn paint_loupe(
     painter: &Painter,
     pos: Pos2,
-    kind: PaneKind,
+    layers: &Layers<'_>,
     slot: ImageSlot,
     place: &Placed,
-    context: &CanvasContext<'_>,
+    context: &ViewContext<'_>,
 ) {
     let (state, textures) = (context.state, context.textures);
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
-    let drawn = textures.slot(slot);
-    let (texture, rect) = match (kind, framing) {
-        (PaneKind::Pca, Some(framing)) if state.not_finite(slot).is_none() => (&drawn.pca, place.seen(&framing)),
-        _ => (&drawn.picture, place.rect),
-    };
+    let picture = layers
+        .picture
+        .then_some((&textures.slot(slot).picture, place.rect, WHOLE));
+    let colours = layers.colours.zip(framing);
+    let colours = colours.map(|((colours, _), framing)| (colours, place.seen(&framing), WHOLE));
     let Some(loupe) = Loupe::near(pos, painter.clip_rect(), LOUPE_SIDE, LOUPE_MAGNIFICATION) else {
         return;
     };
-    let scores = scores_of_pane(kind, slot, state, textures).zip(framing);
-    let scores = scores
-        .as_ref()
-        .map(|((map, style), framing)| (*map, style, place.seen(framing)));
+    let scores = layers.scores.as_ref().zip(framing);
+    let scores = scores.map(|((map, style), framing)| (*map, style, place.seen(&framing)));
     let scores = scores.map(|(map, style, seen)| {
         let drawn = LoupeScores {
             id: egui::Id::unique("loupe"),
@@ -291,7 +274,6 @@ fn paint_loupe(
     });
     let tokens = theme::tokens_in(painter.ctx());
     let border = Stroke::new(theme::STROKE_MARK, tokens.text_strong);
-    let picture = matches!(kind, PaneKind::Picture | PaneKind::Pca).then_some((texture, rect, WHOLE));
     let scores = scores.as_ref().map(|(drawn, seen)| (drawn, *seen, WHOLE));
-    loupe.paint(painter, tokens.canvas, border, picture, scores);
+    loupe.paint(painter, tokens.canvas, border, colours.or(picture), scores);
 }

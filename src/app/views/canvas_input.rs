@@ -3,7 +3,7 @@
 use egui::{Pos2, Response, Ui};
 use egui_tiles::TileId;
 
-use super::placed::{CanvasContext, Placed};
+use super::placed::Placed;
 use crate::{
     app::{
         document::{
@@ -13,7 +13,7 @@ use crate::{
             root::Pin,
         },
         state::canvas_rects::Drag,
-        update::command::Command,
+        update::{command::Command, view::ViewContext},
     },
     engine::{ImageSlot, QueryAt},
 };
@@ -35,7 +35,7 @@ pub fn interact(
     slot: ImageSlot,
     place: &Placed,
     view: View,
-    context: &mut CanvasContext<'_>,
+    context: &mut ViewContext<'_>,
 ) {
     zoom_by_wheel(ui, response, tile, place, view, context.commands);
     let state = context.state;
@@ -110,7 +110,7 @@ fn drag(
     slot: ImageSlot,
     place: &Placed,
     view: View,
-    context: &mut CanvasContext<'_>,
+    context: &mut ViewContext<'_>,
     near: &impl Fn(Pos2) -> Option<u32>,
 ) {
     let state = context.state;

@@ -1,12 +1,13 @@
 //! The CKA matrix: activations, timesteps or models compared with each other.
 
+use std::path::Path;
+
 use egui::{ComboBox, Id, ProgressBar, ScrollArea, Ui, vec2};
 use egui_tiles::TileId;
 
 use super::{
-    controls::{form_ui, grids_ui, progress_ui, times_ui},
+    controls::{form_ui, grids_ui, inside_ui, progress_ui, times_ui},
     matrix::matrix_ui,
-    placed::CanvasContext,
 };
 use crate::{
     app::{
@@ -18,13 +19,20 @@ use crate::{
         },
         export::{
             captions::matrix_caption,
+            content::Content,
             styles::{matrix_style, range_up_to},
+            tables::matrix_content,
         },
         state::{comparing::Matrix, root::State},
-        update::{action::Action, command::Command},
+        update::{
+            action::Action,
+            command::Command,
+            view::{PaneView, ViewContext},
+        },
         widgets::{action_button_ui, colour_bar_ui, name_combo},
     },
     engine::{CkaItem, ComparisonKind},
+    error::Result,
 };
 
 /// A matrix is painted at least so large, in points.
@@ -34,8 +42,21 @@ const BELOW: f32 = 64.0;
 /// Cells are at most so large, in points.
 const LARGEST_CELL: f32 = 64.0;
 
+/// Activations, timesteps or models compared with each other.
+pub struct CkaPane;
+
+impl PaneView for CkaPane {
+    fn ui(&self, ui: &mut Ui, tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        inside_ui(ui, |ui| cka_ui(ui, tile, context));
+    }
+
+    fn content(&self, state: &State, path: &Path) -> Result<Content> {
+        matrix_content(state, path)
+    }
+}
+
 /// The whole pane.
-pub fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
+fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     let state = context.state;
     choices_ui(ui, state, context.commands);
     progress_ui(ui, state, ComparisonKind::Cka, context.commands);
@@ -113,7 +134,7 @@ fn choices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         ui.separator();
         form_ui(ui, &mut choice.form);
-        action_button_ui(ui, state, Action::SaveCka, commands);
+        action_button_ui(ui, state, Action::SavePane(PaneKind::Cka), commands);
     });
     if choice != state.document.cka {
         commands.push(Command::Cka(choice));

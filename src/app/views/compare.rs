@@ -1,29 +1,40 @@
 //! The pane that compares two sides: a wipe between their colours, or where they differ.
 
+use std::path::Path;
+
 use egui::{
     Align2, Button, Color32, ComboBox, CursorIcon, DragValue, FontId, Rect, RichText, ScrollArea, Sense, Slider,
     Stroke, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
 };
 use egui_tiles::TileId;
 
-use super::placed::CanvasContext;
+use super::controls::inside_ui;
 use crate::{
     activation::Id,
     app::{
-        document::compare::{CompareChoice, CompareMode, CompareSide, PassChoice},
-        export::styles::difference_style,
+        document::{
+            compare::{CompareChoice, CompareMode, CompareSide, PassChoice},
+            pane::{Pane, PaneKind},
+        },
+        export::{compare::compared_content, content::Content, styles::difference_style},
         gpu::scores::paint_scores,
         state::{
             compare::Absent,
-            compare_questions::{found, is_stale, kept_of, layer_of, pass_text, side_text},
+            compare_questions::{compare_query, found, is_stale, kept_of, layer_of, pass_text, side_text},
             overlays::TemporaryView,
             root::State,
         },
         theme,
-        update::{action::Action, command::Command},
+        update::{
+            action::Action,
+            command::Command,
+            questions::Questions,
+            view::{PaneView, ViewContext},
+        },
         widgets::{Histogram, action_button_ui, bins, cell_numbers, colour_bar_ui, histogram_ui, name_combo},
     },
     engine::{CompareView, ImageSlot},
+    error::Result,
 };
 
 const WHOLE: Rect = Rect {
@@ -48,8 +59,27 @@ const STALE: f32 = 0.45;
 /// Distance of the sides' names from the corners, in points.
 const NAME_MARGIN: f32 = 6.0;
 
+/// Two of layers, timesteps, seeds, models or pictures as A and B.
+pub struct ComparePane;
+
+impl PaneView for ComparePane {
+    fn wants(&self, state: &State, questions: &mut Questions) {
+        if let Some(query) = compare_query(state) {
+            questions.want(query);
+        }
+    }
+
+    fn ui(&self, ui: &mut Ui, tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        inside_ui(ui, |ui| compare_ui(ui, tile, context));
+    }
+
+    fn content(&self, state: &State, path: &Path) -> Result<Content> {
+        compared_content(state, path)
+    }
+}
+
 /// The whole pane.
-pub fn compare_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
+fn compare_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     let state = context.state;
     let mut choice = state.document.compare.clone();
     ScrollArea::vertical()
@@ -114,7 +144,7 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut CompareChoice, commands:
             Action::HoldSide,
             Action::SetCompareSide,
             Action::SwapSides,
-            Action::SaveCompare,
+            Action::SavePane(PaneKind::Compare),
         ] {
             action_button_ui(ui, state, action, commands);
         }
@@ -227,13 +257,7 @@ fn run_ui(ui: &mut Ui, state: &State, choice: &CompareChoice, commands: &mut Vec
 }
 
 /// The picture and what it says.
-fn shown_ui(
-    ui: &mut Ui,
-    tile: TileId,
-    view: &CompareView,
-    choice: &mut CompareChoice,
-    context: &mut CanvasContext<'_>,
-) {
+fn shown_ui(ui: &mut Ui, tile: TileId, view: &CompareView, choice: &mut CompareChoice, context: &mut ViewContext<'_>) {
     let state = context.state;
     let below = match choice.mode {
         CompareMode::Wipe => FOOTER_HEIGHT,

@@ -4,21 +4,26 @@ use egui::{
     Align2, Button, Checkbox, Color32, ComboBox, DragValue, FontId, Rect, Response, Role, ScrollArea, Sense, Slider,
     Stroke, StrokeKind, TextEdit, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
+use egui_tiles::TileId;
 
 use super::{
     controls::changed,
-    placed::CanvasContext,
     sheet_layout::{BAND_TITLE, Layout, as_it_runs, cell_size, flow},
 };
 use crate::{
     app::{
         document::{
             limits::THUMBNAIL_RANGE,
+            pane::Pane,
             sheet::{Limit, SheetColours, SheetSettings},
         },
         state::survey::SurveyState,
         theme,
-        update::{action::Action, command::Command},
+        update::{
+            action::Action,
+            command::Command,
+            view::{PaneView, ViewContext},
+        },
         widgets::{Glyph, action_button_ui, empty_ui},
     },
     render::score_text,
@@ -34,8 +39,17 @@ const MARKED_SIDE: f32 = 120.0;
 /// Most activations that are marked.
 const MOST_MARKED: usize = 12;
 
+/// Every activation on one sheet, measured.
+pub struct SheetPane;
+
+impl PaneView for SheetPane {
+    fn ui(&self, ui: &mut Ui, _tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        sheet_ui(ui, context);
+    }
+}
+
 /// The sheet, what can be chosen above it, and what is marked below.
-pub fn sheet_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
+fn sheet_ui(ui: &mut Ui, context: &mut ViewContext<'_>) {
     let inner = ui.max_rect().shrink(theme::SPACE_S);
     ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
         head_ui(ui, context);
@@ -66,7 +80,7 @@ pub fn sheet_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
 }
 
 /// What is begun here, and what the sheet is of.
-fn head_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
+fn head_ui(ui: &mut Ui, context: &mut ViewContext<'_>) {
     let state = context.state;
     let settings = &state.document.sheet;
     ui.horizontal_wrapped(|ui| {
@@ -103,13 +117,7 @@ fn head_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
 }
 
 /// Order, words, filter; `left` activations are shown.
-fn choices_ui(
-    ui: &mut Ui,
-    settings: &SheetSettings,
-    survey: &SurveyState,
-    left: usize,
-    context: &mut CanvasContext<'_>,
-) {
+fn choices_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, left: usize, context: &mut ViewContext<'_>) {
     let mut chosen = settings.clone();
     ui.horizontal_wrapped(|ui| {
         let name = chosen.sort.map_or("As the network runs", Column::title);
@@ -256,7 +264,7 @@ fn cells_ui(
     settings: &SheetSettings,
     survey: &SurveyState,
     shown: &[usize],
-    context: &mut CanvasContext<'_>,
+    context: &mut ViewContext<'_>,
 ) {
     if shown.is_empty() {
         let hint = match survey.findings.is_empty() {
@@ -331,7 +339,7 @@ fn bands_ui(ui: &Ui, layout: &Layout, origin: egui::Pos2, viewport: Rect) {
 }
 
 /// Name and figure of one thumbnail, and what happens when it is clicked.
-fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSettings, context: &mut CanvasContext<'_>) {
+fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSettings, context: &mut ViewContext<'_>) {
     let state = context.state;
     let tokens = theme::tokens(ui);
     let name = finding.id.to_string();
@@ -383,13 +391,7 @@ fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSett
 }
 
 /// A click looks at an activation, or marks it with Ctrl or Shift; hovering tells its figures.
-fn answer(
-    ui: &Ui,
-    response: Response,
-    settings: &SheetSettings,
-    finding: &Measurement,
-    context: &mut CanvasContext<'_>,
-) {
+fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Measurement, context: &mut ViewContext<'_>) {
     if response.clicked() {
         let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
         context.commands.push(match several {
@@ -441,7 +443,7 @@ pub fn figures_ui(ui: &mut Ui, finding: &Measurement) {
 }
 
 /// What is marked, side by side, in colours that agree with the first.
-fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut CanvasContext<'_>) {
+fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut ViewContext<'_>) {
     ui.separator();
     let found: Vec<(usize, &Measurement)> = settings
         .marked

@@ -1,22 +1,31 @@
 //! The content-shift meter: how far a layer moves away from what it says of the picture alone.
 
+use std::path::Path;
+
 use egui::{Color32, Ui};
 use egui_plot::{HLine, HoverPosition, Legend, Line, Plot, PlotPoints, Points, VLine};
 use egui_tiles::TileId;
 
-use super::{
-    controls::{progress_ui, times_ui},
-    placed::CanvasContext,
-};
+use super::controls::{inside_ui, progress_ui, times_ui};
 use crate::{
     app::{
-        export::captions::{not_finite_words, shift_caption},
+        document::pane::{Pane, PaneKind},
+        export::{
+            captions::{not_finite_words, shift_caption},
+            content::Content,
+            tables::shift_content,
+        },
         state::{comparing::Shifts, root::State, series_questions::AS_SET},
         theme,
-        update::{action::Action, command::Command},
+        update::{
+            action::Action,
+            command::Command,
+            view::{PaneView, ViewContext},
+        },
         widgets::action_button_ui,
     },
     engine::ComparisonKind,
+    error::Result,
 };
 
 /// Radius of a point of a line, in points.
@@ -24,8 +33,21 @@ const POINT_RADIUS: f32 = 3.0;
 /// A plot is at least so high, in points.
 const LEAST_HEIGHT: f32 = 120.0;
 
+/// How far an activation moves away from the picture.
+pub struct ShiftPane;
+
+impl PaneView for ShiftPane {
+    fn ui(&self, ui: &mut Ui, tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        inside_ui(ui, |ui| shift_ui(ui, tile, context));
+    }
+
+    fn content(&self, state: &State, path: &Path) -> Result<Content> {
+        shift_content(state, path)
+    }
+}
+
 /// The whole pane.
-pub fn shift_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
+fn shift_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     let state = context.state;
     let mut choice = state.document.shift.clone();
     let can = state.shift_variants();
@@ -41,7 +63,7 @@ pub fn shift_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
                 .on_hover_text("One more line, for what is set without it")
                 .on_disabled_hover_text("Nothing of it acts now");
         }
-        action_button_ui(ui, state, Action::SaveShift, context.commands);
+        action_button_ui(ui, state, Action::SavePane(PaneKind::Shift), context.commands);
     });
     progress_ui(ui, state, ComparisonKind::Shift, context.commands);
     if choice != state.document.shift {

@@ -4,7 +4,7 @@ use egui::{ProgressBar, TextEdit, Ui, WidgetInfo, accesskit::Role};
 
 use crate::{
     analysis::cka::{Form, GridRule},
-    app::{document::choices::timesteps, state::root::State, update::command::Command},
+    app::{document::choices::timesteps, state::root::State, theme, update::command::Command},
     engine::ComparisonKind,
 };
 
@@ -105,4 +105,9 @@ pub fn changed(state: &State, change: impl FnOnce(&mut crate::app::document::she
     let mut settings = state.document.sheet.clone();
     change(&mut settings);
     Command::Sheet(Box::new(settings))
+}
+
+/// With a margin to the edges of the pane.
+pub fn inside_ui(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    egui::Frame::new().inner_margin(theme::SPACE_M).show(ui, add);
 }

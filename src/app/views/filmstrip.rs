@@ -1,5 +1,7 @@
 //! The film strip: one layer at several timesteps or seeds in common colours, and how alike they are.
 
+use std::path::Path;
+
 use egui::{
     Align2, Color32, DragValue, Id, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, accesskit::Role, pos2,
     vec2,
@@ -7,29 +9,37 @@ use egui::{
 use egui_tiles::TileId;
 
 use super::{
-    controls::{form_ui, progress_ui, times_ui},
+    controls::{form_ui, inside_ui, progress_ui, times_ui},
     matrix::matrix_ui,
-    placed::CanvasContext,
 };
 use crate::{
     app::{
-        document::{choices::StripAxis, limits::MOST_FRAMES},
+        document::{
+            choices::StripAxis,
+            limits::MOST_FRAMES,
+            pane::{Pane, PaneKind},
+        },
         export::{
             captions::{form_text, strip_caption},
+            content::Content,
             styles::{matrix_style, range_up_to},
+            tables::strip_content,
         },
         state::{
             comparing::Strip,
             filmstrip::{current_frame, frame_name},
+            root::State,
         },
         theme,
         update::{
             action::Action,
             command::{Command, look_at},
+            view::{PaneView, ViewContext},
         },
         widgets::action_button_ui,
     },
     engine::{ComparisonKind, NotFiniteMap},
+    error::Result,
 };
 
 /// Height of a frame, in points.
@@ -45,8 +55,21 @@ const WHOLE: Rect = Rect {
     max: pos2(1.0, 1.0),
 };
 
+/// One activation at several timesteps or seeds.
+pub struct StripPane;
+
+impl PaneView for StripPane {
+    fn ui(&self, ui: &mut Ui, tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        inside_ui(ui, |ui| strip_ui(ui, tile, context));
+    }
+
+    fn content(&self, state: &State, path: &Path) -> Result<Content> {
+        strip_content(state, path)
+    }
+}
+
 /// The whole pane.
-pub fn strip_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
+fn strip_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     let state = context.state;
     let mut choice = state.document.strip.clone();
     ui.horizontal_wrapped(|ui| {
@@ -64,7 +87,11 @@ pub fn strip_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
         ui.checkbox(&mut choice.all_pictures, "other pictures too")
             .on_hover_text("Make the passes of the other pictures as well, so that every pane follows at once");
         form_ui(ui, &mut choice.form);
-        for action in [Action::EarlierFrame, Action::LaterFrame, Action::SaveStrip] {
+        for action in [
+            Action::EarlierFrame,
+            Action::LaterFrame,
+            Action::SavePane(PaneKind::Strip),
+        ] {
             action_button_ui(ui, state, action, context.commands);
         }
     });
@@ -92,7 +119,7 @@ pub fn strip_ui(ui: &mut Ui, tile: TileId, context: &mut CanvasContext<'_>) {
     });
 }
 
-fn frame_ui(ui: &mut Ui, strip: &Strip, index: usize, context: &mut CanvasContext<'_>) {
+fn frame_ui(ui: &mut Ui, strip: &Strip, index: usize, context: &mut ViewContext<'_>) {
     let (state, view) = (context.state, &strip.view);
     let Some(frame) = view.frames.get(index) else { return };
     let width = FRAME_HEIGHT * frame.grid.width as f32 / frame.grid.height as f32;
@@ -164,7 +191,7 @@ fn not_finite_frame(strip: &Strip, index: usize) -> Option<&NotFiniteMap> {
 }
 
 /// All pairs of frames by one figure.
-fn figures_ui(ui: &mut Ui, tile: TileId, strip: &Strip, which: usize, title: &str, context: &mut CanvasContext<'_>) {
+fn figures_ui(ui: &mut Ui, tile: TileId, strip: &Strip, which: usize, title: &str, context: &mut ViewContext<'_>) {
     let Some(scores) = &strip.figures[which] else { return };
     ui.vertical(|ui| {
         ui.weak(title);

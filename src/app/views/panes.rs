@@ -8,29 +8,25 @@ use egui::{
 };
 use egui_tiles::{Behavior, EditAction, SimplificationOptions, TileId, Tiles, UiResponse};
 
-use super::{canvas::canvas_ui, placed::CanvasContext, study::study_ui};
+use super::{VIEWS, canvas::canvas_ui};
 use crate::{
     app::{
         document::{
             layout::RULES,
             pane::{Layout, Pane, PaneKind},
         },
-        export::{
-            captions::{not_finite_text, provenance_caption},
-            styles::scores_of_pane,
-        },
+        export::captions::not_finite_text,
         gpu::textures::Textures,
         state::{
             canvas_rects::{CanvasRects, Painted},
-            queries::pca_is_current,
             root::State,
-            shown::shown_source,
             slots::PointAt,
         },
         theme,
         update::{
             action::Action,
             command::{Command, Notice},
+            view::ViewContext,
         },
         widgets::{colour_bar_ui, error_ui},
     },
@@ -45,8 +41,6 @@ const FOOTER_SIZE: f32 = 10.0;
 const LEAST_WITH_TWO_LINES: f32 = 330.0;
 /// What a tab holds beside its title: margins and the button that closes it.
 const BESIDE_TITLE: f32 = 36.0;
-/// A footer narrower than this says only where to point.
-const LEAST_WITH_HINT: f32 = 200.0;
 /// The tab of a picture that is narrower than this has its letter and its name alone.
 const LEAST_WITH_KIND: f32 = 230.0;
 /// A pane that is narrower or lower than this shows no footer.
@@ -67,7 +61,7 @@ pub fn panes_ui(
     }
     canvases.keep(&layout.active_tiles());
     let mut painting = Painting {
-        context: CanvasContext {
+        context: ViewContext {
             state,
             textures,
             canvases,
@@ -93,7 +87,11 @@ fn empty_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.vertical_centered(|ui| {
             ui.add_space(ui.available_height() / 3.0);
             ui.label("No pane is open.");
-            for action in [Action::ResetLayout, Action::AddPicturePane, Action::AddPcaPane] {
+            for action in [
+                Action::ResetLayout,
+                Action::AddPane(PaneKind::Picture),
+                Action::AddPane(PaneKind::Pca),
+            ] {
                 crate::app::widgets::action_button_ui(ui, state, action, commands);
             }
         });
@@ -102,7 +100,7 @@ fn empty_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 /// The panes while they are painted.
 struct Painting<'a> {
-    context: CanvasContext<'a>,
+    context: ViewContext<'a>,
     hover: Option<PointAt>,
 }
 
@@ -114,7 +112,7 @@ impl Behavior<Pane> for Painting<'_> {
             ui.painter().rect_filled(rect, 0.0, tokens.panel);
             let (slot, size) = (pane.slot, None);
             self.context.canvases.set(tile, Painted { rect, slot, size });
-            study_ui(ui, tile, pane.kind, &mut self.context);
+            VIEWS.of(pane.kind).ui(ui, tile, pane, &mut self.context);
             self.outline(ui, tile, rect);
             return UiResponse::None;
         }
@@ -240,22 +238,10 @@ impl Painting<'_> {
         let state = self.context.state;
         let slot = state.shown_slot(pane.slot);
         let shown = Pane { slot, ..pane.clone() };
-        let about = match pane.kind {
-            PaneKind::Picture => state
-                .slot(slot)
-                .picture
-                .as_ref()
-                .map(|picture| shown_source(&picture.source)),
-            PaneKind::Channel => state.channel.as_ref().map(|channel| channel.query.channel.to_string()),
-            PaneKind::Pca | PaneKind::Heat => state.layer().map(|id| match state.not_finite(slot) {
-                Some(_) => format!("{id}, not finite"),
-                None => id.to_string(),
-            }),
-            _ => None,
-        };
-        match about {
-            Some(about) if pane.kind == PaneKind::Picture && !with_kind => format!("{}  {about}", slot.name()),
-            Some(about) => format!("{}  {about}", shown.title()),
+        let subject = VIEWS.of(pane.kind).subject(state, slot);
+        match subject {
+            Some(subject) if pane.kind == PaneKind::Picture && !with_kind => format!("{}  {subject}", slot.name()),
+            Some(subject) => format!("{}  {subject}", shown.title()),
             None => shown.title(),
         }
     }
@@ -275,25 +261,12 @@ impl Painting<'_> {
             footer_words_ui(ui, &words, theme::tokens(ui).error);
             return;
         }
-        if let Some((_, style)) = scores_of_pane(kind, slot, state, textures) {
+        let view = VIEWS.of(kind);
+        if let Some((_, style)) = view.layers(slot, state, textures).scores {
             colour_bar_ui(ui, &style);
             return;
         }
-        let words = match kind {
-            PaneKind::Pca => pca_text(state, slot),
-            PaneKind::Heat | PaneKind::Picture if state.query_at().is_none() => {
-                // Cut, it would say no more.
-                let hint = match ui.available_width() < LEAST_WITH_HINT {
-                    true => "Point at a picture",
-                    false => "Point at a picture: what is similar lights up",
-                };
-                hint.to_owned()
-            }
-            PaneKind::Channel if state.layer().is_some_and(|id| !id.has_vectors()) => {
-                "An attention map has no channels".to_owned()
-            }
-            _ => String::new(),
-        };
+        let words = view.footer(state, slot, ui.available_width());
         if words.is_empty() {
             return;
         }
@@ -328,28 +301,6 @@ fn not_finite_ui(ui: &mut Ui, canvas: Rect, state: &State, slot: ImageSlot) {
             ui.weak("Nothing can be shown of it. The log says the first such layer and the likely cause.");
         });
     });
-}
-
-/// How the colours came about.
-fn pca_text(state: &State, slot: ImageSlot) -> String {
-    if state.layer().is_some_and(|id| !id.has_vectors()) {
-        return "An attention map has no PCA: point at the picture for its rows".to_owned();
-    }
-    match &state.slot(slot).pca {
-        Some(view) => {
-            let mut text = provenance_caption(view, state.open_slots().count() > 1);
-            if state.document.mask.on {
-                let side = if state.document.mask.below { "below" } else { "above" };
-                text += &format!(", foreground {side} {:.3}", state.document.mask.threshold);
-            }
-            if !pca_is_current(state, slot) {
-                text += "  (not yet what is set)";
-            }
-            text
-        }
-        None if state.run.running.is_some() => "running …".to_owned(),
-        None => String::new(),
-    }
 }
 
 /// What to do first.

@@ -1,34 +1,11 @@
-//! A picture at its place on a canvas, and everything a canvas is painted from.
+//! A picture at its place on a canvas.
 
 use egui::{Pos2, Rect, emath::RectTransform, pos2, vec2};
 
 use crate::{
-    activation::Id,
-    app::{
-        document::pane::View,
-        gpu::textures::Textures,
-        state::{
-            canvas_rects::{CanvasRects, fitting_scale},
-            root::State,
-        },
-        update::command::Command,
-    },
+    app::{document::pane::View, state::canvas_rects::fitting_scale},
     geometry::{Size, framing::Framing},
 };
-
-/// Everything a canvas is painted from.
-pub struct CanvasContext<'a> {
-    /// What is shown.
-    pub state: &'a State,
-    /// What is on the graphics card.
-    pub textures: &'a Textures,
-    /// Where canvases are and what is dragged.
-    pub canvases: &'a mut CanvasRects,
-    /// What the user does.
-    pub commands: &'a mut Vec<Command>,
-    /// The activation that is pointed at in a study.
-    pub peek: Option<Id>,
-}
 
 /// A picture on the screen.
 pub struct Placed {

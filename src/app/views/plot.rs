@@ -4,15 +4,23 @@ use std::collections::BTreeMap;
 
 use egui::{ComboBox, Role, Sense, Ui, UiBuilder, WidgetInfo, vec2};
 use egui_plot::{Corner, HLine, Legend, Line, Plot, PlotPoint, Points};
+use egui_tiles::TileId;
 
-use super::{contact_sheet::figures_ui, controls::changed, placed::CanvasContext};
+use super::{contact_sheet::figures_ui, controls::changed};
 use crate::{
     activation::Name,
     app::{
-        document::sheet::{PlotKind, SheetSettings},
+        document::{
+            pane::Pane,
+            sheet::{PlotKind, SheetSettings},
+        },
         state::survey::SurveyState,
         theme,
-        update::{action::Action, command::Command},
+        update::{
+            action::Action,
+            command::Command,
+            view::{PaneView, ViewContext},
+        },
         widgets::{Glyph, action_button_ui, empty_ui},
     },
     survey::{Column, Measurement},
@@ -27,8 +35,17 @@ const NEAR: f32 = 12.0;
 /// Points of a thumbnail's side beside the pointer.
 const THUMBNAIL: f32 = 96.0;
 
+/// Figures of every activation as a plot.
+pub struct PlotPane;
+
+impl PaneView for PlotPane {
+    fn ui(&self, ui: &mut Ui, _tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        plot_ui(ui, context);
+    }
+}
+
 /// The plot, and what can be chosen above it.
-pub fn plot_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
+fn plot_ui(ui: &mut Ui, context: &mut ViewContext<'_>) {
     let inner = ui.max_rect().shrink(theme::SPACE_S);
     ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
         let Some(survey) = &context.state.survey else {
@@ -51,7 +68,7 @@ pub fn plot_ui(ui: &mut Ui, context: &mut CanvasContext<'_>) {
     });
 }
 
-fn choices_ui(ui: &mut Ui, settings: &SheetSettings, context: &mut CanvasContext<'_>) {
+fn choices_ui(ui: &mut Ui, settings: &SheetSettings, context: &mut ViewContext<'_>) {
     let mut plot = settings.plot;
     ui.horizontal_wrapped(|ui| {
         let ready = [
@@ -101,7 +118,7 @@ fn figures_plot_ui(
     settings: &SheetSettings,
     survey: &SurveyState,
     axes: [Column; 2],
-    context: &mut CanvasContext<'_>,
+    context: &mut ViewContext<'_>,
 ) {
     let shown = settings.shown(&survey.findings);
     let mut kinds: BTreeMap<Name, Vec<[f64; 2]>> = BTreeMap::new();
@@ -169,7 +186,7 @@ fn figures_plot_ui(
     }
 }
 
-fn locality_plot_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut CanvasContext<'_>) {
+fn locality_plot_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut ViewContext<'_>) {
     let mut ids = settings.marked.clone();
     ids.extend(context.state.document.layer.filter(|id| !settings.marked.contains(id)));
     let found: Vec<&Measurement> = ids

@@ -1,10 +1,14 @@
 //! The pane that ranks every kept activation by marked points.
 
+use std::path::Path;
+
 use egui::{
     Align2, Button, ComboBox, FontId, ProgressBar, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role,
     pos2, vec2,
 };
+use egui_tiles::TileId;
 
+use super::controls::inside_ui;
 use crate::{
     activation::Id,
     analysis::{
@@ -14,19 +18,26 @@ use crate::{
     app::{
         document::{
             pairs::paired,
+            pane::{Pane, PaneKind},
             ranking::{RankChoice, RankColumn},
         },
-        export::captions::not_finite_words,
+        export::{captions::not_finite_words, content::Content, ranking::ranking_content},
         state::{
             ranking_questions::{made, rank_query, series_of_steps, typed_steps},
             root::State,
         },
         theme,
-        update::{action::Action, command::Command},
+        update::{
+            action::Action,
+            command::Command,
+            questions::Questions,
+            view::{PaneView, ViewContext},
+        },
         widgets::{action_button_ui, name_combo},
     },
     components::schedule::Timestep,
     engine::ImageSlot,
+    error::Result,
 };
 
 /// Widths of the columns but the first, which takes what is left, in points.
@@ -40,8 +51,27 @@ const PAIRS_HEIGHT: f32 = 110.0;
 /// Width of the search, in points.
 const SEARCH_WIDTH: f32 = 130.0;
 
+/// Every activation by how well it finds marked points again.
+pub struct RankPane;
+
+impl PaneView for RankPane {
+    fn wants(&self, state: &State, questions: &mut Questions) {
+        if let Some(query) = rank_query(state) {
+            questions.want(query);
+        }
+    }
+
+    fn ui(&self, ui: &mut Ui, _tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
+        inside_ui(ui, |ui| rank_ui(ui, context.state, context.commands));
+    }
+
+    fn content(&self, state: &State, path: &Path) -> Result<Content> {
+        ranking_content(state, path)
+    }
+}
+
 /// The whole pane.
-pub fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let mut choice = state.document.rank.clone();
     // The table keeps a part of the pane, however much is set above it.
     ScrollArea::vertical()
@@ -77,7 +107,7 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &m
         method_ui(ui, choice);
     });
     ui.horizontal_wrapped(|ui| {
-        for action in [Action::OpenPairs, Action::SavePairs, Action::SaveRanking] {
+        for action in [Action::OpenPairs, Action::SavePairs, Action::SavePane(PaneKind::Rank)] {
             action_button_ui(ui, state, action, commands);
         }
     });

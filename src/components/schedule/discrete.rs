@@ -41,7 +41,7 @@ const KNOWN_SCHEDULERS: [&str; 13] = [
     "UniPC",
 ];
 
-/// What the network's output is.
+/// Parameterisation of the network's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prediction {
@@ -83,7 +83,7 @@ pub enum Betas {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiscreteSchedule {
     alphas_cumprod: Vec<f64>,
-    /// What the network predicts.
+    /// Parameterisation of the network's output.
     pub prediction: Prediction,
     /// Whether the folder's scheduler mixes z + σ·n and scales the input by 1/√(σ²+1) after (Euler): the same mixture.
     pub scales_input: bool,
@@ -92,6 +92,11 @@ pub struct DiscreteSchedule {
 impl DiscreteSchedule {
     /// The latent one deterministic step of DDIM earlier, at t − 1 (at t = 0: the picture), from the latent at `t` and
     /// the network's prediction there; all three have one shape.
+    ///
+    /// # Errors
+    ///
+    /// Where `t` is no timestep of the schedule, where [`Self::split`] cannot tell picture and noise apart, and where
+    /// the shapes differ.
     pub fn ddim_step(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
         let earlier = match self.index(t)?.checked_sub(1) {
             Some(index) => self.shares(index),
@@ -101,7 +106,12 @@ impl DiscreteSchedule {
         Ok(((clean * earlier.signal)? + (epsilon * earlier.noise)?)?)
     }
 
-    /// The picture and the noise that a latent is made of, as the network's prediction at `t` says; all of one shape.
+    /// Splits a latent into picture and noise by the network's prediction at `t`; all of one shape.
+    ///
+    /// # Errors
+    ///
+    /// Where `t` is no timestep of the schedule, where the latent at `t` is picture or noise alone and the prediction
+    /// does not tell the other, and where the shapes differ.
     pub fn split(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<(Tensor, Tensor)> {
         let Mixture { signal, noise } = self.mixture(t)?;
         let lost = match self.prediction {
@@ -156,6 +166,11 @@ impl DiscreteSchedule {
     }
 
     /// From `scheduler/scheduler_config.json`; missing keys have diffusers' defaults.
+    ///
+    /// # Errors
+    ///
+    /// Where a value is of another type or out of its range, and where the scheduler is none whose noise follows from
+    /// its betas.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, "scheduler_config.json")?;
         let betas = match trained_betas(&config)? {
@@ -213,7 +228,7 @@ impl DiscreteSchedule {
     /// # Errors
     ///
     /// Where ā does not fall.
-    pub fn with_zero_terminal_snr(self) -> Result<Self> {
+    pub(crate) fn with_zero_terminal_snr(self) -> Result<Self> {
         let mut roots: Vec<f32> = self.alphas_cumprod.iter().map(|bar| (*bar as f32).sqrt()).collect();
         let (Some(first), Some(last)) = (roots.first().copied(), roots.last().copied()) else {
             return Ok(self);

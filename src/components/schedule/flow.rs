@@ -12,12 +12,12 @@ pub struct FlowSchedule;
 
 /// Timesteps of σ = 1.
 const TIMESTEPS: f64 = 1000.0;
-/// What one step of t takes away of σ.
+/// Change of σ per step of t.
 const STEP: f64 = 1.0 / TIMESTEPS;
 
 impl FlowSchedule {
     /// The timestep of pure noise.
-    pub const LAST: Timestep = Timestep::of(TIMESTEPS as u32);
+    pub(crate) const LAST: Timestep = Timestep::of(TIMESTEPS as u32);
 
     /// The share of noise at timestep `t`.
     ///
@@ -64,7 +64,7 @@ impl FlowSchedule {
     /// # Errors
     ///
     /// As [`Self::sigma`].
-    pub fn euler_step(self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
+    pub(crate) fn euler_step(self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
         let sigma = self.sigma(t)?;
         Ok((latent - (prediction * sigma.min(STEP))?)?)
     }

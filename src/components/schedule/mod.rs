@@ -31,11 +31,6 @@ impl Mixture {
         self.noise / (self.signal + self.noise)
     }
 
-    /// Signal to noise ratio ā/(1−ā).
-    pub fn snr(self) -> f64 {
-        (self.signal / self.noise).powi(2)
-    }
-
     /// Shares of a pass without noise (CleanDIFT).
     pub const CLEAN: Self = Self {
         signal: 1.0,
@@ -43,7 +38,7 @@ impl Mixture {
     };
 }
 
-/// How much picture and how much noise a timestep means, and what a network's output says of both.
+/// Schedule: the shares of picture and noise at a timestep, and both from a network's output.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Schedule {
     /// √ā and √(1−ā) of whole timesteps.
@@ -65,7 +60,7 @@ impl Schedule {
         }
     }
 
-    /// The picture and the noise that a latent is made of, as the network's prediction at `t` says; all of one shape.
+    /// Splits a latent into picture and noise by the network's prediction at `t`; all of one shape.
     ///
     /// # Errors
     ///
@@ -83,7 +78,7 @@ impl Schedule {
     /// # Errors
     ///
     /// As [`Self::split`].
-    pub fn earlier(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
+    pub(crate) fn earlier(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
         match self {
             Self::Discrete(schedule) => schedule.ddim_step(latent, prediction, t),
             Self::Flow(schedule) => schedule.euler_step(latent, prediction, t),
@@ -102,13 +97,13 @@ impl Schedule {
     }
 
     /// The whole timesteps, in order.
-    pub fn whole_timesteps(&self) -> impl Iterator<Item = Timestep> + use<> {
+    pub(crate) fn whole_timesteps(&self) -> impl Iterator<Item = Timestep> + use<> {
         let last = self.range().end().value() as u32;
         (0..=last).map(Timestep::from)
     }
 
     /// The schedule of whole timesteps; none where it is not of this kind.
-    pub fn discrete(&self) -> Option<&DiscreteSchedule> {
+    pub(crate) fn discrete(&self) -> Option<&DiscreteSchedule> {
         match self {
             Self::Discrete(schedule) => Some(schedule),
             Self::Flow(_) => None,

@@ -52,6 +52,10 @@ pub struct ClipConfig {
 impl ClipConfig {
     /// Reads the JSON of a `config.json`, with transformers' defaults for what it lacks. A configuration that no
     /// network can have is refused, before any weight is read.
+    ///
+    /// # Errors
+    ///
+    /// Where a value is of another type or out of its range, or names what this program does not compute.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, "the text encoder's config.json")?;
         let width = |key, default| config.count(key, Some(default), 1, MAX_WIDTH);
@@ -110,7 +114,7 @@ impl Activation {
     }
 }
 
-/// What the text encoder says of a batch of B sequences of L tokens.
+/// Output of the text encoder for a batch of B sequences of L tokens.
 #[derive(Debug, Clone)]
 pub struct TextStates {
     /// The last hidden states after the final LayerNorm, (B, L, D).
@@ -128,7 +132,7 @@ pub struct ClipTextModel {
     layers: Vec<EncoderLayer>,
     final_layer_norm: LayerNorm,
     text_projection: Option<Linear>,
-    /// What stands for ids from the first of each on.
+    /// Vectors of added tokens, with the first id of each.
     added: Vec<AddedTokens>,
     config: ClipConfig,
     device: Device,
@@ -144,6 +148,10 @@ struct AddedTokens {
 
 impl ClipTextModel {
     /// Builds the encoder from tensors with the names of transformers, with or without the prefix `text_model.`.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor is missing or has another shape than the configuration says.
     pub fn new(config: ClipConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let device = vb.device().clone();
         let text_projection = vb
@@ -186,7 +194,7 @@ impl ClipTextModel {
     /// # Errors
     ///
     /// Where they are of another width than the encoder's states.
-    pub fn add_tokens(&mut self, first: u32, vectors: &Tensor) -> Result<()> {
+    pub(crate) fn add_tokens(&mut self, first: u32, vectors: &Tensor) -> Result<()> {
         let (_, width) = vectors.dims2()?;
         if width != self.config.hidden_size {
             return Err(Error::usage(format!(
@@ -201,7 +209,7 @@ impl ClipTextModel {
         Ok(())
     }
 
-    /// What is read for each id, (B·L, D).
+    /// The embedding of each id, (B·L, D).
     fn embedded(&self, ids: &[u32]) -> candle_core::Result<Tensor> {
         let table = self.token_embedding.embeddings();
         let look_up = |table: &Tensor, ids: Vec<u32>| {
@@ -223,7 +231,12 @@ impl ClipTextModel {
         Ok(embedded)
     }
 
-    /// Encodes a batch of sequences of one length, at most `max_position_embeddings`. `progress` hears of every layer.
+    /// Encodes a batch of sequences of one length, at most `max_position_embeddings`. Progress is reported after every layer.
+    ///
+    /// # Errors
+    ///
+    /// Where the sequences differ in length, are empty or too long, where an id is outside of the vocabulary, and where
+    /// `progress` ends the work.
     pub fn forward(&self, ids: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<TextStates> {
         let length = self.check_ids(ids)?;
         progress(0.0)?;
@@ -251,6 +264,10 @@ impl ClipTextModel {
 
     /// Encodes the chunks of one prompt, each of one length; `last` and `penultimate` are those of all chunks one after
     /// another, (1, L·chunks, D), `pooled` is that of the first, (1, P).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forward`].
     pub fn encode_chunks(&self, chunks: &[Vec<u32>], progress: &mut Progress<'_>) -> Result<TextStates> {
         let states = self.forward(chunks, progress)?;
         let (count, length, width) = states.last.dims3()?;

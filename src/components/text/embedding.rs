@@ -18,7 +18,7 @@ const MAX_VECTORS: usize = 1 << 10;
 const MAX_TOKEN_BYTES: usize = 256;
 /// The tensor of web UIs' safetensors files, which does not say the token.
 const UNNAMED: &str = "emb_params";
-/// What the name of the tensor in AUTOMATIC1111's `.pt` begins with; the token is beside it, under `name`.
+/// Prefix of the tensor in AUTOMATIC1111's `.pt`; the token is beside it, under `name`.
 const IN_WEB_UI: &str = "string_to_param.";
 /// Names of the tensors of SDXL's embeddings, one for each text encoder.
 const PAIRS: [[&str; 2]; 2] = [["clip_l", "clip_g"], ["text_encoders_0", "text_encoders_1"]];
@@ -38,8 +38,13 @@ pub struct TextualInversion {
 }
 
 impl TextualInversion {
-    /// Reads a file. `token` is the one that somebody gave it; without it the file's own counts, and else the file's name
+    /// Reads a file. `token` is the one that the user gave; without it the file's own counts, and else the file's name
     /// without its ending.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read, where its tensors are none of a textual inversion, and where its token cannot be
+    /// written in a prompt.
     pub fn open(path: &Path, token: Option<&str>) -> Result<Self> {
         Self::read(path, token).map_err(|error| error.context(path.display()))
     }
@@ -87,7 +92,7 @@ impl TextualInversion {
         })
     }
 
-    /// What stands for it in a prompt.
+    /// Its token in a prompt.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -107,6 +112,10 @@ impl TextualInversion {
 
     /// Refuses an embedding for other text encoders than those whose states, side by side, are `width` wide; `encoders` is how many
     /// there are.
+    ///
+    /// # Errors
+    ///
+    /// Where the number of encoders or their widths differ.
     pub fn check_fits(&self, width: usize, encoders: usize) -> Result<()> {
         let widths: Vec<usize> = self.vectors.iter().map(|vectors| vectors.dims()[1]).collect();
         if widths.len() == encoders && widths.iter().sum::<usize>() == width {

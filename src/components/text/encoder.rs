@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Name of the weights of transformers' models.
-pub const TEXT_WEIGHTS_STEM: &str = "model";
+pub(crate) const TEXT_WEIGHTS_STEM: &str = "model";
 
 /// One of a model's text encoders, in the order of their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum TextPart {
 
 impl TextPart {
     /// The encoder's folder in the hub's layout.
-    pub fn encoder_folder(self) -> &'static str {
+    pub(crate) fn encoder_folder(self) -> &'static str {
         match self {
             Self::First => "text_encoder",
             Self::Second => "text_encoder_2",
@@ -32,7 +32,7 @@ impl TextPart {
     }
 
     /// The tokenizer's folder in the hub's layout.
-    pub fn tokenizer_folder(self) -> &'static str {
+    pub(crate) fn tokenizer_folder(self) -> &'static str {
         match self {
             Self::First => "tokenizer",
             Self::Second => "tokenizer_2",
@@ -42,19 +42,23 @@ impl TextPart {
 
 impl ClipTextModel {
     /// Opens the encoder in a folder of the hub's layout, with configuration and weights.
+    ///
+    /// # Errors
+    ///
+    /// Where configuration or weights are missing, or do not fit each other.
     pub fn from_folder(folder: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let (config, weights) = open_folder(folder)?;
         Self::new(config, weights.var_builder(dtype, device))
     }
 
     /// The encoder in a folder of the hub's layout without its numbers: what layers it has.
-    pub fn open_without_weights(folder: &Path) -> Result<Self> {
+    pub(crate) fn open_without_weights(folder: &Path) -> Result<Self> {
         let (config, weights) = open_folder(folder)?;
         Self::without_weights(config, &weights)
     }
 
     /// An encoder without its numbers, which takes neither time nor memory.
-    pub fn without_weights(config: ClipConfig, weights: &Store) -> Result<Self> {
+    pub(crate) fn without_weights(config: ClipConfig, weights: &Store) -> Result<Self> {
         // In a format that no operator prepares its weights for.
         Self::new(config, weights.without_values().var_builder(DType::F16, &Device::Cpu))
     }

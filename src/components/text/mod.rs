@@ -12,5 +12,7 @@ mod vocabulary;
 
 pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
 pub use embedding::TextualInversion;
-pub use encoder::{TEXT_WEIGHTS_STEM, TextPart};
-pub use tokenizer::{CONTEXT_LENGTH, MAX_PROMPT_TOKENS, Padding, TokenizedPrompt, Tokenizer, check_prompt};
+pub(crate) use encoder::TEXT_WEIGHTS_STEM;
+pub use encoder::TextPart;
+pub(crate) use tokenizer::check_prompt;
+pub use tokenizer::{CONTEXT_LENGTH, MAX_PROMPT_TOKENS, Padding, TokenizedPrompt, Tokenizer};

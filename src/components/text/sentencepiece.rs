@@ -17,10 +17,10 @@ use crate::error::{Error, Result};
 const MOST_PIECES: usize = 1 << 18;
 /// The longest piece in bytes: T5's longest have 16 characters.
 const MOST_PIECE_BYTES: usize = 512;
-/// What a character that no piece has costs more than the least likely piece.
+/// Penalty of a character that no piece has, below the least likely piece.
 const UNKNOWN_PENALTY: f32 = 10.0;
 
-/// What a piece is there for, by its number in the file.
+/// Kind of a piece, by its number in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceKind {
     /// A part of texts.
@@ -42,7 +42,7 @@ pub struct Piece {
     pub text: String,
     /// The logarithm of its probability.
     pub score: f32,
-    /// What it is there for.
+    /// Its kind.
     pub kind: PieceKind,
 }
 
@@ -76,7 +76,7 @@ impl SentencePiece {
     /// # Errors
     ///
     /// As [`Self::from_bytes`].
-    pub fn from_pieces(pieces: Vec<Piece>, charsmap: &[u8]) -> Result<Self> {
+    pub(crate) fn from_pieces(pieces: Vec<Piece>, charsmap: &[u8]) -> Result<Self> {
         let normalizer = Normalizer {
             rules: Rules::new(charsmap)?,
             add_dummy_prefix: true,
@@ -233,7 +233,7 @@ struct Step {
     start: usize,
 }
 
-/// What a `spiece.model` holds.
+/// Contents of a `spiece.model`.
 struct ModelFile {
     pieces: Vec<Piece>,
     normalizer: Normalizer,

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Larger vocabularies, and more distances that are told apart, than these are in no T5: umT5 has 256,384 ids, all have 32
+/// No T5 has a larger vocabulary, or more buckets of distances: umT5 has 256,384 ids, all have 32
 /// distances.
 const MAX_VOCABULARY: usize = 1 << 20;
 const MAX_BUCKETS: usize = 1 << 10;
@@ -47,7 +47,7 @@ pub struct T5Config {
     pub num_layers: usize,
     /// Number of attention heads.
     pub num_heads: usize,
-    /// How many distances between keys and queries are told apart, half of them for keys behind the query.
+    /// Buckets of distances between keys and queries, half of them for keys behind the query.
     pub relative_attention_num_buckets: usize,
     /// The distance from which on all are one.
     pub relative_attention_max_distance: usize,
@@ -125,7 +125,7 @@ impl T5Config {
 /// T5's encoder with its weights.
 pub struct T5Encoder {
     token_embedding: Embedding,
-    /// What every layer adds to its scores, (buckets, heads).
+    /// Bias of every layer's scores by distance, (buckets, heads).
     relative_attention_bias: Embedding,
     layers: Vec<Layer>,
     final_layer_norm: RmsNorm,
@@ -185,7 +185,7 @@ impl T5Encoder {
     }
 
     /// The states (B, L, D) after the final norm of B sequences of L token ids. `masks` has a 0 for every token that no other
-    /// attends to; without them all attend to all. `progress` hears of every layer.
+    /// attends to; without them all attend to all. Progress is reported after every layer.
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ impl T5Encoder {
         Ok(self.final_layer_norm.forward(&states)?)
     }
 
-    /// What is added to all scores, (1 or B, heads, L, L) in f32.
+    /// Bias of all scores, (1 or B, heads, L, L) in f32.
     fn bias(&self, length: usize, masks: Option<&[Vec<u8>]>) -> CandleResult<Tensor> {
         let places = || 0..length as i64;
         let buckets: Vec<u32> = places()

@@ -21,7 +21,7 @@ const MOST_PROMPT_BYTES: usize = 32 << 10;
 /// The most tokens of a prompt, which every cross-attention reads: 64 runs of the text encoder.
 const MOST_TOKENS: usize = 64 * MAX_PROMPT_TOKENS;
 
-/// What one piece is: special tokens, English contractions, letters, single digits, everything else but space.
+/// Pattern of one piece: special tokens, English contractions, letters, single digits, everything else but space.
 const PIECE_PATTERN: &str =
     r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 
@@ -38,7 +38,7 @@ pub struct TokenizedPrompt {
     pub dropped: usize,
 }
 
-/// What fills a prompt up.
+/// Padding of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// The token that ends a prompt (OpenAI's CLIP).
@@ -63,11 +63,19 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads a tokenizer from `vocab.json` and `merges.txt`, or from `tokenizer.json` where these are not there, with
     /// the special tokens of `tokenizer_config.json` and `special_tokens_map.json`.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder holds no vocabulary, or one that is damaged or of another kind of tokenizer.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         Self::new(Vocabulary::from_folder(folder)?)
     }
 
     /// CLIP's own vocabulary, which is inside the program.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the vocabulary is part of the program.
     pub fn embedded(padding: Padding) -> Result<Self> {
         Self::new(Vocabulary::embedded(match padding {
             Padding::EndOfText => END_OF_TEXT,
@@ -117,7 +125,7 @@ impl Tokenizer {
             if done.contains(&token.as_str()) {
                 continue;
             }
-            // What stands for the token is bounded before it is made.
+            // The replacement of the token is bounded before it is made.
             let vectors = all.split(' ').count();
             count = count.saturating_add(whole.matches(token.as_str()).count().saturating_mul(vectors));
             check_count(count)?;
@@ -128,6 +136,11 @@ impl Tokenizer {
     }
 
     /// Encodes a prompt into exactly [`CONTEXT_LENGTH`] ids, cutting off what does not fit.
+    ///
+    /// # Errors
+    ///
+    /// Where the prompt is longer than 32 KiB or has more than 4,800 tokens, and where the vocabulary lacks a piece of
+    /// it.
     pub fn encode(&self, prompt: &str) -> Result<TokenizedPrompt> {
         let tokens = self.prompt_ids(prompt)?;
         let kept = tokens.len().min(MAX_PROMPT_TOKENS);
@@ -143,6 +156,10 @@ impl Tokenizer {
 
     /// Encodes a prompt of any length as chunks of [`CONTEXT_LENGTH`] ids, each with its own start and end; a prompt
     /// that fits gives one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`].
     pub fn chunks(&self, prompt: &str) -> Result<Vec<Vec<u32>>> {
         let tokens = self.prompt_ids(prompt)?;
         if tokens.is_empty() {
@@ -155,6 +172,10 @@ impl Tokenizer {
     }
 
     /// All ids of a prompt between one start and one end, neither cut nor padded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`].
     pub fn encode_whole(&self, prompt: &str) -> Result<Vec<u32>> {
         let mut ids = vec![self.vocabulary.bos];
         ids.extend(self.prompt_ids(prompt)?);
@@ -278,7 +299,7 @@ fn check_count(count: usize) -> Result<()> {
 }
 
 /// Refuses a prompt that is longer than any, before a model is read for it.
-pub fn check_prompt(prompt: &str) -> Result<()> {
+pub(crate) fn check_prompt(prompt: &str) -> Result<()> {
     match prompt.len() {
         bytes if bytes > MOST_PROMPT_BYTES => Err(Error::usage(format!(
             "the prompt has {bytes} bytes: at most {MOST_PROMPT_BYTES} are read"

@@ -14,7 +14,7 @@ use crate::{
     weights::{TextKind, embedded, read_json, read_text},
 };
 
-/// What ends a word in CLIP's vocabulary.
+/// End of a word in CLIP's vocabulary.
 const END_OF_WORD: &str = "</w>";
 
 /// First line of `merges.txt`, which is no merge.
@@ -37,7 +37,7 @@ const BYTE_VALUES: usize = 256;
 /// The first of the characters that stand for bytes which cannot be printed: the one after Latin-1.
 const FIRST_STAND_IN: char = '\u{100}';
 
-/// Everything the files of a tokenizer say.
+/// Contents of a tokenizer's files.
 pub(super) struct Vocabulary {
     /// Byte-pair encoder of one piece of text.
     pub(super) bpe: BPE,

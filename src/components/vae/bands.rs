@@ -31,7 +31,7 @@ const WHOLE_POSITIONS: usize = 512 * 512;
 /// How large activations are held.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Banding {
-    /// Rows of the latent's grid that a band covers, on whatever grid it is.
+    /// Rows of the latent's grid that a band covers, on any grid.
     pub(super) latent_rows: usize,
     /// Positions of the largest grid that is not cut.
     pub(super) most_whole: usize,
@@ -66,7 +66,6 @@ impl Bands {
         Self(vec![x])
     }
 
-    /// Positions of the grid.
     pub(super) fn positions(&self) -> CandleResult<usize> {
         self.0.iter().map(|x| Ok(x.dim(ROWS)? * x.dim(COLUMNS)?)).sum()
     }
@@ -216,7 +215,7 @@ struct Slabs<F> {
     above: Option<Tensor>,
     /// Rows above and columns on the left that the convolution needs, 0 or 1; below and on the right it needs one.
     before: usize,
-    /// What is done to the rows of the map, but not to the zeros beyond its edge.
+    /// Operation on the rows of the map, but not on the zeros beyond its edge.
     activate: F,
 }
 

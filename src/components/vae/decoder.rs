@@ -33,6 +33,10 @@ pub struct VaeDecoder {
 
 impl VaeDecoder {
     /// Reads the weights from tensors named as in `vae/diffusion_pytorch_model.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor is missing or has another shape than the configuration says.
     pub fn new(config: VaeConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let norms = config.norms();
         let decoder = vb.pp("decoder");
@@ -70,6 +74,10 @@ impl VaeDecoder {
     }
 
     /// Pictures (B, 3, H, W), about −1 to 1 and not clamped, of latents (B, latent, h, w) as the denoiser has them.
+    ///
+    /// # Errors
+    ///
+    /// Where the latents have another number of channels, where the device fails, and where `watch` ends the work.
     pub fn decode(&self, latents: &Tensor, watch: &mut Progress<'_>) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;
         let stride = self.config.stride();

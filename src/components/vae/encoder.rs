@@ -21,12 +21,12 @@ use crate::{
 /// Bounds of the posterior's log variance.
 const LOGVAR_RANGE: [f64; 2] = [-30.0, 20.0];
 
-/// What the encoder says of a picture's latent: mean and standard deviation, (B, latent, h, w) each, unscaled.
+/// Distribution of a picture's latent: mean and standard deviation, (B, latent, h, w) each, unscaled.
 #[derive(Debug, Clone)]
 pub struct Posterior {
-    /// Mean.
+    /// Mean, (B, latent, h, w).
     pub mean: Tensor,
-    /// Standard deviation.
+    /// Standard deviation, (B, latent, h, w).
     pub std: Tensor,
 }
 
@@ -44,6 +44,10 @@ pub struct VaeEncoder {
 
 impl VaeEncoder {
     /// Reads the weights from tensors named as in `vae/diffusion_pytorch_model.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor is missing or has another shape than the configuration says.
     pub fn new(config: VaeConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let norms = config.norms();
         let encoder = vb.pp("encoder");
@@ -94,6 +98,10 @@ impl VaeEncoder {
     }
 
     /// The posterior of pictures (B, 3, H, W) in [−1, 1], both sides multiples of [`VaeConfig::stride`].
+    ///
+    /// # Errors
+    ///
+    /// Where the pictures have other than three channels, where the device fails, and where `watch` ends the work.
     pub fn encode(&self, pictures: &Tensor, watch: &mut Progress<'_>) -> Result<Posterior> {
         let (_, _, height, width) = pictures.dims4()?;
         self.encode_by(Banding::of(height * width), pictures, watch)

@@ -58,6 +58,10 @@ pub struct VaeConfig {
 
 impl VaeConfig {
     /// Reads and checks a configuration; keys that are missing have diffusers' defaults.
+    ///
+    /// # Errors
+    ///
+    /// Where a value is of another type or out of its range, or names what this program does not compute.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, "the autoencoder's config.json")?;
         config.only("_class_name", &json!("AutoencoderKL"))?;
@@ -111,21 +115,25 @@ impl VaeConfig {
     }
 
     /// The latent the denoiser works on, from a sample of the posterior; any shape.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
         Ok(((sample - self.shift_factor)? * self.scaling_factor)?)
     }
 
-    /// What the decoder takes, from a latent of the denoiser: [`Self::scale`] backwards.
-    pub fn unscale(&self, latent: &Tensor) -> Result<Tensor> {
+    /// The decoder's input from a latent of the denoiser: the inverse of [`Self::scale`].
+    pub(crate) fn unscale(&self, latent: &Tensor) -> Result<Tensor> {
         Ok(((latent / self.scaling_factor)? + self.shift_factor)?)
     }
 
-    /// What encoding one picture of `positions` pixels takes, in the unit of [`Cost`](crate::activation::Cost).
+    /// Cost of encoding one picture of `positions` pixels, in the unit of [`Cost`](crate::activation::Cost).
     pub fn encode_cost(&self, positions: usize) -> f64 {
         self.works_of_steps(positions).iter().sum()
     }
 
-    /// The same for every step that the encoder tells: the first convolution, resnets and samplers level by level, the three
+    /// The same for every step of the encoder's progress: the first convolution, resnets and samplers level by level, the three
     /// parts of the middle.
     fn works_of_steps(&self, positions: usize) -> Vec<f64> {
         const TAPS: f64 = 9.0;
@@ -176,7 +184,7 @@ struct Middle {
 }
 
 impl Middle {
-    /// Steps that [`Self::forward`] tells of.
+    /// Steps of progress in [`Self::forward`].
     fn steps(&self) -> usize {
         2 + usize::from(self.attention.is_some())
     }

@@ -52,13 +52,11 @@ pub struct Planned<'a> {
 impl<'a> PassOf<'a> {
     /// Finds out what the pass needs; `ids` is what is to be looked at.
     pub fn planned(self, loaded: &LoadedModel, host: &ExtractorHost, ids: &[Id]) -> Result<Planned<'a>> {
-        let spec = &loaded.model.spec;
-        let plan = FramingPlan::new(
-            self.open.picture.size(),
-            &self.settings.working_size(spec)?,
-            spec.size_rule(),
-        )?;
-        let list = spec.plain_catalogue(plan.framing().working);
+        let source = &loaded.model;
+        let info = source.info();
+        let size = source.working_size(self.settings)?;
+        let plan = FramingPlan::new(self.open.picture.size(), &size, info.size_rule)?;
+        let list = source.catalogue(plan.framing().working);
         let mut needed = Selection::default();
         for id in ids {
             needed_for(&list, *id)?.iter().for_each(|tap| needed.insert(tap));
@@ -67,7 +65,7 @@ impl<'a> PassOf<'a> {
             model: loaded.loading,
             picture: self.open.fingerprint,
             // A LoRA that is switched off leaves what was kept without it, and so does a setting that is not read.
-            settings: loaded.model.info().reads.of(self.settings),
+            settings: info.reads.of(self.settings),
             noiseless: self.noiseless,
         });
         Ok(Planned {

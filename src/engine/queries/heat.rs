@@ -129,7 +129,7 @@ pub fn heat(maps: &MapStore, memory: &mut Memory, query: &HeatQuery) -> Result<H
     })
 }
 
-/// Where pictures are looked at for a token of the prompt: its weight at every position.
+/// The attention to a token of the prompt: its weight at every position.
 fn token_map(maps: &MapStore, query: &HeatQuery, token: usize) -> Result<HeatView, Unavailable> {
     let mut targets = Vec::with_capacity(query.targets.len());
     for (slot, pass) in &query.targets {

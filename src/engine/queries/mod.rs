@@ -56,6 +56,12 @@ pub struct Memory {
     strips: strip::Strips,
 }
 
+/// A question of the table.
+pub trait Listed: Query {
+    /// The answer to a question of this kind, if it is one.
+    fn find(answer: &Answer) -> Option<&Self::Answer>;
+}
+
 /// What an answer is computed with.
 pub struct Answering<'a, A> {
     /// The maps that are kept.
@@ -135,7 +141,12 @@ macro_rules! registry {
 
             /// Whether it takes the place of an earlier request.
             pub(super) fn replaces(&self, earlier: &Self) -> bool {
-                self.task() != TaskKind::Save && discriminant(self) == discriminant(earlier)
+                self.task() != TaskKind::Save && self.is_of_kind(earlier)
+            }
+
+            /// Whether another request is of the same kind.
+            pub fn is_of_kind(&self, other: &Self) -> bool {
+                discriminant(self) == discriminant(other)
             }
 
             /// Answers it by events.
@@ -164,10 +175,26 @@ macro_rules! registry {
                 }
             }
         }
+
+        impl Answer {
+            /// Whether another answer is to a question of the same kind.
+            pub fn is_of_kind(&self, other: &Self) -> bool {
+                discriminant(self) == discriminant(other)
+            }
+        }
         $(
             impl From<$question> for ViewRequest {
                 fn from(question: $question) -> Self {
                     Self::$query(question)
+                }
+            }
+
+            impl Listed for $question {
+                fn find(answer: &Answer) -> Option<&Self::Answer> {
+                    match answer {
+                        Answer::$query(answer) => Some(answer),
+                        _ => None,
+                    }
                 }
             }
         )+
@@ -203,7 +230,7 @@ registry! {
 }
 
 /// Refuses a file whose name promises another format than it would hold.
-pub fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
+fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
     let extension = path.extension().unwrap_or_default();
     if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
         return Ok(());

@@ -59,7 +59,7 @@ pub struct PcaView {
     pub dropped: Vec<usize>,
     /// Positions the basis was fitted on.
     pub fitted_on: usize,
-    /// Scores of the first component, row-major: what foreground is told from background by.
+    /// Scores of the first component, row-major: foreground and background are separated by them.
     pub first: Vec<f32>,
     /// Channels that were left out as massive.
     pub left_out: Vec<usize>,
@@ -109,7 +109,7 @@ pub struct Group {
     shown: Vec<(ImageSlot, PassId)>,
 }
 
-/// The views of all pictures, each told as soon as it is there.
+/// The views of all pictures, each emitted as soon as it is there.
 pub fn pca_views(
     maps: &MapStore,
     memory: &mut Memory,

@@ -57,9 +57,9 @@ pub struct RankView {
     pub query: RankQuery,
     /// A row per activation and timestep, in the order of the query.
     pub rows: Vec<RankRow>,
-    /// Activations that were looked at.
+    /// Activations that were scored.
     pub done: usize,
-    /// Activations that there are to look at.
+    /// Activations of the query.
     pub total: usize,
     /// Pairs that count, and pairs that the model does not see.
     pub pairs: [usize; 2],
@@ -98,7 +98,7 @@ impl Query for RankQuery {
                     view.done += passes.ids.len();
                     continue;
                 }
-                // What is wrong with the points is told where they are ranked.
+                // What is wrong with the points is shown where they are ranked.
                 Err(Unavailable::Failed(error)) => {
                     view.problem = Some(error.to_string());
                     break;

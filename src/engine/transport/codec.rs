@@ -53,7 +53,7 @@ pub enum FromWorker {
     Event(Box<Event>),
     /// The worker waits for the answer.
     Question(Question),
-    /// Maps to be kept, told of for a slot if there is one. The worker waits for the answer.
+    /// Maps to be kept, and reported for a slot if there is one. The worker waits for the answer.
     Keep(Option<ImageSlot>, Box<FinishedPass>),
 }
 
@@ -76,7 +76,7 @@ pub enum Question {
 pub enum Answer {
     /// The number.
     Pass(PassId),
-    /// Whether it is kept, or was told of.
+    /// Whether it is kept, or was reported.
     Yes(bool),
     /// What ran, if any of it is kept.
     Ran(Option<Box<Provenance>>),

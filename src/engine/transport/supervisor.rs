@@ -90,7 +90,7 @@ struct Supervisor {
     running: Option<Running>,
     /// How many were started.
     workers: u64,
-    /// What a new worker has to be told.
+    /// The open pictures: a new worker opens them again.
     pictures: BTreeMap<ImageSlot, PictureSource>,
     /// What asked for the model that is there.
     model: Option<Request>,
@@ -259,12 +259,12 @@ impl Supervisor {
         }
         self.remember(&request);
         if let Err(error) = self.send(request.clone()) {
-            // That it has ended is told by whoever reads its messages.
+            // The reader of its messages reports that it has ended.
             self.host.emit(Event::of_failure(&request, error));
         }
     }
 
-    /// What a worker after this one has to be told.
+    /// Remembers what a worker after this one is to open.
     fn remember(&mut self, request: &Request) {
         match request {
             Request::OpenPicture { slot, source } => {

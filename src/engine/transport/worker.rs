@@ -87,7 +87,7 @@ pub fn serve(
             "this command is what the program starts as its worker; `featscope --help` lists the others",
         ));
     };
-    let (told, answers) = channel();
+    let (answered, answers) = channel();
     let line = EngineLine {
         out: Mutex::new(Box::new(BufWriter::with_capacity(BUFFER, out))),
         answers: Mutex::new(answers),
@@ -96,9 +96,9 @@ pub fn serve(
     line.send(&FromWorker::Ready(Devices::look()))?;
     let (sender, requests) = channel();
     spawn("mail", move || {
-        receive(&mut from, &sender, &told);
+        receive(&mut from, &sender, &answered);
         // The extractor ends what it does at its next activation, if it can.
-        drop((sender, told));
+        drop((sender, answered));
         thread::sleep(PATIENCE);
         left_behind();
     })?;

@@ -44,7 +44,7 @@ pub struct AdmConfig {
     pub diffusion_steps: usize,
     /// How noise grows with the timestep.
     pub noise_schedule: NoiseSchedule,
-    /// Whether the network is told t·1000/`diffusion_steps` and not t.
+    /// Whether the network gets t·1000/`diffusion_steps` and not t.
     pub rescale_timesteps: bool,
 }
 
@@ -105,6 +105,11 @@ const TELLING_KEYS: [&str; 3] = ["image_size", "num_channels", "channel_mult"];
 impl AdmConfig {
     /// From the JSON of `config.json`. Missing keys have guided-diffusion's defaults; unknown ones, which concern
     /// training and sampling, are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Where none of guided-diffusion's keys is there, where a value is of another type or out of its range, and where
+    /// the network is class-conditional.
     pub fn from_json(json: &Value) -> Result<Self> {
         let keys = ConfigReader::new(json, "config.json")?;
         if TELLING_KEYS.iter().all(|key| keys.value(key).is_none()) {
@@ -194,11 +199,15 @@ impl AdmConfig {
     }
 
     /// Sides of a working picture are multiples of this.
-    pub fn size_multiple(&self) -> usize {
+    pub(crate) fn size_multiple(&self) -> usize {
         self.patch_size << (self.levels.len().saturating_sub(1))
     }
 
     /// Whether the network can run on a picture of this size.
+    ///
+    /// # Errors
+    ///
+    /// Where a side is 0 or no multiple of the model's.
     pub fn check_size(&self, picture: Grid) -> Result<()> {
         let multiple = self.size_multiple();
         let fits = |side: usize| side > 0 && side.is_multiple_of(multiple);
@@ -220,12 +229,12 @@ impl AdmConfig {
     }
 
     /// Channels of the network's output picture.
-    pub fn output_channels(&self) -> usize {
+    pub(crate) fn output_channels(&self) -> usize {
         if self.learn_sigma { 2 * COLOURS } else { COLOURS }
     }
 
-    /// The timestep as the network is told it.
-    pub fn model_timestep(&self, t: f32) -> f32 {
+    /// The timestep as the network gets it.
+    pub(crate) fn model_timestep(&self, t: f32) -> f32 {
         const RESCALED_STEPS: f32 = 1000.0;
         if self.rescale_timesteps {
             t * (RESCALED_STEPS / self.diffusion_steps as f32)

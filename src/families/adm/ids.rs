@@ -2,7 +2,7 @@
 
 use crate::activation::{Id, Kind};
 
-/// What enters the first convolution.
+/// Input of the first convolution.
 pub(super) const NETWORK_IN: Id = Id::of("unet-in");
 /// The network's output picture.
 pub(super) const NETWORK_OUT: Id = Id::of("unet-out");
@@ -40,7 +40,7 @@ impl AttnPart {
         }
     }
 
-    /// What tensor it is.
+    /// Role of its tensor.
     pub fn kind(self) -> Kind {
         match self {
             Self::Q => Kind::Query,
@@ -52,7 +52,6 @@ impl AttnPart {
     }
 }
 
-/// The output of a block.
 pub(super) fn block(number: u16) -> Id {
     Id::made(&format!("b{number}"))
 }

@@ -21,7 +21,8 @@ use self::architecture::Configured;
 pub use self::catalogue::catalogue;
 pub use self::config::{AdmConfig, AdmLevel, COLOURS, Heads, NoiseSchedule};
 pub use self::network::AdmUnet;
-pub use self::open::{config_alone, open, open_demo};
+pub(crate) use self::open::config_alone;
+pub use self::open::{open, open_demo};
 use crate::{
     components::schedule::{Schedule, Timestep},
     error::Result,
@@ -44,7 +45,7 @@ impl Family for Adm {
         KEY
     }
 
-    /// Files of tensors that no other family knows are read as this one's: what is wrong with them is told by name.
+    /// Files of tensors that no other family knows are read as this one's, so that the error names a tensor.
     fn recognises(&self, checkpoint: &Checkpoint) -> bool {
         match &checkpoint.layout {
             CheckpointLayout::Folder(folder) => ["config.json", "model.pt", "model.safetensors"]

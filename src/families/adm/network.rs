@@ -37,6 +37,10 @@ pub struct AdmUnet {
 
 impl AdmUnet {
     /// Takes the tensors of `config`'s network from `vb`, as far as `extent`, which has the names of guided-diffusion.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor is missing or has another shape than the configuration says.
     pub fn new(config: &AdmConfig, extent: LoadExtent, vb: VarBuilder) -> Result<Self> {
         let plan = Plan::new(config);
         // Only the order matters here, which is the same at every working size.
@@ -83,6 +87,11 @@ impl AdmUnet {
     /// Predicts the noise in `x_t` (B, 3, H, W), or what the configuration says the network predicts: (B, 3, H, W),
     /// or (B, 6, H, W) where a variance follows. `timesteps` holds one t for all rows or one per row, as the
     /// schedule counts them.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Done`] where the probe ends the pass; [`Stop::Error`] where the input has another shape or number of
+    /// timesteps, where the network was not read to its end, and where the device fails.
     pub fn forward(&self, x_t: &Tensor, timesteps: &[f32], probe: &mut Probe) -> Result<Tensor, Stop> {
         self.check_input(x_t, timesteps)?;
         let x = pixel_unshuffle(&x_t.to_dtype(self.dtype)?, self.config.patch_size)?;

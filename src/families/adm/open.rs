@@ -15,6 +15,11 @@ const WEIGHTS: [&str; 2] = ["model.safetensors", "model.pt"];
 
 /// Opens an ADM: a folder with `config.json` beside `model.safetensors` or `model.pt`, or one such file under any
 /// name. Without a `config.json` beside the weights the architecture is read from the tensors.
+///
+/// # Errors
+///
+/// Where there is no such file or folder, where configuration or weights cannot be read, and where tensors without a
+/// configuration are none of an ADM.
 pub fn open(path: &Path) -> Result<(AdmConfig, Store)> {
     if !path.exists() {
         return Err(Error::failed(format!("{} does not exist", path.display())));
@@ -34,7 +39,7 @@ pub fn open(path: &Path) -> Result<(AdmConfig, Store)> {
 
 /// The configuration in a folder without weights: enough to list the activations. None where there are weights, or no
 /// configuration either.
-pub fn config_alone(folder: &Path) -> Result<Option<AdmConfig>> {
+pub(crate) fn config_alone(folder: &Path) -> Result<Option<AdmConfig>> {
     let config_path = folder.join(CONFIG);
     let alone = config_path.is_file() && weights_in(folder).is_err();
     alone.then(|| read_config(&config_path)).transpose()
@@ -45,6 +50,10 @@ fn read_config(path: &Path) -> Result<AdmConfig> {
 }
 
 /// The model inside the program.
+///
+/// # Errors
+///
+/// None in practice: the model is part of the program.
 pub fn open_demo() -> Result<(AdmConfig, Store)> {
     let config = AdmConfig::from_json(&embedded::demo_config()?)?;
     let store = Store::from_bytes(embedded::DEMO_WEIGHTS, "the embedded model")?;

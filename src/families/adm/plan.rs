@@ -58,7 +58,6 @@ pub(super) struct Block {
     pub(super) path: String,
     /// In execution order.
     pub(super) modules: Vec<Module>,
-    /// Channels of its output.
     pub(super) channels: usize,
     /// Positions of the finest grid per position of its input, along one side.
     pub(super) stride: usize,

@@ -7,10 +7,10 @@ use crate::{
     weights::Store,
 };
 
-/// Channels per head of the published unconditional models. Tensors do not tell it.
+/// Channels per head of the published unconditional models: cannot be deduced from tensors.
 const PUBLISHED_HEAD_WIDTH: usize = 64;
 
-/// Groups of guided-diffusion's GroupNorm. Tensors do not tell it.
+/// Groups of guided-diffusion's GroupNorm: cannot be deduced from tensors.
 const GROUPS: usize = 32;
 
 /// The finest grid that attends in the published models, of 128 pixels and more. It turns the place of the attention
@@ -18,8 +18,12 @@ const GROUPS: usize = 32;
 const FINEST_ATTENDED_GRID: usize = 32;
 
 impl AdmConfig {
-    /// From the tensors alone. What they do not tell is taken as in the published models: 64 channels per head,
+    /// Deduces the configuration from the tensors alone. The rest is as in the published models: 64 channels per head,
     /// attention from 32 x 32 positions on, legacy attention order, 1000 steps with linear betas, noise predicted.
+    ///
+    /// # Errors
+    ///
+    /// Where the tensors are none of an ADM whose architecture they tell.
     pub fn from_tensors(store: &Store) -> Result<Self> {
         recognise(&|name| store.shape(name), PUBLISHED_HEAD_WIDTH)
             .map_err(|error| error.context(format_args!("{} has no config.json beside it", store.label())))
@@ -102,7 +106,7 @@ struct Upsampling {
     by_resnet: bool,
 }
 
-/// The first block that samples up, which tells the number of blocks per level.
+/// The first block that samples up, which gives the number of blocks per level.
 fn first_upsampling(shapes: &Shapes) -> Option<Upsampling> {
     // After the resnet, or after the resnet and the attention block.
     const PLACES: [usize; 2] = [1, 2];

@@ -34,7 +34,7 @@ pub(super) struct Block {
     taps: VitTaps,
 }
 
-/// What the blocks read of the text: the states of the tokens that count, and where these lie among all.
+/// Text for the blocks: the states of the tokens that count, and where these lie among all.
 #[derive(Debug)]
 pub(super) struct Text {
     /// (1 or B, tokens that count, D).

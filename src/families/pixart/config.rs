@@ -15,9 +15,9 @@ const CLASS: &str = "PixArtTransformer2DModel";
 /// The class of older folders, which other networks have, too.
 const OLD_CLASS: &str = "Transformer2DModel";
 const MAX_SAMPLE_SIZE: usize = 1024;
-/// The side of latents that positions are counted in where nothing else is said: 512 pixels.
+/// The side of latents that positions are counted in by default: 512 pixels.
 const PLAIN_SAMPLE_SIZE: usize = 64;
-/// The side of latents of networks that are told the picture's size where nothing else is said: 1024 pixels.
+/// The side of latents of networks with size conditions by default: 1024 pixels.
 const SIZED_SAMPLE_SIZE: usize = 128;
 
 /// Configuration as in `transformer/config.json`.
@@ -41,7 +41,7 @@ pub struct PixArtConfig {
     pub norm_eps: f64,
     /// How many positions of the training grid are one step of the position table.
     pub interpolation_scale: f64,
-    /// Whether the network should be told the picture's size; what the file of its weights holds decides.
+    /// Whether the network should have size conditions; the file of its weights decides.
     pub use_additional_conditions: bool,
 }
 
@@ -95,7 +95,7 @@ impl PixArtConfig {
     }
 
     /// Width inside the feed-forward part.
-    pub fn ffn_width(&self) -> usize {
+    pub(crate) fn ffn_width(&self) -> usize {
         FFN_RATIO * self.width()
     }
 
@@ -105,7 +105,7 @@ impl PixArtConfig {
     }
 
     /// The grid of tokens for a latent of `latent` rows and columns, both even.
-    pub fn token_grid(&self, latent: Grid) -> Grid {
+    pub(crate) fn token_grid(&self, latent: Grid) -> Grid {
         Grid::new(latent.height / PATCH, latent.width / PATCH)
     }
 }

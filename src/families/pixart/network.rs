@@ -33,7 +33,7 @@ const SINUSOIDS: usize = 256;
 const LAST_NORM_EPS: f64 = 1e-6;
 /// Vectors that the timestep gives the last norm: shift and scale.
 const LAST_MODULATIONS: usize = 2;
-/// Sizes that a network can be told: height, width, and the one over the other.
+/// Size conditions of a network: height, width, and the one over the other.
 const SIZES: usize = 3;
 /// Where a network has the layer that reads a picture's height and width.
 const SIZE_EMBEDDER: &str = "adaln_single.emb.resolution_embedder";
@@ -45,7 +45,7 @@ pub struct PixArt {
     pos_embed: Conv2d,
     timestep_embedder: Mlp,
     size_embedders: Option<SizeEmbedders>,
-    /// What the blocks are told of the timestep, (6·D).
+    /// Modulation of the blocks by the timestep, (6·D).
     adaln: Linear,
     caption_projection: Mlp,
     blocks: Vec<Block>,
@@ -60,11 +60,11 @@ pub struct PixArtConditions<'a> {
     pub text: &'a Tensor,
     /// 1 for every one of the T tokens that counts, 0 for padding; without it all count.
     pub mask: Option<&'a [u8]>,
-    /// The picture's size, of which networks with size conditions are told.
+    /// The picture's size, for networks with size conditions.
     pub size: Size,
 }
 
-/// Whether the network in a file is told the picture's size: what the file holds decides, since older configurations do not say.
+/// Whether the network in a file has size conditions: its tensors decide, since older configurations do not state it.
 pub fn has_size_conditions(weights: &Store) -> bool {
     weights.shape(&format!("{SIZE_EMBEDDER}.linear_1.weight")).is_some()
 }
@@ -90,7 +90,7 @@ impl PixArt {
         }
         let reads_last = match extent {
             LoadExtent::Whole => true,
-            // What is derived from the output has a tap behind all activations.
+            // Tensors derived from the output have taps behind all activations.
             LoadExtent::UpTo(last) => last.index() >= list.len(),
         };
         let adaln = vb.pp("adaln_single");
@@ -120,13 +120,18 @@ impl PixArt {
         &self.config
     }
 
-    /// Whether it is told the picture's size.
+    /// Whether it has size conditions.
     pub fn has_size_conditions(&self) -> bool {
         self.size_embedders.is_some()
     }
 
     /// One pass: `x` (B, in, h, w) is the noisy latent, both sides even, `t` one timestep per row. Gives the output
     /// (B, out, h, w), of which the first `in` channels are the predicted noise, unless the probe ends the pass before.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Done`] where the probe ends the pass; [`Stop::Error`] where latents, timesteps, text states or mask
+    /// do not fit the configuration, where the network was not read to its end, and where the device fails.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -185,7 +190,7 @@ impl PixArt {
         Ok(())
     }
 
-    /// What is told of timesteps and size, (B, D).
+    /// Embedding of timesteps and size, (B, D).
     fn time(&self, x: &Tensor, t: &[f32], size: Size) -> CandleResult<Tensor> {
         let embedded =
             |numbers: &[f32]| timestep_embedding(numbers, SINUSOIDS, true, 0.0, x.device())?.to_dtype(x.dtype());
@@ -266,7 +271,7 @@ impl Mlp {
     }
 }
 
-/// What reads a picture's height and width, and their ratio.
+/// Embedding of a picture's height and width, and their ratio.
 #[derive(Debug)]
 struct SizeEmbedders {
     resolution: Mlp,

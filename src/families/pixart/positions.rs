@@ -8,7 +8,7 @@ use crate::geometry::Grid;
 /// Longest period of the sinusoids, over 2π.
 const MAX_PERIOD: f64 = 10_000.0;
 
-/// What is added to the tokens of a grid, (1, h·w, D) in f32, computed in f64.
+/// Position embedding of the tokens of a grid, (1, h·w, D) in f32, computed in f64.
 ///
 /// Each axis is stretched over the positions of training by its own length. A token has D/2 numbers of its column, then D/2 of its
 /// row; each half has sines first.

@@ -1,4 +1,4 @@
-//! What PixArt makes of a prompt before its T5 reads it.
+//! PixArt's preparation of a prompt before its T5 reads it.
 
 use crate::{
     components::text::t5_tokenizer::T5Tokens,
@@ -40,7 +40,7 @@ pub fn prepare_prompt(prompt: &str) -> String {
     prompt.to_lowercase().trim_matches(is_blank).to_owned()
 }
 
-/// What every row of the text states, and every column of a cross-attention map, stands for.
+/// Tokens of the rows of the text states, and of the columns of a cross-attention map.
 pub fn prompt_tokens(tokens: &T5Tokens) -> Vec<PromptToken> {
     let role = |place: usize| match place {
         _ if place < tokens.kept => TokenRole::Word,

@@ -20,7 +20,7 @@ use crate::{
 /// The parts of a model that a prompt goes through.
 const TEXT_PARTS: [Part; 2] = [Part::Text(0), Part::Text(1)];
 
-/// What is on a model. Putting something else on it reads neither the U-Net nor what stays.
+/// Adapters on a model. A change of them reads neither the U-Net nor those that stay.
 #[derive(Default)]
 pub struct Adapted {
     loras: Vec<(LoraUse, LoraFile)>,
@@ -30,13 +30,13 @@ pub struct Adapted {
 }
 
 impl Adapted {
-    /// What acts now.
+    /// The adapters that act.
     pub fn applied(&self) -> &AppliedAdapters {
         &self.applied
     }
 
     /// The LoRAs that change a text encoder: what a prompt's states depend on beside the prompt.
-    pub fn text_loras(&self) -> Vec<LoraUse> {
+    pub(crate) fn text_loras(&self) -> Vec<LoraUse> {
         let of_text = self
             .loras
             .iter()
@@ -110,7 +110,7 @@ impl Adapted {
         }
         for used in wanted {
             let lora = LoraFile::open(&used.file)?;
-            applied.push(told(used, lora.fit(&parts, &layers_per_block)?));
+            applied.push(applied_lora(used, lora.fit(&parts, &layers_per_block)?));
             loras.push((used.clone(), lora));
         }
         let to = (compute.dtype, compute.device.clone());
@@ -127,7 +127,7 @@ impl Adapted {
     }
 
     /// Puts the LoRAs on a text encoder that was just read.
-    pub fn put_on_text(&self, part: TextPart, encoder: &mut ClipTextModel, compute: &Compute) -> Result<()> {
+    pub(crate) fn put_on_text(&self, part: TextPart, encoder: &mut ClipTextModel, compute: &Compute) -> Result<()> {
         let part = Part::of_text(part);
         if self.loras.iter().all(|(_, lora)| !lora.has(part)) {
             return Ok(());
@@ -182,7 +182,7 @@ fn scaled(loras: &[(LoraUse, LoraFile)]) -> Vec<(&LoraFile, f64)> {
     loras.iter().map(|(used, lora)| (lora, used.scale.into())).collect()
 }
 
-fn told(used: &LoraUse, fit: Fit) -> AppliedLora {
+fn applied_lora(used: &LoraUse, fit: Fit) -> AppliedLora {
     AppliedLora {
         file: used.file.clone(),
         scale: used.scale,

@@ -67,7 +67,7 @@ impl Configured {
     }
 }
 
-/// What is in a file, to build a network from that checks names and shapes and computes nothing: in a format that no operator
+/// Tensors of a file without their numbers, for a network that only checks names and shapes: in a format that no operator
 /// prepares its weights for.
 fn values_left_out(store: &Store) -> VarBuilder<'static> {
     store.without_values().var_builder(DType::F16, &Device::Cpu)

@@ -205,7 +205,7 @@ fn from_single_file(name: &str, path: &Path, file: SingleFile, loose: &Loose) ->
 }
 
 /// A model with the networks that were given in the place of its own. CleanDIFT's U-Nets are known by the file's name,
-/// since nothing inside tells: they are given the picture without noise.
+/// since no tensor shows it: they are given the picture without noise.
 fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
     let Base {
         mut unet,
@@ -339,14 +339,14 @@ fn check_latent(unet: &UnetConfig, vae: &VaeConfig) -> Result<()> {
     )))
 }
 
-/// What a network for inpainting is given instead of a mask that somebody drew.
+/// Note on the mask that a network for inpainting gets: none was drawn.
 fn inpainting_note(unet: &UnetConfig) -> Option<String> {
     let note = "the U-Net is one for inpainting: its mask is empty (nothing to paint) and its masked picture is the \
                 picture itself";
     unet.inpaints().then(|| note.to_owned())
 }
 
-/// What a network that can be told a guidance scale is told.
+/// Note on the guidance scale of a network that has an embedding of it.
 fn guidance_note(unet: &UnetConfig) -> Option<String> {
     unet.guidance_width.map(|width| {
         format!(

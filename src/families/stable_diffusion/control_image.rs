@@ -34,7 +34,7 @@ impl Net {
     fn find(net: &Path) -> Result<Self> {
         // Names of ways to steer without a network, as web UIs list them beside ControlNets.
         const WITHOUT_NETWORK: [&str; 3] = ["reference", "reference-only", "reference_only"];
-        // InstantID's network has the shape of a ControlNet, but is told a face in the place of a text.
+        // InstantID's network has the shape of a ControlNet, but is conditioned on a face in the place of a text.
         const OF_FACES: &str = "instantid";
         let near = net.components().rev().take(2);
         let mut names = near.map(|name| name.as_os_str().to_string_lossy().to_lowercase());
@@ -90,12 +90,12 @@ impl Net {
 
 /// Reads the configuration of a ControlNet, by its folder, its file or its name on the hub, and checks that it fits the model's
 /// U-Net.
-pub fn read_config(net: &Path, unet: &UnetConfig) -> Result<ControlNetConfig> {
+pub(crate) fn read_config(net: &Path, unet: &UnetConfig) -> Result<ControlNetConfig> {
     Net::find(net)?.config(net, unet)
 }
 
 /// Reads a ControlNet.
-pub fn open_net(net: &Path, unet: &UnetConfig, dtype: DType, device: &Device) -> Result<ControlNet> {
+pub(crate) fn open_net(net: &Path, unet: &UnetConfig, dtype: DType, device: &Device) -> Result<ControlNet> {
     let found = Net::find(net)?;
     let config = found.config(net, unet)?;
     let store = match found {
@@ -109,8 +109,12 @@ pub fn open_net(net: &Path, unet: &UnetConfig, dtype: DType, device: &Device) ->
     ControlNet::new(config, store.var_builder(dtype, device))
 }
 
-/// What a ControlNet is shown for a working picture, of the same size. A picture from a file is resized as diffusers
+/// Control image for a working picture, of the same size. A picture from a file is resized as diffusers
 /// does it.
+///
+/// # Errors
+///
+/// Where the control image cannot be read.
 pub fn control_image(working: &Picture, image: &ControlImage) -> Result<Picture> {
     match image {
         ControlImage::Canny => canny(working),
@@ -124,7 +128,7 @@ pub fn control_image(working: &Picture, image: &ControlImage) -> Result<Picture>
 }
 
 /// The control images of one net for working pictures of one size, (P, 3, H, W) in [0, 1].
-pub fn control_images(pictures: &[&Picture], control: &ControlUse, device: &Device) -> Result<Tensor> {
+pub(crate) fn control_images(pictures: &[&Picture], control: &ControlUse, device: &Device) -> Result<Tensor> {
     const WHITE_LEVEL: f32 = 255.0;
     let one = |picture: &Picture| {
         let shown = control_image(picture, &control.image)?;

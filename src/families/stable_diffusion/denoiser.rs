@@ -43,14 +43,14 @@ impl StableDiffusionDenoiser {
     }
 }
 
-/// What SDXL is told besides text states of rows (B, C, h, w); none for other models.
+/// SDXL's further conditioning of rows (B, C, h, w); none for other models.
 fn sdxl_conditioning(rows: &Tensor, conditioning: &Conditioning) -> Result<Option<SdxlConditioning>> {
     let Some(pooled) = &conditioning.pooled else {
         return Ok(None);
     };
     let (batch, _, height, width) = rows.dims4()?;
     let [height, width] = [height, width].map(|side| (side * LATENT_STRIDE) as f32);
-    // Original size, no crop, wanted size: the working picture is all there is.
+    // Original size, no crop, target size: all three are the working picture's.
     let ids = [height, width, 0.0, 0.0, height, width];
     let ids = Tensor::new(&ids, &Device::Cpu)?.reshape((1, TIME_IDS))?;
     Ok(Some(SdxlConditioning {

@@ -59,7 +59,7 @@ impl fmt::Display for Place {
 /// Which tensor at its place an activation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaf {
-    /// What enters the first convolution.
+    /// Input of the first convolution.
     In,
     /// Output of the first convolution.
     AfterConvIn,
@@ -80,7 +80,7 @@ pub(super) enum Leaf {
 }
 
 impl Leaf {
-    /// What tensor it is.
+    /// Role of its tensor.
     pub fn kind(self) -> Kind {
         match self {
             Self::In => Kind::Input,

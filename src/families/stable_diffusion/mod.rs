@@ -13,7 +13,7 @@ pub mod lora;
 pub mod single_file;
 pub mod unet;
 
-pub use self::control_image::{control_image, control_images};
+pub use self::control_image::control_image;
 use self::known::KNOWN;
 use crate::{
     error::Result,

@@ -6,12 +6,12 @@ use super::Fault;
 use crate::{geometry::Size, image::picture::CHANNELS};
 
 /// Most bytes that reading a picture holds at a time: the file, what its decoder makes of it, and the RGB pixels.
-pub const MAX_HELD_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_HELD_BYTES: u64 = 1 << 30;
 
 /// A row while it is converted: four samples of 16 bits.
 const ROW_BYTES_PER_PIXEL: u64 = 8;
 
-/// What the samples of a pixel are, in this order.
+/// Meaning of a pixel's samples, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colours {
     Grey,
@@ -90,7 +90,7 @@ impl Canvas {
     }
 
     /// The pixels, (height, width, 3).
-    pub fn into_rgb(self) -> Vec<u8> {
+    pub(crate) fn into_rgb(self) -> Vec<u8> {
         self.rgb
     }
 
@@ -103,7 +103,7 @@ impl Canvas {
     }
 
     /// A whole row from samples of up to `max`.
-    pub fn put_row<T: Copy + Into<u64>>(&mut self, y: usize, colours: Colours, samples: &[T], max: T) {
+    pub(crate) fn put_row<T: Copy + Into<u64>>(&mut self, y: usize, colours: Colours, samples: &[T], max: T) {
         self.put(y, 0, 1, colours, samples, max);
     }
 
@@ -160,7 +160,7 @@ fn over(level: u64, alpha: u64, max: u64, behind: u8) -> u8 {
     ((sum + max * max / 2) / (max * max)) as u8
 }
 
-/// What a colour multiplied by its alpha was before, up to `max`.
+/// A colour divided by its alpha, up to `max`.
 pub(super) fn unmultiplied(level: u16, alpha: u16, max: u16) -> u16 {
     match alpha {
         0 => 0,
@@ -175,7 +175,7 @@ const fn is_quarter_turn(orientation: Orientation) -> bool {
     )
 }
 
-/// The picture as it is to be looked at.
+/// The upright picture.
 pub(super) fn upright(size: Size, mut rgb: Vec<u8>, orientation: Orientation) -> Result<(Size, Vec<u8>), Fault> {
     let (flips_rows, flips_columns) = match orientation {
         Orientation::NoTransforms => return Ok((size, rgb)),

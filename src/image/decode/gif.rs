@@ -11,7 +11,7 @@ use super::{
 use crate::geometry::Size;
 
 const SIGNATURE_BYTES: usize = 6;
-/// What a block begins with.
+/// First byte of a block.
 const EXTENSION: u8 = b'!';
 const FRAME: u8 = b',';
 const END: u8 = b';';
@@ -153,7 +153,7 @@ fn rows_in_order(height: usize, interlaced: bool) -> impl Iterator<Item = usize>
         .flat_map(move |&(first, step)| (first..height).step_by(step))
 }
 
-/// What is said: whether another frame follows.
+/// Whether another frame follows.
 fn notes(file: &mut Bytes<'_>) -> Vec<String> {
     let mut more = || -> Result<bool, Fault> {
         loop {

@@ -10,7 +10,6 @@ const QUICK_BITS: usize = 9;
 /// After [`MARKER`]: a plain 0xff among the compressed data.
 const STUFFED: u8 = 0x00;
 
-/// A table of codes.
 #[derive(Clone)]
 pub(super) struct Table {
     /// By the next [`QUICK_BITS`] bits: how long the code is, 0 for a longer one, and its symbol.
@@ -88,7 +87,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Goes on behind the restart marker that comes next; false where another marker comes, or none.
-    pub fn restart(&mut self) -> bool {
+    pub(crate) fn restart(&mut self) -> bool {
         const FIRST: u8 = 0xd0;
         const LAST: u8 = 0xd7;
         let at = self.end();

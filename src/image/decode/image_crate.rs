@@ -17,14 +17,14 @@ use crate::{geometry::Size, image::picture::CHANNELS};
 
 /// A progressive picture is held as numbers of two bytes for each of three or four samples.
 const PROGRESSIVE_BYTES_PER_PIXEL: u64 = 8;
-/// What a WebP's decoder holds of each pixel: its own four samples and the four it hands over.
+/// Bytes that a WebP decoder holds of each pixel: its own four samples and the four it hands over.
 const WEBP_BYTES_PER_PIXEL: u64 = 8;
 /// A byte of a QOI repeats a pixel at most so often.
 const QOI_PIXELS_PER_BYTE: u64 = 62;
 
 pub(super) fn decode_jpeg(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault> {
     let whole = jpeg::whole(bytes)?;
-    let mut decoder = JpegDecoder::new(Cursor::new(whole.bytes.as_ref())).map_err(|error| told(&error))?;
+    let mut decoder = JpegDecoder::new(Cursor::new(whole.bytes.as_ref())).map_err(|error| fault_of(&error))?;
     let size = size_of(&decoder);
     // The decoder has a copy of the file.
     let mut beside = bytes.len() as u64 * 2;
@@ -44,10 +44,10 @@ pub(super) fn decode_webp(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, 
     if is_shorter_than_its_riff_header_says(bytes) {
         return Err(Fault::Damaged(format!("it ends after {} bytes", bytes.len())));
     }
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| told(&error))?;
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| fault_of(&error))?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_HELD_BYTES);
-    decoder.set_limits(limits).map_err(|error| told(&error))?;
+    decoder.set_limits(limits).map_err(|error| fault_of(&error))?;
     let size = size_of(&decoder);
     let beside = bytes.len() as u64 + pixels(size).saturating_mul(WEBP_BYTES_PER_PIXEL);
     let orientation = orientation_of(&mut decoder);
@@ -65,7 +65,7 @@ pub(super) fn decode_qoi(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, F
             [[a, b, c, d], [e, f, g, h]].map(|side| u32::from_be_bytes(side.map(|byte| *byte)) as usize);
         check_promise(Size::new(width, height), bytes.len(), QOI_PIXELS_PER_BYTE)?;
     }
-    let decoder = QoiDecoder::new(Cursor::new(bytes)).map_err(|error| told(&error))?;
+    let decoder = QoiDecoder::new(Cursor::new(bytes)).map_err(|error| fault_of(&error))?;
     let size = size_of(&decoder);
     finish(decoder, size, bytes.len() as u64, Orientation::NoTransforms, background)
 }
@@ -95,7 +95,7 @@ fn finish(
         false => beside.saturating_add(decoder.total_bytes()),
     };
     check_held(size, beside, orientation)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| told(&error))?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| fault_of(&error))?;
     let rgb = match image {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         image => {
@@ -127,7 +127,7 @@ fn is_shorter_than_its_riff_header_says(bytes: &[u8]) -> bool {
     }
 }
 
-fn told(error: &ImageError) -> Fault {
+fn fault_of(error: &ImageError) -> Fault {
     match error {
         ImageError::Unsupported(what) => Fault::Unsupported(what.to_string()),
         ImageError::Limits(_) => Fault::TooLarge("its header asks for too much memory".to_owned()),

@@ -49,7 +49,7 @@ const PIXELS_PER_BYTE: u64 = 8 * 64;
 pub(super) struct Whole<'a> {
     /// With an end marker, and with the tables that its codes need.
     pub bytes: Cow<'a, [u8]>,
-    /// What the file lacked.
+    /// The missing part of the file, in words.
     pub notes: Vec<String>,
     /// Whether the picture comes in several scans, which a decoder holds.
     pub progressive: bool,
@@ -195,7 +195,6 @@ struct Reading {
     supplied: Vec<(TableKind, u8)>,
 }
 
-/// What a scan says of itself.
 struct Scan {
     /// Components, each with its tables.
     parts: Vec<(usize, u8, u8)>,

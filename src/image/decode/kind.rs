@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes: pictures that are read, pictures that are not, and what is no picture at all.
+//! Recognises files by their first bytes: pictures that are read, pictures that are not, and files that are no picture.
 
 use std::{
     fs::File,
@@ -35,10 +35,9 @@ impl Format {
     }
 }
 
-/// What is read, in words.
+/// The formats that are read, in words.
 pub(super) const READ: &str = "PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI or TGA";
 
-/// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A picture that is read.
@@ -49,7 +48,7 @@ pub(super) enum Kind {
     Other(&'static str),
 }
 
-/// Every signature lies within so many first bytes; texts are told by what follows.
+/// Every signature lies within so many first bytes; texts are recognised by what follows.
 pub(super) const SIGNATURE_BYTES: u64 = 512;
 
 /// How a TGA of version 2 ends.
@@ -64,8 +63,8 @@ pub(super) fn footer(file: &mut File, at: u64, length: u64) -> io::Result<Vec<u8
     Ok(footer)
 }
 
-/// What somebody may call a file that begins with these bytes, if that is a picture: "a JPEG picture".
-pub fn picture_kind(start: &[u8]) -> Option<String> {
+/// Name of the picture format that begins with these bytes, if there is one: "a JPEG picture".
+pub(crate) fn picture_kind(start: &[u8]) -> Option<String> {
     match of(start, &[])? {
         Kind::Read(Format::Tga) | Kind::Other(_) => None,
         Kind::Read(format) => Some(format!("a {} picture", format.name())),
@@ -139,7 +138,7 @@ const NO_PICTURES: [(&[u8], &str); 13] = [
     (b"{", "JSON"),
 ];
 
-/// What a file is whose first bytes these are; `end` are its last ones, as long as they are known.
+/// Kind of a file by its first bytes; `end` are its last ones, as far as they are known.
 pub(super) fn of(start: &[u8], end: &[u8]) -> Option<Kind> {
     let named = |list: &[(&[u8], &'static str)]| {
         let mut list = list.iter();
@@ -189,7 +188,7 @@ pub(super) fn of(start: &[u8], end: &[u8]) -> Option<Kind> {
     of_text(start)
 }
 
-/// What a file in ISO's media format is, by its brands: the main one, a number, and those it agrees with.
+/// Kind of a file in ISO's media format, by its brands: the main one, a number, and the compatible ones.
 fn of_brand(brand: &[u8]) -> Kind {
     const BRAND_BYTES: usize = 4;
     const MOST_BRANDS: usize = 16;
@@ -214,7 +213,7 @@ fn is_safetensors(start: &[u8]) -> bool {
     start.get(6..9) == Some(&[0, 0, b'{'])
 }
 
-/// What a text is.
+/// Kind of a text file.
 fn of_text(start: &[u8]) -> Option<Kind> {
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
     let lower = text.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Picture files to 8-bit RGB. In: a path or bytes that somebody gives. Out: upright pixels, and what there is to say about
+//! Picture files to 8-bit RGB. In: a path or bytes from the user. Out: upright pixels, and a note about
 //! them. [`super::picture::Picture`] calls it.
 //!
 //! The contents say what a file is, not its name. Palettes, bits and greys become RGB, 16 bits become 8, alpha is composited,
@@ -24,8 +24,8 @@ use std::{
 };
 
 use ::image::metadata::Orientation;
-pub use canvas::MAX_HELD_BYTES;
-pub use kind::picture_kind;
+pub(crate) use canvas::MAX_HELD_BYTES;
+pub(crate) use kind::picture_kind;
 
 use self::kind::{Format, Kind};
 use super::picture::Picture;
@@ -45,15 +45,14 @@ enum Fault {
     TooLarge(String),
 }
 
-/// What a decoder made of a file.
+/// Output of a decoder.
 struct Decoded {
     /// Width and height as the file has them, before the orientation is applied.
     size: Size,
     /// (height, width, 3), row-major.
     rgb: Vec<u8>,
-    /// How it is to be turned.
     orientation: Orientation,
-    /// What there is to say about it.
+    /// A note for the user: a missing end, further pages.
     notes: Vec<String>,
 }
 
@@ -67,7 +66,7 @@ pub(super) fn read(path: &Path, background: [u8; 3]) -> Result<Picture> {
     decode(&bytes, background, &path.display().to_string())
 }
 
-/// Refuses a picture where a model is asked for.
+/// Refuses a picture given as a model.
 pub(crate) fn refuse_as_model(path: &Path) -> Result<()> {
     let mut start = Vec::new();
     files::open(path)?
@@ -159,7 +158,7 @@ fn read_picture_file(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The format that the first bytes tell, and of TGA, which has no signature, the last ones (`end` holds those).
+/// The format by the first bytes, and of TGA, which has no signature, by the last ones (`end` holds those).
 fn supported_format(start: &[u8], end: &[u8], label: &str) -> Result<Format> {
     let asked = format!("a picture is needed: {}", kind::READ);
     if start.is_empty() {

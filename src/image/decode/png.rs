@@ -16,7 +16,7 @@ use crate::geometry::Size;
 const SIGNATURE_BYTES: usize = 8;
 /// Most pixels that one byte of a PNG can hold: deflate expands at most 1032 times, and a byte has 8 pixels of one bit.
 const PIXELS_PER_BYTE: u64 = 1032 * 8;
-/// What the decoder may hold beside the picture: rows and tables. Profiles and texts are skipped.
+/// Bytes that the decoder may hold beside the picture: rows and tables. Profiles and texts are skipped.
 const DECODER_BYTES: usize = 64 << 20;
 /// Passes of an interlaced picture: first column and row, and their distances.
 const PASSES: [[usize; 4]; 7] = [
@@ -29,7 +29,7 @@ const PASSES: [[usize; 4]; 7] = [
     [0, 1, 1, 2],
 ];
 
-/// What the chunks say before they are decoded.
+/// Facts from the chunks before the pixels are decoded.
 struct Chunks {
     orientation: Orientation,
     notes: Vec<String>,
@@ -47,7 +47,7 @@ pub(super) fn decode(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault
     let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
     decoder.set_limits(Limits { bytes: DECODER_BYTES });
     decoder.set_transformations(Transformations::EXPAND);
-    let header = decoder.read_header_info().map_err(|error| told(&error))?;
+    let header = decoder.read_header_info().map_err(|error| fault_of(&error))?;
     let size = Size::new(header.width as usize, header.height as usize);
     let interlaced = header.interlaced;
     check_held(size, bytes.len() as u64, chunks.orientation)?;
@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, Fault
     if chunks.data_checksum_fails {
         check_data(bytes)?;
     }
-    let mut reader = decoder.read_info().map_err(|error| told(&error))?;
+    let mut reader = decoder.read_info().map_err(|error| fault_of(&error))?;
     let mut canvas = Canvas::new(size, bytes.len() as u64, chunks.orientation, background)?;
     match interlaced {
         true => {
@@ -101,7 +101,7 @@ fn put_row(
     };
     let row = reader
         .next_row()
-        .map_err(|error| told(&error))?
+        .map_err(|error| fault_of(&error))?
         .ok_or_else(|| Fault::Damaged(format!("it ends in row {y}")))?;
     match depth {
         BitDepth::Sixteen => {
@@ -119,7 +119,7 @@ fn put_row(
     Ok(())
 }
 
-fn told(error: &DecodingError) -> Fault {
+fn fault_of(error: &DecodingError) -> Fault {
     match error {
         DecodingError::LimitsExceeded => Fault::TooLarge("its header asks for too much memory".to_owned()),
         error => Fault::Damaged(error.to_string()),

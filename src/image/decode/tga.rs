@@ -1,4 +1,4 @@
-//! TGA. It has no signature: its footer tells it, or a header of which every field makes sense.
+//! TGA. It has no signature: it is recognised by its footer, or by a header of which every field makes sense.
 
 use ::image::metadata::Orientation;
 
@@ -21,7 +21,7 @@ const INDEXED: u8 = 1;
 const COLOURED: u8 = 2;
 const GREY: u8 = 3;
 const RUNS: u8 = 8;
-/// Flags: the first column is the right one, the first row is the upper one, and what nobody writes any more.
+/// Flags: the first column is the right one, the first row is the upper one, and obsolete ones.
 const FROM_RIGHT: u8 = 0x10;
 const FROM_ABOVE: u8 = 0x20;
 const INTERLEAVED: u8 = 0xc0;
@@ -154,7 +154,7 @@ fn colour(bytes: &[u8]) -> [u8; 4] {
     }
 }
 
-/// What run-length code stands for.
+/// The pixels of run-length code.
 fn expand(file: &mut Bytes<'_>, pixel_bytes: usize, length: usize) -> Result<Vec<u8>, Fault> {
     const IS_RUN: u8 = 0x80;
     let mut out: Vec<u8> = zeros(length)?;

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::geometry::Size;
 
-/// Most samples of a pixel: four and what is not shown.
+/// Most samples of a pixel: four colours and those that are no colour.
 const MOST_SAMPLES: usize = 16;
-/// What one byte can hold of a picture whose rows are all the same.
+/// Most pixels that one byte can stand for in a picture whose rows are all the same.
 const PIXELS_PER_BYTE: u64 = 4096 * 8;
 /// Parts may share bytes, but where each is copied before it is read, all together have at most so many times the file's.
 const MOST_COPIES: u64 = 16;
@@ -30,10 +30,9 @@ const SEPARATE_PLANES: u64 = 2;
 const BY_DIFFERENCES: u64 = 2;
 const MULTIPLIED_ALPHA: u64 = 1;
 const ALPHA: u64 = 2;
-/// What Corel Draw writes for alpha.
+/// Corel Draw's marker of alpha.
 const OTHER_ALPHA: u64 = 999;
 
-/// What samples mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     WhiteIsZero,
@@ -49,7 +48,7 @@ struct Layout {
     size: Size,
     /// Bits of a sample.
     bits: usize,
-    /// Samples of a pixel, with those that are not shown.
+    /// Samples of a pixel, with those that are no colour.
     samples: usize,
     meaning: Meaning,
     /// Where alpha is, and whether colours are multiplied by it.
@@ -318,7 +317,7 @@ impl Layout {
         Ok(())
     }
 
-    /// What a strip in JPEG needs to be read.
+    /// Tables that a strip in JPEG is decoded with.
     fn jpeg<'a>(&self, tables: &'a [u8]) -> compressed::JpegStrip<'a> {
         compressed::JpegStrip {
             tables,
@@ -422,7 +421,7 @@ impl Layout {
 }
 
 impl Meaning {
-    /// Samples that are shown.
+    /// Samples that are colours.
     const fn channels(self) -> usize {
         match self {
             Self::WhiteIsZero | Self::BlackIsZero | Self::Index => 1,

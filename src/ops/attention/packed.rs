@@ -133,7 +133,6 @@ impl PackedHead<'_> {
     }
 }
 
-/// Blocks of keys.
 fn blocks(keys: usize, depth: usize) -> impl Iterator<Item = Range<usize>> {
     parts(keys, (BLOCK_FLOATS / depth).clamp(BLOCK_KEYS.0, BLOCK_KEYS.1))
 }

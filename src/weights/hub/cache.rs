@@ -48,8 +48,8 @@ impl RepoCache {
         self.folder().join("blobs")
     }
 
-    /// The commit that a branch or tag stood for when it was last asked for.
-    pub fn commit_of(&self, revision: &str) -> Option<String> {
+    /// The commit of a branch or tag when the hub was last asked.
+    pub(crate) fn commit_of(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.to_ascii_lowercase());
         }
@@ -66,7 +66,7 @@ impl RepoCache {
 }
 
 /// Bytes that may still be written into a folder, which need not exist; None where the system does not say.
-pub fn free_space(folder: &Path) -> Option<u64> {
+pub(crate) fn free_space(folder: &Path) -> Option<u64> {
     let existing = folder.ancestors().find(|folder| folder.is_dir())?;
     fs4::available_space(existing).ok()
 }

@@ -1,4 +1,4 @@
-//! What the cache already holds, known without asking the hub.
+//! Contents of the cache, known without asking the hub.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use crate::files;
 
 /// Folders below a snapshot that are looked into: models have one level.
 const MAX_DEPTH: usize = 4;
-/// Entries of a folder of the cache that are looked at; real ones have a few dozen.
+/// Most entries of a folder of the cache that are read; real ones have a few dozen.
 const MAX_ENTRIES: usize = 100_000;
 
 /// A commit of a repository in the cache.
@@ -31,7 +31,7 @@ const MAX_ENTRIES: usize = 100_000;
 pub struct CachedSnapshot {
     /// The commit.
     pub commit: String,
-    /// Branches and tags that stood for it when they were last asked for.
+    /// Branches and tags that stood for it when the hub was last asked.
     pub revisions: Vec<String>,
     /// Its folder, of diffusers' layout.
     pub folder: PathBuf,
@@ -54,7 +54,7 @@ pub struct CachedRepo {
     pub snapshots: Vec<CachedSnapshot>,
 }
 
-/// Looks up a snapshot that has all that is wanted: the one the revision stands for, else, where none in particular was
+/// Finds a complete snapshot: the one the revision stands for, else, where none in particular was
 /// asked for, the newest.
 pub(super) fn local(cache: &RepoCache, repo: &Repo, wanted: &RepoPart) -> Option<PathBuf> {
     let meant = cache.commit_of(repo.revision()).map(|commit| cache.snapshot(&commit));
@@ -85,7 +85,7 @@ fn snapshot_folders(cache: &RepoCache) -> Vec<(SystemTime, PathBuf)> {
     folders
 }
 
-/// Whether a folder has all that is wanted.
+/// Whether a folder has all files of the part.
 fn is_complete(folder: &Path, wanted: &RepoPart) -> bool {
     if let RepoPart::File(path) = wanted {
         return super::repo::check_path(path).is_ok() && folder.join(path).is_file();
@@ -159,7 +159,7 @@ fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) {
     }
 }
 
-/// What the cache holds of a repository; None where it has no folder.
+/// The cache's part of a repository; None where it has no folder.
 pub(super) fn cached(cache: &RepoCache, repo: &Repo) -> Option<CachedRepo> {
     if !cache.folder().is_dir() {
         return None;

@@ -20,7 +20,7 @@ pub(crate) const DENOISERS: [&str; 2] = ["unet", "transformer"];
 /// A message about missing files names at most this many of those that are there.
 const MAX_LISTED: usize = 8;
 
-/// Which of the weights' number formats is wanted. Where a repository does not have it, what it has is taken.
+/// Preferred number format of the weights. A repository without it gives another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
@@ -66,7 +66,7 @@ impl FromStr for Variant {
     }
 }
 
-/// What is wanted of a repository.
+/// The part of a repository to find or download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RepoPart {
     /// A whole model: a Stable Diffusion of several networks, or a ControlNet.
@@ -99,7 +99,7 @@ pub struct Choice {
 ///
 /// Of a model of several networks: `model_index.json`, and of `unet` or `transformer`, `vae`, `text_encoder…`, `tokenizer…` and
 /// `scheduler` the configurations and one set of weights. Of a ControlNet: `config.json` and one set of weights.
-/// Weights of the wanted variant come before others, safetensors before PyTorch's own format.
+/// Weights of the preferred variant come before others, safetensors before PyTorch's own format.
 ///
 /// # Errors
 ///
@@ -128,7 +128,7 @@ pub fn choose<'a>(files: impl IntoIterator<Item = &'a str>, wanted: &RepoPart) -
     }
 }
 
-/// The files of a repository by folder; deeper ones are never wanted.
+/// The files of a repository by folder, without deeper ones.
 struct Folders<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
 
 impl<'a> Folders<'a> {
@@ -150,7 +150,7 @@ impl<'a> Folders<'a> {
     }
 }
 
-/// What a folder of a pipeline holds, as far as the program uses it.
+/// Kind of a pipeline's folder, as far as the program uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Network,

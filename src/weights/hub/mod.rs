@@ -1,9 +1,9 @@
 //! Models of Hugging Face's hub. In: a repository's name. Out: a folder of diffusers' layout in the cache that Python's
 //! huggingface_hub keeps, so that nothing is downloaded or stored twice. `weights` and the command line call it.
 //!
-//! [`Hub::plan`] asks what there is and chooses what is needed, [`Hub::fetch`] downloads what is missing of it (both in
-//! `online/`, feature `hub`; without it they refuse), and [`Hub::local`] finds what is there without asking anybody. All of
-//! it blocks: the window calls it from a worker.
+//! [`Hub::plan`] lists a repository and chooses files, [`Hub::fetch`] downloads those that are missing (both in `online/`,
+//! feature `hub`; without it they refuse), and [`Hub::local`] finds what is there without asking anybody. All of it blocks:
+//! the window calls it from a worker.
 
 #[cfg(not(feature = "hub"))]
 mod absent;
@@ -19,7 +19,7 @@ mod settings;
 
 use std::path::PathBuf;
 
-pub use cache::free_space;
+pub(crate) use cache::free_space;
 pub use cached_repo::{CachedRepo, CachedSnapshot};
 pub use choose::{Choice, RepoPart, Variant, Weights, choose};
 pub(crate) use choose::{DENOISERS, MODEL_INDEX};
@@ -28,7 +28,8 @@ pub(crate) use choose::{DENOISERS, MODEL_INDEX};
 pub use online::fuzzing;
 pub use plan::{DownloadPlan, PlannedFile};
 pub use progress::{HubWatch, TransferProgress, TransferStage};
-pub use repo::{Checksum, MAIN, Repo};
+pub(crate) use repo::MAIN;
+pub use repo::{Checksum, Repo};
 pub use settings::{HubSettings, Token};
 
 use self::cache::RepoCache;
@@ -64,18 +65,18 @@ impl Hub {
         RepoCache::new(&self.settings.cache, repo)
     }
 
-    /// The folder of a snapshot that has all that is wanted, found without asking the hub: the revision's own, else, for
+    /// The folder of a snapshot with all files of the part, found without asking the hub: the revision's own, else, for
     /// the main revision, the newest. Whichever variant of the weights is there will do.
     pub fn local(&self, repo: &Repo, wanted: &RepoPart) -> Option<PathBuf> {
         cached_repo::local(&self.cache(repo), repo, wanted)
     }
 
-    /// What the cache holds of a repository, at whichever revision; None where it holds nothing.
+    /// The cache's part of a repository, at any revision; None where it has none.
     pub fn cached(&self, repo: &Repo) -> Option<CachedRepo> {
         cached_repo::cached(&self.cache(repo), repo)
     }
 
-    /// What the cache holds, by name.
+    /// The cache's repositories, by name.
     pub fn cached_repos(&self) -> Vec<CachedRepo> {
         let repos = cached_repo::repositories(&self.settings.cache);
         repos.iter().filter_map(|repo| self.cached(repo)).collect()

@@ -1,4 +1,4 @@
-//! What a download will fetch, known before it begins.
+//! DownloadPlan of a download, made before it begins.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct PlannedFile {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// What it holds.
+    /// Its checksum.
     pub checksum: Checksum,
     /// Whether the cache has it.
     pub present: bool,
@@ -22,10 +22,10 @@ pub struct PlannedFile {
     pub begun: u64,
 }
 
-/// What to download of a repository. Plain data; who fetches it looks again at what is there.
+/// DownloadPlan of a repository's download. Plain data; [`Hub::fetch`](super::Hub::fetch) looks again at what is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownloadPlan {
-    /// The repository and the revision that was asked for.
+    /// The repository at the requested revision.
     pub repo: Repo,
     /// The commit that the revision stands for.
     pub commit: String,

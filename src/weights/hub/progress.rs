@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// What is being done at the moment.
+/// The current stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferStage {
     /// The hub has been asked and has not answered yet.
     Asking,
     /// Another program downloads the same file; its end is awaited.
     Locked,
-    /// What an earlier attempt left on the disk is read.
+    /// Reads the part of a file that an earlier attempt left.
     Checking,
     /// Bytes arrive.
     Downloading,
@@ -19,7 +19,7 @@ pub enum TransferStage {
     Waiting {
         /// Whole seconds until then.
         seconds: u64,
-        /// What failed.
+        /// The failure, in words.
         reason: String,
     },
 }
@@ -27,7 +27,7 @@ pub enum TransferStage {
 /// How far a download is. Rates follow from `bytes_received` and the reader's own clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferProgress {
-    /// What is being done.
+    /// The current stage.
     pub stage: TransferStage,
     /// The file in work, as the repository names it; empty before the first.
     pub file: String,
@@ -48,7 +48,7 @@ pub struct TransferProgress {
 }
 
 impl TransferProgress {
-    /// What is being done at the moment.
+    /// The current stage.
     pub fn describe(&self) -> String {
         let file = &self.file;
         match &self.stage {
@@ -68,6 +68,6 @@ impl TransferProgress {
     }
 }
 
-/// Told how far the work is, several times a second also where nothing arrives; an error from it ends the work
+/// Callback with the progress, several times a second also where nothing arrives; an error from it ends the work
 /// ([`Error::Cancelled`](crate::error::Error::Cancelled) where the user asked for that). What has been downloaded stays.
 pub type HubWatch<'a> = dyn FnMut(&TransferProgress) -> Result<()> + 'a;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 pub(super) use crate::words::shown;
 
 /// The revision that is meant where none is named.
-pub const MAIN: &str = "main";
+pub(crate) const MAIN: &str = "main";
 
 const MAX_NAME: usize = 96;
 const MAX_REVISION: usize = 250;
@@ -23,7 +23,7 @@ pub struct Repo {
     revision: String,
 }
 
-/// A [`Repo`] that nobody has checked.
+/// A [`Repo`] that was not checked.
 #[derive(Serialize, Deserialize)]
 struct RepoParts {
     id: String,
@@ -140,7 +140,7 @@ pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether a folder of snapshots may be called so. Python takes whatever the hub calls a commit.
+/// Whether a folder of snapshots may have this name. Python takes any word that the hub calls a commit.
 pub(super) fn is_snapshot_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -156,7 +156,7 @@ pub(super) fn check_path(path: &str) -> Result<()> {
     )))
 }
 
-/// What a file holds, as 40 hexadecimal digits (git's SHA-1 of a blob) or 64 (SHA-256, of a file in large-file storage).
+/// Checksum of a file: 40 hexadecimal digits (git's SHA-1 of a blob) or 64 (SHA-256, of a file in large-file storage).
 /// It is the file's entity tag on the hub and its name among the cache's blobs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -181,7 +181,7 @@ impl Checksum {
     }
 
     /// Whether the file lies in large-file storage, so that the digits are of SHA-256.
-    pub fn is_sha256(&self) -> bool {
+    pub(crate) fn is_sha256(&self) -> bool {
         self.0.len() == 64
     }
 }

@@ -70,7 +70,7 @@ pub struct HubSettings {
     pub cache: PathBuf,
     /// Sent to `endpoint`, and to no other host.
     pub token: Option<Token>,
-    /// What is wrong with how the hub is to be asked. It hides nothing that the cache holds: it is told where something is
+    /// Fault of the settings for asking the hub. It hides nothing that the cache holds: it is reported where something is
     /// asked of the hub.
     pub trouble: Option<Error>,
     /// Whether nothing may be asked of the hub.
@@ -107,7 +107,7 @@ impl HubSettings {
         }
     }
 
-    /// What this process's environment says.
+    /// Reads the settings from this process's environment.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl HubSettings {
         Self::from_lookup(|name| env::var_os(name), env::home_dir())
     }
 
-    /// What an environment says; `lookup` gives its variables, `home` is the user's folder.
+    /// Reads the settings from an environment; `lookup` gives its variables, `home` is the user's folder.
     ///
     /// Honoured as huggingface_hub honours them: `HF_HUB_CACHE` (`HUGGINGFACE_HUB_CACHE` of old), `HF_HOME`,
     /// `XDG_CACHE_HOME`, `HF_ENDPOINT`, `HF_TOKEN` (`HUGGING_FACE_HUB_TOKEN` of old), `HF_TOKEN_PATH`,

@@ -19,7 +19,6 @@ const MOST_ENTRIES: usize = 200_000;
 /// The longest directory that is read: those of the largest models have under 1 MiB.
 const MOST_DIRECTORY: u64 = 16 << 20;
 
-/// The entries of an archive.
 pub(super) struct Archive {
     entries: HashMap<String, Entry>,
 }
@@ -64,12 +63,11 @@ struct Directory {
     start: u64,
 }
 
-/// What a number of two or four bytes is where the true one is in the records for large archives.
+/// Value of a number of two or four bytes where the true one is in the records for large archives.
 const ELSEWHERE_2: u64 = 0xffff;
 const ELSEWHERE_4: u64 = 0xffff_ffff;
 
 impl Archive {
-    /// Reads the directory.
     pub(super) fn read(bytes: &mut Bytes, length: u64) -> Result<Self> {
         let directory = Directory::find(bytes, length)?;
         let end = directory.start.checked_add(directory.bytes);
@@ -276,7 +274,7 @@ mod tests {
         Archive::read(&mut bytes, length)
     }
 
-    /// An end of an archive that tells of a directory.
+    /// An end of an archive that points to a directory.
     fn end(entries: u16, bytes: u32, start: u32) -> Vec<u8> {
         let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
         end.extend([entries.to_le_bytes(), entries.to_le_bytes()].concat());

@@ -25,7 +25,7 @@ const MAX_NAMES_BYTES: usize = 4 << 20;
 /// First number of a checkpoint in the layout before PyTorch 1.6.
 const OLD_MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
-/// What stands for an object without being a container of others, or where in [`Pickle`] a container is.
+/// An object that is no container of others, or the index of a container in [`Pickle`].
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Bool(bool),
@@ -47,13 +47,13 @@ pub(super) enum Node {
     /// Tuple, list or set.
     Sequence(Vec<Value>),
     Dict(Vec<(Value, Value)>),
-    /// What a call of `function` would have yielded.
+    /// Result of a call of `function`, which is not made.
     Call {
         function: Rc<str>,
         /// The sequence of its arguments.
         arguments: Value,
     },
-    /// An object that is kept outside the pickle, by its description.
+    /// An object stored outside the pickle, by its description.
     Persistent(Value),
 }
 
@@ -477,7 +477,7 @@ mod tests {
         assert!(error.contains(says), "{says}: {error}");
     }
 
-    /// What would take hundreds of times the memory of the file, or longer than it takes to read, is refused by a count.
+    /// Pickles that would take hundreds of times the memory of the file, or longer than its reading, are refused by a count.
     #[test]
     fn every_kind_of_growth_has_a_bound() {
         refused(&b"]".repeat(MAX_STACK + 1), "values on its stack");

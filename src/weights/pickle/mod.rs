@@ -179,7 +179,6 @@ impl TorchFile {
         self.texts.get(key).map(String::as_str)
     }
 
-    /// Every tensor.
     pub(super) fn tensors(&self) -> impl Iterator<Item = TensorInfo<'_>> {
         self.tensors.iter().map(|(name, tensor)| TensorInfo {
             name,
@@ -193,7 +192,7 @@ impl TorchFile {
         self.tensors.contains_key(name)
     }
 
-    /// Whether the numbers that a tensor claims are there. Their type is looked at only when they are asked for: a
+    /// Whether the numbers that a tensor claims are there. Their type is checked only when they are read: a
     /// network may not need them.
     fn check(&self, tensor: &Description) -> Result<()> {
         let storage = &tensor.storage;

@@ -107,7 +107,7 @@ impl<'a> Entries<'a> {
         match self {
             Self::Dict(entries) => entries.next().map(|(key, value)| {
                 let key = match key {
-                    // Whatever is no container cannot be a tensor, and needs no name.
+                    // Objects that are no containers cannot be tensors, and need no name.
                     _ if !matches!(value, Value::Node(_)) => None,
                     Value::Text(text) if text.len() <= MOST_NAME_BYTES => Some(text.to_string()),
                     Value::Int(number) => Some(number.to_string()),
@@ -209,7 +209,7 @@ fn tensor(pickle: &Pickle, value: &Value) -> Result<Option<Description>> {
                 "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor_v3",
                 [storage, offset, shape, strides, ..],
             ) => return described(pickle, [storage, offset, shape, strides]).map(Some),
-            // Sparse, quantised and other tensors: left out, they would be missed by nobody.
+            // Sparse, quantised and other tensors are refused: left out, their absence would go unnoticed.
             (function, _) if REBUILDERS.iter().any(|start| function.starts_with(start)) => {
                 return Err(Error::failed(format!(
                     "it is made by {function}, which is not read: save it as an ordinary tensor"

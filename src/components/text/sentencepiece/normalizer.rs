@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 
-/// What stands for a blank in pieces: U+2581.
+/// The mark of a blank in pieces: U+2581.
 pub(super) const BLANK: &str = "\u{2581}";
 
 /// The longest text that a normalised prompt becomes, in bytes: what the longest rule of NFKC makes of a prompt is less.
@@ -74,7 +74,7 @@ impl Normalizer {
         Ok(whole)
     }
 
-    /// What the beginning of a text that is not empty becomes, and the text behind it.
+    /// The normalised beginning of a text that is not empty, and the text behind it.
     fn first<'t>(&'t self, text: &'t str) -> Result<(&'t str, &'t str)> {
         let untouched = self.untouched.iter().find(|piece| text.starts_with(piece.as_str()));
         if let Some(piece) = untouched {
@@ -160,7 +160,6 @@ fn has_leaf(unit: u32) -> bool {
     unit >> 8 & 1 == 1
 }
 
-/// The value of a leaf.
 fn value(unit: u32) -> usize {
     (unit & 0x7fff_ffff) as usize
 }

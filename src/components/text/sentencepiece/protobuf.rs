@@ -8,14 +8,12 @@ const WIRE_BITS: u32 = 3;
 /// Bits of a number that one byte holds.
 const VARINT_BITS: u32 = 7;
 
-/// The value of one field.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     /// A whole number, an enumeration or a flag.
     Number(u64),
     /// Four bytes: a float among others.
     Four([u8; 4]),
-    /// Eight bytes.
     Eight,
     /// A text, or a message.
     Bytes(&'a [u8]),

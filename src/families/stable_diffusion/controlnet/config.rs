@@ -38,12 +38,17 @@ pub struct ControlNetConfig {
     pub channel_order: ChannelOrder,
     /// Widths of the network that looks at the control image.
     pub embedding_channels: Vec<usize>,
-    /// Whether what it says is averaged over the positions of each grid (nets of shuffled pictures).
+    /// Whether its residuals are averaged over the positions of each grid (nets of shuffled pictures).
     pub global_pool: bool,
 }
 
 impl ControlNetConfig {
     /// Reads and checks a configuration; keys that are missing have diffusers' defaults.
+    ///
+    /// # Errors
+    ///
+    /// Where a value is of another type or out of its range, and where it is a kind of control network that this
+    /// program does not compute.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, NAME)?;
         if let Some(kind) = config
@@ -84,6 +89,10 @@ impl ControlNetConfig {
     }
 
     /// Refuses a net that is no copy of half of this U-Net: its residuals would not fit.
+    ///
+    /// # Errors
+    ///
+    /// Where widths, depths or grids of the two differ.
     pub fn check_fits(&self, unet: &UnetConfig) -> Result<()> {
         let wanted = Half::of_config(unet);
         if self.half == wanted {

@@ -1,7 +1,7 @@
 //! A ControlNet in one file: with diffusers' names, or with those of its authors, where the whole base model may lie beside
 //! it in the same file.
 //!
-//! Tensors tell which half of a U-Net it is a copy of. What they do not tell (groups, heads, epsilon) is as in the U-Net
+//! Tensors show which half of a U-Net it is a copy of. What they do not show (groups, heads, epsilon) is as in the U-Net
 //! that it is put beside, whose copy it began as.
 
 use std::{ffi::OsStr, path::Path};
@@ -29,7 +29,7 @@ const OF_AUTHORS: &str = "input_hint_block.0.weight";
 const OF_DIFFUSERS: &str = "controlnet_cond_embedding.conv_in.weight";
 /// Colours of a control image.
 const COLOURS: usize = 3;
-/// ControlNets of shuffled pictures average what they say over the picture. Their authors' files do not tell it: who runs them
+/// ControlNets of shuffled pictures average their residuals over the picture. Their authors' files do not state it: who runs them
 /// goes by this word in the file's name.
 const SHUFFLE: &str = "shuffle";
 
@@ -97,7 +97,7 @@ impl ControlNetFile {
 }
 
 /// Why a network that acts beside a U-Net in another way is not run.
-pub fn not_computed(kind: &str) -> Error {
+pub(crate) fn not_computed(kind: &str) -> Error {
     Error::failed(format!(
         "it is {kind}, not a ControlNet: this program computes ControlNets alone (diffusers' ControlNetModel, or the authors' \
          control_model.*)"
@@ -105,7 +105,7 @@ pub fn not_computed(kind: &str) -> Error {
 }
 
 /// Refuses a ControlNet with tensors that this program would leave out.
-pub fn check_names<'n>(half: &Half, names: impl Iterator<Item = &'n str>) -> Result<()> {
+pub(crate) fn check_names<'n>(half: &Half, names: impl Iterator<Item = &'n str>) -> Result<()> {
     let mut unknown: Vec<&str> = names.filter(|name| !half.has(name)).collect();
     unknown.sort_unstable();
     match unknown.first() {

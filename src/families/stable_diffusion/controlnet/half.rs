@@ -1,4 +1,4 @@
-//! What half of a U-Net a ControlNet is a copy of: by its configuration, or by the names and shapes of its tensors.
+//! The half of a U-Net that a ControlNet is a copy of: by its configuration, or by the names and shapes of its tensors.
 
 use crate::{
     error::{Error, Result},
@@ -30,7 +30,7 @@ pub struct Half {
 
 impl Half {
     /// Of a U-Net with this configuration.
-    pub fn of_config(config: &UnetConfig) -> Self {
+    pub(crate) fn of_config(config: &UnetConfig) -> Self {
         let levels = config.down.iter();
         // No ControlNet is a copy of a U-Net with levels that are not alike in themselves; of such a one the first repeat
         // stands for all, and the number of residuals decides.
@@ -50,7 +50,7 @@ impl Half {
     }
 
     /// Of a ControlNet with these tensors, named as diffusers names them.
-    pub fn of_tensors(store: &Store) -> Result<Self> {
+    pub(crate) fn of_tensors(store: &Store) -> Result<Self> {
         let tensors = Tensors(store);
         let [_, latent, ..] = tensors.dims::<4>("conv_in.weight")?;
         let (mut levels, mut repeats) = (Vec::new(), None);

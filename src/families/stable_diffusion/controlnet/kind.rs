@@ -1,4 +1,4 @@
-//! What else people put beside a U-Net and call a control: told by the names of its tensors, or by the class that its
+//! Other control networks beside a U-Net: recognised by the names of their tensors, or by the class that their
 //! configuration names. None of these is computed by this program, and each is refused by its kind.
 
 use crate::weights::Store;
@@ -15,7 +15,7 @@ enum Mark {
 
 impl Mark {
     fn fits(&self, name: &str) -> bool {
-        /// What wrappers put before the names of a network.
+        /// Prefixes of wrappers before the names of a network.
         const WRAPPERS: [&str; 5] = ["module.", "_orig_mod.", "model.", "adapter.", "controlnet."];
         let mut bare = name;
         while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| bare.strip_prefix(wrapper)) {
@@ -117,15 +117,15 @@ const BY_CLASS: &[(&str, &str)] = &[
     ("UNet2DConditionModel", "a U-Net (MODEL+FILE runs it)"),
 ];
 
-/// What the tensors of a file are, if it is a kind that is no ControlNet of a Stable Diffusion.
-pub fn other_kind_of_tensors(store: &Store) -> Option<&'static str> {
+/// Kind of control network by a file's tensors, if it is no ControlNet of a Stable Diffusion.
+pub(crate) fn other_kind_of_tensors(store: &Store) -> Option<&'static str> {
     let known = |marks: &[Mark]| store.names().any(|name| marks.iter().any(|mark| mark.fits(name)));
     let found = BY_TENSORS.iter().find(|(_, marks)| known(marks));
     found.map(|(kind, _)| *kind)
 }
 
 /// The same by the class that a configuration names.
-pub fn other_kind_of_class(class: &str) -> Option<&'static str> {
+pub(crate) fn other_kind_of_class(class: &str) -> Option<&'static str> {
     let found = BY_CLASS.iter().find(|(known, _)| *known == class);
     found.map(|(_, kind)| *kind)
 }

@@ -8,6 +8,5 @@ mod kind;
 mod network;
 
 pub use config::{ChannelOrder, ControlNetConfig};
-pub use file::{ControlNetFile, check_names};
-pub use half::Half;
+pub(crate) use file::{ControlNetFile, check_names};
 pub use network::ControlNet;

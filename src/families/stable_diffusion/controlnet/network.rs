@@ -35,6 +35,10 @@ pub struct ControlNet {
 
 impl ControlNet {
     /// Reads the weights from tensors named as in diffusers' `diffusion_pytorch_model.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor is missing or has another shape than the configuration says.
     pub fn new(config: ControlNetConfig, vb: VarBuilder<'_>) -> Result<Self> {
         let list = catalogue(&config.unet, Grid::new(1, 1), 1);
         let builder = Builder {
@@ -69,8 +73,12 @@ impl ControlNet {
         self.activations
     }
 
-    /// What the net sees in control images (B, 3, H, W), red first and in [0, 1]: (B, C0, H/8, W/8). It depends neither on
+    /// Embeds control images (B, 3, H, W), red first and in [0, 1], to (B, C0, H/8, W/8). The result depends neither on
     /// the noise nor on the timestep.
+    ///
+    /// # Errors
+    ///
+    /// Where the images have another number of channels, or the device fails.
     pub fn embed(&self, image: &Tensor) -> Result<Tensor> {
         let image = match self.config.channel_order {
             ChannelOrder::Rgb => image.clone(),
@@ -87,7 +95,12 @@ impl ControlNet {
     }
 
     /// One pass over the U-Net's own input `x` (B, in, h, w) at timesteps `t`, with embedded control images (B, C0, h, w).
-    /// The probe only hears of the progress. The residuals are unscaled.
+    /// The probe serves progress only. The residuals are unscaled.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Error`] where input, timesteps or conditions do not fit the configuration, where the progress callback ends the
+    /// pass, and where the device fails.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -96,7 +109,7 @@ impl ControlNet {
         embedded: &Tensor,
         probe: &mut Probe<'_>,
     ) -> Result<ControlSignal, Stop> {
-        // What an inpainting U-Net takes beside the latent is not for a ControlNet.
+        // A ControlNet does not take the mask and the second latent of an inpainting U-Net.
         let x = x.narrow(1, 0, self.config.unet.in_channels.min(x.dim(1)?))?;
         conditions.check(&self.config.unet, "the ControlNet", &x, t)?;
         let time = self.path.time(t, conditions.sdxl, x.device())?.to_dtype(x.dtype())?;

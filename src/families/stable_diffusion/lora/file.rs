@@ -54,18 +54,18 @@ pub(super) struct Tensors {
 pub struct Fit {
     /// How many layers.
     pub layers: usize,
-    /// What kinds of adapter it is of, such as "LoRA".
+    /// Kinds of adapter in it, such as "LoRA".
     pub kinds: Vec<&'static str>,
-    /// By what the file's factors are multiplied before the scale that is asked for; none where it has no factors.
+    /// Scale of the file's factors before the requested one; none where it has no factors.
     pub factors: Option<Factors>,
 }
 
-/// By what an adapter's factors are multiplied before the scale that is asked for: alpha / rank.
+/// Scale of an adapter's factors before the requested one: alpha / rank.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factors {
     /// The smallest and the largest of all layers.
     pub range: [f64; 2],
-    /// Where they were found, and what was said there.
+    /// Where they were found, and the words of that place.
     pub source: String,
 }
 
@@ -77,6 +77,11 @@ pub(super) struct Factor {
 
 impl LoraFile {
     /// Opens a file of tensors, a folder that holds one, or a repository in the hub's cache.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no file, where its tensors are none of an adapter of a known kind, and where its settings
+    /// contradict each other.
     pub fn open(path: &Path) -> Result<Self> {
         let file = locate(path)?;
         let store = Store::open(&file)?;
@@ -190,6 +195,10 @@ impl LoraFile {
 
     /// How the file fits a model with these layers; a file of which any tensor fits no layer, or has another shape than its
     /// layer, is of another model and refused. `layers_per_block` are those of the U-Net's down levels.
+    ///
+    /// # Errors
+    ///
+    /// Where a tensor fits no layer, or has another shape than its layer.
     pub fn fit(&self, model: &[(Part, Vec<LayerInfo>)], layers_per_block: &[usize]) -> Result<Fit> {
         self.fit_all(model, layers_per_block)
             .map_err(|error| self.refused(error))
@@ -234,7 +243,7 @@ impl LoraFile {
         })
     }
 
-    /// Where the factors of layers were found that do not all say the same.
+    /// Sources of factors of layers that differ.
     fn source_of_several(&self, one: &str, other: &str) -> String {
         match &self.settings {
             Some(settings) => format!("alpha and rank of each layer by {}", settings.source),
@@ -290,7 +299,7 @@ impl LoraFile {
         Ok((recipe, factor))
     }
 
-    /// The tensors, with what is said of those for a part.
+    /// The tensors of a part, with their settings.
     pub(super) fn source(&self, part: Part) -> Source<'_> {
         let config = self.settings.as_ref().and_then(|settings| settings.of(part));
         Source {

@@ -2,7 +2,7 @@
 
 /// The name of a U-Net's layer in the numbering of the original implementation, which kohya's scripts use for SDXL;
 /// `layers_per_block` are those of the down levels.
-pub fn ldm_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
+pub(crate) fn ldm_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
     let parts: Vec<&str> = layer.split('.').collect();
     // No network has more levels or blocks.
     let number = |text: &str| text.parse::<u16>().ok().map(usize::from);
@@ -37,7 +37,7 @@ pub fn ldm_name(layer: &str, layers_per_block: &[usize]) -> Option<String> {
 }
 
 /// Names of the upsampler of level `level`, which comes after a level's last resnet and, where there is one, transformer.
-pub fn ldm_upsampler(layer: &str, layers_per_block: &[usize]) -> Option<[String; 2]> {
+pub(crate) fn ldm_upsampler(layer: &str, layers_per_block: &[usize]) -> Option<[String; 2]> {
     let level = layer.strip_prefix("up_blocks.")?.strip_suffix(".upsamplers.0.conv")?;
     let levels = usize::from(level.parse::<u16>().ok()?) + 1;
     let first = layers_per_block.len().checked_sub(levels)?;

@@ -20,7 +20,7 @@ const ENDINGS: [&str; 2] = ["safetensors", "bin"];
 /// Messages name at most so many files.
 const MAX_NAMED: usize = 8;
 
-/// The file of an adapter that somebody gave as a file, a folder, or `OWNER/NAME`.
+/// The file of an adapter that the user gave as a file, a folder, or `OWNER/NAME`.
 pub(super) fn locate(given: &Path) -> Result<PathBuf> {
     if given.is_dir() {
         return in_folder(given);

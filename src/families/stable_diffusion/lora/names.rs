@@ -36,7 +36,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// What a tensor is for its layer. Shapes are those of a linear layer's; convolutions add their kernel.
+/// FactorRole of a tensor in its layer's change. Shapes are those of a linear layer's; convolutions add their kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FactorRole {
     /// LoRA: the factor that the input meets first, (rank, in, …).
@@ -45,7 +45,7 @@ pub enum FactorRole {
     Up,
     /// LoRA: what lies between the two in a Tucker decomposition, (rank, rank, kh, kw).
     Mid,
-    /// LoRA: what is added to the bias, (out).
+    /// LoRA: difference of the bias, (out).
     UpBias,
     /// LoRA of a table: (rank, rows).
     TableDown,
@@ -83,9 +83,9 @@ pub enum FactorRole {
     Kron2B,
     /// LoKr: the core of the right matrix.
     Kron2Core,
-    /// What is added to the weight.
+    /// Difference of the weight.
     Difference,
-    /// What is added to the bias.
+    /// Difference of the bias.
     BiasDifference,
     /// The weight itself, whatever it was before.
     Weight,
@@ -115,14 +115,14 @@ pub enum FactorRole {
     Ia3,
 }
 
-/// What a tensor of an adapter file is for.
+/// Layer and role of a tensor of an adapter file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The network.
     pub part: Part,
     /// The layer, with underscores for dots.
     pub layer: String,
-    /// What it is for the layer.
+    /// Its role.
     pub role: FactorRole,
     /// Whether the name has PEFT's form.
     pub peft: bool,
@@ -130,7 +130,7 @@ pub struct Key {
     pub adapter: Option<String>,
 }
 
-/// What may stand behind the word that says a tensor's role.
+/// Words behind the one that names a tensor's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// Nothing.
@@ -145,7 +145,7 @@ enum Ending {
 
 use Ending::{DownUp, Nothing, Peft, Weight};
 
-/// The words that say a tensor's role.
+/// The words that name a tensor's role.
 const WORDS: [(&str, FactorRole, Ending); 40] = [
     ("lora_down", FactorRole::Down, Weight),
     ("lora_up", FactorRole::Up, Weight),
@@ -189,7 +189,7 @@ const WORDS: [(&str, FactorRole, Ending); 40] = [
     ("ia3_l", FactorRole::Ia3, Peft),
 ];
 
-/// Words whose tensors are PEFT's whatever else their names say.
+/// Words whose tensors are PEFT's, whatever the rest of their names.
 const PEFT_WORDS: [&str; 7] = [
     "lora_A",
     "lora_B",
@@ -199,7 +199,7 @@ const PEFT_WORDS: [&str; 7] = [
     "oft_R",
     "ia3_l",
 ];
-/// At most so many words stand behind the one that says a tensor's role.
+/// At most so many words stand behind the one that names a tensor's role.
 const MOST_BEHIND: usize = 2;
 
 /// Words in the names of adapters that this program does not compute, and what these are called.
@@ -223,7 +223,7 @@ const OTHER_KINDS: [(&str, &str); 17] = [
     ("trainable_tokens_delta", "trained tokens"),
 ];
 
-/// What begins the names of kohya's scripts and LyCORIS; SDXL has two numbered text encoders.
+/// Prefixes of the names of kohya's scripts and LyCORIS; SDXL has two numbered text encoders.
 const FLAT_PARTS: [(&str, Part); 6] = [
     ("lora_unet_", Part::Unet),
     ("lora_te_", Part::Text(0)),
@@ -233,7 +233,7 @@ const FLAT_PARTS: [(&str, Part); 6] = [
     ("lycoris_", Part::Unet),
 ];
 
-/// What begins the names of diffusers and ComfyUI; a file for the U-Net alone may have nothing there.
+/// Prefixes of the names of diffusers and ComfyUI; a file for the U-Net alone may have none.
 const DOTTED_PARTS: [(&str, Part); 20] = [
     ("unet.", Part::Unet),
     ("model.diffusion_model.", Part::Unet),
@@ -257,16 +257,16 @@ const DOTTED_PARTS: [(&str, Part); 20] = [
     ("text_model.", Part::Text(0)),
 ];
 
-/// What PEFT writes before the names of a model that it has wrapped.
+/// PEFT's prefix of the names of a model that it has wrapped.
 const PEFT_WRAPPER: &str = "base_model.model.";
-/// What PEFT writes behind the name of a layer that it has wrapped, and of one of which it saves all.
+/// PEFT's suffixes of the name of a layer that it has wrapped, and of one of which it saves all.
 const PEFT_BASE: &str = ".base_layer";
 const PEFT_SAVED: &str = ".modules_to_save";
-/// What PyTorch writes into the names of a model that it has compiled.
+/// PyTorch's word in the names of a model that it has compiled.
 const COMPILED: &str = "_orig_mod.";
 
 /// The kind of adapter that a tensor of this name belongs to, if it is none that this program computes.
-pub fn other_kind(name: &str) -> Option<&'static str> {
+pub(crate) fn other_kind(name: &str) -> Option<&'static str> {
     let words = || name.split('.').skip(1);
     OTHER_KINDS
         .iter()
@@ -298,11 +298,11 @@ pub fn parse(name: &str) -> Option<Key> {
     })
 }
 
-/// What precedes the word that has so many words behind it, that word, its role, and the name of the adapter.
+/// The words before the one that has so many behind it, that word, its role, and the name of the adapter.
 fn find_word<'a>(words: &[&'a str], behind: usize) -> Option<(String, &'a str, FactorRole, Option<String>)> {
     let place = words.len().checked_sub(behind + 1)?;
     let (word, behind) = (words[place], &words[place + 1..]);
-    // What old versions of diffusers call `to_q_lora.down.weight` has its word behind an underscore.
+    // Names of old versions of diffusers, as `to_q_lora.down.weight`, have their word behind an underscore.
     let (known, stem) = match word.ends_with("_lora") && !behind.is_empty() {
         true => ("lora", &words[..=place]),
         false => (word, &words[..place]),
@@ -363,7 +363,7 @@ fn layer_of(stem: &str) -> Option<(Part, String)> {
     (!layer.is_empty()).then(|| (part, flat(&layer, part)))
 }
 
-/// Diffusers once kept LoRAs in attention processors, `attn1.processor.to_out`, whose layers have other names.
+/// Diffusers once had LoRAs in attention processors, `attn1.processor.to_out`, whose layers have other names.
 fn of_processor(layer: &str, part: Part) -> String {
     let layer = layer.replace(".processor.", ".");
     let (before, last) = layer.rsplit_once('.').unwrap_or(("", &layer));

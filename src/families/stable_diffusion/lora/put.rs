@@ -23,6 +23,10 @@ pub fn layers_of(network: &mut dyn Adaptable) -> Vec<LayerInfo> {
 
 /// Puts adapters, each at its scale, on one part of a model in the place of those before. On an error the part is as it was.
 /// Tensors are made in the format and on the device of the network.
+///
+/// # Errors
+///
+/// Where a change cannot be computed from the file's tensors, or the device fails; the part is as it was then.
 pub fn put(
     loras: &[(&LoraFile, f64)],
     part: Part,
@@ -62,7 +66,7 @@ pub fn put(
     failed.map_or(Ok(()), Err)
 }
 
-/// What several adapters make of a layer together: all of the weight as it was read, and their differences from it add up.
+/// Sums the changes of a layer by several adapters: all of the weight as it was read, and their differences from it add up.
 fn change(
     layer: &dyn AdaptableLayer,
     uses: &[(&LoraFile, &Tensors, f64)],

@@ -1,4 +1,4 @@
-//! What PEFT says of an adapter beside its tensors: `adapter_config.json`, or the same in the header of a safetensors file,
+//! PEFT's settings of an adapter: `adapter_config.json`, or the same in the header of a safetensors file,
 //! where diffusers writes it. It holds by what factors are multiplied, and settings that change what they mean.
 
 use std::{collections::BTreeMap, fmt};
@@ -22,7 +22,7 @@ const MAX_PATTERN_STEPS: usize = 20_000;
 /// Ranks and alphas of adapters in use are far below.
 const MAX_NUMBER: f64 = 1e6;
 
-/// What begins the keys of a header, where each network has its own settings.
+/// Prefixes of a header's keys, where each network has its own settings.
 const PREFIXES: [(&str, Part); 3] = [
     ("unet.", Part::Unet),
     ("text_encoder.", Part::Text(0)),
@@ -143,17 +143,17 @@ impl PeftScale {
         }
     }
 
-    /// As it is said to people.
+    /// Describes it for people.
     pub(super) fn describe(self) -> String {
         let root = if self.root { "√" } else { "" };
         format!("alpha {} / {root}rank {}", self.alpha, self.rank)
     }
 }
 
-/// What PEFT says of the adapters of a file, and where.
+/// PEFT's settings of the adapters of a file, and where they were found.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// What it was read from, for messages.
+    /// Where it was read, for messages.
     pub(super) source: String,
     whole: Option<PeftConfig>,
     parts: Vec<(Part, PeftConfig)>,
@@ -201,7 +201,7 @@ impl Settings {
         Ok(Self { source, whole, parts })
     }
 
-    /// The settings for a network; none where nothing is said of it.
+    /// The settings for a network, if there are any.
     pub(super) fn of(&self, part: Part) -> Option<&PeftConfig> {
         let own = self.parts.iter().find(|(of, _)| *of == part).map(|(_, config)| config);
         own.or(self.whole.as_ref())
@@ -300,7 +300,6 @@ impl PeftConfig {
         })
     }
 
-    /// The kind of adapter.
     pub(super) fn kind(&self) -> PeftKind {
         self.kind
     }
@@ -310,12 +309,12 @@ impl PeftConfig {
         self.oft
     }
 
-    /// Whether layers are said to be DoRAs; none where nothing is said.
+    /// Whether the settings make layers DoRAs; none where they have no such key.
     pub(super) fn dora(&self) -> Option<bool> {
         self.dora
     }
 
-    /// Whether up factors are said to have a bias; none where nothing is said.
+    /// Whether the settings give up factors a bias; none where they have no such key.
     pub(super) fn up_bias(&self) -> Option<bool> {
         self.up_bias
     }
@@ -424,7 +423,7 @@ fn oft(settings: &Map<String, Value>, kind: PeftKind) -> Result<Option<OftSettin
     }))
 }
 
-/// PEFT takes 5 if nothing is said; each costs a product of matrices for every layer.
+/// PEFT's default is 5; each costs a product of matrices for every layer.
 const MAX_TERMS: f64 = 100.0;
 
 fn number(key: &str, value: &Value, least: f64) -> Result<f64> {

@@ -13,7 +13,7 @@ use crate::{
 
 /// Name of the configuration of one network.
 const CONFIG: &str = "config.json";
-/// Keys that tell a configuration of diffusers from other JSON.
+/// Keys that distinguish a configuration of diffusers from other JSON.
 const CLASS: &str = "_class_name";
 const WIDTHS: &str = "block_out_channels";
 /// How diffusers calls a U-Net with text.
@@ -132,7 +132,7 @@ pub(super) fn folder_beside(path: &Path, part: &UnetPart) -> Result<Option<PathB
     Ok(path.parent().filter(fits).map(Path::to_owned))
 }
 
-/// A network that lies in a folder alone, as its configuration says.
+/// Kind of a network that lies in a folder alone, by its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// A U-Net with text.
@@ -148,7 +148,7 @@ pub enum Network {
 }
 
 impl Network {
-    /// What it is, and what to do with it; `folder` is where it lies.
+    /// Describes it, and what to do with it; `folder` is where it lies.
     pub fn describe(&self, folder: &Path) -> String {
         let shown = folder.display();
         match self {
@@ -161,8 +161,8 @@ impl Network {
     }
 }
 
-/// What lies in a folder that is no whole model; none where its configuration does not tell.
-pub fn network_in_folder(folder: &Path) -> Option<Network> {
+/// The network in a folder that is no whole model; none where its configuration does not name one.
+pub(crate) fn network_in_folder(folder: &Path) -> Option<Network> {
     let json = read_json(&folder.join(CONFIG)).ok()?;
     let class = json.get(CLASS).and_then(Value::as_str);
     let architecture = json

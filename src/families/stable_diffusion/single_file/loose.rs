@@ -70,7 +70,7 @@ impl LooseUnet {
     /// # Errors
     ///
     /// Where it is of another family than the model.
-    pub fn put_into(&self, model: &UnetConfig, notes: &mut Vec<String>) -> Result<(UnetConfig, Store)> {
+    pub(crate) fn put_into(&self, model: &UnetConfig, notes: &mut Vec<String>) -> Result<(UnetConfig, Store)> {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => {
@@ -120,14 +120,14 @@ impl LooseUnet {
     }
 }
 
-/// What is said of a file without a U-Net.
+/// Error about a file without a U-Net.
 fn no_unet(store: &Store) -> Error {
     let other = other_in_words(store).unwrap_or_else(|| "no U-Net with text".to_owned());
     Error::failed(format!("it holds {other}, where a U-Net is asked for"))
 }
 
-/// What a file without a U-Net holds, and what to do with it; none where it cannot be told.
-pub fn other_in_words(store: &Store) -> Option<String> {
+/// Describes the contents of a file without a U-Net, and what to do with it; none where they are not recognised.
+pub(crate) fn other_in_words(store: &Store) -> Option<String> {
     let adapts = |name: &str| {
         [".lora_", ".lora.", "hada_w1", "lokr_w", ".alpha", "oft_"]
             .iter()
@@ -183,7 +183,7 @@ impl LooseVae {
 
     /// Its configuration in the place of a `model`'s autoencoder, if that has one, with a U-Net of a kind, and its tensors
     /// under diffusers' names.
-    pub fn put_into(&self, model: Option<&VaeConfig>, unet: &UnetConfig) -> Result<(VaeConfig, Store)> {
+    pub(crate) fn put_into(&self, model: Option<&VaeConfig>, unet: &UnetConfig) -> Result<(VaeConfig, Store)> {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => {
@@ -255,7 +255,7 @@ impl LooseText {
     }
 
     /// In its place in a model with this U-Net.
-    pub fn put_into(&self, unet: &UnetConfig, part: TextPart) -> Result<TextNetwork> {
+    pub(crate) fn put_into(&self, unet: &UnetConfig, part: TextPart) -> Result<TextNetwork> {
         let role = TextKind::of_unet(&ShapeSignature::of_config(unet)).role(part);
         let config = self.part.config(role, self.config.as_ref())?;
         // In the hub's layout the tokenizer lies beside the encoder.
@@ -270,7 +270,7 @@ impl LooseText {
     }
 
     /// Which of the given encoders stand in which place of a model with this U-Net: the one whose pooled state is as wide
-    /// as the U-Net reads is SDXL's second, where that tells them apart, else they stand as they were given.
+    /// as the U-Net reads is SDXL's second, where that distinguishes them, else they stand as they were given.
     ///
     /// # Errors
     ///
@@ -309,7 +309,7 @@ impl TextNetwork {
     }
 
     /// The encoder without its numbers: what layers it has.
-    pub fn without_weights(&self) -> Result<ClipTextModel> {
+    pub(crate) fn without_weights(&self) -> Result<ClipTextModel> {
         ClipTextModel::without_weights(self.config.clone(), &self.store)
     }
 

@@ -1,4 +1,4 @@
-//! What a file says of the schedule its model was trained with: marks among its tensors, and the header of a safetensors
+//! Marks of the schedule that a file's model was trained with: marks among its tensors, and the header of a safetensors
 //! file as training scripts write it.
 
 use super::text::TextKind;
@@ -28,12 +28,12 @@ const TRAINED_WITH_ZERO_SNR: &str = "ss_zero_terminal_snr";
 /// Short sides that a header may name.
 const SIDES: std::ops::RangeInclusive<usize> = 64..=8192;
 
-/// What a file says of its model's schedule.
+/// Marks of a model's schedule in its file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
-    /// What is predicted, and where it is said.
+    /// Parameterisation of the output, and the mark of it.
     prediction: Option<(Prediction, &'static str)>,
-    /// Where it is said that the last timestep is pure noise.
+    /// The mark of a last timestep of pure noise.
     zero_snr: Option<&'static str>,
     /// Short side of the pictures it was made for.
     side: Option<usize>,
@@ -42,7 +42,7 @@ pub(super) struct Marks {
 impl Marks {
     /// # Errors
     ///
-    /// Where what is said is not known here.
+    /// Marks that are not known here.
     pub(super) fn of(store: &Store) -> Result<Self> {
         for (tensor, meaning) in OTHER_SCHEDULES {
             if store.shape(tensor).is_some() {
@@ -67,7 +67,7 @@ impl Marks {
         })
     }
 
-    /// The schedule of Stable Diffusion as it is said, and why in `notes`; where nothing is said, as in the published model.
+    /// The schedule of Stable Diffusion by the marks, which go into `notes`; without marks, as in the published model.
     pub(super) fn schedule(&self, text: TextKind, notes: &mut Vec<String>) -> Result<DiscreteSchedule> {
         let published = DiscreteSchedule::stable_diffusion().with_prediction(match text {
             TextKind::Sd2 => Prediction::V,
@@ -84,7 +84,7 @@ impl Marks {
         self.over(published, notes)
     }
 
-    /// A schedule with what is said, and where in `notes`.
+    /// A schedule changed by the marks, which go into `notes`.
     pub(super) fn over(&self, schedule: DiscreteSchedule, notes: &mut Vec<String>) -> Result<DiscreteSchedule> {
         let mut schedule = schedule;
         if let Some((prediction, mark)) = self.prediction {
@@ -119,7 +119,7 @@ impl Marks {
     }
 }
 
-/// What a header says is predicted.
+/// Parameterisation of the output by a header.
 fn prediction_in_header(store: &Store) -> Result<Option<(Prediction, &'static str)>> {
     if let Some(value) = store.metadata(PREDICTION_TYPE).filter(|value| !value.trim().is_empty()) {
         let prediction = match value.trim().to_lowercase().as_str() {

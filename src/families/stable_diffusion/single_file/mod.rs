@@ -2,7 +2,7 @@
 //! the authors or of diffusers, and configurations that may lie beside them. Out: configurations, and tensors under the
 //! names of the hub's folders, so that the same networks are built from all. `extract` calls it.
 //!
-//! The architecture is read from the names and shapes of the tensors. What these do not tell (groups, heads, what is
+//! The architecture is read from the names and shapes of the tensors. What these do not show (groups, heads, what is
 //! predicted) is as in the published models, unless a folder in the hub's layout says otherwise: the one beside the file
 //! that has its name without the ending, or the folder that the file lies in, where its U-Net is of the same shape.
 
@@ -21,12 +21,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use serde_json::Value;
 
+pub(crate) use self::beside::{Network, network_in_folder};
+pub(crate) use self::loose::{LooseText, LooseUnet, LooseVae, TextNetwork, other_in_words};
 pub(super) use self::unet::RESNET;
-pub use self::{
-    beside::{Network, network_in_folder},
-    loose::{LooseText, LooseUnet, LooseVae, TextNetwork, other_in_words},
-    unet::UnetPart,
-};
+pub(crate) use self::unet::UnetPart;
 use self::{
     beside::{OnDisk, folder_beside},
     marks::Marks,
@@ -55,7 +53,7 @@ pub struct SingleFile {
     pub schedule: DiscreteSchedule,
     /// Short side of the pictures it was made for.
     pub native_side: usize,
-    /// What was recognised, and what was assumed because no tensor tells it.
+    /// Notes on what was recognised, and what was assumed because no tensor shows it.
     pub notes: Vec<String>,
     unet_part: UnetPart,
     vae_part: Option<VaePart>,
@@ -76,7 +74,7 @@ pub fn recognises(store: &Store) -> bool {
 /// # Errors
 ///
 /// As [`UnetPart::find`].
-pub fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
+pub(crate) fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
     let text = EncoderPart::of_model(store, TextPart::First)?;
     match VaePart::find(store).is_none() && text.is_none() {
         true => UnetPart::find(store),
@@ -89,12 +87,17 @@ pub fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
 /// # Errors
 ///
 /// As [`UnetPart::find`], and where the folder holds no weights.
-pub fn lone_unet_in(folder: &Path) -> Result<Option<UnetPart>> {
+pub(crate) fn lone_unet_in(folder: &Path) -> Result<Option<UnetPart>> {
     lone_unet(&OnDisk::open(folder, DIFFUSERS_STEM, "unet")?.store)
 }
 
 impl SingleFile {
     /// Reads what the file is; `path` is where `store` was opened.
+    ///
+    /// # Errors
+    ///
+    /// Where the tensors are none of a Stable Diffusion, and where what they tell of a network is nothing that this
+    /// program computes.
     pub fn open(path: &Path, store: Store) -> Result<Self> {
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let found = OnDisk {
@@ -107,7 +110,7 @@ impl SingleFile {
     }
 
     /// Reads a folder with a U-Net and its configuration alone.
-    pub fn open_folder(path: &Path) -> Result<Self> {
+    pub(crate) fn open_folder(path: &Path) -> Result<Self> {
         let found = OnDisk::open(path, DIFFUSERS_STEM, "unet")?;
         Self::read(path, &found).map_err(|error| error.context(path.display()))
     }
@@ -188,17 +191,17 @@ impl SingleFile {
     }
 
     /// The U-Net in the file.
-    pub fn unet_part(&self) -> &UnetPart {
+    pub(crate) fn unet_part(&self) -> &UnetPart {
         &self.unet_part
     }
 
     /// The U-Net's tensors under the names of `unet/diffusion_pytorch_model.safetensors`.
-    pub fn unet_store(&self) -> Result<Store> {
+    pub(crate) fn unet_store(&self) -> Result<Store> {
         self.unet_part.store(&self.unet)
     }
 
     /// The autoencoder's tensors under the names of `vae/diffusion_pytorch_model.safetensors`.
-    pub fn vae_store(&self) -> Result<Store> {
+    pub(crate) fn vae_store(&self) -> Result<Store> {
         match (&self.vae_part, &self.vae) {
             (Some(part), Some(config)) => part.store(config),
             _ => Err(Error::failed("the file holds no autoencoder")),
@@ -206,6 +209,10 @@ impl SingleFile {
     }
 
     /// A text encoder, in f32.
+    ///
+    /// # Errors
+    ///
+    /// Where the file has no such encoder, or one of its tensors is missing or has another shape.
     pub fn text_model(&self, part: TextPart, device: &Device) -> Result<ClipTextModel> {
         let config = self.text_config(part)?;
         let store = self.text_store(part)?;
@@ -213,11 +220,15 @@ impl SingleFile {
     }
 
     /// A text encoder without its numbers: what layers it has.
-    pub fn text_without_weights(&self, part: TextPart) -> Result<ClipTextModel> {
+    pub(crate) fn text_without_weights(&self, part: TextPart) -> Result<ClipTextModel> {
         ClipTextModel::without_weights(self.text_config(part)?, &self.text_store(part)?)
     }
 
     /// A text encoder's tensors under the names of `text_encoder/model.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// Where the file has no such encoder.
     pub fn text_store(&self, part: TextPart) -> Result<Store> {
         let layers = self.text_config(part)?.num_hidden_layers;
         self.encoder(part)?.store(layers)
@@ -248,12 +259,16 @@ impl SingleFile {
     }
 
     /// The folder of the tokenizer that lies beside the file.
-    pub fn tokenizer_folder(&self, part: TextPart) -> Option<PathBuf> {
+    pub(crate) fn tokenizer_folder(&self, part: TextPart) -> Option<PathBuf> {
         let folder = self.beside.as_ref()?.join(part.tokenizer_folder());
         folder.is_dir().then_some(folder)
     }
 
     /// The tokenizer of a text encoder: the one beside the file, else CLIP's own.
+    ///
+    /// # Errors
+    ///
+    /// Where the tokenizer beside the file cannot be read.
     pub fn tokenizer(&self, part: TextPart) -> Result<Tokenizer> {
         match self.tokenizer_folder(part) {
             Some(folder) => Tokenizer::from_folder(&folder),
@@ -269,7 +284,7 @@ impl SingleFile {
     }
 }
 
-/// What a file lacks of a whole model.
+/// Networks of a whole model that a file lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
     /// The autoencoder.

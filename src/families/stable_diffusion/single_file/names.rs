@@ -42,7 +42,7 @@ impl Naming {
         }
     }
 
-    /// What embeds a pooled text and sizes.
+    /// Embedding of a pooled text and sizes.
     pub(super) fn text_time(self) -> &'static str {
         match self {
             Self::Authors => "label_emb.0.0",
@@ -50,7 +50,7 @@ impl Naming {
         }
     }
 
-    /// What embeds a guidance scale.
+    /// Embedding of a guidance scale.
     pub(super) fn guidance(self) -> &'static str {
         match self {
             Self::Authors => "time_embed.cond_proj",

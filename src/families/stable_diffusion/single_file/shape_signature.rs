@@ -1,4 +1,4 @@
-//! What names and shapes of tensors tell of a U-Net.
+//! Configuration of a U-Net as deduced from names and shapes of tensors.
 
 use super::{names::Naming, unet::Tensors};
 use crate::{
@@ -7,19 +7,19 @@ use crate::{
     weights::config::{MAX_LAYERS, MAX_LEVELS, MAX_WIDTH},
 };
 
-/// Channels of an attention head of Stable Diffusion 2 and XL. Tensors do not tell it.
+/// Channels of an attention head of Stable Diffusion 2 and XL. Cannot be deduced from tensors.
 const HEAD_WIDTH: usize = 64;
-/// Heads of Stable Diffusion 1, on every level. Tensors do not tell it.
+/// Heads of Stable Diffusion 1, on every level. Cannot be deduced from tensors.
 const SD1_HEADS: usize = 8;
-/// Width of the sinusoidal embedding of each of SDXL's time ids. Tensors do not tell it.
+/// Width of the sinusoidal embedding of each of SDXL's time ids. Cannot be deduced from tensors.
 const TIME_IDS_WIDTH: usize = 256;
-/// Groups of every GroupNorm, and their epsilon. Tensors do not tell them.
+/// Groups of every GroupNorm, and their epsilon. Cannot be deduced from tensors.
 const GROUPS: usize = 32;
 const NORM_EPS: f64 = 1e-5;
 /// Side of the latents the published models of 512 pixels were trained on.
 const SAMPLE_SIZE: usize = 64;
 
-/// The architecture of a U-Net as far as its tensors tell it.
+/// The architecture of a U-Net as far as its tensors show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ShapeSignature {
     pub(super) in_channels: usize,
@@ -31,11 +31,11 @@ pub(super) struct ShapeSignature {
     pub(super) linear_projection: bool,
     /// Width of what SDXL embeds besides the timestep.
     pub(super) text_time_width: Option<usize>,
-    /// Width of the guidance scale that LCM can be told.
+    /// Width of LCM's embedded guidance scale.
     guidance_width: Option<usize>,
 }
 
-/// One level, as far as its tensors tell it. Lists have an entry per resnet: the blocks of the transformer behind it.
+/// One level, as far as its tensors show it. Lists have an entry per resnet: the blocks of the transformer behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LevelShape {
     channels: usize,
@@ -43,7 +43,7 @@ struct LevelShape {
     up: Vec<Option<usize>>,
 }
 
-/// What tensors do not tell.
+/// Facts that cannot be deduced from tensors.
 #[derive(Debug, Clone)]
 struct Untold {
     heads: Heads,
@@ -221,7 +221,7 @@ impl ShapeSignature {
         format!("it describes other {what} than the tensors have")
     }
 
-    /// The whole configuration, with what tensors do not tell as in a `model` of the same family, else as in the
+    /// The whole configuration, with what tensors do not show as in a `model` of the same family, else as in the
     /// published ones.
     pub(super) fn config(&self, model: Option<&UnetConfig>) -> Result<UnetConfig> {
         let untold = match model {

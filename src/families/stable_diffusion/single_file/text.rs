@@ -10,14 +10,14 @@ use crate::{
     weights::{Rename, Store, Take, config::MAX_LAYERS},
 };
 
-/// Channels of an attention head of every CLIP. Tensors do not tell it.
+/// Channels of an attention head of every CLIP: cannot be deduced from tensors.
 const HEAD_WIDTH: usize = 64;
 /// Layers of Stable Diffusion 2's text encoder: its file may have one more, which was never used.
 const SD2_LAYERS: usize = 23;
 /// Text width of Stable Diffusion 2.
 const SD2_WIDTH: usize = 1024;
 
-/// What the names of the first encoder's tensors may begin with in the file of a whole model.
+/// Prefixes of the names of the first encoder's tensors in the file of a whole model.
 const FIRST: [&str; 5] = [
     "cond_stage_model.transformer.",
     "cond_stage_model.model.",
@@ -43,7 +43,7 @@ const ALONE: [&str; 6] = [
 /// The only encoder of the network that refines pictures of SDXL.
 const REFINER: &str = "conditioner.embedders.0.model.";
 
-/// What model it is, as its text encoders tell it.
+/// The model by its text encoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextKind {
     /// CLIP-L.
@@ -91,7 +91,7 @@ impl TextKind {
         }
     }
 
-    /// What the published encoder is for a part.
+    /// Role of a part's encoder in the published model.
     pub(super) fn role(self, part: TextPart) -> Role {
         let openai = Role {
             gelu: "quick_gelu",
@@ -111,14 +111,14 @@ impl TextKind {
     }
 }
 
-/// What tensors do not tell of a text encoder, and its place in a model does.
+/// Facts of a text encoder that cannot be deduced from tensors, but from its place in a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Role {
     /// The name of the nonlinearity.
     gelu: &'static str,
     /// At most so many layers are used.
     layers: usize,
-    /// What fills its prompts up.
+    /// Padding of its prompts.
     pub(super) padding: Padding,
 }
 

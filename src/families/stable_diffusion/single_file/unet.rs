@@ -7,9 +7,9 @@ use crate::{
     weights::{Rename, Store},
 };
 
-/// What the names of a U-Net's tensors may begin with: in files of a whole model, of a U-Net alone, of training scripts.
+/// Prefixes of the names of a U-Net's tensors: in files of a whole model, of a U-Net alone, of training scripts.
 const PREFIXES: [&str; 5] = ["model.diffusion_model.", "", "diffusion_model.", "unet.", "model."];
-/// What a ControlNet has besides, in the names of its authors and of diffusers.
+/// Tensors that only a ControlNet has, in the names of its authors and of diffusers.
 const OF_CONTROL_NETS: [&str; 3] = [
     "input_hint_block.0.weight",
     "zero_convs.0.0.weight",
@@ -63,8 +63,8 @@ impl Tensors {
 }
 
 impl UnetPart {
-    /// Whether there is a U-Net with text among the tensors, of whatever architecture.
-    pub fn is_in(store: &Store) -> bool {
+    /// Whether there is a U-Net with text among the tensors, of any architecture.
+    pub(crate) fn is_in(store: &Store) -> bool {
         Tensors::locate(store).is_some()
     }
 
@@ -89,7 +89,7 @@ impl UnetPart {
         }))
     }
 
-    /// The configuration, with what tensors do not tell as in a `model` of the same family, else as in the published
+    /// The configuration, with what tensors do not show as in a `model` of the same family, else as in the published
     /// ones; where the `model` has the same architecture it is that model's.
     pub fn config(&self, model: Option<&UnetConfig>) -> Result<UnetConfig> {
         match model {
@@ -128,7 +128,7 @@ impl UnetPart {
     }
 
     /// Whether it reads the states of two text encoders (SDXL).
-    pub fn reads_two_texts(&self) -> bool {
+    pub(crate) fn reads_two_texts(&self) -> bool {
         self.shape_signature.text_time_width.is_some()
     }
 

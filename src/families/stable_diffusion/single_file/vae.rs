@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What the names of its tensors may begin with: in files of a whole model, of an autoencoder alone.
+/// Prefixes of the names of its tensors: in files of a whole model, of an autoencoder alone.
 const PREFIXES: [&str; 3] = ["first_stage_model.", "", "vae."];
 
 const RESNET: [(&str, &str); 5] = [
@@ -24,7 +24,7 @@ const RESNET: [(&str, &str); 5] = [
     ("nin_shortcut", "conv_shortcut"),
 ];
 
-/// What the latents of the published models are multiplied by. Tensors do not tell it.
+/// Scaling factor of the published models' latents: cannot be deduced from tensors.
 const SCALING: f64 = 0.182_15;
 const SCALING_SDXL: f64 = 0.130_25;
 
@@ -83,7 +83,7 @@ impl VaePart {
         self.store.shape(&format!("{}{name}", self.prefix))
     }
 
-    /// The configuration, with what tensors do not tell as in another autoencoder for the same U-Net, else as in the
+    /// The configuration, with what tensors do not show as in another autoencoder for the same U-Net, else as in the
     /// published model of this kind.
     pub(super) fn config(&self, like: Option<&VaeConfig>, text: TextKind) -> Result<VaeConfig> {
         let width = |level: usize, repeat: usize| {
@@ -115,10 +115,10 @@ impl VaePart {
         VaeConfig::from_json(&json)
     }
 
-    /// Whether a configuration is of this autoencoder, as far as tensors tell it.
+    /// Whether a configuration is of this autoencoder, as far as tensors show it.
     pub(super) fn fits(&self, config: &VaeConfig) -> bool {
         let told = |config: VaeConfig| VaeConfig {
-            // These no tensor tells.
+            // No tensor shows these.
             scaling_factor: 1.0,
             shift_factor: 0.0,
             norm_num_groups: 1,

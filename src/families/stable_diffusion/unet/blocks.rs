@@ -35,7 +35,7 @@ pub struct TappedResnet {
     out: Tap,
 }
 
-/// What every part of the network is built from.
+/// Builder of the network's parts.
 pub struct Builder<'a> {
     /// The network's configuration.
     pub config: &'a UnetConfig,
@@ -103,7 +103,7 @@ impl Builder<'_> {
     }
 
     /// A level of the down stage, with the tensors `resnets`, `attentions` and `downsamplers.0.conv`.
-    pub fn down_stage(&self, index: u16, in_channels: usize, vb: &VarBuilder<'_>) -> Result<LevelBlocks> {
+    pub(crate) fn down_stage(&self, index: u16, in_channels: usize, vb: &VarBuilder<'_>) -> Result<LevelBlocks> {
         let level = &self.config.down[usize::from(index)];
         let mut widths = vec![level.channels; level.transformers.len()];
         widths[0] = in_channels;
@@ -129,7 +129,7 @@ impl Builder<'_> {
     }
 
     /// A level of the up stage that takes its skips' widths from the end of `skips`.
-    pub fn up_stage(
+    pub(crate) fn up_stage(
         &self,
         index: u16,
         skips: &mut Vec<usize>,

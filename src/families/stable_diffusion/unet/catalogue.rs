@@ -149,7 +149,7 @@ impl List {
         self.features(place, leaf, channels, grid, cost);
     }
 
-    /// What a transformer of so many blocks shows, of the widths of `level`; nothing where there is none.
+    /// Lists the activations of a transformer of so many blocks, of the widths of `level`; none where there is no transformer.
     fn transformer(&mut self, place: Place, (level, blocks): (&UnetLevel, Option<usize>), grid: Grid) {
         let Some(blocks) = blocks else { return };
         let (width, heads, positions) = (level.channels, level.heads, grid.positions());

@@ -1,4 +1,4 @@
-//! What a U-Net is told besides its input and the timestep.
+//! Conditioning of a U-Net besides its input and the timestep.
 
 use candle_core::Tensor;
 
@@ -8,14 +8,14 @@ use crate::{
     model::control::ControlSignal,
 };
 
-/// What the denoiser reads of the prompt and of the request, for B rows.
+/// Conditioning of a U-Net for B rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
     /// Text states, (B, T, D).
     pub text: &'a Tensor,
-    /// What SDXL adds to the timestep embedding.
+    /// SDXL's terms of the timestep embedding.
     pub sdxl: Option<&'a SdxlConditioning>,
-    /// What ControlNets add to the skips and the middle.
+    /// Residuals of ControlNets for the skips and the middle.
     pub control: Option<&'a ControlSignal>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Conditions<'a> {
 pub struct SdxlConditioning {
     /// The pooled, projected state of the second text encoder, (B, P).
     pub pooled: Tensor,
-    /// Original height and width, top and left of the crop, wanted height and width: (B, 6), in f32. Their sinusoids
+    /// Original height and width, top and left of the crop, target height and width: (B, 6), in f32. Their sinusoids
     /// are made on the CPU: there they need no copy from a GPU, for which a pass would wait.
     pub time_ids: Tensor,
 }

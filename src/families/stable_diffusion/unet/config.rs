@@ -20,7 +20,7 @@ pub struct UnetLevel {
     pub transformers: Vec<Option<usize>>,
 }
 
-/// What lies between the down and the up stage, on the deepest grid.
+/// The layers between the down and the up stage, on the deepest grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Middle {
     /// Nothing (BK-SDM small, KOALA).
@@ -65,7 +65,7 @@ pub struct UnetConfig {
     pub sample_size: usize,
     /// How the network is also conditioned on a pooled text and on sizes (SDXL).
     pub text_time: Option<TextTimeWidths>,
-    /// Width of the embedded guidance scale that the network can be told (LCM). Here it never is: as where diffusers is
+    /// Width of the embedded guidance scale (LCM). Here there never is one: as where diffusers is
     /// given no `timestep_cond`, nothing is added to the timestep.
     pub guidance_width: Option<usize>,
 }
@@ -81,13 +81,13 @@ pub struct TextTimeWidths {
 
 impl TextTimeWidths {
     /// Of pooled text and embedded numbers side by side, `width` wide; none where nothing is left for the text.
-    pub fn of_width(width: usize, time_ids: usize) -> Option<Self> {
+    pub(crate) fn of_width(width: usize, time_ids: usize) -> Option<Self> {
         let pooled = width.checked_sub(time_ids.checked_mul(TIME_IDS)?)?;
         (pooled > 0).then_some(Self { pooled, time_ids })
     }
 
     /// Width of pooled text and embedded numbers side by side.
-    pub fn input_width(self) -> usize {
+    pub(crate) fn input_width(self) -> usize {
         self.pooled + TIME_IDS * self.time_ids
     }
 }
@@ -111,6 +111,10 @@ const MAX_SAMPLE_SIZE: usize = 1024;
 
 impl UnetConfig {
     /// Reads and checks a configuration; keys that are missing have diffusers' defaults.
+    ///
+    /// # Errors
+    ///
+    /// Where a value is of another type or out of its range, or names what this program does not compute.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, NAME)?;
         refuse_unsupported(&config)?;
@@ -197,7 +201,7 @@ impl UnetConfig {
     }
 
     /// The same configuration, if such a network can be.
-    pub fn checked(self) -> Result<Self> {
+    pub(crate) fn checked(self) -> Result<Self> {
         match self.fault() {
             Some((key, allowed)) => Err(Error::failed(format!("{key} would have to be {allowed}"))),
             None => Ok(self),
@@ -248,7 +252,7 @@ impl UnetConfig {
     }
 
     /// Width of the timestep embedding.
-    pub fn time_embed_dim(&self) -> usize {
+    pub(crate) fn time_embed_dim(&self) -> usize {
         const TIME_EMBED_RATIO: usize = 4;
         self.down[0].channels * TIME_EMBED_RATIO
     }
@@ -272,6 +276,10 @@ impl UnetConfig {
     }
 
     /// Why this program cannot run the network, if it can only list it.
+    ///
+    /// # Errors
+    ///
+    /// Where the network takes something else than a noisy latent, with or without a mask for inpainting.
     pub fn check_runnable(&self) -> Result<()> {
         if self.in_channels != self.latent_channels() && !self.inpaints() {
             let latent = self.latent_channels();
@@ -294,7 +302,7 @@ impl UnetLevel {
 }
 
 /// Channels of an inpainting network's mask.
-pub const MASK_CHANNELS: usize = 1;
+pub(crate) const MASK_CHANNELS: usize = 1;
 
 /// Blocks of the transformers of every level: one number for all, or one per level, or for a level one per resnet.
 fn depths(config: &ConfigReader<'_>, key: &str, repeats: &[usize]) -> Result<Vec<Vec<usize>>> {

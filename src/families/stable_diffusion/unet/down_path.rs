@@ -32,19 +32,19 @@ pub struct DownPath {
     skip_widths: Vec<usize>,
 }
 
-/// What lies on the deepest grid: a resnet, and what may follow it.
+/// Layers on the deepest grid: a resnet, and a transformer and a second resnet where there are any.
 #[derive(Debug)]
 struct Middle {
     first: TappedResnet,
     rest: Option<(Transformer, TappedResnet)>,
 }
 
-/// What the first half hands over.
+/// Output of the first half.
 #[derive(Debug)]
 pub struct Contracted {
-    /// Outputs of `conv_in`, of every layer and of every downsampler, in the order in which they were made.
+    /// Outputs (B, C, h, w) of `conv_in`, of every layer and of every downsampler, in execution order.
     pub skips: Vec<Tensor>,
-    /// The output of the middle, on the deepest grid; where there is no middle, that of the last level.
+    /// The output (B, C, h, w) of the middle, on the deepest grid; where there is no middle, that of the last level.
     pub mid: Tensor,
 }
 
@@ -92,11 +92,11 @@ impl DownPath {
     }
 
     /// Channels of every skip, in the order of [`Contracted::skips`].
-    pub fn skip_widths(&self) -> &[usize] {
+    pub(crate) fn skip_widths(&self) -> &[usize] {
         &self.skip_widths
     }
 
-    /// What every resnet is told of the timestep, (B, 4·C0).
+    /// Embedding of the timestep for every resnet, (B, 4·C0).
     pub fn time(&self, t: &[f32], sdxl: Option<&SdxlConditioning>, device: &Device) -> Result<Tensor> {
         self.time.forward(t, sdxl, device)
     }

@@ -11,7 +11,8 @@ mod transformer;
 
 pub use catalogue::catalogue;
 pub use conditions::{Conditions, SdxlConditioning, TIME_IDS};
-pub use config::{MASK_CHANNELS, Middle, TextTimeWidths, UnetConfig, UnetLevel};
+pub(crate) use config::MASK_CHANNELS;
+pub use config::{Middle, TextTimeWidths, UnetConfig, UnetLevel};
 pub use network::Unet;
 
 /// Width of a feed-forward's inside over the width of its block.

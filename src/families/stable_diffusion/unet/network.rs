@@ -41,6 +41,11 @@ pub struct Unet {
 
 impl Unet {
     /// Reads the weights from tensors named as in `unet/diffusion_pytorch_model.safetensors`, as far as `extent`.
+    ///
+    /// # Errors
+    ///
+    /// Where the network is not runnable, and where a tensor is missing or has another shape than the configuration
+    /// says.
     pub fn new(config: UnetConfig, extent: LoadExtent, vb: VarBuilder<'_>) -> Result<Self> {
         config.check_runnable()?;
         // Which taps there are depends neither on the working size nor on the number of tokens.
@@ -85,6 +90,11 @@ impl Unet {
 
     /// One pass: `x` (B, in, h, w) is the noisy latent after input scaling, `t` one timestep per row. Gives the
     /// prediction (B, out, h, w) unless the probe ends the pass before.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Done`] where the probe ends the pass; [`Stop::Error`] where input, timesteps or conditions do not
+    /// fit the configuration, where the network was not read to its end, and where the device fails.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -129,7 +139,7 @@ impl Unet {
     }
 }
 
-/// Adds what ControlNets say to the skips and to the output of the middle.
+/// Adds the residuals of ControlNets to the skips and to the output of the middle.
 fn add_control(contracted: &mut Contracted, control: &ControlSignal) -> Result<()> {
     let Contracted { skips, mid } = contracted;
     if control.down.len() != skips.len() {

@@ -49,7 +49,7 @@ impl TimeEmbedding {
         })
     }
 
-    /// SiLU of the timestep embedding with what is added to it, (B, 4·C0): every resnet begins with it.
+    /// SiLU of the timestep embedding plus SDXL's embedding of text and sizes, (B, 4·C0), for every resnet.
     pub fn forward(&self, t: &[f32], sdxl: Option<&SdxlConditioning>, device: &Device) -> Result<Tensor> {
         let sinusoids = |t: &[f32], width| timestep_embedding(t, width, self.flip_sin_to_cos, self.freq_shift, device);
         let mut time = embed(&self.layers, &sinusoids(t, self.width)?)?;

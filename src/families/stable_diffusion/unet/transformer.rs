@@ -196,7 +196,7 @@ impl Attention {
         })
     }
 
-    /// Attention and its projection for q (B, N, C), k and v (B, keys, C); the map is made only if asked for.
+    /// Attention and its projection for q (B, N, C), k and v (B, keys, C); the map is made only if it is selected.
     fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, map: Tap, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
         let [q, k, v] = [
             split_heads(q, self.heads)?,

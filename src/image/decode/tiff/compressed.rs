@@ -43,7 +43,7 @@ impl Compression {
     }
 }
 
-/// What a strip in JPEG needs to be read.
+/// Tables that a strip in JPEG is decoded with.
 pub struct JpegStrip<'a> {
     /// Tables that all strips share.
     pub tables: &'a [u8],

@@ -10,30 +10,30 @@ const MOST_VALUES: u64 = 1 << 22;
 pub struct Field(u16);
 
 impl Field {
-    pub const KIND: Self = Self(254);
+    pub(crate) const KIND: Self = Self(254);
     pub const WIDTH: Self = Self(256);
     pub const HEIGHT: Self = Self(257);
-    pub const BITS: Self = Self(258);
-    pub const COMPRESSION: Self = Self(259);
-    pub const MEANING: Self = Self(262);
-    pub const FILL_ORDER: Self = Self(266);
-    pub const STRIP_OFFSETS: Self = Self(273);
-    pub const ORIENTATION: Self = Self(274);
+    pub(crate) const BITS: Self = Self(258);
+    pub(crate) const COMPRESSION: Self = Self(259);
+    pub(crate) const MEANING: Self = Self(262);
+    pub(crate) const FILL_ORDER: Self = Self(266);
+    pub(crate) const STRIP_OFFSETS: Self = Self(273);
+    pub(crate) const ORIENTATION: Self = Self(274);
     pub const SAMPLES: Self = Self(277);
-    pub const ROWS_PER_STRIP: Self = Self(278);
-    pub const STRIP_BYTES: Self = Self(279);
-    pub const PLANES: Self = Self(284);
-    pub const PREDICTOR: Self = Self(317);
-    pub const PALETTE: Self = Self(320);
-    pub const TILE_WIDTH: Self = Self(322);
-    pub const TILE_HEIGHT: Self = Self(323);
-    pub const TILE_OFFSETS: Self = Self(324);
-    pub const TILE_BYTES: Self = Self(325);
-    pub const SUB_DIRECTORIES: Self = Self(330);
-    pub const EXTRA_SAMPLES: Self = Self(338);
-    pub const SAMPLE_FORMAT: Self = Self(339);
-    pub const JPEG_TABLES: Self = Self(347);
-    pub const DNG_VERSION: Self = Self(50706);
+    pub(crate) const ROWS_PER_STRIP: Self = Self(278);
+    pub(crate) const STRIP_BYTES: Self = Self(279);
+    pub(crate) const PLANES: Self = Self(284);
+    pub(crate) const PREDICTOR: Self = Self(317);
+    pub(crate) const PALETTE: Self = Self(320);
+    pub(crate) const TILE_WIDTH: Self = Self(322);
+    pub(crate) const TILE_HEIGHT: Self = Self(323);
+    pub(crate) const TILE_OFFSETS: Self = Self(324);
+    pub(crate) const TILE_BYTES: Self = Self(325);
+    pub(crate) const SUB_DIRECTORIES: Self = Self(330);
+    pub(crate) const EXTRA_SAMPLES: Self = Self(338);
+    pub(crate) const SAMPLE_FORMAT: Self = Self(339);
+    pub(crate) const JPEG_TABLES: Self = Self(347);
+    pub(crate) const DNG_VERSION: Self = Self(50706);
 }
 
 /// The first directory.

@@ -1,4 +1,4 @@
-//! What the hub's answers mean: which failures may pass, and what the user can do about the others.
+//! Meaning of the hub's answers: which failures may pass, and what the user can do about the others.
 
 use super::{
     download::Patience,
@@ -26,7 +26,7 @@ pub(super) struct Asker<'a> {
 
 impl Asker<'_> {
     /// Where the listing of the repository's revision is.
-    pub fn listing_url(&self) -> String {
+    pub(crate) fn listing_url(&self) -> String {
         let revision = escaped(self.repo.revision()).replace('/', "%2F");
         format!(
             "{}/api/models/{}/revision/{revision}?blobs=true",
@@ -36,7 +36,7 @@ impl Asker<'_> {
     }
 
     /// Where a file at a commit is.
-    pub fn file_url(&self, commit: &str, path: &str) -> String {
+    pub(crate) fn file_url(&self, commit: &str, path: &str) -> String {
         format!(
             "{}/{}/resolve/{commit}/{}",
             self.settings.endpoint,
@@ -45,7 +45,7 @@ impl Asker<'_> {
         )
     }
 
-    pub fn patience(&self) -> Patience {
+    pub(crate) fn patience(&self) -> Patience {
         Patience::new(self.settings.retries, self.settings.back_off)
     }
 
@@ -108,7 +108,7 @@ impl Asker<'_> {
 
     /// Whether the answer has what was asked for, else why not; `file` is the file that was asked for, None for the
     /// listing.
-    pub fn judge(&self, head: &Head, file: Option<&str>) -> Result<(), Stop> {
+    pub(crate) fn judge(&self, head: &Head, file: Option<&str>) -> Result<(), Stop> {
         let repo = self.repo;
         let endpoint = &self.settings.endpoint;
         let code = head.error_code.as_deref().unwrap_or_default();
@@ -145,9 +145,9 @@ impl Asker<'_> {
             401 if self.client.has_token() && code != "RepoNotFound" => format!(
                 "the hub does not accept the token (from HF_TOKEN or the file of \"hf auth login\"): make a new one at \
                  {endpoint}/settings/tokens, or unset it for a public model{}",
-                said(head)
+                hub_message(head)
             ),
-            // The hub does not tell strangers whether a private repository exists.
+            // Without a token the hub does not show whether a private repository exists.
             401 | 404 if code == "RepoNotFound" || code.is_empty() && (file.is_none() || head.status == 401) => {
                 let token = if self.client.has_token() {
                     "the token in use may not see it"
@@ -169,16 +169,16 @@ impl Asker<'_> {
             }
             404 => match file {
                 Some(file) => format!("{repo} has no file \"{}\"", shown(file)),
-                None => format!("the hub has nothing about {repo}{}", said(head)),
+                None => format!("the hub has nothing about {repo}{}", hub_message(head)),
             },
-            403 => format!("the hub refuses access to {repo}{}", said(head)),
-            status => format!("the hub answers {status} about {repo}{}", said(head)),
+            403 => format!("the hub refuses access to {repo}{}", hub_message(head)),
+            status => format!("the hub answers {status} about {repo}{}", hub_message(head)),
         };
         Err(Error::failed(error).into())
     }
 }
 
-fn said(head: &Head) -> String {
+fn hub_message(head: &Head) -> String {
     head.error_message
         .as_ref()
         .map_or_else(String::new, |message| format!(": {message}"))

@@ -38,7 +38,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Complete downloads whose content may be wrong before that counts as the hub's fault.
 const WRONG: u32 = 2;
 
-/// Downloads one file of a repository at a commit to the blobs of its cache, unless somebody else has done so by the
+/// Downloads one file of a repository at a commit to the blobs of its cache, unless another process has done so by the
 /// time that the lock is free. The caller has found that it is not there. Returns whether the blob is this call's.
 pub(super) fn download(
     asker: &Asker<'_>,
@@ -123,7 +123,7 @@ fn attempt(
         return Err(Broken::new("the server cannot continue where the download stopped").into());
     }
     if !head.by_hub {
-        // Whatever the file's host says, the hub has said which file it is.
+        // The hub has named the checksum, which counts more than the word of the file's host.
         compare(&head, file)?;
     }
     asker.judge(&head, Some(&file.path))?;
@@ -148,7 +148,7 @@ fn attempt(
         partial.append(&bytes)?;
         reporter.received(bytes.len() as u64);
         reporter.at(partial.length);
-        reporter.tell()?;
+        reporter.report()?;
     }
     if partial.length < file.size {
         let (have, all) = (partial.length, file.size);
@@ -260,7 +260,7 @@ impl Partial {
                 Err(error) => return Err(Error::io("read", &self.path, &error)),
             }
             reporter.at(self.length);
-            reporter.tell()?;
+            reporter.report()?;
         }
         Ok(())
     }
@@ -285,7 +285,7 @@ impl Partial {
         Ok(())
     }
 
-    /// The file, if it holds what it should. Where somebody else may have written to it too, what was received says nothing
+    /// The file, if it holds what it should. Where another process may have written to it too, the received bytes prove nothing
     /// about that, and it is read once more.
     fn finished(mut self, is_own: bool, reporter: &mut Reporter<'_, '_>) -> Result<Option<File>> {
         if !is_own {
@@ -402,7 +402,7 @@ mod tests {
         for (others, is_own, is_whole) in [
             ("abc", true, true),
             ("abc", false, true),
-            // What was received was right, whatever others made of the file.
+            // The received bytes were right, even if others changed the file.
             ("abd", true, true),
             ("abd", false, false),
             ("abcd", false, false),

@@ -1,4 +1,4 @@
-//! What a hub can answer, as functions of bytes: fuzzing and the tests that replay what it found begin here, where no
+//! Answers of a hub, as functions of bytes: entry points of fuzzing and of the tests that replay its findings, where no
 //! connection is needed.
 
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Reads the listing of a repository, and chooses what is needed of it in every way that can be asked for.
+/// Reads the listing of a repository, and chooses the files of every part and variant.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn read_listing(json: &[u8]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// What is told where the hub refuses something, or leads to where nothing is asked.
+/// Where the hub refuses something, or redirects to where nothing is asked.
 pub fn read_answer(head: &[u8]) -> Result<()> {
     /// No more are read from a connection either.
     const MOST_HEADERS: usize = 100;
@@ -65,7 +65,7 @@ pub fn read_answer(head: &[u8]) -> Result<()> {
     let location = headers.get("location").and_then(|location| location.to_str().ok());
     for base in ["https://hub.example/a/b", "http://hub.example/a"] {
         if let (Some(location), Ok(base)) = (location, Url::parse(base)) {
-            redirected(&base, location).map_err(told)?;
+            redirected(&base, location).map_err(error_of)?;
         }
     }
     let (settings, repo) = (HubSettings::new(""), Repo::new("owner/name")?);
@@ -80,10 +80,10 @@ pub fn read_answer(head: &[u8]) -> Result<()> {
     let files = [None, Some("unet/config.json")];
     files
         .into_iter()
-        .try_for_each(|file| asker.judge(&said, file).map_err(told))
+        .try_for_each(|file| asker.judge(&said, file).map_err(error_of))
 }
 
-fn told(stop: Stop) -> Error {
+fn error_of(stop: Stop) -> Error {
     match stop {
         Stop::Error(error) => error,
         Stop::Broken(broken) => Error::failed(broken.reason),

@@ -44,18 +44,17 @@ pub(super) struct Client {
     stall: Duration,
 }
 
-/// Who may know the token.
+/// The hub's origin, and the token for it.
 struct Trust {
-    /// What the token and the hub's own headers are bound to: scheme, host, port.
+    /// Origin that gets the token and trusts the hub's own headers: scheme, host, port.
     hub: Origin,
     token: Option<String>,
 }
 
-/// A question.
 pub(super) struct Ask {
     pub method: Method,
     pub url: String,
-    /// The first byte that is wanted: 0 for the whole.
+    /// The first byte to receive: 0 for the whole.
     pub from: u64,
 }
 
@@ -65,9 +64,9 @@ pub(super) struct Head {
     pub status: u16,
     /// Whether the hub itself answered, not a host that it led to.
     pub by_hub: bool,
-    /// What the file holds, if the hub says so.
+    /// Checksum of the file, if the hub names it.
     pub checksum: Option<Checksum>,
-    /// Bytes of the whole file, if the hub or the range says so.
+    /// Bytes of the whole file, if the hub or the range names them.
     pub size: Option<u64>,
     /// The commit that the answer belongs to.
     pub commit: Option<String>,
@@ -122,7 +121,7 @@ impl From<Broken> for Stop {
     }
 }
 
-/// What the talking thread tells.
+/// Messages of the transfer thread.
 enum News {
     Head(Box<Head>),
     Chunk(Vec<u8>),
@@ -167,7 +166,7 @@ impl Client {
         })
     }
 
-    pub fn has_token(&self) -> bool {
+    pub(crate) fn has_token(&self) -> bool {
         self.trust.token.is_some()
     }
 
@@ -218,7 +217,7 @@ impl Exchange {
         loop {
             match self.news.recv_timeout(TICK) {
                 Ok(news) => return Ok(news),
-                Err(RecvTimeoutError::Timeout) if asked.elapsed() < self.stall => reporter.tell()?,
+                Err(RecvTimeoutError::Timeout) if asked.elapsed() < self.stall => reporter.report()?,
                 Err(RecvTimeoutError::Timeout) => {
                     let seconds = self.stall.as_secs_f32();
                     return Err(Broken::new(format!("nothing arrived for {seconds:.0} s")).into());
@@ -229,7 +228,7 @@ impl Exchange {
     }
 }
 
-/// Asks, follows where it is led, and hands on what arrives; ends early where nobody listens any more.
+/// Sends a request, follows redirects, and passes on the bytes; ends early where the receiver is gone.
 fn converse(agent: &Agent, trust: &Trust, ask: &Ask, listener: &SyncSender<News>) -> Result<(), Stop> {
     let (head, response) = request(agent, trust, ask)?;
     if listener.send(News::Head(Box::new(head))).is_err() {
@@ -253,7 +252,7 @@ fn converse(agent: &Agent, trust: &Trust, ask: &Ask, listener: &SyncSender<News>
 
 fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Body>), Stop> {
     let mut url = Url::parse(&ask.url).map_err(|_| no_address(&ask.url))?;
-    // What the hub says on the way to another host is about the file; what that host says is about its own copy.
+    // The hub's headers on the way to another host are about the file; that host's own are about its copy.
     let mut said = Head::default();
     for _ in 0..=MAX_REDIRECTS {
         let by_hub = url.origin() == trust.hub;
@@ -296,7 +295,7 @@ fn request(agent: &Agent, trust: &Trust, ask: &Ask) -> Result<(Head, Response<Bo
 }
 
 impl Head {
-    /// Takes what the hub says about the file; its first word counts.
+    /// Takes the hub's headers about the file; the first value counts.
     pub(super) fn listen(&mut self, headers: &HeaderMap) {
         let etag = || {
             text(headers, "x-linked-etag")
@@ -315,7 +314,7 @@ impl Head {
         self.error_message = text(headers, "x-error-message").map(shown);
     }
 
-    /// Takes what the answer itself says, from whichever host it came.
+    /// Takes the answer's own headers, from any host.
     pub(super) fn end(&mut self, status: u16, by_hub: bool, headers: &HeaderMap) {
         self.status = status;
         self.by_hub = by_hub;
@@ -403,7 +402,7 @@ fn failure(error: ureq::Error, url: &Url) -> Stop {
             | Kind::NetworkUnreachable
             | Kind::NetworkDown
             | Kind::AddrNotAvailable => unreachable(format!("cannot connect to {host}: {error}")),
-            // What rustls objects to.
+            // Objections of rustls.
             Kind::InvalidData => lasting(insecure(&host, &error.to_string())),
             _ => Broken::new(format!("the connection to {host} broke off: {error}")).into(),
         },

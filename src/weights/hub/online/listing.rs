@@ -1,4 +1,4 @@
-//! What the hub says a repository holds.
+//! The hub's listing of a repository.
 
 use std::fmt;
 
@@ -20,9 +20,9 @@ const MOST_FILES: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ListedFile {
     pub path: String,
-    /// Bytes; None where the hub did not say.
+    /// Bytes; None where the hub did not name them.
     pub size: Option<u64>,
-    /// None where the hub did not say.
+    /// None where the hub did not name it.
     pub checksum: Option<Checksum>,
 }
 
@@ -53,7 +53,7 @@ struct Sibling<'a> {
     lfs: Option<&'a RawValue>,
 }
 
-/// What is said of a file in large-file storage.
+/// Entry of a file in large-file storage.
 #[derive(Default, Deserialize)]
 struct Lfs<'a> {
     #[serde(borrow)]
@@ -64,8 +64,8 @@ struct Lfs<'a> {
     oid: Option<&'a RawValue>,
 }
 
-/// A value, where it is of the kind that is expected; else it says nothing.
-fn said<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
+/// A value of the expected type; none for others.
+fn field<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(value?.get()).ok()
 }
 
@@ -74,13 +74,13 @@ impl From<Sibling<'_>> for ListedFile {
         let (size, checksum) = match sibling.lfs {
             // A file in large-file storage has a git blob too, but that is only the pointer to it.
             Some(_) => {
-                let lfs: Lfs<'_> = said(sibling.lfs).unwrap_or_default();
+                let lfs: Lfs<'_> = field(sibling.lfs).unwrap_or_default();
                 (
-                    said(lfs.size).or_else(|| said(sibling.size)),
-                    said(lfs.sha256).or_else(|| said(lfs.oid)),
+                    field(lfs.size).or_else(|| field(sibling.size)),
+                    field(lfs.sha256).or_else(|| field(lfs.oid)),
                 )
             }
-            None => (said(sibling.size), said(sibling.blob_id)),
+            None => (field(sibling.size), field(sibling.blob_id)),
         };
         Self {
             path: sibling.rfilename,

@@ -13,8 +13,8 @@ use crate::{error::Result, weights::hub::progress::TransferStage};
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// A file lock, until it is dropped, or until the process ends in whatever way. The lock's file stays where it is, as Python's
-/// filelock leaves it: removing it would let others wait for a file that nobody else finds any more.
+/// A file lock, until it is dropped, or until the process ends in any way. The lock's file stays where it is, as Python's
+/// filelock leaves it: removing it would let others wait for a file that a third process cannot find.
 pub(super) struct Lock {
     _file: File,
     is_exclusive: bool,
@@ -31,7 +31,7 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) if is_at(&file, path) => return Ok(Self::new(file, true)),
                 // Somebody removed the file between its opening and its locking.
-                Ok(()) => reporter.tell()?,
+                Ok(()) => reporter.report()?,
                 Err(TryLockError::WouldBlock) => {
                     reporter.stage(TransferStage::Locked)?;
                     thread::sleep(POLL);
@@ -50,8 +50,8 @@ impl Lock {
         }
     }
 
-    /// Whether nobody else has it: not where the file system has no locks.
-    pub fn is_exclusive(&self) -> bool {
+    /// Whether no other process has it: not where the file system has no locks.
+    pub(crate) fn is_exclusive(&self) -> bool {
         self.is_exclusive
     }
 }

@@ -1,11 +1,11 @@
-//! The progress of one run, with who is told.
+//! The progress of one run, with its receiver.
 
 use crate::{
     error::Result,
     weights::hub::progress::{HubWatch, TransferProgress, TransferStage},
 };
 
-/// The progress of one run, with who is told.
+/// The progress of one run, with its callback.
 pub(super) struct Reporter<'a, 'b> {
     progress: TransferProgress,
     /// Bytes of the files that are complete.
@@ -33,18 +33,18 @@ impl<'a, 'b> Reporter<'a, 'b> {
         }
     }
 
-    /// Tells what is known, and whether to go on.
-    pub fn tell(&mut self) -> Result<()> {
+    /// Calls back with the progress; an error ends the work.
+    pub fn report(&mut self) -> Result<()> {
         (self.watch)(&self.progress)
     }
 
-    /// Something else is being done.
+    /// Enters another stage.
     pub fn stage(&mut self, stage: TransferStage) -> Result<()> {
         self.progress.stage = stage;
-        self.tell()
+        self.report()
     }
 
-    /// What is being done.
+    /// The current stage.
     pub fn current(&self) -> TransferStage {
         self.progress.stage.clone()
     }
@@ -72,6 +72,6 @@ impl<'a, 'b> Reporter<'a, 'b> {
         self.at(self.progress.file_total);
         self.complete = self.progress.bytes_done;
         self.progress.files_done += 1;
-        self.tell()
+        self.report()
     }
 }

@@ -11,9 +11,7 @@ use crate::{
 /// GLoRA: W·A + B, both products of two factors.
 #[derive(Debug)]
 pub(super) struct Glora<'a> {
-    /// `a1` and `a2`.
     pub(super) a: [&'a str; 2],
-    /// `b1` and `b2`.
     pub(super) b: [&'a str; 2],
 }
 
@@ -76,7 +74,7 @@ pub(super) struct Scaling<'a> {
     pub(super) rows: Rows<'a>,
 }
 
-/// How it is known whether rows or columns are multiplied.
+/// Whether rows or columns are multiplied, by a tensor or by the shapes.
 #[derive(Debug)]
 pub(super) enum Rows<'a> {
     /// LyCORIS: a tensor says it.
@@ -102,7 +100,7 @@ impl Scaling<'_> {
                     false => Err(unfit(&[(self.name, shape)], info, &format!("[{sides}]"))),
                 }
             }
-            // A convolution's factors have the same shape for rows and columns: which they are for is not said.
+            // A convolution's factors have the same shape for rows and columns: which they are for is unknown.
             Rows::ByShape if info.kind == LayerKind::Conv => Err(not_for("PEFT's (IA)³", info)),
             Rows::ByShape if shape == [rows, 1] => Ok(false),
             Rows::ByShape if shape == [1, columns] => Ok(true),

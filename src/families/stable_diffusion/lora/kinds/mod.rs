@@ -1,4 +1,4 @@
-//! What each kind of adapter makes of a layer. In: the tensors of one layer in a file, the layer's weight. Out: a branch beside
+//! Changes of a layer by each kind of adapter. In: the tensors of one layer in a file, the layer's weight. Out: a branch beside
 //! the layer, or a weight in the place of its own. Shapes are compared with the layer's before anything is computed.
 
 mod decompose;
@@ -21,9 +21,9 @@ use crate::{
 /// How strongly an adapter acts on a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Strength {
-    /// What the file says: alpha / rank.
+    /// Scale of the file: alpha / rank.
     pub(super) factor: f64,
-    /// What is asked for.
+    /// Scale of the request.
     pub(super) scale: f64,
 }
 
@@ -72,14 +72,14 @@ pub(super) struct Target<'a> {
     pub(super) bias: &'a dyn Fn() -> Result<Option<Tensor>>,
 }
 
-/// What an adapter makes of a layer, in f32 on the CPU.
+/// Change of a layer by one adapter, in f32 on the CPU.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     /// Both factors, the second with every scale.
     pub(super) branch: Option<[Tensor; 2]>,
     /// The weight in the place of the layer's own.
     pub(super) weight: Option<Tensor>,
-    /// What is added to the bias.
+    /// Difference of the bias.
     pub(super) bias: Option<Tensor>,
 }
 
@@ -106,7 +106,6 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// Positions of the kernel.
     fn positions(self) -> usize {
         self.kernel.iter().product()
     }

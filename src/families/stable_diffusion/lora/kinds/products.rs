@@ -139,7 +139,7 @@ pub(super) struct Product<'a> {
     pub(super) core: Option<&'a str>,
 }
 
-/// What a product gives.
+/// Shape of a product.
 struct Given {
     rank: usize,
     rows: usize,
@@ -154,7 +154,7 @@ impl fmt::Display for Product<'_> {
 }
 
 impl Product<'_> {
-    /// What it gives; none if its shapes do not go together.
+    /// Shape of its product; none if its shapes do not go together.
     fn given(&self, source: &Source<'_>) -> Option<Given> {
         let (left, right) = (source.shape(self.left), source.shape(self.right));
         let (rank, right_width) = (*right.first()?, checked_product(&right[1..])?);

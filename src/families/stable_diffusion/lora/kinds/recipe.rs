@@ -19,7 +19,7 @@ use crate::{
     nn::adaptable::{LayerInfo, LayerKind},
 };
 
-/// What is done to a layer's weight. Texts are names of tensors.
+/// Change of a layer's weight. Texts are names of tensors.
 #[derive(Debug)]
 enum Weight<'a> {
     /// Nothing.
@@ -46,7 +46,7 @@ enum Weight<'a> {
     Scaling(Scaling<'a>),
 }
 
-/// What is done to a layer's bias.
+/// Change of a layer's bias.
 #[derive(Debug)]
 enum Bias<'a> {
     Kept,
@@ -58,7 +58,7 @@ enum Bias<'a> {
     Replaced(&'a str),
 }
 
-/// What the tensors of one layer say.
+/// Recipe of one layer's change, from its tensors.
 #[derive(Debug)]
 pub(in crate::families::stable_diffusion::lora) struct Recipe<'a> {
     weight: Weight<'a>,
@@ -163,7 +163,7 @@ impl<'a> Recipe<'a> {
         })
     }
 
-    /// What the kind is called.
+    /// Name of the kind.
     pub(in crate::families::stable_diffusion::lora) fn kind(&self) -> &'static str {
         match (&self.weight, &self.norms) {
             (Weight::LowRank(_), Some(_)) => "DoRA",
@@ -293,7 +293,7 @@ impl<'a> Recipe<'a> {
         }
     }
 
-    /// What is made of the layer, once [`Self::check`] has passed.
+    /// Computes the change of the layer, once [`Self::check`] has passed.
     pub(in crate::families::stable_diffusion::lora) fn make(
         &self,
         source: &Source<'_>,

@@ -12,7 +12,7 @@ use crate::{
     nn::adaptable::LayerInfo,
 };
 
-/// What LyCORIS adds to the norm of Q before it divides by it.
+/// Term that LyCORIS adds to the norm of Q before it divides by it.
 const LEAST_NORM: f64 = 1e-8;
 
 /// OFT (blocks, n, n) and BOFT (stages, blocks, n, n) of kohya's scripts and LyCORIS: the weight's rows are rotated.
@@ -193,7 +193,7 @@ fn rotation(q: &Square) -> Result<Square> {
     Ok(one.mixed(1.0, q, 1.0).times(&one.mixed(1.0, q, -1.0).inverse()?))
 }
 
-/// What PEFT computes for (I + Q)·(I − Q)⁻¹ with so many terms: I + 2·Q + 2·Q² + …, the last with 1.
+/// PEFT's approximation of (I + Q)·(I − Q)⁻¹ with so many terms: I + 2·Q + 2·Q² + …, the last with 1.
 fn series(q: &Square, terms: usize) -> Square {
     let mut sum = Square::identity(q.side());
     if terms < 2 {

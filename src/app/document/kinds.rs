@@ -1,0 +1,222 @@
+//! The one table of what panes can show. Layers above make of it what they need: the enumeration and its names here, menus
+//! and file dialogs in `update/`, the views that paint in `views/`.
+
+/// A place in the menus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MenuPlace {
+    /// In the file menu.
+    File,
+    /// In the view menu: panes that show one picture.
+    View,
+    /// In the study menu: panes that show many activations, timesteps or models.
+    Study,
+    /// Behind the other panes of the study menu.
+    StudyEnd,
+}
+
+/// What the layers below the views know of a kind of pane.
+#[derive(Debug, Clone, Copy)]
+pub struct PaneFacts {
+    /// What it is called in menus and titles.
+    pub name: &'static str,
+    /// What its picture is called among exported panes.
+    pub file: &'static str,
+    /// Whether it shows one picture, or something laid over it: such panes zoom and move together.
+    pub shows_picture: bool,
+    /// The menu that opens one.
+    pub menu: MenuPlace,
+    /// The action that opens one.
+    pub add: &'static str,
+    /// What that does, in one sentence.
+    pub about: &'static str,
+    /// What can be written of it.
+    pub save: Option<SaveFacts>,
+}
+
+/// A file that a kind of pane writes.
+#[derive(Debug, Clone, Copy)]
+pub struct SaveFacts {
+    /// The menu that writes it.
+    pub menu: MenuPlace,
+    /// The action that writes it.
+    pub name: &'static str,
+    /// What that does, in one sentence.
+    pub about: &'static str,
+    /// What a file dialog calls such files.
+    pub filter: &'static str,
+    /// Formats, by extension; the first is that of `file`.
+    pub extensions: &'static [&'static str],
+    /// The name that is proposed.
+    pub file: &'static str,
+}
+
+impl SaveFacts {
+    /// What the box for its path is called: `Save strip as .png, .csv or .json`.
+    pub fn title(&self) -> String {
+        format!("{} as {}", self.name.trim_end_matches('…'), formats(self.extensions))
+    }
+}
+
+/// Formats in words: `.png, .csv or .json`.
+pub fn formats(known: &[&str]) -> String {
+    let dotted: Vec<String> = known.iter().map(|extension| format!(".{extension}")).collect();
+    match dotted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// Calls a macro with the table. A line is a kind, the view in `views/` that paints it, and its facts.
+macro_rules! pane_kinds {
+    ($call:ident) => {
+        $call! {
+            /// The picture, with the heat map over it.
+            Picture picture::PicturePane PaneFacts {
+                name: "Picture",
+                file: "picture",
+                shows_picture: true,
+                menu: MenuPlace::View,
+                add: "New picture pane",
+                about: "Open a pane with the picture worked with.",
+                save: None,
+            };
+            /// PCA colours.
+            Pca pca::PcaPane PaneFacts {
+                name: "PCA",
+                file: "pca",
+                shows_picture: true,
+                menu: MenuPlace::View,
+                add: "New PCA pane",
+                about: "Open a pane with the PCA colours of the picture worked with.",
+                save: None,
+            };
+            /// The heat map alone.
+            Heat heat_map::HeatPane PaneFacts {
+                name: "Heat map",
+                file: "heat",
+                shows_picture: true,
+                menu: MenuPlace::View,
+                add: "New heat map pane",
+                about: "Open a pane with the heat map alone of the picture worked with.",
+                save: None,
+            };
+            /// One channel.
+            Channel channel::ChannelPane PaneFacts {
+                name: "Channel",
+                file: "channel",
+                shows_picture: true,
+                menu: MenuPlace::View,
+                add: "New channel pane",
+                about: "Open a pane with a single channel of the picture worked with.",
+                save: None,
+            };
+            /// Every activation on one sheet, measured.
+            Sheet contact_sheet::SheetPane PaneFacts {
+                name: "Contact sheet",
+                file: "sheet",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New contact sheet",
+                about: "Open a pane with a picture and the figures of every activation.",
+                save: None,
+            };
+            /// Figures of every activation as a plot.
+            Plot plot::PlotPane PaneFacts {
+                name: "Plot",
+                file: "plot",
+                shows_picture: false,
+                menu: MenuPlace::StudyEnd,
+                add: "New plot",
+                about: "Open a pane that plots the figures of every activation.",
+                save: None,
+            };
+            /// One activation at several timesteps or seeds.
+            Strip filmstrip::StripPane PaneFacts {
+                name: "Film strip",
+                file: "strip",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New film strip",
+                about: "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.",
+                save: Some(SaveFacts {
+                    menu: MenuPlace::Study,
+                    name: "Save strip…",
+                    about: "Write the film strip as .png, or its figures and what made them as .csv or .json.",
+                    filter: "Strips",
+                    extensions: &["png", "csv", "json"],
+                    file: "strip.png",
+                }),
+            };
+            /// Activations, timesteps or models compared with each other.
+            Cka cka::CkaPane PaneFacts {
+                name: "CKA matrix",
+                file: "cka",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New CKA matrix",
+                about: "Open a pane that compares activations, timesteps or models by linear CKA.",
+                save: Some(SaveFacts {
+                    menu: MenuPlace::Study,
+                    name: "Save CKA matrix…",
+                    about: "Write the CKA matrix and what made it as .csv, .json or .png.",
+                    filter: "Matrices",
+                    extensions: &["csv", "json", "png"],
+                    file: "cka.csv",
+                }),
+            };
+            /// How far an activation moves away from the picture.
+            Shift content_shift::ShiftPane PaneFacts {
+                name: "Content shift",
+                file: "shift",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New content-shift meter",
+                about: "Open a pane that says how far the layer moves away from the picture with t.",
+                save: Some(SaveFacts {
+                    menu: MenuPlace::Study,
+                    name: "Save content shift…",
+                    about: "Write the content shifts and what made them as .csv or .json.",
+                    filter: "Tables",
+                    extensions: &["csv", "json"],
+                    file: "content-shift.csv",
+                }),
+            };
+            /// Every activation by how well it finds marked points again.
+            Rank ranking::RankPane PaneFacts {
+                name: "Ranking",
+                file: "ranking",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New ranking",
+                about: "Open a pane that says which activation finds the marked points again best.",
+                save: Some(SaveFacts {
+                    menu: MenuPlace::File,
+                    name: "Save ranking…",
+                    about: "Write the listed rows of the ranking and what made them as .csv or .json.",
+                    filter: "Tables",
+                    extensions: &["csv", "json"],
+                    file: "ranking.csv",
+                }),
+            };
+            /// Two of layers, timesteps, seeds, models or pictures as A and B.
+            Compare compare::ComparePane PaneFacts {
+                name: "Comparison",
+                file: "comparison",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New comparison",
+                about: "Open a pane that compares two layers, timesteps, seeds, models or pictures.",
+                save: Some(SaveFacts {
+                    menu: MenuPlace::File,
+                    name: "Save comparison…",
+                    about: "Write A, B and their difference as .png, which holds what made them, or their figures and what made them as .json.",
+                    filter: "Comparisons",
+                    extensions: &["png", "json"],
+                    file: "comparison.png",
+                }),
+            };
+        }
+    };
+}
+pub(in crate::app) use pane_kinds;

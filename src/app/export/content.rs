@@ -1,0 +1,55 @@
+//! What a file is to hold, and how it is written.
+
+use std::{io::Write, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    app::document::kinds::formats,
+    error::{Error, Result},
+    io::output::{write_error, write_png},
+};
+
+/// What a file is to hold.
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// A picture: width and height, and (height, width, 3).
+    Png([usize; 2], Vec<u8>),
+    /// Bytes that take longer than a frame to make.
+    Later(Box<dyn FnOnce() -> Result<Vec<u8>> + Send>),
+}
+
+impl Content {
+    /// JSON as it is written for a person.
+    pub fn json(value: &Value) -> Self {
+        Self::Text(format!("{value:#}\n"))
+    }
+
+    /// Writes it.
+    pub fn write(self, file: &mut dyn Write) -> Result<()> {
+        match self {
+            Self::Text(text) => file.write_all(text.as_bytes()).map_err(write_error),
+            Self::Png(size, rgb) => write_png(file, size, &rgb),
+            Self::Later(make) => file.write_all(&make()?).map_err(write_error),
+        }
+    }
+}
+
+/// Why there is nothing to write of a pane.
+pub fn nothing_to_save() -> Error {
+    Error::usage("there is nothing to save yet: open its pane, and let it be computed")
+}
+
+/// Which of some formats the name of a file says.
+pub fn format_of(path: &Path, known: &[&'static str]) -> Result<&'static str> {
+    let extension = path.extension().unwrap_or_default();
+    let found = known.iter().find(|known| extension.eq_ignore_ascii_case(known));
+    found.copied().ok_or_else(|| {
+        Error::usage(format!(
+            "cannot write {}: the name has to end in {}",
+            path.display(),
+            formats(known)
+        ))
+    })
+}
