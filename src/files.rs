@@ -2,7 +2,7 @@
 //!
 //! In: a path from the user, a workspace or a model's index. Out: an open file or its bytes. Whatever reads a file of the
 //! user's calls this, so that a named pipe never makes it wait and no file is read that is larger than its kind can be.
-//! Outputs are written with [`replace_file`] or [`write_folder`]: the old one stays until the new one is whole.
+//! Outputs are written with `replace_file` or `write_folder`: the old one stays until the new one is whole.
 
 mod durable;
 mod folder;

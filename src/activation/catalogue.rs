@@ -73,7 +73,7 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// The decoded picture of one step, (3, H, W): see [`Id::VAE_OUT`].
+    /// The decoded picture of one step, (3, H, W), which is no activation of the denoiser.
     pub fn decoded(shape: Shape) -> Self {
         Self {
             id: Id::VAE_OUT,

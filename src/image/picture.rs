@@ -1,4 +1,4 @@
-//! A picture in memory: 8-bit RGB. Files are read by [`super::decode`].
+//! A picture in memory: 8-bit RGB. Files are read by `image::decode`.
 
 use std::{fmt, path::Path};
 

@@ -76,7 +76,7 @@ pub trait Architecture: Send + Sync {
 /// A model as its configuration describes it.
 #[derive(Clone)]
 pub struct ModelSpec {
-    /// How the user named it: a short name, a folder or a file, as [`names::text`] writes it.
+    /// How the user named it: a short name, a folder or a file; bytes that are no UTF-8 are marked.
     pub name: String,
     /// Key of its family.
     pub family: &'static str,

@@ -74,7 +74,7 @@ pub fn recognises(store: &Store) -> bool {
 /// # Errors
 ///
 /// As [`UnetPart::find`].
-pub fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
+pub(crate) fn lone_unet(store: &Store) -> Result<Option<UnetPart>> {
     let text = EncoderPart::of_model(store, TextPart::First)?;
     match VaePart::find(store).is_none() && text.is_none() {
         true => UnetPart::find(store),
