@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{ids::PassId, message::Layer};
+use super::{ids::PassId, layer::Layer};
 use crate::{
     activation::{FeatureMap, Id, NotFinite, Shape},
     extract::{request::Provenance, settings::RunSettings},

@@ -7,7 +7,8 @@ use super::{
     Events,
     cache::{PassInfo, PassKey, SharedCache},
     ids::{ImageSlot, PassId},
-    message::{Capture, Event, Layer},
+    layer::Layer,
+    message::{Capture, Event},
     transport::{Answer, EngineLine, Question},
 };
 use crate::{

@@ -5,26 +5,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{
     Events,
+    ids::TaskKind,
     map_store::{MapStore, Unavailable},
     message::Event,
-    queries::{Memory, Step, ViewRequest},
+    queries::{Lane, Memory, Outcome, Step, ViewRequest},
     recover::recovered,
     spawn,
 };
 use crate::error::Result;
-
-/// A thread that answers queries, named by how long its answers take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// What follows the pointer.
-    Instant,
-    /// What fits a basis on some maps.
-    Colours,
-    /// What scores every activation of some pictures.
-    Ranking,
-    /// What compares many maps with each other.
-    Long,
-}
 
 /// The ways to all lanes.
 pub struct Lanes {
@@ -54,7 +42,7 @@ impl Lanes {
     }
 
     /// Sends a request to its lane; gives it back where that has ended.
-    pub fn send(&self, request: ViewRequest, number: Option<u64>) -> Result<(), ViewRequest> {
+    pub fn send(&self, request: ViewRequest, number: Option<u64>) -> Result<(), Box<ViewRequest>> {
         let lane = match request.lane() {
             Lane::Instant => &self.instant,
             Lane::Colours => &self.colours,
@@ -62,7 +50,7 @@ impl Lanes {
             Lane::Long => &self.long,
         };
         lane.send(Asked { request, number })
-            .map_err(|refused| refused.0.request)
+            .map_err(|refused| Box::new(refused.0.request))
     }
 }
 
@@ -71,10 +59,20 @@ fn start(name: &str, events: Events, maps: MapStore) -> Result<Sender<Asked>> {
     spawn(name, move || {
         let mut memory = Memory::default();
         serve(&events, inbox, |request, step| {
-            request.answer(&maps, &mut memory, step, &events)
+            request.answer(&maps, &mut memory, step, &mut |outcome| events.emit(event_of(outcome)))
         });
     })?;
     Ok(sender)
+}
+
+fn event_of(outcome: Outcome) -> Event {
+    match outcome {
+        Outcome::Answer(answer) => Event::Answer(answer),
+        Outcome::Saved(path) => Event::Saved {
+            work: TaskKind::Save,
+            path,
+        },
+    }
 }
 
 /// Answers requests until the engine is dropped; what goes wrong becomes an event.

@@ -19,6 +19,7 @@ mod extractor;
 mod host;
 mod ids;
 mod lanes;
+mod layer;
 mod map_store;
 mod message;
 pub mod queries;
@@ -43,8 +44,9 @@ pub use download::{DownloadProgress, HubEvent, HubRequest};
 pub use downloader::HubPlace;
 pub use host::{ExtractorHost, FinishedPass};
 pub use ids::{ComparisonKind, ImageSlot, PassId, TaskKind};
+pub use layer::Layer;
 pub use map_store::NotFiniteMap;
-pub use message::{Capture, Event, Layer, ModelInfo, OpenedPicture, Request};
+pub use message::{Capture, Event, ModelInfo, OpenedPicture, Request};
 pub use queries::{
     Answer, ViewRequest,
     channel::{ChannelQuery, ChannelView},
@@ -164,7 +166,7 @@ impl Engine {
     /// Asks for something. The answer is an event.
     pub fn send(&self, request: Request) {
         let refused = match request {
-            Request::View(view) => self.lanes.send(view, None).map_err(Request::View),
+            Request::View(view) => self.lanes.send(view, None).map_err(|view| Request::View(*view)),
             Request::Hub(request) => {
                 let sent = self.downloader.send(request);
                 sent.map_err(|refused| Request::Hub(refused.0))
@@ -179,7 +181,7 @@ impl Engine {
     /// Asks about the maps that are kept. The answers are events, and so is their end, which has the `number`.
     pub fn ask(&self, number: u64, question: impl Into<ViewRequest>) {
         if let Err(question) = self.lanes.send(question.into(), Some(number)) {
-            self.refuse(&Request::View(question));
+            self.refuse(&Request::View(*question));
             self.events.emit(Event::Answered { number });
         }
     }

@@ -74,8 +74,42 @@ impl App {
             Command::Compute(kind) => self.compute(kind),
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Recover(command) => self.recover(command),
-            // The others are carried out by `edit` and `set`.
-            _ => {}
+            // Carried out by `edit` and `set`.
+            Command::Word(_)
+            | Command::Head(_)
+            | Command::AddPin(..)
+            | Command::MovePin(_)
+            | Command::Pins(..)
+            | Command::SelectPin(_)
+            | Command::DeletePin(_)
+            | Command::TopK(_)
+            | Command::Rank(_)
+            | Command::Compare(_)
+            | Command::Display(_)
+            | Command::Pca(_)
+            | Command::Channel(_)
+            | Command::View(..)
+            | Command::ChangePane(..)
+            | Command::Strip(_)
+            | Command::Cka(_)
+            | Command::Shift(_)
+            | Command::Sheet(_)
+            | Command::Settings(_)
+            | Command::Search(_)
+            | Command::Hover(_)
+            | Command::HoverWord(_)
+            | Command::RankSearch(_)
+            | Command::RankSteps(_)
+            | Command::CompareTyped(..)
+            | Command::FocusPane(_)
+            | Command::AddPane(_)
+            | Command::ClosePane(_)
+            | Command::PaletteText(_)
+            | Command::Hold(_)
+            | Command::PathBox(_)
+            | Command::Peek(_)
+            | Command::Dismiss(_)
+            | Command::DismissToast(_) => {}
         }
     }
 

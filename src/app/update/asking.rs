@@ -34,7 +34,7 @@ impl App {
         for (_, view) in self.views.all().filter(|(kind, _)| shows(&state.document, *kind)) {
             view.wants(state, questions);
         }
-        for (number, question) in questions.to_ask() {
+        for (number, question) in questions.take_new() {
             if let ViewRequest::Pca(_) = question {
                 // What was wrong with other colours is not wrong with these.
                 self.state.view_error = None;

@@ -36,7 +36,7 @@ impl Questions {
     }
 
     /// Takes what was wanted since the last call; gives the questions that are to be asked, each under a new number.
-    pub fn to_ask(&mut self) -> Vec<(u64, ViewRequest)> {
+    pub fn take_new(&mut self) -> Vec<(u64, ViewRequest)> {
         let wanted = mem::take(&mut self.wanted);
         self.asked.retain(|question| wanted.contains(&question.request));
         let is_new = |request: &ViewRequest| !self.asked().any(|asked| asked == request);
@@ -90,24 +90,24 @@ mod tests {
         let mut questions = Questions::default();
         questions.want(channels(1));
         questions.want(channels(2));
-        assert_eq!(questions.to_ask(), [(1, channels(1))], "of a kind the first counts");
+        assert_eq!(questions.take_new(), [(1, channels(1))], "of a kind the first counts");
         questions.want(channels(1));
-        assert!(questions.to_ask().is_empty());
-        assert!(questions.to_ask().is_empty() && questions.asked().next().is_none());
+        assert!(questions.take_new().is_empty());
+        assert!(questions.take_new().is_empty() && questions.asked().next().is_none());
         questions.want(channels(1));
-        assert_eq!(questions.to_ask(), [(2, channels(1))]);
+        assert_eq!(questions.take_new(), [(2, channels(1))]);
         questions.forget();
         questions.want(channels(1));
-        assert_eq!(questions.to_ask(), [(3, channels(1))]);
+        assert_eq!(questions.take_new(), [(3, channels(1))]);
     }
 
     #[test]
     fn a_question_is_open_until_its_own_answer_has_come() {
         let mut questions = Questions::default();
         questions.want(channels(1));
-        questions.to_ask();
+        questions.take_new();
         questions.want(channels(2));
-        let asked = questions.to_ask();
+        let asked = questions.take_new();
         questions.on_answered(1);
         assert!(questions.are_open(), "that was of the question before");
         questions.on_answered(asked[0].0);

@@ -16,7 +16,8 @@ use std::{
 use super::{
     host::ExtractorHost,
     ids::{ImageSlot, TaskKind},
-    message::{Event, Layer, ModelInfo, OpenedPicture, Request},
+    layer::Layer,
+    message::{Event, ModelInfo, OpenedPicture, Request},
     recover::recovered,
 };
 use crate::{

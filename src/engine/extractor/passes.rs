@@ -9,7 +9,7 @@ use crate::{
         cache::PassKey,
         host::{ExtractorHost, FinishedPass},
         ids::PassId,
-        message::Layer,
+        layer::Layer,
     },
     error::{Error, Result},
     extract::{

@@ -6,9 +6,8 @@ use crate::{
     activation::{FeatureMap, Id},
     engine::{
         ids::{ImageSlot, PassId},
-        lanes::Lane,
         map_store::Unavailable,
-        queries::{Answering, Query},
+        queries::{Answering, Lane, Query},
     },
     error::{Error, Result},
     geometry::Grid,

@@ -7,9 +7,8 @@ use crate::{
     analysis::massive::{ChannelFigures, channel_figures, massive_channels, mean_cosine},
     engine::{
         ids::PassId,
-        lanes::Lane,
         map_store::Unavailable,
-        queries::{Answering, Query},
+        queries::{Answering, Lane, Query},
     },
 };
 

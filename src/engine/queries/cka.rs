@@ -13,9 +13,8 @@ use crate::{
     },
     engine::{
         ids::{ComparisonKind, PassId, TaskKind},
-        lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
-        queries::{Answering, Query, Step},
+        queries::{Answering, Lane, Query, Step},
     },
     error::{Error, Result},
     extract::ram,

@@ -16,9 +16,8 @@ use crate::{
     engine::{
         basis::PcaSettings,
         ids::PassId,
-        lanes::Lane,
         map_store::{MapStore, Unavailable},
-        queries::{Answering, Query},
+        queries::{Answering, Lane, Query},
     },
     error::Result,
     extract::ram,

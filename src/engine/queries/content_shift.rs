@@ -7,9 +7,8 @@ use crate::{
     analysis::shift::{Shift, ShiftRuler},
     engine::{
         ids::{ComparisonKind, PassId, TaskKind},
-        lanes::Lane,
         map_store::{NotFiniteMap, Unavailable},
-        queries::{Answering, Query},
+        queries::{Answering, Lane, Query},
     },
 };
 

@@ -11,9 +11,8 @@ use crate::{
     engine::{
         cells::{QueryAt, cells_at, positions_of, unseen},
         ids::{ImageSlot, PassId},
-        lanes::Lane,
         map_store::{MapStore, Unavailable, no_head},
-        queries::{Answering, Memory, Query},
+        queries::{Answering, Lane, Memory, Query},
     },
     error::{Error, Result},
     geometry::{Grid, framing::Framing},

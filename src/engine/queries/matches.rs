@@ -13,9 +13,8 @@ use crate::{
     engine::{
         cells::{QueryAt, cells_at, positions_of},
         ids::{ImageSlot, PassId},
-        lanes::Lane,
         map_store::{MapStore, Unavailable},
-        queries::{Answering, Memory, Query},
+        queries::{Answering, Lane, Memory, Query},
     },
     error::Result,
 };

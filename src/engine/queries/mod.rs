@@ -16,19 +16,41 @@ pub mod save_map;
 pub mod save_pca;
 pub mod strip;
 
-use std::{fmt, mem::discriminant, path::Path};
+use std::{
+    fmt,
+    mem::discriminant,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Events,
     channel_mask::ChannelMask,
     ids::TaskKind,
-    lanes::Lane,
     map_store::{MapStore, Unavailable},
-    message::Event,
 };
 use crate::error::{Error, Result};
+
+/// A thread that answers queries, named by how long its answers take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What follows the pointer.
+    Instant,
+    /// What fits a basis on some maps.
+    Colours,
+    /// What scores every activation of some pictures.
+    Ranking,
+    /// What compares many maps with each other.
+    Long,
+}
+
+/// What a request leads to.
+pub enum Outcome {
+    /// An answer, or a part of one.
+    Answer(Answer),
+    /// A file that was written.
+    Saved(PathBuf),
+}
 
 /// Called between the parts of a long answer: an error as soon as a newer question of its kind waits.
 pub type Step<'a> = dyn FnMut() -> Result<(), Unavailable> + 'a;
@@ -149,27 +171,24 @@ macro_rules! registry {
                 discriminant(self) == discriminant(other)
             }
 
-            /// Answers it by events.
+            /// Answers it.
             pub(super) fn answer(
                 &self,
                 maps: &MapStore,
                 memory: &mut Memory,
                 step: &mut Step<'_>,
-                events: &Events,
+                emit: &mut dyn FnMut(Outcome),
             ) -> Result<(), Unavailable> {
                 match self {
                     $(Self::$query(question) => question.answer(&mut Answering {
                         maps,
                         memory,
                         step,
-                        emit: &mut |answer| events.emit(Event::Answer(Answer::$query(Box::new(answer)))),
+                        emit: &mut |answer| emit(Outcome::Answer(Answer::$query(Box::new(answer)))),
                     }),)+
                     $(Self::$save(file) => {
                         file.save(maps, memory)?;
-                        events.emit(Event::Saved {
-                            work: TaskKind::Save,
-                            path: file.path().to_owned(),
-                        });
+                        emit(Outcome::Saved(file.path().to_owned()));
                         Ok(())
                     })+
                 }

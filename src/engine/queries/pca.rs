@@ -14,9 +14,8 @@ use crate::{
     engine::{
         basis::{BasisChoice, PcaSettings, SavedBasis},
         ids::{ImageSlot, PassId},
-        lanes::Lane,
         map_store::{MapStore, Unavailable},
-        queries::{Answering, Memory, Query, Step},
+        queries::{Answering, Lane, Memory, Query, Step},
     },
     error::{Error, Result},
     extract::{lru::LruCache, ram},

@@ -14,9 +14,8 @@ use crate::{
     components::schedule::Timestep,
     engine::{
         ids::{ImageSlot, PassId},
-        lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
-        queries::{Answering, Query},
+        queries::{Answering, Lane, Query},
     },
     error::{Error, Result},
 };

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Memory, Save, check_extension,
+    Lane, Memory, Save, check_extension,
     pca::{PcaQuery, groups, pca_basis},
 };
 use crate::{
     engine::{
         basis::SavedBasis,
-        lanes::Lane,
         map_store::{MapStore, Unavailable},
     },
     error::Error,

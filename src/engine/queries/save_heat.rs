@@ -5,14 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Memory, Save, check_extension,
+    Lane, Memory, Save, check_extension,
     heat::{HeatQuery, heat},
 };
 use crate::{
-    engine::{
-        lanes::Lane,
-        map_store::{MapStore, Unavailable},
-    },
+    engine::map_store::{MapStore, Unavailable},
     error::Error,
     extract::ram,
     io::output::{replace_file, write_png},

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Memory, Save};
+use super::{Lane, Memory, Save};
 use crate::{
     activation::Id,
     engine::{
         ids::PassId,
-        lanes::Lane,
         map_store::{MapStore, Unavailable},
     },
     extract::request::StoreFormat,

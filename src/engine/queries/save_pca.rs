@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Memory, Save, check_extension,
+    Lane, Memory, Save, check_extension,
     pca::{PcaQuery, pca_views},
 };
 use crate::{
     analysis::colour::RgbPicture,
     engine::{
         ids::PassId,
-        lanes::Lane,
         map_store::{MapStore, Unavailable},
     },
     error::Error,

@@ -18,9 +18,8 @@ use crate::{
     engine::{
         basis::{BasisChoice, PcaSettings},
         ids::{ComparisonKind, ImageSlot, PassId, TaskKind},
-        lanes::Lane,
         map_store::{MapStore, NotFiniteMap, Unavailable},
-        queries::{Answering, Memory, Query, Step},
+        queries::{Answering, Lane, Memory, Query, Step},
     },
     error::{Error, Result},
     extract::lru::LruCache,

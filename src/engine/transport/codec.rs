@@ -12,7 +12,8 @@ use super::super::{
     cache::PassKey,
     host::FinishedPass,
     ids::{ImageSlot, PassId},
-    message::{Event, Layer, Request},
+    layer::Layer,
+    message::{Event, Request},
 };
 use crate::{
     activation::{FeatureMap, Id},
