@@ -1,10 +1,29 @@
 //! Shows what a diffusion model sees: runs its denoiser on a picture, takes out any inner activation, and analyses it.
 //!
+//! A model is opened by name, its activations have ids, and a feature map is what the analyses take:
+//!
+//! ```
+//! use featscope::prelude::*;
+//!
+//! # let folder = tempfile::tempdir().map_err(|error| Error::failed(error.to_string()))?;
+//! # std::env::set_current_dir(&folder).map_err(|error| Error::failed(error.to_string()))?;
+//! let mut model = Model::open("demo")?; // a short name, a folder, a file or OWNER/NAME in the hub's cache
+//! let features = model.extract("sample:photo-cat").at(100).select(["b11"]).run()?;
+//! let map = features.map("b11")?; // (C, h, w)
+//! let basis = pca::fit(&[map], &PcaOptions::default())?;
+//! basis.project(map)?.to_rgb().save("pca.png")?;
+//! # assert!(std::path::Path::new("pca.png").exists());
+//! # Ok::<(), featscope::Error>(())
+//! ```
+//!
+//! `examples/` has more. The features `window`, `cli` and `hub` are on by default; this needs none of them.
+//!
 //! Data goes one way: file → image → latent → denoiser → activation → analysis → picture. `ARCHITECTURE.md` has one
 //! sentence per folder.
 
 pub mod activation;
 pub mod analysis;
+pub mod api;
 #[cfg(feature = "window")]
 pub mod app;
 #[cfg(feature = "cli")]
@@ -28,4 +47,22 @@ pub mod survey;
 pub mod weights;
 pub mod words;
 
+pub use api::{Extraction, Features, Model};
 pub use error::{Error, Result};
+
+/// What most programs that use the library need.
+pub mod prelude {
+    pub use crate::{
+        activation::{Catalogue, FeatureMap, Id},
+        analysis::{
+            pca::{self, PcaBasis, PcaOptions},
+            similarity,
+        },
+        api::{Extraction, Features, Model},
+        components::schedule::Timestep,
+        device::{DeviceChoice, Precision},
+        error::{Error, Result},
+        extract::settings::RunSettings,
+        geometry::{Grid, Size, framing::WorkingSize},
+    };
+}

@@ -25,6 +25,7 @@ const LIBRARY: &[&[&str]] = &[
     &["families"],
     &["extract", "io", "sources"],
     &["analysis", "render"],
+    &["api"],
     &["survey"],
     &["engine"],
     &["app"],

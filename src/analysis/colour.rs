@@ -1,11 +1,14 @@
 //! Scores of principal components as colours.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::pca::{self, COLOUR_COMPONENTS, PcaOptions, Scores};
 use crate::{
     activation::FeatureMap,
     error::{Error, Result},
+    io::output::{replace_file, write_png},
 };
 
 /// Full intensity of an 8-bit channel.
@@ -90,6 +93,22 @@ fn percentile(sorted: &[f32], percent: f64) -> Result<f32> {
     Ok((f64::from(low) + (f64::from(high) - f64::from(low)) * place.fract()) as f32)
 }
 
+impl Scores {
+    /// The first three components as red, green and blue, each from its lowest to its highest score; a component that is
+    /// missing, dropped or constant is black.
+    pub fn to_rgb(&self) -> RgbPicture {
+        let nothing = |_| ColourRange {
+            low: Vec::new(),
+            high: Vec::new(),
+        };
+        // Only scores without a component have no range: they are black.
+        colour(
+            self,
+            &ColourRange::of(&[self], RangeRule::MinMax).unwrap_or_else(nothing),
+        )
+    }
+}
+
 /// An 8-bit picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbPicture {
@@ -102,6 +121,17 @@ pub struct RgbPicture {
 }
 
 impl RgbPicture {
+    /// Writes a PNG file, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        replace_file(path.as_ref(), |file| {
+            write_png(file, [self.width, self.height], &self.rgb)
+        })
+    }
+
     /// Enlarged (or reduced) to `width` columns, as many rows as keep the shape, each pixel the nearest one, placed as
     /// Pillow's NEAREST places it: ⌊(i + ½)·in/out⌋.
     pub fn resized_nearest(&self, width: usize) -> Self {
