@@ -21,6 +21,15 @@
 //! Data goes one way: file → image → latent → denoiser → activation → analysis → picture. `ARCHITECTURE.md` has one
 //! sentence per folder.
 
+#![cfg_attr(
+    not(all(feature = "window", feature = "cli", feature = "hub")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "some of what is private serves only the window, the command line or downloads"
+    )
+)]
+
 pub mod activation;
 pub mod analysis;
 pub mod api;
