@@ -24,7 +24,7 @@ use crate::{
         },
     },
     engine::{BasisChoice, ImageSlot, Request},
-    paint::{ColourMap, Interpolation},
+    render::{ColourMap, Interpolation},
 };
 
 /// How much a step of opacity is.

@@ -12,12 +12,12 @@ use crate::{
     app::{
         document::pane::{Pane, PaneKind},
         export::content::{Content, nothing_to_save},
-        gpu::textures::Textures,
+        gpu::{picture::PictureTexture, textures::Textures},
         state::{canvas_rects::CanvasRects, root::State},
     },
     engine::{Answer, ImageSlot},
     error::Result,
-    paint::{PictureTexture, ScoreMap, ScoreStyle},
+    render::{ScoreMap, ScoreStyle},
 };
 
 /// What panes are painted from.

@@ -9,7 +9,7 @@ use crate::{
         update::view::{Layers, PaneView},
     },
     engine::ImageSlot,
-    paint::ScoreStyle,
+    render::ScoreStyle,
 };
 
 /// The heat map alone.
