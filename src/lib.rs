@@ -5,7 +5,9 @@
 
 pub mod activation;
 pub mod analysis;
+#[cfg(feature = "window")]
 pub mod app;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod components;
 pub mod device;
@@ -20,7 +22,7 @@ pub mod io;
 pub mod model;
 pub mod nn;
 pub mod ops;
-pub mod paint;
+pub mod render;
 pub mod sources;
 pub mod survey;
 pub mod weights;

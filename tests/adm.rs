@@ -16,8 +16,9 @@ use featscope::{
     activation::{Catalogue, Probe, Selection, Shape, Stop, Tap, no_progress},
     families::adm::{AdmConfig, AdmUnet, catalogue, open, open_demo},
     geometry::Grid,
+    image::samples::{SAMPLES, sample},
     model::LoadExtent,
-    weights::{Store, embedded},
+    weights::Store,
 };
 
 const CASE: &str = "adm-all";
@@ -329,13 +330,10 @@ fn the_embedded_model_denoises() -> TestResult {
 #[test]
 fn the_samples_are_pictures_with_unique_names() {
     const PNG_MAGIC: &[u8] = b"\x89PNG";
-    let names: BTreeMap<_, _> = embedded::SAMPLES
-        .iter()
-        .map(|sample| (sample.name, sample.bytes))
-        .collect();
-    assert_eq!(names.len(), embedded::SAMPLES.len());
+    let names: BTreeMap<_, _> = SAMPLES.iter().map(|sample| (sample.name, sample.bytes)).collect();
+    assert_eq!(names.len(), SAMPLES.len());
     assert!(names.values().all(|bytes| bytes.starts_with(PNG_MAGIC)));
-    assert!(embedded::sample("photo-cat").is_some() && embedded::sample("unicorn").is_none());
+    assert!(sample("photo-cat").is_some() && sample("unicorn").is_none());
 }
 
 #[test]

@@ -3,13 +3,14 @@
 
 use egui::{Color32, Context, Id, Painter, Pos2, RawInput, Rect, Shape, Stroke, epaint::TextShape, pos2, vec2};
 use featscope::{
-    app::offscreen::Offscreen,
+    app::{
+        DisplayPicture, PictureTexture, ScorePainter,
+        offscreen::Offscreen,
+        widgets::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline},
+    },
     error::Result,
     geometry::Grid,
-    paint::{
-        ColourMap, DisplayPicture, Loupe, LoupeScores, PictureTexture, ScoreMap, ScorePainter, ScoreStyle, cell_grid,
-        cell_numbers, cell_outline,
-    },
+    render::{ColourMap, ScoreMap, ScoreStyle},
 };
 use image::RgbaImage;
 

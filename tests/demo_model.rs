@@ -17,10 +17,13 @@ use featscope::{
     analysis::similarity::{arg_max, cosine_to_all},
     families::adm::{AdmUnet, catalogue, open_demo},
     geometry::Grid,
-    image::picture::{Picture, WHITE},
+    image::{
+        picture::{Picture, WHITE},
+        samples::sample,
+    },
     io::array::Array,
     model::LoadExtent,
-    weights::{Store, embedded},
+    weights::Store,
 };
 use serde_json::Value;
 
@@ -190,7 +193,7 @@ fn faces() -> Outcome<Vec<Face>> {
                 _ => marks["icon"][animal].as_str().expect("every animal has an icon"),
             };
             let style = style.replace("fluent-emoji", "fluent");
-            let Some(sample) = embedded::sample(&format!("{style}-{icon}")) else {
+            let Some(sample) = sample(&format!("{style}-{icon}")) else {
                 continue;
             };
             let drawing = Picture::decode(sample.bytes, WHITE, sample.name)?;

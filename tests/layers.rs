@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
+    process::Command,
 };
 
 use imports::{Import, imports, module_of};
@@ -23,9 +24,8 @@ const LIBRARY: &[&[&str]] = &[
     &["model"],
     &["families"],
     &["extract", "io", "sources"],
-    &["analysis"],
+    &["analysis", "render"],
     &["survey"],
-    &["paint"],
     &["engine"],
     &["app"],
     &["cli"],
@@ -43,17 +43,17 @@ const WINDOW: &[&[&str]] = &[
     &["shell"],
 ];
 
-/// Imports of the library that still point upwards: file, and what it imports. The list gets shorter, never longer.
-const KNOWN: &[(&str, &str)] = &[
-    ("geometry/framing.rs", "image::picture::Picture"),
-    ("geometry/framing.rs", "image::resize::Filter"),
-    ("geometry/framing.rs", "image::resize::resize"),
-    ("geometry/framing.rs", "image::resize::resize_window"),
-    ("image/source.rs", "weights::embedded"),
-    ("survey/colours.rs", "paint::ColourMap"),
-    ("survey/sheet.rs", "paint::Canvas"),
-    ("survey/sheet.rs", "paint::Lettering"),
-    ("survey/sheet.rs", "paint::score_text"),
+/// Crates of the window, of the command line and of downloads, which a build of the library alone must not have.
+const OF_PROGRAMS: [&str; 9] = [
+    "clap",
+    "eframe",
+    "egui",
+    "indicatif",
+    "rfd",
+    "rustls",
+    "ureq",
+    "wgpu",
+    "winit",
 ];
 
 /// A file of the program: its path from `src/` on, and what is in it.
@@ -221,30 +221,8 @@ fn edges_of_program() -> io::Result<Vec<Edge>> {
 #[test]
 fn layers_of_the_library_import_only_what_is_below_them() -> io::Result<()> {
     let edges = edges_of_program()?;
-    let upward = upward(&edges, "", LIBRARY, false);
-    let is_known = |edge: &Edge| {
-        let known = |(file, path): &(&str, &str)| *file == edge.from && *path == edge.path;
-        KNOWN.iter().position(known)
-    };
-    let unknown: Vec<String> = upward
-        .iter()
-        .filter(|edge| is_known(edge).is_none())
-        .map(|edge| told(edge))
-        .collect();
-    assert!(
-        unknown.is_empty(),
-        "these imports point upwards:\n{}",
-        unknown.join("\n")
-    );
-    let met: BTreeSet<usize> = upward.iter().filter_map(|edge| is_known(edge)).collect();
-    let gone: Vec<_> = (0..KNOWN.len())
-        .filter(|index| !met.contains(index))
-        .map(|index| KNOWN[index])
-        .collect();
-    assert!(
-        gone.is_empty(),
-        "these are no longer there, take them out of the list: {gone:?}"
-    );
+    let upward: Vec<String> = upward(&edges, "", LIBRARY, false).into_iter().map(told).collect();
+    assert!(upward.is_empty(), "these imports point upwards:\n{}", upward.join("\n"));
     Ok(())
 }
 
@@ -299,6 +277,37 @@ fn every_part_of_the_program_is_in_a_list() -> io::Result<()> {
         .filter(|file| !placed(file) && !roots.iter().any(|root| file.starts_with(root)))
         .collect();
     assert!(lost.is_empty(), "in no layer: {lost:?}");
+    Ok(())
+}
+
+/// The names of the crates that a build with these features has, on this machine's system.
+fn linked_crates(features: &[&str]) -> io::Result<BTreeSet<String>> {
+    let tree = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "tree", "--frozen", "--edges", "normal", "--prefix", "none", "--format", "{p}",
+        ])
+        .args(features)
+        .output()?;
+    if !tree.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&tree.stderr)));
+    }
+    let text = String::from_utf8_lossy(&tree.stdout);
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[test]
+fn the_library_alone_links_neither_window_nor_command_line_nor_network() -> io::Result<()> {
+    let alone = linked_crates(&["--no-default-features"])?;
+    let found: Vec<&str> = OF_PROGRAMS.into_iter().filter(|name| alone.contains(*name)).collect();
+    assert!(found.is_empty(), "a build without default features has {found:?}");
+    let all = linked_crates(&[])?;
+    let lost: Vec<&str> = OF_PROGRAMS.into_iter().filter(|name| !all.contains(*name)).collect();
+    assert!(
+        lost.is_empty(),
+        "no longer in the program, take them out of the list: {lost:?}"
+    );
     Ok(())
 }
 

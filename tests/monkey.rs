@@ -37,7 +37,7 @@ use featscope::{
     engine::{BasisChoice, ChannelQuery, ImageSlot, PictureSource, QueryAt},
     extract::{preset::PRESETS, settings::LatentMode},
     geometry::framing::WorkingSize,
-    paint::ColourMap,
+    render::ColourMap,
 };
 use image::{Rgb, RgbImage};
 

@@ -4,12 +4,14 @@
 use egui::{Color32, Event, Id, Modifiers, PointerButton, Pos2, Rect, Ui, pos2, vec2};
 use featscope::{
     app::{
+        ScorePainter,
         offscreen::Offscreen,
+        paint_scores,
         theme::{self, DARK, LIGHT},
     },
     error::{Error, Result},
     geometry::Grid,
-    paint::{ColourMap, ScoreMap, ScorePainter, ScoreStyle, paint_scores},
+    render::{ColourMap, ScoreMap, ScoreStyle},
 };
 use image::RgbaImage;
 

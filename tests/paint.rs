@@ -12,12 +12,13 @@ use egui_kittest::{
 };
 use egui_wgpu::{RenderState, Renderer, RendererOptions, wgpu::TextureFormat};
 use featscope::{
+    app::{
+        DisplayPicture, PictureTexture, ScorePainter, paint_scores,
+        widgets::{colour_bar, colour_bar_ui},
+    },
     error::Result,
     geometry::Grid,
-    paint::{
-        ColourMap, DisplayPicture, Interpolation, PictureTexture, ScoreMap, ScorePainter, ScoreStyle, colour_bar,
-        colour_bar_ui, paint_scores, render_scores,
-    },
+    render::{ColourMap, Interpolation, ScoreMap, ScoreStyle, render_scores},
 };
 use image::RgbaImage;
 

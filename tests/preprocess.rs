@@ -12,10 +12,11 @@ use featscope::{
     Error, Result,
     geometry::{
         Grid, PixelRange, Size,
-        framing::{Framing, FramingPlan, MAX_SIDE, SizeRule, WorkingSize, prepare},
+        framing::{Framing, MAX_SIDE, SizeRule, WorkingSize},
     },
     image::{
         picture::{Picture, WHITE},
+        prepare::{FramingPlan, prepare},
         resize::{Filter, resize, resize_window},
     },
 };

@@ -13,7 +13,7 @@ use featscope::{
             key_cap_ui, row_ui, section_ui, swatch_ui, variance_bars_ui,
         },
     },
-    paint::ColourMap,
+    render::ColourMap,
 };
 
 const SIZE: Vec2 = vec2(320.0, 140.0);

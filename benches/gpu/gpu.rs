@@ -21,7 +21,8 @@ use featscope::{
         settings::{PassSettings, RunSettings},
     },
     families::resolve,
-    geometry::framing::{PreparedImage, WorkingSize, prepare},
+    geometry::framing::WorkingSize,
+    image::prepare::{PreparedImage, prepare},
     io::array::Array,
     model::{LoadExtent, spec::ModelSpec},
     sources::FeatureSource,
@@ -54,7 +55,7 @@ struct Arguments {
     model: String,
     #[arg(long, global = true, default_value = "cuda:0")]
     device: DeviceChoice,
-    #[arg(long, global = true, default_value = "f32")]
+    #[arg(long, global = true, default_value = "f32", value_parser = precision)]
     dtype: Precision,
     /// The side of the working picture; without it the model's own.
     #[arg(long, global = true)]
@@ -62,6 +63,11 @@ struct Arguments {
     /// Cargo says so to every benchmark.
     #[arg(long, global = true)]
     bench: bool,
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    let found = Precision::ALL.into_iter().find(|precision| precision.name() == name);
+    found.ok_or_else(|| "f32, f16 or bf16 is expected".to_owned())
 }
 
 #[derive(Subcommand)]

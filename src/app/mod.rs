@@ -27,7 +27,11 @@ pub use document::{
     sheet::{PlotKind, SheetColours, SheetSettings},
     workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace},
 };
-pub use gpu::textures::waker;
+pub use gpu::{
+    picture::{DisplayPicture, PictureTexture},
+    scores::{Held, ScorePainter, paint_scores},
+    textures::waker,
+};
 pub use shell::{
     frame::paint,
     icon, offscreen,

@@ -421,7 +421,7 @@ mod tests {
     use egui::ThemePreference;
 
     use super::*;
-    use crate::paint::{contrast, readable_on};
+    use crate::app::widgets::{contrast, readable_on};
 
     /// What WCAG 2.2 asks of text, and of large text and marks.
     const TEXT_CONTRAST: f32 = 4.5;

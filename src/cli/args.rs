@@ -4,21 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "window")]
+use super::shot::{ExportArguments, ShotArguments};
 use super::{
-    doctor::DoctorArguments,
-    extract::ExtractArguments,
-    layers::LayersArguments,
-    matching::MatchArguments,
-    models::ModelsCommand,
-    pca::PcaArguments,
-    presets::PresetsArguments,
-    ranking::RankArguments,
-    shot::{ExportArguments, ShotArguments},
-    survey::SurveyArguments,
-    values::text_or_path,
-    worker::WorkerArguments,
+    doctor::DoctorArguments, extract::ExtractArguments, layers::LayersArguments, matching::MatchArguments,
+    models::ModelsCommand, pca::PcaArguments, presets::PresetsArguments, ranking::RankArguments,
+    survey::SurveyArguments, values::text_or_path, worker::WorkerArguments,
 };
-use crate::app::LaunchOptions;
 
 /// Shows what a diffusion model sees: any inner activation, live, on your own picture.
 #[derive(Debug, Parser)]
@@ -43,15 +35,6 @@ pub struct WindowArguments {
     pub model: Option<String>,
 }
 
-impl From<&WindowArguments> for LaunchOptions {
-    fn from(arguments: &WindowArguments) -> Self {
-        Self {
-            files: arguments.files.clone(),
-            model: arguments.model.clone(),
-        }
-    }
-}
-
 /// The commands that need no window.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -68,8 +51,10 @@ pub enum Command {
     /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
     Survey(SurveyArguments),
     /// Draw the window without a display, as a PNG
+    #[cfg(feature = "window")]
     Shot(ShotArguments),
     /// Write every pane of a workspace as it is shown, and what made it, into a folder
+    #[cfg(feature = "window")]
     Export(ExportArguments),
     /// List published settings: what `--preset` takes
     Presets(PresetsArguments),

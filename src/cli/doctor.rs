@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{terminal, worker};
 use crate::{
-    app::{data_folder, offscreen::Offscreen},
     device::{Compute, Device, Precision, driver_files, gpus_by_smi},
     engine::transport::{Launcher, Probe},
     error::{Error, Result},
@@ -28,6 +27,8 @@ pub struct DoctorArguments {
     pub offline: bool,
 }
 
+/// Title of what the window is drawn with.
+const WINDOW: &str = "What the window is drawn with";
 /// How long the hub may take to answer.
 const HUB_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -214,9 +215,12 @@ fn take_probe(section: &mut Section, probe: &Probe) {
 }
 
 /// What the window is drawn with.
+#[cfg(feature = "window")]
 fn window() -> Section {
+    use crate::app::offscreen::Offscreen;
+
     const SIDE: f32 = 16.0;
-    let mut section = Section::new("What the window is drawn with");
+    let mut section = Section::new(WINDOW);
     match Offscreen::new([SIDE; 2], 1.0) {
         Ok(screen) => {
             let info = screen.render_state().adapter.get_info();
@@ -227,6 +231,13 @@ fn window() -> Section {
         }
         Err(error) => section.problem(error.to_string()),
     }
+    section
+}
+
+#[cfg(not(feature = "window"))]
+fn window() -> Section {
+    let mut section = Section::new(WINDOW);
+    section.say("this executable has no window");
     section
 }
 
@@ -241,7 +252,8 @@ fn folders() -> Section {
         Ok(hub) => section.say(in_words("models of the hub", &hub.settings().cache)),
         Err(error) => section.problem(error.to_string()),
     }
-    match data_folder() {
+    #[cfg(feature = "window")]
+    match crate::app::data_folder() {
         Some(folder) => section.say(in_words("what the window remembers", &folder)),
         None => section.say("what the window remembers: nowhere, this system names no folder for it"),
     }

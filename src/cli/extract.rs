@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use clap::Args;
 
 use super::{
+    choices::choice,
     run::RunArguments,
     terminal,
     values::{place, text_or_path, whole},
@@ -56,13 +57,13 @@ pub struct ExtractArguments {
     )]
     pub activations: Vec<String>,
     /// Also write `attn`: attention maps averaged over heads and layers, for these categories in this order
-    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',')]
+    #[arg(long, value_name = "CATEGORIES", value_delimiter = ',', value_parser = choice::<AttentionCategory>())]
     pub attention: Vec<AttentionCategory>,
     /// Adaptive average pooling to (h/R, w/R)
     #[arg(long, value_name = "R", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub pool: Option<usize>,
     /// Format of the numbers in the output
-    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = choice::<StoreFormat>())]
     pub store: StoreFormat,
     /// Also write the inner tensors that are no activations (mid.*)
     #[arg(long)]

@@ -15,10 +15,8 @@ use crate::{
     error::Result,
     families::resolve,
     files::names,
-    geometry::{
-        Size,
-        framing::{FramingPlan, WorkingSize},
-    },
+    geometry::{Size, framing::WorkingSize},
+    image::prepare::FramingPlan,
 };
 
 /// `featscope layers`.

@@ -26,7 +26,7 @@ use crate::{
     files::names,
     geometry::{Grid, Size, framing::Framing},
     io::output::{REQUEST_FILE, UnfinishedFolder, check_folder, write_folder, write_png},
-    paint::{ColourMap, ScoreMap, ScoreStyle, render_scores},
+    render::{ColourMap, MapPart, ScoreMap, ScoreStyle, render_scores},
     sources::open_device,
 };
 
@@ -291,8 +291,7 @@ fn write_heat(out: &mut dyn Write, found: &Found) -> Result<()> {
         ..ScoreStyle::default()
     };
     let height = (HEAT_WIDTH * grid.height).div_ceil(grid.width).max(1) as u32;
-    let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
-    let picture = render_scores(&found.heat, &style, whole, [HEAT_WIDTH as u32, height]);
+    let picture = render_scores(&found.heat, &style, MapPart::WHOLE, [HEAT_WIDTH as u32, height]);
     write_png(
         out,
         [picture.width() as usize, picture.height() as usize],

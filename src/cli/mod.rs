@@ -2,6 +2,7 @@
 
 mod adapters;
 mod args;
+mod choices;
 mod doctor;
 mod extract;
 mod gpu;
@@ -12,6 +13,7 @@ mod pca;
 mod presets;
 mod ranking;
 mod run;
+#[cfg(feature = "window")]
 mod shot;
 #[cfg(unix)]
 mod signals;
@@ -27,7 +29,6 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    app::LaunchOptions,
     error::{Error, Result},
     words::did_you_mean,
 };
@@ -110,7 +111,12 @@ pub fn main() -> ExitCode {
             Ok(None) => exit_code(run(command)),
             Err(error) => exit_code(Err(error)),
         },
-        None => exit_code(crate::app::open(&LaunchOptions::from(&arguments.window))),
+        #[cfg(feature = "window")]
+        None => exit_code(shot::open(&arguments.window)),
+        #[cfg(not(feature = "window"))]
+        None => exit_code(Err(Error::usage(
+            "this executable has no window: name a command (--help lists them), or build it with the feature \"window\"",
+        ))),
     }
 }
 
@@ -154,7 +160,9 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Match(arguments) => matching::find(arguments),
         Command::Rank(arguments) => ranking::rank(arguments),
         Command::Survey(arguments) => survey::survey(arguments),
+        #[cfg(feature = "window")]
         Command::Shot(arguments) => shot::shot(arguments),
+        #[cfg(feature = "window")]
         Command::Export(arguments) => shot::export(arguments),
         Command::Presets(arguments) => presets::presets(arguments),
         Command::Models(command) => models::models(command),

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
+    choices::choice,
     values::{ExactSize, Timesteps, text_or_path, whole},
 };
 use crate::{
@@ -86,16 +87,16 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE")]
     pub noise: Option<PathBuf>,
     /// Latent: the posterior's mean, or a sample of it [default: mean]
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = choice::<LatentMode>())]
     pub vae: Option<LatentMode>,
     /// Average the features of this many noises [default: 1]
     #[arg(long, value_name = "K", value_parser = whole::<usize>, allow_hyphen_values = true)]
     pub ensemble: Option<usize>,
     /// Where the latent comes from: the picture mixed with noise, or DDIM inversion
-    #[arg(long, value_name = "KIND", default_value = "none")]
+    #[arg(long, value_name = "KIND", default_value = "none", value_parser = choice::<Inversion>())]
     pub inversion: Inversion,
     /// Make the numbers of another program where this one differs on purpose
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = choice::<Compat>())]
     pub compat: Option<Compat>,
     /// Put a LoRA on the model: a file, a folder or OWNER/NAME in the hub's cache, with `:scale` behind it if it is not 1; may
     /// be given several times
@@ -110,7 +111,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE[=TOKEN]", value_parser = parser(EmbeddingArgument::of))]
     pub embedding: Vec<EmbeddingArgument>,
     /// Format computed in; a CPU computes in f32 whatever is asked
-    #[arg(long, value_name = "FORMAT", default_value = "f32")]
+    #[arg(long, value_name = "FORMAT", default_value = "f32", value_parser = choice::<Precision>())]
     pub dtype: Precision,
     /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]

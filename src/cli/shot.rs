@@ -1,4 +1,4 @@
-//! `featscope shot` and `featscope export`.
+//! The window from the command line: opened, and drawn by `featscope shot` and `featscope export`.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use egui::Theme;
 
 use super::{
+    args::WindowArguments,
     terminal,
     values::{ExactSize, place, text_or_path},
 };
 use crate::{
-    app::{self, Action, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
+    app::{self, Action, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
     error::{Error, Result},
     io::output::{check_file, check_folder},
     words::did_you_mean,
@@ -71,6 +72,20 @@ pub struct ExportArguments {
     /// Folder for a PNG per pane and panes.json
     #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
+}
+
+impl From<&WindowArguments> for LaunchOptions {
+    fn from(arguments: &WindowArguments) -> Self {
+        Self {
+            files: arguments.files.clone(),
+            model: arguments.model.clone(),
+        }
+    }
+}
+
+/// Opens the window.
+pub fn open(arguments: &WindowArguments) -> Result<()> {
+    app::open(&LaunchOptions::from(arguments))
 }
 
 /// Draws the window.

@@ -21,9 +21,8 @@ const COARSEST_STRIDE: usize = 32;
 const FINEST_STRIDE: usize = 16;
 
 /// Attention layers by their stage and what they attend to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum AttentionCategory {
     /// Self-attention of the down stage.
     DownSelf,

@@ -11,7 +11,7 @@ use super::{model::Model, pass::Input, request::StoreFormat, settings::PassSetti
 use crate::{
     activation::{Id, NotFinite, Progress, Selection, Tap},
     error::{Error, Result},
-    geometry::framing::PreparedImage,
+    image::prepare::PreparedImage,
     io::array::Array,
     model::{control::ControlSignal, denoiser::LatentDistribution, spec::ModelSpec},
     sources::FeatureSource,

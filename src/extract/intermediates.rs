@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    geometry::framing::PreparedImage,
+    image::prepare::PreparedImage,
     io::array::Array,
     model::{
         control::{ControlInput, ControlSignal},

@@ -14,7 +14,7 @@ const STRIDE: f64 = 10.0;
 const FIRST: f64 = 1.0;
 
 /// How the latent at the timestep is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Inversion {
     /// The picture mixed with random noise.

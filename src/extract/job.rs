@@ -26,11 +26,11 @@ use super::{
 use crate::{
     activation::{Id, Progress, Selection, Tap, pool::adaptive_average_pool},
     error::{Error, Result},
-    geometry::{
-        Grid, Size,
-        framing::{FramingPlan, PreparedImage},
+    geometry::{Grid, Size},
+    image::{
+        prepare::{FramingPlan, PreparedImage},
+        source::PictureSource,
     },
-    image::source::PictureSource,
     io::{
         array::Array,
         output::{UnfinishedFolder, write_folder},

@@ -18,8 +18,8 @@ use crate::{
     activation::{Catalogue, Cost, Id, Probe, Progress, Selection, Stage, Tap},
     components::{schedule::Timestep, text::check_prompt, vae::VaeDecoder},
     error::{Error, Result},
-    geometry::{Size, framing::PreparedImage},
-    image::picture::Picture,
+    geometry::Size,
+    image::{picture::Picture, prepare::PreparedImage},
     io::array::Array,
     model::{
         compat::Compat,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     activation::{Cost, Selection},
-    geometry::framing::PreparedImage,
+    image::prepare::PreparedImage,
 };
 
 /// What reading a text encoder and encoding a prompt takes, in the unit of [`Cost`].

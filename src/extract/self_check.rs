@@ -13,8 +13,11 @@ use crate::{
     activation::{Id, Selection, no_progress},
     device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
-    geometry::framing::{FramingPlan, PreparedImage, WorkingSize},
-    image::source::PictureSource,
+    geometry::framing::WorkingSize,
+    image::{
+        prepare::{FramingPlan, PreparedImage},
+        source::PictureSource,
+    },
     io::array::Array,
     model::{LoadExtent, spec::ModelSpec},
     sources::FeatureSource,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Which latent of a picture is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LatentMode {
     /// The posterior's mean: the same map every time.

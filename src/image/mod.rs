@@ -4,5 +4,7 @@ pub mod canny;
 pub(crate) mod decode;
 pub mod picture;
 pub(crate) mod png_text;
+pub mod prepare;
 pub mod resize;
+pub mod samples;
 pub mod source;

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::picture::{Picture, WHITE};
+use super::{
+    picture::{Picture, WHITE},
+    samples::{SAMPLES, sample},
+};
 use crate::{
     error::{Error, Result},
-    weights::embedded,
     words::did_you_mean,
 };
 
@@ -61,8 +63,8 @@ impl PictureSource {
         match self {
             Self::File(path) => Picture::read(path, WHITE),
             Self::Sample(name) => {
-                let sample = embedded::sample(name).ok_or_else(|| {
-                    let names: Vec<&str> = embedded::SAMPLES.iter().map(|sample| sample.name).collect();
+                let sample = sample(name).ok_or_else(|| {
+                    let names: Vec<&str> = SAMPLES.iter().map(|sample| sample.name).collect();
                     Error::usage(format!(
                         "there is no sample picture \"{name}\": there are {}{}",
                         names.join(", "),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A program whose numbers are reproduced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compat {
     /// generic-diffusion-feature: t goes through its 1000-step schedulers, pictures become squares, long prompts are cut

@@ -12,10 +12,8 @@ use crate::{
         request::{FramedPicture, Provenance},
         settings::{PassSettings, RunSettings, SettingsRead},
     },
-    geometry::{
-        Size,
-        framing::{PreparedImage, WorkingSize},
-    },
+    geometry::{Size, framing::WorkingSize},
+    image::prepare::PreparedImage,
 };
 
 impl FeatureSource for Model {

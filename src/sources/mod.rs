@@ -24,8 +24,9 @@ use crate::{
     },
     geometry::{
         Size,
-        framing::{PreparedImage, SizeRule, WorkingSize},
+        framing::{SizeRule, WorkingSize},
     },
+    image::prepare::PreparedImage,
 };
 
 /// A source as it is known before it runs.

@@ -14,8 +14,8 @@ use crate::{
         finite::NonFinite,
         settings::{Recording, SettingsRead},
     },
-    geometry::{Grid, PixelRange, framing::prepare},
-    image::picture::Picture,
+    geometry::{Grid, PixelRange},
+    image::{picture::Picture, prepare::prepare},
     model::adapters::AppliedAdapters,
 };
 

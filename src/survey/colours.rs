@@ -10,7 +10,7 @@ use crate::{
     },
     error::Result,
     geometry::Grid,
-    paint::ColourMap,
+    render::ColourMap,
 };
 
 /// The largest number of 8 bits.

@@ -15,7 +15,8 @@ use crate::{
         ram,
         settings::{PassSettings, Recording},
     },
-    geometry::{Grid, framing::PreparedImage},
+    geometry::Grid,
+    image::prepare::PreparedImage,
     io::array::Array,
     model::spec::ModelSpec,
     sources::FeatureSource,
@@ -149,7 +150,9 @@ fn measured(
     match measure(noises, &|noise| map_of(tensor, noise, grid), regions) {
         Ok(measured) => Ok(Ok(measured)),
         // Numbers near the end of what f32 holds overflow in the figures: of such a layer too the others say nothing.
-        Err(Error::Failed(why)) if exceeds(tensor)? => Ok(Err(why)),
+        Err(error @ (Error::Failed(_) | Error::Compute { .. })) if exceeds(tensor)? => {
+            Ok(Err(error.message().to_owned()))
+        }
         Err(error) => Err(error),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Column, Measurement};
 use crate::{
     analysis::colour::RgbPicture,
-    paint::{Canvas, Lettering, score_text},
+    render::{Canvas, Lettering, score_text},
 };
 
 /// Pixels of a thumbnail's longer side on the sheet.

@@ -3,10 +3,11 @@
 use super::{common::*, *};
 use featscope::{
     families::stable_diffusion::controlnet::{ControlNet, ControlNetConfig},
-    geometry::framing::{SizeRule, WorkingSize, prepare},
+    geometry::framing::{SizeRule, WorkingSize},
     image::{
         canny::canny,
         picture::{Picture, WHITE},
+        prepare::prepare,
     },
     model::control::ControlSignal,
 };

@@ -19,6 +19,9 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(5);
 
+/// The program under test; none in a build of the library alone.
+const PROGRAM: Option<&str> = option_env!("CARGO_BIN_EXE_featscope");
+
 pub struct Ran {
     /// None where a signal ended it.
     pub code: Option<i32>,
@@ -43,7 +46,7 @@ const SETTINGS: [&str; 10] = [
 
 /// The program with a cache of models that holds none.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_featscope"));
+    let mut command = Command::new(PROGRAM.expect("a test that runs the program is built with the feature `cli`"));
     SETTINGS.iter().for_each(|name| {
         command.env_remove(name);
     });

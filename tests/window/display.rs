@@ -7,7 +7,7 @@ use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, PaneKind, RangeMode},
     engine::ImageSlot,
-    paint::{ColourMap, Interpolation},
+    render::{ColourMap, Interpolation},
 };
 
 use super::driver::{Opening, Window, pixels_in};

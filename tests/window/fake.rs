@@ -24,8 +24,7 @@ use featscope::{
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
     families::known::known_checkpoint,
-    geometry::framing::FramingPlan,
-    image::picture::Picture,
+    image::{picture::Picture, prepare::FramingPlan},
     survey::Measurement,
     weights::hub::{Hub, HubSettings, Repo, RepoPart, Variant},
 };

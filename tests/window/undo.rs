@@ -5,7 +5,7 @@ use featscope::{
     analysis::colour::RangeRule,
     app::{Action, Command, Document, PaneKind, PathPurpose, RangeMode},
     engine::{BasisChoice, ImageSlot, QueryAt},
-    paint::ColourMap,
+    render::ColourMap,
 };
 
 use super::{

@@ -12,7 +12,7 @@ use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Action, Command, Level, Pane, PaneKind, PathPurpose, Preferences, RangeMode},
     engine::{ImageSlot, PictureSource, QueryAt},
-    paint::ColourMap,
+    render::ColourMap,
 };
 
 use super::{

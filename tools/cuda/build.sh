@@ -19,7 +19,8 @@ mkdir -p "$folder"
 cp "$target/release/featscope" "$folder/"
 
 source tools/cuda/environment.sh
+# Without the window, which the worker does not open.
 # shellcheck disable=SC2086
-cargo build --release --features cuda --bin featscope-cuda ${CARGO_FLAGS:-}
+cargo build --release --no-default-features --features cuda,cli,hub --bin featscope-cuda ${CARGO_FLAGS:-}
 cp "$target/release/featscope-cuda" "$folder/"
 ls -l "$folder"

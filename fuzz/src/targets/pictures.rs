@@ -3,11 +3,12 @@
 use featscope::{
     geometry::{
         PixelRange,
-        framing::{SizeRule, WorkingSize, prepare},
+        framing::{SizeRule, WorkingSize},
     },
     image::{
         canny::canny,
         picture::{Picture, WHITE},
+        prepare::prepare,
     },
 };
 

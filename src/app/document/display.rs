@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::paint::{ColourMap, Interpolation};
+use crate::render::{ColourMap, Interpolation};
 
 /// Opacity of the heat map over its picture at the start.
 const HEAT_OPACITY: f32 = 0.7;

@@ -18,7 +18,7 @@ use crate::{
     files::names,
     image::png_text::with_text,
     io::output::{METADATA_KEY, write_png},
-    paint::{ScoreMap, render_scores},
+    render::{MapPart, ScoreMap, render_scores},
 };
 
 /// Width of each of the pictures that are written, in pixels.
@@ -66,11 +66,10 @@ fn compared_picture(view: &CompareView) -> Result<([usize; 2], Vec<u8>)> {
     let grid = view.difference.grid;
     let height = (SAVED_WIDTH * grid.height).div_ceil(grid.width.max(1)).max(1);
     let scores = ScoreMap::new(grid, view.difference.values.clone())?;
-    let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
     let drawn = render_scores(
         &scores,
         &difference_style(view),
-        whole,
+        MapPart::WHOLE,
         [SAVED_WIDTH as u32, height as u32],
     );
     parts.push(RgbPicture {

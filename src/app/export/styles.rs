@@ -3,7 +3,7 @@
 use crate::{
     app::{document::display::RangeMode, gpu::textures::Textures, state::root::State},
     engine::CompareView,
-    paint::{ColourMap, Interpolation, ScoreMap, ScoreStyle},
+    render::{ColourMap, Interpolation, ScoreMap, ScoreStyle},
 };
 
 /// How the differences are drawn: from none to the largest.

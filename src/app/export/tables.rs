@@ -25,7 +25,7 @@ use crate::{
     files::names,
     geometry::Grid,
     io::output::csv_field,
-    paint::render_scores,
+    render::{MapPart, render_scores},
 };
 
 /// Height of the frames of a written strip, in pixels, and the gap between them.
@@ -239,8 +239,7 @@ fn matrix_picture(state: &State, matrix: &Matrix) -> Result<Content> {
     let cell = MATRIX_SIDE.div_ceil(grid.width.max(grid.height));
     let (width, height) = (cell * grid.width, cell * grid.height);
     let style = matrix_style(state.document.display.map, range_up_to(scores, 1.0));
-    let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
-    let image = render_scores(scores, &style, whole, [width as u32, height as u32]);
+    let image = render_scores(scores, &style, MapPart::WHOLE, [width as u32, height as u32]);
     let pixels = image
         .as_raw()
         .chunks_exact(4)

@@ -12,6 +12,8 @@ use egui::Context;
 
 use super::{
     atlas::Atlas,
+    picture::{DisplayPicture, PictureTexture},
+    scores::ScorePainter,
     thumbnails::{MarkedKey, SheetKey},
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     engine::{CompareView, HeatView, ImageSlot, OpenedPicture, PcaView, StripFrame, StripView, TargetHeat, recovered},
     error::{Error, Result},
     geometry::Grid,
-    paint::{DisplayPicture, PictureTexture, ScoreMap, ScorePainter},
+    render::ScoreMap,
 };
 
 /// Everything that is drawn of all pictures.

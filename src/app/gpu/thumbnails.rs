@@ -1,7 +1,7 @@
 //! What tells one set of coloured thumbnails from another.
 
 use super::atlas::AtlasKey;
-use crate::{activation::Id, app::document::sheet::SheetColours, paint::ColourMap};
+use crate::{activation::Id, app::document::sheet::SheetColours, render::ColourMap};
 
 /// The thumbnails of a survey, and how they are coloured.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,13 +4,13 @@ use egui::{Align2, FontId, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, acce
 
 use crate::{
     app::{
-        gpu::textures::Textures,
+        gpu::{scores::paint_scores, textures::Textures},
         state::root::State,
         theme,
         update::{action::Action, command::Command},
         widgets::action_button_ui,
     },
-    paint::{Interpolation, ScoreMap, ScoreStyle, paint_scores},
+    render::{Interpolation, ScoreMap, ScoreStyle},
 };
 
 /// Side of a small picture, in points.

@@ -23,7 +23,7 @@ use crate::{
         widgets::{Histogram, HistogramChange, action_button_ui, bins, histogram_ui, section_ui, variance_bars_ui},
     },
     engine::{BasisChoice, PcaSettings},
-    paint::ColourMap,
+    render::ColourMap,
 };
 
 /// Width of the right side at the start, in points, and how narrow and wide it can be made.

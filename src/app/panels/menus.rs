@@ -22,7 +22,7 @@ use crate::{
     engine::{ImageSlot, PictureSource},
     families::known::known_checkpoints,
     files::names,
-    weights::embedded::SAMPLES,
+    image::samples::SAMPLES,
     words,
 };
 

@@ -10,7 +10,7 @@ use crate::{
     engine::PictureSource,
     extract::preset::PRESETS,
     families::known::known_checkpoints,
-    weights::embedded::SAMPLES,
+    image::samples::SAMPLES,
 };
 
 /// Width of the palette, and its distance from the top, in points.

@@ -70,7 +70,7 @@ impl Offscreen {
         &self.context
     }
 
-    /// What the frames are drawn with; a [`ScorePainter`](crate::paint::ScorePainter) can be made from it.
+    /// What the frames are drawn with; a [`ScorePainter`](crate::app::ScorePainter) can be made from it.
     pub fn render_state(&self) -> &RenderState {
         &self.render_state
     }

@@ -9,7 +9,7 @@ use crate::{
         ViewRequest,
     },
     geometry::Grid,
-    paint::ScoreMap,
+    render::ScoreMap,
 };
 
 /// Everything that compares many maps.

@@ -31,7 +31,7 @@ impl Level {
     pub const fn of(error: &Error) -> Self {
         match error {
             Error::Usage(_) => Self::Warning,
-            Error::Failed(_) | Error::Cancelled => Self::Error,
+            _ => Self::Error,
         }
     }
 

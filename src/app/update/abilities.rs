@@ -9,7 +9,7 @@ use crate::{
         state::{compare_questions::side_of_now, overlays::TemporaryView, root::State},
     },
     engine::BasisChoice,
-    paint::Interpolation,
+    render::Interpolation,
 };
 
 /// Sent about actions.

@@ -22,7 +22,10 @@ use crate::{
             undo::History,
             workspace::is_workspace,
         },
-        gpu::textures::{Textures, waker},
+        gpu::{
+            scores::ScorePainter,
+            textures::{Textures, waker},
+        },
         state::{
             canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Preferences,
             root::State, work::RunWanted,
@@ -32,7 +35,6 @@ use crate::{
     engine::{DEFAULT_CACHE_BYTES, Engine, ImageSlot, PictureSource},
     error::Result,
     extract::preset::Preset,
-    paint::ScorePainter,
 };
 
 /// What a window is to begin with.

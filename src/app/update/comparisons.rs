@@ -16,7 +16,7 @@ use crate::{
     },
     error::Error,
     geometry::Grid,
-    paint::ScoreMap,
+    render::ScoreMap,
 };
 
 impl App {

@@ -9,15 +9,16 @@ use super::{VIEWS, canvas_input::interact, placed::Placed};
 use crate::{
     app::{
         document::{pane::Pane, places::representative, root::Pin},
+        gpu::scores::paint_scores,
         state::{canvas_rects::Painted, root::State, slots::PointAt},
         theme,
         update::{
             command::Command,
             view::{Layers, ViewContext},
         },
+        widgets::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline},
     },
     engine::{ImageSlot, QueryAt, TargetHeat},
-    paint::{Loupe, LoupeScores, cell_grid, cell_numbers, cell_outline, paint_scores},
 };
 
 const WHOLE: Rect = Rect {

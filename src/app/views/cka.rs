@@ -29,11 +29,10 @@ use crate::{
             command::Command,
             view::{PaneView, ViewContext},
         },
-        widgets::{action_button_ui, name_combo},
+        widgets::{action_button_ui, colour_bar_ui, name_combo},
     },
     engine::{CkaItem, ComparisonKind},
     error::Result,
-    paint::colour_bar_ui,
 };
 
 /// A matrix is painted at least so large, in points.

@@ -17,6 +17,7 @@ use crate::{
             pane::{Pane, PaneKind},
         },
         export::{compare::compared_content, content::Content, styles::difference_style},
+        gpu::scores::paint_scores,
         state::{
             compare::Absent,
             compare_questions::{compare_query, found, is_stale, kept_of, layer_of, pass_text, side_text},
@@ -30,11 +31,10 @@ use crate::{
             questions::Questions,
             view::{PaneView, ViewContext},
         },
-        widgets::{Histogram, action_button_ui, bins, histogram_ui, name_combo},
+        widgets::{Histogram, action_button_ui, bins, cell_numbers, colour_bar_ui, histogram_ui, name_combo},
     },
     engine::{CompareView, ImageSlot},
     error::Result,
-    paint::{cell_numbers, colour_bar_ui, paint_scores},
 };
 
 const WHOLE: Rect = Rect {

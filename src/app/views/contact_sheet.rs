@@ -26,7 +26,7 @@ use crate::{
         },
         widgets::{Glyph, action_button_ui, empty_ui},
     },
-    paint::score_text,
+    render::score_text,
     survey::{Column, Measurement},
 };
 

@@ -3,8 +3,11 @@
 use egui::{Id, Rect, Response, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, pos2};
 
 use crate::{
-    app::theme,
-    paint::{ScoreMap, ScorePainter, ScoreStyle, paint_scores},
+    app::{
+        gpu::scores::{ScorePainter, paint_scores},
+        theme,
+    },
+    render::{ScoreMap, ScoreStyle},
 };
 
 /// All of a map.

@@ -28,10 +28,9 @@ use crate::{
             command::{Command, Notice},
             view::ViewContext,
         },
-        widgets::error_ui,
+        widgets::{colour_bar_ui, error_ui},
     },
     engine::ImageSlot,
-    paint::colour_bar_ui,
 };
 
 /// Height of a pane's footer, in points.

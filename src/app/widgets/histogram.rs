@@ -8,9 +8,10 @@ use egui::{
     pos2, vec2,
 };
 
+use super::colour_bar::colour_bar;
 use crate::{
     app::theme::{self, Tokens, tokens},
-    paint::{ColourMap, colour_bar, score_text},
+    render::{ColourMap, score_text},
 };
 
 /// Height of the bars and of the colours below them, in points.
@@ -38,7 +39,7 @@ pub struct Histogram<'a> {
     pub extent: [f32; 2],
     /// The colours of the scores.
     pub map: ColourMap,
-    /// Exponent of the share of the range, as in [`ScoreStyle`](crate::paint::ScoreStyle).
+    /// Exponent of the share of the range, as in [`ScoreStyle`](crate::render::ScoreStyle).
     pub gamma: f32,
     /// The scores of the first and of the last colour, each with a handle; without one, the extent and no handles.
     pub range: Option<[f32; 2]>,

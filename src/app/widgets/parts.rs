@@ -5,11 +5,11 @@ use egui::{
     TextStyle, Ui, WidgetInfo, epaint::CircleShape, vec2,
 };
 
-use super::glyph::{Glyph, paint_glyph};
-use crate::{
-    app::theme::{self, tokens},
-    paint::readable_on,
+use super::{
+    contrast::readable_on,
+    glyph::{Glyph, paint_glyph},
 };
+use crate::app::theme::{self, tokens};
 
 /// The share of a row that its label takes.
 const LABEL_SHARE: f32 = 0.36;

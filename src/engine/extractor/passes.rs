@@ -20,10 +20,8 @@ use crate::{
         request::{FramedPicture, Provenance},
         settings::{GivenNoise, LatentMode, PassSettings, RunSettings},
     },
-    geometry::{
-        Grid,
-        framing::{FramingPlan, PreparedImage},
-    },
+    geometry::Grid,
+    image::prepare::{FramingPlan, PreparedImage},
     io::array::Array,
     sources::FeatureSource,
 };

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     extract::ram,
     io::output::{replace_file, write_png},
-    paint::{ScoreMap, ScoreStyle, render_scores},
+    render::{MapPart, ScoreMap, ScoreStyle, render_scores},
 };
 
 /// Writes the heat map of the query's first target as a PNG, over the part of the picture that the model sees.
@@ -57,11 +57,11 @@ impl Save for SaveHeat {
         // The map covers what the model sees; in shares of that part, the whole picture reaches beyond 0 to 1.
         let [left, top, right, bottom] = info.framing.visible();
         let share = |x: f64, from: f64, to: f64| ((x - from) / (to - from)) as f32;
-        let corner = |x: f64, y: f64| egui::pos2(share(x, left, right), share(y, top, bottom));
-        let whole = egui::Rect::from_min_max(
-            corner(-0.5, -0.5),
-            corner(size.width as f64 - 0.5, size.height as f64 - 0.5),
-        );
+        let corner = |x: f64, y: f64| [share(x, left, right), share(y, top, bottom)];
+        let whole = MapPart {
+            min: corner(-0.5, -0.5),
+            max: corner(size.width as f64 - 0.5, size.height as f64 - 0.5),
+        };
         let heat = render_scores(&scores, &self.style, whole, [size.width as u32, size.height as u32]);
         let blend = |under: u8, over: u8, alpha: u8| {
             let (under, over, alpha) = (u32::from(under), u32::from(over), u32::from(alpha));

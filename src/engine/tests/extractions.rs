@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::{
     extract::{request::ExtractRequest, select::Select},
-    image::picture::Picture,
+    image::{picture::Picture, samples::sample},
     io::output::{replace_file, write_png},
-    weights::embedded,
 };
 
 fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
@@ -27,7 +26,7 @@ fn extraction(t: u32, picture: &Path) -> Box<ExtractRequest> {
 
 fn cat(folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let picture = folder.join("cat.png");
-    std::fs::write(&picture, embedded::sample("noto-cat-face").ok_or("no sample")?.bytes)?;
+    std::fs::write(&picture, sample("noto-cat-face").ok_or("no sample")?.bytes)?;
     Ok(picture)
 }
 

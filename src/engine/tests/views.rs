@@ -420,7 +420,7 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
     let save = |path: std::path::PathBuf| {
         ViewRequest::SaveHeat(SaveHeat {
             query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[ImageSlot::A]),
-            style: crate::paint::ScoreStyle::default(),
+            style: crate::render::ScoreStyle::default(),
             path,
         })
     };

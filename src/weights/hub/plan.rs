@@ -1,15 +1,11 @@
 //! DownloadPlan of a download, made before it begins.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cache::RepoCache,
     choose::Weights,
-    repo::{Checksum, Repo, check_path, is_commit},
+    repo::{Checksum, Repo},
 };
-use crate::error::{Error, Result};
 
 /// One file of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,39 +44,4 @@ impl DownloadPlan {
     pub fn is_complete(&self) -> bool {
         self.files.iter().all(|file| file.present)
     }
-
-    /// Looks what the cache holds, and adds up. Errors where the plan leads out of the cache or makes no sense.
-    pub(super) fn look(&mut self, cache: &RepoCache) -> Result<()> {
-        if !is_commit(&self.commit) {
-            return Err(Error::failed(format!("the plan for {} has no commit", self.repo)));
-        }
-        let mut total: u64 = 0;
-        let mut missing: u64 = 0;
-        let mut counted = BTreeSet::new();
-        for file in &mut self.files {
-            check_path(&file.path)?;
-            file.present = cache.has(&self.commit, &file.path, file.size);
-            let is_blob = cache.has_blob(&file.checksum, file.size);
-            let begun = if file.present || is_blob {
-                0
-            } else {
-                cache.begun(&file.checksum)
-            };
-            // More than the whole is thrown away.
-            file.begun = if begun > file.size { 0 } else { begun };
-            total = total.checked_add(file.size).ok_or_else(|| too_large(&self.repo))?;
-            if !file.present && !is_blob && counted.insert(file.checksum.clone()) {
-                missing += file.size - file.begun;
-            }
-        }
-        self.bytes_total = total;
-        self.bytes_missing = missing;
-        Ok(())
-    }
-}
-
-fn too_large(repo: &Repo) -> Error {
-    Error::failed(format!(
-        "{repo}: the sizes that the hub gives cannot be true: together they are beyond 2^64 bytes"
-    ))
 }

@@ -49,6 +49,7 @@ impl Token {
         Ok(Self(text.to_owned()))
     }
 
+    #[cfg(feature = "hub")]
     pub(super) fn secret(&self) -> &str {
         &self.0
     }

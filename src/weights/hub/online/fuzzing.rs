@@ -7,14 +7,17 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
 use super::{
-    HubSettings, RepoPart,
     answer::Asker,
-    choose,
     http::{Client, Head, Stop, redirected},
     listing::Listing,
-    repo::{Repo, check_path},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    weights::hub::{
+        HubSettings, RepoPart, choose,
+        repo::{Repo, check_path},
+    },
+};
 
 /// Reads the listing of a repository, and chooses the files of every part and variant.
 ///

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Colours in a table.
-pub(super) const TABLE_LEN: usize = 256;
+pub(crate) const TABLE_LEN: usize = 256;
 
 /// Colours from the lowest to the highest score, sRGB.
 pub(super) type Table = [[u8; 3]; TABLE_LEN];
@@ -72,14 +72,14 @@ impl ColourMap {
     }
 
     /// The row of this map in the texture that holds all tables.
-    pub(super) const fn row(self) -> usize {
+    pub(crate) const fn row(self) -> usize {
         self as usize
     }
 }
 
 /// From score to the index of a table: what the shader computes too, from the same three numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     /// The score of the first colour.
     pub low: f32,
     /// 1 / (highest − lowest); 0 where that is not a number.
@@ -89,7 +89,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    pub(super) fn new([low, high]: [f32; 2], gamma: f32) -> Self {
+    pub(crate) fn new([low, high]: [f32; 2], gamma: f32) -> Self {
         let inverse_span = 1.0 / (high - low);
         if inverse_span.is_finite() && low.is_finite() {
             Self {
@@ -107,7 +107,7 @@ impl Scale {
     }
 
     /// Index of the colour of a finite score.
-    pub(super) fn index(self, score: f32) -> usize {
+    pub(crate) fn index(self, score: f32) -> usize {
         let share = ((score - self.low) * self.inverse_span).clamp(0.0, 1.0);
         // `powf` and the shader's `pow` differ in the last bits, so the plain case goes without in both.
         let bent = if self.gamma == 1.0 {

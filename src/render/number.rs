@@ -10,7 +10,7 @@ pub fn score_text(score: f32) -> String {
 
 /// A score in no more than `most_characters`, with as many digits as there is room for; `None` where there is room for
 /// not even one.
-pub(super) fn short_score_text(score: f32, most_characters: usize) -> Option<String> {
+pub fn short_score_text(score: f32, most_characters: usize) -> Option<String> {
     (1..=SIGNIFICANT_DIGITS)
         .rev()
         .map(|digits| text_of_digits(score, digits))

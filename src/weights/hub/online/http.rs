@@ -19,12 +19,14 @@ use ureq::{
 };
 use url::{Origin, Position, Url};
 
-use super::{
-    progress::Reporter,
-    repo::{Checksum, is_commit, shown},
-    settings::HubSettings,
+use super::reporter::Reporter;
+use crate::{
+    error::{Error, Result},
+    weights::hub::{
+        repo::{Checksum, is_commit, shown},
+        settings::HubSettings,
+    },
 };
-use crate::error::{Error, Result};
 
 const CHUNK: usize = 128 << 10;
 /// Chunks that may wait for the disk before the network does.

@@ -16,14 +16,15 @@ use ureq::http::Method;
 
 use super::{
     answer::Asker,
-    cache::{RepoCache, settle, write_error},
     http::{Ask, Broken, Head, Stop},
     lock::Lock,
-    plan::PlannedFile,
-    progress::{Reporter, TransferStage},
-    repo::Checksum,
+    reporter::Reporter,
+    store::{settle, write_error},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    weights::hub::{cache::RepoCache, plan::PlannedFile, progress::TransferStage, repo::Checksum},
+};
 
 const CHUNK: usize = 1 << 20;
 /// Attempts are counted anew when one of them has brought this much: a long download may be cut often.

@@ -8,11 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    cache::write_error,
-    progress::{Reporter, TransferStage},
-};
-use crate::error::Result;
+use super::{reporter::Reporter, store::write_error};
+use crate::{error::Result, weights::hub::progress::TransferStage};
 
 const POLL: Duration = Duration::from_millis(100);
 

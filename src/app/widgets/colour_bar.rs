@@ -3,11 +3,7 @@
 use egui::{Align2, Color32, FontId, Mesh, Painter, Rect, Response, Role, Sense, Shape, TextStyle, Ui, WidgetInfo};
 use egui::{emath::GuiRounding as _, pos2, vec2};
 
-use super::{
-    colour_map::{ColourMap, TABLE_LEN},
-    number::score_text,
-    score_map::ScoreStyle,
-};
+use crate::render::{ColourMap, ScoreStyle, colour_map::TABLE_LEN, score_text};
 
 /// The height of the bar as a share of the height of its numbers.
 const BAR_HEIGHT_SHARE: f32 = 0.75;

@@ -8,8 +8,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::repo::{Checksum, is_commit};
-use crate::error::clipped;
+use crate::{
+    error::clipped,
+    weights::hub::repo::{Checksum, is_commit},
+};
 
 /// More files than repositories of models have: a few hundred.
 const MOST_FILES: usize = 100_000;

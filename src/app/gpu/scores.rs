@@ -10,10 +10,10 @@ use egui::{Color32, ColorImage, Id, Painter, Pos2, Rect, TextureHandle, TextureO
 use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor, wgpu};
 
 use super::{
-    gpu::{Gpu, GpuPane, Look},
-    placement::Placement,
-    score_map::{ScoreMap, ScoreStyle, pixel_colours},
+    pipeline::{Gpu, GpuPane, Look},
+    placement::{placement_on_screen, visible_px},
 };
+use crate::render::{ScoreMap, ScoreStyle, placement::Placement, score_map::pixel_colours};
 
 /// A pane that was not drawn in so many passes gives its memory back. Drawn again, it simply uploads again.
 const PASSES_KEPT: u64 = 60;
@@ -105,7 +105,7 @@ pub fn paint_scores(
     backend: &ScorePainter,
 ) {
     mark_drawn(&backend.panes, painter.ctx(), pane);
-    let Some(placement) = Placement::new(rect, uv, painter.pixels_per_point()) else {
+    let Some(placement) = placement_on_screen(rect, uv, painter.pixels_per_point()) else {
         return;
     };
     match &backend.gpu {
@@ -212,7 +212,7 @@ fn paint_texture(
     placement: Placement,
 ) {
     let pixels_per_point = painter.pixels_per_point();
-    let visible_px = placement.visible_px(painter.clip_rect(), pixels_per_point);
+    let visible_px = visible_px(&placement, painter.clip_rect(), pixels_per_point);
     if visible_px.iter().any(Range::is_empty) {
         return;
     }

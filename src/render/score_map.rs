@@ -9,13 +9,12 @@ use std::{
     },
 };
 
-use egui::{Pos2, Rect};
 use image::{Rgba, RgbaImage};
 use serde::{Deserialize, Serialize};
 
 use super::{
     colour_map::{ColourMap, Scale},
-    placement::Placement,
+    placement::{MapPart, Placement},
 };
 use crate::{
     error::{Error, Result},
@@ -76,15 +75,17 @@ impl ScoreMap {
         self.extent
     }
 
-    /// The score shown at a place of the map; `None` outside it and where the score of the cell is not finite.
+    /// The score shown at a place (u, v) of the map, (0, 0) its upper left and (1, 1) its lower right corner; `None`
+    /// outside it and where the score of the cell is not finite.
     ///
     /// Scores are thought to lie in the middles of their cells. Between them, neighbours that are not finite give
     /// their share to the others, so that exactly the cells without a score stay empty.
-    pub fn score_at(&self, uv: Pos2, interpolation: Interpolation) -> Option<f32> {
-        if !((0.0..1.0).contains(&uv.x) && (0.0..1.0).contains(&uv.y)) {
+    pub fn score_at(&self, uv: impl Into<[f32; 2]>, interpolation: Interpolation) -> Option<f32> {
+        let [u, v] = uv.into();
+        if !((0.0..1.0).contains(&u) && (0.0..1.0).contains(&v)) {
             return None;
         }
-        let (x, y) = (uv.x * self.grid.width as f32, uv.y * self.grid.height as f32);
+        let (x, y) = (u * self.grid.width as f32, v * self.grid.height as f32);
         let nearest = self.cell(x.floor(), y.floor());
         if !nearest.is_finite() || interpolation == Interpolation::Nearest {
             return nearest.is_finite().then_some(nearest);
@@ -119,7 +120,7 @@ impl ScoreMap {
     }
 
     /// Equal for copies of one map, different for all others.
-    pub(super) fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         self.version
     }
 }
@@ -162,14 +163,14 @@ impl Default for ScoreStyle {
     }
 }
 
-/// The part `uv` of a map as an image of (width, height) pixels for a file: opacity in alpha, not multiplied into the
+/// A part of a map as an image of (width, height) pixels for a file: opacity in alpha, not multiplied into the
 /// colours; pixels outside the map and without a score are transparent.
 ///
 /// With the whole map and its own width and height, a pixel is a score.
-pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, uv: Rect, size_px: [u32; 2]) -> RgbaImage {
+pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, part: impl Into<MapPart>, size_px: [u32; 2]) -> RgbaImage {
     let [width, height] = size_px;
     let alpha = (style.opacity.clamp(0.0, 1.0) * 255.0).round() as u8;
-    let Some(placement) = Placement::of_image([width as usize, height as usize], uv) else {
+    let Some(placement) = Placement::of_image(size_px, part.into()) else {
         return RgbaImage::new(width, height);
     };
     let block = [0..width as i32, 0..height as i32];
@@ -186,7 +187,7 @@ pub fn render_scores(map: &ScoreMap, style: &ScoreStyle, uv: Rect, size_px: [u32
 /// is to be drawn.
 ///
 /// On the calling thread alone: the interface's thread must not wait for a pool that a model computes on.
-pub(super) fn pixel_colours<T: Copy>(
+pub(crate) fn pixel_colours<T: Copy>(
     map: &ScoreMap,
     style: &ScoreStyle,
     placement: &Placement,
@@ -251,7 +252,7 @@ struct Blend {
 
 impl Blend {
     fn new(map: &ScoreMap, interpolation: Interpolation, placement: &Placement, columns: Range<i32>) -> Self {
-        let along = |column| between(placement.uv_of_pixel(column, 0).x, map.grid.width, interpolation);
+        let along = |column| between(placement.uv_of_pixel(column, 0)[0], map.grid.width, interpolation);
         Self {
             interpolation,
             first_column: columns.start,
@@ -264,7 +265,7 @@ impl Blend {
 
     /// Goes to a line of pixels; whether it lies inside of the map.
     fn begin_line(&mut self, map: &ScoreMap, placement: &Placement, row: i32) -> bool {
-        let v = placement.uv_of_pixel(self.first_column, row).y;
+        let v = placement.uv_of_pixel(self.first_column, row)[1];
         let Some(Between { low, high, share }) = between(v, map.grid.height, self.interpolation) else {
             return false;
         };
@@ -309,11 +310,7 @@ fn between(place: f32, count: usize, interpolation: Interpolation) -> Option<Bet
 
 #[cfg(test)]
 mod tests {
-    use egui::pos2;
-
     use super::*;
-
-    const WHOLE: Rect = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
 
     fn map(height: usize, width: usize, scores: &[f32]) -> ScoreMap {
         ScoreMap::new(Grid::new(height, width), scores).expect("as many scores as positions")
@@ -328,7 +325,7 @@ mod tests {
     #[test]
     fn scores_between_cells() {
         let ramp = map(1, 2, &[0.0, 1.0]);
-        let at = |x, interpolation| ramp.score_at(pos2(x, 0.5), interpolation);
+        let at = |x, interpolation| ramp.score_at([x, 0.5], interpolation);
         assert_eq!(at(0.49, Interpolation::Nearest), Some(0.0));
         assert_eq!(at(0.51, Interpolation::Nearest), Some(1.0));
         assert_eq!(at(0.5, Interpolation::Bilinear), Some(0.5));
@@ -341,9 +338,9 @@ mod tests {
     fn exactly_the_cells_without_a_score_stay_empty() {
         let holed = map(1, 3, &[2.0, f32::NAN, 4.0]);
         for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
-            assert_eq!(holed.score_at(pos2(0.3, 0.5), interpolation), Some(2.0));
-            assert_eq!(holed.score_at(pos2(0.4, 0.5), interpolation), None);
-            assert_eq!(holed.score_at(pos2(0.7, 0.5), interpolation), Some(4.0));
+            assert_eq!(holed.score_at([0.3, 0.5], interpolation), Some(2.0));
+            assert_eq!(holed.score_at([0.4, 0.5], interpolation), None);
+            assert_eq!(holed.score_at([0.7, 0.5], interpolation), Some(4.0));
         }
         assert_eq!(holed.extent(), Some([2.0, 4.0]));
         assert_eq!(map(1, 1, &[f32::NAN]).extent(), None);
@@ -353,7 +350,10 @@ mod tests {
     fn lines_have_the_scores_of_single_places() {
         let ramp = map(3, 4, &[0.0, 1.0, 5.0, 2.0, 3.0, -2.0, 0.5, 0.25, 9.0, 4.0, -7.0, 6.0]);
         for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
-            let part = Rect::from_min_max(pos2(-0.1, 0.05), pos2(1.2, 0.9));
+            let part = MapPart {
+                min: [-0.1, 0.05],
+                max: [1.2, 0.9],
+            };
             let placement = Placement::of_image([53, 37], part);
             let placement = placement.expect("there is something to draw");
             let style = ScoreStyle {
@@ -384,7 +384,7 @@ mod tests {
                 opacity: 0.4,
                 ..ScoreStyle::default()
             },
-            WHOLE,
+            MapPart::WHOLE,
             [2, 2],
         );
         let pixels: Vec<_> = image.pixels().map(|pixel| pixel.0).collect();

@@ -6,7 +6,13 @@ use egui::{
     vec2,
 };
 
-use super::{PictureTexture, ScoreMap, ScorePainter, ScoreStyle, paint_scores};
+use crate::{
+    app::gpu::{
+        picture::PictureTexture,
+        scores::{ScorePainter, paint_scores},
+    },
+    render::{ScoreMap, ScoreStyle},
+};
 
 /// From the pointer to the nearest corner of the loupe, in points.
 const POINTER_GAP: f32 = 18.0;

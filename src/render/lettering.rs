@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use egui::{
-    Color32, FontId, Galley,
-    epaint::{
-        ColorImage,
-        text::{FontDefinitions, Fonts, TextOptions},
-    },
+use epaint::{
+    Color32, ColorImage,
+    text::{FontDefinitions, FontId, Fonts, Galley, TextOptions},
 };
 
 /// An 8-bit picture that is drawn on.

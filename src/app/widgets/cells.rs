@@ -9,12 +9,11 @@ use egui::{
     pos2, remap_clamp, vec2,
 };
 
-use super::{
-    contrast::readable_on,
-    number::short_score_text,
-    score_map::{ScoreMap, ScoreStyle},
+use super::contrast::readable_on;
+use crate::{
+    geometry::Grid,
+    render::{ScoreMap, ScoreStyle, short_score_text},
 };
-use crate::geometry::Grid;
 
 /// The narrowest cell that has room for its number, in points.
 const NUMBER_LEAST_WIDTH: f32 = 36.0;

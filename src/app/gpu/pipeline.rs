@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::{Pod, Zeroable};
 use egui_wgpu::{RenderState, wgpu};
 
-use super::{
-    colour_map::{ColourMap, Scale, TABLE_LEN},
+use crate::render::{
+    ColourMap, Interpolation, ScoreMap, ScoreStyle,
+    colour_map::{Scale, TABLE_LEN},
     placement::Placement,
-    score_map::{Interpolation, ScoreMap, ScoreStyle},
 };
 
 /// Corners of the rectangle, drawn as a strip of two triangles.

@@ -3,11 +3,16 @@
 use super::{
     download::Patience,
     http::{Ask, Broken, Client, Head, Stop, escaped},
-    progress::{Reporter, TransferStage},
-    repo::{Repo, shown},
-    settings::HubSettings,
+    reporter::Reporter,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    weights::hub::{
+        progress::TransferStage,
+        repo::{Repo, shown},
+        settings::HubSettings,
+    },
+};
 
 /// An answer of the hub's own is at most this long; a listing of ten thousand files has a few MiB.
 const MAX_ANSWER: usize = 16 << 20;
