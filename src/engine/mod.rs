@@ -22,7 +22,7 @@ mod lanes;
 mod layer;
 mod map_store;
 mod message;
-pub mod queries;
+pub(crate) mod queries;
 mod recover;
 mod study;
 #[cfg(test)]

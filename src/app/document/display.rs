@@ -48,7 +48,7 @@ pub enum RangeMode {
     Fixed([f32; 2]),
 }
 
-/// Background is told from foreground by the score of the first component.
+/// Background differs from foreground by the score of the first component.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Mask {
     /// Whether background is left out.

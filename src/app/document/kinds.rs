@@ -220,3 +220,38 @@ macro_rules! pane_kinds {
     };
 }
 pub(in crate::app) use pane_kinds;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::app::document::pane::PaneKind;
+
+    #[test]
+    fn names_and_files_tell_kinds_apart() {
+        let facts = PaneKind::ALL.map(PaneKind::facts);
+        let names: BTreeSet<_> = facts.iter().map(|facts| facts.name).collect();
+        let files: BTreeSet<_> = facts.iter().map(|facts| facts.file).collect();
+        assert_eq!([names.len(), files.len()], [PaneKind::ALL.len(); 2]);
+    }
+
+    #[test]
+    fn a_kind_is_written_by_its_name_and_its_file_has_the_first_format() -> serde_json::Result<()> {
+        assert_eq!(serde_json::to_string(&PaneKind::Shift)?, "\"shift\"");
+        let titles: Vec<String> = PaneKind::ALL
+            .iter()
+            .filter_map(|kind| kind.facts().save)
+            .map(|save| {
+                assert!(
+                    save.file.ends_with(&format!(".{}", save.extensions[0])),
+                    "{}",
+                    save.file
+                );
+                save.title()
+            })
+            .collect();
+        assert_eq!(titles[0], "Save strip as .png, .csv or .json");
+        assert!(titles.contains(&"Save content shift as .csv or .json".to_owned()));
+        Ok(())
+    }
+}

@@ -10,7 +10,7 @@ pub const MOST_FRAMES: usize = 64;
 pub const ROW_CHOICES: [usize; 3] = [256, 1024, 4096];
 /// The most components that are computed.
 pub const MOST_COMPONENTS: usize = 16;
-/// The most matches of a pin in a picture that are told.
+/// The most matches of a pin in a picture.
 pub const MOST_TOLD: usize = 20;
 /// The most noises averaged that the window offers.
 pub const MAX_ENSEMBLE: usize = 64;

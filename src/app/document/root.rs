@@ -32,7 +32,7 @@ pub const FIRST_SAMPLES: [&str; 7] = [
     "noto-fox",
     "fluent-flat-tiger-face",
 ];
-/// Matches told of each pin in each picture at the start.
+/// Matches of each pin in each picture at the start.
 const FIRST_TOP_K: usize = 3;
 
 /// What is looked at, and how.
@@ -51,7 +51,7 @@ pub struct Document {
     pub pins: Vec<Pin>,
     /// The pin whose similarities are shown; none: those of the point under the pointer.
     pub selected_pin: Option<u32>,
-    /// Matches told of each pin in each picture.
+    /// Matches of each pin in each picture.
     pub top_k: usize,
     /// How things are drawn.
     pub display: Display,

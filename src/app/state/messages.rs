@@ -1,4 +1,4 @@
-//! What the user is told besides what is shown: toasts that go by themselves, and a log that keeps everything.
+//! Messages that have no place of their own: toasts that go by themselves, and a log that keeps everything.
 
 use std::{
     collections::VecDeque,
@@ -94,7 +94,7 @@ impl Messages {
         });
     }
 
-    /// Tells something that has no place of its own.
+    /// Reports something that has no place of its own.
     pub fn report(&mut self, level: Level, text: impl Into<String>) {
         let text = words::message(&text.into()).into_owned();
         self.note(level, text.clone());

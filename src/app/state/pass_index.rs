@@ -73,12 +73,12 @@ impl KeptPass {
     }
 }
 
-/// Passes, the one told last at the end.
+/// Passes, the one reported last at the end.
 #[derive(Debug, Default)]
 pub struct PassIndex(Vec<KeptPass>);
 
 impl PassIndex {
-    /// The passes that are listed, in the order they were told last.
+    /// The passes that are listed, in the order they were reported last.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &KeptPass> {
         let listed: Vec<&KeptPass> = self
             .0

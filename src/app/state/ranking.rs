@@ -72,7 +72,7 @@ impl RankState {
         ));
     }
 
-    /// Takes what was told away: it is of other pictures or of another model.
+    /// Drops the rows: they are of other pictures or of another model.
     pub fn forget(&mut self) {
         self.view = None;
         self.arrange(&RankChoice::default());

@@ -77,7 +77,7 @@ pub enum Command {
     SelectPin(Option<u32>),
     /// Take a pin away.
     DeletePin(u32),
-    /// How many matches are told.
+    /// How many matches of each pin are listed.
     TopK(usize),
     /// Rank other points, in another way, or sort the table otherwise.
     Rank(RankChoice),

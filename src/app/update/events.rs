@@ -12,7 +12,7 @@ use crate::{
             work::RunState,
         },
     },
-    engine::{Capture, Event, ImageSlot, ModelInfo, OpenedPicture, PictureSource, TaskKind},
+    engine::{Capture, Event, ImageSlot, ModelInfo, OpenedPicture, PassId, PictureSource, TaskKind},
     error::Error,
     families::inventory::LocalModels,
 };
@@ -40,16 +40,7 @@ impl App {
             }
             Event::PicturesSwapped { a, b } => self.on_swap(a, b),
             Event::Captured { slot, capture } => on_capture(state, slot, *capture),
-            Event::RunFinished { seconds } => {
-                state.run.running = None;
-                state.run.asked = false;
-                state.run.error = None;
-                if let Some(seconds) = seconds {
-                    state
-                        .messages
-                        .note(Level::Info, format!("Run finished in {seconds:.2} s."));
-                }
-            }
+            Event::RunFinished { seconds } => on_run_finished(state, seconds),
             Event::Study { job, event } => self.on_study_event(job, event),
             Event::StudyFinished { job } => {
                 end_job(state, TaskKind::Study { job });
@@ -57,56 +48,59 @@ impl App {
             }
             Event::Answer(answer) => self.on_answer(answer),
             Event::Answered { number } => self.questions.on_answered(number),
-            Event::Missing { pass, .. } => {
-                state.passes.forget(pass);
-                // Room was made for others: the pass has to be run again before this is asked again.
-                for slot in state.slots_mut() {
-                    if slot.capture.as_ref().is_some_and(|capture| capture.pass == pass) {
-                        slot.capture = None;
-                    }
-                }
-                self.ask_again();
-                self.on_missing(pass);
-            }
+            Event::Missing { pass, .. } => self.on_lost_pass(pass),
             Event::Saved { work, path } => {
                 end_job(state, work);
                 state.messages.report(Level::Info, format!("Saved {}", path.display()));
             }
             Event::Hub(event) => self.on_hub_event(event),
-            Event::Failed {
-                work: TaskKind::Download { job },
-                error,
-            } => self.on_download_failure(job, &error),
             Event::ModelFailed { name, error } => self.on_model_failure(&name, &error),
-            Event::Failed {
-                work: TaskKind::Picture(slot),
-                error,
-            } if !self.pending.answer(slot) => state.messages.note(Level::of(&error), error.to_string()),
-            Event::Failed {
-                work: TaskKind::Study { job },
-                error,
-            } => self.on_study_failure(job, &error),
-            Event::Failed {
-                work: TaskKind::Comparison(kind),
-                error,
-            } => self.on_comparison_failure(kind, &error),
-            Event::Failed { work, error } => {
-                on_failure(state, work, &error);
+            Event::Failed { work, error } => self.on_task_failure(work, &error),
+            Event::Recovered { message } => self.on_bug(message),
+        }
+    }
+
+    /// Room was made for others: a pass has to be run again before its maps are asked about again.
+    fn on_lost_pass(&mut self, pass: PassId) {
+        let state = &mut self.state;
+        state.passes.forget(pass);
+        for slot in state.slots_mut() {
+            if slot.capture.as_ref().is_some_and(|capture| capture.pass == pass) {
+                slot.capture = None;
+            }
+        }
+        self.ask_again();
+        self.on_missing(pass);
+    }
+
+    /// A bug in a worker, which goes on.
+    fn on_bug(&mut self, message: String) {
+        let state = &mut self.state;
+        state.run.running = None;
+        state.model.loading = None;
+        state
+            .messages
+            .note(Level::Error, format!("A bug in the worker was caught: {message}"));
+        state.recovered = Some(message);
+        self.pending.forget();
+    }
+
+    /// Shows an error where its task is shown.
+    fn on_task_failure(&mut self, task: TaskKind, error: &Error) {
+        match task {
+            TaskKind::Download { job } => self.on_download_failure(job, error),
+            TaskKind::Study { job } => self.on_study_failure(job, error),
+            TaskKind::Comparison(kind) => self.on_comparison_failure(kind, error),
+            TaskKind::Picture(slot) if !self.pending.answer(slot) => {
+                self.state.messages.note(Level::of(error), error.to_string());
+            }
+            TaskKind::Picture(_) => {
+                on_failure(&mut self.state, task, error);
                 let there = &self.state.document;
-                if let TaskKind::Picture(_) = work {
-                    self.history
-                        .amend(|settled| settled.pictures.clone_from(&there.pictures));
-                }
+                self.history
+                    .amend(|settled| settled.pictures.clone_from(&there.pictures));
             }
-            Event::Recovered { message } => {
-                state.run.running = None;
-                state.model.loading = None;
-                state
-                    .messages
-                    .note(Level::Error, format!("A bug in the worker was caught: {message}"));
-                state.recovered = Some(message);
-                self.pending.forget();
-            }
+            _ => on_failure(&mut self.state, task, error),
         }
     }
 
@@ -276,7 +270,7 @@ impl App {
         self.forget_views();
     }
 
-    /// Views are asked for again: what was told is of other pictures or of another model.
+    /// Asks every question again: the answers are of other pictures or of another model.
     fn forget_views(&mut self) {
         let state = &mut self.state;
         state.heat = None;
@@ -303,6 +297,17 @@ impl App {
         if let Some(view) = &self.state.slot(slot).pca {
             self.textures.prepare_pca(view, self.state.document.mask);
         }
+    }
+}
+
+fn on_run_finished(state: &mut State, seconds: Option<f64>) {
+    state.run.running = None;
+    state.run.asked = false;
+    state.run.error = None;
+    if let Some(seconds) = seconds {
+        state
+            .messages
+            .note(Level::Info, format!("Run finished in {seconds:.2} s."));
     }
 }
 
@@ -361,7 +366,7 @@ fn end_job(state: &mut State, work: TaskKind) {
     }
 }
 
-/// What is told of an error, which is noted in the log; nothing of what the user ended.
+/// The message of an error, which is noted in the log; none where the user ended the task.
 fn words_of(state: &mut State, error: &Error) -> Option<String> {
     let words = (*error != Error::Cancelled).then(|| error.to_string())?;
     state.messages.note(Level::of(error), words.clone());

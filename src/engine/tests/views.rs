@@ -109,6 +109,28 @@ fn the_instant_lane_answers_while_the_model_runs() {
 }
 
 #[test]
+fn a_question_with_a_number_ends_with_it_whether_it_is_answered_or_refused() {
+    let hand = hand(vec![Pass::whole(
+        ImageSlot::A,
+        vec![(id("b1"), random_map(1, 6, 3, 4))],
+    )]);
+    let point = |at| query(&hand, "b1", QueryAt::Point(at), &[ImageSlot::A]);
+    for (number, at, is_answered) in [(7, [9.5, 9.5], true), (8, [-9.0, 9.5], false)] {
+        hand.engine.ask(number, point(at));
+        let mut answers = 0;
+        let ended = until_seen(
+            &hand.engine,
+            |event| answers += usize::from(matches!(event, Event::Answer(_))),
+            |event| match event {
+                Event::Answered { number } => Some(*number),
+                _ => None,
+            },
+        );
+        assert_eq!((ended, answers == 1), (number, is_answered));
+    }
+}
+
+#[test]
 fn a_region_is_the_mean_of_unit_vectors() {
     let map = random_map(1, 6, 3, 4);
     let hand = hand(vec![Pass::whole(ImageSlot::A, vec![(id("b1"), map.clone())])]);
