@@ -114,9 +114,12 @@ fn a_question_with_a_number_ends_with_it_whether_it_is_answered_or_refused() {
         ImageSlot::A,
         vec![(id("b1"), random_map(1, 6, 3, 4))],
     )]);
-    let point = |at| query(&hand, "b1", QueryAt::Point(at), &[ImageSlot::A]);
-    for (number, at, is_answered) in [(7, [9.5, 9.5], true), (8, [-9.0, 9.5], false)] {
-        hand.engine.ask(number, point(at));
+    let nowhere = QueryAt::Region {
+        path: Vec::new(),
+        radius: 1.0,
+    };
+    for (number, at, is_answered) in [(7, QueryAt::Point([9.5, 9.5]), true), (8, nowhere, false)] {
+        hand.engine.ask(number, query(&hand, "b1", at, &[ImageSlot::A]));
         let mut answers = 0;
         let ended = until_seen(
             &hand.engine,
