@@ -333,7 +333,7 @@ fn pipes_and_devices_are_no_pictures() -> Result<()> {
 
 fn failure(result: Result<Picture>) -> String {
     match result {
-        Err(Error::Failed(message) | Error::File { message, .. }) => message,
+        Err(Error::Failed(message) | Error::File { message, .. } | Error::Compute { message, .. }) => message,
         other => panic!("expected a failure, found {other:?}"),
     }
 }

@@ -28,6 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(150);
 /// The window should see one event before the next.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(200);
+/// A field that takes text is known to the X server's input method a frame later, which drops keys until then.
+const INPUT_METHOD: Duration = Duration::from_secs(2);
 /// The status bar.
 const NOWHERE: [u32; 2] = [600, 792];
 
@@ -338,6 +340,7 @@ fn a_tour_by_keys_ends_in_a_workspace_that_opens_to_the_same() -> TestResult {
     screen.await_part("the box for a path", [500, 340, 700, 460], |pixels| {
         count(pixels, BOX_TITLE) > 20
     });
+    sleep(INPUT_METHOD);
     screen.xdotool(&["type", "--delay", TYPING_MILLIS, &workspace.display().to_string()]);
     sleep(BETWEEN_EVENTS);
     screen.xdotool(&["key", "Return"]);

@@ -218,7 +218,7 @@ fn save(tensors: &HashMap<String, Tensor>, file: &Path) {
 
 fn problem(model: &Path) -> String {
     match open(model, "") {
-        Err(Error::Failed(message) | Error::File { message, .. }) => message,
+        Err(Error::Failed(message) | Error::File { message, .. } | Error::Compute { message, .. }) => message,
         Err(other) => panic!("another kind of error: {other}"),
         Ok(_) => panic!("the text encoder was opened"),
     }

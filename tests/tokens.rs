@@ -46,7 +46,7 @@ fn write_json(path: &Path, value: &Value) {
 
 fn problem(folder: &Path) -> String {
     match Tokenizer::from_folder(folder) {
-        Err(Error::Failed(message) | Error::File { message, .. }) => message,
+        Err(Error::Failed(message) | Error::File { message, .. } | Error::Compute { message, .. }) => message,
         Err(other) => panic!("another kind of error: {other}"),
         Ok(_) => panic!("the tokenizer was read"),
     }
