@@ -7,7 +7,7 @@ use featscope::{
 };
 
 /// The point of the target, in its pixels, and its cosine.
-pub fn run(from: [f64; 2]) -> Result<([f64; 2], f32)> {
+pub(crate) fn run(from: [f64; 2]) -> Result<([f64; 2], f32)> {
     let mut model = Model::open("demo")?;
     let features = model
         .extract("sample:noto-cat-face")

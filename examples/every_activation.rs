@@ -6,7 +6,7 @@ use std::path::Path;
 use featscope::{io::saved::SavedActivations, prelude::*};
 
 /// Extracts into `folder`; the names in the file.
-pub fn run(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn run(folder: &Path) -> Result<Vec<String>> {
     let out = folder.join("every.safetensors");
     Model::open("demo")?.extract("sample:photo-cat").at(100).write(&out)?;
     let saved = SavedActivations::open(&out)?;

@@ -10,7 +10,7 @@ use std::{
 use featscope::prelude::*;
 
 /// How many pictures were extracted before `cancelled` was set.
-pub fn run(pictures: &Path, out: &Path, cancelled: &AtomicBool) -> Result<usize> {
+pub(crate) fn run(pictures: &Path, out: &Path, cancelled: &AtomicBool) -> Result<usize> {
     let mut model = Model::open("demo")?;
     let mut done = 0;
     let entries = fs::read_dir(pictures).map_err(|error| Error::io("read", pictures, &error))?;

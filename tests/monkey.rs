@@ -62,7 +62,12 @@ const MOST_TEXTURE_SIDE: usize = 8192;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// What is an error, though nothing bad was given: a preset may name a model that is not here, and a workspace is no picture.
-const ERRORS: [&str; 2] = ["it is no short name, no folder and no file", "a picture is needed"];
+const ERRORS: [&str; 3] = [
+    "it is no short name, no folder and no file",
+    "a picture is needed",
+    // A workspace that was opened chose a layer of another model.
+    "has no activation \"",
+];
 /// Refusals of what makes no sense at that moment, and other notes: none of them is an error.
 const NOTES: [&str; 28] = [
     "There is nothing to save yet",

@@ -39,6 +39,10 @@ const BAD_ARGUMENTS: u8 = 2;
 const FAILED: u8 = 1;
 
 /// Reads the program's arguments; help and what is wrong with them are told at once, with the exit status to end with.
+///
+/// # Errors
+///
+/// The exit status, where help was asked for, or the arguments are wrong.
 pub fn parse() -> Result<Arguments, ExitCode> {
     // The first word is looked at before all others, which say nothing where it is no command.
     if let Some(error) = std::env::args_os().nth(1).and_then(|word| no_command(&word)) {
@@ -152,6 +156,10 @@ fn listen_to_rust_log() {
 }
 
 /// Runs a command.
+///
+/// # Errors
+///
+/// Whatever the command could not do, as it is shown to the user.
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Layers(arguments) => layers::layers(arguments),

@@ -78,6 +78,10 @@ pub struct SavedBasis {
 
 impl SavedBasis {
     /// Reads what [`Self::write`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read or holds no PCA basis.
     pub fn read(path: &Path) -> Result<Self> {
         let advice = "choose a file that was saved as a PCA basis, or fit a basis on the pictures";
         let found = |what: String| Error::failed(format!("{} is no PCA basis: {what}; {advice}", path.display()));
@@ -88,6 +92,10 @@ impl SavedBasis {
     }
 
     /// Writes it as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let json = serde_json::to_vec(self)
             .map_err(|error| Error::failed(format!("the PCA basis cannot be written down: {error}")))?;
@@ -100,6 +108,10 @@ impl SavedBasis {
     }
 
     /// Scores of a map of all channels.
+    ///
+    /// # Errors
+    ///
+    /// Where the map has another number of channels than the basis.
     pub fn project(&self, map: &FeatureMap) -> Result<Scores> {
         if map.channels() != self.map_channels() {
             return Err(Error::usage(format!(

@@ -103,7 +103,11 @@ impl ExtractorHost {
         }
     }
 
-    /// Keeps the maps of a pass and reports them ([`Event::Captured`]). An error if none of them can be kept.
+    /// Keeps the maps of a pass and reports them ([`Event::Captured`]).
+    ///
+    /// # Errors
+    ///
+    /// Where none of the maps can be kept, or the engine is gone.
     pub fn keep(&self, slot: ImageSlot, finished: FinishedPass) -> Result<()> {
         match &self.0 {
             Engine::Here { events, cache } => {
@@ -116,7 +120,11 @@ impl ExtractorHost {
         }
     }
 
-    /// Keeps the maps of a pass that no picture is shown from. An error if none of them can be kept.
+    /// Keeps the maps of a pass that no picture is shown from.
+    ///
+    /// # Errors
+    ///
+    /// Where none of the maps can be kept, or the engine is gone.
     pub fn keep_unseen(&self, finished: FinishedPass) -> Result<()> {
         match &self.0 {
             Engine::Here { cache, .. } => put(cache, finished),

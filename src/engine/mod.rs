@@ -113,6 +113,10 @@ pub struct Engine {
 impl Engine {
     /// Starts the workers; `waker` is called after each event, `cache_bytes` bounds the feature maps kept. The extractor is
     /// a process of its own where one for GPUs lies beside this program ([`transport`]), else a thread of this one.
+    ///
+    /// # Errors
+    ///
+    /// Where the system starts no thread.
     pub fn start(waker: Waker, cache_bytes: usize) -> Result<Self> {
         Self::with_extractor(waker, cache_bytes, |requests, host| match Launcher::find() {
             Some(launch) => transport::supervise(launch, requests, host),
@@ -125,6 +129,10 @@ impl Engine {
     ///
     /// It should return when the receiver is disconnected. Should it return or panic before, requests that it has not
     /// taken are lost, and later ones are answered with an error.
+    ///
+    /// # Errors
+    ///
+    /// Where the system starts no thread.
     pub fn with_extractor(
         waker: Waker,
         cache_bytes: usize,
@@ -134,6 +142,10 @@ impl Engine {
     }
 
     /// The same with another hub than the one that the environment names.
+    ///
+    /// # Errors
+    ///
+    /// Where the system starts no thread.
     pub fn with_hub(
         waker: Waker,
         cache_bytes: usize,

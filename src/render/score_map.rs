@@ -35,6 +35,10 @@ pub struct ScoreMap {
 
 impl ScoreMap {
     /// From scores in row-major order. A score that is not finite is not drawn.
+    ///
+    /// # Errors
+    ///
+    /// Where there are more or fewer scores than positions, or none.
     pub fn new(grid: Grid, scores: impl Into<Arc<[f32]>>) -> Result<Self> {
         static NEXT_VERSION: AtomicU64 = AtomicU64::new(0);
         let scores = scores.into();

@@ -97,6 +97,10 @@ impl WorkspaceFile {
 
     /// Writes the file whole or not at all; gives its path, with the ending that workspaces have. A file that is not named
     /// by all of its name is not replaced: nobody was asked about it.
+    ///
+    /// # Errors
+    ///
+    /// Where another file would be replaced that the name does not name whole, or it cannot be written.
     pub fn write(mut self, path: &Path) -> Result<PathBuf> {
         let named = path;
         let path = with_extension(named);
@@ -126,6 +130,10 @@ impl WorkspaceFile {
     }
 
     /// Reads a file. What it names is looked for when it is opened.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, is larger than a workspace can be, is no workspace, or is of a later version.
     pub fn read(path: &Path) -> Result<OpenedWorkspace> {
         let asked = path.display();
         let failed = |why: String| Error::failed(format!("cannot open the workspace {asked}: {why}"));

@@ -27,6 +27,10 @@ pub struct DisplayPicture {
 impl DisplayPicture {
     /// A picture (h, w, 3), no side above `max_side_px`: the device's largest texture, `max_texture_side` of egui's
     /// input. Larger ones are averaged over the area of each new pixel, in gamma space as the screen does it.
+    ///
+    /// # Errors
+    ///
+    /// Where there are more or fewer than three bytes for each position, or none.
     pub fn picture(rgb: &[u8], size: Grid, max_side_px: usize) -> Result<Self> {
         let mut level = fit(rgb, size, max_side_px)?;
         let mut levels = vec![level.image()];
@@ -39,6 +43,10 @@ impl DisplayPicture {
     }
 
     /// A map of colours (h, w, 3), one for each position, no side above `max_side_px`.
+    ///
+    /// # Errors
+    ///
+    /// Where there are more or fewer than three bytes for each position, or none.
     pub fn map(rgb: &[u8], grid: Grid, max_side_px: usize) -> Result<Self> {
         Ok(Self {
             levels: vec![fit(rgb, grid, max_side_px)?.image()],

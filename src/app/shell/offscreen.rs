@@ -41,6 +41,10 @@ pub struct Offscreen {
 impl Offscreen {
     /// A screen of (width, height) points. The renderer is the one that a window would get, found by the same
     /// environment variables: `WGPU_BACKEND`, `WGPU_POWER_PREF`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no graphics device, or it draws no picture of such a size.
     pub fn new(size_points: [f32; 2], pixels_per_point: f32) -> Result<Self> {
         let size_px = size_points.map(|side| (side * pixels_per_point).round());
         let render_state = render_state()?;
@@ -124,6 +128,10 @@ impl Offscreen {
     }
 
     /// Draws the last frame. Opaque: where nothing was drawn it has the colour behind everything.
+    ///
+    /// # Errors
+    ///
+    /// Where no frame has been run, or the graphics device fails.
     pub fn picture(&mut self) -> Result<RgbaImage> {
         let Some(output) = &self.last else {
             return Err(Error::failed("no frame has been run yet: there is nothing to draw"));

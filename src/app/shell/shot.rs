@@ -52,6 +52,10 @@ const LAST_FRAMES: usize = 2;
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// Draws the whole window as a PNG; gives what is not as a workspace says.
+///
+/// # Errors
+///
+/// Where the window cannot be drawn, what it is asked to show cannot be computed, `watch` ends it, or the file cannot be written.
 pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<Vec<String>> {
     let (mut offscreen, mut app) = opened(options)?;
     let warnings = draw(&mut offscreen, &mut app, options, watch)?;
@@ -66,6 +70,10 @@ pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Res
 }
 
 /// Writes every pane as it is shown, and what made it, into a folder; gives what is not as a workspace says.
+///
+/// # Errors
+///
+/// Where the window cannot be drawn, what it is asked to show cannot be computed, `watch` ends it, or the folder cannot be written.
 pub fn export(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<Vec<String>> {
     let (mut offscreen, mut app) = opened(options)?;
     let warnings = draw(&mut offscreen, &mut app, options, watch)?;

@@ -37,6 +37,10 @@ const HEADLESS: &str = "without a window: featscope extract --model demo --image
     featscope pca maps.safetensors --id b11 --out pca.png";
 
 /// Opens the window and stays until it is closed.
+///
+/// # Errors
+///
+/// Where there is no display, or no graphics device that draws a window, or the device is lost for good.
 pub fn open(arguments: &LaunchOptions) -> Result<()> {
     if let Some(missing) = missing_display() {
         return Err(Error::failed(format!(

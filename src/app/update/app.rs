@@ -85,6 +85,10 @@ pub struct App {
 
 impl App {
     /// Starts the workers and asks for the first model and pictures, or for what is named.
+    ///
+    /// # Errors
+    ///
+    /// Where the system starts no thread.
     pub fn new(
         context: &Context,
         render_state: Option<&RenderState>,

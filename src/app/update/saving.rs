@@ -59,6 +59,10 @@ impl App {
     }
 
     /// Writes all panes of a picture of the window.
+    ///
+    /// # Errors
+    ///
+    /// Where a pane has nothing to be written yet, or a file cannot be written.
     pub fn write_panes(&self, image: &ColorImage, pixels_per_point: f32, out: &Path) -> Result<()> {
         write_panes(&self.state, &self.canvases, pixels_per_point, out)(image)
     }

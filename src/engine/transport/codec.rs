@@ -119,12 +119,20 @@ struct PassHead {
 
 impl ToWorker {
     /// Writes the message.
+    ///
+    /// # Errors
+    ///
+    /// Where it is too long, or its reader has gone.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         write_head(out, self)?;
         out.flush().map_err(unwritten)
     }
 
     /// Reads a message; none where the engine has closed its end.
+    ///
+    /// # Errors
+    ///
+    /// Where it is cut off, is no message of this version, or asks for more memory than there is.
     pub fn read(from: &mut impl Read) -> Result<Option<Self>> {
         read_head(from)
     }
@@ -132,6 +140,10 @@ impl ToWorker {
 
 impl FromWorker {
     /// Writes the message.
+    ///
+    /// # Errors
+    ///
+    /// Where it is too long, or its reader has gone.
     pub fn write(&self, out: &mut impl Write) -> Result<()> {
         match self {
             Self::Ready(devices) => write_head(out, &HeadRef::Ready(devices))?,
@@ -149,6 +161,10 @@ impl FromWorker {
     }
 
     /// Reads a message; none where the worker has ended.
+    ///
+    /// # Errors
+    ///
+    /// Where it is cut off, is no message of this version, or asks for more memory than there is.
     pub fn read(from: &mut impl Read) -> Result<Option<Self>> {
         let Some(head) = read_head(from)? else { return Ok(None) };
         Ok(Some(match head {

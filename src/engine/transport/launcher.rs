@@ -104,6 +104,10 @@ impl Launcher {
     }
 
     /// Starts it with its standard input, output and error as pipes.
+    ///
+    /// # Errors
+    ///
+    /// Where the system does not start it.
     pub fn start(&self) -> Result<Child> {
         let started = self
             .command()
@@ -115,8 +119,12 @@ impl Launcher {
         started.map_err(|error| Error::io("start", &self.program, &error))
     }
 
-    /// What it says of itself; an error where it does not start, in the loader's words if those are all there is. With
+    /// What it says of itself. With
     /// `checked` every GPU computes the embedded model in every format.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not start, or says something else than what it is.
     pub fn probe(&self, checked: bool) -> Result<Probe> {
         let mut command = self.command();
         command.args(["worker", "--probe"]).stdin(Stdio::null());

@@ -62,6 +62,10 @@ impl EngineLine {
     }
 
     /// Hands the maps of a pass over.
+    ///
+    /// # Errors
+    ///
+    /// Where none of the maps can be kept, or the engine is gone.
     pub fn keep(&self, slot: Option<ImageSlot>, finished: FinishedPass) -> Result<()> {
         let answers = locked(&self.answers);
         self.send(&FromWorker::Keep(slot, Box::new(finished)))?;
@@ -75,6 +79,10 @@ impl EngineLine {
 
 /// Works for the engine at the other end of `from` and `out` until that closes. `left_behind` is called if the work under way
 /// does not end soon after that: then the process should.
+///
+/// # Errors
+///
+/// Where the other end is no engine, or a message cannot be read or written.
 pub fn serve(
     mut from: impl Read + Send + 'static,
     out: impl Write + Send + 'static,

@@ -40,6 +40,10 @@ pub struct Beginning {
 
 impl Beginning {
     /// Reads what is remembered in a folder and makes a place for one more window.
+    ///
+    /// # Errors
+    ///
+    /// Where the folder cannot be made, locked or written in.
     pub fn within(data: &Path) -> Result<Self> {
         let _alone = lock_folder(data)?;
         let (file, mut notes) = PreferencesFile::open(data);
@@ -66,6 +70,10 @@ impl Beginning {
 
     /// A file for eframe, which keeps the window's place and egui's memory in one of its own: it writes them in place, so
     /// it gets a copy, and what it puts there is taken over by `Keeper::remember`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
     pub fn copy_for_eframe(&self) -> Result<PathBuf> {
         self.folder.write_copy(&self.file)
     }
