@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// A GPU has less free memory than was asked of it.
     OutOfMemory(String),
-    /// A computation with tensors failed.
+    /// A computation with tensors failed, or the reading of a network's tensors.
     Compute {
         /// What failed.
         message: String,

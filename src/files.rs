@@ -11,6 +11,7 @@ mod places;
 mod replace;
 mod unfinished;
 
+pub(crate) use durable::sync_file;
 pub(crate) use folder::UnfinishedFolder;
 pub(crate) use folder::{PANES_FILE, REQUEST_FILE, SURVEY_FILE, write_folder};
 pub(crate) use places::{check_file, check_folder};

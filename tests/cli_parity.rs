@@ -333,7 +333,6 @@ fn sd15_as_generic_diffusion_feature_has_it() -> TestResult {
     Ok(())
 }
 
-/// `feat.blockN` of the case is the id `bN`.
 #[test]
 fn pixart_with_and_without_size_conditions() -> TestResult {
     for (case, size) in [
@@ -347,6 +346,7 @@ fn pixart_with_and_without_size_conditions() -> TestResult {
     Ok(())
 }
 
+/// `feat.blockN` of the case is the id `bN`.
 #[test]
 fn adm_from_folder_safetensors_and_pickle() -> TestResult {
     let reference: Tensors = expected("adm-all")

@@ -81,6 +81,12 @@ impl FeatureMap {
         self.grid
     }
 
+    /// The numbers of one channel, (h·w) row-major; none where there is no such channel.
+    pub fn channel(&self, channel: usize) -> Option<Vec<f32>> {
+        let numbers = self.vectors.iter().skip(channel).step_by(self.channels.max(1));
+        (channel < self.channels).then(|| numbers.copied().collect())
+    }
+
     /// The vector of position `p` (row-major), C numbers.
     pub fn vector(&self, p: usize) -> &[f32] {
         &self.vectors[p * self.channels..(p + 1) * self.channels]

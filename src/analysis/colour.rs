@@ -101,7 +101,7 @@ impl Scores {
             low: Vec::new(),
             high: Vec::new(),
         };
-        // Only scores without a component have no range: they are black.
+        // Only scores without a component have no range, and no pixels.
         colour(
             self,
             &ColourRange::of(&[self], RangeRule::MinMax).unwrap_or_else(nothing),
@@ -186,9 +186,7 @@ pub fn colour(scores: &Scores, range: &ColourRange) -> RgbPicture {
 ///
 /// # Errors
 ///
-/// As [`pca::fit`] and [`ColourRange::of`].
+/// As [`pca::fit`] and [`PcaBasis::project`](pca::PcaBasis::project).
 pub fn reference_picture(map: &FeatureMap) -> Result<RgbPicture> {
-    let basis = pca::fit(&[map], &PcaOptions::default())?;
-    let scores = basis.project(map)?;
-    Ok(colour(&scores, &ColourRange::of(&[&scores], RangeRule::MinMax)?))
+    Ok(pca::fit(&[map], &PcaOptions::default())?.project(map)?.to_rgb())
 }

@@ -1,13 +1,10 @@
 //! Power spectra of the channels of a map, |FFT2|² per channel, in f32 with sums in f64.
-//!
-//! The transforms are products with matrices of cosines and sines: for planes of up to some 128 rows as quick as a fast Fourier
-//! transform, for grids of any size.
-
-use std::f64::consts::TAU;
 
 use rayon::prelude::*;
+use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
+use rustfft::{Fft, FftPlanner};
+use std::sync::Arc;
 
-use super::matrix::{View, product};
 use crate::geometry::Grid;
 
 /// Channels that one thread takes at a time.
@@ -17,10 +14,8 @@ const CHANNELS_AT_A_TIME: usize = 8;
 pub(super) struct Transform {
     plane: Grid,
     padded: Grid,
-    /// (w, 2 half widths): cosines of every frequency, then negative sines.
-    rows: Vec<f32>,
-    /// (2 half heights, h): cosines of every frequency from 0 on, then sines. The other frequencies are the negatives of these.
-    columns: Vec<f32>,
+    rows: Arc<dyn RealToComplex<f32>>,
+    columns: Arc<dyn Fft<f32>>,
 }
 
 impl Transform {
@@ -30,25 +25,11 @@ impl Transform {
             plane.height <= padded.height && plane.width <= padded.width,
             "a plane is larger than its transform"
         );
-        let half_width = padded.width / 2 + 1;
-        let mut rows = Vec::with_capacity(plane.width * 2 * half_width);
-        for x in 0..plane.width {
-            let angles = || (0..half_width).map(|fx| angle(fx, x, padded.width));
-            rows.extend(angles().map(|angle| angle.cos() as f32));
-            rows.extend(angles().map(|angle| -angle.sin() as f32));
-        }
-        let half_height = padded.height / 2 + 1;
-        let mut columns = Vec::with_capacity(2 * half_height * plane.height);
-        for part in [f64::cos, f64::sin] {
-            for fy in 0..half_height {
-                columns.extend((0..plane.height).map(|y| part(angle(fy, y, padded.height)) as f32));
-            }
-        }
         Self {
             plane,
             padded,
-            rows,
-            columns,
+            rows: RealFftPlanner::new().plan_fft_forward(padded.width),
+            columns: FftPlanner::new().plan_fft_forward(padded.height),
         }
     }
 
@@ -57,34 +38,30 @@ impl Transform {
         self.padded.width / 2 + 1
     }
 
-    /// How often column `fx` stands for a column of the whole transform: once, or twice with its mirror image.
-    pub(super) fn times(&self, fx: usize) -> f64 {
-        match fx == 0 || 2 * fx == self.padded.width {
-            true => 1.0,
-            false => 2.0,
-        }
-    }
-
     /// Σ over channels of |FFT2|², (half width, height): column by column. `fill` writes the plane of a channel, (h, w)
     /// row-major.
     pub(super) fn power(&self, channels: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f64> {
+        let size = self.half_width() * self.padded.height;
         let starts: Vec<usize> = (0..channels).step_by(CHANNELS_AT_A_TIME).collect();
         let parts: Vec<Vec<f64>> = starts
             .par_iter()
             .map_init(
-                || Buffers::new(self),
-                |buffers, &start| {
-                    let mut sum = vec![0.0; self.half_width() * self.padded.height];
+                || Work::new(self),
+                |work, &start| {
+                    let mut sum = vec![0.0; size];
                     for channel in start..(start + CHANNELS_AT_A_TIME).min(channels) {
-                        fill(channel, &mut buffers.plane);
-                        buffers.add_power(self, &mut sum);
+                        fill(channel, &mut work.plane);
+                        work.transform(self);
+                        for (sum, x) in sum.iter_mut().zip(&work.spectrum) {
+                            *sum += f64::from(x.re) * f64::from(x.re) + f64::from(x.im) * f64::from(x.im);
+                        }
                     }
                     sum
                 },
             )
             .collect();
         // Added in order, so that the result does not depend on the threads.
-        let mut total = vec![0.0; self.half_width() * self.padded.height];
+        let mut total = vec![0.0; size];
         for part in parts {
             total.iter_mut().zip(part).for_each(|(total, x)| *total += x);
         }
@@ -92,64 +69,61 @@ impl Transform {
     }
 }
 
-/// The angle of frequency `frequency` at `place` in a period of `length`. The remainder first: large angles have coarse sines.
-pub(super) fn angle(frequency: usize, place: usize, length: usize) -> f64 {
-    TAU * ((frequency * place) % length) as f64 / length as f64
-}
-
-/// Buffers of one thread's transforms.
-struct Buffers {
-    /// (h, w).
+/// What one thread needs for its transforms.
+struct Work {
     plane: Vec<f32>,
-    /// (h, 2 half widths): the rows' transforms, real parts and then imaginary parts.
-    of_rows: Vec<f32>,
-    /// (2 half heights, 2 half widths): cosines and sines of the columns with both parts.
-    products: Vec<f32>,
+    row: Vec<f32>,
+    of_row: Vec<Complex<f32>>,
+    /// (half width, height).
+    spectrum: Vec<Complex<f32>>,
+    row_scratch: Vec<Complex<f32>>,
+    column_scratch: Vec<Complex<f32>>,
 }
 
-impl Buffers {
+impl Work {
     fn new(transform: &Transform) -> Self {
-        let Grid { height, width } = transform.plane;
-        let both_parts = 2 * transform.half_width();
+        let zero = Complex::new(0.0, 0.0);
         Self {
-            plane: vec![0.0; height * width],
-            of_rows: vec![0.0; height * both_parts],
-            products: vec![0.0; transform.columns.len() / height.max(1) * both_parts],
+            plane: vec![0.0; transform.plane.positions()],
+            row: transform.rows.make_input_vec(),
+            of_row: transform.rows.make_output_vec(),
+            spectrum: vec![zero; transform.half_width() * transform.padded.height],
+            row_scratch: transform.rows.make_scratch_vec(),
+            column_scratch: vec![zero; transform.columns.get_inplace_scratch_len()],
         }
     }
 
-    /// Adds |FFT2|² of the plane to `sum`, (half width, height).
-    fn add_power(&mut self, with: &Transform, sum: &mut [f64]) {
-        let (plane, padded, half_width) = (with.plane, with.padded, with.half_width());
-        let both_parts = 2 * half_width;
-        product(
-            View::new(&self.plane, plane.height, plane.width),
-            View::new(&with.rows, plane.width, both_parts),
-            &mut self.of_rows,
-            both_parts,
-        );
-        let half_height = padded.height / 2 + 1;
-        product(
-            View::new(&with.columns, 2 * half_height, plane.height),
-            View::new(&self.of_rows, plane.height, both_parts),
-            &mut self.products,
-            both_parts,
-        );
-        let (cosines, sines) = self.products.split_at(half_height * both_parts);
-        let lines = cosines.chunks_exact(both_parts).zip(sines.chunks_exact(both_parts));
-        for (fy, (cosine, sine)) in lines.enumerate() {
-            let mirrored = padded.height - fy;
-            let ((cosine_re, cosine_im), (sine_re, sine_im)) = (cosine.split_at(half_width), sine.split_at(half_width));
-            for fx in 0..half_width {
-                let power = |re: f32, im: f32| f64::from(re) * f64::from(re) + f64::from(im) * f64::from(im);
-                sum[fx * padded.height + fy] += power(cosine_re[fx] + sine_im[fx], cosine_im[fx] - sine_re[fx]);
-                if fy > 0 && mirrored > fy {
-                    sum[fx * padded.height + mirrored] +=
-                        power(cosine_re[fx] - sine_im[fx], cosine_im[fx] + sine_re[fx]);
-                }
+    fn transform(&mut self, with: &Transform) {
+        let height = with.padded.height;
+        self.spectrum.fill(Complex::new(0.0, 0.0));
+        for (y, line) in self.plane.chunks_exact(with.plane.width).enumerate() {
+            self.row.fill(0.0);
+            self.row[..line.len()].copy_from_slice(line);
+            let done = with
+                .rows
+                .process_with_scratch(&mut self.row, &mut self.of_row, &mut self.row_scratch);
+            debug_assert!(done.is_ok(), "the plan made these buffers");
+            for (x, value) in self.of_row.iter().enumerate() {
+                self.spectrum[x * height + y] = *value;
             }
         }
+        with.columns
+            .process_with_scratch(&mut self.spectrum, &mut self.column_scratch);
     }
+}
+
+/// The least length from `least` on that has no other prime factors than 2, 3 and 5: transforms of it are quick.
+pub(super) fn quick_length(least: usize) -> usize {
+    let is_quick = |length: &usize| {
+        let mut rest = *length;
+        for factor in [2, 3, 5] {
+            while rest.is_multiple_of(factor) {
+                rest /= factor;
+            }
+        }
+        rest == 1
+    };
+    (least.max(1)..).find(is_quick).unwrap_or(least)
 }
 
 #[cfg(test)]
@@ -174,7 +148,7 @@ mod tests {
                     for place in 0..plane.positions() {
                         let (y, x) = plane.row_column(place);
                         let turns = (fy * y) as f64 / padded.height as f64 + (fx * x) as f64 / padded.width as f64;
-                        let angle = -TAU * turns;
+                        let angle = -std::f64::consts::TAU * turns;
                         re += f64::from(value(channel, place)) * angle.cos();
                         im += f64::from(value(channel, place)) * angle.sin();
                     }
@@ -187,5 +161,11 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn quick_lengths() {
+        let lengths = [1, 7, 11, 127, 128, 135].map(quick_length);
+        assert_eq!(lengths, [1, 8, 12, 128, 128, 135]);
     }
 }

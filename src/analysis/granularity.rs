@@ -84,7 +84,8 @@ pub fn spectrum(planes: &[f32], grid: Grid) -> Vec<f64> {
     });
     let mut radial = vec![0.0; bins];
     for (fx, column) in power.chunks_exact(grid.height).enumerate() {
-        let times = transform.times(fx);
+        // The columns that were not computed are the mirror images of these.
+        let times = if fx == 0 || 2 * fx == grid.width { 1.0 } else { 2.0 };
         for (fy, power) in column.iter().enumerate() {
             let fy = fy.min(grid.height - fy);
             let k = (fx as f64).hypot(fy as f64);

@@ -6,7 +6,13 @@ use super::{Features, Model};
 use crate::{
     components::schedule::Timestep,
     error::Result,
-    extract::{job, request::ExtractRequest, select::Select, settings::RunSettings},
+    extract::{
+        job::{self, Planned},
+        ram,
+        request::ExtractRequest,
+        select::Select,
+        settings::RunSettings,
+    },
     geometry::framing::WorkingSize,
 };
 
@@ -64,7 +70,7 @@ impl<'m> Extraction<'m> {
     }
 
     /// Everything that a pass depends on besides model and pictures, in place of what was set before: adapters, inversion
-    /// and the like have no call of their own.
+    /// and the like have no call of their own. [`Model::settings`] are those to begin with.
     pub fn settings(mut self, settings: RunSettings) -> Self {
         self.request.settings = settings;
         self
@@ -97,16 +103,20 @@ impl<'m> Extraction<'m> {
             mut progress,
         } = self;
         let planned = job::plan(model.spec.clone(), &request)?;
-        let first = planned.pictures.first().map(|(_, picture)| picture.framing.working);
-        let is_batch = planned
-            .pictures
-            .iter()
-            .all(|(_, picture)| Some(picture.framing.working) == first);
-        let parts = match is_batch {
+        let parts = match planned.has_one_size() {
             true => vec![planned],
             false => planned.split(),
         };
-        let loaded = model.loaded(&mut *progress)?;
+        // All of them are kept.
+        ram::check(
+            parts
+                .iter()
+                .map(Planned::estimated_bytes)
+                .fold(0, usize::saturating_add),
+            "the activations asked for",
+            "ask for fewer, for a smaller size, or write them into files",
+        )?;
+        let (loaded, after_loading) = model.loaded(&mut *progress)?;
         let total = parts.len() as f32;
         let mut runs = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
@@ -114,7 +124,7 @@ impl<'m> Extraction<'m> {
                 pictures: part.pictures.iter().map(|(path, _)| path.clone()).collect(),
                 ..request.clone()
             };
-            let mut progress = |done: f32| progress(job::after_loading((index as f32 + done) / total));
+            let mut progress = |done: f32| progress(after_loading((index as f32 + done) / total));
             runs.push(part.run(&request, loaded, &mut progress)?);
         }
         Ok(Features::new(runs))
@@ -134,8 +144,8 @@ impl<'m> Extraction<'m> {
         } = self;
         let planned = job::plan(model.spec.clone(), &request)?;
         planned.check_output(out.as_ref())?;
-        let loaded = model.loaded(&mut *progress)?;
-        let mut progress = |done: f32, _: Option<[usize; 2]>| progress(job::after_loading(done));
+        let (loaded, after_loading) = model.loaded(&mut *progress)?;
+        let mut progress = |done: f32, _: Option<[usize; 2]>| progress(after_loading(done));
         planned.write(&request, loaded, out.as_ref(), &mut progress).map(drop)
     }
 }

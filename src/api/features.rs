@@ -15,7 +15,7 @@ use crate::{
 pub struct Features {
     /// One for all pictures, or one for each.
     runs: Vec<Extracted>,
-    /// Feature maps by picture and id, made when they are first asked for.
+    /// Feature maps by picture and id, made when they are first asked for; attention maps are none.
     maps: BTreeMap<(usize, Id), OnceLock<FeatureMap>>,
 }
 
@@ -25,7 +25,7 @@ impl Features {
             runs,
             maps: BTreeMap::new(),
         };
-        let ids: Vec<Id> = features.ids().collect();
+        let ids: Vec<Id> = features.ids().filter(|id| !id.is_map()).collect();
         for picture in 0..features.pictures() {
             features
                 .maps
@@ -61,8 +61,9 @@ impl Features {
     /// Where there is no such picture, or the activation was not recorded or is an attention map.
     pub fn map_of(&self, picture: usize, id: &str) -> Result<&FeatureMap> {
         let (array, row, id) = self.find(picture, id)?;
-        let unknown = || Error::usage(format!("{id} of picture {picture} was not recorded"));
-        let cell = self.maps.get(&(picture, id)).ok_or_else(unknown)?;
+        // Every map that is no attention map has its cell.
+        let no_features = || Error::usage(format!("{id} is an attention map, not features: `numbers` gives it"));
+        let cell = self.maps.get(&(picture, id)).ok_or_else(no_features)?;
         if let Some(map) = cell.get() {
             return Ok(map);
         }

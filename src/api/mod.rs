@@ -18,6 +18,9 @@ use crate::{
     sources::open_device,
 };
 
+/// What share of the whole work is done, from the share of one part of it.
+type ShareOfWork = fn(f32) -> f32;
+
 /// A model. Its configuration is read when it is opened; its weights are read whole when it first runs, and stay until it is
 /// dropped.
 pub struct Model {
@@ -61,16 +64,21 @@ impl Model {
             .plain_catalogue(Size::new(self.spec.native_side, self.spec.native_side))
     }
 
+    /// The settings that an extraction begins with: the model's own timestep and size, seed 0.
+    pub fn settings(&self) -> RunSettings {
+        RunSettings {
+            t: self.spec.default_t,
+            ..RunSettings::default()
+        }
+    }
+
     /// Begins an extraction of a picture, a file or `sample:NAME`: by default of all activations but attention maps, at the
     /// model's own timestep and size, with seed 0.
     pub fn extract(&mut self, picture: impl AsRef<Path>) -> Extraction<'_> {
         let request = ExtractRequest {
             model: self.spec.name.clone(),
             pictures: vec![picture.as_ref().to_owned()],
-            settings: RunSettings {
-                t: self.spec.default_t,
-                ..RunSettings::default()
-            },
+            settings: self.settings(),
             device: self.device,
             dtype: self.precision,
             ..ExtractRequest::default()
@@ -78,12 +86,15 @@ impl Model {
         Extraction::new(self, request)
     }
 
-    /// The model with its weights.
-    fn loaded(&mut self, progress: &mut Progress<'_>) -> Result<&mut LoadedModel> {
-        let loaded = match self.loaded.take() {
-            Some(loaded) => loaded,
-            None => job::load(&self.spec, open_device(self.device, self.precision)?, progress)?,
+    /// The model with its weights, and what share of the whole work a share of the rest is: less where they were read now.
+    fn loaded(&mut self, progress: &mut Progress<'_>) -> Result<(&mut LoadedModel, ShareOfWork)> {
+        let (loaded, after_loading): (_, ShareOfWork) = match self.loaded.take() {
+            Some(loaded) => (loaded, |done| done),
+            None => {
+                let opened = open_device(self.device, self.precision)?;
+                (job::load(&self.spec, opened, progress)?, job::after_loading)
+            }
         };
-        Ok(self.loaded.insert(loaded))
+        Ok((self.loaded.insert(loaded), after_loading))
     }
 }

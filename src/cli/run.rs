@@ -44,7 +44,7 @@ impl NetworkArguments {
     }
 }
 
-/// What `extract` and `match` share.
+/// What `extract`, `match`, `rank` and `survey` share.
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder

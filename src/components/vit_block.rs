@@ -1,7 +1,7 @@
 //! Taps of a transformer block with self-attention and attention to text: the words of its ids, and their taps.
 
 use crate::{
-    activation::{Kind, Tap},
+    activation::{Id, Kind, MapOf, Tap},
     error::Result,
 };
 
@@ -39,6 +39,19 @@ impl VitPart {
             Self::FfnInner => "ffn-inner",
             Self::Out => "out",
         }
+    }
+
+    /// Of a map, what it is made of; the keys of the text are no activation. `id` names the tensors of the block.
+    pub fn map_of(self, id: impl Fn(Self) -> Id) -> Option<MapOf> {
+        let (queries, keys) = match self {
+            Self::SelfMap => (Self::SelfQ, Some(Self::SelfK)),
+            Self::CrossMap => (Self::CrossQ, None),
+            _ => return None,
+        };
+        Some(MapOf {
+            queries: id(queries),
+            keys: keys.map(id),
+        })
     }
 
     /// Role of its tensor; `out` is that of the block's own output: a network's block, or a layer inside one.

@@ -98,7 +98,7 @@ fn serve(
             Ok(Err(Unavailable::Failed(error))) => events.emit(failed(error)),
             Err(message) => events.emit(Event::Recovered { message }),
         }
-        if let Some(number) = number {
+        for number in waiting.gave_way.drain(..).chain(number) {
             events.emit(Event::Answered { number });
         }
     }
@@ -108,6 +108,8 @@ fn serve(
 struct Waiting {
     inbox: Receiver<Asked>,
     requests: Vec<Asked>,
+    /// Numbers of those that gave way to a newer one before they were begun.
+    gave_way: Vec<u64>,
 }
 
 impl Waiting {
@@ -115,6 +117,7 @@ impl Waiting {
         Self {
             inbox,
             requests: Vec::new(),
+            gave_way: Vec::new(),
         }
     }
 
@@ -148,8 +151,9 @@ impl Waiting {
     }
 
     fn push(&mut self, asked: Asked) {
-        self.requests
-            .retain(|earlier| !asked.request.replaces(&earlier.request));
+        let gives_way = |earlier: &mut Asked| asked.request.replaces(&earlier.request);
+        let replaced = self.requests.extract_if(.., gives_way);
+        self.gave_way.extend(replaced.filter_map(|earlier| earlier.number));
         self.requests.push(asked);
     }
 }
@@ -276,6 +280,32 @@ mod tests {
                 ..
             }
         ));
+        assert_eq!(told.recv()?, Event::Answered { number: 7 });
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_ends_even_where_its_question_gave_way_before_it_was_begun() -> Result<(), Box<dyn std::error::Error>> {
+        let (sender, told) = channel();
+        let events = Events {
+            sender,
+            waker: Arc::new(|| {}),
+        };
+        let (requests, inbox) = channel();
+        for number in [1, 2] {
+            requests.send(Asked {
+                request: query(number),
+                number: Some(number),
+            })?;
+        }
+        drop(requests);
+        serve(&events, inbox, |request, _| {
+            assert_eq!(*request, query(2), "only the newer one is answered");
+            Ok(())
+        });
+        drop(events);
+        let ended: Vec<Event> = told.iter().collect();
+        assert_eq!(ended, [1, 2].map(|number| Event::Answered { number }));
         Ok(())
     }
 }

@@ -93,11 +93,8 @@ impl MapStore {
 
     /// The weights of one head of an attention map to text, a channel for every token.
     pub fn head(&self, pass: PassId, id: Id, head: usize) -> Result<Arc<FeatureMap>, Unavailable> {
-        let tokens = self.map(pass, id)?.channels();
-        let heads = self
-            .cache
-            .lock()
-            .heads(pass, id)
+        let (heads, tokens) = self
+            .heads(pass, id)?
             .ok_or_else(|| Error::usage(format!("of {id} only the mean over heads is kept: choose the mean")))?;
         let count = heads.channels() / tokens.max(1);
         if head >= count {
@@ -106,11 +103,11 @@ impl MapStore {
         Ok(Arc::new(heads.channel_range(head * tokens..(head + 1) * tokens)?))
     }
 
-    /// How many heads of an attention map to text are kept.
-    pub fn head_count(&self, pass: PassId, id: Id) -> Result<usize, Unavailable> {
+    /// The weights of all heads of an attention map to text, head by head a channel for every token, and the number of tokens.
+    /// None where only their mean is kept.
+    pub fn heads(&self, pass: PassId, id: Id) -> Result<Option<(Arc<FeatureMap>, usize)>, Unavailable> {
         let tokens = self.map(pass, id)?.channels();
-        let heads = self.cache.lock().heads(pass, id);
-        Ok(heads.map_or(0, |heads| heads.channels() / tokens.max(1)))
+        Ok(self.cache.lock().heads(pass, id).map(|heads| (heads, tokens)))
     }
 
     /// What is known of a pass; `id` is what it is asked for.

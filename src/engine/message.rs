@@ -27,7 +27,7 @@ use crate::{
     image::source::PictureSource,
 };
 
-/// Asked of the worker that owns model and device.
+/// Asked of the workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// Reads a model; the one before is let go.

@@ -13,7 +13,7 @@ use crate::{
     survey::Measurement,
 };
 
-/// A task of many passes. Runs and pictures go first; a study goes on after them.
+/// A task of many passes. Everything else that the extractor is asked for goes first; a study goes on after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Study {
     /// The same activations of many passes.

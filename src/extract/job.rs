@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     geometry::{Grid, Size},
     image::{
-        prepare::{FramingPlan, PreparedImage},
+        prepare::{PreparedImage, prepare},
         source::PictureSource,
     },
     io::{
@@ -111,14 +111,7 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         .map(|path| {
             let picture = PictureSource::of(path).read()?;
             notes.extend(picture.note().map(str::to_owned));
-            let plan = FramingPlan::new(picture.size(), &size, spec.size_rule())?;
-            Ok((
-                path.clone(),
-                PreparedImage {
-                    picture: plan.apply(&picture)?,
-                    framing: *plan.framing(),
-                },
-            ))
+            Ok((path.clone(), prepare(&picture, &size, spec.size_rule())?))
         })
         .collect::<Result<Vec<_>>>()?;
     let settings = PassSettings {
@@ -173,7 +166,7 @@ impl Planned {
     }
 
     /// Whether all pictures have one working size, which one pass needs.
-    fn has_one_size(&self) -> bool {
+    pub(crate) fn has_one_size(&self) -> bool {
         self.pictures
             .windows(2)
             .all(|pair| pair[0].1.framing.working == pair[1].1.framing.working)

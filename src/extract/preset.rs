@@ -29,7 +29,7 @@ pub struct Preset {
     pub title: &'static str,
     /// Where it was published.
     pub source: &'static str,
-    /// Key of the model in the zoo.
+    /// Short name of the model.
     pub model: &'static str,
     /// Side of the square working picture, in pixels.
     pub side: usize,

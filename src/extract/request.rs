@@ -48,7 +48,7 @@ pub struct OutputOptions {
 /// A whole extraction.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ExtractRequest {
-    /// Zoo key, folder or file.
+    /// Short name, folder or file.
     #[serde(with = "crate::files::names")]
     pub model: String,
     /// The published settings it began with.

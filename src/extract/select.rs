@@ -37,7 +37,7 @@ impl Select {
             FEATURES => Self::Features,
             EVERYTHING => Self::Everything,
             text => {
-                let path = names::path(text);
+                let path = names::path(text.trim());
                 let is_file = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
                 match is_file {
                     true => Self::LayerFile(path),
@@ -110,6 +110,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&select)?, serde_json::to_string(text)?);
             assert_eq!(serde_json::from_value::<Select>(text.into())?, select);
         }
+        assert_eq!(Select::of(" layers.json "), Select::of("layers.json"));
         assert!(Select::of(" ").is_empty() && !Select::Features.is_empty());
         Ok(())
     }

@@ -14,10 +14,7 @@ use crate::{
     device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
     geometry::framing::WorkingSize,
-    image::{
-        prepare::{FramingPlan, PreparedImage},
-        source::PictureSource,
-    },
+    image::{prepare::prepare, source::PictureSource},
     io::array::Array,
     model::{LoadExtent, spec::ModelSpec},
     sources::FeatureSource,
@@ -162,15 +159,7 @@ fn checked(model: &ModelSpec, choice: DeviceChoice, precision: Precision) -> Res
 fn features(spec: &ModelSpec, place: &Compute) -> Result<Vec<(Id, Array)>> {
     let mut model = Model::load(spec, place.clone(), LoadExtent::Whole, &mut no_progress)?;
     let picture = PictureSource::Sample(PICTURE.to_owned()).read()?;
-    let plan = FramingPlan::new(
-        picture.size(),
-        &WorkingSize::ShortSide(spec.native_side),
-        spec.size_rule(),
-    )?;
-    let prepared = PreparedImage {
-        picture: plan.apply(&picture)?,
-        framing: *plan.framing(),
-    };
+    let prepared = prepare(&picture, &WorkingSize::ShortSide(spec.native_side), spec.size_rule())?;
     let list = spec.plain_catalogue(prepared.framing.working);
     let settings = RunSettings {
         t: T.into(),

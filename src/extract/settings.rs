@@ -28,8 +28,8 @@ pub enum LatentMode {
     Sample,
 }
 
-/// Everything besides model and pictures that a pass depends on. The command line, the window, workspaces, requests,
-/// provenance and the key of the cache of maps hold this; an option of passes is a field here.
+/// Everything besides model and pictures that a pass depends on. The command line, the window, workspaces, requests with
+/// their records and the key of the cache of maps hold this; an option of passes is a field here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RunSettings {
     /// One prompt for all pictures, where the model reads one.

@@ -9,7 +9,7 @@ use std::{
 use super::places::folder_of;
 
 /// Waits until what was written to a file is on the disk. File systems that know nothing of this are taken as they are.
-pub(super) fn sync_file(file: &File) -> io::Result<()> {
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     match file.sync_all() {
         Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => Ok(()),
         synced => synced,

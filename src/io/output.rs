@@ -125,12 +125,14 @@ pub fn csv_field(text: &str) -> String {
 ///
 /// Where writing fails, or the pixels are not as many as the sides say.
 pub fn write_png(out: &mut dyn Write, [width, height]: [usize; 2], pixels: &[u8]) -> Result<()> {
-    let opaque = pixels.len() == width * height * 3;
-    let colours = if opaque {
-        ExtendedColorType::Rgb8
-    } else {
-        ExtendedColorType::Rgba8
-    };
+    let kinds = [(3, ExtendedColorType::Rgb8), (4, ExtendedColorType::Rgba8)];
+    let found = kinds
+        .into_iter()
+        .find(|(bytes, _)| width * height * bytes == pixels.len());
+    let (_, colours) = found.ok_or_else(|| {
+        let bytes = pixels.len();
+        Error::failed(format!("{bytes} bytes are no picture of {width}x{height} pixels"))
+    })?;
     let mut png = Vec::new();
     PngEncoder::new(&mut png)
         .write_image(pixels, width as u32, height as u32, colours)

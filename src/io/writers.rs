@@ -128,9 +128,30 @@ pub fn file_extensions() -> Vec<&'static str> {
     several.map(|writer| writer.extension()).collect()
 }
 
-/// Endings in a sentence: ".npy or .safetensors".
+/// Endings in a sentence: ".png, .csv or .json".
 pub fn in_a_sentence(extensions: &[&str]) -> String {
-    format!(".{}", extensions.join(" or ."))
+    match extensions {
+        [] => String::new(),
+        [only] => format!(".{only}"),
+        [others @ .., last] => format!(".{} or .{last}", others.join(", .")),
+    }
+}
+
+/// Which of some formats the name of a file says.
+///
+/// # Errors
+///
+/// Where it says none of them.
+pub(crate) fn format_of(path: &Path, known: &[&'static str]) -> Result<&'static str> {
+    let extension = path.extension().unwrap_or_default();
+    let found = known.iter().find(|known| extension.eq_ignore_ascii_case(known));
+    found.copied().ok_or_else(|| {
+        Error::usage(format!(
+            "cannot write {}: the name has to end in {}",
+            path.display(),
+            in_a_sentence(known)
+        ))
+    })
 }
 
 /// Finds out before hours of work whether an output of `extract` can be written at all.
@@ -178,6 +199,7 @@ mod tests {
         assert!(is_file("a.Safetensors") && !is_file("a.npy") && !is_file("safetensors"));
         assert_eq!(in_a_sentence(&map_extensions()), ".npy or .safetensors");
         assert_eq!(in_a_sentence(&file_extensions()), ".safetensors");
+        assert_eq!(in_a_sentence(&["png", "csv", "json"]), ".png, .csv or .json");
     }
 
     #[test]

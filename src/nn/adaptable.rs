@@ -53,7 +53,7 @@ pub struct Branch {
     pub up: Tensor,
 }
 
-/// WeightChange of one layer by adapters. Tensors are in the layer's format on its device.
+/// Change of one layer by adapters. Tensors are in the layer's format on its device.
 #[derive(Debug, Clone, Default)]
 pub struct WeightChange {
     /// Low-rank branches beside the layer, for linear layers and convolutions.

@@ -6,15 +6,13 @@ use crate::{
     analysis::{
         colour::RgbPicture,
         figures::{THUMBNAIL_COMPONENTS, Thumbnail},
+        pca::Scores,
         procrustes::{rotated, rotation_to},
     },
     error::Result,
     geometry::Grid,
     render::ColourMap,
 };
-
-/// The largest number of 8 bits.
-const FULL: f32 = 255.0;
 
 /// PCA colours: each component from its lowest to its highest score. One pixel per cell.
 pub fn thumbnail_picture(thumbnail: &Thumbnail) -> RgbPicture {
@@ -37,26 +35,12 @@ pub(crate) fn noise_picture(thumbnail: &Thumbnail, map: ColourMap) -> RgbPicture
 }
 
 fn coloured(grid: Grid, scores: &[f32]) -> RgbPicture {
-    let mut ranges = [[f32::INFINITY, f32::NEG_INFINITY]; THUMBNAIL_COMPONENTS];
-    for cell in scores.chunks_exact(THUMBNAIL_COMPONENTS) {
-        for (range, score) in ranges.iter_mut().zip(cell) {
-            *range = [range[0].min(*score), range[1].max(*score)];
-        }
-    }
-    let shade = |(score, [low, high]): (&f32, &[f32; 2])| match high > low {
-        // The conversion truncates and clips.
-        true => ((score - low) / (high - low) * FULL) as u8,
-        false => 0,
+    let scores = Scores {
+        grid,
+        components: THUMBNAIL_COMPONENTS,
+        values: scores.to_vec(),
     };
-    let rgb = scores
-        .chunks_exact(THUMBNAIL_COMPONENTS)
-        .flat_map(|cell| cell.iter().zip(&ranges).map(shade))
-        .collect();
-    RgbPicture {
-        height: grid.height,
-        width: grid.width,
-        rgb,
-    }
+    scores.to_rgb()
 }
 
 /// PCA colours that agree: the scores of every activation rotated onto those of `reference` (orthogonal Procrustes, each

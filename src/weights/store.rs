@@ -107,15 +107,12 @@ impl Store {
         }
     }
 
-    /// The same tensors under other names; those that no rule names are left out. Nothing is read or copied.
-    ///
-    /// # Errors
-    ///
-    /// None at present: a rule that does not fit its tensor is an error when the tensor is read.
-    pub fn renamed(&self, rules: Vec<Rename>) -> Result<Self> {
+    /// The same tensors under other names; those that no rule names are left out. Nothing is read or copied: a rule that does not
+    /// fit its tensor is an error when the tensor is read.
+    pub fn renamed(&self, rules: Vec<Rename>) -> Self {
         let label = self.label().to_owned();
         let (renamed, shapes) = RenamedStore::new(self.clone(), rules);
-        Ok(Self::new(Source::Renamed(renamed), shapes, label))
+        Self::new(Source::Renamed(renamed), shapes, label)
     }
 
     /// The same tensors without their numbers, of names and shapes: a network that is built from them takes neither time

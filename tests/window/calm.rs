@@ -399,3 +399,17 @@ fn frame_times_are_shown() {
     window.settle();
     window.assert_silent("Times of the last frames");
 }
+
+#[test]
+fn after_a_command_nothing_is_settled_before_a_frame_knows_what_it_asks() {
+    let mut window = Window::settled();
+    assert!(window.app().is_settled());
+    let context = window.harness.ctx.clone();
+    window
+        .harness
+        .state_mut()
+        .apply(Command::Act(Action::NextLayer), &context);
+    assert!(!window.app().is_settled(), "what is drawn now is of the layer before");
+    window.settle();
+    assert!(window.app().is_settled());
+}

@@ -13,6 +13,7 @@ use featscope::{
 use super::{
     TestResult,
     driver::{CTRL, ORDERS, Opening, Window},
+    model::{SELF_MAP, id},
 };
 
 const C: usize = 2;
@@ -392,6 +393,26 @@ fn a_loupe_shows_what_is_at_the_pointer_larger() {
     window.settle();
     window.key(Key::U);
     assert_eq!(window.state().hover, None);
+}
+
+#[test]
+fn the_loupe_over_colours_that_are_not_there_shows_the_picture() {
+    let mut window = Window::settled();
+    window.apply(Command::SelectLayer(id(SELF_MAP)));
+    window.settle();
+    window.hover(window.place(PaneKind::Pca, ImageSlot::A, [0.5, 0.5]));
+    window.settle();
+    let before = window.pixels(PaneKind::Pca, ImageSlot::A);
+    window.key(Key::U);
+    window.settle();
+    let with = window.pixels(PaneKind::Pca, ImageSlot::A);
+    let drawn: HashSet<[u8; 4]> = before
+        .iter()
+        .zip(&with)
+        .filter_map(|(before, with)| (before != with).then_some(*with))
+        .collect();
+    // An empty loupe has the colours of its ground and its border, smoothed.
+    assert!(drawn.len() > 50, "{} colours", drawn.len());
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! The one table of what panes can show. Layers above make of it what they need: the enumeration and its names here, menus
-//! and file dialogs in `update/`, the views that paint in `views/`.
+//! The one table of what panes can show. Others make of it what they need: `pane.rs` the enumeration, `update/` menus and file
+//! dialogs, `views/` the list of what paints.
+
+use crate::io::writers::in_a_sentence;
 
 /// A place in the menus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +55,11 @@ pub struct SaveFacts {
 impl SaveFacts {
     /// What the box for its path is called: `Save strip as .png, .csv or .json`.
     pub fn title(&self) -> String {
-        format!("{} as {}", self.name.trim_end_matches('…'), formats(self.extensions))
-    }
-}
-
-/// Formats in words: `.png, .csv or .json`.
-pub fn formats(known: &[&str]) -> String {
-    let dotted: Vec<String> = known.iter().map(|extension| format!(".{extension}")).collect();
-    match dotted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
+        format!(
+            "{} as {}",
+            self.name.trim_end_matches('…'),
+            in_a_sentence(self.extensions)
+        )
     }
 }
 

@@ -49,7 +49,7 @@ macro_rules! enumerate {
         }
 
         impl PaneKind {
-            /// Every kind, in the order of menus.
+            /// Every kind, in the order of the table.
             pub const ALL: [Self; [$(Self::$kind),+].len()] = [$(Self::$kind),+];
 
             /// What the table says of it.

@@ -4,11 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{
-    content::{Content, format_of},
-    record::record,
-    styles::difference_style,
-};
+use super::{content::Content, record::record, styles::difference_style};
 use crate::{
     analysis::colour::RgbPicture,
     app::state::root::State,
@@ -17,7 +13,10 @@ use crate::{
     extract::ram,
     files::names,
     image::png_text::with_text,
-    io::output::{METADATA_KEY, write_png},
+    io::{
+        output::{METADATA_KEY, write_png},
+        writers::format_of,
+    },
     render::{MapPart, ScoreMap, render_scores},
 };
 

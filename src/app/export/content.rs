@@ -1,11 +1,10 @@
 //! What a file is to hold, and how it is written.
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use serde_json::Value;
 
 use crate::{
-    app::document::kinds::formats,
     error::{Error, Result},
     io::output::{write_error, write_png},
 };
@@ -39,17 +38,4 @@ impl Content {
 /// Why there is nothing to write of a pane.
 pub fn nothing_to_save() -> Error {
     Error::usage("there is nothing to save yet: open its pane, and let it be computed")
-}
-
-/// Which of some formats the name of a file says.
-pub fn format_of(path: &Path, known: &[&'static str]) -> Result<&'static str> {
-    let extension = path.extension().unwrap_or_default();
-    let found = known.iter().find(|known| extension.eq_ignore_ascii_case(known));
-    found.copied().ok_or_else(|| {
-        Error::usage(format!(
-            "cannot write {}: the name has to end in {}",
-            path.display(),
-            formats(known)
-        ))
-    })
 }

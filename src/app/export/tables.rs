@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     captions::{matrix_caption, shift_caption, strip_caption},
-    content::{Content, format_of, nothing_to_save},
+    content::{Content, nothing_to_save},
     record::record,
     styles::{matrix_style, range_up_to},
 };
@@ -24,7 +24,7 @@ use crate::{
     extract::ram,
     files::names,
     geometry::Grid,
-    io::output::csv_field,
+    io::{output::csv_field, writers::format_of},
     render::{MapPart, render_scores},
 };
 

@@ -357,6 +357,16 @@ mod tests {
         shortcut.format(&ModifierNames::NAMES, system.is_mac())
     }
 
+    /// A menu that does not take what the table of panes puts there would leave a kind without a way to open or write it.
+    #[test]
+    fn every_kind_of_pane_can_be_opened_and_written_where_it_says() {
+        for kind in PaneKind::ALL {
+            assert!(Action::ALL.contains(&Action::AddPane(kind)), "{kind:?}");
+            let is_written = kind.facts().save.is_some();
+            assert_eq!(Action::ALL.contains(&Action::SavePane(kind)), is_written, "{kind:?}");
+        }
+    }
+
     #[test]
     fn no_two_actions_have_the_same_key_on_any_platform() {
         for system in [OperatingSystem::Mac, OperatingSystem::Nix, OperatingSystem::Windows] {

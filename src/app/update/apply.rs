@@ -32,6 +32,7 @@ impl App {
         if let Some(command) = rest {
             self.carry_out(command, context);
         }
+        self.questions.on_change();
         context.request_repaint();
     }
 

@@ -3,10 +3,13 @@
 use super::{app::App, questions::Questions};
 use crate::{
     activation::Id,
-    app::state::{
-        queries::{channels_query, heat_query, matches_query, same_query, shows},
-        root::State,
-        work::RunWanted,
+    app::{
+        document::layout::panes,
+        state::{
+            queries::{channels_query, heat_query, matches_query, same_query},
+            root::State,
+            work::RunWanted,
+        },
     },
     engine::{Request, ViewRequest},
 };
@@ -31,8 +34,11 @@ impl App {
         if let Some(query) = channels_query(state) {
             questions.want(query);
         }
-        for (_, view) in self.views.all().filter(|(kind, _)| shows(&state.document, *kind)) {
-            view.wants(state, questions);
+        let open = panes(&state.document.layout);
+        for (kind, view) in self.views.all() {
+            if open.iter().any(|(_, pane)| pane.kind == kind) {
+                view.wants(state, questions);
+            }
         }
         for (number, question) in questions.take_new() {
             if let ViewRequest::Pca(_) = question {

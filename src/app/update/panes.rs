@@ -49,7 +49,8 @@ impl App {
                 layout::close_pane(&mut document.layout, tile);
                 self.state.focused = None;
             }
-            _ => self.state.focused = layout::next_pane(&document.layout, tile),
+            Action::NextPane => self.state.focused = layout::next_pane(&document.layout, tile),
+            _ => {}
         }
     }
 }

@@ -56,7 +56,8 @@ impl App {
             Action::PinUp if document.active_pin().is_none() => self.step_layer(-1),
             Action::PinDown if document.active_pin().is_none() => self.step_layer(1),
             Action::PinUp => self.step_pin([0, -1]),
-            _ => self.step_pin([0, 1]),
+            Action::PinDown => self.step_pin([0, 1]),
+            _ => {}
         }
     }
 

@@ -11,6 +11,8 @@ pub struct Questions {
     /// Those of this frame.
     wanted: Vec<ViewRequest>,
     asked: Vec<Question>,
+    /// Whether something was done since they were last taken: others may be wanted now.
+    is_stale: bool,
     /// How many were asked.
     count: u64,
 }
@@ -38,6 +40,7 @@ impl Questions {
     /// Takes what was wanted since the last call; gives the questions that are to be asked, each under a new number.
     pub fn take_new(&mut self) -> Vec<(u64, ViewRequest)> {
         let wanted = mem::take(&mut self.wanted);
+        self.is_stale = false;
         self.asked.retain(|question| wanted.contains(&question.request));
         let is_new = |request: &ViewRequest| !self.asked().any(|asked| asked == request);
         let new: Vec<ViewRequest> = wanted.into_iter().filter(is_new).collect();
@@ -61,9 +64,14 @@ impl Questions {
         }
     }
 
-    /// Whether an answer is still to come.
+    /// Notes that something was done: until the next frame nobody knows what is wanted.
+    pub fn on_change(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// Whether an answer is still to come, or may be.
     pub fn are_open(&self) -> bool {
-        self.asked.iter().any(|question| !question.is_answered)
+        self.is_stale || self.asked.iter().any(|question| !question.is_answered)
     }
 
     /// Forgets what was asked: it is asked again as far as it is wanted.
@@ -112,5 +120,9 @@ mod tests {
         assert!(questions.are_open(), "that was of the question before");
         questions.on_answered(asked[0].0);
         assert!(!questions.are_open());
+        questions.on_change();
+        assert!(questions.are_open(), "the next frame knows");
+        questions.want(channels(2));
+        assert!(questions.take_new().is_empty() && !questions.are_open());
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     app::{
         document::{pairs::point_pairs, pane::PaneKind},
         export::{
+            content::Content,
             matches::{is_json, matches_csv, matches_json},
             panes::write_panes,
             survey::save_survey,
@@ -20,7 +21,7 @@ use crate::{
         state::messages::Level,
     },
     error::Result,
-    io::output::{replace_file, write_error},
+    io::output::replace_file,
 };
 
 impl App {
@@ -36,13 +37,7 @@ impl App {
     /// Writes what a kind of pane shows, in the format that the name says.
     pub(in crate::app) fn save_pane(&mut self, kind: PaneKind, path: PathBuf) {
         match self.views.of(kind).content(&self.state, &path) {
-            Ok(content) => {
-                let context = self.textures.context().clone();
-                background(&self.answer, &context, BackgroundResult::Written, move || {
-                    replace_file(&path, |file| content.write(file))?;
-                    Ok(path)
-                });
-            }
+            Ok(content) => self.write(path, content),
             Err(error) => self.state.messages.report(Level::of(&error), error.to_string()),
         }
     }
@@ -69,27 +64,24 @@ impl App {
 
     /// Writes pins and matches: as a table, or as JSON with what made them.
     pub(in crate::app) fn save_matches(&mut self, path: PathBuf) {
-        let text = if is_json(&path) {
-            format!("{:#}\n", matches_json(&self.state))
-        } else {
-            matches_csv(&self.state, ',')
+        let content = match is_json(&path) {
+            true => Content::json(&matches_json(&self.state)),
+            false => Content::Text(matches_csv(&self.state, ',')),
         };
-        self.write_text(path, text);
+        self.write(path, content);
     }
 
     /// Writes the pairs of points, as they can be opened again.
     pub(in crate::app) fn save_pairs(&mut self, path: PathBuf) {
         let pairs = point_pairs(&self.state.document);
-        self.write_text(path, format!("{:#}\n", json!(pairs)));
+        self.write(path, Content::json(&json!(pairs)));
     }
 
-    /// Writes a text file, and tells when it is there.
-    pub(in crate::app) fn write_text(&self, path: PathBuf, text: String) {
+    /// Writes a file, and tells when it is there.
+    fn write(&self, path: PathBuf, content: Content) {
         let context = self.textures.context().clone();
         background(&self.answer, &context, BackgroundResult::Written, move || {
-            replace_file(&path, |temporary| {
-                temporary.write_all(text.as_bytes()).map_err(write_error)
-            })?;
+            replace_file(&path, |file| content.write(file))?;
             Ok(path)
         });
     }

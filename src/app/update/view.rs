@@ -39,6 +39,8 @@ pub struct ViewContext<'a> {
 pub struct Layers<'a> {
     /// Whether the picture itself is drawn.
     pub picture: bool,
+    /// Whether the loupe shows the picture where there are no colours, though the pane does not.
+    pub picture_in_loupe: bool,
     /// Colours over the part that the model sees, and what they are multiplied by.
     pub colours: Option<(&'a PictureTexture, Color32)>,
     /// Scores over that part.

@@ -1,4 +1,4 @@
-//! What queries came to, taken into the state. Pictures are made ready for display elsewhere.
+//! Answers of the lanes, taken into the state, and what is drawn of them made ready for display.
 
 use std::sync::Arc;
 

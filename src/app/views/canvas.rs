@@ -253,9 +253,8 @@ fn paint_loupe(
 ) {
     let (state, textures) = (context.state, context.textures);
     let framing = state.slot(slot).capture.as_ref().map(|capture| capture.framing);
-    let picture = layers
-        .picture
-        .then_some((&textures.slot(slot).picture, place.rect, WHOLE));
+    let has_picture = layers.picture || layers.picture_in_loupe;
+    let picture = has_picture.then_some((&textures.slot(slot).picture, place.rect, WHOLE));
     let colours = layers.colours.zip(framing);
     let colours = colours.map(|((colours, _), framing)| (colours, place.seen(&framing), WHOLE));
     let Some(loupe) = Loupe::near(pos, painter.clip_rect(), LOUPE_SIDE, LOUPE_MAGNIFICATION) else {

@@ -37,12 +37,13 @@ impl PaneView for PcaPane {
         let has_colours = state.not_finite(slot).is_none()
             && state.slot(slot).pca.is_some()
             && state.layer().is_some_and(|id| id.has_vectors());
-        let tint = match pca_is_current(state, slot) {
+        let tint = || match pca_is_current(state, slot) {
             true => Color32::WHITE,
             false => Color32::WHITE.gamma_multiply(STALE),
         };
         Layers {
-            colours: has_colours.then_some((&textures.slot(slot).pca, tint)),
+            picture_in_loupe: true,
+            colours: has_colours.then(|| (&textures.slot(slot).pca, tint())),
             ..Layers::default()
         }
     }

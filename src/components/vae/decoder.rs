@@ -77,22 +77,22 @@ impl VaeDecoder {
     ///
     /// # Errors
     ///
-    /// Where the latents have another number of channels, where the device fails, and where `watch` ends the work.
-    pub fn decode(&self, latents: &Tensor, watch: &mut Progress<'_>) -> Result<Tensor> {
+    /// Where the latents have another number of channels, where the device fails, and where `progress` ends the work.
+    pub fn decode(&self, latents: &Tensor, progress: &mut Progress<'_>) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;
         let stride = self.config.stride();
-        self.decode_by(Banding::of(height * width * stride * stride), latents, watch)
+        self.decode_by(Banding::of(height * width * stride * stride), latents, progress)
     }
 
     /// [`Self::decode`] in bands as `banding` says.
-    pub(super) fn decode_by(&self, banding: Banding, latents: &Tensor, watch: &mut Progress<'_>) -> Result<Tensor> {
+    pub(super) fn decode_by(&self, banding: Banding, latents: &Tensor, progress: &mut Progress<'_>) -> Result<Tensor> {
         let steps = self
             .levels
             .iter()
             .map(|(resnets, sampler)| resnets.len() + usize::from(sampler.is_some()));
         let ends = 2;
         let steps = ends + self.middle.steps() + steps.sum::<usize>();
-        let mut progress = VaeProgress::new(vec![1.0; steps], watch);
+        let mut progress = VaeProgress::new(vec![1.0; steps], progress);
         let mut h = self.config.unscale(latents)?;
         if let Some(conv) = &self.post_quant_conv {
             h = conv.forward(&h)?;

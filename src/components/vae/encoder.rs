@@ -101,16 +101,21 @@ impl VaeEncoder {
     ///
     /// # Errors
     ///
-    /// Where the pictures have other than three channels, where the device fails, and where `watch` ends the work.
-    pub fn encode(&self, pictures: &Tensor, watch: &mut Progress<'_>) -> Result<Posterior> {
+    /// Where the pictures have other than three channels, where the device fails, and where `progress` ends the work.
+    pub fn encode(&self, pictures: &Tensor, progress: &mut Progress<'_>) -> Result<Posterior> {
         let (_, _, height, width) = pictures.dims4()?;
-        self.encode_by(Banding::of(height * width), pictures, watch)
+        self.encode_by(Banding::of(height * width), pictures, progress)
     }
 
     /// [`Self::encode`] in bands as `banding` says.
-    pub(super) fn encode_by(&self, banding: Banding, pictures: &Tensor, watch: &mut Progress<'_>) -> Result<Posterior> {
+    pub(super) fn encode_by(
+        &self,
+        banding: Banding,
+        pictures: &Tensor,
+        progress: &mut Progress<'_>,
+    ) -> Result<Posterior> {
         let (_, _, height, width) = pictures.dims4()?;
-        let mut progress = VaeProgress::new(self.config.works_of_steps(height * width), watch);
+        let mut progress = VaeProgress::new(self.config.works_of_steps(height * width), progress);
         let mut h = Bands::whole(pictures.clone());
         if !banding.keeps_whole(h.positions()?) {
             h = h.cut(banding.latent_rows * self.config.stride())?;

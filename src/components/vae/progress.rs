@@ -4,23 +4,23 @@ use std::vec;
 
 use crate::{activation::Progress, error::Result};
 
-/// Tells a watch what share of all steps is done; steps may be done in parts.
+/// Reports the share of all steps that is done; steps may be done in parts.
 pub(super) struct VaeProgress<'a, 'w> {
     /// The work of each step that is not done.
     works: vec::IntoIter<f64>,
     total: f64,
     done: f64,
-    watch: &'a mut Progress<'w>,
+    progress: &'a mut Progress<'w>,
 }
 
 impl<'a, 'w> VaeProgress<'a, 'w> {
     /// With the work of every step, in any unit.
-    pub(super) fn new(works: Vec<f64>, watch: &'a mut Progress<'w>) -> Self {
+    pub(super) fn new(works: Vec<f64>, progress: &'a mut Progress<'w>) -> Self {
         Self {
             total: works.iter().sum(),
             works: works.into_iter(),
             done: 0.0,
-            watch,
+            progress,
         }
     }
 
@@ -37,6 +37,6 @@ impl<'a, 'w> VaeProgress<'a, 'w> {
             self.done = done;
             self.works.next();
         }
-        (self.watch)((done / self.total) as f32)
+        (self.progress)((done / self.total) as f32)
     }
 }

@@ -69,6 +69,10 @@ impl Course for SurveyCourse {
             ..settings.clone()
         };
         let pass_settings = bench.loaded.model.settings(run)?;
+        // The record comes before the pass: adapters and prompt are put on the model now, and the pass finds them there.
+        let model = &mut bench.loaded.model;
+        model.adapt(&settings.adapters)?;
+        model.encode_prompt(&settings.prompt, settings.compat, &mut |_| (bench.watch)(0.0, None))?;
         (bench.tell)(StudyEvent::SurveyStarted(Box::new(SurveyStarted {
             activations: all.len(),
             noises,

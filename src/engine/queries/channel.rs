@@ -52,14 +52,12 @@ impl Query for ChannelQuery {
 }
 
 fn channel_values(map: &FeatureMap, query: &ChannelQuery) -> Result<Vec<f32>> {
-    if query.channel >= map.channels() {
-        return Err(Error::usage(format!(
+    map.channel(query.channel).ok_or_else(|| {
+        Error::usage(format!(
             "{} has {} channels, counted from 0: there is no channel {}",
             query.id,
             map.channels(),
             query.channel
-        )));
-    }
-    let vectors = map.vectors().chunks_exact(map.channels());
-    Ok(vectors.map(|vector| vector[query.channel]).collect())
+        ))
+    })
 }

@@ -100,23 +100,27 @@ pub fn heat(maps: &MapStore, memory: &mut Memory, query: &HeatQuery) -> Result<H
     if !query.id.has_vectors() {
         return attention_rows(maps, query);
     }
-    if let (Some(head), true) = (query.head, query.id.is_cross_map()) {
-        return tokens_of_head(maps, query, head);
-    }
+    // By one head, places are compared by the words they attend to. Massive channels stay, as in all attention.
+    let head = query.head.filter(|_| query.id.is_cross_map());
     let masked = &mut memory.masks;
-    let source = masked.map(maps, query.id, query.source, query.source, query.drop_massive)?;
+    let mut compared = |pass| match head {
+        Some(head) => maps.head(pass, query.id, head),
+        None => masked.map(maps, query.id, pass, query.source, query.drop_massive),
+    };
+    let source = compared(query.source)?;
     let framing = maps.info(query.source, query.id)?.framing;
     let cells = cells_at(&query.at, &framing, source.grid()).ok_or_else(|| unseen(&query.at))?;
     let vector = mean_unit_vector(&source, &positions_of(&cells, source.grid()))?;
     let mut targets = Vec::with_capacity(query.targets.len());
     for (slot, pass) in &query.targets {
-        let map = masked.map(maps, query.id, *pass, query.source, query.drop_massive)?;
+        let map = compared(*pass)?;
         let framing = maps.info(*pass, query.id)?.framing;
         targets.push(target_heat(*slot, map.grid(), &framing, cosine_to_all(&vector, &map)?));
     }
-    let words = match query.id.is_cross_map() {
-        true => mean_vector(&*maps.map(query.source, query.id)?, &cells),
-        false => Vec::new(),
+    let words = match (query.id.is_cross_map(), head) {
+        (true, Some(_)) => mean_vector(&source, &cells),
+        (true, None) => mean_vector(&*maps.map(query.source, query.id)?, &cells),
+        (false, _) => Vec::new(),
     };
     Ok(HeatView {
         query: query.clone(),
@@ -137,20 +141,23 @@ fn token_map(maps: &MapStore, query: &HeatQuery, token: usize) -> Result<HeatVie
             None => maps.map(*pass, query.id)?,
         };
         let framing = maps.info(*pass, query.id)?.framing;
-        if token >= map.channels() {
-            return Err(Error::usage(format!(
+        let weights = map.channel(token).ok_or_else(|| {
+            Error::usage(format!(
                 "the prompt has {} tokens, number {token} (from 0) was asked for",
                 map.channels()
             ))
-            .into());
-        }
-        targets.push(target_heat(*slot, map.grid(), &framing, weights_of(&map, token)));
+        })?;
+        targets.push(target_heat(*slot, map.grid(), &framing, weights));
     }
     let mut heads = Vec::new();
-    if let Some((_, first)) = query.targets.first() {
-        for head in 0..maps.head_count(*first, query.id)? {
-            heads.push(weights_of(&*maps.head(*first, query.id, head)?, token));
-        }
+    if let Some((_, first)) = query.targets.first()
+        && let Some((all, tokens)) = maps.heads(*first, query.id)?
+    {
+        heads.extend(
+            (token..all.channels())
+                .step_by(tokens.max(1))
+                .filter_map(|channel| all.channel(channel)),
+        );
     }
     Ok(HeatView {
         query: query.clone(),
@@ -159,28 +166,6 @@ fn token_map(maps: &MapStore, query: &HeatQuery, token: usize) -> Result<HeatVie
         attention: true,
         heads,
         words: Vec::new(),
-    })
-}
-
-/// Places that attend to the same words as a point does, by one head. Massive channels stay, as in all attention.
-fn tokens_of_head(maps: &MapStore, query: &HeatQuery, head: usize) -> Result<HeatView, Unavailable> {
-    let source = maps.head(query.source, query.id, head)?;
-    let framing = maps.info(query.source, query.id)?.framing;
-    let cells = cells_at(&query.at, &framing, source.grid()).ok_or_else(|| unseen(&query.at))?;
-    let vector = mean_unit_vector(&source, &positions_of(&cells, source.grid()))?;
-    let mut targets = Vec::with_capacity(query.targets.len());
-    for (slot, pass) in &query.targets {
-        let map = maps.head(*pass, query.id, head)?;
-        let framing = maps.info(*pass, query.id)?.framing;
-        targets.push(target_heat(*slot, map.grid(), &framing, cosine_to_all(&vector, &map)?));
-    }
-    Ok(HeatView {
-        query: query.clone(),
-        words: mean_vector(&source, &cells),
-        cells,
-        targets,
-        attention: false,
-        heads: Vec::new(),
     })
 }
 
@@ -219,12 +204,6 @@ fn attention_rows(maps: &MapStore, query: &HeatQuery) -> Result<HeatView, Unavai
         heads: rows,
         words: Vec::new(),
     })
-}
-
-/// What every position gives to a token.
-fn weights_of(map: &FeatureMap, token: usize) -> Vec<f32> {
-    let vectors = map.vectors().chunks_exact(map.channels());
-    vectors.map(|vector| vector[token]).collect()
 }
 
 /// The mean of the vectors of some cells.

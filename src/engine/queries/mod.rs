@@ -29,7 +29,7 @@ use super::{
     ids::TaskKind,
     map_store::{MapStore, Unavailable},
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A thread that answers queries, named by how long its answers take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,17 +246,4 @@ registry! {
         SavePca(save_pca::SavePca);
         SaveBasis(save_basis::SaveBasis);
     }
-}
-
-/// Refuses a file whose name promises another format than it would hold.
-fn check_extension(path: &Path, known: &[&str]) -> Result<()> {
-    let extension = path.extension().unwrap_or_default();
-    if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "cannot write {}: the name has to end in .{}",
-        path.display(),
-        known.join(" or .")
-    )))
 }

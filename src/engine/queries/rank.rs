@@ -56,7 +56,7 @@ pub struct RankView {
     pub query: RankQuery,
     /// A row per activation and timestep, in the order of the query.
     pub rows: Vec<RankRow>,
-    /// Activations that were scored.
+    /// Activations that are done with, scored or not.
     pub done: usize,
     /// Activations of the query.
     pub total: usize,

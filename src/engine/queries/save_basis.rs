@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Lane, Memory, Save, check_extension,
+    Lane, Memory, Save,
     pca::{PcaQuery, groups, pca_basis},
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         map_store::{MapStore, Unavailable},
     },
     error::Error,
+    io::writers::format_of,
 };
 
 /// Writes the basis of PCA colours, so that other maps can be shown in it.
@@ -35,7 +36,7 @@ impl Save for SaveBasis {
 
     fn save(&self, maps: &MapStore, memory: &mut Memory) -> Result<(), Unavailable> {
         let (query, path) = (&self.query, self.path.as_path());
-        check_extension(path, &["json"])?;
+        format_of(path, &["json"])?;
         let first = groups(query)?.into_iter().next();
         let group = first.ok_or_else(|| Error::usage("there is no PCA whose basis could be saved"))?;
         let basis = pca_basis(maps, memory, query, &group)?;

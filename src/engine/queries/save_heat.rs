@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Lane, Memory, Save, check_extension,
+    Lane, Memory, Save,
     heat::{HeatQuery, heat},
 };
 use crate::{
     engine::map_store::{MapStore, Unavailable},
     error::Error,
     extract::ram,
-    io::output::{replace_file, write_png},
+    io::{
+        output::{replace_file, write_png},
+        writers::format_of,
+    },
     render::{MapPart, ScoreMap, ScoreStyle, render_scores},
 };
 
@@ -37,7 +40,7 @@ impl Save for SaveHeat {
 
     fn save(&self, maps: &MapStore, memory: &mut Memory) -> Result<(), Unavailable> {
         let (query, path) = (&self.query, self.path.as_path());
-        check_extension(path, &["png"])?;
+        format_of(path, &["png"])?;
         let view = heat(maps, memory, query)?;
         let shown = query.targets.iter().find_map(|(slot, pass)| {
             let target = view.targets.iter().find(|target| target.slot == *slot)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Lane, Memory, Save, check_extension,
+    Lane, Memory, Save,
     pca::{PcaQuery, pca_views},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     },
     error::Error,
     extract::ram,
-    io::output::{replace_file, write_png},
+    io::writers::format_of,
 };
 
 /// Width of a saved PCA picture, in pixels.
@@ -43,7 +43,7 @@ impl Save for SavePca {
 
     fn save(&self, maps: &MapStore, memory: &mut Memory) -> Result<(), Unavailable> {
         let (query, path) = (&self.query, self.path.as_path());
-        check_extension(path, &["png"])?;
+        format_of(path, &["png"])?;
         let views = pca_views(maps, memory, query, &mut || Ok(()), &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == self.pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
@@ -60,10 +60,7 @@ impl Save for SavePca {
             "the picture of these colours",
             "choose a picture that is less narrow",
         )?;
-        let large = picture.resized_nearest(SAVED_WIDTH);
-        replace_file(path, |temporary| {
-            write_png(temporary, [large.width, large.height], &large.rgb)
-        })?;
+        picture.resized_nearest(SAVED_WIDTH).save(path)?;
         Ok(())
     }
 }

@@ -122,6 +122,39 @@ fn a_controlnet_acts_and_is_recorded() {
 }
 
 #[test]
+fn the_record_of_a_survey_names_its_own_adapters_and_prompt() {
+    let engine = ready();
+    for (job, loras) in [(1, vec![lora(1.0, true)]), (2, Vec::new())] {
+        let study = Study::Survey(SurveyQuery {
+            slot: ImageSlot::A,
+            settings: RunSettings {
+                prompt: "a cat".to_owned(),
+                ..with(&loras, &[])
+            },
+            noises: 1,
+            maps: false,
+            regions: Vec::new(),
+        });
+        engine.send(Request::Study {
+            job,
+            study: Box::new(study),
+        });
+        // It is told before the pass.
+        let started = until(&engine, |event| match event {
+            Event::Study {
+                event: StudyEvent::SurveyStarted(about),
+                ..
+            } => Some(about.ran.clone()),
+            _ => None,
+        });
+        assert_eq!(started.adapters.loras.len(), loras.len(), "of survey {job}");
+        let prompt: String = started.tokens.iter().map(|token| token.shown()).collect();
+        assert!(prompt.contains("cat"), "{prompt}");
+        engine.send(Request::CancelStudy { job });
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_told_and_the_next_run_works() {
     let engine = ready();
     let mut wrong = lora(1.0, true);

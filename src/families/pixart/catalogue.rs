@@ -2,7 +2,7 @@
 
 use super::{config::PixArtConfig, ids::id};
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Facts, Kind, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    activation::{Catalogue, CatalogueEntry, Facts, Kind, Name, Shape, Stage, attention_cost, linear_cost},
     components::vit_block::VitPart,
     geometry::Grid,
 };
@@ -37,11 +37,6 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
             (VitPart::FfnInner, features(inner), square + to_inner),
             (VitPart::Out, features(width), to_inner),
         ] {
-            let map_of = match part {
-                VitPart::SelfMap => Some((VitPart::SelfQ, Some(VitPart::SelfK))),
-                VitPart::CrossMap => Some((VitPart::CrossQ, None)),
-                _ => None,
-            };
             list.push(CatalogueEntry {
                 id: id(block, part),
                 shape,
@@ -51,10 +46,7 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
                     group: Name::made(&format!("block {block}")),
                     label: Name::of(part.word()),
                     cost,
-                    map_of: map_of.map(|(queries, keys)| MapOf {
-                        queries: id(block, queries),
-                        keys: keys.map(|keys| id(block, keys)),
-                    }),
+                    map_of: part.map_of(|part| id(block, part)),
                     ..Facts::new(id(block, part), Stage::Stack, part.kind(Kind::BlockOutput))
                 },
             });

@@ -77,7 +77,7 @@ impl ComponentFiles {
         match (&self.given.unet, &self.source) {
             (Some(store), _) => Ok(store.clone()),
             (None, Source::Folder(folder)) => open_weights(&folder.join("unet"), DIFFUSERS_STEM),
-            (None, Source::SingleFile(file)) => file.unet_store(),
+            (None, Source::SingleFile(file)) => Ok(file.unet_store()),
         }
     }
 

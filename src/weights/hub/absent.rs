@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DownloadPlan, Hub, HubWatch, Repo, RepoPart};
+use super::{DownloadPlan, Hub, HubWatch, Repo, RepoPart, settings::WITHOUT_HUB};
 use crate::error::{Error, Result};
 
 impl Hub {
@@ -26,8 +26,5 @@ impl Hub {
 }
 
 fn no_access(repo: &Repo) -> Error {
-    Error::failed(format!(
-        "the hub cannot be asked for {repo}: this program was built without the feature \"hub\"; build it with that, or \
-         download the model with huggingface_hub's \"hf download\", whose cache is read here too"
-    ))
+    Error::failed(format!("the hub cannot be asked for {repo}: {WITHOUT_HUB}"))
 }

@@ -1,4 +1,4 @@
-//! DownloadPlan of a download, made before it begins.
+//! Plan of a download, made before it begins.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct PlannedFile {
     pub begun: u64,
 }
 
-/// DownloadPlan of a repository's download. Plain data; [`Hub::fetch`](super::Hub::fetch) looks again at what is there.
+/// Plan of a repository's download. Plain data; [`Hub::fetch`](super::Hub::fetch) looks again at what is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownloadPlan {
     /// The repository at the requested revision.

@@ -61,6 +61,10 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Why a build without the feature `hub` downloads nothing.
+pub(super) const WITHOUT_HUB: &str = "this program was built without the feature \"hub\"; build it with that, or download \
+    models with huggingface_hub's \"hf download\", whose cache is read here too";
+
 /// Where the hub and its cache are, and how patient to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubSettings {
@@ -145,7 +149,8 @@ impl HubSettings {
             None => Ok(PUBLIC_ENDPOINT.to_owned()),
         };
         let token = environment.token(hf_home.as_deref());
-        let trouble = endpoint.as_ref().err().or(token.as_ref().err()).cloned();
+        let absent = (!cfg!(feature = "hub")).then(|| Error::failed(WITHOUT_HUB));
+        let trouble = absent.or_else(|| endpoint.as_ref().err().or(token.as_ref().err()).cloned());
         Ok(Self {
             endpoint: endpoint.unwrap_or_else(|_| PUBLIC_ENDPOINT.to_owned()),
             token: token.unwrap_or_default(),

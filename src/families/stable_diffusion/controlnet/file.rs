@@ -133,7 +133,7 @@ fn named_as_in_diffusers(store: &Store) -> Result<Store> {
     };
     let (authors, diffusers) = (prefixes(OF_AUTHORS), prefixes(OF_DIFFUSERS));
     match (authors.as_slice(), diffusers.as_slice()) {
-        ([], [prefix]) => store.renamed(vec![Rename::new(prefix.as_str(), "")]),
+        ([], [prefix]) => Ok(store.renamed(vec![Rename::new(prefix.as_str(), "")])),
         ([prefix], []) => {
             let rules = rules(store, prefix);
             let forgotten = |name: &&str| {
@@ -142,7 +142,7 @@ fn named_as_in_diffusers(store: &Store) -> Result<Store> {
             let mut unknown: Vec<&str> = store.names().filter(forgotten).collect();
             unknown.sort_unstable();
             match unknown.first() {
-                None => store.renamed(rules),
+                None => Ok(store.renamed(rules)),
                 Some(_) => Err(left_out(&unknown)),
             }
         }

@@ -36,7 +36,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// FactorRole of a tensor in its layer's change. Shapes are those of a linear layer's; convolutions add their kernel.
+/// Role of a tensor in its layer's change. Shapes are those of a linear layer's; convolutions add their kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FactorRole {
     /// LoRA: the factor that the input meets first, (rank, in, …).

@@ -110,7 +110,7 @@ impl LooseUnet {
                 model.latent_channels()
             )));
         }
-        let store = self.part.store(&config)?;
+        let store = self.part.store(&config);
         Ok((config, store))
     }
 
@@ -191,7 +191,7 @@ impl LooseVae {
                 self.part.config(model, kind)?
             }
         };
-        let store = self.part.store(&config)?;
+        let store = self.part.store(&config);
         Ok((config, store))
     }
 }
@@ -262,7 +262,7 @@ impl LooseText {
         let tokenizer = self.folder.parent().map(|model| model.join(part.tokenizer_folder()));
         Ok(TextNetwork {
             path: self.path.clone(),
-            store: self.part.store(config.num_hidden_layers)?,
+            store: self.part.store(config.num_hidden_layers),
             config,
             padding: role.padding,
             tokenizer: tokenizer.filter(|folder| folder.is_dir()),

@@ -196,14 +196,14 @@ impl SingleFile {
     }
 
     /// The U-Net's tensors under the names of `unet/diffusion_pytorch_model.safetensors`.
-    pub(crate) fn unet_store(&self) -> Result<Store> {
+    pub(crate) fn unet_store(&self) -> Store {
         self.unet_part.store(&self.unet)
     }
 
     /// The autoencoder's tensors under the names of `vae/diffusion_pytorch_model.safetensors`.
     pub(crate) fn vae_store(&self) -> Result<Store> {
         match (&self.vae_part, &self.vae) {
-            (Some(part), Some(config)) => part.store(config),
+            (Some(part), Some(config)) => Ok(part.store(config)),
             _ => Err(Error::failed("the file holds no autoencoder")),
         }
     }
@@ -231,7 +231,7 @@ impl SingleFile {
     /// Where the file has no such encoder.
     pub fn text_store(&self, part: TextPart) -> Result<Store> {
         let layers = self.text_config(part)?.num_hidden_layers;
-        self.encoder(part)?.store(layers)
+        Ok(self.encoder(part)?.store(layers))
     }
 
     fn text_config(&self, part: TextPart) -> Result<ClipConfig> {

@@ -259,7 +259,7 @@ impl EncoderPart {
     }
 
     /// The tensors of `layers` layers under the names of `text_encoder/model.safetensors`.
-    pub(super) fn store(&self, layers: usize) -> Result<Store> {
+    pub(super) fn store(&self, layers: usize) -> Store {
         self.store.renamed(self.rules(layers))
     }
 

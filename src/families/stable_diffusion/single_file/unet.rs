@@ -109,11 +109,11 @@ impl UnetPart {
     }
 
     /// The tensors under the names of `unet/diffusion_pytorch_model.safetensors`; `config` is of this architecture.
-    pub fn store(&self, config: &UnetConfig) -> Result<Store> {
+    pub fn store(&self, config: &UnetConfig) -> Store {
         let Tensors { store, prefix, naming } = &self.tensors;
         match naming {
             Naming::Authors => store.renamed(rules(prefix, config)),
-            Naming::Diffusers if prefix.is_empty() => Ok(store.clone()),
+            Naming::Diffusers if prefix.is_empty() => store.clone(),
             Naming::Diffusers => store.renamed(vec![Rename::new(*prefix, "")]),
         }
     }

@@ -129,10 +129,10 @@ impl VaePart {
     }
 
     /// The tensors under the names of `vae/diffusion_pytorch_model.safetensors`.
-    pub(super) fn store(&self, config: &VaeConfig) -> Result<Store> {
+    pub(super) fn store(&self, config: &VaeConfig) -> Store {
         match self.naming {
             Naming::Authors => self.store.renamed(rules(self.prefix, config)),
-            Naming::Diffusers if self.prefix.is_empty() => Ok(self.store.clone()),
+            Naming::Diffusers if self.prefix.is_empty() => self.store.clone(),
             Naming::Diffusers => self.store.renamed(vec![Rename::new(self.prefix, "")]),
         }
     }

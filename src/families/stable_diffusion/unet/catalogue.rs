@@ -166,12 +166,9 @@ impl List {
                 queries: positions,
                 keys: positions,
             };
-            let map_of = MapOf {
-                queries: named(VitPart::SelfQ),
-                keys: Some(named(VitPart::SelfK)),
-            };
             let cost = attention_cost(positions, positions, width);
-            self.push(place, leaf(VitPart::SelfMap), to_itself, cost, Some(map_of));
+            let map_of = VitPart::SelfMap.map_of(named);
+            self.push(place, leaf(VitPart::SelfMap), to_itself, cost, map_of);
             // The projection behind self-attention lies before the query of the text's.
             self.features(place, leaf(VitPart::CrossQ), width, grid, 2.0 * square);
             let to_text = Shape::Attention {
@@ -179,12 +176,9 @@ impl List {
                 queries: positions,
                 keys: self.tokens,
             };
-            let map_of = MapOf {
-                queries: named(VitPart::CrossQ),
-                keys: None,
-            };
             let cost = attention_cost(positions, self.tokens, width);
-            self.push(place, leaf(VitPart::CrossMap), to_text, cost, Some(map_of));
+            let map_of = VitPart::CrossMap.map_of(named);
+            self.push(place, leaf(VitPart::CrossMap), to_text, cost, map_of);
             // Twice its channels come out of the first layer.
             let cost = linear_cost(positions, width, 2 * inner);
             self.features(place, leaf(VitPart::FfnInner), inner, grid, cost);

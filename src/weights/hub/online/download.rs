@@ -19,10 +19,11 @@ use super::{
     http::{Ask, Broken, Head, Stop},
     lock::Lock,
     reporter::Reporter,
-    store::{settle, write_error},
+    store::write_error,
 };
 use crate::{
     error::{Error, Result},
+    files,
     weights::hub::{cache::RepoCache, plan::PlannedFile, progress::TransferStage, repo::Checksum},
 };
 
@@ -60,7 +61,8 @@ pub(super) fn download(
         let path = partial.path.clone();
         if let Some(file_on_disk) = partial.finished(lock.is_exclusive(), reporter)? {
             let blob = cache.blob(&file.checksum);
-            settle(&file_on_disk).map_err(|error| write_error(&path, &error))?;
+            // A blob under its final name is whole after a power cut too.
+            files::sync_file(&file_on_disk).map_err(|error| write_error(&path, &error))?;
             drop(file_on_disk);
             fs::rename(&path, &blob).map_err(|error| write_error(&blob, &error))?;
             return Ok(true);

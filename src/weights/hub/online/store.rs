@@ -291,12 +291,3 @@ pub(super) fn write_error(path: &Path, error: &io::Error) -> Error {
     };
     Error::io("write", path, error).followed_by(hint)
 }
-
-/// Waits until what was written is on the disk, so that a blob under its final name is whole after a power cut too.
-pub(super) fn settle(file: &File) -> io::Result<()> {
-    match file.sync_all() {
-        // Some network file systems cannot wait.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-        outcome => outcome,
-    }
-}
