@@ -1,5 +1,9 @@
 //! Networks that several families share: autoencoders and text encoders; blocks of transformers; schedules of noise.
 
+pub(crate) mod joint;
+pub(crate) mod mlp;
+pub(crate) mod networks;
+pub(crate) mod patches;
 pub mod schedule;
 pub mod text;
 pub mod vae;

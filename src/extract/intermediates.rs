@@ -15,7 +15,7 @@ use crate::{
     io::array::Array,
     model::{
         control::{ControlInput, ControlSignal},
-        denoiser::LatentDistribution,
+        denoiser::{LatentDistribution, Step},
     },
 };
 
@@ -83,7 +83,7 @@ pub(super) fn keep_intermediates(
     });
     keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
     keep("in.noise", &input.noise)?;
-    let timestep = Tensor::new(&[settings.t.value() as f32], clean.device())?;
+    let timestep = Tensor::new(&[model.network_timestep(settings.t) as f32], clean.device())?;
     let posteriors: Vec<_> = encoded
         .iter()
         .filter_map(|encoded| match encoded {
@@ -121,13 +121,21 @@ pub(super) fn keep_intermediates(
         1.0
     };
     keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
-    keep("mid.unet_in", &rows)?;
+    keep("mid.unet_in", &model.own_layout(&rows)?)?;
     keep("mid.unet_timestep", &timestep)?;
     if let Some(prompt) = &input.prompt {
         let batch = rows.dim(0)?;
         keep("mid.prompt_embeds", &prompt.states)?;
         keep("mid.encoder_hidden_states", &prompt.states.repeat((batch, 1, 1))?)?;
-        for (name, tensor) in model.given_beside(&rows, prompt)? {
+        let step = Step {
+            input: &rows,
+            t: settings.t,
+            conditioning: Some(prompt),
+            control: None,
+            guidance: settings.run.guidance,
+            compat: settings.run.compat,
+        };
+        for (name, tensor) in model.given_beside(&step)? {
             keep(name, &tensor)?;
         }
     }

@@ -3,11 +3,13 @@
 
 pub mod adm;
 pub mod download_plan;
+pub mod flux;
 pub mod inventory;
 pub mod known;
 pub(crate) mod name;
 pub mod pixart;
 mod resolve;
+pub mod sd3;
 pub mod stable_diffusion;
 
 pub use self::resolve::resolve;
@@ -15,7 +17,13 @@ use crate::model::family::Family;
 
 /// Every architecture that this program knows, in the order in which they are asked. A new one is a folder beside this file and a
 /// line here.
-pub static FAMILIES: &[&dyn Family] = &[&stable_diffusion::StableDiffusion, &pixart::PixArtFamily, &adm::Adm];
+pub static FAMILIES: &[&dyn Family] = &[
+    &stable_diffusion::StableDiffusion,
+    &pixart::PixArtFamily,
+    &flux::FluxFamily,
+    &sd3::Sd3Family,
+    &adm::Adm,
+];
 
 /// The family with a key.
 pub fn family(key: &str) -> Option<&'static dyn Family> {

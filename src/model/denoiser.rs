@@ -8,6 +8,7 @@ use super::{
     adapters::{Adapters, AppliedAdapters, EmbeddingUse, LoraUse},
     compat::Compat,
     control::{ControlInput, ControlSignal},
+    guidance::Guidance,
     tokens::PromptToken,
 };
 use crate::{
@@ -51,6 +52,10 @@ pub struct Step<'a> {
     pub conditioning: Option<&'a Conditioning>,
     /// Residuals of ControlNets.
     pub control: Option<&'a ControlSignal>,
+    /// The guidance scale of all rows, for networks that are told one.
+    pub guidance: Guidance,
+    /// A program whose slips are reproduced.
+    pub compat: Option<Compat>,
 }
 
 /// A model with its weights on a device. Encoders may be read, used and let go inside; callers see values only.
@@ -101,15 +106,29 @@ pub trait Denoiser: Send {
         Err(Error::failed("this model has no autoencoder"))
     }
 
-    /// Further tensors that the network is given for an input (rows, C, h, w) and a prompt, by the name that they have among
-    /// the intermediates of a pass.
+    /// The timestep as the network itself is given it: flow models count from 0 to 1, and some from the noise on.
+    fn network_timestep(&self, t: Timestep) -> f64 {
+        t.value()
+    }
+
+    /// Further tensors that the network is given, or makes before its first block, by the name that they have among the
+    /// intermediates of a pass.
     ///
     /// # Errors
     ///
     /// Where the device fails.
-    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        let _ = (input, conditioning);
+    fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        let _ = step;
         Ok(Vec::new())
+    }
+
+    /// The network's input or output (rows, C, h, w) in the layout in which the network itself has it.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    fn own_layout(&self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.clone())
     }
 
     /// Host of LoRAs, ControlNets and embeddings, for families that take them.

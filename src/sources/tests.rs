@@ -41,6 +41,7 @@ impl FeatureSource for Colours {
                 prompt: false,
                 diffusion: false,
                 adapters: false,
+                guidance: false,
             },
         }
     }
@@ -116,6 +117,7 @@ impl FeatureSource for Colours {
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
+            guidance: None,
             pictures,
             ids,
             not_finite: Vec::new(),

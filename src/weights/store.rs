@@ -124,6 +124,14 @@ impl Store {
         }
     }
 
+    /// The names in the file of what no rule of [`Self::renamed`] names, in no order.
+    pub(crate) fn left_out(&self) -> Vec<&str> {
+        match &*self.source {
+            Source::Files(_) => Vec::new(),
+            Source::Renamed(renamed) => renamed.left_out(),
+        }
+    }
+
     /// The files of the tensors.
     pub fn label(&self) -> &str {
         &self.label

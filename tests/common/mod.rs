@@ -1,6 +1,7 @@
 //! What the tests share: where the reference data lies and how numbers are compared.
 #![allow(dead_code, clippy::expect_used, missing_docs, reason = "a test says what it expects")]
 
+pub mod case;
 pub mod program;
 
 use std::{

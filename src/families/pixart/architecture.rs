@@ -195,19 +195,19 @@ impl Denoiser for PixArtDenoiser {
         )
     }
 
-    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        let (rows, device) = (input.dim(0)?, &Device::Cpu);
+    fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        let (rows, device) = (step.input.dim(0)?, &Device::Cpu);
         let of_rows = |numbers: Vec<f32>| -> Result<Tensor> {
             let numbers = Tensor::new(numbers, device)?.unsqueeze(0)?;
             Ok(numbers.repeat((rows, 1))?)
         };
         let mut beside = Vec::new();
-        if let Some(mask) = &conditioning.mask {
+        if let Some(mask) = step.conditioning.and_then(|conditioning| conditioning.mask.as_ref()) {
             let mask = mask.iter().map(|counts| f32::from(*counts)).collect();
             beside.push(("mid.encoder_attention_mask", of_rows(mask)?));
         }
         if self.network.has_size_conditions() {
-            let Size { width, height } = picture_size(input)?;
+            let Size { width, height } = picture_size(step.input)?;
             let (width, height) = (width as f32, height as f32);
             beside.push(("mid.resolution", of_rows(vec![height, width])?));
             beside.push(("mid.aspect_ratio", of_rows(vec![height / width])?));

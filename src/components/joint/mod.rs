@@ -1,0 +1,31 @@
+//! Blocks in which a picture's tokens and a text's attend to each other (Esser et al., *Scaling Rectified Flow Transformers for
+//! High-Resolution Image Synthesis*): two streams with weights of their own, one softmax over both. Flux and Stable Diffusion 3
+//! are made of them.
+
+mod attention;
+mod block;
+mod catalogue;
+mod parts;
+mod rotary;
+mod time_text;
+
+use crate::weights::Store;
+
+pub(crate) use self::{
+    attention::{Projections, attend_jointly},
+    block::{JointBlock, JointShape, NORM_EPS},
+    catalogue::{BlockFacts, push_block},
+    parts::{JointPart, JointTaps, id},
+    rotary::Rotation,
+    time_text::{TimeText, last_norm},
+};
+
+/// Whether a file holds a denoiser with joint attention, beside whatever else is in it: by names of its authors or of diffusers.
+pub(crate) fn is_in(store: &Store) -> bool {
+    const MARKS: [&str; 3] = [
+        "double_blocks.0.img_attn.qkv.weight",
+        "joint_blocks.0.x_block.attn.qkv.weight",
+        "transformer_blocks.0.attn.add_q_proj.weight",
+    ];
+    store.names().any(|name| MARKS.iter().any(|mark| name.ends_with(mark)))
+}
