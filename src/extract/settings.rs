@@ -37,7 +37,7 @@ pub struct RunSettings {
     /// The timestep that runs; with `compat` the one that is asked of that program, with `nominal_t` before the schedule's shift.
     pub t: Timestep,
     /// Whether `t` goes through the shift of the model's own schedule.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nominal_t: bool,
     /// The guidance scale that distilled models are told.
     #[serde(default, skip_serializing_if = "Guidance::is_default")]
@@ -60,11 +60,6 @@ pub struct RunSettings {
     /// LoRAs, ControlNets and embeddings. A change of them reads no model again.
     #[serde(default)]
     pub adapters: Adapters,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
-fn is_off(flag: &bool) -> bool {
-    !flag
 }
 
 impl Default for RunSettings {

@@ -5,6 +5,7 @@ use candle_nn::{Module, VarBuilder};
 
 use super::{
     attention::{Joined, Projections, attend_jointly},
+    last_norm::{NORM_EPS, last_norm},
     parts::{JointPart, JointTaps},
     rotary::Rotation,
 };
@@ -20,8 +21,6 @@ use crate::{
     },
 };
 
-/// Epsilon of the norms that are modulated.
-pub(crate) const NORM_EPS: f64 = 1e-6;
 /// Vectors that modulate a stream: shift, scale and gate of the attention, then of the feed-forward part.
 const MODULATIONS: usize = 6;
 /// The same of a second attention, behind these.
@@ -166,7 +165,7 @@ impl JointBlock {
                 (self.text.of_text(&vectors.norm(text, 0)?)?, Some(vectors))
             }
             None => {
-                let normal = super::last_norm(&self.norm1_context, text, modulation)?;
+                let normal = last_norm(&self.norm1_context, text, modulation)?;
                 (self.text.of_text(&normal)?, None)
             }
         };

@@ -5,6 +5,7 @@
 mod attention;
 mod block;
 mod catalogue;
+mod last_norm;
 mod parts;
 mod rotary;
 mod time_text;
@@ -13,11 +14,12 @@ use crate::weights::Store;
 
 pub(crate) use self::{
     attention::{Projections, attend_jointly},
-    block::{JointBlock, JointShape, NORM_EPS},
+    block::{JointBlock, JointShape},
     catalogue::{BlockFacts, push_block},
+    last_norm::{NORM_EPS, last_norm},
     parts::{JointPart, JointTaps, id},
     rotary::Rotation,
-    time_text::{TimeText, last_norm},
+    time_text::TimeText,
 };
 
 /// Whether a file holds a denoiser with joint attention, beside whatever else is in it: by names of its authors or of diffusers.

@@ -1,15 +1,12 @@
 //! What modulates the blocks: an embedding of the timestep, a pooled text, and for distilled models a guidance scale.
 
 use candle_core::{Result, Tensor};
-use candle_nn::{Module, VarBuilder, ops::silu};
+use candle_nn::{VarBuilder, ops::silu};
 
-use super::block::NORM_EPS;
 use crate::{
     components::mlp::Mlp,
     nn::{
         adaptable::{Adaptable, Visit},
-        layers::Linear,
-        modulation::modulated_norm,
         time_embedding::timestep_embedding,
     },
 };
@@ -58,10 +55,4 @@ impl Adaptable for TimeText {
         }
         self.text_embedder.each_layer(visit);
     }
-}
-
-/// The norm behind all blocks, LN(x)·(1 + scale) + shift: here, as diffusers has it, the scale comes first.
-pub(crate) fn last_norm(norm: &Linear, x: &Tensor, modulation: &Tensor) -> Result<Tensor> {
-    let vectors = norm.forward(modulation)?.chunk(2, 1)?;
-    modulated_norm(x, &vectors[1], &vectors[0], NORM_EPS)
 }
