@@ -1,15 +1,23 @@
 //! The command line as a whole: the window's arguments, and the commands.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "window")]
 use super::shot::{ExportArguments, ShotArguments};
 use super::{
-    doctor::DoctorArguments, extract::ExtractArguments, layers::LayersArguments, matching::MatchArguments,
-    models::ModelsCommand, pca::PcaArguments, presets::PresetsArguments, ranking::RankArguments,
-    survey::SurveyArguments, values::text_or_path, worker::WorkerArguments,
+    doctor::DoctorArguments,
+    extract::ExtractArguments,
+    layers::LayersArguments,
+    matching::MatchArguments,
+    models::ModelsCommand,
+    pca::PcaArguments,
+    presets::PresetsArguments,
+    ranking::RankArguments,
+    survey::SurveyArguments,
+    values::{MemorySize, text_or_path},
+    worker::WorkerArguments,
 };
 
 /// Shows what a diffusion model sees: any inner activation, live, on your own picture.
@@ -33,6 +41,25 @@ pub struct WindowArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
     #[arg(long, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
+    /// How much memory the weights of a network may take at a time, such as 6GiB: a larger network is read block by block in
+    /// every pass [default: three fourths of the main memory that is free; on a GPU as much as they are]
+    #[arg(long, value_name = "SIZE", value_parser = <MemorySize as FromStr>::from_str)]
+    pub weights_memory: Option<MemorySize>,
+}
+
+impl Arguments {
+    /// What weights may take, where it is said.
+    pub fn weights_memory(&self) -> Option<usize> {
+        let size = match &self.command {
+            Some(Command::Extract(arguments)) => arguments.run.weights_memory,
+            Some(Command::Match(arguments)) => arguments.run.weights_memory,
+            Some(Command::Rank(arguments)) => arguments.run.weights_memory,
+            Some(Command::Survey(arguments)) => arguments.run.weights_memory,
+            Some(_) => None,
+            None => self.window.weights_memory,
+        };
+        size.map(|size| size.0)
+    }
 }
 
 /// The commands that need no window.

@@ -25,10 +25,12 @@ mod worker;
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 
 pub use args::{Arguments, Command, WindowArguments};
+use values::MemorySize;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    device,
     error::{Error, Result},
     words::did_you_mean,
 };
@@ -57,10 +59,12 @@ pub fn parse() -> Result<Arguments, ExitCode> {
         _ => exit_code(Err(Error::usage(one_paragraph(&error)))),
     })?;
     let mut files = arguments.window.files.iter();
-    match files.find_map(|file| no_command(file.as_os_str())) {
-        Some(error) => Err(exit_code(Err(error))),
-        None => Ok(arguments),
+    if let Some(error) = files.find_map(|file| no_command(file.as_os_str())) {
+        return Err(exit_code(Err(error)));
     }
+    let asked = arguments.weights_memory().map_or_else(MemorySize::from_environment, |bytes| Ok(Some(bytes)));
+    device::set_weights_memory(asked.map_err(|error| exit_code(Err(error)))?);
+    Ok(arguments)
 }
 
 /// What is said of a word that looks like a command, but is none, and no file either.

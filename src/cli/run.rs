@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
     choices::choice,
-    values::{ExactSize, Timesteps, text_or_path, whole},
+    values::{ExactSize, MemorySize, Timesteps, text_or_path, whole},
 };
 use crate::{
     components::schedule::Timestep,
@@ -128,6 +128,10 @@ pub struct RunArguments {
     /// Device computed on: auto (the first GPU that passes its check, else the CPU), cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = <DeviceChoice as FromStr>::from_str)]
     pub device: DeviceChoice,
+    /// How much memory the weights of a network may take at a time, such as 6GiB: a larger network is read block by block in
+    /// every pass [default: three fourths of the main memory that is free; on a GPU as much as they are]
+    #[arg(long, value_name = "SIZE", value_parser = <MemorySize as FromStr>::from_str)]
+    pub weights_memory: Option<MemorySize>,
 }
 
 impl RunArguments {

@@ -1,10 +1,15 @@
 //! Values of arguments: paths, numbers, sizes, points and timesteps.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{env, path::PathBuf, str::FromStr};
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 
-use crate::{components::schedule::Timestep, files::names, geometry::framing::WorkingSize};
+use crate::{
+    components::schedule::Timestep,
+    error::{Error, Result},
+    files::names,
+    geometry::framing::WorkingSize,
+};
 
 /// Where something is to be written.
 pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
@@ -31,6 +36,42 @@ impl FromStr for Timesteps {
 /// Text that may be a path, as [`names::text`] writes it, whatever the path's bytes.
 pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().map(names::text)
+}
+
+/// Names the memory for weights where no argument does.
+const WEIGHTS_MEMORY: &str = "FEATSCOPE_WEIGHTS_MEMORY";
+
+/// Bytes of memory: a number with its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemorySize(pub usize);
+
+impl MemorySize {
+    /// The bytes that weights may take after the environment, which a worker is given along with.
+    pub(super) fn from_environment() -> Result<Option<usize>> {
+        let Some(text) = env::var_os(WEIGHTS_MEMORY) else {
+            return Ok(None);
+        };
+        let size: Result<Self, String> = text.to_string_lossy().parse();
+        size.map(|size| Some(size.0))
+            .map_err(|problem| Error::usage(format!("{WEIGHTS_MEMORY} is {text:?}: {problem}")))
+    }
+}
+
+impl FromStr for MemorySize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("G", 30), ("M", 20)];
+        let text = text.trim();
+        let bytes = UNITS.iter().find_map(|(unit, bits)| {
+            let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+            let bytes = number * f64::from(*bits).exp2();
+            (bytes >= 1.0 && bytes < isize::MAX as f64).then_some(bytes as usize)
+        });
+        bytes
+            .map(Self)
+            .ok_or_else(|| "a size with its unit is expected, such as 6GiB or 500MiB".to_owned())
+    }
 }
 
 /// A whole number that is not negative.

@@ -1,5 +1,6 @@
 //! Networks that several families share: autoencoders and text encoders; blocks of transformers; schedules of noise.
 
+pub(crate) mod blocks;
 pub(crate) mod joint;
 pub(crate) mod mlp;
 pub(crate) mod networks;

@@ -101,7 +101,7 @@ impl Networks {
             DType::F16 | DType::BF16 => DType::BF16,
             _ => DType::F32,
         };
-        T5Encoder::new(config, self.store(name)?.var_builder(dtype, device))
+        T5Encoder::of(config, &self.store(name)?, device, dtype)
     }
 
     /// The configuration of the autoencoder, after that in a file or folder was put in its place where one is given. What no tensor

@@ -8,9 +8,12 @@ mod compute;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod listing;
+mod memory;
 mod smi;
 
 pub use choice::{DeviceChoice, Precision};
 pub use compute::Compute;
 pub use listing::{Device, Devices};
+pub use memory::set_weights_memory;
+pub(crate) use memory::{available, weights_memory};
 pub(crate) use smi::{driver_files, gpus_by_smi};

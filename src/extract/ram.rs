@@ -1,6 +1,9 @@
 //! Main memory: a request that cannot fit is refused before it runs, and not killed half-way.
 
-use crate::error::{Error, Result};
+use crate::{
+    device::available,
+    error::{Error, Result},
+};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -18,13 +21,4 @@ pub fn check(bytes: usize, what: &str, advice: &str) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// Bytes that can be used without swapping, as the Linux kernel estimates them.
-fn available() -> Option<usize> {
-    const KIB: usize = 1 << 10;
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(KIB)
 }

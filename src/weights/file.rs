@@ -8,6 +8,7 @@ use safetensors::Dtype;
 use super::{
     bytes::Bytes,
     contents::{Contents, START_BYTES, contents},
+    held::Room,
     pickle::TorchFile,
     safetensors_file::SafetensorsFile,
 };
@@ -75,6 +76,15 @@ impl WeightFile {
         match self {
             Self::Safetensors(file) => file.metadata(key),
             Self::Torch(file) => file.text(key),
+        }
+    }
+
+    /// See [`super::Store::keep`]. An archive's parts are checked and put together whenever they are read: of those none is
+    /// kept.
+    pub(super) fn keep(&self, room: &Room) {
+        match self {
+            Self::Safetensors(file) => file.keep(room),
+            Self::Torch(_) => {}
         }
     }
 

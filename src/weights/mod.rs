@@ -8,6 +8,7 @@ pub mod embedded;
 mod file;
 mod folder;
 mod header;
+mod held;
 pub mod hub;
 pub(crate) mod in_cache;
 mod json;

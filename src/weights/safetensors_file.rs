@@ -4,7 +4,6 @@
 use std::{
     io::{Read, Seek, SeekFrom},
     path::Path,
-    sync::{Mutex, PoisonError},
 };
 
 use candle_core::{Device, Tensor};
@@ -13,6 +12,7 @@ use safetensors::Dtype;
 use super::{
     bytes::{Bytes, room},
     header::{Header, Info, MOST_BYTES},
+    held::{Held, Room},
     numbers,
 };
 use crate::{
@@ -28,7 +28,7 @@ pub struct SafetensorsFile {
     /// Its label in messages.
     label: String,
     header: Header,
-    bytes: Mutex<Bytes>,
+    bytes: Held,
     /// Where the numbers begin, in bytes.
     data_start: u64,
 }
@@ -76,7 +76,7 @@ impl SafetensorsFile {
         Ok(Self {
             label: label.to_owned(),
             header,
-            bytes: Mutex::new(bytes),
+            bytes: Held::new(bytes),
             data_start,
         })
     }
@@ -97,6 +97,11 @@ impl SafetensorsFile {
         self.header.tensors.contains_key(name)
     }
 
+    /// See [`super::Store::keep`].
+    pub(super) fn keep(&self, room: &Room) {
+        self.bytes.keep(room);
+    }
+
     /// A tensor in the number format of the file, or one that has all its values, on the CPU.
     ///
     /// # Errors
@@ -114,13 +119,7 @@ impl SafetensorsFile {
 
     fn load_info(&self, info: &Info) -> Result<Tensor> {
         let (start, end) = info.data_offsets;
-        let read = |into: &mut [u8]| {
-            let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-            bytes
-                .seek(SeekFrom::Start(self.data_start + start as u64))
-                .and_then(|_| bytes.read_exact(into))
-                .map_err(|error| Error::failed(format!("cannot be read: {error}")))
-        };
+        let read = |into: &mut [u8]| self.bytes.read_at(self.data_start + start as u64, into);
         if info.dtype == Dtype::F32 {
             let mut values: Vec<f32> = Vec::new();
             let count = (end - start) / size_of::<f32>();

@@ -16,6 +16,7 @@ use super::{
     bytes::{Bytes, ask_memory},
     file::WeightFile,
     header::MOST_TENSORS,
+    held::Room,
     numbers,
     renamed::{Rename, RenamedStore},
     tensors::Tensors,
@@ -129,6 +130,14 @@ impl Store {
         match &*self.source {
             Source::Files(_) => Vec::new(),
             Source::Renamed(renamed) => renamed.left_out(),
+        }
+    }
+
+    /// Keeps copies of what is read from now on, in the format of the files, up to so many bytes.
+    pub(crate) fn keep(&self, bytes: usize) {
+        match &*self.source {
+            Source::Files(files) => files.keep(&Room::new(bytes.into())),
+            Source::Renamed(renamed) => renamed.inner().keep(bytes),
         }
     }
 

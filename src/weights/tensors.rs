@@ -7,6 +7,7 @@ use safetensors::Dtype;
 
 use super::{
     file::WeightFile,
+    held::Room,
     numbers,
     plain_names::plain_names,
     scales::{self, Factor},
@@ -96,6 +97,11 @@ impl Tensors {
             WeightFile::Safetensors(file) => file.holds(name),
             WeightFile::Torch(file) => file.holds(name),
         })
+    }
+
+    /// See [`super::Store::keep`].
+    pub(super) fn keep(&self, room: &Room) {
+        self.files.iter().for_each(|(_, file)| file.keep(room));
     }
 
     /// The text under a key of the files' metadata; the first one counts.

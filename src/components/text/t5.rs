@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::encoder::TEXT_WEIGHTS_STEM;
 use crate::{
     activation::Progress,
+    components::blocks::{Blocks, Holding},
     error::{Error, Result},
     nn::{
         attention::{join_heads, split_heads},
@@ -20,6 +21,7 @@ use crate::{
         rms_norm::{RmsNorm, rms_norm},
     },
     weights::{
+        Store,
         config::{ConfigReader, MAX_LAYERS, MAX_WIDTH},
         open_weights, read_json,
     },
@@ -127,7 +129,7 @@ pub struct T5Encoder {
     token_embedding: Embedding,
     /// Bias of every layer's scores by distance, (buckets, heads).
     relative_attention_bias: Embedding,
-    layers: Vec<Layer>,
+    layers: Blocks<Layer>,
     final_layer_norm: RmsNorm,
     config: T5Config,
     device: Device,
@@ -142,8 +144,17 @@ impl T5Encoder {
     pub fn from_folder(folder: &Path, device: &Device, dtype: DType) -> Result<Self> {
         let config = T5Config::from_json(&read_json(&folder.join("config.json"))?)
             .map_err(|error| error.context(folder.display()))?;
-        let weights = open_weights(folder, TEXT_WEIGHTS_STEM)?;
-        Self::new(config, weights.var_builder(dtype, device))
+        Self::of(config, &open_weights(folder, TEXT_WEIGHTS_STEM)?, device, dtype)
+    }
+
+    /// Builds the encoder from tensors with the names of transformers, held after the memory for weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`], and where there is not enough memory.
+    pub(crate) fn of(config: T5Config, weights: &Store, device: &Device, dtype: DType) -> Result<Self> {
+        let holding = Holding::of(weights, &["encoder.block."], dtype, device)?;
+        Self::held(config, holding, weights.var_builder(dtype, device))
     }
 
     /// Builds the encoder from tensors with the names of transformers; those of a decoder beside them are not read.
@@ -151,16 +162,23 @@ impl T5Encoder {
     /// # Errors
     ///
     /// Names a tensor that is missing or of another shape than the configuration says.
-    pub fn new(config: T5Config, vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: T5Config, vb: VarBuilder<'static>) -> Result<Self> {
+        Self::held(config, Holding::Whole, vb)
+    }
+
+    fn held(config: T5Config, holding: Holding, vb: VarBuilder<'static>) -> Result<Self> {
         let device = vb.device().clone();
         let encoder = vb.pp("encoder");
         let table = match vb.contains_tensor("shared.weight") {
             true => vb.pp("shared"),
             false => encoder.pp("embed_tokens"),
         };
-        let layers = (0..config.num_layers)
-            .map(|layer| Layer::new(&config, encoder.pp("block").pp(layer).pp("layer")))
-            .collect::<CandleResult<_>>()?;
+        let layers = {
+            let (config, blocks) = (config.clone(), encoder.pp("block"));
+            Blocks::new(config.num_layers, holding, move |layer| {
+                Ok(Layer::new(&config, blocks.pp(layer).pp("layer"))?)
+            })?
+        };
         Ok(Self {
             token_embedding: embedding(config.vocab_size, config.d_model, table)?,
             relative_attention_bias: embedding(
@@ -197,10 +215,12 @@ impl T5Encoder {
         let ids = Tensor::from_vec(flat, (ids.len(), length), &self.device)?;
         let mut states = self.token_embedding.forward(&ids)?;
         let bias = self.bias(length, masks)?;
-        for (done, layer) in (1_usize..).zip(&self.layers) {
+        let mut done = 0;
+        self.layers.each(|layer| {
             states = layer.forward(&states, &bias)?;
-            progress(done as f32 / self.layers.len() as f32)?;
-        }
+            done += 1;
+            progress(done as f32 / self.layers.len() as f32)
+        })?;
         Ok(self.final_layer_norm.forward(&states)?)
     }
 

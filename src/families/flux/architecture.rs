@@ -6,6 +6,7 @@ use super::{Flux, FluxConditions, FluxConfig, PATCH, catalogue, pack};
 use crate::{
     activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
     components::{
+        blocks::Holding,
         networks::{Networks, TRANSFORMER, VAE},
         schedule::{FlowSchedule, FlowShift, Timestep},
         text::{TextPart, Tokenizer, t5_tokenizer::T5Tokenizer},
@@ -29,6 +30,8 @@ use crate::{
 pub(super) const LATENT_STRIDE: usize = 8;
 /// Folders of the CLIP and of the T5.
 const TEXT_ENCODERS: [&str; 2] = ["text_encoder", "text_encoder_2"];
+/// What stands before the numbers of the blocks in the tensors' names.
+const STACKS: [&str; 2] = ["transformer_blocks.", "single_transformer_blocks."];
 
 /// The transformer's configuration, and where all networks are.
 #[derive(Clone)]
@@ -104,9 +107,10 @@ impl Architecture for Configured {
         let store = networks.store(TRANSFORMER)?;
         // What is not read is checked too.
         check_tensors(&store, |vb| Flux::new(self.config.clone(), LoadExtent::Whole, vb))?;
-        let network = Flux::new(
+        let network = Flux::held(
             self.config.clone(),
             extent,
+            Holding::of(&store, &STACKS, compute.dtype, &compute.device)?,
             store.var_builder(compute.dtype, &compute.device),
         )?;
         Ok(Box::new(FluxDenoiser {

@@ -1,12 +1,17 @@
 //! The network itself: packed patches, conditions, blocks of two streams, blocks of one.
 
+use std::sync::Arc;
+
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::{Module, VarBuilder, ops::silu};
 
 use super::{PATCH, catalogue::catalogue, config::FluxConfig, single::SingleBlock};
 use crate::{
     activation::{Probe, Stop},
-    components::joint::{JointBlock, JointPart, JointShape, JointTaps, Rotation, TimeText, id, last_norm},
+    components::{
+        blocks::{Blocks, Holding},
+        joint::{JointBlock, JointPart, JointShape, JointTaps, Rotation, TimeText, id, last_norm},
+    },
     error::{Error, Result},
     geometry::Grid,
     model::extent::{LoadExtent, nothing_was_read},
@@ -26,8 +31,8 @@ pub struct Flux {
     x_embedder: Linear,
     context_embedder: Linear,
     time_text_embed: TimeText,
-    blocks: Vec<JointBlock>,
-    single_blocks: Vec<SingleBlock>,
+    blocks: Blocks<JointBlock>,
+    single_blocks: Blocks<SingleBlock>,
     /// None where less was read.
     last: Option<Last>,
 }
@@ -59,7 +64,17 @@ impl Flux {
     /// # Errors
     ///
     /// Names a tensor that is missing or of another shape than the configuration says.
-    pub fn new(config: FluxConfig, extent: LoadExtent, vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: FluxConfig, extent: LoadExtent, vb: VarBuilder<'static>) -> Result<Self> {
+        Self::held(config, extent, Holding::Whole, vb)
+    }
+
+    /// The same, with blocks that are held as `holding` says.
+    pub(super) fn held(
+        config: FluxConfig,
+        extent: LoadExtent,
+        holding: Holding,
+        vb: VarBuilder<'static>,
+    ) -> Result<Self> {
         let width = config.width();
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
@@ -71,23 +86,31 @@ impl Flux {
             dual: false,
             ends_text: false,
         };
-        let (mut blocks, mut single_blocks) = (Vec::new(), Vec::new());
+        let mut wanted = 0;
         for block in 0..config.blocks() {
             let first = list.expect(id(block, JointPart::Norm1Out))?;
             if matches!(extent, LoadExtent::UpTo(last) if last < first) {
                 break;
             }
-            match usize::from(block).checked_sub(config.num_layers) {
-                None => {
-                    let vb = vb.pp(format!("transformer_blocks.{block}"));
-                    blocks.push(JointBlock::new(shape, JointTaps::new(block, &list), &vb)?);
-                }
-                Some(single) => {
-                    let vb = vb.pp(format!("single_transformer_blocks.{single}"));
-                    single_blocks.push(SingleBlock::new(&config, block, &list, &vb)?);
-                }
-            }
+            wanted += 1;
         }
+        let of_two = config.num_layers.min(wanted);
+        let list = Arc::new(list);
+        let blocks = {
+            let (list, vb) = (Arc::clone(&list), vb.clone());
+            Blocks::new(of_two, holding, move |block| {
+                let vb = vb.pp(format!("transformer_blocks.{block}"));
+                Ok(JointBlock::new(shape, JointTaps::new(block as u16, &list), &vb)?)
+            })?
+        };
+        let single_blocks = {
+            let (list, vb, config) = (Arc::clone(&list), vb.clone(), config.clone());
+            Blocks::new(wanted - of_two, holding, move |single| {
+                let block = (config.num_layers + single) as u16;
+                let vb = vb.pp(format!("single_transformer_blocks.{single}"));
+                Ok(SingleBlock::new(&config, block, &list, &vb)?)
+            })?
+        };
         let reads_last = match extent {
             LoadExtent::Whole => true,
             // Tensors derived from the output have taps behind all activations.
@@ -142,13 +165,15 @@ impl Flux {
         let mut text = of_rows(&self.context_embedder.forward(conditions.text)?, rows)?;
         let modulation = silu(&self.modulation(sigma, conditions)?)?;
         let rotation = Rotation::of_grid(grid, self.config.axes_dims_rope, x.device())?;
-        for block in &self.blocks {
+        self.blocks.each(|block| {
             let place = (grid, conditions.slips);
             [tokens, text] = block.forward([&tokens, &text], &modulation, Some(&rotation), place, probe)?;
-        }
-        for block in &self.single_blocks {
+            Ok::<_, Stop>(())
+        })?;
+        self.single_blocks.each(|block| {
             [tokens, text] = block.forward([&tokens, &text], &modulation, &rotation, grid, probe)?;
-        }
+            Ok::<_, Stop>(())
+        })?;
         let is_whole = self.single_blocks.len() == self.config.num_single_layers;
         match &self.last {
             Some(last) if is_whole => {

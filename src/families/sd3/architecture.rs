@@ -6,6 +6,7 @@ use super::{PATCH, Sd3, Sd3Conditions, Sd3Config, catalogue};
 use crate::{
     activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
     components::{
+        blocks::Holding,
         networks::{Networks, TRANSFORMER, VAE},
         schedule::{FlowSchedule, FlowShift, Timestep},
         text::{CONTEXT_LENGTH, Tokenizer, t5_tokenizer::T5Tokenizer},
@@ -31,6 +32,8 @@ pub(super) const LATENT_STRIDE: usize = 8;
 pub(super) const CLIPS: [(&str, &str); 2] = [("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")];
 /// Folders of the T5 and its tokenizer.
 pub(super) const T5: (&str, &str) = ("text_encoder_3", "tokenizer_3");
+/// What stands before the numbers of the blocks in the tensors' names.
+const STACK: &str = "transformer_blocks.";
 /// Tokens of a prompt for the T5.
 const T5_TOKENS: usize = 256;
 
@@ -112,9 +115,10 @@ impl Architecture for Configured {
         let store = networks.store(TRANSFORMER)?;
         // What is not read is checked too.
         check_tensors(&store, |vb| Sd3::new(self.config.clone(), LoadExtent::Whole, vb))?;
-        let network = Sd3::new(
+        let network = Sd3::held(
             self.config.clone(),
             extent,
+            Holding::of(&store, &[STACK], compute.dtype, &compute.device)?,
             store.var_builder(compute.dtype, &compute.device),
         )?;
         Ok(Box::new(Sd3Denoiser {

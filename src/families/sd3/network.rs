@@ -7,6 +7,7 @@ use super::{PATCH, catalogue::catalogue, config::Sd3Config};
 use crate::{
     activation::{Probe, Stop},
     components::{
+        blocks::{Blocks, Holding},
         joint::{JointBlock, JointPart, JointShape, JointTaps, TimeText, id, last_norm},
         patches::{patch_embedding, unpatchify},
     },
@@ -28,7 +29,7 @@ pub struct Sd3 {
     pos_embed: Tensor,
     time_text_embed: TimeText,
     context_embedder: Linear,
-    blocks: Vec<JointBlock>,
+    blocks: Blocks<JointBlock>,
     /// None where less was read.
     last: Option<Last>,
 }
@@ -55,27 +56,43 @@ impl Sd3 {
     /// # Errors
     ///
     /// Names a tensor that is missing or of another shape than the configuration says.
-    pub fn new(config: Sd3Config, extent: LoadExtent, vb: VarBuilder<'_>) -> Result<Self> {
+    pub fn new(config: Sd3Config, extent: LoadExtent, vb: VarBuilder<'static>) -> Result<Self> {
+        Self::held(config, extent, Holding::Whole, vb)
+    }
+
+    /// The same, with blocks that are held as `holding` says.
+    pub(super) fn held(
+        config: Sd3Config,
+        extent: LoadExtent,
+        holding: Holding,
+        vb: VarBuilder<'static>,
+    ) -> Result<Self> {
         let width = config.width();
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
-        let mut blocks = Vec::with_capacity(config.num_layers);
+        let mut wanted = 0;
         for block in 0..config.num_layers as u16 {
             let first = list.expect(id(block, JointPart::Norm1Out))?;
             if matches!(extent, LoadExtent::UpTo(last) if last < first) {
                 break;
             }
-            let shape = JointShape {
-                width,
-                heads: config.num_attention_heads,
-                inner: config.ffn_width(),
-                qk_norm: config.qk_norm,
-                dual: config.is_dual(block),
-                ends_text: usize::from(block) + 1 == config.num_layers,
-            };
-            let vb = vb.pp(format!("transformer_blocks.{block}"));
-            blocks.push(JointBlock::new(shape, JointTaps::new(block, &list), &vb)?);
+            wanted += 1;
         }
+        let blocks = {
+            let (config, vb, list) = (config.clone(), vb.clone(), list.clone());
+            Blocks::new(wanted, holding, move |block| {
+                let shape = JointShape {
+                    width,
+                    heads: config.num_attention_heads,
+                    inner: config.ffn_width(),
+                    qk_norm: config.qk_norm,
+                    dual: config.is_dual(block as u16),
+                    ends_text: block + 1 == config.num_layers,
+                };
+                let vb = vb.pp(format!("transformer_blocks.{block}"));
+                Ok(JointBlock::new(shape, JointTaps::new(block as u16, &list), &vb)?)
+            })?
+        };
         let reads_last = match extent {
             LoadExtent::Whole => true,
             // Tensors derived from the output have taps behind all activations.
@@ -129,9 +146,10 @@ impl Sd3 {
         let (_, count, wide) = text.dims3()?;
         let mut text = text.broadcast_as((rows, count, wide))?.contiguous()?;
         let modulation = silu(&self.modulation(t, conditions)?)?;
-        for block in &self.blocks {
+        self.blocks.each(|block| {
             [tokens, text] = block.forward([&tokens, &text], &modulation, None, (grid, false), probe)?;
-        }
+            Ok::<_, Stop>(())
+        })?;
         match &self.last {
             Some(last) if self.blocks.len() == self.config.num_layers => {
                 let normal = last_norm(&last.norm, &tokens, &modulation)?;
