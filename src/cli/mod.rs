@@ -25,9 +25,9 @@ mod worker;
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 
 pub use args::{Arguments, Command, WindowArguments};
-use values::MemorySize;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
+use values::MemorySize;
 
 use crate::{
     device,
@@ -62,7 +62,9 @@ pub fn parse() -> Result<Arguments, ExitCode> {
     if let Some(error) = files.find_map(|file| no_command(file.as_os_str())) {
         return Err(exit_code(Err(error)));
     }
-    let asked = arguments.weights_memory().map_or_else(MemorySize::from_environment, |bytes| Ok(Some(bytes)));
+    let asked = arguments
+        .weights_memory()
+        .map_or_else(MemorySize::from_environment, |bytes| Ok(Some(bytes)));
     device::set_weights_memory(asked.map_err(|error| exit_code(Err(error)))?);
     Ok(arguments)
 }

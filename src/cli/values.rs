@@ -6,6 +6,7 @@ use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 
 use crate::{
     components::schedule::Timestep,
+    device::WEIGHTS_MEMORY,
     error::{Error, Result},
     files::names,
     geometry::framing::WorkingSize,
@@ -38,9 +39,6 @@ pub(super) fn text_or_path() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().map(names::text)
 }
 
-/// Names the memory for weights where no argument does.
-const WEIGHTS_MEMORY: &str = "FEATSCOPE_WEIGHTS_MEMORY";
-
 /// Bytes of memory: a number with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemorySize(pub usize);
@@ -61,7 +59,7 @@ impl FromStr for MemorySize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("G", 30), ("M", 20)];
+        const UNITS: [(&str, u32); 5] = [("GiB", 30), ("MiB", 20), ("G", 30), ("M", 20), ("B", 0)];
         let text = text.trim();
         let bytes = UNITS.iter().find_map(|(unit, bits)| {
             let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
@@ -143,5 +141,26 @@ impl FromStr for Point {
                 })
             })
             .ok_or_else(|| "a point is X,Y in pixels".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_memory_have_a_unit() {
+        let bytes = |text: &str| text.parse::<MemorySize>().ok().map(|size| size.0);
+        for (text, wanted) in [
+            ("6GiB", Some(6 << 30)),
+            ("1.5 G", Some(3 << 29)),
+            ("500M", Some(500 << 20)),
+            ("17B", Some(17)),
+        ] {
+            assert_eq!(bytes(text), wanted, "{text}");
+        }
+        for text in ["6", "GiB", "-1G", "0G", "nanM", "infG", "1e30GiB", "6 TB"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
     }
 }

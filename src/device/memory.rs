@@ -13,11 +13,22 @@ static WEIGHTS_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// The share of free memory that weights take where nothing is set, in fourths: the rest is for activations and pictures.
 const WEIGHTS_FOURTHS: usize = 3;
 
+/// Names what is set for a process that this one starts: bytes with the unit `B`.
+pub(crate) const WEIGHTS_MEMORY: &str = "FEATSCOPE_WEIGHTS_MEMORY";
+
 /// Sets how many bytes the weights of a network may take at a time, on whatever device; none: three fourths of the main
 /// memory that is free when it is read, and on a GPU as much as they are. A network that takes more is read block by block
 /// in every pass.
 pub fn set_weights_memory(bytes: Option<usize>) {
     WEIGHTS_BYTES.store(bytes.unwrap_or(0), Ordering::Relaxed);
+}
+
+/// What is set, for the environment of another process.
+pub(crate) fn weights_memory_text() -> Option<String> {
+    match WEIGHTS_BYTES.load(Ordering::Relaxed) {
+        0 => None,
+        bytes => Some(format!("{bytes}B")),
+    }
 }
 
 /// How many bytes the weights of a network may take on a device; none where nothing bounds them.

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    device::{Devices, driver_files},
+    device::{Devices, WEIGHTS_MEMORY, driver_files, weights_memory_text},
     error::{Error, Result},
     extract::self_check::SelfCheck,
 };
@@ -66,6 +66,9 @@ impl Launcher {
         let mut command = Command::new(&self.program);
         // It must not look for a worker of its own.
         command.env(WORKER, "");
+        if let Some(size) = weights_memory_text() {
+            command.env(WEIGHTS_MEMORY, size);
+        }
         match library_path(env::var_os(LIBRARY_PATH).as_deref(), self.library_folders()) {
             Some(folders) => command.env(LIBRARY_PATH, folders),
             None => command.env_remove(LIBRARY_PATH),
