@@ -7,6 +7,7 @@ mod common;
 mod extract;
 mod layers;
 mod matching;
+mod memory;
 #[cfg(unix)]
 mod names;
 mod non_finite;
