@@ -414,14 +414,18 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.run.latent == LatentMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.latent_mode(spec) == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
         };
+        let or_sample = match spec.reads_prompt() {
+            true => ", or sample the latent with --vae sample",
+            false => "",
+        };
         return Err(Error::usage(format!(
             "{who} uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
-             --ensemble out, or sample the latent with --vae sample"
+             --ensemble out{or_sample}"
         )));
     }
     let [channels, height, width] = spec.noised_shape(working);
@@ -443,7 +447,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.run.latent == LatentMode::Sample && spec.has_autoencoder()),
+                .filter(|_| settings.latent_mode(spec) == LatentMode::Sample),
         ),
     ];
     for (name, array) in used {
