@@ -24,7 +24,7 @@ use crate::{
     model::{
         compat::Compat,
         control::{ControlInput, ControlSignal},
-        denoiser::{Conditioning, LatentDistribution},
+        denoiser::{Conditioning, LatentDistribution, Step},
         spec::ModelSpec,
     },
     sources::FeatureSink,
@@ -63,6 +63,8 @@ impl Input {
 struct Denoiser<'a> {
     model: &'a Model,
     prompt: Option<&'a Conditioning>,
+    /// Row of the class in the network's table.
+    class: Option<u32>,
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
@@ -115,9 +117,14 @@ impl Denoiser<'_> {
             probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
-        let output = self
-            .model
-            .denoise(&rows, t, self.prompt, control_signal.as_ref(), &mut probe)?;
+        let step = Step {
+            input: &rows,
+            t,
+            conditioning: self.prompt,
+            class: self.class,
+            control: control_signal.as_ref(),
+        };
+        let output = self.model.denoise(&step, &mut probe)?;
         Ok((output, control_signal))
     }
 
@@ -225,6 +232,7 @@ fn run(
     let denoiser = Denoiser {
         model,
         prompt: prompt.as_ref(),
+        class: settings.class.as_ref().map(|class| class.row),
         control: &control,
         members: settings.run.ensemble,
         length: list.len(),

@@ -2,6 +2,7 @@
 //! the traits of `model`.
 
 pub mod adm;
+pub mod dit;
 pub mod download_plan;
 pub mod inventory;
 pub mod known;
@@ -15,7 +16,12 @@ use crate::model::family::Family;
 
 /// Every architecture that this program knows, in the order in which they are asked. A new one is a folder beside this file and a
 /// line here.
-pub static FAMILIES: &[&dyn Family] = &[&stable_diffusion::StableDiffusion, &pixart::PixArtFamily, &adm::Adm];
+pub static FAMILIES: &[&dyn Family] = &[
+    &stable_diffusion::StableDiffusion,
+    &pixart::PixArtFamily,
+    &dit::DitFamily,
+    &adm::Adm,
+];
 
 /// The family with a key.
 pub fn family(key: &str) -> Option<&'static dyn Family> {

@@ -22,7 +22,10 @@ impl FeatureSource for Model {
             name: self.spec.name.clone(),
             native_side: self.spec.native_side,
             size_rule: self.spec.size_rule(),
-            reads: SettingsRead::ALL,
+            reads: SettingsRead {
+                class: self.spec.classes().is_some(),
+                ..SettingsRead::ALL
+            },
         }
     }
 

@@ -39,6 +39,7 @@ impl FeatureSource for Colours {
             size_rule: SizeRule::Latent { multiple: 2 * SQUARE },
             reads: SettingsRead {
                 prompt: false,
+                class: false,
                 diffusion: false,
                 adapters: false,
             },
@@ -63,6 +64,7 @@ impl FeatureSource for Colours {
             run: self.info().reads.of(&run),
             t: Timestep::default(),
             mixture: Mixture::CLEAN,
+            class: None,
             noise: None,
             recording: Recording::default(),
             non_finite: NonFinite::default(),
@@ -116,6 +118,7 @@ impl FeatureSource for Colours {
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
+            class: None,
             pictures,
             ids,
             not_finite: Vec::new(),
