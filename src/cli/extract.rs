@@ -180,21 +180,19 @@ fn say_which_t_runs(settings: &PassSettings) {
 
 /// One line for each option that the model does not use.
 pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
-    if run.guidance.is_some() && !spec.reads_guidance() {
-        terminal::note(&format!(
-            "--guidance is not used: {} is told no guidance scale",
-            spec.name
-        ));
-    }
-    if spec.reads_prompt() {
-        return;
-    }
-    for (option, given) in [("--prompt", run.prompt.is_some()), ("--vae", run.vae.is_some())] {
-        if given {
-            terminal::note(&format!(
-                "{option} is not used: {} has neither text nor autoencoder",
-                spec.name
-            ));
+    for (option, given, is_read, what) in [
+        ("--prompt", run.prompt.is_some(), spec.reads_prompt(), "text"),
+        (
+            "--guidance",
+            run.guidance.is_some(),
+            spec.reads_guidance(),
+            "guidance scale",
+        ),
+        ("--class", run.class.is_some(), spec.classes().is_some(), "classes"),
+        ("--vae", run.vae.is_some(), spec.has_autoencoder(), "autoencoder"),
+    ] {
+        if given && !is_read {
+            terminal::note(&format!("{option} is not used: {} has no {what}", spec.name));
         }
     }
 }

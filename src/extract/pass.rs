@@ -63,6 +63,8 @@ impl Input {
 struct Denoiser<'a> {
     model: &'a Model,
     prompt: Option<&'a Conditioning>,
+    /// Row of the class in the network's table.
+    class: Option<u32>,
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
@@ -118,6 +120,7 @@ impl Denoiser<'_> {
             input: &rows,
             t,
             conditioning: self.prompt,
+            class: self.class,
             control: control_signal.as_ref(),
             guidance: self.settings.run.guidance,
             compat: self.settings.run.compat,
@@ -234,6 +237,7 @@ fn run(
     let denoiser = Denoiser {
         model,
         prompt: prompt.as_ref(),
+        class: settings.class.as_ref().map(|class| class.row),
         control: &control,
         members: settings.run.ensemble,
         length: list.len(),
@@ -415,14 +419,18 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.run.latent == LatentMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.latent_mode(spec) == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
         };
+        let or_sample = match spec.reads_prompt() {
+            true => ", or sample the latent with --vae sample",
+            false => "",
+        };
         return Err(Error::usage(format!(
             "{who} uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
-             --ensemble out, or sample the latent with --vae sample"
+             --ensemble out{or_sample}"
         )));
     }
     let [channels, height, width] = spec.noised_shape(working);
@@ -444,7 +452,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.run.latent == LatentMode::Sample && spec.reads_prompt()),
+                .filter(|_| settings.latent_mode(spec) == LatentMode::Sample),
         ),
     ];
     for (name, array) in used {

@@ -17,7 +17,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     error::Result,
     geometry::framing::Framing,
-    model::{adapters::AppliedAdapters, guidance::Guidance, tokens::PromptToken},
+    model::{adapters::AppliedAdapters, classes::ClassTold, guidance::Guidance, tokens::PromptToken},
 };
 
 /// Format of the numbers in a file.
@@ -124,6 +124,9 @@ pub struct Provenance {
     /// The guidance scale that the network was told; none where it reads none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
+    /// The class that the network was told; none where it reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassTold>,
     /// The pictures with their sizes and how they were framed.
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
@@ -162,6 +165,7 @@ impl Provenance {
             adapters: model.applied(),
             tokens: model.tokens().to_vec(),
             guidance: model.spec.reads_guidance().then_some(settings.run.guidance),
+            class: settings.class.clone(),
             pictures,
             ids,
             not_finite: Vec::new(),

@@ -2,6 +2,7 @@
 //! the traits of `model`.
 
 pub mod adm;
+pub mod dit;
 pub mod download_plan;
 pub mod flux;
 pub mod inventory;
@@ -22,6 +23,7 @@ pub static FAMILIES: &[&dyn Family] = &[
     &pixart::PixArtFamily,
     &flux::FluxFamily,
     &sd3::Sd3Family,
+    &dit::DitFamily,
     &adm::Adm,
 ];
 

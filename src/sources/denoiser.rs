@@ -24,6 +24,7 @@ impl FeatureSource for Model {
             size_rule: self.spec.size_rule(),
             reads: SettingsRead {
                 guidance: self.spec.reads_guidance(),
+                class: self.spec.classes().is_some(),
                 ..SettingsRead::ALL
             },
         }

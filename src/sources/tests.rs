@@ -39,6 +39,7 @@ impl FeatureSource for Colours {
             size_rule: SizeRule::Latent { multiple: 2 * SQUARE },
             reads: SettingsRead {
                 prompt: false,
+                class: false,
                 diffusion: false,
                 adapters: false,
                 guidance: false,
@@ -64,6 +65,7 @@ impl FeatureSource for Colours {
             run: self.info().reads.of(&run),
             t: Timestep::default(),
             mixture: Mixture::CLEAN,
+            class: None,
             noise: None,
             recording: Recording::default(),
             non_finite: NonFinite::default(),
@@ -118,6 +120,7 @@ impl FeatureSource for Colours {
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
             guidance: None,
+            class: None,
             pictures,
             ids,
             not_finite: Vec::new(),

@@ -491,6 +491,8 @@ fn model_info(model: &Model) -> ModelInfo {
         weights: spec.weights_label(),
         family: spec.family.to_owned(),
         reads_prompt: spec.reads_prompt(),
+        classes: spec.classes().cloned(),
+        has_autoencoder: spec.has_autoencoder(),
         takes_adapters: spec.network.takes_adapters(),
         reads_guidance: spec.reads_guidance(),
         shifts_t: spec.shifted(Timestep::default(), native).is_ok(),

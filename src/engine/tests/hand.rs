@@ -123,6 +123,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 adapters: AppliedAdapters::default(),
                 tokens: Vec::new(),
                 guidance: None,
+                class: None,
                 pictures: Vec::new(),
                 ids: Vec::new(),
                 not_finite: Vec::new(),

@@ -196,7 +196,8 @@ impl Denoiser for PixArtDenoiser {
     }
 
     fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
-        let (rows, device) = (step.input.dim(0)?, &Device::Cpu);
+        let (input, device) = (step.input, &Device::Cpu);
+        let rows = input.dim(0)?;
         let of_rows = |numbers: Vec<f32>| -> Result<Tensor> {
             let numbers = Tensor::new(numbers, device)?.unsqueeze(0)?;
             Ok(numbers.repeat((rows, 1))?)
