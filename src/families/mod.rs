@@ -12,6 +12,7 @@ pub mod pixart;
 mod resolve;
 pub mod sd3;
 pub mod stable_diffusion;
+pub mod zimage;
 
 pub use self::resolve::resolve;
 use crate::model::family::Family;
@@ -23,6 +24,7 @@ pub static FAMILIES: &[&dyn Family] = &[
     &pixart::PixArtFamily,
     &flux::FluxFamily,
     &sd3::Sd3Family,
+    &zimage::ZImageFamily,
     &dit::DitFamily,
     &adm::Adm,
 ];
