@@ -136,13 +136,20 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
     if arguments.json {
+        let written = requests
+            .iter()
+            .zip(&table.ran)
+            .map(|(request, ran)| request.read_in(ran));
+        let written = written.collect::<serde_json::Result<Vec<_>>>();
+        let written =
+            written.map_err(|error| Error::failed(format!("the requests cannot be written down: {error}")))?;
         let all = json!({
             "protocol": protocol(&made),
             "made_by": made,
             "pairs": pairs,
             "rows": table.rows,
             "not_finite": table.unranked,
-            "requests": requests,
+            "requests": written,
             "ran": table.ran,
         });
         terminal::print_json(&format!("{all:#}\n"))?;
@@ -230,7 +237,8 @@ impl Table {
         }
         let t = extracted
             .first()
-            .map_or(request.settings.t, |part| part.record.ran.t_ran);
+            .and_then(|part| part.record.ran.t_ran())
+            .unwrap_or_default();
         let mut each = extracted.into_iter().map(|part| {
             self.ran.push(part.record.ran);
             part.activations

@@ -1,8 +1,9 @@
-//! Architectures of denoisers, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
+//! Architectures of denoisers and encoders, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
 //! the traits of `model`.
 
 pub mod adm;
 pub mod download_plan;
+pub mod encoders;
 pub mod inventory;
 pub mod known;
 pub(crate) mod name;
@@ -15,7 +16,12 @@ use crate::model::family::Family;
 
 /// Every architecture that this program knows, in the order in which they are asked. A new one is a folder beside this file and a
 /// line here.
-pub static FAMILIES: &[&dyn Family] = &[&stable_diffusion::StableDiffusion, &pixart::PixArtFamily, &adm::Adm];
+pub static FAMILIES: &[&dyn Family] = &[
+    &stable_diffusion::StableDiffusion,
+    &pixart::PixArtFamily,
+    &adm::Adm,
+    &encoders::Encoders,
+];
 
 /// The family with a key.
 pub fn family(key: &str) -> Option<&'static dyn Family> {

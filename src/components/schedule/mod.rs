@@ -14,7 +14,7 @@ pub use self::{
     flow::FlowSchedule,
     timestep::Timestep,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The two shares of the mixture x_t = signal·z + noise·n.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum Schedule {
     Discrete(DiscreteSchedule),
     /// 1−σ and σ along a straight line.
     Flow(FlowSchedule),
+    /// No noise and no timestep: of an image encoder.
+    Noiseless,
 }
 
 impl Schedule {
@@ -57,6 +59,7 @@ impl Schedule {
         match self {
             Self::Discrete(schedule) => schedule.mixture(t),
             Self::Flow(schedule) => schedule.mixture(t),
+            Self::Noiseless => Ok(Mixture::CLEAN),
         }
     }
 
@@ -69,6 +72,7 @@ impl Schedule {
         match self {
             Self::Discrete(schedule) => schedule.split(latent, prediction, t),
             Self::Flow(schedule) => schedule.split(latent, prediction, t),
+            Self::Noiseless => Err(no_prediction()),
         }
     }
 
@@ -82,6 +86,7 @@ impl Schedule {
         match self {
             Self::Discrete(schedule) => schedule.ddim_step(latent, prediction, t),
             Self::Flow(schedule) => schedule.euler_step(latent, prediction, t),
+            Self::Noiseless => Err(no_prediction()),
         }
     }
 
@@ -93,6 +98,7 @@ impl Schedule {
                 Timestep::default()..=last.into()
             }
             Self::Flow(_) => Timestep::default()..=FlowSchedule::LAST,
+            Self::Noiseless => Timestep::default()..=Timestep::default(),
         }
     }
 
@@ -106,9 +112,13 @@ impl Schedule {
     pub(crate) fn discrete(&self) -> Option<&DiscreteSchedule> {
         match self {
             Self::Discrete(schedule) => Some(schedule),
-            Self::Flow(_) => None,
+            Self::Flow(_) | Self::Noiseless => None,
         }
     }
+}
+
+fn no_prediction() -> Error {
+    Error::failed("an image encoder predicts no noise")
 }
 
 impl From<DiscreteSchedule> for Schedule {
