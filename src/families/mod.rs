@@ -19,8 +19,8 @@ use crate::model::family::Family;
 pub static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion::StableDiffusion,
     &pixart::PixArtFamily,
-    &adm::Adm,
     &encoders::Encoders,
+    &adm::Adm,
 ];
 
 /// The family with a key.

@@ -93,13 +93,7 @@ impl FeatureSource for Colours {
         Ok(())
     }
 
-    fn provenance(
-        &self,
-        _: &PassSettings,
-        pictures: Vec<FramedPicture>,
-        ids: Vec<String>,
-        seconds: f64,
-    ) -> Provenance {
+    fn provenance(&self, _: &PassSettings, pictures: Vec<FramedPicture>, ids: Vec<String>, seconds: f64) -> Provenance {
         Provenance {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
             weights: "none".to_owned(),
