@@ -64,6 +64,7 @@ fn pass(maps: usize) -> FinishedPass {
             dtype: "f16".to_owned(),
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
+            class: None,
             pictures: Vec::new(),
             ids: Vec::new(),
             seconds: 0.1,

@@ -175,15 +175,13 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
         say_what_an_encoder_does_not_use(run, spec);
         return;
     }
-    if spec.reads_prompt() {
-        return;
-    }
-    for (option, given) in [("--prompt", run.prompt.is_some()), ("--vae", run.vae.is_some())] {
-        if given {
-            terminal::note(&format!(
-                "{option} is not used: {} has neither text nor autoencoder",
-                spec.name
-            ));
+    for (option, given, is_read, what) in [
+        ("--prompt", run.prompt.is_some(), spec.reads_prompt(), "text"),
+        ("--class", run.class.is_some(), spec.classes().is_some(), "classes"),
+        ("--vae", run.vae.is_some(), spec.has_autoencoder(), "autoencoder"),
+    ] {
+        if given && !is_read {
+            terminal::note(&format!("{option} is not used: {} has no {what}", spec.name));
         }
     }
 }
@@ -193,6 +191,7 @@ fn say_what_an_encoder_does_not_use(run: &RunArguments, spec: &ModelSpec) {
     let options = [
         ("--t", run.t.is_some()),
         ("--prompt", run.prompt.is_some()),
+        ("--class", run.class.is_some()),
         ("--noise", run.noise.is_some()),
         ("--seed", run.seed != 0),
         ("--vae", run.vae.is_some()),

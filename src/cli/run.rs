@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     adapters::{ControlArgument, EmbeddingArgument, LoraArgument, parser},
     choices::choice,
-    values::{ExactSize, Timesteps, text_or_path, whole},
+    values::{ClassAsked, ExactSize, Timesteps, text_or_path, whole},
 };
 use crate::{
     components::schedule::Timestep,
@@ -60,6 +60,9 @@ pub struct RunArguments {
     /// One prompt for all pictures
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// The class that a class-conditional model (DiT, SiT, REPA) is told: its number, or null [default: null]
+    #[arg(long, value_name = "N|null", value_parser = <ClassAsked as FromStr>::from_str, allow_hyphen_values = true)]
+    pub class: Option<ClassAsked>,
     /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas. Image
     /// encoders have none
     #[arg(long, value_name = "N", value_parser = <Timesteps as FromStr>::from_str, allow_hyphen_values = true)]
@@ -185,6 +188,7 @@ impl RunArguments {
         let given_size = exact.or(self.short_side.map(WorkingSize::ShortSide));
         Ok(RunSettings {
             prompt: self.prompt.clone().unwrap_or(prompt),
+            class: self.class.and_then(|class| class.0),
             t: match t.or(default_t) {
                 Some(t) => t,
                 None if resolve(model)?.is_encoder() => Timestep::default(),

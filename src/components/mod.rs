@@ -1,6 +1,9 @@
 //! Networks that several families share: autoencoders and text encoders; blocks of transformers; schedules of noise.
 
+pub(crate) mod mlp;
+pub(crate) mod patches;
 pub mod schedule;
+pub(crate) mod sincos_positions;
 pub mod text;
 pub mod vae;
 pub(crate) mod vit_block;

@@ -25,6 +25,7 @@ use crate::{
         framing::{Framing, SizeRule},
     },
     image::source::PictureSource,
+    model::classes::Classes,
 };
 
 /// Asked of the workers.
@@ -249,6 +250,11 @@ pub struct ModelInfo {
     pub family: String,
     /// Whether a prompt changes anything.
     pub reads_prompt: bool,
+    /// The classes that it can be told; none where it reads none.
+    #[serde(default)]
+    pub classes: Option<Classes>,
+    /// Whether an autoencoder makes a latent of the picture.
+    pub has_autoencoder: bool,
     /// Whether LoRAs, ControlNets and embeddings can be put on it.
     pub takes_adapters: bool,
     /// Side it was made for.

@@ -15,7 +15,7 @@ use crate::{
     io::array::Array,
     model::{
         control::{ControlInput, ControlSignal},
-        denoiser::LatentDistribution,
+        denoiser::{LatentDistribution, Step},
     },
 };
 
@@ -83,7 +83,7 @@ pub(super) fn keep_intermediates(
     });
     keep("mid.image", &Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)?;
     keep("in.noise", &input.noise)?;
-    let timestep = Tensor::new(&[settings.t.value() as f32], clean.device())?;
+    let timestep = Tensor::new(&[model.network_timestep(settings.t) as f32], clean.device())?;
     let posteriors: Vec<_> = encoded
         .iter()
         .filter_map(|encoded| match encoded {
@@ -127,9 +127,16 @@ pub(super) fn keep_intermediates(
         let batch = rows.dim(0)?;
         keep("mid.prompt_embeds", &prompt.states)?;
         keep("mid.encoder_hidden_states", &prompt.states.repeat((batch, 1, 1))?)?;
-        for (name, tensor) in model.given_beside(&rows, prompt)? {
-            keep(name, &tensor)?;
-        }
+    }
+    let step = Step {
+        input: &rows,
+        t: settings.t,
+        conditioning: input.prompt.as_ref(),
+        class: settings.class.as_ref().map(|class| class.row),
+        control: None,
+    };
+    for (name, tensor) in model.given_beside(&step)? {
+        keep(name, &tensor)?;
     }
     Ok(())
 }

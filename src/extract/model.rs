@@ -204,13 +204,18 @@ impl Model {
         self.denoiser()?.input(noisy, clean)
     }
 
-    /// What the denoiser is given beside rows (B, C, h, w) and text states, by its name among the intermediates of a pass.
+    /// The timestep as the network itself is given it.
+    pub fn network_timestep(&self, t: Timestep) -> f64 {
+        self.denoiser().map_or(t.value(), |denoiser| denoiser.network_timestep(t))
+    }
+
+    /// What the denoiser is given beside rows (B, C, h, w), by its name among the intermediates of a pass.
     ///
     /// # Errors
     ///
     /// Where the device fails.
-    pub fn given_beside(&self, rows: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        self.denoiser()?.given_beside(rows, conditioning)
+    pub fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        self.denoiser()?.given_beside(step)
     }
 
     /// Puts LoRAs, ControlNets and embeddings on the model in the place of those before, without reading the model again. On an error
@@ -271,27 +276,13 @@ impl Model {
         }
     }
 
-    /// One pass of the denoiser over rows (B, C, h, w) at timestep `t`, with one prompt for all rows and what ControlNets
-    /// say. Gives the network's output unless the probe ends the pass before.
+    /// One pass of the denoiser. Gives the network's output unless the probe ends the pass before.
     ///
     /// # Errors
     ///
     /// Where the probe ends the work with one, or the device fails.
-    pub fn denoise(
-        &self,
-        input: &Tensor,
-        t: Timestep,
-        conditioning: Option<&Conditioning>,
-        control: Option<&ControlSignal>,
-        probe: &mut Probe<'_>,
-    ) -> Result<Option<Tensor>> {
-        let step = Step {
-            input,
-            t,
-            conditioning,
-            control,
-        };
-        match self.denoiser()?.predict(&step, probe) {
+    pub fn denoise(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Option<Tensor>> {
+        match self.denoiser()?.predict(step, probe) {
             Ok(output) => Ok(Some(output)),
             Err(Stop::Done) => Ok(None),
             Err(Stop::Error(error)) => Err(error),

@@ -25,7 +25,7 @@ use crate::{
     model::{
         compat::Compat,
         control::{ControlInput, ControlSignal},
-        denoiser::{Conditioning, LatentDistribution},
+        denoiser::{Conditioning, LatentDistribution, Step},
         spec::ModelSpec,
     },
     sources::FeatureSink,
@@ -64,6 +64,8 @@ impl Input {
 struct Denoiser<'a> {
     model: &'a Model,
     prompt: Option<&'a Conditioning>,
+    /// Row of the class in the network's table.
+    class: Option<u32>,
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
@@ -116,9 +118,14 @@ impl Denoiser<'_> {
             probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
-        let output = self
-            .model
-            .denoise(&rows, t, self.prompt, control_signal.as_ref(), &mut probe)?;
+        let step = Step {
+            input: &rows,
+            t,
+            conditioning: self.prompt,
+            class: self.class,
+            control: control_signal.as_ref(),
+        };
+        let output = self.model.denoise(&step, &mut probe)?;
         Ok((output, control_signal))
     }
 
@@ -229,6 +236,7 @@ fn run(
     let denoiser = Denoiser {
         model,
         prompt: prompt.as_ref(),
+        class: settings.class.as_ref().map(|class| class.row),
         control: &control,
         members: settings.run.ensemble,
         length: list.len(),
@@ -420,14 +428,18 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.run.latent == LatentMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.latent_mode(spec) == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
         };
+        let or_sample = match spec.reads_prompt() {
+            true => ", or sample the latent with --vae sample",
+            false => "",
+        };
         return Err(Error::usage(format!(
             "{who} uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
-             --ensemble out, or sample the latent with --vae sample"
+             --ensemble out{or_sample}"
         )));
     }
     let [channels, height, width] = spec.noised_shape(working);
@@ -449,7 +461,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.run.latent == LatentMode::Sample && spec.reads_prompt()),
+                .filter(|_| settings.latent_mode(spec) == LatentMode::Sample),
         ),
     ];
     for (name, array) in used {

@@ -182,6 +182,19 @@ pub const PRESETS: &[Preset] = &[
         ],
     },
     Preset {
+        key: "repa",
+        title: "SiT-XL/2 with REPA: the block that is aligned",
+        source: "Representation Alignment for Generation: Training Diffusion Transformers Is Easier Than You Think (REPA)",
+        model: "repa-xl-2",
+        side: 256,
+        nominal_t: Timestep::of(500),
+        t: Timestep::of(500),
+        ensemble: 1,
+        prompt: "",
+        // The eighth block, counted from 1 there.
+        ids: &["vit-block7-out"],
+    },
+    Preset {
         key: "tour",
         title: "A tour through SDXL: the figure of the paper",
         ids: &[

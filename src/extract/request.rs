@@ -18,7 +18,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     error::Result,
     geometry::framing::Framing,
-    model::{adapters::AppliedAdapters, compat::Compat, tokens::PromptToken},
+    model::{adapters::AppliedAdapters, classes::ClassTold, compat::Compat, tokens::PromptToken},
 };
 
 /// Format of the numbers in a file.
@@ -164,6 +164,9 @@ pub struct Provenance {
     /// What the text encoder read; files of older versions have none.
     #[serde(default)]
     pub tokens: Vec<PromptToken>,
+    /// The class that the network was told; none where it reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassTold>,
     /// The pictures with their sizes and how they were framed.
     pub pictures: Vec<FramedPicture>,
     /// The ids recorded, in execution order.
@@ -194,6 +197,7 @@ impl Provenance {
             dtype: model.place.dtype_name().to_owned(),
             adapters: model.applied(),
             tokens: model.tokens().to_vec(),
+            class: settings.class.clone(),
             pictures,
             ids,
             not_finite: Vec::new(),

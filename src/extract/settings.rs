@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     geometry::{Size, framing::WorkingSize},
     io::{array::Array, saved::SavedActivations},
-    model::{adapters::Adapters, compat::Compat, spec::ModelSpec},
+    model::{adapters::Adapters, classes::ClassTold, compat::Compat, spec::ModelSpec},
 };
 
 /// Which latent of a picture is used.
@@ -35,6 +35,9 @@ pub enum LatentMode {
 pub struct RunSettings {
     /// One prompt for all pictures, where the model reads one.
     pub prompt: String,
+    /// The class that the network is told, where it reads one; none: no class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
     /// The timestep that runs; with `compat` the one that is asked of that program.
     pub t: Timestep,
     /// Seed of PyTorch's CPU generator: diffusion noise first, the autoencoder's next.
@@ -59,6 +62,7 @@ impl Default for RunSettings {
     fn default() -> Self {
         Self {
             prompt: String::new(),
+            class: None,
             t: Timestep::default(),
             seed: 0,
             ensemble: 1,
@@ -112,6 +116,8 @@ impl RunSettings {
 pub struct SettingsRead {
     /// The prompt, and the embeddings it can name.
     pub prompt: bool,
+    /// The class.
+    pub class: bool,
     /// Timestep, noise, latent and inversion: what a denoiser is asked at.
     pub diffusion: bool,
     /// LoRAs and ControlNets.
@@ -122,6 +128,7 @@ impl SettingsRead {
     /// Every one.
     pub const ALL: Self = Self {
         prompt: true,
+        class: true,
         diffusion: true,
         adapters: true,
     };
@@ -129,6 +136,7 @@ impl SettingsRead {
     /// What an image encoder reads: the size alone.
     pub const SIZE: Self = Self {
         prompt: false,
+        class: false,
         diffusion: false,
         adapters: false,
     };
@@ -137,7 +145,10 @@ impl SettingsRead {
     pub fn by(spec: &ModelSpec) -> Self {
         match spec.is_encoder() {
             true => Self::SIZE,
-            false => Self::ALL,
+            false => Self {
+                class: spec.classes().is_some(),
+                ..Self::ALL
+            },
         }
     }
 
@@ -153,6 +164,9 @@ impl SettingsRead {
             read.prompt = unread.prompt;
             read.adapters.embeddings.clear();
         }
+        if !self.class {
+            read.class = unread.class;
+        }
         if !self.adapters {
             read.adapters.loras.clear();
             read.adapters.controls.clear();
@@ -161,6 +175,7 @@ impl SettingsRead {
             true => read,
             false => RunSettings {
                 prompt: read.prompt,
+                class: read.class,
                 adapters: read.adapters,
                 ..unread
             },
@@ -226,6 +241,8 @@ pub struct PassSettings {
     pub t: Timestep,
     /// The shares of picture and noise at `t`.
     pub mixture: Mixture,
+    /// The class that the network is told; none where it reads none.
+    pub class: Option<ClassTold>,
     /// Noise in place of the seed's.
     pub noise: Option<GivenNoise>,
     /// How tensors are handed over.
@@ -239,7 +256,7 @@ impl PassSettings {
     ///
     /// # Errors
     ///
-    /// Where the model's schedule has no such timestep, or `compat` excludes it or the embeddings.
+    /// Where the model's schedule has no such timestep or the model no such class, or `compat` excludes it or the embeddings.
     pub fn new(spec: &ModelSpec, run: RunSettings) -> Result<Self> {
         let t = run.running_t(spec)?;
         if spec.is_encoder() {
@@ -247,12 +264,15 @@ impl PassSettings {
                 run: SettingsRead::by(spec).of(&run),
                 t: Timestep::default(),
                 mixture: Mixture::CLEAN,
+                class: None,
                 noise: None,
                 recording: Recording::default(),
                 non_finite: NonFinite::default(),
             });
         }
         let mixture = spec.mixture(t)?;
+        let told = spec.classes().map(|classes| classes.told(run.class, &spec.name));
+        let class = told.transpose()?;
         if run.compat.is_some() && !run.adapters.acting().embeddings.is_empty() {
             return Err(Error::usage(
                 "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
@@ -262,6 +282,7 @@ impl PassSettings {
             run,
             t,
             mixture,
+            class,
             noise: None,
             recording: Recording::default(),
             non_finite: NonFinite::default(),
@@ -299,7 +320,7 @@ impl PassSettings {
 
     /// Which latent a model uses: one without an autoencoder has no other.
     pub(super) fn latent_mode(&self, spec: &ModelSpec) -> LatentMode {
-        match spec.reads_prompt() {
+        match spec.has_autoencoder() {
             true => self.run.latent,
             false => LatentMode::Mean,
         }
@@ -314,6 +335,7 @@ mod tests {
     fn settings_that_are_not_read_tell_no_passes_apart() {
         let asked = RunSettings {
             prompt: "a cat".to_owned(),
+            class: Some(207),
             t: 51.into(),
             seed: 7,
             ensemble: 2,
@@ -327,6 +349,7 @@ mod tests {
         let other_t = RunSettings {
             t: 261.into(),
             prompt: String::new(),
+            class: None,
             ..asked.clone()
         };
         assert_eq!(encoder.of(&other_t), read);
@@ -335,5 +358,7 @@ mod tests {
             ..encoder
         };
         assert_ne!(with_text.of(&other_t), with_text.of(&asked));
+        let with_class = SettingsRead { class: true, ..encoder };
+        assert_ne!(with_class.of(&other_t), with_class.of(&asked));
     }
 }

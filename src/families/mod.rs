@@ -2,6 +2,7 @@
 //! the traits of `model`.
 
 pub mod adm;
+pub mod dit;
 pub mod download_plan;
 pub mod encoders;
 pub mod inventory;
@@ -19,6 +20,7 @@ use crate::model::family::Family;
 pub static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion::StableDiffusion,
     &pixart::PixArtFamily,
+    &dit::DitFamily,
     &encoders::Encoders,
     &adm::Adm,
 ];

@@ -49,6 +49,8 @@ pub struct Step<'a> {
     pub t: Timestep,
     /// The prompt of all rows.
     pub conditioning: Option<&'a Conditioning>,
+    /// The class that all rows are told, as a row of the network's table; none where it reads no class.
+    pub class: Option<u32>,
     /// Residuals of ControlNets.
     pub control: Option<&'a ControlSignal>,
 }
@@ -101,14 +103,19 @@ pub trait Denoiser: Send {
         Err(Error::failed("this model has no autoencoder"))
     }
 
-    /// Further tensors that the network is given for an input (rows, C, h, w) and a prompt, by the name that they have among
-    /// the intermediates of a pass.
+    /// The timestep as the network itself is given it: flow models count from 0 to 1, and some from the noise on.
+    fn network_timestep(&self, t: Timestep) -> f64 {
+        t.value()
+    }
+
+    /// Further tensors that the network is given, or makes before its first block, by the name that they have among the
+    /// intermediates of a pass.
     ///
     /// # Errors
     ///
     /// Where the device fails.
-    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        let _ = (input, conditioning);
+    fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        let _ = step;
         Ok(Vec::new())
     }
 

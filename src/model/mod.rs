@@ -2,6 +2,7 @@
 //! no family, neither windows nor threads.
 
 pub mod adapters;
+pub mod classes;
 pub mod compat;
 pub mod control;
 pub mod denoiser;

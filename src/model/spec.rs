@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{adapters::Adapters, compat::GdfKind, denoiser::Denoiser, encoder::Encoder, extent::LoadExtent};
+use super::{
+    adapters::Adapters, classes::Classes, compat::GdfKind, denoiser::Denoiser, encoder::Encoder, extent::LoadExtent,
+};
 use crate::{
     activation::{Catalogue, Progress},
     components::schedule::{Mixture, Schedule, Timestep},
@@ -33,6 +35,16 @@ pub trait Architecture: Send + Sync {
 
     /// Tokens of a prompt that fits into one run of the text encoder; none where no prompt is read.
     fn prompt_tokens(&self) -> Option<usize>;
+
+    /// The classes that it can be told; none where it reads none.
+    fn classes(&self) -> Option<&Classes> {
+        None
+    }
+
+    /// Whether an autoencoder makes a latent of the picture; without one noise is mixed with the pixels themselves.
+    fn has_autoencoder(&self) -> bool {
+        true
+    }
 
     /// Cost of encoding one picture, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
     /// autoencoder, or none is here.
@@ -146,6 +158,16 @@ impl ModelSpec {
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.network.prompt_tokens().is_some()
+    }
+
+    /// The classes that it can be told; none where it reads none.
+    pub fn classes(&self) -> Option<&Classes> {
+        self.network.classes()
+    }
+
+    /// Whether an autoencoder makes a latent of the picture.
+    pub fn has_autoencoder(&self) -> bool {
+        self.network.has_autoencoder()
     }
 
     /// Refuses LoRAs, ControlNets and embeddings that can be seen not to fit before any weight is read.

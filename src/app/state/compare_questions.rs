@@ -103,6 +103,11 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
     if settings.prompt != set.prompt {
         text += &format!("  \"{}\"", settings.prompt);
     }
+    if settings.class != set.class {
+        text += &settings
+            .class
+            .map_or("  no class".to_owned(), |class| format!("  class {class}"));
+    }
     if settings.size != set.size {
         text += &format!("  {} x {} px", kept.framing.working.width, kept.framing.working.height);
     }

@@ -491,6 +491,8 @@ fn model_info(model: &Model) -> ModelInfo {
         weights: spec.weights_label(),
         family: spec.family.to_owned(),
         reads_prompt: spec.reads_prompt(),
+        classes: spec.classes().cloned(),
+        has_autoencoder: spec.has_autoencoder(),
         takes_adapters: spec.network.takes_adapters(),
         native_side: spec.native_side,
         default_t: spec.default_t,

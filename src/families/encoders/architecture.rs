@@ -59,6 +59,10 @@ impl Architecture for Configured {
         None
     }
 
+    fn has_autoencoder(&self) -> bool {
+        false
+    }
+
     fn is_here(&self) -> bool {
         self.files
             .as_ref()

@@ -195,14 +195,15 @@ impl Denoiser for PixArtDenoiser {
         )
     }
 
-    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        let (rows, device) = (input.dim(0)?, &Device::Cpu);
+    fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        let (input, device) = (step.input, &Device::Cpu);
+        let rows = input.dim(0)?;
         let of_rows = |numbers: Vec<f32>| -> Result<Tensor> {
             let numbers = Tensor::new(numbers, device)?.unsqueeze(0)?;
             Ok(numbers.repeat((rows, 1))?)
         };
         let mut beside = Vec::new();
-        if let Some(mask) = &conditioning.mask {
+        if let Some(mask) = step.conditioning.and_then(|conditioning| conditioning.mask.as_ref()) {
             let mask = mask.iter().map(|counts| f32::from(*counts)).collect();
             beside.push(("mid.encoder_attention_mask", of_rows(mask)?));
         }

@@ -111,8 +111,11 @@ impl Denoiser for StableDiffusionDenoiser {
         )
     }
 
-    fn given_beside(&self, input: &Tensor, conditioning: &Conditioning) -> Result<Vec<(&'static str, Tensor)>> {
-        let (Some(pooled), Some(sdxl)) = (&conditioning.pooled, sdxl_conditioning(input, conditioning)?) else {
+    fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        let Some(conditioning) = step.conditioning else {
+            return Ok(Vec::new());
+        };
+        let (Some(pooled), Some(sdxl)) = (&conditioning.pooled, sdxl_conditioning(step.input, conditioning)?) else {
             return Ok(Vec::new());
         };
         Ok(vec![
