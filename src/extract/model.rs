@@ -206,7 +206,8 @@ impl Model {
 
     /// The timestep as the network itself is given it.
     pub fn network_timestep(&self, t: Timestep) -> f64 {
-        self.denoiser().map_or(t.value(), |denoiser| denoiser.network_timestep(t))
+        self.denoiser()
+            .map_or(t.value(), |denoiser| denoiser.network_timestep(t))
     }
 
     /// What the denoiser is given beside rows (B, C, h, w), by its name among the intermediates of a pass.
