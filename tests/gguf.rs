@@ -79,7 +79,10 @@ fn a_file_that_is_cut_off_is_named() -> TestResult {
     assert!(Store::open(&path).is_ok());
     fs::write(&path, &bytes[..bytes.len() / 2])?;
     let error = Store::open(&path).map(drop).expect_err("half of it").to_string();
-    assert!(error.contains("weights.safetensors") && error.contains("cut off"), "{error}");
+    assert!(
+        error.contains("weights.safetensors") && error.contains("cut off"),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -89,7 +92,12 @@ fn other_quantised_weights_are_refused_by_name() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("nf4.safetensors");
     let bytes = Tensor::zeros((32, 1), DType::U8, &Device::Cpu)?;
-    let tensors = ["a.weight", "a.weight.absmax", "a.weight.quant_map", "a.weight.quant_state.bitsandbytes__nf4"];
+    let tensors = [
+        "a.weight",
+        "a.weight.absmax",
+        "a.weight.quant_map",
+        "a.weight.quant_state.bitsandbytes__nf4",
+    ];
     let tensors = tensors.map(|name| (name.to_owned(), bytes.clone()));
     candle_core::safetensors::save(&tensors.into_iter().collect(), &path)?;
     let error = Store::open(&path).map(drop).expect_err("bitsandbytes").to_string();
@@ -97,12 +105,21 @@ fn other_quantised_weights_are_refused_by_name() -> TestResult {
 
     let mut gguf = fs::read(model("tiny-flux-dev-formats").join("flux1-dev-Q8_0.gguf"))?;
     let name = b"single_blocks.0.linear1.weight";
-    let at = gguf.windows(name.len()).position(|window| window == name).ok_or("a tensor")?;
+    let at = gguf
+        .windows(name.len())
+        .position(|window| window == name)
+        .ok_or("a tensor")?;
     // Behind the name: two sides, their lengths, and the type.
     let place = at + name.len() + 4 + 16;
     assert_eq!(gguf[place..place + 4], 8_u32.to_le_bytes());
     gguf[place..place + 4].copy_from_slice(&20_u32.to_le_bytes());
-    let error = Store::from_bytes(gguf, "changed.gguf").map(drop).expect_err("IQ4_NL").to_string();
-    assert!(error.contains("IQ4_NL") && error.contains("single_blocks.0.linear1.weight"), "{error}");
+    let error = Store::from_bytes(gguf, "changed.gguf")
+        .map(drop)
+        .expect_err("IQ4_NL")
+        .to_string();
+    assert!(
+        error.contains("IQ4_NL") && error.contains("single_blocks.0.linear1.weight"),
+        "{error}"
+    );
     Ok(())
 }

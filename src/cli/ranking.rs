@@ -91,14 +91,19 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
         activations = ALL.to_owned();
     }
-    let requests = arguments
+    let mut requests = arguments
         .run
         .requests(&[source.clone(), target.clone()], &activations)?;
     // Everything that can be wrong is found before weights are read.
     let planned = requests
         .iter()
         .map(|request| Ok(job::plan(resolve(&request.model)?, request)?.allowing_non_finite()));
-    let planned = planned.collect::<Result<Vec<_>>>()?;
+    let mut planned = planned.collect::<Result<Vec<_>>>()?;
+    if planned.iter().any(|planned| planned.spec.is_encoder()) {
+        // Timesteps that it does not read are no other passes.
+        planned.truncate(1);
+        requests.truncate(1);
+    }
     say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));

@@ -8,7 +8,7 @@ use super::{
     catalogue::catalogue,
     config::EncoderConfig,
     embeddings::Embeddings,
-    ids::{INPUT, LAST_NORM},
+    ids::{INPUT, LAST_NORM, Part},
     kind::BESIDE,
     rope::Rope,
 };
@@ -97,7 +97,7 @@ impl VisionTransformer {
         let list = catalogue(&config, Grid::new(1, 1));
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for block in 0..config.num_hidden_layers as u16 {
-            let first = list.expect(super::ids::Part::Q.id(block))?;
+            let first = list.expect(Part::Q.id(block))?;
             if matches!(extent, LoadExtent::UpTo(last) if last < first) {
                 break;
             }

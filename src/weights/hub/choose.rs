@@ -122,9 +122,10 @@ pub fn choose<'a>(files: impl IntoIterator<Item = &'a str>, wanted: &RepoPart) -
             } else if folders.has("", "config.json") && folders.names("").any(|name| WeightFile::parse(name).is_some())
             {
                 let mut choice = Choice::default();
+                if folders.has("", PREPROCESSOR) {
+                    choice.files.push(PREPROCESSOR.to_owned());
+                }
                 network(&folders, "", *variant, &mut choice)?;
-                let preprocessor = Some(PREPROCESSOR).filter(|name| folders.has("", name));
-                choice.files.splice(..0, preprocessor.map(str::to_owned));
                 Ok(choice)
             } else {
                 Err(no_model(&files))
