@@ -1,9 +1,10 @@
-//! Architectures of denoisers, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
+//! Architectures of denoisers and encoders, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
 //! the traits of `model`.
 
 pub mod adm;
 pub mod dit;
 pub mod download_plan;
+pub mod encoders;
 pub mod flux;
 pub mod inventory;
 pub mod known;
@@ -26,6 +27,7 @@ pub static FAMILIES: &[&dyn Family] = &[
     &sd3::Sd3Family,
     &zimage::ZImageFamily,
     &dit::DitFamily,
+    &encoders::Encoders,
     &adm::Adm,
 ];
 
