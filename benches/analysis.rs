@@ -13,6 +13,8 @@ use featscope::{
     activation::FeatureMap,
     analysis::{
         correspondence::{DiftTarget, dift_heat, mutual_nearest},
+        granularity::spectrum,
+        locality::locality,
         pca::{PcaOptions, fit},
         similarity::cosine_to_all,
     },
@@ -116,9 +118,24 @@ fn matches(criterion: &mut Criterion) {
     });
 }
 
+/// What a survey computes of every map.
+fn figures(criterion: &mut Criterion) {
+    for (height, width, channels) in [(64, 64, 320), (48, 64, 640)] {
+        let features = map(height, width, channels, &FADING);
+        let planes = features.to_channels();
+        let name = format!("{height}x{width}x{channels}");
+        criterion.bench_function(&format!("survey/locality {name}"), |bencher| {
+            bencher.iter(|| locality(black_box(&features), &planes));
+        });
+        criterion.bench_function(&format!("survey/granularity {name}"), |bencher| {
+            bencher.iter(|| spectrum(black_box(&planes), features.grid()));
+        });
+    }
+}
+
 criterion_group! {
     name = analysis;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(3));
-    targets = hover, components, matches
+    targets = hover, components, matches, figures
 }
 criterion_main!(analysis);

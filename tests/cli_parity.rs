@@ -346,6 +346,24 @@ fn pixart_with_and_without_size_conditions() -> TestResult {
     Ok(())
 }
 
+#[test]
+fn dit_sit_and_repa_with_their_classes() -> TestResult {
+    for (case, t, size, class) in [
+        ("dit-null-batch2-80x112", "400", "112x80", "null"),
+        ("dit-original-64", "250", "64", "360"),
+        ("sit-batch2-80", "200.00000298023224", "80", "1000"),
+        ("sit-repa-64", "349.9999940395355", "64", "0"),
+    ] {
+        let case = Run {
+            more: &["--class", class],
+            ..Run::of_case(case, t, size)
+        };
+        case.passes()?;
+        case.passes_from_its_seed()?;
+    }
+    Ok(())
+}
+
 /// `feat.blockN` of the case is the id `bN`.
 #[test]
 fn adm_from_folder_safetensors_and_pickle() -> TestResult {

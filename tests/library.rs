@@ -11,8 +11,10 @@ mod correspondence;
 mod every_activation;
 #[path = "../examples/folder.rs"]
 mod folder;
+#[path = "../examples/lora.rs"]
+mod lora;
 
-use std::{fs, sync::atomic::AtomicBool};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use featscope::{image::samples::sample, prelude::*};
 
@@ -50,6 +52,28 @@ fn a_folder_is_extracted_until_it_is_cancelled() -> Result<()> {
     assert_eq!((done, out.path().join("cat.safetensors").exists()), (0, false));
     let done = folder::run(pictures.path(), out.path(), &AtomicBool::new(false))?;
     assert_eq!((done, out.path().join("cat.safetensors").exists()), (1, true));
+    Ok(())
+}
+
+#[test]
+fn a_lora_changes_what_comes_after_its_first_layer() -> Result<()> {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/models");
+    let file = format!("{models}/tiny-sd15-lora/lora_peft.safetensors").into();
+    let ids = ["down-level0-repeat0-res-out", "mid-vit-out"];
+    let cosines = lora::run(
+        &format!("{models}/tiny-sd15"),
+        Path::new("sample:photo-cat"),
+        file,
+        &ids,
+    )?;
+    let [(first, before), (last, after)] = cosines[..] else {
+        return Err(Error::failed("two activations were asked for"));
+    };
+    assert_eq!([first.as_str(), last.as_str()], ids);
+    assert!(
+        before > 1.0 - 1e-6 && after < 0.999,
+        "the first residual block has no LoRA: {before}; what follows attention has: {after}"
+    );
     Ok(())
 }
 

@@ -8,10 +8,9 @@ use std::{fs, path::Path};
 
 use candle_core::{DType, Device, Tensor};
 use common::{
-    ATOL_REL, TestResult,
-    case::{Case, Pass, Tensors, cosine, equals_published, everything, load, pass, worst_error},
-    case_file, compare, compare_all, data, expected, model, numbers,
+    ATOL_REL, TestResult, case_file, compare, compare_all, data, expected, model, numbers,
     program::{Place, run},
+    program_case::{Case, Pass, Tensors, cosine, equals_published, everything, load, pass, worst_error},
 };
 use featscope::{
     activation::{Catalogue, FeatureMap, Selection, Tap},

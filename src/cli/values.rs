@@ -85,6 +85,24 @@ pub(super) fn whole<N: TryFrom<u128>>(text: &str) -> Result<N, String> {
     })
 }
 
+/// A class by its number, or none: `207`, `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassAsked(pub Option<u32>);
+
+impl FromStr for ClassAsked {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "null" => Ok(Self(None)),
+            number => whole(number).map(|number| Self(Some(number))).map_err(|_| {
+                "a class is the number of one, such as 207 (golden retriever) of ImageNet's, or null for none"
+                    .to_owned()
+            }),
+        }
+    }
+}
+
 /// A working size: `WxH`, or one number for both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExactSize {

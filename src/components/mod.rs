@@ -6,6 +6,7 @@ pub(crate) mod mlp;
 pub(crate) mod networks;
 pub(crate) mod patches;
 pub mod schedule;
+pub(crate) mod sincos_positions;
 pub mod text;
 pub mod vae;
 pub(crate) mod vit_block;

@@ -127,17 +127,18 @@ pub(super) fn keep_intermediates(
         let batch = rows.dim(0)?;
         keep("mid.prompt_embeds", &prompt.states)?;
         keep("mid.encoder_hidden_states", &prompt.states.repeat((batch, 1, 1))?)?;
-        let step = Step {
-            input: &rows,
-            t: settings.t,
-            conditioning: Some(prompt),
-            control: None,
-            guidance: settings.run.guidance,
-            compat: settings.run.compat,
-        };
-        for (name, tensor) in model.given_beside(&step)? {
-            keep(name, &tensor)?;
-        }
+    }
+    let step = Step {
+        input: &rows,
+        t: settings.t,
+        conditioning: input.prompt.as_ref(),
+        class: settings.class.as_ref().map(|class| class.row),
+        control: None,
+        guidance: settings.run.guidance,
+        compat: settings.run.compat,
+    };
+    for (name, tensor) in model.given_beside(&step)? {
+        keep(name, &tensor)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Tensor};
 
 use super::{
+    encode::encode,
     finite::{NonFinite, check_control, check_input},
     intermediates::{keep_control, keep_intermediates},
     inversion::{self, Inversion},
@@ -63,6 +64,8 @@ impl Input {
 struct Denoiser<'a> {
     model: &'a Model,
     prompt: Option<&'a Conditioning>,
+    /// Row of the class in the network's table.
+    class: Option<u32>,
     control: &'a [ControlInput],
     /// Rows of a picture.
     members: usize,
@@ -118,6 +121,7 @@ impl Denoiser<'_> {
             input: &rows,
             t,
             conditioning: self.prompt,
+            class: self.class,
             control: control_signal.as_ref(),
             guidance: self.settings.run.guidance,
             compat: self.settings.run.compat,
@@ -179,7 +183,10 @@ pub fn run_pass(
     sink: &mut dyn FeatureSink,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let ran = run(model, pictures, settings, selection, sink, progress);
+    let ran = match model.encoder() {
+        Some(encoder) => encode(model, encoder, pictures, settings, selection, sink, progress),
+        None => run(model, pictures, settings, selection, sink, progress),
+    };
     ran.map_err(|error| match (error.is_out_of_memory(), pictures.first()) {
         (true, Some(first)) => {
             let Size { width, height } = first.framing.working;
@@ -234,6 +241,7 @@ fn run(
     let denoiser = Denoiser {
         model,
         prompt: prompt.as_ref(),
+        class: settings.class.as_ref().map(|class| class.row),
         control: &control,
         members: settings.run.ensemble,
         length: list.len(),
@@ -307,7 +315,7 @@ fn decode(decoder: &VaeDecoder, latents: &Tensor, progress: &mut Progress<'_>) -
 }
 
 /// How many rows run at a time, for an input of the shape (rows, C, h, w).
-fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize {
+pub(super) fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize {
     let [rows, _, height, width] = *input else { return 1 };
     let entries = selection.iter().filter_map(|tap| list.entry(tap));
     let largest = entries.map(|entry| entry.shape.bytes()).max().unwrap_or(0);
@@ -322,6 +330,24 @@ pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
     last.is_some_and(|entry| matches!(entry.facts.stage, Stage::Up | Stage::Output))
 }
 
+/// The working size that all pictures of a pass have.
+///
+/// # Errors
+///
+/// Where there is no picture, or they differ in it.
+pub(super) fn working_size_of(pictures: &[PreparedImage]) -> Result<Size> {
+    let Some(first) = pictures.first() else {
+        return Err(Error::usage("no picture was given"));
+    };
+    let working = first.framing.working;
+    match pictures.iter().all(|picture| picture.framing.working == working) {
+        true => Ok(working),
+        false => Err(Error::usage(
+            "the pictures have different working sizes: one pass takes one size",
+        )),
+    }
+}
+
 fn prepare_input(
     model: &mut Model,
     pictures: &[PreparedImage],
@@ -330,15 +356,7 @@ fn prepare_input(
     progress: &mut Progress<'_>,
 ) -> Result<Input> {
     let members = settings.run.ensemble;
-    let Some(first) = pictures.first() else {
-        return Err(Error::usage("no picture was given"));
-    };
-    let working = first.framing.working;
-    if pictures.iter().any(|picture| picture.framing.working != working) {
-        return Err(Error::usage(
-            "the pictures have different working sizes: one pass takes one size",
-        ));
-    }
+    let working = working_size_of(pictures)?;
     let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
     let (noise, vae_noise) = draw(settings, shape, settings.latent_mode(&model.spec))?;
     model.adapt(&settings.run.adapters)?;
@@ -415,14 +433,18 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             spec.name
         )));
     }
-    if (inverts || !spec.adds_noise) && members > 1 && settings.run.latent == LatentMode::Mean {
+    if (inverts || !spec.adds_noise) && members > 1 && settings.latent_mode(spec) == LatentMode::Mean {
         let who = match inverts {
             true => "DDIM inversion",
             false => spec.name.as_str(),
         };
+        let or_sample = match spec.reads_prompt() {
+            true => ", or sample the latent with --vae sample",
+            false => "",
+        };
         return Err(Error::usage(format!(
             "{who} uses no random noise: an ensemble of {members} would average {members} equal passes; leave \
-             --ensemble out, or sample the latent with --vae sample"
+             --ensemble out{or_sample}"
         )));
     }
     let [channels, height, width] = spec.noised_shape(working);
@@ -444,7 +466,7 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
-                .filter(|_| settings.run.latent == LatentMode::Sample && spec.reads_prompt()),
+                .filter(|_| settings.latent_mode(spec) == LatentMode::Sample),
         ),
     ];
     for (name, array) in used {

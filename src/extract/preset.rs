@@ -17,6 +17,8 @@ const CORRESPONDENCE_PROMPT: &str = "a highly realistic photo that may contain a
      a train, or a tv monitor.";
 /// The prompt of DIFT: what stands in braces is to be replaced.
 const CATEGORY_PROMPT: &str = "a photo of a {category}";
+/// Stands for the timestep of an image encoder, which has none.
+const NO_T: Timestep = Timestep::of(0);
 /// Noises that DIFT averages over.
 const DIFT_ENSEMBLE: usize = 8;
 
@@ -33,7 +35,7 @@ pub struct Preset {
     pub model: &'static str,
     /// Side of the square working picture, in pixels.
     pub side: usize,
-    /// The timestep that the publication names.
+    /// The timestep that the publication names; 0 of an image encoder, which has none.
     pub nominal_t: Timestep,
     /// The timestep that runs in its program when that one is asked for.
     pub t: Timestep,
@@ -180,6 +182,19 @@ pub const PRESETS: &[Preset] = &[
         ],
     },
     Preset {
+        key: "repa",
+        title: "SiT-XL/2 with REPA: the block that is aligned",
+        source: "Representation Alignment for Generation: Training Diffusion Transformers Is Easier Than You Think (REPA)",
+        model: "repa-xl-2",
+        side: 256,
+        nominal_t: Timestep::of(500),
+        t: Timestep::of(500),
+        ensemble: 1,
+        prompt: "",
+        // The eighth block, counted from 1 there.
+        ids: &["vit-block7-out"],
+    },
+    Preset {
         key: "tour",
         title: "A tour through SDXL: the figure of the paper",
         ids: &[
@@ -202,6 +217,36 @@ pub const PRESETS: &[Preset] = &[
             "up-level2-repeat2-res-out",
         ],
         ..PAPER_SDXL
+    },
+    Preset {
+        key: "dinov2",
+        title: "DINOv2, its last four layers",
+        source: "DINOv2: Learning Robust Visual Features without Supervision",
+        model: "dinov2-base",
+        side: 518,
+        nominal_t: NO_T,
+        t: NO_T,
+        ensemble: 1,
+        prompt: "",
+        ids: &[
+            "vit-block8-out",
+            "vit-block9-out",
+            "vit-block10-out",
+            "vit-block11-out",
+            "vit-norm-out",
+        ],
+    },
+    Preset {
+        key: "sd-dino",
+        title: "The DINOv2 half of A Tale of Two Features",
+        source: "A Tale of Two Features: Stable Diffusion Complements DINO for Zero-Shot Semantic Correspondence",
+        model: "dinov2-base",
+        side: 840,
+        nominal_t: NO_T,
+        t: NO_T,
+        ensemble: 1,
+        prompt: "",
+        ids: &["vit-block11-out"],
     },
 ];
 
@@ -264,7 +309,7 @@ impl Preset {
             count => format!(", mean of {count} noises"),
         };
         format!(
-            "{} at {} px, {}{several}: {}",
+            "{} at {} px{}{several}: {}",
             self.model,
             self.side,
             self.t_text(),
@@ -272,12 +317,12 @@ impl Preset {
         )
     }
 
-    /// The timestep that runs, with the paper's where it differs.
-    pub fn t_text(&self) -> String {
-        if self.t == self.nominal_t {
-            format!("t {}", self.t)
-        } else {
-            format!("t {} (the paper's {})", self.t, self.nominal_t)
+    /// The timestep that runs, with the paper's where it differs; nothing of an image encoder.
+    fn t_text(&self) -> String {
+        match (self.t, self.nominal_t) {
+            (t, nominal) if t != nominal => format!(", t {t} (the paper's {nominal})"),
+            (t, _) if t == NO_T => String::new(),
+            (t, _) => format!(", t {t}"),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     geometry::{Size, framing::WorkingSize},
     io::{array::Array, saved::SavedActivations},
-    model::{adapters::Adapters, compat::Compat, guidance::Guidance, spec::ModelSpec},
+    model::{adapters::Adapters, classes::ClassTold, compat::Compat, guidance::Guidance, spec::ModelSpec},
 };
 
 /// Which latent of a picture is used.
@@ -28,12 +28,16 @@ pub enum LatentMode {
     Sample,
 }
 
-/// Everything besides model and pictures that a pass depends on. The command line, the window, workspaces, requests with
+/// Everything besides model and pictures that a pass depends on; an image encoder reads the size alone ([`SettingsRead`]). The command line, the window, workspaces, requests with
 /// their records and the key of the cache of maps hold this; an option of passes is a field here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunSettings {
     /// One prompt for all pictures, where the model reads one.
     pub prompt: String,
+    /// The class that the network is told, where it reads one; none: no class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
     /// The timestep that runs; with `compat` the one that is asked of that program, with `nominal_t` before the schedule's shift.
     pub t: Timestep,
     /// Whether `t` goes through the shift of the model's own schedule.
@@ -52,13 +56,11 @@ pub struct RunSettings {
     /// The working size; none: the short side the model was made for.
     pub size: Option<WorkingSize>,
     /// How the latent at `t` is made.
-    #[serde(default)]
     pub inversion: Inversion,
     /// A program whose numbers are to be reproduced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub compat: Option<Compat>,
     /// LoRAs, ControlNets and embeddings. A change of them reads no model again.
-    #[serde(default)]
     pub adapters: Adapters,
 }
 
@@ -66,6 +68,7 @@ impl Default for RunSettings {
     fn default() -> Self {
         Self {
             prompt: String::new(),
+            class: None,
             t: Timestep::default(),
             nominal_t: false,
             guidance: Guidance::default(),
@@ -126,6 +129,8 @@ impl RunSettings {
 pub struct SettingsRead {
     /// The prompt, and the embeddings it can name.
     pub prompt: bool,
+    /// The class.
+    pub class: bool,
     /// Timestep, noise, latent and inversion: what a denoiser is asked at.
     pub diffusion: bool,
     /// LoRAs and ControlNets.
@@ -138,10 +143,32 @@ impl SettingsRead {
     /// Every one.
     pub const ALL: Self = Self {
         prompt: true,
+        class: true,
         diffusion: true,
         adapters: true,
         guidance: true,
     };
+
+    /// What an image encoder reads: the size alone.
+    pub const SIZE: Self = Self {
+        prompt: false,
+        class: false,
+        diffusion: false,
+        adapters: false,
+        guidance: false,
+    };
+
+    /// What a model reads.
+    pub fn by(spec: &ModelSpec) -> Self {
+        match spec.is_encoder() {
+            true => Self::SIZE,
+            false => Self {
+                class: spec.classes().is_some(),
+                guidance: spec.reads_guidance(),
+                ..Self::ALL
+            },
+        }
+    }
 
     /// The settings with everything that is not read as it is by default, and without adapters that do not act: the same for
     /// passes that give the same numbers.
@@ -155,6 +182,9 @@ impl SettingsRead {
             read.prompt = unread.prompt;
             read.adapters.embeddings.clear();
         }
+        if !self.class {
+            read.class = unread.class;
+        }
         if !self.adapters {
             read.adapters.loras.clear();
             read.adapters.controls.clear();
@@ -166,6 +196,7 @@ impl SettingsRead {
             true => read,
             false => RunSettings {
                 prompt: read.prompt,
+                class: read.class,
                 adapters: read.adapters,
                 guidance: read.guidance,
                 ..unread
@@ -232,6 +263,8 @@ pub struct PassSettings {
     pub t: Timestep,
     /// The shares of picture and noise at `t`.
     pub mixture: Mixture,
+    /// The class that the network is told; none where it reads none.
+    pub class: Option<ClassTold>,
     /// Noise in place of the seed's.
     pub noise: Option<GivenNoise>,
     /// How tensors are handed over.
@@ -245,10 +278,28 @@ impl PassSettings {
     ///
     /// # Errors
     ///
-    /// Where the model's schedule has no such timestep, or `compat` excludes it or the embeddings.
+    /// Where the model's schedule has no such timestep or the model no such class, or `compat` excludes it or the embeddings.
     pub fn new(spec: &ModelSpec, run: RunSettings) -> Result<Self> {
-        let t = run.running_t(spec, Size::new(spec.native_side, spec.native_side))?;
+        let native = Size::new(spec.native_side, spec.native_side);
+        if spec.is_encoder() {
+            if let Some(compat) = run.compat {
+                // It runs none: the error says so.
+                compat.t(spec, run.t, native)?;
+            }
+            return Ok(Self {
+                run: SettingsRead::by(spec).of(&run),
+                t: Timestep::default(),
+                mixture: Mixture::CLEAN,
+                class: None,
+                noise: None,
+                recording: Recording::default(),
+                non_finite: NonFinite::default(),
+            });
+        }
+        let t = run.running_t(spec, native)?;
         let mixture = spec.mixture(t)?;
+        let told = spec.classes().map(|classes| classes.told(run.class, &spec.name));
+        let class = told.transpose()?;
         if run.compat.is_some() && !run.adapters.acting().embeddings.is_empty() {
             return Err(Error::usage(
                 "--compat gdf: generic-diffusion-feature reads no embeddings; leave --embedding or --compat out",
@@ -258,6 +309,7 @@ impl PassSettings {
             run,
             t,
             mixture,
+            class,
             noise: None,
             recording: Recording::default(),
             non_finite: NonFinite::default(),
@@ -300,6 +352,9 @@ impl PassSettings {
         pictures: usize,
         index: usize,
     ) -> Result<Self> {
+        if spec.is_encoder() {
+            return Ok(self.of_picture(index));
+        }
         let shape = check_settings(spec, working, pictures, self)?;
         let (noise, vae_noise) = draw(self, shape, self.latent_mode(spec))?;
         let mut all = self.clone();
@@ -309,7 +364,7 @@ impl PassSettings {
 
     /// Which latent a model uses: one without an autoencoder has no other.
     pub(super) fn latent_mode(&self, spec: &ModelSpec) -> LatentMode {
-        match spec.reads_prompt() {
+        match spec.has_autoencoder() {
             true => self.run.latent,
             false => LatentMode::Mean,
         }
@@ -324,6 +379,7 @@ mod tests {
     fn settings_that_are_not_read_tell_no_passes_apart() {
         let asked = RunSettings {
             prompt: "a cat".to_owned(),
+            class: Some(207),
             t: 51.into(),
             seed: 7,
             ensemble: 2,
@@ -332,17 +388,13 @@ mod tests {
             ..RunSettings::default()
         };
         assert_eq!(SettingsRead::ALL.of(&asked), asked);
-        let encoder = SettingsRead {
-            prompt: false,
-            diffusion: false,
-            adapters: false,
-            guidance: false,
-        };
+        let encoder = SettingsRead::SIZE;
         let read = encoder.of(&asked);
         assert_eq!(read.size, asked.size);
         let other_t = RunSettings {
             t: 261.into(),
             prompt: String::new(),
+            class: None,
             ..asked.clone()
         };
         assert_eq!(encoder.of(&other_t), read);
@@ -351,5 +403,7 @@ mod tests {
             ..encoder
         };
         assert_ne!(with_text.of(&other_t), with_text.of(&asked));
+        let with_class = SettingsRead { class: true, ..encoder };
+        assert_ne!(with_class.of(&other_t), with_class.of(&asked));
     }
 }

@@ -50,6 +50,8 @@ pub struct Step<'a> {
     pub t: Timestep,
     /// The prompt of all rows.
     pub conditioning: Option<&'a Conditioning>,
+    /// The class that all rows are told, as a row of the network's table; none where it reads no class.
+    pub class: Option<u32>,
     /// Residuals of ControlNets.
     pub control: Option<&'a ControlSignal>,
     /// The guidance scale of all rows, for networks that are told one.

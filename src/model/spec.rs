@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{adapters::Adapters, compat::GdfKind, denoiser::Denoiser, extent::LoadExtent};
+use super::{
+    adapters::Adapters, classes::Classes, compat::GdfKind, denoiser::Denoiser, encoder::Encoder, extent::LoadExtent,
+};
 use crate::{
     activation::{Catalogue, Progress},
     components::schedule::{Mixture, Schedule, Timestep},
@@ -12,12 +14,20 @@ use crate::{
     geometry::{Size, framing::SizeRule},
 };
 
+/// A network with its weights on a device.
+pub enum Network {
+    /// It is run at a timestep, over a picture that was mixed with noise.
+    Denoiser(Box<dyn Denoiser>),
+    /// It is run once, over the picture.
+    Encoder(Box<dyn Encoder>),
+}
+
 /// A configured network without weights.
 pub trait Architecture: Send + Sync {
     /// Which working sizes it takes.
     fn size_rule(&self) -> SizeRule;
 
-    /// (channels, rows, columns) of what noise is mixed with, at a working size.
+    /// (channels, rows, columns) of what noise is mixed with, at a working size; of an encoder, of the picture.
     fn latent_shape(&self, working: Size) -> [usize; 3];
 
     /// Every activation in execution order, at a working size and for a prompt of `tokens` tokens.
@@ -25,6 +35,16 @@ pub trait Architecture: Send + Sync {
 
     /// Tokens of a prompt that fits into one run of the text encoder; none where no prompt is read.
     fn prompt_tokens(&self) -> Option<usize>;
+
+    /// The classes that it can be told; none where it reads none.
+    fn classes(&self) -> Option<&Classes> {
+        None
+    }
+
+    /// Whether an autoencoder makes a latent of the picture; without one noise is mixed with the pixels themselves.
+    fn has_autoencoder(&self) -> bool {
+        true
+    }
 
     /// Cost of encoding one picture, in the unit of [`Cost`](crate::activation::Cost): nothing where there is no
     /// autoencoder, or none is here.
@@ -77,7 +97,7 @@ pub trait Architecture: Send + Sync {
     /// # Errors
     ///
     /// Where weights are not here, broken, or not those of the configuration.
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>>;
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network>;
 
     /// The name of its prediction among the intermediates of a pass.
     fn output_name(&self) -> &'static str {
@@ -142,6 +162,11 @@ impl ModelSpec {
         self.network.gdf_kind()
     }
 
+    /// Whether it is an image encoder: one forward pass, without noise, timestep, prompt and latent.
+    pub fn is_encoder(&self) -> bool {
+        self.schedule == Schedule::Noiseless
+    }
+
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.network.prompt_tokens().is_some()
@@ -167,6 +192,16 @@ impl ModelSpec {
         // Beyond the schedule there is nothing to shift.
         self.schedule.mixture(nominal)?;
         self.network.shifted(nominal, working).ok_or_else(none)
+    }
+
+    /// The classes that it can be told; none where it reads none.
+    pub fn classes(&self) -> Option<&Classes> {
+        self.network.classes()
+    }
+
+    /// Whether an autoencoder makes a latent of the picture.
+    pub fn has_autoencoder(&self) -> bool {
+        self.network.has_autoencoder()
     }
 
     /// Refuses LoRAs, ControlNets and embeddings that can be seen not to fit before any weight is read.

@@ -37,12 +37,7 @@ impl FeatureSource for Colours {
             name: "colours".to_owned(),
             native_side: 64,
             size_rule: SizeRule::Latent { multiple: 2 * SQUARE },
-            reads: SettingsRead {
-                prompt: false,
-                diffusion: false,
-                adapters: false,
-                guidance: false,
-            },
+            reads: SettingsRead::SIZE,
         }
     }
 
@@ -64,6 +59,7 @@ impl FeatureSource for Colours {
             run: self.info().reads.of(&run),
             t: Timestep::default(),
             mixture: Mixture::CLEAN,
+            class: None,
             noise: None,
             recording: Recording::default(),
             non_finite: NonFinite::default(),
@@ -98,26 +94,18 @@ impl FeatureSource for Colours {
         Ok(())
     }
 
-    fn provenance(
-        &self,
-        settings: &PassSettings,
-        pictures: Vec<FramedPicture>,
-        ids: Vec<String>,
-        seconds: f64,
-    ) -> Provenance {
+    fn provenance(&self, _: &PassSettings, pictures: Vec<FramedPicture>, ids: Vec<String>, seconds: f64) -> Provenance {
         Provenance {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
             weights: "none".to_owned(),
             notes: Vec::new(),
-            t_ran: settings.t,
-            signal: settings.mixture.signal,
-            noise: settings.mixture.noise,
-            noise_fraction: settings.mixture.noise_fraction(),
+            mixture: None,
             device: "cpu".to_owned(),
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
             guidance: None,
+            class: None,
             pictures,
             ids,
             not_finite: Vec::new(),

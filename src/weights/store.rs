@@ -2,10 +2,10 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::Cursor,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use candle_core::{DType, Device, Shape, Tensor, bail};
@@ -33,8 +33,8 @@ pub struct Store {
     shapes: Arc<HashMap<String, Vec<usize>>>,
     /// The files of the tensors, for messages and provenance.
     label: Arc<str>,
-    /// Whether nothing is read: see [`Self::without_values`].
-    without_values: bool,
+    /// Where nothing is read, the tensors that were asked for: see [`Self::without_values`].
+    outline: Option<Arc<Mutex<HashSet<String>>>>,
 }
 
 enum Source {
@@ -43,8 +43,9 @@ enum Source {
 }
 
 impl Store {
-    /// Opens one file: safetensors, or PyTorch's own format (an archive, or the stream before 1.6). What it holds decides, not
-    /// its name. Of PyTorch's, tensors in plain containers are taken, also under `state_dict` or `model`; no code in it is
+    /// Opens one file: safetensors, PyTorch's own format (an archive, or the stream before 1.6), or GGUF, whose quantised weights are
+    /// multiplied out when they are read. What it holds decides, not
+    /// its name. Of PyTorch's, tensors in plain containers are taken, also under `state_dict`, `ema` or `model`; no code in it is
     /// ever run.
     ///
     /// # Errors
@@ -104,7 +105,7 @@ impl Store {
             source: Arc::new(source),
             shapes: Arc::new(shapes),
             label: label.into(),
-            without_values: false,
+            outline: None,
         }
     }
 
@@ -120,7 +121,7 @@ impl Store {
     /// nor memory, and shows whether the file has its tensors.
     pub(crate) fn without_values(&self) -> Self {
         Self {
-            without_values: true,
+            outline: Some(Arc::default()),
             ..self.clone()
         }
     }
@@ -139,6 +140,17 @@ impl Store {
             Source::Files(files) => files.keep(&Room::new(bytes.into())),
             Source::Renamed(renamed) => renamed.inner().keep(bytes),
         }
+    }
+
+    /// The names of tensors that no network was built from, in order, of a store [`Self::without_values`].
+    pub(crate) fn unread(&self) -> Vec<&str> {
+        let Some(outline) = &self.outline else {
+            return Vec::new();
+        };
+        let read = outline.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unread: Vec<&str> = self.names().filter(|name| !read.contains(*name)).collect();
+        unread.sort_unstable();
+        unread
     }
 
     /// The files of the tensors.
@@ -242,7 +254,9 @@ impl Store {
                 self.in_file(name)
             );
         }
-        if self.without_values {
+        if let Some(outline) = &self.outline {
+            let mut read = outline.lock().unwrap_or_else(PoisonError::into_inner);
+            read.insert(name.to_owned());
             return Tensor::zeros((), dtype, device)?.broadcast_as(shape);
         }
         ask_memory(count.saturating_mul(self.bytes_each(name, dtype))).map_err(|error| {

@@ -2,7 +2,7 @@
 
 use super::tensors::{load, picture};
 use crate::common::{
-    TestResult, model,
+    TestResult, model, numbers,
     program::{Place, run},
 };
 
@@ -10,9 +10,11 @@ use crate::common::{
 fn extract(place: &Place, out: &str, more: &[&str]) -> Vec<String> {
     let model = model("tiny-flux-dev").display().to_string();
     let (image, out) = (picture("flux-dev-64x48", 0), place.text(out));
-    let mut arguments = ["extract", "--model", &model, "--image", &image, "--out", &out, "--t", "500"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments = [
+        "extract", "--model", &model, "--image", &image, "--out", &out, "--t", "500",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     arguments
 }
@@ -25,8 +27,10 @@ fn blocks_that_are_read_in_every_pass_give_the_same_bits() -> TestResult {
     let streamed = [&all[..], &["--weights-memory", "1.5MiB"]].concat();
     run(extract(&place, "streamed.safetensors", &streamed)).good();
     let [whole, streamed] = ["whole.safetensors", "streamed.safetensors"].map(|name| load(&place.path(name)));
-    assert!(whole.len() > 20);
-    assert_eq!(whole, streamed);
+    assert!(whole.len() > 20 && whole.len() == streamed.len());
+    for (name, tensor) in &whole {
+        assert_eq!(numbers(tensor), numbers(&streamed[name]), "{name}");
+    }
     Ok(())
 }
 

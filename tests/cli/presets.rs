@@ -112,6 +112,22 @@ fn what_cannot_be_is_refused_before_anything_is_read() {
         &["inversion", "3 equal passes"],
     );
     refused(
+        "tiny-adm",
+        &[
+            "--activations",
+            "b1",
+            "--t",
+            "50",
+            "--inversion",
+            "ddim",
+            "--ensemble",
+            "3",
+            "--vae",
+            "sample",
+        ],
+        &["inversion", "3 equal passes; leave --ensemble out"],
+    );
+    refused(
         "tiny-sd15",
         &with(&["--compat", "gdf", "--short-side", "64"]),
         &["--size 64"],

@@ -1,222 +1,147 @@
-//! Reference cases of families, through the command line and through a network by itself.
+//! A case of the reference through the library, as `featscope extract --intermediates` runs it.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, error::Error};
 
-use candle_core::{Device, Tensor};
-use featscope::activation::{Catalogue, Probe, Selection, Stop, Tap, no_progress};
-
-use super::{
-    TestResult, case_file, case_json, compare, compare_all, data, expected, model, numbers,
-    program::{Place, Ran, run},
+use candle_core::{DType, Device, Tensor};
+use featscope::{
+    activation::no_progress,
+    device::Compute,
+    extract::{job::plan, model::Model, request::ExtractRequest},
+    families::resolve,
+    model::LoadExtent,
 };
+use serde_json::{Value, json};
+
+use super::{ATOL_REL, case_file, case_json, compare, expected, model, numbers};
 
 pub type Tensors = HashMap<String, Tensor>;
 
-/// A case, and how the program is asked to run it.
-pub struct Case {
-    pub name: String,
-    /// What `--model` is given.
-    pub model: String,
-    /// The arguments that say which t runs.
-    pub t: Vec<String>,
-    /// Other arguments.
-    pub more: Vec<String>,
+/// What the reference keeps for itself.
+const NOT_OURS: [&str; 4] = [
+    "mid.negative_prompt_embeds",
+    "mid.negative_pooled_prompt_embeds",
+    "mid.all_timesteps",
+    "mid.first_unet_in",
+];
+/// Cosines that the short formats have to reach in every activation.
+const SHORT_FORMATS: [(DType, f64); 2] = [(DType::F16, 0.9995), (DType::BF16, 0.99)];
+
+/// The request of a case: every activation and map, and the inner tensors.
+pub fn request(case: &str) -> Value {
+    let json = case_json(case);
+    let images = json["images"].as_array().expect("a case has pictures").iter();
+    let images: Vec<_> = images
+        .map(|name| case_file(case, name.as_str().expect("a file name")))
+        .collect();
+    let name = json["model"].as_str().expect("a case has a model");
+    json!({
+        "model": model(name.trim_start_matches("models/")),
+        "pictures": images,
+        "prompt": json["prompt"].as_str().unwrap_or_default(),
+        "class": json["class"],
+        "t": json["t_ran"],
+        "size": {"Exact": {"width": json["width"], "height": json["height"]}},
+        "seed": 0,
+        "noise_file": case_file(case, "expected.safetensors"),
+        "vae": if json["vae"] == "sample" { "sample" } else { "mean" },
+        "ensemble": 1,
+        "activations": "all-maps",
+        "dtype": "f32",
+        "device": "cpu",
+        "pool": null,
+        "store": "f32",
+        "intermediates": true,
+    })
 }
 
-impl Case {
-    /// As `case.json` says: its model, with the network of another file where one is named, at the t that ran.
-    pub fn new(name: &str) -> Self {
-        let json = case_json(name);
-        let path = |path: &serde_json::Value| {
-            let path = path.as_str().expect("a path");
-            data(path).display().to_string()
-        };
-        let options = &json["options"];
-        let mut model = path(&json["model"]);
-        if options["denoiser"].is_string() {
-            model = format!("{model}+{}", path(&options["denoiser"]));
-        }
-        let mut more = Vec::new();
-        if options["vae_file"].is_string() {
-            more.extend(["--vae-file".to_owned(), path(&options["vae_file"])]);
-        }
-        let t = json["t_ran"].as_f64().map(|t| vec!["--t".to_owned(), t.to_string()]);
-        Self {
-            name: name.to_owned(),
-            model,
-            t: t.unwrap_or_default(),
-            more,
-        }
-    }
-
-    /// The same, asked for its nominal t.
-    pub fn asked(self, option: &str) -> Self {
-        let nominal = case_json(&self.name)["t"].to_string();
-        Self {
-            t: vec![option.to_owned(), nominal],
-            ..self
-        }
-    }
-
-    /// The same with more arguments.
-    pub fn with(mut self, more: &[&str]) -> Self {
-        self.more.extend(more.iter().map(|argument| (*argument).to_owned()));
-        self
-    }
-
-    /// Runs the program with the case's noise; its output is in `place`.
-    pub fn run(&self, activations: &str, place: &Place) -> Ran {
-        let json = case_json(&self.name);
-        let noise = case_file(&self.name, "expected.safetensors").display().to_string();
-        let size = format!("{}x{}", json["width"], json["height"]);
-        let out = place.text("out.safetensors");
-        let mut arguments = vec!["extract", "--model", &self.model, "--size", &size, "--noise", &noise];
-        arguments.extend(["--activations", activations, "--intermediates", "--out", &out]);
-        if let Some(prompt) = json["prompt"].as_str() {
-            arguments.extend(["--prompt", prompt]);
-        }
-        let images = json["images"].as_array().expect("pictures");
-        let images: Vec<String> = images
-            .iter()
-            .map(|image| {
-                case_file(&self.name, image.as_str().expect("a file"))
-                    .display()
-                    .to_string()
-            })
-            .collect();
-        arguments.push("--image");
-        arguments.extend(images.iter().map(String::as_str));
-        arguments.extend(self.t.iter().chain(&self.more).map(String::as_str));
-        run(&arguments)
-    }
-
-    /// What the program gives.
-    pub fn extract(&self, activations: &str) -> Tensors {
-        let place = Place::new();
-        self.run(activations, &place).good();
-        load(&place.path("out.safetensors"))
-    }
-
-    /// The program gives every activation, every map, the extras, and every inner tensor of the case.
-    pub fn passes(&self) -> TestResult {
-        let reference = expected(&self.name);
-        let found = self.extract("all-maps");
-        let features = compare_all(&reference, "feat.", &found)?;
-        assert!(features > 0, "{} has activations", self.name);
-        let inner: Tensors = of_prefix(&reference, "mid.");
-        assert!(inner.contains_key("mid.unet_out"));
-        compare_all(&inner, "", &found)?;
-        let extra: Vec<&str> = reference
-            .keys()
-            .filter_map(|name| name.strip_prefix("extra."))
-            .collect();
-        if !extra.is_empty() {
-            let found = self.extract(&extra.join(","));
-            assert_eq!(compare_all(&reference, "extra.", &found)?, extra.len());
-        }
-        Ok(())
-    }
-}
-
-fn of_prefix(tensors: &Tensors, prefix: &str) -> Tensors {
-    let own = tensors.iter().filter(|(name, _)| name.starts_with(prefix));
-    own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
-}
-
-pub fn load(path: &Path) -> Tensors {
-    candle_core::safetensors::load(path, &Device::Cpu).expect("an output can be read")
-}
-
-/// What a pass met, and its output unless it ended before.
-pub struct Pass {
-    pub taps: Tensors,
-    pub output: Option<Tensor>,
-}
-
-/// Every activation of a list, extras too.
-pub fn everything(list: &Catalogue) -> Selection {
-    (0..list.len() as u32).map(Tap).collect()
-}
-
-/// The activations of `list` that `selection` selects and `forward` meets: in order, each with the shape listed.
-pub fn pass(
-    list: &Catalogue,
-    selection: &Selection,
-    to_the_end: bool,
-    forward: impl FnOnce(&mut Probe<'_>) -> Result<Tensor, Stop>,
-) -> featscope::Result<Pass> {
-    let mut taps = HashMap::new();
-    let mut last = None;
-    let mut record = |tap: Tap, tensor: &Tensor| {
-        let entry = list.entry(tap).expect("only taps of the catalogue are met");
-        assert_eq!(&tensor.dims()[1..], entry.shape.dims(), "{}", entry.id);
-        assert!(last < Some(tap), "{} is met out of order", entry.id);
-        last = Some(tap);
-        taps.insert(entry.id.to_string(), tensor.clone());
-        Ok(())
+/// What a request gives in a format, by id and by name of an inner tensor.
+pub fn extract(request: Value, dtype: DType) -> Result<Tensors, Box<dyn Error>> {
+    let request: ExtractRequest = serde_json::from_value(request)?;
+    let planned = plan(resolve(&request.model)?, &request)?;
+    // For a user a CPU computes in f32.
+    let place = Compute {
+        device: Device::Cpu,
+        dtype,
     };
-    let mut watch = no_progress;
-    let mut probe = Probe::new(selection, list.len(), &mut record, &mut watch);
-    if to_the_end {
-        probe = probe.to_the_end();
-    }
-    let output = match forward(&mut probe) {
-        Ok(output) => Some(output),
-        Err(Stop::Done) => None,
-        Err(Stop::Error(error)) => return Err(error),
-    };
-    Ok(Pass { taps, output })
+    let mut model = Model::load(&planned.spec, place, LoadExtent::Whole, &mut no_progress)?;
+    let extracted = planned.run(&request, &mut model, &mut no_progress)?;
+    let activations = extracted
+        .activations
+        .into_iter()
+        .map(|(id, array)| (id.to_string(), array));
+    activations
+        .chain(extracted.intermediates)
+        .map(|(name, array)| Ok((name, array.to_tensor(DType::F32, &Device::Cpu)?)))
+        .collect()
 }
 
-/// The worst error of what a pass met, in standard deviations of each tensor.
-pub fn worst_error(reference: &Tensors, found: &Tensors) -> Result<f64, String> {
-    let mut worst = 0.0_f64;
-    for (name, wanted) in reference {
-        let Some(id) = name.strip_prefix("feat.").or(name.strip_prefix("extra.")) else {
-            continue;
+/// The worst error of a case in units of each tensor's standard deviation: of every activation that the reference has, and of every
+/// inner tensor, all of them made from pictures, noise, prompt and class.
+pub fn parity(case: &str) -> Result<f64, Box<dyn Error>> {
+    worst(case, &extract(request(case), DType::F32)?)
+}
+
+/// The same of what was found otherwise.
+pub fn worst(case: &str, found: &Tensors) -> Result<f64, Box<dyn Error>> {
+    let reference = expected(case);
+    let mut worst = (0.0_f64, String::new());
+    let (mut features, mut inner) = (0, 0);
+    for (key, wanted) in &reference {
+        let name = match key.strip_prefix("feat.") {
+            Some(id) => {
+                features += 1;
+                id
+            }
+            None if key.starts_with("mid.") && !NOT_OURS.contains(&key.as_str()) => {
+                inner += 1;
+                key
+            }
+            None => continue,
         };
-        let found = found.get(id).ok_or_else(|| format!("{id} was not met"))?;
-        worst = worst.max(compare(name, wanted, found)?);
+        let found = found.get(name).ok_or_else(|| format!("{case}: {name} was not found"))?;
+        let error = compare(key, wanted, found).map_err(|error| format!("{case}: {error}"))?;
+        if error > worst.0 {
+            worst = (error, key.clone());
+        }
     }
-    Ok(worst)
+    assert!(
+        features > 0 && inner > 0,
+        "{case}: {features} activations, {inner} inner tensors"
+    );
+    println!(
+        "{case}: {:.1e} of {} ({features} activations, {inner} inner tensors)",
+        worst.0, worst.1
+    );
+    if worst.0 > ATOL_REL {
+        return Err(format!("{case}: {} is {} standard deviations off", worst.1, worst.0).into());
+    }
+    Ok(worst.0)
 }
 
-/// A list equals a published one: ids in order, with their shapes at every side that the table has. `list` makes that of a side.
-pub fn equals_published(name: &str, list: impl Fn(usize) -> Catalogue) -> TestResult {
-    let table = std::fs::read_to_string(data(&format!("ids/{name}.shapes.tsv")))?;
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split('\t').collect()).collect();
-    let (header, rows) = rows.split_first().ok_or("an empty table")?;
-    for (column, title) in header.iter().enumerate().skip(2) {
-        let side: usize = title.trim_start_matches("shape@").parse()?;
-        let list = list(side);
-        let listed = list.entries().iter().filter(|entry| !entry.facts.is_extra);
-        let found: Vec<(String, String)> = listed
-            .map(|entry| {
-                (
-                    entry.id.to_string(),
-                    entry.shape.dims().map(|side| side.to_string()).join(","),
-                )
-            })
-            .collect();
-        let wanted = rows.iter().map(|row| (row[0].to_owned(), row[column].to_owned()));
-        assert_eq!(found, wanted.collect::<Vec<_>>(), "{name} at {side}");
+/// In f64 the code of GPUs gives the reference's numbers, in f16 and bf16 every activation points the same way.
+pub fn formats_agree(case: &str) -> Result<(), Box<dyn Error>> {
+    worst(case, &extract(request(case), DType::F64)?)?;
+    let wanted = extract(request(case), DType::F32)?;
+    for (dtype, least) in SHORT_FORMATS {
+        let found = extract(request(case), dtype)?;
+        assert_eq!(found.len(), wanted.len(), "{case} in {dtype:?}");
+        for (name, tensor) in &wanted {
+            let cosine = cosine(tensor, &found[name]);
+            assert!(cosine > least, "{case}: {name} in {dtype:?}: {cosine}");
+        }
     }
-    let published: Vec<String> = serde_json::from_str(&std::fs::read_to_string(data(&format!("ids/{name}.json")))?)?;
-    let ids: Vec<&str> = rows.iter().map(|row| row[0]).collect();
-    assert_eq!(ids, published, "{name}");
     Ok(())
 }
 
-/// The folder of a case's model.
-pub fn model_of(case: &str) -> std::path::PathBuf {
-    let json = case_json(case);
-    let name = json["model"].as_str().expect("a model");
-    model(name.trim_start_matches("models/"))
-}
-
-/// The cosine of two tensors as vectors.
-pub fn cosine(a: &Tensor, b: &Tensor) -> f64 {
-    let (a, b) = (numbers(a), numbers(b));
-    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
+fn cosine(expected: &Tensor, found: &Tensor) -> f64 {
+    assert_eq!(expected.dims(), found.dims());
+    let (x, y) = (numbers(expected), numbers(found));
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let norms = (product(&x, &x) * product(&y, &y)).sqrt();
+    // What is zero everywhere is the same if it is so again.
+    if norms == 0.0 && x == y {
+        1.0
+    } else {
+        product(&x, &y) / norms
+    }
 }

@@ -1,8 +1,15 @@
 //! What the tests share: where the reference data lies and how numbers are compared.
-#![allow(dead_code, clippy::expect_used, missing_docs, reason = "a test says what it expects")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test says what it expects"
+)]
 
 pub mod case;
 pub mod program;
+pub mod program_case;
 
 use std::{
     collections::HashMap,

@@ -263,7 +263,8 @@ impl Window {
             let told = self.bell.wait(deadline);
             assert!(
                 told,
-                "{what} was awaited for too long; run {:?}, needed: {}, loading {:?}, log: {:#?}",
+                "{what} was awaited for too long: {:?}; run {:?}, needed: {}, loading {:?}, log: {:#?}",
+                self.app().awaited(),
                 self.state().run,
                 self.state().needs_run(),
                 self.state().model.loading,

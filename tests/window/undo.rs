@@ -332,3 +332,25 @@ fn a_picture_that_is_closed_before_it_came_stays_closed() {
         );
     }
 }
+
+#[test]
+fn a_picture_that_is_closed_while_it_moves_is_the_one_that_goes() {
+    let mut window = prepared();
+    let context = window.harness.ctx.clone();
+    let stays = window.document().pictures[&ImageSlot::B].source.clone();
+    for command in [
+        Command::SwapPictures(ImageSlot::A, ImageSlot::B),
+        Command::ClosePicture(ImageSlot::A),
+    ] {
+        window.harness.state_mut().apply(command, &context);
+    }
+    window.settle();
+    let held: Vec<_> = window.document().pictures.iter().collect();
+    assert_eq!(held.len(), 1);
+    assert_eq!((*held[0].0, &held[0].1.source), (ImageSlot::A, &stays));
+    assert!(window.state().slot(ImageSlot::B).picture.is_none());
+    assert!(
+        window.state().slot(ImageSlot::A).pca.is_some(),
+        "what is shown is what the worker has"
+    );
+}

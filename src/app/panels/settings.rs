@@ -14,6 +14,7 @@ use crate::{
     engine::{ModelInfo, RunSettings},
     extract::{inversion::Inversion, settings::LatentMode},
     geometry::framing::WorkingSize,
+    model::classes::Classes,
     model::guidance::Guidance,
 };
 
@@ -43,22 +44,43 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         if info.reads_prompt {
             conditions_ui(ui, state, &mut settings, commands);
         }
-        t_ui(ui, info, &mut settings.t);
-        ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
-        ui.horizontal_wrapped(|ui| {
-            ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
-                .on_hover_text("The numbers of PyTorch's CPU generator");
-            let ensemble = DragValue::new(&mut settings.ensemble)
-                .prefix("mean of ")
-                .range(1..=MAX_ENSEMBLE)
-                .speed(0.1);
-            ui.add(ensemble).on_hover_text("Noises whose features are averaged");
-        });
+        if let Some(classes) = &info.classes {
+            class_ui(ui, classes, &mut settings.class);
+        }
+        if info.is_denoiser() {
+            t_ui(ui, info, &mut settings.t);
+            ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
+            noise_ui(ui, &mut settings);
+        }
         let (side, multiple) = (state.working_side(), info.size_rule.multiple());
         ui.horizontal_wrapped(|ui| size_ui(ui, &mut settings.size, side, multiple));
-        ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
+        if info.is_denoiser() {
+            ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
+        }
         if settings != state.document.settings {
             commands.push(Command::Settings(settings));
+        }
+    });
+}
+
+/// The class that the network is told.
+fn class_ui(ui: &mut Ui, classes: &Classes, class: &mut Option<u32>) {
+    ui.horizontal_wrapped(|ui| {
+        let mut tells = class.is_some();
+        let checked = ui
+            .checkbox(&mut tells, "class")
+            .on_hover_text("Off: the network is told no class. On: it is told the one of this number");
+        if checked.changed() {
+            *class = tells.then_some(0);
+        }
+        let Some(number) = class else { return };
+        ui.add(
+            DragValue::new(number)
+                .range(0..=classes.count().saturating_sub(1))
+                .clamp_existing_to_range(false),
+        );
+        if let Some(name) = classes.name(*number) {
+            ui.weak(name);
         }
     });
 }
@@ -83,6 +105,18 @@ fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
             "noise {fraction:.1} %  (picture × {signal:.3} + noise × {noise:.3})"
         ));
     }
+}
+
+fn noise_ui(ui: &mut Ui, settings: &mut RunSettings) {
+    ui.horizontal_wrapped(|ui| {
+        ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
+            .on_hover_text("The numbers of PyTorch's CPU generator");
+        let ensemble = DragValue::new(&mut settings.ensemble)
+            .prefix("mean of ")
+            .range(1..=MAX_ENSEMBLE)
+            .speed(0.1);
+        ui.add(ensemble).on_hover_text("Noises whose features are averaged");
+    });
 }
 
 /// What flow models alone read.
@@ -141,7 +175,7 @@ fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: u
 
 /// Where the latent that is looked at comes from.
 fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
-    if info.reads_prompt {
+    if info.has_autoencoder {
         let mut sample = settings.latent == LatentMode::Sample;
         ui.checkbox(&mut sample, "sample the latent")
             .on_hover_text("Off: the posterior's mean, the same map every time. On: a sample of it, as the papers do");

@@ -150,8 +150,9 @@ fn settle(offscreen: &mut Offscreen, app: &mut App, watch: &mut dyn FnMut(f32) -
         }
         if last_progress.0.elapsed() > SILENCE {
             return Err(Error::failed(format!(
-                "the window was not up to date after {} s without progress",
-                SILENCE.as_secs()
+                "the window waited {} s for {} without progress",
+                SILENCE.as_secs(),
+                app.awaited().unwrap_or("a run")
             )));
         }
         if waits(app) && !app.state.run_is_cheap() {

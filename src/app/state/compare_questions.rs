@@ -92,14 +92,11 @@ pub fn is_stale(state: &State) -> bool {
 /// What a pass is called in lists: what tells it from what is set comes with it.
 pub fn pass_text(state: &State, kept: &KeptPass) -> String {
     let settings = &kept.settings;
-    let mut text = format!(
-        "{} {}  t {}  seed {}",
-        kept.slot.name(),
-        shown_source(&kept.source),
-        settings.t,
-        settings.seed
-    );
-    let set = &state.document.settings;
+    let mut text = format!("{} {}", kept.slot.name(), shown_source(&kept.source));
+    if kept.ran.mixture.is_some() {
+        text += &format!("  t {}  seed {}", settings.t, settings.seed);
+    }
+    let set = &state.settings_read();
     if settings.ensemble != set.ensemble {
         text += &format!("  mean of {}", settings.ensemble);
     }
@@ -115,6 +112,11 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
         } else {
             "  t that runs"
         };
+    }
+    if settings.class != set.class {
+        text += &settings
+            .class
+            .map_or("  no class".to_owned(), |class| format!("  class {class}"));
     }
     if settings.size != set.size {
         text += &format!("  {} x {} px", kept.framing.working.width, kept.framing.working.height);

@@ -189,17 +189,32 @@ impl App {
 
     /// Whether everything that was asked for is there: nothing is loading, running or being drawn.
     pub fn is_settled(&self) -> bool {
+        self.awaited().is_none()
+    }
+
+    /// What was asked for and is not there yet, in a few words.
+    pub fn awaited(&self) -> Option<&'static str> {
         let state = &self.state;
-        let loading = state.model.loading.is_some() || self.run_is_awaited();
         let picture_awaited = state.document.pictures.iter().any(|(slot, wanted)| {
             let there = state.slot(*slot).picture.as_ref();
             there.is_none_or(|there| there.source != wanted.source) || !self.textures.has_picture(*slot)
         });
-        let looking = state.overlays.models && state.downloads.shelf.is_none();
-        // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
-        let working = self.questions.are_open() || state.comparisons_are_awaited() || !state.studies.is_empty();
-        let awaited = self.answers_awaited > 0 || self.pending.is_any_open() || looking || working;
-        !(loading || picture_awaited || awaited)
+        [
+            (state.model.loading.is_some(), "a model"),
+            // A picture that was opened anew looks the same until it comes, and takes what is known of it away.
+            (picture_awaited || self.pending.is_any_open(), "a picture"),
+            (self.run_is_awaited(), "a run"),
+            (self.questions.are_open(), "what a pane shows"),
+            (state.comparisons_are_awaited(), "a comparison"),
+            (!state.studies.is_empty(), "a study"),
+            (
+                state.overlays.models && state.downloads.shelf.is_none(),
+                "the list of models",
+            ),
+            (self.answers_awaited > 0, "a dialog or the desktop"),
+        ]
+        .into_iter()
+        .find_map(|(awaited, what)| awaited.then_some(what))
     }
 
     /// Takes what has come from workers, dialogs and the desktop, and asks for what is wanted and not there.

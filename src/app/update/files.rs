@@ -39,6 +39,8 @@ impl App {
     /// Empties a slot that the document says is empty.
     pub(in crate::app) fn let_go_of_picture(&mut self, slot: ImageSlot) {
         self.empty_slot(slot);
+        // A swap that is still to come is done before.
+        let slot = self.pending.place_of(slot);
         self.pending.ask(slot, Origin::Document);
         self.engine.send(Request::ClosePicture { slot });
     }
@@ -84,8 +86,11 @@ impl App {
 
     /// Shows a document that was shown before, or that a workspace holds: what differs from what is there is asked for.
     pub(in crate::app) fn restore(&mut self, document: Document) {
-        let slots: Vec<ImageSlot> = ImageSlot::all().collect();
-        for slot in slots {
+        let swapping: Vec<ImageSlot> = ImageSlot::all()
+            .filter(|slot| self.pending.is_swapping(*slot))
+            .collect();
+        self.pending.overtake_swaps();
+        for slot in ImageSlot::all() {
             let (there, wanted) = (
                 self.state
                     .slot(slot)
@@ -95,7 +100,7 @@ impl App {
                 document.pictures.get(&slot).map(|picture| picture.source.clone()),
             );
             // What is still to come may be something else than what is there.
-            let changes = self.pending.is_open(slot) || self.pending.is_swapping(slot);
+            let changes = self.pending.is_open(slot) || swapping.contains(&slot);
             match wanted {
                 Some(source) if changes || there.as_ref() != Some(&source) => {
                     self.ask_for_picture(slot, source, Origin::Document)
@@ -104,7 +109,6 @@ impl App {
                 _ => {}
             }
         }
-        self.pending.overtake_swaps();
         let model = &self.state.model;
         // What is still being read will be there.
         let there = match (model.loading, &model.info) {

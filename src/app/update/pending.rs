@@ -1,6 +1,6 @@
 //! What was asked about pictures and not answered yet. Answers come in the order of the questions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::engine::ImageSlot;
 
@@ -13,40 +13,61 @@ pub enum Origin {
     Document,
 }
 
-/// Sent about each slot, the oldest first.
+/// Sent about the slots, the oldest first.
 #[derive(Debug, Default)]
-pub struct PendingPictures {
-    pictures: BTreeMap<ImageSlot, VecDeque<Origin>>,
-    swaps: VecDeque<Swap>,
+pub struct PendingPictures(VecDeque<Question>);
+
+#[derive(Debug)]
+enum Question {
+    /// A slot is to be filled or emptied.
+    Picture { slot: ImageSlot, by: Origin },
+    /// Two slots are to change what they hold.
+    Swap {
+        slots: [ImageSlot; 2],
+        /// Whether another document was put in place since: it says where its pictures are.
+        overtaken: bool,
+    },
 }
 
-/// Two slots that are to change what they hold.
-#[derive(Debug)]
-struct Swap {
-    slots: [ImageSlot; 2],
-    /// Whether another document was put in place since: it says where its pictures are.
-    overtaken: bool,
+impl Question {
+    /// Where this question takes what `slot` holds.
+    fn moves(&self, slot: ImageSlot) -> ImageSlot {
+        match self {
+            Self::Swap { slots: [a, b], .. } if slot == *a => *b,
+            Self::Swap { slots: [a, b], .. } if slot == *b => *a,
+            _ => slot,
+        }
+    }
 }
 
 impl PendingPictures {
     /// Notes a question.
     pub fn ask(&mut self, slot: ImageSlot, by: Origin) {
-        self.pictures.entry(slot).or_default().push_back(by);
+        self.0.push_back(Question::Picture { slot, by });
     }
 
-    /// Takes the answer to the oldest question; gives whether it still counts: where the document has asked for something
-    /// else since, it does not.
+    /// Takes the answer to the oldest question about a slot; gives whether it still counts: where the document has asked for
+    /// something else since, there or where swaps take it, it does not.
     pub fn answer(&mut self, slot: ImageSlot) -> bool {
-        let Some(questions) = self.pictures.get_mut(&slot) else {
+        let is_asked =
+            |question: &Question| matches!(question, Question::Picture { slot: asked, .. } if *asked == slot);
+        let Some(index) = self.0.iter().position(is_asked) else {
             return true;
         };
-        questions.pop_front();
-        !questions.contains(&Origin::Document)
+        self.0.remove(index);
+        let mut place = slot;
+        for question in self.0.range(index..) {
+            if matches!(question, Question::Picture { slot, by: Origin::Document } if *slot == place) {
+                return false;
+            }
+            place = question.moves(place);
+        }
+        true
     }
 
     /// Notes that two slots are to change what they hold.
     pub fn ask_swap(&mut self, a: ImageSlot, b: ImageSlot) {
-        self.swaps.push_back(Swap {
+        self.0.push_back(Question::Swap {
             slots: [a, b],
             overtaken: false,
         });
@@ -54,33 +75,51 @@ impl PendingPictures {
 
     /// Takes the answer to the oldest swap; gives whether the document follows it.
     pub fn answer_swap(&mut self) -> bool {
-        self.swaps.pop_front().is_none_or(|swap| !swap.overtaken)
+        let oldest = self
+            .0
+            .iter()
+            .position(|question| matches!(question, Question::Swap { .. }));
+        let answered = oldest.and_then(|index| self.0.remove(index));
+        !matches!(answered, Some(Question::Swap { overtaken: true, .. }))
     }
 
     /// Another document is put in place: no swap that is still to come is one of its own.
     pub fn overtake_swaps(&mut self) {
-        self.swaps.iter_mut().for_each(|swap| swap.overtaken = true);
+        for question in &mut self.0 {
+            if let Question::Swap { overtaken, .. } = question {
+                *overtaken = true;
+            }
+        }
     }
 
     /// Whether a slot will hold what another holds.
     pub fn is_swapping(&self, slot: ImageSlot) -> bool {
-        self.swaps.iter().any(|swap| swap.slots.contains(&slot))
+        self.0.iter().any(|question| question.moves(slot) != slot)
     }
 
-    /// Whether an answer is still to come.
+    /// Where the swaps to come take what the document has in `slot`.
+    pub fn place_of(&self, slot: ImageSlot) -> ImageSlot {
+        self.0.iter().fold(slot, |place, question| match question {
+            Question::Swap { overtaken: true, .. } => place,
+            question => question.moves(place),
+        })
+    }
+
+    /// Whether an answer about a slot is still to come.
     pub fn is_open(&self, slot: ImageSlot) -> bool {
-        self.pictures.get(&slot).is_some_and(|questions| !questions.is_empty())
+        self.0
+            .iter()
+            .any(|question| matches!(question, Question::Picture { slot: asked, .. } if *asked == slot))
     }
 
     /// Whether any answer is still to come.
     pub fn is_any_open(&self) -> bool {
-        !self.swaps.is_empty() || self.pictures.values().any(|questions| !questions.is_empty())
+        !self.0.is_empty()
     }
 
     /// No answer comes any more.
     pub fn forget(&mut self) {
-        self.pictures.clear();
-        self.swaps.clear();
+        self.0.clear();
     }
 }
 
@@ -105,12 +144,29 @@ mod tests {
         assert!(!asked.is_any_open());
         assert!(asked.answer(ImageSlot::A));
     }
+
+    #[test]
+    fn a_picture_that_moves_before_it_is_closed_is_closed_where_it_is_then() {
+        let mut asked = PendingPictures::default();
+        asked.ask(ImageSlot::B, Origin::User);
+        asked.ask_swap(ImageSlot::A, ImageSlot::B);
+        let place = asked.place_of(ImageSlot::A);
+        assert_eq!(place, ImageSlot::B);
+        asked.ask(place, Origin::Document);
+        assert!(
+            asked.answer(ImageSlot::B),
+            "what is opened in B is in A when B is emptied"
+        );
+        assert!(asked.answer_swap() && asked.answer(ImageSlot::B) && !asked.is_any_open());
+    }
+
     #[test]
     fn a_document_that_overtakes_a_swap_does_not_follow_it() {
         let mut asked = PendingPictures::default();
         asked.ask_swap(ImageSlot::A, ImageSlot::B);
         assert!(asked.is_any_open() && asked.is_swapping(ImageSlot::B));
         asked.overtake_swaps();
+        assert_eq!(asked.place_of(ImageSlot::A), ImageSlot::A);
         asked.ask_swap(ImageSlot::A, ImageSlot::B);
         assert!(!asked.answer_swap());
         assert!(asked.answer_swap());

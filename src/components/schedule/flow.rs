@@ -1,5 +1,5 @@
 //! Rectified flow: picture and noise are mixed along a straight line, x = (1−σ)·z + σ·n, and the network predicts n − z
-//! (Flux, Stable Diffusion 3).
+//! (Flux, Stable Diffusion 3, REPA).
 
 use candle_core::Tensor;
 

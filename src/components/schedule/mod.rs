@@ -16,7 +16,7 @@ pub use self::{
     shift::FlowShift,
     timestep::Timestep,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The two shares of the mixture x_t = signal·z + noise·n.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,10 @@ pub enum Schedule {
     Discrete(DiscreteSchedule),
     /// 1−σ and σ along a straight line.
     Flow(FlowSchedule),
+    /// The same line, for a network that predicts z − n, the way from the noise to the picture (SiT).
+    FlowToPicture(FlowSchedule),
+    /// No noise and no timestep: of an image encoder.
+    Noiseless,
 }
 
 impl Schedule {
@@ -58,7 +62,8 @@ impl Schedule {
     pub fn mixture(&self, t: Timestep) -> Result<Mixture> {
         match self {
             Self::Discrete(schedule) => schedule.mixture(t),
-            Self::Flow(schedule) => schedule.mixture(t),
+            Self::Flow(schedule) | Self::FlowToPicture(schedule) => schedule.mixture(t),
+            Self::Noiseless => Ok(Mixture::CLEAN),
         }
     }
 
@@ -71,6 +76,8 @@ impl Schedule {
         match self {
             Self::Discrete(schedule) => schedule.split(latent, prediction, t),
             Self::Flow(schedule) => schedule.split(latent, prediction, t),
+            Self::FlowToPicture(schedule) => schedule.split(latent, &prediction.neg()?, t),
+            Self::Noiseless => Err(no_prediction()),
         }
     }
 
@@ -84,6 +91,8 @@ impl Schedule {
         match self {
             Self::Discrete(schedule) => schedule.ddim_step(latent, prediction, t),
             Self::Flow(schedule) => schedule.euler_step(latent, prediction, t),
+            Self::FlowToPicture(schedule) => schedule.euler_step(latent, &prediction.neg()?, t),
+            Self::Noiseless => Err(no_prediction()),
         }
     }
 
@@ -94,7 +103,8 @@ impl Schedule {
                 let last = u32::try_from(schedule.steps().saturating_sub(1)).unwrap_or(u32::MAX);
                 Timestep::default()..=last.into()
             }
-            Self::Flow(_) => Timestep::default()..=FlowSchedule::LAST,
+            Self::Flow(_) | Self::FlowToPicture(_) => Timestep::default()..=FlowSchedule::LAST,
+            Self::Noiseless => Timestep::default()..=Timestep::default(),
         }
     }
 
@@ -108,9 +118,13 @@ impl Schedule {
     pub(crate) fn discrete(&self) -> Option<&DiscreteSchedule> {
         match self {
             Self::Discrete(schedule) => Some(schedule),
-            Self::Flow(_) => None,
+            Self::Flow(_) | Self::FlowToPicture(_) | Self::Noiseless => None,
         }
     }
+}
+
+fn no_prediction() -> Error {
+    Error::failed("an image encoder predicts no noise")
 }
 
 impl From<DiscreteSchedule> for Schedule {
@@ -122,5 +136,36 @@ impl From<DiscreteSchedule> for Schedule {
 impl From<FlowSchedule> for Schedule {
     fn from(schedule: FlowSchedule) -> Self {
         Self::Flow(schedule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    /// Both ways along the line tell the same picture and the same step.
+    #[test]
+    fn a_prediction_may_lead_to_the_picture() -> Result<()> {
+        let random = || Tensor::randn(0f64, 1.0, (1, 4, 2, 3), &Device::Cpu);
+        let (latent, to_noise) = (random()?, random()?);
+        let to_picture = to_noise.neg()?;
+        let t = Timestep::new(350.5)?;
+        let (one, other) = (Schedule::Flow(FlowSchedule), Schedule::FlowToPicture(FlowSchedule));
+        let split = [one.split(&latent, &to_noise, t)?, other.split(&latent, &to_picture, t)?];
+        let stepped = [
+            one.earlier(&latent, &to_noise, t)?,
+            other.earlier(&latent, &to_picture, t)?,
+        ];
+        for (a, b) in [
+            (&split[0].0, &split[1].0),
+            (&split[0].1, &split[1].1),
+            (&stepped[0], &stepped[1]),
+        ] {
+            let difference = (a - b)?.abs()?.max_all()?.to_dtype(DType::F64)?;
+            assert_eq!(difference.to_scalar::<f64>()?, 0.0);
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 mod clip;
 mod embedding;
 mod encoder;
+pub mod qwen3;
+pub mod qwen_tokenizer;
 pub mod sentencepiece;
 pub mod t5;
 pub mod t5_tokenizer;

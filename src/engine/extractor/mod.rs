@@ -484,13 +484,16 @@ fn is_of_pictures(request: &Request) -> bool {
 
 fn model_info(model: &Model) -> ModelInfo {
     let spec = &model.spec;
-    let mixtures = spec.schedule.whole_timesteps().filter_map(|t| spec.mixture(t).ok());
+    let timesteps = spec.schedule.whole_timesteps().filter(|_| !spec.is_encoder());
+    let mixtures = timesteps.filter_map(|t| spec.mixture(t).ok());
     let native = Size::new(spec.native_side, spec.native_side);
     ModelInfo {
         name: spec.name.clone(),
         weights: spec.weights_label(),
         family: spec.family.to_owned(),
         reads_prompt: spec.reads_prompt(),
+        classes: spec.classes().cloned(),
+        has_autoencoder: spec.has_autoencoder(),
         takes_adapters: spec.network.takes_adapters(),
         reads_guidance: spec.reads_guidance(),
         shifts_t: spec.shifted(Timestep::default(), native).is_ok(),

@@ -139,11 +139,11 @@ fn strip(
         .map(|map| gram_of(&[map], RowRule::Positions, GridRule::EnlargeNearest, &[grid], step))
         .collect::<Result<Vec<_>, _>>()?;
     let count = shown.len();
-    let pairs = || (0..count).flat_map(|row| (0..count).map(move |column| (row, column)));
-    let cosine = |(row, column): (usize, usize)| match shown[row].not_finite().or(shown[column].not_finite()) {
+    let cosine = |row: usize, column: usize| match shown[row].not_finite().or(shown[column].not_finite()) {
         Some(_) => Ok(f64::NAN),
         None => mean_cosine_between(&shown[row], &shown[column]),
     };
+    let cka = |row: usize, column: usize| Ok(cell(&grams[row], &grams[column], query.form));
     let frame = |(pass, grid): (&PassId, &Grid)| {
         let colours = views.iter().find(|view| view.pass == *pass);
         StripFrame {
@@ -156,14 +156,31 @@ fn strip(
         frames: query.passes.iter().zip(&grids).map(frame).collect(),
         explained: first.explained.clone(),
         fitted_on: first.fitted_on,
-        cosine: pairs().map(cosine).collect::<Result<_>>()?,
-        cka: pairs()
-            .map(|(row, column)| cell(&grams[row], &grams[column], query.form))
-            .collect(),
+        cosine: symmetric(count, f64::NAN, step, cosine)?,
+        cka: symmetric(count, None, step, cka)?,
         cka_grid: grid,
         not_finite,
     });
     let bytes = view.frames.iter().map(|frame| frame.rgb.len()).sum();
     memory.strips.0.put(query.clone(), Arc::clone(&view), bytes);
     Ok(view)
+}
+
+/// A symmetric matrix (n, n), row-major: each pair is computed once. It begins with `empty`.
+fn symmetric<T: Copy>(
+    count: usize,
+    empty: T,
+    step: &mut Step<'_>,
+    of_pair: impl Fn(usize, usize) -> Result<T>,
+) -> Result<Vec<T>, Unavailable> {
+    let mut matrix = vec![empty; count * count];
+    for row in 0..count {
+        for column in row..count {
+            step()?;
+            let value = of_pair(row, column)?;
+            matrix[row * count + column] = value;
+            matrix[column * count + row] = value;
+        }
+    }
+    Ok(matrix)
 }

@@ -99,6 +99,11 @@ impl PixArtConfig {
         FFN_RATIO * self.width()
     }
 
+    /// The positions of one side that the table is stretched over.
+    pub(crate) fn position_side(&self) -> f64 {
+        (self.sample_size / PATCH) as f64 / self.interpolation_scale
+    }
+
     /// Channels of what noise is mixed with, and of the noise that is predicted.
     pub fn latent_channels(&self) -> usize {
         self.in_channels

@@ -8,7 +8,6 @@ mod config;
 mod ids;
 mod known;
 mod network;
-mod positions;
 mod prompt;
 
 use std::{path::Path, sync::Arc};

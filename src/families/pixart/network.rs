@@ -1,7 +1,7 @@
 //! The network itself: patches, positions, conditions, blocks, patches again.
 
 use candle_core::{Result as CandleResult, Tensor};
-use candle_nn::{Conv2dConfig, Module, VarBuilder, ops::silu};
+use candle_nn::{Module, VarBuilder, ops::silu};
 
 use super::{
     PATCH,
@@ -9,18 +9,22 @@ use super::{
     catalogue::catalogue,
     config::PixArtConfig,
     ids::id,
-    positions::position_table,
 };
 use crate::{
     activation::{Probe, Stop},
-    components::vit_block::VitPart,
+    components::{
+        mlp::Mlp,
+        patches::{patch_embedding, unpatchify},
+        sincos_positions::position_table,
+        vit_block::VitPart,
+    },
     error::{Error, Result},
     geometry::{Grid, Size},
     model::extent::{LoadExtent, nothing_was_read},
     nn::{
         adaptable::{Adaptable, Visit},
         feed_forward::gelu_tanh,
-        layers::{Conv2d, Linear, conv2d, linear},
+        layers::{Conv2d, Linear, linear},
         modulation::modulated_norm,
         time_embedding::timestep_embedding,
     },
@@ -94,17 +98,13 @@ impl PixArt {
             LoadExtent::UpTo(last) => last.index() >= list.len(),
         };
         let adaln = vb.pp("adaln_single");
-        let patches = Conv2dConfig {
-            stride: PATCH,
-            ..Conv2dConfig::default()
-        };
         let timestep_embedder = Mlp::new([SINUSOIDS, width], silu, adaln.pp("emb.timestep_embedder"))?;
         let size_embedders = vb
             .contains_tensor(&format!("{SIZE_EMBEDDER}.linear_1.weight"))
             .then(|| SizeEmbedders::new(width, adaln.pp("emb")))
             .transpose()?;
         Ok(Self {
-            pos_embed: conv2d(config.in_channels, width, PATCH, patches, vb.pp("pos_embed.proj"))?,
+            pos_embed: patch_embedding(config.in_channels, width, PATCH, vb.pp("pos_embed.proj"))?,
             timestep_embedder,
             size_embedders,
             adaln: linear(width, MODULATIONS * width, adaln.pp("linear"))?,
@@ -143,7 +143,8 @@ impl PixArt {
         let (rows, _, height, width) = x.dims4()?;
         let grid = self.config.token_grid(Grid::new(height, width));
         let patches = self.pos_embed.forward(x)?.flatten_from(2)?.transpose(1, 2)?;
-        let positions = position_table(&self.config, grid, x.device())?.to_dtype(x.dtype())?;
+        let positions = position_table(self.config.width(), self.config.position_side(), grid, x.device())?;
+        let positions = positions.to_dtype(x.dtype())?;
         let mut tokens = patches.contiguous()?.broadcast_add(&positions)?;
 
         let time = self.time(x, t, conditions.size)?;
@@ -244,33 +245,6 @@ impl PixArt {
     }
 }
 
-/// linear_2(act(linear_1 x)).
-#[derive(Debug)]
-struct Mlp {
-    linear_1: Linear,
-    linear_2: Linear,
-    act: fn(&Tensor) -> CandleResult<Tensor>,
-}
-
-impl Mlp {
-    fn new(
-        [input, width]: [usize; 2],
-        act: fn(&Tensor) -> CandleResult<Tensor>,
-        vb: VarBuilder<'_>,
-    ) -> CandleResult<Self> {
-        Ok(Self {
-            linear_1: linear(input, width, vb.pp("linear_1"))?,
-            linear_2: linear(width, width, vb.pp("linear_2"))?,
-            act,
-        })
-    }
-
-    /// (…, input) → (…, width).
-    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        self.linear_2.forward(&(self.act)(&self.linear_1.forward(x)?)?)
-    }
-}
-
 /// Embedding of a picture's height and width, and their ratio.
 #[derive(Debug)]
 struct SizeEmbedders {
@@ -299,7 +273,6 @@ struct Last {
     /// (2, D), added to the timestep's embedding.
     scale_shift_table: Tensor,
     proj_out: Linear,
-    out_channels: usize,
 }
 
 impl Last {
@@ -308,7 +281,6 @@ impl Last {
         Ok(Self {
             scale_shift_table: vb.get((LAST_MODULATIONS, config.width()), "scale_shift_table")?,
             proj_out: linear(config.width(), numbers, vb.pp("proj_out"))?,
-            out_channels: config.out_channels,
         })
     }
 
@@ -317,14 +289,7 @@ impl Last {
         let modulation = time.unsqueeze(1)?.broadcast_add(&self.scale_shift_table)?;
         let vector = |index: usize| modulation.narrow(1, index, 1)?.squeeze(1);
         let normal = modulated_norm(tokens, &vector(0)?, &vector(1)?, LAST_NORM_EPS)?;
-        let patches = self.proj_out.forward(&normal)?;
-        let rows = patches.dim(0)?;
-        // The numbers of a token lie by row and column inside its patch, channels beside each other.
-        patches
-            .reshape(&[rows, grid.height, grid.width, PATCH, PATCH, self.out_channels][..])?
-            .permute([0, 5, 1, 3, 2, 4])?
-            .contiguous()?
-            .reshape((rows, self.out_channels, PATCH * grid.height, PATCH * grid.width))
+        unpatchify(&self.proj_out.forward(&normal)?, grid, PATCH)
     }
 }
 
@@ -342,12 +307,5 @@ impl Adaptable for PixArt {
         if let Some(last) = &mut self.last {
             last.proj_out.each_layer(visit);
         }
-    }
-}
-
-impl Adaptable for Mlp {
-    fn each_layer(&mut self, visit: &mut Visit<'_>) {
-        self.linear_1.each_layer(visit);
-        self.linear_2.each_layer(visit);
     }
 }

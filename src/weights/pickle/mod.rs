@@ -2,7 +2,7 @@
 //! the stream before it. Out: named tensors, read when asked for. Code in the file is never run: tensors and plain
 //! containers are taken, objects of any other class are skipped unconstructed. [`super::Store`] calls it.
 //!
-//! The tensors are those under the key `state_dict` if there are any, else those under `model`, else all there are;
+//! The tensors are those under the key `state_dict` if there are any, else those under `ema`, else under `model`, else all there are;
 //! names in nested containers are joined with dots.
 
 mod archive;

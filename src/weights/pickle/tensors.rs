@@ -22,8 +22,9 @@ const MOST_NAMES_BYTES: usize = 16 << 20;
 /// The longest key of a storage, a number, and of the name of its type.
 const MOST_KEY_BYTES: usize = 256;
 
-/// Where a checkpoint keeps the tensors of its network, the first that holds any; else they lie at the top.
-const STATE_KEYS: [&str; 2] = ["state_dict", "model"];
+/// Where a checkpoint keeps the tensors of its network, the first that holds any; else they lie at the top. Of a training checkpoint
+/// that has both (DiT, SiT, REPA) the averaged weights are the model.
+const STATE_KEYS: [&str; 3] = ["state_dict", "ema", "model"];
 
 /// The numbers behind a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,35 +1,33 @@
-//! The table of positions: sines and cosines of a token's column and row.
+//! The table of positions of PixArt and DiT: sines and cosines of a token's column and row.
 
 use candle_core::{Device, Result, Tensor};
 
-use super::{PATCH, config::PixArtConfig};
 use crate::geometry::Grid;
 
 /// Longest period of the sinusoids, over 2π.
 const MAX_PERIOD: f64 = 10_000.0;
 
-/// Position embedding of the tokens of a grid, (1, h·w, D) in f32, computed in f64.
+/// Position embedding of the tokens of a grid, (1, h·w, `width`) in f32, computed in f64 (diffusers' get_2d_sincos_pos_embed).
 ///
-/// Each axis is stretched over the positions of training by its own length. A token has D/2 numbers of its column, then D/2 of its
-/// row; each half has sines first.
-pub(super) fn position_table(config: &PixArtConfig, grid: Grid, device: &Device) -> Result<Tensor> {
-    let half = config.width() / 2;
-    let base = (config.sample_size / PATCH) as f64;
+/// Each axis is stretched over `side` positions by its own length. A token has half its numbers of its column, then half of its
+/// row; each half has sines first. `width` is a multiple of 4.
+pub(crate) fn position_table(width: usize, side: f64, grid: Grid, device: &Device) -> Result<Tensor> {
+    let half = width / 2;
     let axis = |length: usize| -> Vec<Vec<f32>> {
-        let stretch = base / (length as f64 * config.interpolation_scale);
+        let stretch = side / length as f64;
         (0..length)
             .map(|place| sinusoids(place as f64 * stretch, half))
             .collect()
     };
     let (rows, columns) = (axis(grid.height), axis(grid.width));
-    let mut table = Vec::with_capacity(grid.positions() * config.width());
+    let mut table = Vec::with_capacity(grid.positions() * width);
     for row in &rows {
         for column in &columns {
             table.extend_from_slice(column);
             table.extend_from_slice(row);
         }
     }
-    Tensor::from_vec(table, (1, grid.positions(), config.width()), device)
+    Tensor::from_vec(table, (1, grid.positions(), width), device)
 }
 
 /// Sines, then cosines, of a position at `width` / 2 frequencies.
@@ -42,16 +40,13 @@ fn sinusoids(position: f64, width: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     /// Numbers of the published table for 384 x 640 pixels.
     #[test]
     fn columns_come_first_and_each_axis_has_its_own_length() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let config = PixArtConfig::from_json(&json!({"caption_channels": 4096, "sample_size": 128}))?;
         let grid = Grid::new(24, 40);
-        let table = position_table(&config, grid, &Device::Cpu)?.squeeze(0)?;
+        let table = position_table(1152, 32.0, grid, &Device::Cpu)?.squeeze(0)?;
         assert_eq!(table.dims(), [960, 1152]);
         let token = table.get(grid.index(5, 7))?.to_vec1::<f32>()?;
         for (channel, wanted) in [(0, -0.631_267), (288, 0.775_566), (576, 0.374_151), (864, 0.927_368)] {
