@@ -22,7 +22,7 @@ use crate::{
         LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
         tokens::{PromptToken, TokenRole},
     },
     weights::check_tensors,
@@ -93,7 +93,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let (networks, vae_config) = self
             .networks
@@ -110,12 +110,12 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(ZImageDenoiser {
+        Ok(Network::Denoiser(Box::new(ZImageDenoiser {
             network,
             vae,
             networks,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 
