@@ -225,7 +225,7 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn own_layout(&self, tensor: &Tensor) -> Result<Tensor> {
-        self.denoiser.own_layout(tensor)
+        self.denoiser()?.own_layout(tensor)
     }
 
     /// Puts LoRAs, ControlNets and embeddings on the model in the place of those before, without reading the model again. On an error

@@ -23,7 +23,7 @@ use crate::{
         LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
         tokens::{PromptToken, TokenRole},
     },
     weights::check_tensors,
@@ -97,7 +97,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let (networks, vae_config) = self
             .networks
@@ -115,12 +115,12 @@ impl Architecture for Configured {
             Holding::of(&store, &[STACK], compute.dtype, &compute.device)?,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(ZImageDenoiser {
+        Ok(Network::Denoiser(Box::new(ZImageDenoiser {
             network,
             vae,
             networks,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 
