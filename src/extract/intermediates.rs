@@ -121,7 +121,7 @@ pub(super) fn keep_intermediates(
         1.0
     };
     keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
-    keep("mid.unet_in", &rows)?;
+    keep("mid.unet_in", &model.own_layout(&rows)?)?;
     keep("mid.unet_timestep", &timestep)?;
     if let Some(prompt) = &input.prompt {
         let batch = rows.dim(0)?;
@@ -134,6 +134,8 @@ pub(super) fn keep_intermediates(
         conditioning: input.prompt.as_ref(),
         class: settings.class.as_ref().map(|class| class.row),
         control: None,
+        guidance: settings.run.guidance,
+        compat: settings.run.compat,
     };
     for (name, tensor) in model.given_beside(&step)? {
         keep(name, &tensor)?;

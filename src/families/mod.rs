@@ -5,11 +5,13 @@ pub mod adm;
 pub mod dit;
 pub mod download_plan;
 pub mod encoders;
+pub mod flux;
 pub mod inventory;
 pub mod known;
 pub(crate) mod name;
 pub mod pixart;
 mod resolve;
+pub mod sd3;
 pub mod stable_diffusion;
 
 pub use self::resolve::resolve;
@@ -20,6 +22,8 @@ use crate::model::family::Family;
 pub static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion::StableDiffusion,
     &pixart::PixArtFamily,
+    &flux::FluxFamily,
+    &sd3::Sd3Family,
     &dit::DitFamily,
     &encoders::Encoders,
     &adm::Adm,

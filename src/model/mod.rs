@@ -9,6 +9,7 @@ pub mod denoiser;
 pub mod encoder;
 pub mod extent;
 pub mod family;
+pub mod guidance;
 pub mod spec;
 pub mod tokens;
 

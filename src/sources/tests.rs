@@ -104,6 +104,7 @@ impl FeatureSource for Colours {
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
+            guidance: None,
             class: None,
             pictures,
             ids,

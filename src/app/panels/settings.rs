@@ -15,6 +15,7 @@ use crate::{
     extract::{inversion::Inversion, settings::LatentMode},
     geometry::framing::WorkingSize,
     model::classes::Classes,
+    model::guidance::Guidance,
 };
 
 /// Width of the left side at the start, in points, and how narrow and wide it can be made.
@@ -48,6 +49,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         if info.is_denoiser() {
             t_ui(ui, info, &mut settings.t);
+            ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
             noise_ui(ui, &mut settings);
         }
         let (side, multiple) = (state.working_side(), info.size_rule.multiple());
@@ -96,6 +98,7 @@ fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
             *t = whole.into();
         }
     });
+    // Of a nominal t the size that runs decides.
     if let Some([signal, noise]) = info.mixtures.get(t.value() as usize) {
         let fraction = 100.0 * noise / (signal + noise);
         ui.weak(format!(
@@ -114,6 +117,31 @@ fn noise_ui(ui: &mut Ui, settings: &mut RunSettings) {
             .speed(0.1);
         ui.add(ensemble).on_hover_text("Noises whose features are averaged");
     });
+}
+
+/// What flow models alone read.
+fn flow_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
+    if info.shifts_t || settings.nominal_t {
+        ui.checkbox(&mut settings.nominal_t, "nominal t").on_hover_text(
+            "Off: t is what runs, 1000 times the share of noise. On: t goes through the shift of the model's own schedule, which \
+             depends on the size",
+        );
+    }
+    if info.reads_guidance {
+        const MOST: f64 = 10.0;
+        let mut scale = f64::from(settings.guidance);
+        let drag = DragValue::new(&mut scale)
+            .prefix("guidance ")
+            .range(0.0..=MOST)
+            .clamp_existing_to_range(false)
+            .speed(0.05);
+        let dragged = ui
+            .add(drag)
+            .on_hover_text("The guidance scale that the model is told; 1 is none");
+        if let (true, Ok(told)) = (dragged.changed(), Guidance::try_from(scale)) {
+            settings.guidance = told;
+        }
+    }
 }
 
 fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: usize) {
