@@ -2,16 +2,10 @@
 
 use super::*;
 use crate::{
-    engine::study::StudyEvent,
-    extract::{
-        job::plan,
-        model::Model,
-        request::ExtractRequest,
-        select::Select,
-        settings::LatentMode,
-    },
     activation::no_progress,
     device::Compute,
+    engine::study::StudyEvent,
+    extract::{job::plan, model::Model, request::ExtractRequest, select::Select, settings::LatentMode},
     families::resolve,
     model::LoadExtent,
 };
@@ -116,7 +110,7 @@ fn a_row_of_a_map_is_that_of_the_model() -> TestResult {
         let heat = HeatQuery {
             id: id(MAP),
             source: capture.pass,
-            at: QueryAt::Point([100.0, 40.0]),
+            at: QueryAt::Point([30.0, 40.0]),
             targets: vec![(ImageSlot::A, capture.pass)],
             drop_massive: false,
             head: Some(1),
@@ -148,7 +142,14 @@ fn a_row_of_a_map_is_that_of_the_model() -> TestResult {
             assert!((x - y).abs() < 1e-5, "{name}: {x} {y}");
         }
         let sum: f32 = target.scores.iter().sum();
-        assert!(if special == 0 { (sum - 1.0).abs() < 1e-4 } else { sum < 0.999 }, "{name}: {sum}");
+        assert!(
+            if special == 0 {
+                (sum - 1.0).abs() < 1e-4
+            } else {
+                sum < 0.999
+            },
+            "{name}: {sum}"
+        );
     }
     Ok(())
 }

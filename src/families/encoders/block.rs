@@ -83,7 +83,10 @@ impl Block {
             scale: 1.0 / (config.head_width() as f64).sqrt(),
             taps: Taps {
                 qkv: [tap(Part::Q)?, tap(Part::K)?, tap(Part::V)?],
-                turned: list.tap(Part::MapQ.id(block)).zip(list.tap(Part::MapK.id(block))).map(<[Tap; 2]>::from),
+                turned: list
+                    .tap(Part::MapQ.id(block))
+                    .zip(list.tap(Part::MapK.id(block)))
+                    .map(<[Tap; 2]>::from),
                 sums: list.tap(Part::MapSums.id(block)),
                 self_map: tap(Part::SelfMap)?,
                 attn_out: tap(Part::AttnOut)?,
