@@ -2,8 +2,10 @@
 //! the traits of `model`.
 
 pub mod adm;
+pub mod deepfloyd;
 pub mod dit;
 pub mod download_plan;
+pub mod hunyuan;
 pub mod inventory;
 pub mod known;
 pub(crate) mod name;
@@ -20,6 +22,8 @@ pub static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion::StableDiffusion,
     &pixart::PixArtFamily,
     &dit::DitFamily,
+    &hunyuan::HunyuanFamily,
+    &deepfloyd::DeepFloydIf,
     &adm::Adm,
 ];
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::components::text::Tokenizer;
+use crate::components::text::{Tokenizer, t5_tokenizer::T5Tokens, wordpiece::WordPieces};
 
 /// Role of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,4 +59,56 @@ fn of_run(tokenizer: &Tokenizer, run: &[u32]) -> Vec<PromptToken> {
             role: role(place, *id),
         })
         .collect()
+}
+
+/// The tokens of a prompt for a T5.
+pub fn t5_tokens(tokens: &T5Tokens) -> Vec<PromptToken> {
+    let role = |place: usize| match place {
+        _ if place < tokens.kept => TokenRole::Word,
+        _ if place == tokens.kept => TokenRole::End,
+        _ => TokenRole::Padding,
+    };
+    let pieces = tokens.pieces.iter().enumerate();
+    pieces
+        .map(|(place, piece)| PromptToken {
+            piece: piece.clone(),
+            role: role(place),
+        })
+        .collect()
+}
+
+/// The tokens of a prompt for a BERT.
+pub fn bert_tokens(tokens: &WordPieces) -> Vec<PromptToken> {
+    let end = tokens.kept + 1;
+    let role = |place: usize| match place {
+        0 => TokenRole::Start,
+        _ if place < end => TokenRole::Word,
+        _ if place == end => TokenRole::End,
+        _ => TokenRole::Padding,
+    };
+    let pieces = tokens.pieces.iter().enumerate();
+    pieces
+        .map(|(place, piece)| PromptToken {
+            piece: piece.clone(),
+            role: role(place),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_has_its_role() {
+        let tokens = T5Tokens {
+            ids: vec![7, 1, 0],
+            pieces: ["▁cat", "</s>", "<pad>"].map(str::to_owned).to_vec(),
+            kept: 1,
+            dropped: 0,
+        };
+        let roles: Vec<TokenRole> = t5_tokens(&tokens).iter().map(|token| token.role).collect();
+        assert_eq!(roles, [TokenRole::Word, TokenRole::End, TokenRole::Padding]);
+        assert_eq!(tokens.mask(), [1, 1, 0]);
+    }
 }

@@ -1,9 +1,6 @@
 //! PixArt's preparation of a prompt before its T5 reads it.
 
-use crate::{
-    components::text::t5_tokenizer::T5Tokens,
-    model::tokens::{PromptToken, TokenRole},
-};
+pub use crate::{components::text::t5_tokenizer::prepare_prompt, model::tokens::t5_tokens as prompt_tokens};
 
 /// Which of the two published models a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,29 +30,6 @@ impl Version {
     }
 }
 
-/// The prompt as the tokenizer gets it: in lower case, without blanks at its ends, as diffusers' pipelines have it.
-pub fn prepare_prompt(prompt: &str) -> String {
-    // Python counts the separators of ASCII as blanks.
-    let is_blank = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
-    prompt.to_lowercase().trim_matches(is_blank).to_owned()
-}
-
-/// Tokens of the rows of the text states, and of the columns of a cross-attention map.
-pub fn prompt_tokens(tokens: &T5Tokens) -> Vec<PromptToken> {
-    let role = |place: usize| match place {
-        _ if place < tokens.kept => TokenRole::Word,
-        _ if place == tokens.kept => TokenRole::End,
-        _ => TokenRole::Padding,
-    };
-    let pieces = tokens.pieces.iter().enumerate();
-    pieces
-        .map(|(place, piece)| PromptToken {
-            piece: piece.clone(),
-            role: role(place),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,18 +43,5 @@ mod tests {
         ] {
             assert_eq!(prepare_prompt(prompt), wanted);
         }
-    }
-
-    #[test]
-    fn every_token_has_its_role() {
-        let tokens = T5Tokens {
-            ids: vec![7, 1, 0],
-            pieces: ["▁cat", "</s>", "<pad>"].map(str::to_owned).to_vec(),
-            kept: 1,
-            dropped: 0,
-        };
-        let roles: Vec<TokenRole> = prompt_tokens(&tokens).iter().map(|token| token.role).collect();
-        assert_eq!(roles, [TokenRole::Word, TokenRole::End, TokenRole::Padding]);
-        assert_eq!(tokens.mask(), [1, 1, 0]);
     }
 }
