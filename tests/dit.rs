@@ -379,7 +379,9 @@ fn what_a_file_was_trained_for_is_told() -> TestResult {
     let error = named("sit-xl-2+").err().ok_or("two kinds")?.to_string();
     assert!(error.contains("\"sit\"") && error.contains("\"repa\""), "{error}");
     let vae = model("tiny-sit").join("vae");
-    let error = resolve(&format!("sit-xl-2+vae={}", vae.display())).err().ok_or("nothing to give it to")?;
+    let error = resolve(&format!("sit-xl-2+vae={}", vae.display()))
+        .err()
+        .ok_or("nothing to give it to")?;
     assert!(error.to_string().contains("not on this machine"), "{error}");
     for kind in DitKind::ALL {
         assert_eq!(DitKind::of_word(kind.word()), Some(kind));
