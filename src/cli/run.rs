@@ -20,7 +20,7 @@ use crate::{
         select::Select,
         settings::{LatentMode, RunSettings},
     },
-    families::name::with_files,
+    families::{name::with_files, resolve},
     geometry::framing::WorkingSize,
     model::{adapters::Adapters, compat::Compat},
 };
@@ -63,14 +63,9 @@ pub struct RunArguments {
     /// The class that a class-conditional model (DiT, SiT, REPA) is told: its number, or null [default: null]
     #[arg(long, value_name = "N|null", value_parser = <ClassAsked as FromStr>::from_str, allow_hyphen_values = true)]
     pub class: Option<ClassAsked>,
-    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = <Timesteps as FromStr>::from_str,
-        allow_hyphen_values = true,
-        required_unless_present = "preset"
-    )]
+    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas. Image
+    /// encoders have none
+    #[arg(long, value_name = "N", value_parser = <Timesteps as FromStr>::from_str, allow_hyphen_values = true)]
     pub t: Option<Timesteps>,
     /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
     #[arg(
@@ -158,10 +153,11 @@ impl RunArguments {
 
     fn request_at(&self, t: Option<Timestep>, pictures: Vec<PathBuf>, activations: &str) -> Result<ExtractRequest> {
         let preset = self.preset()?;
-        let settings = self.settings(t, preset)?;
         let model = self.model.as_deref().or(preset.map(|preset| preset.model));
+        let model = self.networks.on(model.ok_or_else(|| missing("--model"))?)?;
+        let settings = self.settings(t, preset, &model)?;
         Ok(ExtractRequest {
-            model: self.networks.on(model.ok_or_else(|| missing("--model"))?)?,
+            model,
             preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
             settings,
@@ -177,7 +173,7 @@ impl RunArguments {
     }
 
     /// What a pass is run with: what is given, else what the preset says.
-    fn settings(&self, t: Option<Timestep>, preset: Option<&Preset>) -> Result<RunSettings> {
+    fn settings(&self, t: Option<Timestep>, preset: Option<&Preset>, model: &str) -> Result<RunSettings> {
         let published = preset.map(|preset| preset.settings(self.compat));
         let default_t = published.as_ref().map(|published| published.t);
         let RunSettings {
@@ -193,7 +189,11 @@ impl RunArguments {
         Ok(RunSettings {
             prompt: self.prompt.clone().unwrap_or(prompt),
             class: self.class.and_then(|class| class.0),
-            t: t.or(default_t).ok_or_else(|| missing("--t"))?,
+            t: match t.or(default_t) {
+                Some(t) => t,
+                None if resolve(model)?.is_encoder() => Timestep::default(),
+                None => return Err(missing("--t")),
+            },
             seed: self.seed,
             ensemble: self.ensemble.unwrap_or(ensemble),
             latent: self.vae.unwrap_or_default(),

@@ -1,10 +1,11 @@
-//! Architectures of denoisers, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
+//! Architectures of denoisers and encoders, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
 //! the traits of `model`.
 
 pub mod adm;
 pub mod deepfloyd;
 pub mod dit;
 pub mod download_plan;
+pub mod encoders;
 pub mod hunyuan;
 pub mod inventory;
 pub mod known;
@@ -24,6 +25,7 @@ pub static FAMILIES: &[&dyn Family] = &[
     &dit::DitFamily,
     &hunyuan::HunyuanFamily,
     &deepfloyd::DeepFloydIf,
+    &encoders::Encoders,
     &adm::Adm,
 ];
 
