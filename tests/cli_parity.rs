@@ -364,6 +364,20 @@ fn dit_sit_and_repa_with_their_classes() -> TestResult {
     Ok(())
 }
 
+#[test]
+fn hunyuandit_and_deepfloyd_if() -> TestResult {
+    for (case, t, size) in [
+        ("hunyuan11-64x80", "21", "80x64"),
+        ("hunyuan12-96x64", "101", "64x96"),
+        ("if-32x40", "49", "40x32"),
+    ] {
+        let case = Run::of_case(case, t, size);
+        case.passes()?;
+        case.passes_from_its_seed()?;
+    }
+    Ok(())
+}
+
 /// `feat.blockN` of the case is the id `bN`.
 #[test]
 fn adm_from_folder_safetensors_and_pickle() -> TestResult {

@@ -378,6 +378,11 @@ fn what_a_file_was_trained_for_is_told() -> TestResult {
     fs::write(folder.join("config.json"), r#"{"kind": "repa"}"#)?;
     let error = named("sit-xl-2+").err().ok_or("two kinds")?.to_string();
     assert!(error.contains("\"sit\"") && error.contains("\"repa\""), "{error}");
+    let vae = model("tiny-sit").join("vae");
+    let error = resolve(&format!("sit-xl-2+vae={}", vae.display()))
+        .err()
+        .ok_or("nothing to give it to")?;
+    assert!(error.to_string().contains("not on this machine"), "{error}");
     for kind in DitKind::ALL {
         assert_eq!(DitKind::of_word(kind.word()), Some(kind));
     }

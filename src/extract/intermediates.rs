@@ -10,6 +10,7 @@ use super::{
     settings::{LatentMode, PassSettings},
 };
 use crate::{
+    components::vae::Posterior,
     error::Result,
     image::prepare::PreparedImage,
     io::array::Array,
@@ -91,38 +92,29 @@ pub(super) fn keep_intermediates(
             LatentDistribution::Pixels(_) => None,
         })
         .collect();
-    if posteriors.is_empty() {
-        keep("mid.x_t", &rows)?;
-        return keep("mid.timesteps", &timestep);
+    if !posteriors.is_empty() {
+        let joined = |of: fn(&Posterior) -> &Tensor| -> Result<Tensor> {
+            let tensors: Vec<_> = posteriors.iter().map(|posterior| of(posterior)).collect();
+            Ok(Tensor::cat(&tensors, 0)?)
+        };
+        keep("mid.vae_mean", &joined(|posterior| &posterior.mean)?)?;
+        keep("mid.vae_std", &joined(|posterior| &posterior.std)?)?;
+        let clean_rows = match settings.run.latent {
+            LatentMode::Mean => per_picture(clean)?,
+            LatentMode::Sample => clean.clone(),
+        };
+        keep("mid.latents_clean", &clean_rows)?;
+        // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
+        let discrete = model.spec.schedule.discrete();
+        let before_scaling = match discrete.is_some_and(|schedule| schedule.scales_input) {
+            true => 1.0 / settings.mixture.signal,
+            false => 1.0,
+        };
+        keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
     }
-    keep(
-        "mid.vae_mean",
-        &Tensor::cat(&posteriors.iter().map(|p| &p.mean).collect::<Vec<_>>(), 0)?,
-    )?;
-    keep(
-        "mid.vae_std",
-        &Tensor::cat(&posteriors.iter().map(|p| &p.std).collect::<Vec<_>>(), 0)?,
-    )?;
-    let clean_rows = if settings.run.latent == LatentMode::Mean {
-        per_picture(clean)?
-    } else {
-        clean.clone()
-    };
-    keep("mid.latents_clean", &clean_rows)?;
-    // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
-    let before_scaling = if model
-        .spec
-        .schedule
-        .discrete()
-        .is_some_and(|schedule| schedule.scales_input)
-    {
-        1.0 / settings.mixture.signal
-    } else {
-        1.0
-    };
-    keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
-    keep("mid.unet_in", &model.own_layout(&rows)?)?;
-    keep("mid.unet_timestep", &timestep)?;
+    let [input_name, timestep_name] = model.spec.network.input_names();
+    keep(input_name, &model.own_layout(&rows)?)?;
+    keep(timestep_name, &timestep)?;
     if let Some(prompt) = &input.prompt {
         let batch = rows.dim(0)?;
         keep("mid.prompt_embeds", &prompt.states)?;

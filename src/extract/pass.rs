@@ -219,7 +219,7 @@ fn run(
     let mut input = prepare_input(model, pictures, settings, shares, progress)?;
     check_input(model, settings, &input)?;
     let list = match &input.prompt {
-        Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.states.dim(1)?),
+        Some(prompt) => model.spec.catalogue(pictures[0].framing.working, prompt.length()?),
         None => model.spec.plain_catalogue(pictures[0].framing.working),
     };
     let rows = input.noisy.dim(0)?;

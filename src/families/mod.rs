@@ -2,10 +2,12 @@
 //! the traits of `model`.
 
 pub mod adm;
+pub mod deepfloyd;
 pub mod dit;
 pub mod download_plan;
 pub mod encoders;
 pub mod flux;
+pub mod hunyuan;
 pub mod inventory;
 pub mod known;
 pub(crate) mod name;
@@ -27,6 +29,8 @@ pub static FAMILIES: &[&dyn Family] = &[
     &sd3::Sd3Family,
     &zimage::ZImageFamily,
     &dit::DitFamily,
+    &hunyuan::HunyuanFamily,
+    &deepfloyd::DeepFloydIf,
     &encoders::Encoders,
     &adm::Adm,
 ];

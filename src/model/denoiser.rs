@@ -38,8 +38,35 @@ pub struct Conditioning {
     pub mask: Option<Arc<[u8]>>,
     /// Pooled text beside the states, (1, P).
     pub pooled: Option<Tensor>,
-    /// Token of each of the T states; of two encoders, those of the first.
+    /// States of another encoder, of another width, which attention reads behind these.
+    pub second: Option<SecondText>,
+    /// Token of each of the T states, and of those of the second encoder behind them; where two encoders' states lie beside each
+    /// other, those of the first.
     pub tokens: Arc<[PromptToken]>,
+}
+
+/// States of a second text encoder.
+#[derive(Debug, Clone)]
+pub struct SecondText {
+    /// (1, T2, D2).
+    pub states: Tensor,
+    /// 1 for each of the T2 states that counts, 0 for padding.
+    pub mask: Arc<[u8]>,
+}
+
+impl Conditioning {
+    /// How many states attention reads: the columns of a cross-attention map.
+    ///
+    /// # Errors
+    ///
+    /// Where states are not of sequences.
+    pub fn length(&self) -> Result<usize> {
+        let second = match &self.second {
+            Some(second) => second.states.dim(1)?,
+            None => 0,
+        };
+        Ok(self.states.dim(1)? + second)
+    }
 }
 
 /// One evaluation of a denoiser.

@@ -94,6 +94,16 @@ impl Checkpoint {
         Some(config.get("_class_name")?.as_str()?.to_owned())
     }
 
+    /// Whether a component's configuration lists a block of a class among those of its down stage.
+    pub fn has_block_of(&self, component: &str, class: &str) -> bool {
+        let CheckpointLayout::Folder(folder) = &self.layout else {
+            return false;
+        };
+        let config = read_json(&folder.join(component).join("config.json")).unwrap_or_default();
+        let blocks = config.get("down_block_types").and_then(|blocks| blocks.as_array());
+        blocks.into_iter().flatten().any(|block| block == class)
+    }
+
     /// Refuses networks in the place of a model's own, for families that take none.
     ///
     /// # Errors

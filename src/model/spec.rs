@@ -99,6 +99,11 @@ pub trait Architecture: Send + Sync {
     /// Where weights are not here, broken, or not those of the configuration.
     fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network>;
 
+    /// The names of its input and its timestep among the intermediates of a pass.
+    fn input_names(&self) -> [&'static str; 2] {
+        ["mid.unet_in", "mid.unet_timestep"]
+    }
+
     /// The name of its prediction among the intermediates of a pass.
     fn output_name(&self) -> &'static str {
         "mid.unet_out"

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::components::text::{Tokenizer, t5_tokenizer::T5Tokens};
+use crate::components::text::{Tokenizer, t5_tokenizer::T5Tokens, wordpiece::WordPieces};
 
 /// Role of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +66,24 @@ pub fn t5_tokens(tokens: &T5Tokens) -> Vec<PromptToken> {
     let role = |place: usize| match place {
         _ if place < tokens.kept => TokenRole::Word,
         _ if place == tokens.kept => TokenRole::End,
+        _ => TokenRole::Padding,
+    };
+    let pieces = tokens.pieces.iter().enumerate();
+    pieces
+        .map(|(place, piece)| PromptToken {
+            piece: piece.clone(),
+            role: role(place),
+        })
+        .collect()
+}
+
+/// The tokens of a prompt for a BERT.
+pub fn bert_tokens(tokens: &WordPieces) -> Vec<PromptToken> {
+    let end = tokens.kept + 1;
+    let role = |place: usize| match place {
+        0 => TokenRole::Start,
+        _ if place < end => TokenRole::Word,
+        _ if place == end => TokenRole::End,
         _ => TokenRole::Padding,
     };
     let pieces = tokens.pieces.iter().enumerate();

@@ -14,9 +14,11 @@ use featscope::{
     image::picture::Picture,
     model::{
         adapters::AppliedAdapters,
+        classes::Classes,
         tokens::{PromptToken, TokenRole},
     },
 };
+use serde_json::json;
 use std::{f32::consts::TAU, path::PathBuf};
 
 /// The embedded model, in whose place the invented one stands.
@@ -210,7 +212,8 @@ impl FakeModel {
             weights: format!("{} weights", self.name),
             family: "stable-diffusion".to_owned(),
             reads_prompt: true,
-            classes: None,
+            // A model of such a name is told a class as well.
+            classes: self.name.contains("classes").then(classes),
             has_autoencoder: true,
             takes_adapters: true,
             reads_guidance: false,
@@ -430,4 +433,9 @@ fn unit(words: &[u64]) -> f32 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((mixed ^ (mixed >> 31)) >> 40) as f32 / (1 << 24) as f32
+}
+
+/// Three classes, of which two have a name.
+fn classes() -> Classes {
+    Classes::new(3).named_by(Some(&json!({"0": "tench", "2": "ostrich"})))
 }

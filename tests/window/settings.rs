@@ -59,6 +59,25 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
     assert_eq!(window.document().settings, before);
 }
 
+/// Only a model that reads a class shows one.
+#[test]
+fn a_class_is_told_to_models_that_read_one() {
+    let mut window = Window::settled();
+    assert!(window.named("class").next().is_none());
+    window.apply(Command::LoadModel("fake-classes".to_owned()));
+    window.until("a model with classes", |window| {
+        window.document().model.as_deref() == Some("fake-classes")
+    });
+    window.settle();
+    assert_eq!(window.document().settings.class, None);
+    window.choose("class");
+    assert_eq!(window.document().settings.class, Some(0));
+    window.assert_says("tench");
+    window.choose("class");
+    assert_eq!(window.document().settings.class, None);
+    window.assert_silent("tench");
+}
+
 #[test]
 fn keys_walk_through_layers_and_t() {
     let mut window = Window::settled();

@@ -8,11 +8,17 @@ use featscope::{
     activation::Catalogue,
     components::{
         schedule::DiscreteSchedule,
-        text::{CONTEXT_LENGTH, ClipConfig, TextualInversion, Tokenizer, t5_tokenizer::T5Tokenizer},
+        text::{
+            CONTEXT_LENGTH, ClipConfig, TextualInversion, Tokenizer, bert::BertConfig, t5_tokenizer::T5Tokenizer,
+            wordpiece::WordPieceTokenizer,
+        },
         vae::VaeConfig,
     },
     families::{
         adm::{self, AdmConfig},
+        deepfloyd::{self, IfConfig},
+        dit::{self, DitConfig},
+        hunyuan::{self, HunyuanConfig},
         stable_diffusion::{
             controlnet::ControlNetConfig,
             lora::{LoraFile, Part, layers_of, put},
@@ -63,6 +69,20 @@ pub fn configs(bytes: &[u8]) {
         assert!(config.stride() > 0);
     }
     read(ClipConfig::from_json(&json));
+    read(BertConfig::from_json(&json));
+    let dits = [DitConfig::from_json(&json), DitConfig::from_original_json(&json)];
+    for config in dits.into_iter().filter_map(read) {
+        let side = config.sample_size;
+        check(&dit::catalogue(&config, Grid::new(side, side)));
+    }
+    if let Some(config) = read(HunyuanConfig::from_json(&json)) {
+        let side = config.sample_size;
+        check(&hunyuan::catalogue(&config, Grid::new(side, side), config.tokens()));
+    }
+    if let Some(config) = read(IfConfig::from_json(&json)) {
+        let side = config.sample_size;
+        check(&deepfloyd::catalogue(&config, Grid::new(side, side)));
+    }
 }
 
 /// Every activation is found by its name.
@@ -134,6 +154,21 @@ pub fn sentencepiece(bytes: &[u8]) {
     if let Some(tokens) = read(tokenizer.encode(PROMPT, LENGTH)) {
         assert_eq!((tokens.ids.len(), tokens.pieces.len()), (LENGTH, LENGTH));
         assert!(tokens.kept < LENGTH);
+    }
+}
+
+/// The vocabulary of a BERT and a prompt, in parts: `vocab.txt`, `tokenizer_config.json`, the prompt.
+pub fn wordpiece(bytes: &[u8]) {
+    const LENGTH: usize = 16;
+    const FILES: [&str; 2] = ["vocab.txt", "tokenizer_config.json"];
+    let [vocab, config, prompt] = parts(bytes);
+    let mut files = vec![("vocab.txt", vocab), ("tokenizer_config.json", config)];
+    files.retain(|(name, bytes)| !bytes.is_empty() || !name.ends_with(".json"));
+    let opened = with_only(&files, &FILES, |folder| read(WordPieceTokenizer::from_folder(folder)));
+    let Some(tokenizer) = opened else { return };
+    if let Some(tokens) = read(tokenizer.encode(&String::from_utf8_lossy(prompt), LENGTH)) {
+        assert_eq!((tokens.ids.len(), tokens.pieces.len()), (LENGTH, LENGTH));
+        assert!(tokens.kept + 2 <= LENGTH);
     }
 }
 

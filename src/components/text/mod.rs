@@ -1,6 +1,7 @@
 //! Prompts → text states. In: a prompt, the tokenizer's and the encoder's folders. Out: what the denoiser's
 //! cross-attention reads. `extract` calls it once per prompt and keeps the result.
 
+pub mod bert;
 mod clip;
 mod embedding;
 mod encoder;
@@ -11,6 +12,7 @@ pub mod t5;
 pub mod t5_tokenizer;
 mod tokenizer;
 mod vocabulary;
+pub mod wordpiece;
 
 pub use clip::{Activation, ClipConfig, ClipTextModel, TextStates};
 pub use embedding::TextualInversion;

@@ -28,6 +28,14 @@ const MOST_LENGTH: usize = 1024;
 const END: &str = "</s>";
 const PADDING: &str = "<pad>";
 
+/// The prompt as the tokenizer of PixArt and DeepFloyd IF gets it: in lower case, without blanks at its ends, as diffusers' pipelines
+/// have it.
+pub fn prepare_prompt(prompt: &str) -> String {
+    // Python counts the separators of ASCII as blanks.
+    let is_blank = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
+    prompt.to_lowercase().trim_matches(is_blank).to_owned()
+}
+
 /// A prompt as tokens of one length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct T5Tokens {

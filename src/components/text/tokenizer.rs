@@ -309,7 +309,7 @@ pub(crate) fn check_prompt(prompt: &str) -> Result<()> {
 }
 
 /// Drops what is not text, makes every space a plain one, sets ideographs apart, and composes accents.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

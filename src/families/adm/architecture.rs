@@ -81,6 +81,10 @@ impl Architecture for Configured {
         })))
     }
 
+    fn input_names(&self) -> [&'static str; 2] {
+        ["mid.x_t", "mid.timesteps"]
+    }
+
     fn output_name(&self) -> &'static str {
         "mid.model_out"
     }

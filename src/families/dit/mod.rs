@@ -86,17 +86,16 @@ impl Family for DitFamily {
                         "{name} is a denoiser itself: give the model that the other one belongs to instead"
                     )));
                 }
-                let original = Original::open(&path, None)?;
-                let folder = original.folder.clone();
-                of_original(name, &path, original, &folder, &given)
+                of_original(name, &path, Original::open(&path, None)?, None, &given)
             }
             CheckpointLayout::Known(known) => match &given.denoiser {
                 Some(path) => {
                     let kind = configured(known)?.kind;
-                    let original = Original::open(path, Some(kind))?;
-                    let folder = original.folder.clone();
-                    of_original(name, path, original, &folder, &given)
+                    of_original(name, path, Original::open(path, Some(kind))?, None, &given)
                 }
+                None if given.vae.is_some() => Err(Error::usage(format!(
+                    "the weights of {name} are not on this machine: there is nothing that an autoencoder could be given to"
+                ))),
                 None => {
                     let config = configured(known)?;
                     let network = Configured {
@@ -158,22 +157,26 @@ fn spec(name: String, path: Option<PathBuf>, schedule: Schedule, notes: Vec<Stri
     }
 }
 
-/// A checkpoint of the authors' layout, with the autoencoder that was given or lies in or beside `folder`.
+/// A checkpoint of the authors' layout at `path`, with the autoencoder that was given, or that of the folder of the model that it is
+/// put into, or one beside it.
 fn of_original(
     name: String,
     path: &Path,
     original: Original,
-    folder: &Path,
+    put_into: Option<&Path>,
     given: &GivenNetworks,
 ) -> Result<ModelSpec> {
     let Original {
-        config, store, note, ..
+        config,
+        store,
+        folder,
+        note,
     } = original;
     let network = Configured {
         classes: classes(&config, None),
         files: Some(Files {
             network: store.map(NetworkFiles::Original),
-            vae: VaeFiles::find(given, folder, &config)?,
+            vae: VaeFiles::find(given, put_into.unwrap_or(&folder), &config)?,
         }),
         config,
     };
@@ -189,7 +192,7 @@ fn of_original(
 
 fn in_hub_folder(name: String, folder: &Path, given: &GivenNetworks) -> Result<ModelSpec> {
     if let Some(path) = &given.denoiser {
-        return of_original(name, path, Original::open(path, None)?, folder, given);
+        return of_original(name, path, Original::open(path, None)?, Some(folder), given);
     }
     let json = |file: &str| {
         let path = folder.join(file);

@@ -202,6 +202,7 @@ impl Denoiser for FluxDenoiser {
             states: states.to_dtype(DType::F32)?,
             mask: None,
             pooled: Some(pooled),
+            second: None,
             tokens: t5_tokens(&tokens).into(),
         }))
     }

@@ -169,6 +169,7 @@ impl Denoiser for PixArtDenoiser {
             states: states.to_dtype(DType::F32)?,
             mask: Some(mask.into()),
             pooled: None,
+            second: None,
             tokens: prompt_tokens(&tokens).into(),
         }))
     }

@@ -1,6 +1,6 @@
 //! PixArt's preparation of a prompt before its T5 reads it.
 
-pub use crate::model::tokens::t5_tokens as prompt_tokens;
+pub use crate::{components::text::t5_tokenizer::prepare_prompt, model::tokens::t5_tokens as prompt_tokens};
 
 /// Which of the two published models a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,6 @@ impl Version {
             Self::Sigma => 300,
         }
     }
-}
-
-/// The prompt as the tokenizer gets it: in lower case, without blanks at its ends, as diffusers' pipelines have it.
-pub fn prepare_prompt(prompt: &str) -> String {
-    // Python counts the separators of ASCII as blanks.
-    let is_blank = |c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
-    prompt.to_lowercase().trim_matches(is_blank).to_owned()
 }
 
 #[cfg(test)]

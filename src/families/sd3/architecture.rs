@@ -250,6 +250,7 @@ impl Denoiser for Sd3Denoiser {
             states: Tensor::cat(&[clips.states, t5.states], 1)?,
             mask: None,
             pooled: Some(pooled),
+            second: None,
             tokens: tokens.into(),
         }))
     }

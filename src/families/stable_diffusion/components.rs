@@ -194,6 +194,7 @@ impl ComponentFiles {
                 mask: None,
                 states,
                 pooled: None,
+                second: None,
                 tokens: tokens_of(&tokenizer, &runs).into(),
             });
         };
@@ -224,6 +225,7 @@ impl ComponentFiles {
             mask: None,
             states: Tensor::cat(&[&left, &right.penultimate], 2)?,
             pooled: Some(right.pooled),
+            second: None,
             tokens: tokens_of(&tokenizers[0], &first).into(),
         })
     }

@@ -82,7 +82,10 @@ impl Loose {
 pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
     match &checkpoint.layout {
         CheckpointLayout::Folder(folder) => {
-            folder.join("unet").join("config.json").is_file() || single_file::network_in_folder(folder).is_some()
+            // A U-Net with such blocks is DeepFloyd IF's.
+            let is_other = checkpoint.has_block_of("unet", "SimpleCrossAttnDownBlock2D");
+            !is_other && folder.join("unet").join("config.json").is_file()
+                || single_file::network_in_folder(folder).is_some()
         }
         CheckpointLayout::File(_, store) => {
             // Whole models of other families hold an autoencoder, too.
