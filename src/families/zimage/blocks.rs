@@ -88,11 +88,11 @@ impl Block {
         let normal = scaled(&self.attention_norms[0].forward(x)?, of_attention.as_ref())?;
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(|projection| projection.forward(&normal));
         let (q, k, v) = self.by_head([q?, k?, v?], rotation)?;
-        let branch = self.to_out.forward(&attend(&q, &k, &v, self.scale(&q)?)?)?;
-        let x = self.add(x, &self.attention_norms[1], &branch, of_attention.as_ref())?;
+        let branch = self.to_out.forward(&attend(&q, &k, &v, scale_of(&q)?)?)?;
+        let x = add(x, &self.attention_norms[1], &branch, of_attention.as_ref())?;
         let normal = scaled(&self.ffn_norms[0].forward(&x)?, of_ffn.as_ref())?;
         let branch = self.w2.forward(&self.inner(&normal)?)?;
-        self.add(&x, &self.ffn_norms[1], &branch, of_ffn.as_ref())
+        add(&x, &self.ffn_norms[1], &branch, of_ffn.as_ref())
     }
 
     /// Tokens (B, all, D) behind a block that `time` (B, modulation) modulates, whose tensors of the picture are met.
@@ -118,15 +118,15 @@ impl Block {
         let k = visit(probe, JointPart::K, self.to_k.forward(&normal)?)?;
         let v = visit(probe, JointPart::V, self.to_v.forward(&normal)?)?;
         let (q, k, v) = self.by_head([q, k, v], rotation)?;
-        let scale = self.scale(&q)?;
+        let scale = scale_of(&q)?;
         self.show_map([&q, &k], scale, tokens, taps, probe)?;
         let branch = self.to_out.forward(&attend(&q, &k, &v, scale)?)?;
         let branch = visit(probe, JointPart::AttnOut, branch)?;
-        let x = self.add(x, &self.attention_norms[1], &branch, of_attention.as_ref())?;
+        let x = add(x, &self.attention_norms[1], &branch, of_attention.as_ref())?;
         let normal = scaled(&self.ffn_norms[0].forward(&x)?, of_ffn.as_ref())?;
         let normal = visit(probe, JointPart::NormOut, normal)?;
         let inner = visit(probe, JointPart::FfnInner, self.inner(&normal)?)?;
-        let x = self.add(&x, &self.ffn_norms[1], &self.w2.forward(&inner)?, of_ffn.as_ref())?;
+        let x = add(&x, &self.ffn_norms[1], &self.w2.forward(&inner)?, of_ffn.as_ref())?;
         visit(probe, JointPart::Out, x)
     }
 
@@ -171,27 +171,23 @@ impl Block {
         Ok((q, k, heads(&v)?))
     }
 
-    fn scale(&self, q: &Tensor) -> CandleResult<f64> {
-        Ok((q.dim(3)? as f64).sqrt().recip())
-    }
-
     /// silu(w1 x)·w3 x.
     fn inner(&self, x: &Tensor) -> CandleResult<Tensor> {
         silu(&self.w1.forward(x)?)? * self.w3.forward(x)?
     }
+}
 
-    fn add(
-        &self,
-        x: &Tensor,
-        norm: &RmsNorm,
-        branch: &Tensor,
-        vectors: Option<&(Tensor, Tensor)>,
-    ) -> CandleResult<Tensor> {
-        let branch = norm.forward(branch)?;
-        match vectors {
-            Some((_, gate)) => x + branch.broadcast_mul(gate)?,
-            None => x + branch,
-        }
+/// 1/√d of heads (B, heads, N, d).
+fn scale_of(q: &Tensor) -> CandleResult<f64> {
+    Ok((q.dim(3)? as f64).sqrt().recip())
+}
+
+/// x + gate·norm(branch), without a gate where there is none.
+fn add(x: &Tensor, norm: &RmsNorm, branch: &Tensor, vectors: Option<&(Tensor, Tensor)>) -> CandleResult<Tensor> {
+    let branch = norm.forward(branch)?;
+    match vectors {
+        Some((_, gate)) => x + branch.broadcast_mul(gate)?,
+        None => x + branch,
     }
 }
 
