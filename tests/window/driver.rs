@@ -29,6 +29,8 @@ use super::fake::Fake;
 
 /// Anything that takes longer hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// So long something may take of which news comes all the while.
+const LONGEST: Duration = Duration::from_secs(200);
 /// Seconds from one frame to the next.
 const FRAME_SECS: f32 = 1.0 / 60.0;
 /// Frames after which nothing moves any more.
@@ -257,10 +259,11 @@ impl Window {
     /// Goes on until something is so; between frames it waits until the window asks for the next one.
     #[track_caller]
     pub fn until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + DEADLINE;
+        let last = Instant::now() + LONGEST;
         self.step();
         while !so(self) {
-            let told = self.bell.wait(deadline);
+            // Work that goes on is no standstill, however slow the machine is.
+            let told = self.bell.wait(last.min(Instant::now() + DEADLINE));
             assert!(
                 told,
                 "{what} was awaited for too long: {:?}; run {:?}, needed: {}, loading {:?}, log: {:#?}",
