@@ -228,5 +228,5 @@ impl RunArguments {
 }
 
 fn missing(what: &str) -> Error {
-    Error::usage(format!("neither {what} nor --preset is given"))
+    Error::usage(format!("neither {what} nor --preset is given (--help lists the arguments)"))
 }

@@ -27,7 +27,7 @@ fn blocks_that_are_read_in_every_pass_give_the_same_bits() -> TestResult {
     let streamed = [&all[..], &["--weights-memory", "1.5MiB"]].concat();
     run(extract(&place, "streamed.safetensors", &streamed)).good();
     let [whole, streamed] = ["whole.safetensors", "streamed.safetensors"].map(|name| load(&place.path(name)));
-    assert!(whole.len() > 20 && whole.len() == streamed.len());
+    assert!(whole.len() > 10 && whole.len() == streamed.len());
     for (name, tensor) in &whole {
         assert_eq!(numbers(tensor), numbers(&streamed[name]), "{name}");
     }

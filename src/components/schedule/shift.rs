@@ -96,7 +96,7 @@ mod tests {
         let sd3 = FlowShift::from_json(&json!({"_class_name": CLASS, "shift": 3.0}))?;
         let none = FlowShift::from_json(&json!({}))?;
         for (shift, t, tokens, wanted) in [
-            (flux, 261, 24, 358.921_468_257_9),
+            (flux, 261, 24, 358.921_469_106_46),
             (flux, 0, 4096, 0.0),
             (flux, 1000, 16, 1000.0),
             (sd3, 261, 16, 514.454_664_914_6),
