@@ -383,7 +383,8 @@ fn working_pictures_of_all_cases_equal_the_reference() -> Result<()> {
             Ok(bytes) => serde_json::from_slice(&bytes).expect("case.json is JSON"),
             Err(_) => continue,
         };
-        if case["tensors"].get("mid.image").is_none() {
+        // Those of encoders are normalised by configurations of their own.
+        if case["tensors"].get("mid.image").is_none() || case["version"] == "encoder" {
             continue;
         }
         let side = |key: &str| case[key].as_u64().map(|side| side as usize);
