@@ -271,7 +271,12 @@ fn what_does_not_fit_is_refused_in_words() -> TestResult {
         &["layers.2", "no layer"],
     )?;
     change("transformer/config.json", "n_layers", json!(4), &["layers.3"])?;
-    change("text_encoder/config.json", "hidden_size", json!(48), &["embed_tokens"])?;
+    change(
+        "text_encoder/config.json",
+        "hidden_size",
+        json!(48),
+        &["input_layernorm"],
+    )?;
     change(
         "text_encoder/config.json",
         "model_type",

@@ -163,9 +163,14 @@ fn tokens_of(tokenizer: &QwenTokenizer, prompt: &str) -> Result<(Vec<u32>, Vec<P
     Ok((ids, named))
 }
 
+/// The share of the picture at a timestep, as the network is told it: from the share of noise in f32, as diffusers computes it. What is
+/// rounded otherwise is seen behind the sinusoids, which see a thousand times of it.
+fn share_of(t: Timestep) -> f32 {
+    1.0 - (t.value() / FlowSchedule::LAST.value()) as f32
+}
+
 fn shares_of(step: &Step<'_>) -> Result<Vec<f32>> {
-    let share = 1.0 - FlowSchedule.sigma(step.t)?;
-    Ok(vec![share as f32; step.input.dim(0)?])
+    Ok(vec![share_of(step.t); step.input.dim(0)?])
 }
 
 impl Denoiser for ZImageDenoiser {
@@ -221,7 +226,7 @@ impl Denoiser for ZImageDenoiser {
     }
 
     fn network_timestep(&self, t: Timestep) -> f64 {
-        1.0 - t.value() / FlowSchedule::LAST.value()
+        f64::from(share_of(t))
     }
 
     fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
