@@ -228,5 +228,7 @@ impl RunArguments {
 }
 
 fn missing(what: &str) -> Error {
-    Error::usage(format!("neither {what} nor --preset is given (--help lists the arguments)"))
+    Error::usage(format!(
+        "neither {what} nor --preset is given (--help lists the arguments)"
+    ))
 }

@@ -49,7 +49,9 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         if info.is_denoiser() {
             t_ui(ui, info, &mut settings.t);
-            ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
+            if info.shifts_t || settings.nominal_t || info.reads_guidance {
+                ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
+            }
             noise_ui(ui, &mut settings);
         }
         let (side, multiple) = (state.working_side(), info.size_rule.multiple());
