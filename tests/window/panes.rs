@@ -398,16 +398,15 @@ fn a_loupe_shows_what_is_at_the_pointer_larger() {
 #[test]
 fn the_loupe_over_colours_that_are_not_there_shows_the_picture() {
     let mut window = Window::settled();
+    let colours =
+        |window: &mut Window, kind| -> HashSet<[u8; 4]> { window.pixels(kind, ImageSlot::A).into_iter().collect() };
+    // Nothing lies over the picture yet.
+    let picture = colours(&mut window, PaneKind::Picture);
     window.apply(Command::SelectLayer(id(SELF_MAP)));
     window.settle();
     window.hover(window.place(PaneKind::Pca, ImageSlot::A, [0.5, 0.5]));
     window.settle();
-    let colours =
-        |window: &mut Window, kind| -> HashSet<[u8; 4]> { window.pixels(kind, ImageSlot::A).into_iter().collect() };
-    let (picture, before) = (
-        colours(&mut window, PaneKind::Picture),
-        colours(&mut window, PaneKind::Pca),
-    );
+    let before = colours(&mut window, PaneKind::Pca);
     window.key(Key::U);
     window.settle();
     let mut new = colours(&mut window, PaneKind::Pca);
