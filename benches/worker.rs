@@ -67,6 +67,7 @@ fn pass(maps: usize) -> FinishedPass {
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
             class: None,
+            guidance: None,
             pictures: Vec::new(),
             ids: Vec::new(),
             seconds: 0.1,

@@ -411,7 +411,7 @@ fn attention_rows_equal_the_rows_of_the_maps() -> TestResult {
         let (queries, keys) = (map_of(&format!("{block}-self-q"))?, map_of(&format!("{block}-self-k"))?);
         let (_, heads, positions, _) = map.dims4()?;
         for p in 0..positions {
-            let row = attention_row(&queries, &keys, heads, p)?;
+            let row = attention_row([&queries, &keys], None, heads, p)?;
             let found = Tensor::from_vec(row, (heads, positions), &Device::Cpu)?;
             common::compare(name, &map.narrow(2, p, 1)?.squeeze(2)?.squeeze(0)?, &found)?;
             compared += 1;

@@ -128,6 +128,8 @@ mod tests {
             label: Name::default(),
             cost,
             map_of: None,
+            row_sums: None,
+            is_extra: false,
         }
     }
 

@@ -98,6 +98,13 @@ pub struct Facts {
     pub cost: f64,
     /// Of an attention map, what it is made of.
     pub map_of: Option<MapOf>,
+    /// Of the part of a joint attention's map whose keys are positions: the activation with the logarithm of the sum that its
+    /// rows are divided by, over the text's keys too. (heads) at every position.
+    #[serde(default)]
+    pub row_sums: Option<Id>,
+    /// Whether it is offered beside the list: selected by its name alone, never by "all".
+    #[serde(default)]
+    pub is_extra: bool,
 }
 
 impl Facts {
@@ -113,6 +120,8 @@ impl Facts {
             label: name,
             cost: 0.0,
             map_of: None,
+            row_sums: None,
+            is_extra: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Catalogue, Tap};
+use super::{Catalogue, CatalogueEntry, Tap};
 use crate::error::{Error, Result};
 
 /// A set of taps: one bit each.
@@ -13,7 +13,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Parses the value of `--activations`: `all` (everything but attention maps), `all-maps` (everything),
+    /// Parses the value of `--activations`: `all` (the list but attention maps), `all-maps` (the list), or
     /// ids separated by commas. (A layer file is read with [`parse_layer_file`] and given with [`Self::from_names`].)
     ///
     /// # Errors
@@ -22,7 +22,7 @@ impl Selection {
     pub fn parse(text: &str, catalogue: &Catalogue) -> Result<Self> {
         match text.trim() {
             "all" => Ok(Self::features(catalogue)),
-            "all-maps" => Ok((0u32..).take(catalogue.len()).map(Tap).collect()),
+            "all-maps" => Ok(Self::listed(catalogue, |_| true)),
             list => Self::from_names(
                 list.split(',').map(str::trim).filter(|name| !name.is_empty()),
                 catalogue,
@@ -30,11 +30,16 @@ impl Selection {
         }
     }
 
-    /// Every activation of the model that is not an attention map.
+    /// Every activation of the model's list that is not an attention map.
     pub fn features(catalogue: &Catalogue) -> Self {
+        Self::listed(catalogue, |entry| !entry.id.is_map())
+    }
+
+    /// The activations of the model's list that `fits`; what is offered beside it is selected by name alone.
+    pub(crate) fn listed(catalogue: &Catalogue, fits: impl Fn(&CatalogueEntry) -> bool) -> Self {
         (0u32..)
             .zip(catalogue.entries())
-            .filter(|(_, entry)| !entry.id.is_map())
+            .filter(|(_, entry)| !entry.facts.is_extra && fits(entry))
             .map(|(index, _)| Tap(index))
             .collect()
     }

@@ -20,6 +20,7 @@ use crate::{
         job::{self, Planned},
         model::Model,
         request::{ExtractRequest, OutputOptions, StoreFormat},
+        settings::PassSettings,
     },
     families::resolve,
     io::writers::{check_output, file_extensions, in_a_sentence},
@@ -97,12 +98,7 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
         terminal::note(&format!("{}: {}", preset.key, preset.describe()));
     }
     let settings = planned.settings().clone();
-    if settings.run.compat.is_some() {
-        terminal::note(&format!(
-            "t {} runs where generic-diffusion-feature is asked for {}",
-            settings.t, settings.run.t
-        ));
-    }
+    say_which_t_runs(&settings);
     say_what_is_not_used(&arguments.run, &planned.spec);
     if planned.control_changes_nothing() {
         terminal::note(
@@ -168,10 +164,30 @@ pub fn say_of_pictures<'a>(planned: impl IntoIterator<Item = &'a Planned>) {
     notes.into_iter().for_each(|note| terminal::note(note));
 }
 
+/// One line where another timestep runs than the one that was asked for.
+fn say_which_t_runs(settings: &PassSettings) {
+    let (t, asked) = (settings.t, settings.run.t);
+    if settings.run.compat.is_some() {
+        terminal::note(&format!(
+            "t {t} runs where generic-diffusion-feature is asked for {asked}"
+        ));
+    } else if settings.run.nominal_t {
+        terminal::note(&format!(
+            "t {t} runs for the nominal {asked}, through the shift of the model's schedule"
+        ));
+    }
+}
+
 /// One line for each option that the model does not use.
 pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     for (option, given, is_read, what) in [
         ("--prompt", run.prompt.is_some(), spec.reads_prompt(), "text"),
+        (
+            "--guidance",
+            run.guidance.is_some(),
+            spec.reads_guidance(),
+            "guidance scale",
+        ),
         ("--class", run.class.is_some(), spec.classes().is_some(), "classes"),
         ("--vae", run.vae.is_some(), spec.has_autoencoder(), "autoencoder"),
     ] {

@@ -11,7 +11,7 @@ use super::{
     values::{ExactSize, text_or_path},
 };
 use crate::{
-    activation::Shape,
+    activation::{CatalogueEntry, Shape},
     error::Result,
     families::resolve,
     files::names,
@@ -31,6 +31,9 @@ pub struct LayersArguments {
     /// Working size, W x H or one number for both; without it the size the model was made for
     #[arg(long, value_name = "WxH|S", allow_hyphen_values = true)]
     pub size: Option<ExactSize>,
+    /// List also what is offered beside the list: selected by its name, never by "all"
+    #[arg(long)]
+    pub extra: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -44,10 +47,14 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
         .size
         .map_or(WorkingSize::ShortSide(spec.native_side), WorkingSize::from);
     let working = FramingPlan::new(native, &request, spec.size_rule())?.framing().working;
-    let list = spec.plain_catalogue(working);
+    let all = spec.plain_catalogue(working);
+    let list: Vec<&CatalogueEntry> = all
+        .entries()
+        .iter()
+        .filter(|entry| arguments.extra || !entry.facts.is_extra)
+        .collect();
     if arguments.json {
         let entries: Vec<_> = list
-            .entries()
             .iter()
             .enumerate()
             .map(|(order, entry)| {
@@ -64,14 +71,9 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
         let all = json!({ "model": names::text_json(&arguments.model), "working": working, "activations": entries });
         return terminal::print_json(&format!("{all:#}\n"));
     }
-    let width = list
-        .entries()
-        .iter()
-        .map(|entry| entry.id.to_string().len())
-        .max()
-        .unwrap_or(0);
+    let width = list.iter().map(|entry| entry.id.to_string().len()).max().unwrap_or(0);
     let mut text = String::new();
-    for (order, entry) in list.entries().iter().enumerate() {
+    for (order, entry) in list.iter().enumerate() {
         let shape = match entry.shape {
             Shape::Features { channels, grid } => format!("{channels} x {} x {}", grid.height, grid.width),
             Shape::Attention { heads, queries, keys } => format!("{heads} heads x {queries} x {keys}"),

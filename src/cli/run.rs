@@ -22,7 +22,7 @@ use crate::{
     },
     families::name::with_files,
     geometry::framing::WorkingSize,
-    model::{adapters::Adapters, compat::Compat},
+    model::{adapters::Adapters, compat::Compat, guidance::Guidance},
 };
 
 /// Networks in the place of a model's own.
@@ -69,9 +69,21 @@ pub struct RunArguments {
         value_name = "N",
         value_parser = <Timesteps as FromStr>::from_str,
         allow_hyphen_values = true,
-        required_unless_present = "preset"
+        required_unless_present_any = ["preset", "nominal_t"]
     )]
     pub t: Option<Timesteps>,
+    /// The timestep before the shift of the model's own schedule, from 0 to 1000, in place of --t (flow models: Flux, SD3)
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = <Timestep as FromStr>::from_str,
+        allow_hyphen_values = true,
+        conflicts_with_all = ["t", "compat"]
+    )]
+    pub nominal_t: Option<Timestep>,
+    /// The guidance scale that a distilled model (Flux.1 dev) is told [default: 1]
+    #[arg(long, value_name = "X", value_parser = <Guidance as FromStr>::from_str, allow_hyphen_values = true)]
+    pub guidance: Option<Guidance>,
     /// Resize to exactly this, W x H or one number for both (the papers' way: the aspect ratio is lost)
     #[arg(
         long,
@@ -193,7 +205,9 @@ impl RunArguments {
         Ok(RunSettings {
             prompt: self.prompt.clone().unwrap_or(prompt),
             class: self.class.and_then(|class| class.0),
-            t: t.or(default_t).ok_or_else(|| missing("--t"))?,
+            t: self.nominal_t.or(t).or(default_t).ok_or_else(|| missing("--t"))?,
+            nominal_t: self.nominal_t.is_some(),
+            guidance: self.guidance.unwrap_or_default(),
             seed: self.seed,
             ensemble: self.ensemble.unwrap_or(ensemble),
             latent: self.vae.unwrap_or_default(),

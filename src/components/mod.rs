@@ -1,6 +1,8 @@
 //! Networks that several families share: autoencoders and text encoders; blocks of transformers; schedules of noise.
 
+pub(crate) mod joint;
 pub(crate) mod mlp;
+pub(crate) mod networks;
 pub(crate) mod patches;
 pub mod schedule;
 pub(crate) mod sincos_positions;

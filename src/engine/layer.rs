@@ -21,10 +21,12 @@ impl Layer {
         self.id.has_vectors() || self.facts.map_sources().is_some()
     }
 
-    /// What has to be kept of a pass to look at it: itself, or the queries and keys that its rows are made of.
+    /// What has to be kept of a pass to look at it: itself, or what its rows are made of.
     pub fn shown_from(&self) -> Vec<Id> {
-        let sources = self.facts.map_sources().filter(|_| !self.id.has_vectors());
-        sources.map_or(vec![self.id], Vec::from)
+        match self.facts.map_sources() {
+            Some(sources) if !self.id.has_vectors() => sources.into_iter().chain(self.facts.row_sums).collect(),
+            _ => vec![self.id],
+        }
     }
 }
 

@@ -257,6 +257,12 @@ pub struct ModelInfo {
     pub has_autoencoder: bool,
     /// Whether LoRAs, ControlNets and embeddings can be put on it.
     pub takes_adapters: bool,
+    /// Whether a guidance scale changes anything.
+    #[serde(default)]
+    pub reads_guidance: bool,
+    /// Whether nominal timesteps go through a shift of its schedule.
+    #[serde(default)]
+    pub shifts_t: bool,
     /// Side it was made for.
     pub native_side: usize,
     /// Timestep to begin with.

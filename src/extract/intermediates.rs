@@ -113,7 +113,7 @@ pub(super) fn keep_intermediates(
         keep("mid.latents_noisy", &(&input.noisy * before_scaling)?)?;
     }
     let [input_name, timestep_name] = model.spec.network.input_names();
-    keep(input_name, &rows)?;
+    keep(input_name, &model.own_layout(&rows)?)?;
     keep(timestep_name, &timestep)?;
     if let Some(prompt) = &input.prompt {
         let batch = rows.dim(0)?;
@@ -126,6 +126,8 @@ pub(super) fn keep_intermediates(
         conditioning: input.prompt.as_ref(),
         class: settings.class.as_ref().map(|class| class.row),
         control: None,
+        guidance: settings.run.guidance,
+        compat: settings.run.compat,
     };
     for (name, tensor) in model.given_beside(&step)? {
         keep(name, &tensor)?;

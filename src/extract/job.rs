@@ -122,6 +122,11 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         },
         ..settings
     };
+    let working = |(_, picture): &(PathBuf, PreparedImage)| picture.framing.working;
+    let settings = match pictures.first().map(working) {
+        Some(working) => settings.at(&spec, working)?.into_owned(),
+        None => settings,
+    };
     let planned = Planned {
         spec,
         selection,

@@ -198,6 +198,15 @@ impl Model {
         self.denoiser.given_beside(step)
     }
 
+    /// The denoiser's input or output (B, C, h, w) in its own layout.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    pub fn own_layout(&self, tensor: &Tensor) -> Result<Tensor> {
+        self.denoiser.own_layout(tensor)
+    }
+
     /// Puts LoRAs, ControlNets and embeddings on the model in the place of those before, without reading the model again. On an error
     /// the model is as it was.
     ///

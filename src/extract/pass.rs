@@ -71,8 +71,7 @@ struct Denoiser<'a> {
     /// Activations of the network, and the cost up to each.
     length: usize,
     cost: Cost,
-    recording: Recording,
-    non_finite: NonFinite,
+    settings: &'a PassSettings,
 }
 
 /// What one evaluation records, and whether it goes on to the end when everything is recorded.
@@ -102,7 +101,7 @@ impl Denoiser<'_> {
             control_signal = self
                 .model
                 .control(noisy, t, self.prompt, self.control, &pictures, &mut progress)?;
-            if let (NonFinite::Traced, Some(control_signal)) = (self.non_finite, &control_signal) {
+            if let (NonFinite::Traced, Some(control_signal)) = (self.settings.non_finite, &control_signal) {
                 check_control(control_signal)?;
             }
             before = CONTROL_SHARE;
@@ -113,7 +112,7 @@ impl Denoiser<'_> {
         if wanted.to_the_end {
             probe = probe.to_the_end();
         }
-        if self.recording == Recording::Whole {
+        if self.settings.recording == Recording::Whole {
             probe = probe.with_means_of_heads();
         }
         let rows = self.model.denoiser_input(noisy, clean)?;
@@ -123,6 +122,8 @@ impl Denoiser<'_> {
             conditioning: self.prompt,
             class: self.class,
             control: control_signal.as_ref(),
+            guidance: self.settings.run.guidance,
+            compat: self.settings.run.compat,
         };
         let output = self.model.denoise(&step, &mut probe)?;
         Ok((output, control_signal))
@@ -206,6 +207,10 @@ fn run(
     progress: &mut Progress<'_>,
 ) -> Result<()> {
     let to_the_end = sink.intermediates().is_some();
+    let Some(first) = pictures.first() else {
+        return Err(Error::usage("no picture was given"));
+    };
+    let settings = &*settings.at(&model.spec, first.framing.working)?;
     let shares = ProgressShares::of(model, pictures, settings, selection);
     let mut input = prepare_input(model, pictures, settings, shares, progress)?;
     check_input(model, settings, &input)?;
@@ -237,8 +242,7 @@ fn run(
         members: settings.run.ensemble,
         length: list.len(),
         cost: Cost::of(&list),
-        recording: settings.recording,
-        non_finite: settings.non_finite,
+        settings,
     };
     let mut begun = shares.prompt;
     if inverts {
@@ -290,7 +294,8 @@ fn run(
     if let Some(kept) = sink.intermediates() {
         keep_control(kept, &control, &residuals)?;
         let name = model.spec.network.output_name();
-        kept.insert(name.into(), Array::from_tensor(&Tensor::cat(&outputs, 0)?)?);
+        let output = model.own_layout(&Tensor::cat(&outputs, 0)?)?;
+        kept.insert(name.into(), Array::from_tensor(&output)?);
     }
     progress(1.0)
 }

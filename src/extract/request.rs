@@ -17,7 +17,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     error::Result,
     geometry::framing::Framing,
-    model::{adapters::AppliedAdapters, classes::ClassTold, tokens::PromptToken},
+    model::{adapters::AppliedAdapters, classes::ClassTold, guidance::Guidance, tokens::PromptToken},
 };
 
 /// Format of the numbers in a file.
@@ -121,6 +121,9 @@ pub struct Provenance {
     /// What the text encoder read; files of older versions have none.
     #[serde(default)]
     pub tokens: Vec<PromptToken>,
+    /// The guidance scale that the network was told; none where it reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<Guidance>,
     /// The class that the network was told; none where it reads none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<ClassTold>,
@@ -145,6 +148,9 @@ impl Provenance {
         ids: Vec<String>,
         seconds: f64,
     ) -> Self {
+        let working = pictures.first().map(|picture| picture.framing.working);
+        let ran = working.and_then(|working| settings.at(&model.spec, working).ok());
+        let settings = ran.as_deref().unwrap_or(settings);
         let mixture = settings.mixture;
         Self {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
@@ -158,6 +164,7 @@ impl Provenance {
             dtype: model.place.dtype_name().to_owned(),
             adapters: model.applied(),
             tokens: model.tokens().to_vec(),
+            guidance: model.spec.reads_guidance().then_some(settings.run.guidance),
             class: settings.class.clone(),
             pictures,
             ids,

@@ -1,6 +1,6 @@
 //! The settings of a pass: what was asked, and what runs for it with one model.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     geometry::{Size, framing::WorkingSize},
     io::{array::Array, saved::SavedActivations},
-    model::{adapters::Adapters, classes::ClassTold, compat::Compat, spec::ModelSpec},
+    model::{adapters::Adapters, classes::ClassTold, compat::Compat, guidance::Guidance, spec::ModelSpec},
 };
 
 /// Which latent of a picture is used.
@@ -37,8 +37,14 @@ pub struct RunSettings {
     /// The class that the network is told, where it reads one; none: no class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<u32>,
-    /// The timestep that runs; with `compat` the one that is asked of that program.
+    /// The timestep that runs; with `compat` the one that is asked of that program, with `nominal_t` before the schedule's shift.
     pub t: Timestep,
+    /// Whether `t` goes through the shift of the model's own schedule.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nominal_t: bool,
+    /// The guidance scale that distilled models are told.
+    #[serde(default, skip_serializing_if = "Guidance::is_default")]
+    pub guidance: Guidance,
     /// Seed of PyTorch's CPU generator: diffusion noise first, the autoencoder's next.
     pub seed: u64,
     /// Noises per picture whose features are averaged.
@@ -65,6 +71,8 @@ impl Default for RunSettings {
             prompt: String::new(),
             class: None,
             t: Timestep::default(),
+            nominal_t: false,
+            guidance: Guidance::default(),
             seed: 0,
             ensemble: 1,
             latent: LatentMode::default(),
@@ -102,13 +110,18 @@ impl RunSettings {
         }
     }
 
-    /// The timestep that `spec` runs at.
+    /// The timestep that `spec` runs at, at a working size: shifts depend on it.
     ///
     /// # Errors
     ///
-    /// Where `compat` names a program that does not run this model, or takes no such timestep.
-    pub fn running_t(&self, spec: &ModelSpec) -> Result<Timestep> {
-        self.compat.map_or(Ok(self.t), |compat| compat.t(spec, self.t))
+    /// Where `compat` names a program that does not run this model, or takes no such timestep, and where `nominal_t` is asked of
+    /// a model without a shift.
+    pub fn running_t(&self, spec: &ModelSpec, working: Size) -> Result<Timestep> {
+        match (self.compat, self.nominal_t) {
+            (Some(compat), _) => compat.t(spec, self.t, working),
+            (None, true) => spec.shifted(self.t, working),
+            (None, false) => Ok(self.t),
+        }
     }
 }
 
@@ -123,6 +136,8 @@ pub struct SettingsRead {
     pub diffusion: bool,
     /// LoRAs and ControlNets.
     pub adapters: bool,
+    /// The guidance scale.
+    pub guidance: bool,
 }
 
 impl SettingsRead {
@@ -132,6 +147,7 @@ impl SettingsRead {
         class: true,
         diffusion: true,
         adapters: true,
+        guidance: true,
     };
 
     /// The settings with everything that is not read as it is by default, and without adapters that do not act: the same for
@@ -153,12 +169,16 @@ impl SettingsRead {
             read.adapters.loras.clear();
             read.adapters.controls.clear();
         }
+        if !self.guidance {
+            read.guidance = unread.guidance;
+        }
         match self.diffusion {
             true => read,
             false => RunSettings {
                 prompt: read.prompt,
                 class: read.class,
                 adapters: read.adapters,
+                guidance: read.guidance,
                 ..unread
             },
         }
@@ -219,7 +239,7 @@ pub enum Recording {
 pub struct PassSettings {
     /// What was asked.
     pub run: RunSettings,
-    /// The timestep that runs: `run.t`, unless `run.compat` makes another of it.
+    /// The timestep that runs: `run.t`, unless `run.compat` or `run.nominal_t` makes another of it.
     pub t: Timestep,
     /// The shares of picture and noise at `t`.
     pub mixture: Mixture,
@@ -234,13 +254,13 @@ pub struct PassSettings {
 }
 
 impl PassSettings {
-    /// The settings of a pass with `spec`, with the noise of the seed.
+    /// The settings of a pass with `spec` at its native size, with the noise of the seed.
     ///
     /// # Errors
     ///
     /// Where the model's schedule has no such timestep or the model no such class, or `compat` excludes it or the embeddings.
     pub fn new(spec: &ModelSpec, run: RunSettings) -> Result<Self> {
-        let t = run.running_t(spec)?;
+        let t = run.running_t(spec, Size::new(spec.native_side, spec.native_side))?;
         let mixture = spec.mixture(t)?;
         let told = spec.classes().map(|classes| classes.told(run.class, &spec.name));
         let class = told.transpose()?;
@@ -258,6 +278,23 @@ impl PassSettings {
             recording: Recording::default(),
             non_finite: NonFinite::default(),
         })
+    }
+
+    /// The same settings at a working size: which timestep runs for a nominal one depends on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn at(&self, spec: &ModelSpec, working: Size) -> Result<Cow<'_, Self>> {
+        let t = self.run.running_t(spec, working)?;
+        if t == self.t {
+            return Ok(Cow::Borrowed(self));
+        }
+        Ok(Cow::Owned(Self {
+            t,
+            mixture: spec.mixture(t)?,
+            ..self.clone()
+        }))
     }
 
     /// The settings of one of several pictures that runs alone.
@@ -307,6 +344,7 @@ mod tests {
             t: 51.into(),
             seed: 7,
             ensemble: 2,
+            guidance: Guidance::try_from(3.5).expect("a scale"),
             size: Some(WorkingSize::ShortSide(224)),
             ..RunSettings::default()
         };
@@ -316,6 +354,7 @@ mod tests {
             class: false,
             diffusion: false,
             adapters: false,
+            guidance: false,
         };
         let read = encoder.of(&asked);
         assert_eq!(read.size, asked.size);

@@ -5,12 +5,14 @@ pub mod adm;
 pub mod deepfloyd;
 pub mod dit;
 pub mod download_plan;
+pub mod flux;
 pub mod hunyuan;
 pub mod inventory;
 pub mod known;
 pub(crate) mod name;
 pub mod pixart;
 mod resolve;
+pub mod sd3;
 pub mod stable_diffusion;
 
 pub use self::resolve::resolve;
@@ -21,6 +23,8 @@ use crate::model::family::Family;
 pub static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion::StableDiffusion,
     &pixart::PixArtFamily,
+    &flux::FluxFamily,
+    &sd3::Sd3Family,
     &dit::DitFamily,
     &hunyuan::HunyuanFamily,
     &deepfloyd::DeepFloydIf,

@@ -6,7 +6,7 @@ use super::spec::ModelSpec;
 use crate::{
     components::schedule::Timestep,
     error::{Error, Result},
-    geometry::framing::WorkingSize,
+    geometry::{Size, framing::WorkingSize},
 };
 
 /// A program whose numbers are reproduced.
@@ -33,15 +33,19 @@ pub enum GdfKind {
     Sd2,
     /// Euler, "leading" spacing with offset 1.
     Sdxl,
+    /// Flow matching in 28 steps of diffusers' image-to-image.
+    Flow,
 }
 
 impl GdfKind {
-    /// The timestep that runs for a request of `nominal`.
+    /// The timestep that its scheduler makes of a request of `nominal`: for [`Self::Flow`] before the schedule's shift.
     ///
     /// # Errors
     ///
     /// Where `nominal` is no whole number from 1 to 999.
     pub fn runs(self, nominal: Timestep) -> Result<Timestep> {
+        const FLOW_STEPS: u32 = 28;
+        const ALL: u32 = 1000;
         const LAST: u32 = 999;
         let Some(nominal) = nominal.whole().filter(|whole| (1..=LAST).contains(whole)) else {
             return Err(Error::usage(format!(
@@ -52,25 +56,33 @@ impl GdfKind {
             Self::Sd1 => (nominal + 1).min(LAST),
             Self::Sd2 => nominal - 1,
             Self::Sdxl => nominal,
+            Self::Flow => {
+                let skipped = FLOW_STEPS * (ALL - nominal) / ALL;
+                return Timestep::new(f64::from(ALL) * (1.0 - f64::from(skipped) / f64::from(FLOW_STEPS)));
+            }
         };
         Ok(runs.into())
     }
 }
 
 impl Compat {
-    /// The timestep that runs in that program for a request of `nominal`.
+    /// The timestep that runs in that program for a request of `nominal` at a working size.
     ///
     /// # Errors
     ///
     /// Where that program does not run the model, and where `nominal` is no whole number from 1 to 999.
-    pub fn t(self, spec: &ModelSpec, nominal: Timestep) -> Result<Timestep> {
+    pub fn t(self, spec: &ModelSpec, nominal: Timestep, working: Size) -> Result<Timestep> {
         let kind = spec.gdf_kind().ok_or_else(|| {
             Error::usage(format!(
-                "--compat gdf: generic-diffusion-feature does not run {}, which is no Stable Diffusion",
+                "--compat gdf: generic-diffusion-feature does not run {} with settings that this program knows",
                 spec.name
             ))
         })?;
-        kind.runs(nominal)
+        let runs = kind.runs(nominal)?;
+        match kind {
+            GdfKind::Flow => spec.shifted(runs, working),
+            GdfKind::Sd1 | GdfKind::Sd2 | GdfKind::Sdxl => Ok(runs),
+        }
     }
 
     /// The working size in that program: always a square.
@@ -113,6 +125,11 @@ mod tests {
                 );
             }
             assert!(kind.runs(0.into()).is_err() && kind.runs(1000.into()).is_err());
+        }
+        for (nominal, step) in [(1, 27), (35, 27), (36, 26), (261, 20), (300, 19), (999, 0)] {
+            let runs = GdfKind::Flow.runs(Timestep::of(nominal))?;
+            let wanted = 1000.0 * (1.0 - f64::from(step) / 28.0);
+            assert_eq!(runs.value(), wanted, "{nominal}");
         }
         Ok(())
     }

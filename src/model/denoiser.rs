@@ -8,6 +8,7 @@ use super::{
     adapters::{Adapters, AppliedAdapters, EmbeddingUse, LoraUse},
     compat::Compat,
     control::{ControlInput, ControlSignal},
+    guidance::Guidance,
     tokens::PromptToken,
 };
 use crate::{
@@ -80,6 +81,10 @@ pub struct Step<'a> {
     pub class: Option<u32>,
     /// Residuals of ControlNets.
     pub control: Option<&'a ControlSignal>,
+    /// The guidance scale of all rows, for networks that are told one.
+    pub guidance: Guidance,
+    /// A program whose slips are reproduced.
+    pub compat: Option<Compat>,
 }
 
 /// A model with its weights on a device. Encoders may be read, used and let go inside; callers see values only.
@@ -144,6 +149,15 @@ pub trait Denoiser: Send {
     fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
         let _ = step;
         Ok(Vec::new())
+    }
+
+    /// The network's input or output (rows, C, h, w) in the layout in which the network itself has it.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    fn own_layout(&self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.clone())
     }
 
     /// Host of LoRAs, ControlNets and embeddings, for families that take them.

@@ -8,6 +8,7 @@ pub mod control;
 pub mod denoiser;
 pub mod extent;
 pub mod family;
+pub mod guidance;
 pub mod spec;
 pub mod tokens;
 

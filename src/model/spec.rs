@@ -48,6 +48,18 @@ pub trait Architecture: Send + Sync {
         None
     }
 
+    /// The timestep that runs for a nominal one at a working size, through the shift of the model's schedule; none for schedules
+    /// without one.
+    fn shifted(&self, nominal: Timestep, working: Size) -> Option<Timestep> {
+        let _ = (nominal, working);
+        None
+    }
+
+    /// Whether a guidance scale changes anything.
+    fn reads_guidance(&self) -> bool {
+        false
+    }
+
     /// Whether LoRAs, ControlNets and embeddings can be put on it.
     fn takes_adapters(&self) -> bool {
         false
@@ -148,6 +160,28 @@ impl ModelSpec {
     /// Whether a prompt changes anything.
     pub fn reads_prompt(&self) -> bool {
         self.network.prompt_tokens().is_some()
+    }
+
+    /// Whether a guidance scale changes anything.
+    pub fn reads_guidance(&self) -> bool {
+        self.network.reads_guidance()
+    }
+
+    /// The timestep that runs for a nominal one at a working size, through the shift of the model's schedule.
+    ///
+    /// # Errors
+    ///
+    /// Where the schedule has no shift, and where `nominal` is above 1000.
+    pub fn shifted(&self, nominal: Timestep, working: Size) -> Result<Timestep> {
+        let none = || {
+            Error::usage(format!(
+                "--nominal-t: the timesteps of {} go through no shift; give the timestep that runs, --t {nominal}",
+                self.name
+            ))
+        };
+        // Beyond the schedule there is nothing to shift.
+        self.schedule.mixture(nominal)?;
+        self.network.shifted(nominal, working).ok_or_else(none)
     }
 
     /// The classes that it can be told; none where it reads none.

@@ -49,6 +49,41 @@ pub(crate) fn visit_map_as(
     probe.visit_map(tap, &make(map)?)
 }
 
+/// Meets the two parts of the map of a joint attention, whose first `text` keys are a text's and whose other keys are positions: one
+/// softmax over both, which is computed once.
+pub(crate) fn visit_joint_maps(
+    probe: &mut Probe<'_>,
+    [cross, own]: [Tap; 2],
+    [q, k]: [&Tensor; 2],
+    scale: f64,
+    text: usize,
+) -> Result<(), Stop> {
+    let map = match [cross, own].into_iter().any(|tap| probe.wants(tap)) {
+        true if probe.wants_means_of_heads() => Some(mean_attention_map(q, k, scale)?),
+        true => Some(attention_map(q, k, scale)?),
+        false => None,
+    };
+    let keys = k.dim(2)?;
+    for (tap, first, count) in [(cross, 0, text), (own, text, keys - text)] {
+        match &map {
+            Some(map) if probe.wants(tap) => probe.visit_map(tap, &map.narrow(3, first, count)?)?,
+            _ => probe.passed(tap)?,
+        }
+    }
+    Ok(())
+}
+
+/// The logarithm of the sum that each row of [`attention_map`] is divided by, ln Σ exp(q·k·scale), (B, heads, queries) at least in
+/// f32.
+pub(crate) fn row_log_sums(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
+    score_rows(SCORE_BLOCK_BYTES, [q, k], scale, |scores| {
+        let highest = scores.max_keepdim(3)?;
+        let sums = scores.broadcast_sub(&highest)?.exp()?.sum_keepdim(3)?;
+        sums.log()? + highest
+    })?
+    .squeeze(3)
+}
+
 /// The mean over the heads of [`attention_map`], (B, 1, queries, keys), in blocks of query rows.
 fn mean_attention_map(q: &Tensor, k: &Tensor, scale: f64) -> CandleResult<Tensor> {
     if ops::supports(q) {
@@ -77,6 +112,20 @@ fn by_rows(
     scale: f64,
     make: impl Fn(Tensor) -> CandleResult<Tensor>,
 ) -> CandleResult<Tensor> {
+    score_rows(most_bytes, [q, k], scale, |scores| {
+        let weights = softmax_last_dim(&scores)?;
+        drop(scores);
+        make(weights)
+    })
+}
+
+/// The same of the scores.
+fn score_rows(
+    most_bytes: usize,
+    [q, k]: [&Tensor; 2],
+    scale: f64,
+    make: impl Fn(Tensor) -> CandleResult<Tensor>,
+) -> CandleResult<Tensor> {
     let (batch, heads, queries, _) = q.dims4()?;
     let k_transposed = wide(k)?.contiguous()?.transpose(2, 3)?;
     let row_bytes = 2 * batch * heads * k.dim(2)? * k_transposed.dtype().size_in_bytes();
@@ -85,10 +134,7 @@ fn by_rows(
         .step_by(rows)
         .map(|start| {
             let block = (wide(&q.narrow(2, start, rows.min(queries - start))?)? * scale)?.contiguous()?;
-            let scores = block.matmul(&k_transposed)?;
-            let weights = softmax_last_dim(&scores)?;
-            drop(scores);
-            make(weights)
+            make(block.matmul(&k_transposed)?)
         })
         .collect::<CandleResult<Vec<_>>>()?;
     Tensor::cat(&blocks, 2)

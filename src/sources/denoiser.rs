@@ -23,6 +23,7 @@ impl FeatureSource for Model {
             native_side: self.spec.native_side,
             size_rule: self.spec.size_rule(),
             reads: SettingsRead {
+                guidance: self.spec.reads_guidance(),
                 class: self.spec.classes().is_some(),
                 ..SettingsRead::ALL
             },

@@ -42,6 +42,7 @@ impl FeatureSource for Colours {
                 class: false,
                 diffusion: false,
                 adapters: false,
+                guidance: false,
             },
         }
     }
@@ -118,6 +119,7 @@ impl FeatureSource for Colours {
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),
             tokens: Vec::new(),
+            guidance: None,
             class: None,
             pictures,
             ids,

@@ -137,11 +137,13 @@ pub fn open_weights(folder: &Path, stem: &str) -> Result<Store> {
 
 /// Notes on a folder of the hub's layout whose networks have no plain weights.
 pub(crate) fn variant_notes(folder: &Path) -> Vec<String> {
-    const NETWORKS: [(&str, &str); 4] = [
+    const NETWORKS: [(&str, &str); 6] = [
         ("unet", DIFFUSERS_STEM),
+        ("transformer", DIFFUSERS_STEM),
         ("vae", DIFFUSERS_STEM),
         ("text_encoder", "model"),
         ("text_encoder_2", "model"),
+        ("text_encoder_3", "model"),
     ];
     let notes = NETWORKS.iter().filter_map(|(network, stem)| {
         let found = find_weights(&folder.join(network), stem).ok()?;

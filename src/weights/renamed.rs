@@ -1,6 +1,6 @@
 //! The tensors of a file under other names, so that one network is built from several layouts of files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use candle_core::{Result, Tensor, bail};
 use safetensors::Dtype;
@@ -43,6 +43,10 @@ pub enum Take {
     Linear,
     /// One of the three thirds of the rows.
     Third(usize),
+    /// So many rows, from one on.
+    Rows(usize, usize),
+    /// The second half of the rows, then the first.
+    SwappedHalves,
     /// The transposed matrix.
     Transposed,
 }
@@ -58,6 +62,12 @@ impl Take {
             (Self::Third(_), [rows, rest @ ..]) if rows.is_multiple_of(THIRDS) => {
                 Some([&[*rows / THIRDS], rest].concat())
             }
+            (Self::Rows(first, count), [rows, rest @ ..])
+                if first.checked_add(count).is_some_and(|end| end <= *rows) =>
+            {
+                Some([&[count], rest].concat())
+            }
+            (Self::SwappedHalves, [rows, ..]) if rows.is_multiple_of(2) => Some(from.to_vec()),
             (Self::Transposed, [rows, columns]) => Some(vec![*columns, *rows]),
             _ => None,
         }
@@ -70,6 +80,11 @@ impl Take {
         match self {
             Self::Whole | Self::Linear => tensor.reshape(shape),
             Self::Third(index) => tensor.narrow(0, index * shape[0], shape[0])?.contiguous(),
+            Self::Rows(first, count) => tensor.narrow(0, first, count)?.contiguous(),
+            Self::SwappedHalves => {
+                let half = shape[0] / 2;
+                Tensor::cat(&[tensor.narrow(0, half, half)?, tensor.narrow(0, 0, half)?], 0)
+            }
             Self::Transposed => tensor.t()?.contiguous(),
         }
     }
@@ -101,6 +116,12 @@ impl RenamedStore {
             }
         }
         (Self { inner, rules, pieces }, shapes)
+    }
+
+    /// The names in the file of what no rule names.
+    pub(super) fn left_out(&self) -> Vec<&str> {
+        let taken: HashSet<&str> = self.pieces.values().map(|(original, _)| original.as_str()).collect();
+        self.inner.names().filter(|name| !taken.contains(name)).collect()
     }
 
     /// The tensors under the names they have in the file.

@@ -124,6 +124,14 @@ impl Store {
         }
     }
 
+    /// The names in the file of what no rule of [`Self::renamed`] names, in no order.
+    pub(crate) fn left_out(&self) -> Vec<&str> {
+        match &*self.source {
+            Source::Files(_) => Vec::new(),
+            Source::Renamed(renamed) => renamed.left_out(),
+        }
+    }
+
     /// The names of tensors that no network was built from, in order, of a store [`Self::without_values`].
     pub(crate) fn unread(&self) -> Vec<&str> {
         let Some(outline) = &self.outline else {

@@ -162,6 +162,15 @@ fn models_list_begins_each_line_with_the_key() {
             "pixart-alpha-512",
             "pixart-alpha",
             "pixart-sigma",
+            "flux.1-dev",
+            "flux.1-schnell",
+            "sd3-medium",
+            "sd3.5-medium",
+            "sd3.5-large",
+            "dit-xl-2-256",
+            "dit-xl-2-512",
+            "sit-xl-2",
+            "repa-xl-2",
             "adm256"
         ]
     );

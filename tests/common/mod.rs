@@ -9,6 +9,7 @@
 
 pub mod case;
 pub mod program;
+pub mod program_case;
 
 use std::{
     collections::HashMap,

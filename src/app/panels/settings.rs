@@ -15,6 +15,7 @@ use crate::{
     extract::{inversion::Inversion, settings::LatentMode},
     geometry::framing::WorkingSize,
     model::classes::Classes,
+    model::guidance::Guidance,
 };
 
 /// Width of the left side at the start, in points, and how narrow and wide it can be made.
@@ -47,6 +48,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             class_ui(ui, classes, &mut settings.class);
         }
         t_ui(ui, info, &mut settings.t);
+        ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
         ui.horizontal_wrapped(|ui| {
             ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
                 .on_hover_text("The numbers of PyTorch's CPU generator");
@@ -100,11 +102,37 @@ fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
             *t = whole.into();
         }
     });
+    // Of a nominal t the size that runs decides.
     if let Some([signal, noise]) = info.mixtures.get(t.value() as usize) {
         let fraction = 100.0 * noise / (signal + noise);
         ui.weak(format!(
             "noise {fraction:.1} %  (picture × {signal:.3} + noise × {noise:.3})"
         ));
+    }
+}
+
+/// What flow models alone read.
+fn flow_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
+    if info.shifts_t || settings.nominal_t {
+        ui.checkbox(&mut settings.nominal_t, "nominal t").on_hover_text(
+            "Off: t is what runs, 1000 times the share of noise. On: t goes through the shift of the model's own schedule, which \
+             depends on the size",
+        );
+    }
+    if info.reads_guidance {
+        const MOST: f64 = 10.0;
+        let mut scale = f64::from(settings.guidance);
+        let drag = DragValue::new(&mut scale)
+            .prefix("guidance ")
+            .range(0.0..=MOST)
+            .clamp_existing_to_range(false)
+            .speed(0.05);
+        let dragged = ui
+            .add(drag)
+            .on_hover_text("The guidance scale that the model is told; 1 is none");
+        if let (true, Ok(told)) = (dragged.changed(), Guidance::try_from(scale)) {
+            settings.guidance = told;
+        }
     }
 }
 

@@ -106,6 +106,16 @@ pub fn pass_text(state: &State, kept: &KeptPass) -> String {
     if settings.prompt != set.prompt {
         text += &format!("  \"{}\"", settings.prompt);
     }
+    if settings.guidance != set.guidance {
+        text += &format!("  guidance {}", settings.guidance);
+    }
+    if settings.nominal_t != set.nominal_t {
+        text += if settings.nominal_t {
+            "  nominal t"
+        } else {
+            "  t that runs"
+        };
+    }
     if settings.class != set.class {
         text += &settings
             .class

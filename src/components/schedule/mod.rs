@@ -2,6 +2,7 @@
 
 mod discrete;
 mod flow;
+mod shift;
 mod timestep;
 
 use std::ops::RangeInclusive;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     discrete::{Betas, DiscreteSchedule, Prediction},
     flow::FlowSchedule,
+    shift::FlowShift,
     timestep::Timestep,
 };
 use crate::error::Result;

@@ -25,6 +25,11 @@ impl Timestep {
         Self(t as f64)
     }
 
+    /// A timestep by its tenths: 1955 for 195.5.
+    pub const fn of_tenths(tenths: u32) -> Self {
+        Self(tenths as f64 / 10.0)
+    }
+
     /// A timestep.
     ///
     /// # Errors

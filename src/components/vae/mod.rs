@@ -3,6 +3,7 @@
 mod bands;
 mod decoder;
 mod encoder;
+mod file;
 mod progress;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use self::progress::VaeProgress;
 pub use self::{
     decoder::VaeDecoder,
     encoder::{Posterior, VaeEncoder},
+    file::VaePart,
 };
 use crate::{
     activation::CONVOLUTION_COST,

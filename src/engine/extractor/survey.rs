@@ -50,12 +50,7 @@ impl Course for SurveyCourse {
         };
         let planned = of.planned(bench.loaded, bench.host, &[])?;
         let list = &planned.list;
-        let all: Selection = (0u32..)
-            .map(Tap)
-            .zip(list.entries())
-            .filter(|(_, entry)| query.maps || !entry.id.is_map())
-            .map(|(tap, _)| tap)
-            .collect();
+        let all = Selection::listed(list, |entry| query.maps || !entry.id.is_map());
         let noises = match can_compare_noises(&bench.loaded.model.spec, settings.inversion) {
             true => query.noises,
             false => 1,

@@ -173,8 +173,8 @@ fn token_map(maps: &MapStore, query: &HeatQuery, token: usize) -> Result<HeatVie
 /// these are the weights the model itself uses.
 fn attention_rows(maps: &MapStore, query: &HeatQuery) -> Result<HeatView, Unavailable> {
     let info = maps.info(query.source, query.id)?;
-    let sources = info.layer(query.id).and_then(|layer| layer.facts.map_sources());
-    let Some(sources) = sources else {
+    let facts = info.layer(query.id).map(|layer| layer.facts);
+    let Some(sources) = facts.and_then(|facts| facts.map_sources()) else {
         return Err(Error::usage(format!("the rows of {} cannot be made of what is kept", query.id)).into());
     };
     let heads = info.heads(query.id);
@@ -185,8 +185,17 @@ fn attention_rows(maps: &MapStore, query: &HeatQuery) -> Result<HeatView, Unavai
     };
     let [queries, keys] = sources.map(|source| maps.map(query.source, source).map_err(missing));
     let (queries, keys) = (queries?, keys?);
+    let sums = facts.and_then(|facts| facts.row_sums);
+    let sums = sums
+        .map(|sums| maps.map(query.source, sums).map_err(missing))
+        .transpose()?;
     let cells = cells_at(&query.at, &info.framing, queries.grid()).ok_or_else(|| unseen(&query.at))?;
-    let rows = head_rows(&queries, &keys, heads, &positions_of(&cells, queries.grid()))?;
+    let rows = head_rows(
+        [&queries, &keys],
+        sums.as_deref(),
+        heads,
+        &positions_of(&cells, queries.grid()),
+    )?;
     let scores = match query.head {
         Some(head) => rows.get(head).cloned().ok_or_else(|| no_head(query.id, heads, head))?,
         None => mean_over_heads(&rows.concat(), heads),

@@ -122,6 +122,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 dtype: "f32".into(),
                 adapters: AppliedAdapters::default(),
                 tokens: Vec::new(),
+                guidance: None,
                 class: None,
                 pictures: Vec::new(),
                 ids: Vec::new(),

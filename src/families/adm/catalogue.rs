@@ -82,6 +82,8 @@ fn push_block(catalogue: &mut Catalogue, block: &Block, finest: Grid, last: u16)
         label: Name::of(word),
         cost,
         map_of: None,
+        row_sums: None,
+        is_extra: false,
     };
     let id = |word: &str| inside(block.number, word);
     let mut resnets = RESNET_WORDS.into_iter();

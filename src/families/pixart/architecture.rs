@@ -209,7 +209,7 @@ impl Denoiser for PixArtDenoiser {
             beside.push(("mid.encoder_attention_mask", of_rows(mask)?));
         }
         if self.network.has_size_conditions() {
-            let Size { width, height } = picture_size(input)?;
+            let Size { width, height } = picture_size(step.input)?;
             let (width, height) = (width as f32, height as f32);
             beside.push(("mid.resolution", of_rows(vec![height, width])?));
             beside.push(("mid.aspect_ratio", of_rows(vec![height / width])?));

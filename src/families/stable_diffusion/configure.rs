@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     components::{
+        joint,
         schedule::{DiscreteSchedule, Timestep},
         text::TextPart,
         vae::VaeConfig,
@@ -87,7 +88,8 @@ pub(super) fn recognises(checkpoint: &Checkpoint) -> bool {
                 || single_file::network_in_folder(folder).is_some()
         }
         CheckpointLayout::File(_, store) => {
-            single_file::recognises(store) || single_file::other_in_words(store).is_some()
+            // Whole models of other families hold an autoencoder, too.
+            single_file::recognises(store) || !joint::is_in(store) && single_file::other_in_words(store).is_some()
         }
         CheckpointLayout::Known(known) => super::KNOWN.contains(known),
     }

@@ -12,13 +12,12 @@ use super::{
     shape_signature::ShapeSignature,
     text::{self, EncoderPart, TextKind},
     unet::UnetPart,
-    vae::VaePart,
 };
 use crate::{
     components::{
         schedule::DiscreteSchedule,
         text::{ClipConfig, ClipTextModel, Padding, TEXT_WEIGHTS_STEM, TextPart, Tokenizer},
-        vae::VaeConfig,
+        vae::{VaeConfig, VaePart},
     },
     error::{Error, Result},
     families::stable_diffusion::unet::UnetConfig,
@@ -188,7 +187,7 @@ impl LooseVae {
             Some(config) => config.clone(),
             None => {
                 let kind = TextKind::of_unet(&ShapeSignature::of_config(unet));
-                self.part.config(model, kind)?
+                self.part.config(model, kind.scaling())?
             }
         };
         let store = self.part.store(&config);

@@ -10,11 +10,9 @@ mod beside;
 mod loose;
 mod marks;
 mod names;
-mod rules;
 mod shape_signature;
 mod text;
 mod unet;
-mod vae;
 
 use std::path::{Path, PathBuf};
 
@@ -29,14 +27,13 @@ use self::{
     beside::{OnDisk, folder_beside},
     marks::Marks,
     text::{EncoderPart, Role, TextKind},
-    vae::VaePart,
 };
 use super::unet::UnetConfig;
 use crate::{
     components::{
         schedule::DiscreteSchedule,
         text::{ClipConfig, ClipTextModel, TextPart, Tokenizer},
-        vae::VaeConfig,
+        vae::{VaeConfig, VaePart},
     },
     error::{Error, Result},
     weights::{DIFFUSERS_STEM, Store, read_json},
@@ -141,7 +138,7 @@ impl SingleFile {
             (Some(_), Some((json, file))) => {
                 Some(VaeConfig::from_json(&json).map_err(|error| error.context(file.display()))?)
             }
-            (Some(part), None) => Some(part.config(None, text).map_err(taken_as_published)?),
+            (Some(part), None) => Some(part.config(None, text.scaling()).map_err(taken_as_published)?),
         };
         let own = match config("unet/config.json")? {
             Some((json, file)) => Some(UnetConfig::from_json(&json).map_err(|error| error.context(file.display()))?),

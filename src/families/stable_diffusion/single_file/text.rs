@@ -66,6 +66,14 @@ impl TextKind {
         }
     }
 
+    /// Scaling factor of the published models' latents: cannot be deduced from tensors.
+    pub(super) fn scaling(self) -> f64 {
+        match self {
+            Self::Sd1 | Self::Sd2 => 0.182_15,
+            Self::Sdxl => 0.130_25,
+        }
+    }
+
     pub(super) fn model_name(self) -> &'static str {
         match self {
             Self::Sd1 => "Stable Diffusion 1",

@@ -1,10 +1,10 @@
 //! A U-Net among the tensors of a file: where it is, what it is, and its tensors under the names of diffusers.
 
-use super::{names::Naming, rules::Rules, shape_signature::ShapeSignature, text::TextKind};
+use super::{names::Naming, shape_signature::ShapeSignature, text::TextKind};
 use crate::{
     error::{Error, Result},
     families::stable_diffusion::unet::UnetConfig,
-    weights::{Rename, Store},
+    weights::{Rename, Rules, Store},
 };
 
 /// Prefixes of the names of a U-Net's tensors: in files of a whole model, of a U-Net alone, of training scripts.

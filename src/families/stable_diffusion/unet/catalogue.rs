@@ -122,6 +122,8 @@ impl List {
                 label,
                 cost,
                 map_of,
+                row_sums: None,
+                is_extra: false,
             },
         });
     }

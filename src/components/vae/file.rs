@@ -3,12 +3,11 @@
 
 use serde_json::json;
 
-use super::{rules::Rules, text::TextKind};
+use super::VaeConfig;
 use crate::{
-    components::vae::VaeConfig,
     error::{Error, Result},
     weights::{
-        Rename, Store,
+        Rename, Rules, Store, Take,
         config::{MAX_LAYERS, MAX_LEVELS},
     },
 };
@@ -23,10 +22,6 @@ const RESNET: [(&str, &str); 5] = [
     ("conv2", "conv2"),
     ("nin_shortcut", "conv_shortcut"),
 ];
-
-/// Scaling factor of the published models' latents: cannot be deduced from tensors.
-const SCALING: f64 = 0.182_15;
-const SCALING_SDXL: f64 = 0.130_25;
 
 /// How its tensors are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +78,13 @@ impl VaePart {
         self.store.shape(&format!("{}{name}", self.prefix))
     }
 
-    /// The configuration, with what tensors do not show as in another autoencoder for the same U-Net, else as in the
-    /// published model of this kind.
-    pub(super) fn config(&self, like: Option<&VaeConfig>, text: TextKind) -> Result<VaeConfig> {
+    /// The configuration, with what tensors do not show as in another autoencoder for the same denoiser, else with latents of this
+    /// scaling factor and nothing else unusual.
+    ///
+    /// # Errors
+    ///
+    /// Where tensors are missing, or are of no autoencoder that this program computes.
+    pub fn config(&self, like: Option<&VaeConfig>, scaling: f64) -> Result<VaeConfig> {
         let width = |level: usize, repeat: usize| {
             let shape = self.shape(&self.naming.encoder_conv(level, repeat))?;
             shape.first().copied()
@@ -102,7 +101,7 @@ impl VaePart {
             "block_out_channels": widths,
             "layers_per_block": repeats,
             "latent_channels": latent,
-            "scaling_factor": if text == TextKind::Sdxl { SCALING_SDXL } else { SCALING },
+            "scaling_factor": scaling,
             "use_quant_conv": self.shape("quant_conv.weight").is_some(),
             "use_post_quant_conv": self.shape("post_quant_conv.weight").is_some(),
             "mid_block_add_attention": self.shape(self.naming.attention()).is_some(),
@@ -116,7 +115,7 @@ impl VaePart {
     }
 
     /// Whether a configuration is of this autoencoder, as far as tensors show it.
-    pub(super) fn fits(&self, config: &VaeConfig) -> bool {
+    pub(crate) fn fits(&self, config: &VaeConfig) -> bool {
         let told = |config: VaeConfig| VaeConfig {
             // No tensor shows these.
             scaling_factor: 1.0,
@@ -124,12 +123,12 @@ impl VaePart {
             norm_num_groups: 1,
             ..config
         };
-        let own = self.config(Some(config), TextKind::Sd1);
+        let own = self.config(Some(config), config.scaling_factor);
         own.is_ok_and(|own| told(own) == told(config.clone()))
     }
 
     /// The tensors under the names of `vae/diffusion_pytorch_model.safetensors`.
-    pub(super) fn store(&self, config: &VaeConfig) -> Store {
+    pub fn store(&self, config: &VaeConfig) -> Store {
         match self.naming {
             Naming::Authors => self.store.renamed(rules(self.prefix, config)),
             Naming::Diffusers if self.prefix.is_empty() => self.store.clone(),
@@ -155,7 +154,7 @@ fn rules(prefix: &str, config: &VaeConfig) -> Vec<Rename> {
         let (from, to) = (format!("{from}.attn_1"), format!("{to}.attentions.0"));
         rules.module(&format!("{from}.norm"), &format!("{to}.group_norm"));
         for (theirs, ours) in [("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("proj_out", "to_out.0")] {
-            rules.linear(&format!("{from}.{theirs}"), &format!("{to}.{ours}"));
+            rules.part(&format!("{from}.{theirs}"), &format!("{to}.{ours}"), Take::Linear);
         }
     }
     let levels = config.block_out_channels.len();

@@ -1,16 +1,16 @@
 //! Renaming rules for the tensors of one network of a file.
 
-use crate::weights::{Rename, Take};
+use super::{Rename, Take};
 
 /// Rules for tensors whose names all begin with one prefix in the file.
-pub(super) struct Rules {
+pub(crate) struct Rules {
     prefix: String,
     rules: Vec<Rename>,
 }
 
 impl Rules {
     /// No rules yet.
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
             rules: Vec::new(),
@@ -18,24 +18,34 @@ impl Rules {
     }
 
     /// All tensors of a module.
-    pub(super) fn module(&mut self, from: &str, to: &str) {
+    pub(crate) fn module(&mut self, from: &str, to: &str) {
         self.rules.push(self.rule(from, to));
     }
 
-    /// Those of a 1x1 convolution that is a linear layer in diffusers.
-    pub(super) fn linear(&mut self, from: &str, to: &str) {
-        self.rules.push(self.rule(from, to).taking(Take::Linear));
-    }
-
     /// Those of parts of a module: their names in the file and in diffusers.
-    pub(super) fn modules(&mut self, from: &str, to: &str, parts: &[(&str, &str)]) {
+    pub(crate) fn modules(&mut self, from: &str, to: &str, parts: &[(&str, &str)]) {
         for (theirs, ours) in parts {
             self.module(&format!("{from}.{theirs}"), &format!("{to}.{ours}"));
         }
     }
 
+    /// Those of a module, each as `take` has it.
+    pub(crate) fn part(&mut self, from: &str, to: &str, take: Take) {
+        self.rules.push(self.rule(from, to).taking(take));
+    }
+
+    /// All tensors under the names that they have behind the prefix.
+    pub(crate) fn all(&mut self) {
+        self.rules.push(Rename::new(self.prefix.clone(), ""));
+    }
+
+    /// One tensor under another name.
+    pub(crate) fn tensor(&mut self, from: &str, to: &str) {
+        self.rules.push(Rename::new(format!("{}{from}", self.prefix), to));
+    }
+
     /// All rules, in the order in which they were made.
-    pub(super) fn finish(self) -> Vec<Rename> {
+    pub(crate) fn finish(self) -> Vec<Rename> {
         self.rules
     }
 
