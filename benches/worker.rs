@@ -11,8 +11,9 @@ use std::{hint::black_box, io::BufWriter, sync::Arc, thread};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use featscope::{
     activation::{FeatureMap, Id},
+    components::schedule::Mixture,
     engine::{FinishedPass, PassId, RunSettings, transport::FromWorker},
-    extract::request::Provenance,
+    extract::request::{MixtureRan, Provenance},
     geometry::{
         Grid, Size,
         framing::{Framing, WorkingSize},
@@ -58,10 +59,7 @@ fn pass(maps: usize) -> FinishedPass {
             featscope: String::new(),
             weights: String::new(),
             notes: Vec::new(),
-            t_ran: 100.into(),
-            signal: 1.0,
-            noise: 0.0,
-            noise_fraction: 0.0,
+            mixture: Some(MixtureRan::new(100.into(), Mixture::CLEAN)),
             device: "cuda:0".to_owned(),
             dtype: "f16".to_owned(),
             adapters: AppliedAdapters::default(),

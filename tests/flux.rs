@@ -435,6 +435,11 @@ fn the_catalogue_equals_the_published_list() -> TestResult {
     assert_eq!(all.len(), 437);
     assert!(list.find("vit-block56-norm1-out").is_ok_and(|tap| !all.contains(tap)));
     assert_eq!(spec.default_t, "195.5".parse::<Timestep>()?);
+    for (more, count) in [(&[][..], 437), (&["--extra"], 437 + 4 * 57)] {
+        let listed = run(["layers", "--model", "flux.1-dev", "--json"].iter().chain(more)).good();
+        let listed: Value = serde_json::from_str(&listed.stdout)?;
+        assert_eq!(listed["activations"].as_array().ok_or("a list")?.len(), count);
+    }
     assert!(spec.reads_guidance() && !resolve("flux.1-schnell")?.reads_guidance());
     Ok(())
 }

@@ -446,6 +446,12 @@ fn whole_models_in_one_file() -> TestResult {
     };
     compare_all(&expected(&case.name), "feat.", &put_in.extract("all"))?;
 
+    write_with(&model("tiny-sd3-single.safetensors"), &file, |tensors| {
+        tensors.retain(|name, _| !name.starts_with("text_encoders.t5xxl"));
+    })?;
+    let without = moved.run("vit-block0-cross-map", &place).good();
+    assert!(without.stderr.contains("no T5"), "{}", without.stderr);
+
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).expect("a tensor");
     let broken = |change: &dyn Fn(&mut Tensors), words: &[&str]| -> TestResult {
         write_with(&model("tiny-sd3-single.safetensors"), &file, change)?;

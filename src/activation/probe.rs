@@ -53,6 +53,8 @@ pub struct Probe<'a> {
     /// Whether attention maps are recorded as the mean over their heads.
     means_of_heads: bool,
     record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
+    /// Receives the tokens without a position of what is recorded.
+    record_special: Option<&'a mut dyn FnMut(Tap, &Tensor) -> Result<()>>,
     progress: &'a mut Progress<'a>,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Probe<'a> {
             to_the_end: false,
             means_of_heads: false,
             record,
+            record_special: None,
             progress,
         }
     }
@@ -84,6 +87,12 @@ impl<'a> Probe<'a> {
     /// The same probe, for which attention maps are made as the mean over their heads, (B, 1, queries, keys).
     pub(crate) fn with_means_of_heads(mut self) -> Self {
         self.means_of_heads = true;
+        self
+    }
+
+    /// The same probe, which gives the tokens without a position of every selected activation to `record`, (B, C, count).
+    pub(crate) fn with_special(mut self, record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>) -> Self {
+        self.record_special = Some(record);
         self
     }
 
@@ -124,9 +133,29 @@ impl<'a> Probe<'a> {
     ///
     /// As [`Self::visit`], and where there are not h·w tokens.
     pub fn visit_tokens(&mut self, tap: Tap, tokens: Tensor, grid: Grid) -> Result<Tensor, Stop> {
+        self.visit_tokens_behind(tap, tokens, 0, grid)
+    }
+
+    /// Meets an activation of tokens (B, special + h·w, C), of which the first lie at no position: they are kept apart from those
+    /// that do, which are recorded as [`Self::visit_tokens`] does. Gives what the network goes on with: the same tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::visit_tokens`].
+    pub fn visit_tokens_behind(
+        &mut self,
+        tap: Tap,
+        tokens: Tensor,
+        special: usize,
+        grid: Grid,
+    ) -> Result<Tensor, Stop> {
         if self.wants(tap) {
             let (batch, _, channels) = tokens.dims3()?;
+            if let Some(record) = self.record_special.as_mut().filter(|_| special > 0) {
+                record(tap, &tokens.narrow(1, 0, special)?.transpose(1, 2)?)?;
+            }
             let planes = tokens
+                .narrow(1, special, tokens.dim(1)?.saturating_sub(special))?
                 .reshape((batch, grid.height, grid.width, channels))?
                 .permute((0, 3, 1, 2))?;
             (self.record)(tap, &planes)?;

@@ -17,6 +17,7 @@ use crate::{
     extract::{
         attention::AttentionCategory,
         finite::NotFiniteTensor,
+        inversion::Inversion,
         job::{self, Planned},
         model::Model,
         request::{ExtractRequest, OutputOptions, StoreFormat},
@@ -180,6 +181,10 @@ fn say_which_t_runs(settings: &PassSettings) {
 
 /// One line for each option that the model does not use.
 pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
+    if spec.is_encoder() {
+        say_what_an_encoder_does_not_use(run, spec);
+        return;
+    }
     for (option, given, is_read, what) in [
         ("--prompt", run.prompt.is_some(), spec.reads_prompt(), "text"),
         (
@@ -194,6 +199,33 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
         if given && !is_read {
             terminal::note(&format!("{option} is not used: {} has no {what}", spec.name));
         }
+    }
+}
+
+/// One line if there are options of denoisers.
+fn say_what_an_encoder_does_not_use(run: &RunArguments, spec: &ModelSpec) {
+    let options = [
+        ("--t", run.t.is_some()),
+        ("--prompt", run.prompt.is_some()),
+        ("--class", run.class.is_some()),
+        ("--noise", run.noise.is_some()),
+        ("--seed", run.seed != 0),
+        ("--vae", run.vae.is_some()),
+        ("--ensemble", run.ensemble.is_some()),
+        ("--inversion", run.inversion != Inversion::None),
+    ];
+    let given: Vec<&str> = options
+        .iter()
+        .filter(|(_, given)| *given)
+        .map(|(option, _)| *option)
+        .collect();
+    if !given.is_empty() {
+        let are = if given.len() == 1 { "is" } else { "are" };
+        terminal::note(&format!(
+            "{} {are} not used: {} is an image encoder, which has no noise, no timestep, no prompt and no latent",
+            given.join(", "),
+            spec.name
+        ));
     }
 }
 

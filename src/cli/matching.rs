@@ -126,7 +126,9 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let Some((source, targets)) = compared.split_first() else {
         return Err(Error::usage("no picture was given"));
     };
-    let record = json!({ "request": request, "ran": records, "method": Method::from(arguments.method).name() });
+    let written = records.first().map(|ran| request.read_in(ran)).transpose();
+    let written = written.map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
+    let record = json!({ "request": written, "ran": records, "method": Method::from(arguments.method).name() });
     write_folder(&arguments.out, |folder| {
         folder.record(REQUEST_FILE, "match", record);
         write_matches(folder, arguments, source, targets)

@@ -66,8 +66,15 @@ fn list() -> Result<()> {
         .max()
         .unwrap_or_default();
     for entry in known_checkpoints() {
-        let here = resolve(entry.key).is_ok_and(|spec| spec.is_here());
-        let state = if here { "here" } else { "not here" };
+        let spec = resolve(entry.key).ok();
+        let state = match &spec {
+            Some(spec) if spec.is_here() => "here",
+            _ => "not here",
+        };
+        let t = match spec {
+            Some(spec) if spec.is_encoder() => String::new(),
+            _ => format!("t {:3}", entry.default_t),
+        };
         // A repository that moved may be here under its old name.
         let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
         let held = || hub.as_ref()?.cached(&Repo::new(&source).ok()?);
@@ -76,8 +83,8 @@ fn list() -> Result<()> {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:width$} {state:9} {:5} px  t {:3}  {} ({source}{held})",
-            entry.key, entry.side, entry.default_t, entry.title
+            "{:width$} {state:9} {:5} px  {t:5}  {} ({source}{held})",
+            entry.key, entry.side, entry.title
         );
     }
     terminal::print(&text)

@@ -91,14 +91,19 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
         activations = ALL.to_owned();
     }
-    let requests = arguments
+    let mut requests = arguments
         .run
         .requests(&[source.clone(), target.clone()], &activations)?;
     // Everything that can be wrong is found before weights are read.
     let planned = requests
         .iter()
         .map(|request| Ok(job::plan(resolve(&request.model)?, request)?.allowing_non_finite()));
-    let planned = planned.collect::<Result<Vec<_>>>()?;
+    let mut planned = planned.collect::<Result<Vec<_>>>()?;
+    if planned.iter().any(|planned| planned.spec.is_encoder()) {
+        // Timesteps that it does not read are no other passes.
+        planned.truncate(1);
+        requests.truncate(1);
+    }
     say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
@@ -136,13 +141,20 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     table.rows.sort_by(RankRow::best_first);
     let made = table.made(first_request, &model, options)?;
     if arguments.json {
+        let written = requests
+            .iter()
+            .zip(&table.ran)
+            .map(|(request, ran)| request.read_in(ran));
+        let written = written.collect::<serde_json::Result<Vec<_>>>();
+        let written =
+            written.map_err(|error| Error::failed(format!("the requests cannot be written down: {error}")))?;
         let all = json!({
             "protocol": protocol(&made),
             "made_by": made,
             "pairs": pairs,
             "rows": table.rows,
             "not_finite": table.unranked,
-            "requests": requests,
+            "requests": written,
             "ran": table.ran,
         });
         terminal::print_json(&format!("{all:#}\n"))?;
@@ -230,7 +242,8 @@ impl Table {
         }
         let t = extracted
             .first()
-            .map_or(request.settings.t, |part| part.record.ran.t_ran);
+            .and_then(|part| part.record.ran.t_ran())
+            .unwrap_or_default();
         let mut each = extracted.into_iter().map(|part| {
             self.ran.push(part.record.ran);
             part.activations

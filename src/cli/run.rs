@@ -20,7 +20,7 @@ use crate::{
         select::Select,
         settings::{LatentMode, RunSettings},
     },
-    families::name::with_files,
+    families::{name::with_files, resolve},
     geometry::framing::WorkingSize,
     model::{adapters::Adapters, compat::Compat, guidance::Guidance},
 };
@@ -63,14 +63,9 @@ pub struct RunArguments {
     /// The class that a class-conditional model (DiT, SiT, REPA) is told: its number, or null [default: null]
     #[arg(long, value_name = "N|null", value_parser = <ClassAsked as FromStr>::from_str, allow_hyphen_values = true)]
     pub class: Option<ClassAsked>,
-    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = <Timesteps as FromStr>::from_str,
-        allow_hyphen_values = true,
-        required_unless_present_any = ["preset", "nominal_t"]
-    )]
+    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas. Image
+    /// encoders have none
+    #[arg(long, value_name = "N", value_parser = <Timesteps as FromStr>::from_str, allow_hyphen_values = true)]
     pub t: Option<Timesteps>,
     /// The timestep before the shift of the model's own schedule, from 0 to 1000, in place of --t (flow models: Flux, SD3)
     #[arg(
@@ -170,10 +165,11 @@ impl RunArguments {
 
     fn request_at(&self, t: Option<Timestep>, pictures: Vec<PathBuf>, activations: &str) -> Result<ExtractRequest> {
         let preset = self.preset()?;
-        let settings = self.settings(t, preset)?;
         let model = self.model.as_deref().or(preset.map(|preset| preset.model));
+        let model = self.networks.on(model.ok_or_else(|| missing("--model"))?)?;
+        let settings = self.settings(t, preset, &model)?;
         Ok(ExtractRequest {
-            model: self.networks.on(model.ok_or_else(|| missing("--model"))?)?,
+            model,
             preset: preset.map(|preset| preset.key.to_owned()),
             pictures,
             settings,
@@ -189,7 +185,7 @@ impl RunArguments {
     }
 
     /// What a pass is run with: what is given, else what the preset says.
-    fn settings(&self, t: Option<Timestep>, preset: Option<&Preset>) -> Result<RunSettings> {
+    fn settings(&self, t: Option<Timestep>, preset: Option<&Preset>, model: &str) -> Result<RunSettings> {
         let published = preset.map(|preset| preset.settings(self.compat));
         let default_t = published.as_ref().map(|published| published.t);
         let RunSettings {
@@ -205,7 +201,11 @@ impl RunArguments {
         Ok(RunSettings {
             prompt: self.prompt.clone().unwrap_or(prompt),
             class: self.class.and_then(|class| class.0),
-            t: self.nominal_t.or(t).or(default_t).ok_or_else(|| missing("--t"))?,
+            t: match self.nominal_t.or(t).or(default_t) {
+                Some(t) => t,
+                None if resolve(model)?.is_encoder() => Timestep::default(),
+                None => return Err(missing("--t")),
+            },
             nominal_t: self.nominal_t.is_some(),
             guidance: self.guidance.unwrap_or_default(),
             seed: self.seed,

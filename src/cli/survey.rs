@@ -121,7 +121,10 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
         say_what_is_not_measured(&surveys, &model.cause_of_non_finite(planned.settings(), None));
         extract::say_what_is_special(&model);
     });
-    let made_by = json!({ "request": request, "noises": request.settings.ensemble, "ran": ran });
+    let request_read = request
+        .read_in(&ran)
+        .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
+    let made_by = json!({ "request": request_read, "noises": request.settings.ensemble, "ran": ran });
     write_folder(&arguments.out, |folder| {
         write_survey(folder, &surveys, &made_by, arguments.sort)
     })

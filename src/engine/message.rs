@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     extract::{
         request::{ExtractRequest, Provenance},
-        settings::RunSettings,
+        settings::{RunSettings, SettingsRead},
     },
     geometry::{
         Size,
@@ -269,7 +269,7 @@ pub struct ModelInfo {
     pub default_t: Timestep,
     /// Working sizes it takes.
     pub size_rule: SizeRule,
-    /// (√ā, √(1−ā)) of every timestep.
+    /// (√ā, √(1−ā)) of every timestep; none of an image encoder.
     pub mixtures: Vec<[f64; 2]>,
     /// Every activation in execution order, with its shape at the native size.
     pub layers: Vec<Layer>,
@@ -285,6 +285,19 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
+    /// Whether it is a denoiser, which runs at a timestep and with noise; an image encoder reads of all settings the size alone.
+    pub fn is_denoiser(&self) -> bool {
+        !self.mixtures.is_empty()
+    }
+
+    /// The settings with what it does not read as it is by default.
+    pub fn read(&self, settings: &RunSettings) -> RunSettings {
+        match self.is_denoiser() {
+            true => settings.clone(),
+            false => SettingsRead::SIZE.of(settings),
+        }
+    }
+
     /// What the time of a pass depends on besides its work: the same key, the same seconds per unit.
     pub fn rate_key(&self) -> String {
         let Self {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     activation::{Id, Progress, Selection, Tap, pool::adaptive_average_pool},
     error::{Error, Result},
-    geometry::{Grid, Size},
+    geometry::{Grid, Size, framing::WorkingSize},
     image::{
         prepare::{PreparedImage, prepare},
         source::PictureSource,
@@ -84,8 +84,8 @@ pub fn plan(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
 /// Where something about it is wrong or cannot be read.
 pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planned> {
     let run = &request.settings;
-    check_passes(request.pictures.len(), run.ensemble)?;
     let settings = PassSettings::new(&spec, run.clone())?;
+    check_passes(request.pictures.len(), settings.run.ensemble)?;
     spec.check_adapters(&run.adapters)?;
     // Aggregated attention may be all that is asked for.
     let selection = match request.select.is_empty() && !request.attention.is_empty() {
@@ -105,6 +105,18 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
             notes.extend(picture.note().map(str::to_owned));
         }
     }
+    if let (true, WorkingSize::Exact { width, height }) = (spec.is_encoder(), size) {
+        let multiple = spec.size_rule().multiple();
+        let (asked, seen) = (
+            Size::new(width, height),
+            Size::new(width, height).map(|side| side - side % multiple),
+        );
+        if asked != seen {
+            notes.push(format!(
+                "the model sees {seen} pixels where {asked} are asked for: its patches have {multiple} a side"
+            ));
+        }
+    }
     let pictures = request
         .pictures
         .iter()
@@ -115,7 +127,10 @@ pub fn plan_streamed(spec: ModelSpec, request: &ExtractRequest) -> Result<Planne
         })
         .collect::<Result<Vec<_>>>()?;
     let settings = PassSettings {
-        noise: request.noise_file.as_deref().map(GivenNoise::read).transpose()?,
+        noise: match &request.noise_file {
+            Some(file) if !spec.is_encoder() => Some(GivenNoise::read(file)?),
+            _ => None,
+        },
         non_finite: match request.output.allow_non_finite {
             true => NonFinite::Allowed,
             false => NonFinite::Refused,

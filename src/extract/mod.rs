@@ -5,6 +5,7 @@
 pub(crate) mod allocator;
 pub mod attention;
 pub mod averager;
+mod encode;
 pub mod extracted;
 pub mod finite;
 pub mod intermediates;

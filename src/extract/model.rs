@@ -20,8 +20,9 @@ use crate::{
         adapters::{Adapters, AppliedAdapters, EmbeddingUse, LoraUse},
         compat::{Compat, PUBLISHED_SCALING},
         control::{ControlInput, ControlSignal},
-        denoiser::{Conditioning, Denoiser, LatentDistribution, Step},
-        spec::ModelSpec,
+        denoiser::{AdapterHost, Conditioning, Denoiser, LatentDistribution, Step},
+        encoder::Encoder,
+        spec::{ModelSpec, Network},
         tokens::PromptToken,
     },
 };
@@ -37,7 +38,7 @@ pub struct Model {
     pub spec: ModelSpec,
     /// Where it computes.
     pub place: Compute,
-    denoiser: Box<dyn Denoiser>,
+    network: Network,
     pictures: LruCache<u64, Posterior>,
     prompts: LruCache<PromptKey, Conditioning>,
     /// Those of the prompt that was encoded last.
@@ -69,17 +70,37 @@ impl Model {
                 spec.name
             )));
         }
-        let denoiser = spec.network.load(&place, extent, progress)?;
+        let network = spec.network.load(&place, extent, progress)?;
         progress(1.0)?;
         Ok(Self {
             spec: spec.clone(),
             place,
-            denoiser,
+            network,
             pictures: LruCache::new(KEPT_PICTURES),
             prompts: LruCache::new(KEPT_PROMPTS),
             tokens: Arc::default(),
             _pages: pages,
         })
+    }
+
+    fn denoiser(&self) -> Result<&dyn Denoiser> {
+        match &self.network {
+            Network::Denoiser(denoiser) => Ok(&**denoiser),
+            Network::Encoder(_) => Err(Error::failed("an image encoder was asked for what a denoiser does")),
+        }
+    }
+
+    /// The network of an image encoder; none of a denoiser.
+    pub(super) fn encoder(&self) -> Option<&dyn Encoder> {
+        match &self.network {
+            Network::Encoder(encoder) => Some(&**encoder),
+            Network::Denoiser(_) => None,
+        }
+    }
+
+    /// What LoRAs, ControlNets and embeddings are put on; none where the model takes none.
+    fn adapter_host(&self) -> Option<&dyn AdapterHost> {
+        self.denoiser().ok()?.adapters()
     }
 
     /// Encodes a working picture; known pictures are not encoded again.
@@ -95,7 +116,7 @@ impl Model {
         let Size { width, height } = picture.size();
         let pixels = picture.to_chw(self.spec.size_rule().pixel_range());
         let pixels = Tensor::from_vec(pixels, (1, 3, height, width), &self.place.device)?;
-        let Some(vae) = self.denoiser.autoencoder() else {
+        let Some(vae) = self.denoiser()?.autoencoder() else {
             return Ok(LatentDistribution::Pixels(pixels));
         };
         let posterior = vae.encode(&pixels, progress)?;
@@ -117,7 +138,7 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn published_latent(&self, scaled: &Tensor) -> Result<Tensor> {
-        match self.denoiser.autoencoder() {
+        match self.denoiser()?.autoencoder() {
             Some(vae) => Ok((scaled * (PUBLISHED_SCALING / vae.config().scaling_factor))?),
             None => Ok(scaled.clone()),
         }
@@ -129,7 +150,7 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        match self.denoiser.autoencoder() {
+        match self.denoiser()?.autoencoder() {
             Some(vae) => vae.config().scale(sample),
             None => Ok(sample.clone()),
         }
@@ -147,19 +168,18 @@ impl Model {
         compat: Option<Compat>,
         progress: &mut Progress<'_>,
     ) -> Result<Option<Conditioning>> {
+        let Network::Denoiser(denoiser) = &mut self.network else {
+            return Ok(None);
+        };
         let key = PromptKey {
             prompt: prompt.to_owned(),
-            on_prompts: self
-                .denoiser
-                .adapters()
-                .map(|host| host.on_prompts())
-                .unwrap_or_default(),
+            on_prompts: denoiser.adapters().map(|host| host.on_prompts()).unwrap_or_default(),
             compat,
         };
         let conditioning = match self.prompts.get(&key) {
             Some(known) => known,
             None => {
-                let Some(encoded) = self.denoiser.encode_prompt(prompt, compat, progress)? else {
+                let Some(encoded) = denoiser.encode_prompt(prompt, compat, progress)? else {
                     return Ok(None);
                 };
                 self.prompts.put(key, encoded.clone(), 1);
@@ -181,12 +201,13 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn denoiser_input(&self, noisy: &Tensor, clean: &Tensor) -> Result<Tensor> {
-        self.denoiser.input(noisy, clean)
+        self.denoiser()?.input(noisy, clean)
     }
 
     /// The timestep as the network itself is given it.
     pub fn network_timestep(&self, t: Timestep) -> f64 {
-        self.denoiser.network_timestep(t)
+        self.denoiser()
+            .map_or(t.value(), |denoiser| denoiser.network_timestep(t))
     }
 
     /// What the denoiser is given beside rows (B, C, h, w), by its name among the intermediates of a pass.
@@ -195,7 +216,7 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
-        self.denoiser.given_beside(step)
+        self.denoiser()?.given_beside(step)
     }
 
     /// The denoiser's input or output (B, C, h, w) in its own layout.
@@ -204,7 +225,7 @@ impl Model {
     ///
     /// Where the device fails.
     pub fn own_layout(&self, tensor: &Tensor) -> Result<Tensor> {
-        self.denoiser.own_layout(tensor)
+        self.denoiser()?.own_layout(tensor)
     }
 
     /// Puts LoRAs, ControlNets and embeddings on the model in the place of those before, without reading the model again. On an error
@@ -214,7 +235,11 @@ impl Model {
     ///
     /// Where a file is broken or does not fit.
     pub fn adapt(&mut self, adapters: &Adapters) -> Result<()> {
-        match self.denoiser.adapters_mut() {
+        let host = match &mut self.network {
+            Network::Denoiser(denoiser) => denoiser.adapters_mut(),
+            Network::Encoder(_) => None,
+        };
+        match host {
             Some(host) => host.put(adapters),
             None => self.spec.check_adapters(adapters),
         }
@@ -222,7 +247,7 @@ impl Model {
 
     /// The LoRAs, ControlNets and embeddings that act now.
     pub fn applied(&self) -> AppliedAdapters {
-        let mut applied = self.denoiser.adapters().map(|host| host.applied()).unwrap_or_default();
+        let mut applied = self.adapter_host().map(|host| host.applied()).unwrap_or_default();
         for embedding in &mut applied.embeddings {
             embedding.in_prompt = self.tokens.iter().any(|token| token.piece == embedding.token);
         }
@@ -235,7 +260,7 @@ impl Model {
     ///
     /// Where a control image cannot be read.
     pub fn control_inputs(&self, pictures: &[&Picture]) -> Result<Vec<ControlInput>> {
-        match self.denoiser.adapters() {
+        match self.adapter_host() {
             Some(host) => host.control_inputs(pictures),
             None => Ok(Vec::new()),
         }
@@ -255,7 +280,7 @@ impl Model {
         pictures: &[u32],
         progress: &mut Progress<'_>,
     ) -> Result<Option<ControlSignal>> {
-        match (self.denoiser.adapters(), conditioning) {
+        match (self.adapter_host(), conditioning) {
             (Some(host), Some(conditioning)) => host.control(x, t, conditioning, inputs, pictures, progress),
             _ => Ok(None),
         }
@@ -267,7 +292,7 @@ impl Model {
     ///
     /// Where the probe ends the work with one, or the device fails.
     pub fn denoise(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Option<Tensor>> {
-        match self.denoiser.predict(step, probe) {
+        match self.denoiser()?.predict(step, probe) {
             Ok(output) => Ok(Some(output)),
             Err(Stop::Done) => Ok(None),
             Err(Stop::Error(error)) => Err(error),
@@ -280,7 +305,7 @@ impl Model {
     ///
     /// Where there is none.
     pub fn open_decoder(&self) -> Result<VaeDecoder> {
-        self.denoiser.open_decoder()
+        self.denoiser()?.open_decoder()
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::{DType, Tensor};
 
 use super::{
+    encode::encode,
     finite::{NonFinite, check_control, check_input},
     intermediates::{keep_control, keep_intermediates},
     inversion::{self, Inversion},
@@ -182,7 +183,10 @@ pub fn run_pass(
     sink: &mut dyn FeatureSink,
     progress: &mut Progress<'_>,
 ) -> Result<()> {
-    let ran = run(model, pictures, settings, selection, sink, progress);
+    let ran = match model.encoder() {
+        Some(encoder) => encode(model, encoder, pictures, settings, selection, sink, progress),
+        None => run(model, pictures, settings, selection, sink, progress),
+    };
     ran.map_err(|error| match (error.is_out_of_memory(), pictures.first()) {
         (true, Some(first)) => {
             let Size { width, height } = first.framing.working;
@@ -311,7 +315,7 @@ fn decode(decoder: &VaeDecoder, latents: &Tensor, progress: &mut Progress<'_>) -
 }
 
 /// How many rows run at a time, for an input of the shape (rows, C, h, w).
-fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize {
+pub(super) fn batch_rows(list: &Catalogue, selection: &Selection, input: &[usize]) -> usize {
     let [rows, _, height, width] = *input else { return 1 };
     let entries = selection.iter().filter_map(|tap| list.entry(tap));
     let largest = entries.map(|entry| entry.shape.bytes()).max().unwrap_or(0);
@@ -326,6 +330,24 @@ pub(super) fn meets_control(list: &Catalogue, selection: &Selection) -> bool {
     last.is_some_and(|entry| matches!(entry.facts.stage, Stage::Up | Stage::Output))
 }
 
+/// The working size that all pictures of a pass have.
+///
+/// # Errors
+///
+/// Where there is no picture, or they differ in it.
+pub(super) fn working_size_of(pictures: &[PreparedImage]) -> Result<Size> {
+    let Some(first) = pictures.first() else {
+        return Err(Error::usage("no picture was given"));
+    };
+    let working = first.framing.working;
+    match pictures.iter().all(|picture| picture.framing.working == working) {
+        true => Ok(working),
+        false => Err(Error::usage(
+            "the pictures have different working sizes: one pass takes one size",
+        )),
+    }
+}
+
 fn prepare_input(
     model: &mut Model,
     pictures: &[PreparedImage],
@@ -334,15 +356,7 @@ fn prepare_input(
     progress: &mut Progress<'_>,
 ) -> Result<Input> {
     let members = settings.run.ensemble;
-    let Some(first) = pictures.first() else {
-        return Err(Error::usage("no picture was given"));
-    };
-    let working = first.framing.working;
-    if pictures.iter().any(|picture| picture.framing.working != working) {
-        return Err(Error::usage(
-            "the pictures have different working sizes: one pass takes one size",
-        ));
-    }
+    let working = working_size_of(pictures)?;
     let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
     let (noise, vae_noise) = draw(settings, shape, settings.latent_mode(&model.spec))?;
     model.adapt(&settings.run.adapters)?;

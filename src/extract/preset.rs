@@ -17,6 +17,8 @@ const CORRESPONDENCE_PROMPT: &str = "a highly realistic photo that may contain a
      a train, or a tv monitor.";
 /// The prompt of DIFT: what stands in braces is to be replaced.
 const CATEGORY_PROMPT: &str = "a photo of a {category}";
+/// Stands for the timestep of an image encoder, which has none.
+const NO_T: Timestep = Timestep::of(0);
 /// Noises that DIFT averages over.
 const DIFT_ENSEMBLE: usize = 8;
 
@@ -33,7 +35,7 @@ pub struct Preset {
     pub model: &'static str,
     /// Side of the square working picture, in pixels.
     pub side: usize,
-    /// The timestep that the publication names.
+    /// The timestep that the publication names; 0 of an image encoder, which has none.
     pub nominal_t: Timestep,
     /// The timestep that runs in its program when that one is asked for.
     pub t: Timestep,
@@ -216,6 +218,36 @@ pub const PRESETS: &[Preset] = &[
         ],
         ..PAPER_SDXL
     },
+    Preset {
+        key: "dinov2",
+        title: "DINOv2, its last four layers",
+        source: "DINOv2: Learning Robust Visual Features without Supervision",
+        model: "dinov2-base",
+        side: 518,
+        nominal_t: NO_T,
+        t: NO_T,
+        ensemble: 1,
+        prompt: "",
+        ids: &[
+            "vit-block8-out",
+            "vit-block9-out",
+            "vit-block10-out",
+            "vit-block11-out",
+            "vit-norm-out",
+        ],
+    },
+    Preset {
+        key: "sd-dino",
+        title: "The DINOv2 half of A Tale of Two Features",
+        source: "A Tale of Two Features: Stable Diffusion Complements DINO for Zero-Shot Semantic Correspondence",
+        model: "dinov2-base",
+        side: 840,
+        nominal_t: NO_T,
+        t: NO_T,
+        ensemble: 1,
+        prompt: "",
+        ids: &["vit-block11-out"],
+    },
 ];
 
 const NOT_ALL: &str = "Not All Diffusion Model Activations Have Been Evaluated as Discriminative Features";
@@ -277,7 +309,7 @@ impl Preset {
             count => format!(", mean of {count} noises"),
         };
         format!(
-            "{} at {} px, {}{several}: {}",
+            "{} at {} px{}{several}: {}",
             self.model,
             self.side,
             self.t_text(),
@@ -285,12 +317,12 @@ impl Preset {
         )
     }
 
-    /// The timestep that runs, with the paper's where it differs.
-    pub fn t_text(&self) -> String {
-        if self.t == self.nominal_t {
-            format!("t {}", self.t)
-        } else {
-            format!("t {} (the paper's {})", self.t, self.nominal_t)
+    /// The timestep that runs, with the paper's where it differs; nothing of an image encoder.
+    fn t_text(&self) -> String {
+        match (self.t, self.nominal_t) {
+            (t, nominal) if t != nominal => format!(", t {t} (the paper's {nominal})"),
+            (t, _) if t == NO_T => String::new(),
+            (t, _) => format!(", t {t}"),
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer, ser};
+use serde_json::Value;
 
 use super::{
     attention::AttentionCategory,
@@ -13,11 +14,11 @@ use super::{
     settings::{PassSettings, RunSettings},
 };
 use crate::{
-    components::schedule::Timestep,
+    components::schedule::{Mixture, Timestep},
     device::{DeviceChoice, Precision},
     error::Result,
     geometry::framing::Framing,
-    model::{adapters::AppliedAdapters, classes::ClassTold, guidance::Guidance, tokens::PromptToken},
+    model::{adapters::AppliedAdapters, classes::ClassTold, compat::Compat, guidance::Guidance, tokens::PromptToken},
 };
 
 /// Format of the numbers in a file.
@@ -78,6 +79,28 @@ pub struct ExtractRequest {
     pub output: OutputOptions,
 }
 
+impl ExtractRequest {
+    /// The request as JSON for the record of what ran: of an image encoder without the settings of a denoiser.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written as JSON.
+    pub fn read_in(&self, ran: &Provenance) -> serde_json::Result<Value> {
+        /// Of the settings, what an encoder reads; beside them, what it does not.
+        const SIZE: &str = "size";
+        const NOISE_FILE: &str = "noise_file";
+        let mut request = serde_json::to_value(self)?;
+        let settings = serde_json::to_value(RunSettings {
+            compat: Some(Compat::Gdf),
+            ..self.settings.clone()
+        })?;
+        if let (None, Value::Object(request), Value::Object(settings)) = (ran.mixture, &mut request, settings) {
+            request.retain(|key, _| key == SIZE || key != NOISE_FILE && !settings.contains_key(key));
+        }
+        Ok(request)
+    }
+}
+
 /// Writes settings as they stand in the records of outputs: these name `compat` where none is set, too.
 fn with_unset<S: Serializer>(settings: &RunSettings, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
@@ -92,6 +115,31 @@ fn with_unset<S: Serializer>(settings: &RunSettings, serializer: S) -> Result<S:
     WithUnset { settings, compat }.serialize(serializer)
 }
 
+/// What ran of a denoiser.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MixtureRan {
+    /// The timestep that ran.
+    pub t_ran: Timestep,
+    /// √ā at that timestep: the picture's share of the mixture.
+    pub signal: f64,
+    /// √(1−ā): the noise's share.
+    pub noise: f64,
+    /// √(1−ā)/(√ā+√(1−ā)).
+    pub noise_fraction: f64,
+}
+
+impl MixtureRan {
+    /// Of shares of picture and noise at a timestep.
+    pub fn new(t_ran: Timestep, mixture: Mixture) -> Self {
+        Self {
+            t_ran,
+            signal: mixture.signal,
+            noise: mixture.noise,
+            noise_fraction: mixture.noise_fraction(),
+        }
+    }
+}
+
 /// What ran: written beside the request into every output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -103,14 +151,9 @@ pub struct Provenance {
     /// What is special about the model and is in neither its weights nor the request; files of older versions have none.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// The timestep that ran.
-    pub t_ran: Timestep,
-    /// √ā at that timestep: the picture's share of the mixture.
-    pub signal: f64,
-    /// √(1−ā): the noise's share.
-    pub noise: f64,
-    /// √(1−ā)/(√ā+√(1−ā)).
-    pub noise_fraction: f64,
+    /// What ran of a denoiser; an image encoder has neither timestep nor noise.
+    #[serde(flatten)]
+    pub mixture: Option<MixtureRan>,
     /// Device computed on.
     pub device: String,
     /// Format computed in.
@@ -151,15 +194,11 @@ impl Provenance {
         let working = pictures.first().map(|picture| picture.framing.working);
         let ran = working.and_then(|working| settings.at(&model.spec, working).ok());
         let settings = ran.as_deref().unwrap_or(settings);
-        let mixture = settings.mixture;
         Self {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
             weights: model.spec.weights_label(),
             notes: model.spec.notes.clone(),
-            t_ran: settings.t,
-            signal: mixture.signal,
-            noise: mixture.noise,
-            noise_fraction: mixture.noise_fraction(),
+            mixture: (!model.spec.is_encoder()).then(|| MixtureRan::new(settings.t, settings.mixture)),
             device: model.place.device_name(),
             dtype: model.place.dtype_name().to_owned(),
             adapters: model.applied(),
@@ -171,6 +210,11 @@ impl Provenance {
             not_finite: Vec::new(),
             seconds,
         }
+    }
+
+    /// The timestep that ran; none of an image encoder.
+    pub fn t_ran(&self) -> Option<Timestep> {
+        self.mixture.map(|mixture| mixture.t_ran)
     }
 }
 
@@ -185,23 +229,38 @@ pub struct FramedPicture {
 }
 
 /// Request and provenance together: the JSON under the key `featscope` of an output file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Record {
-    /// What was asked.
+    /// What was asked. What an image encoder does not read of it is not written.
     pub request: ExtractRequest,
     /// What ran.
     pub ran: Provenance,
 }
 
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            request: Value,
+            ran: &'a Provenance,
+        }
+        let request = self.request.read_in(&self.ran).map_err(ser::Error::custom)?;
+        Written {
+            request,
+            ran: &self.ran,
+        }
+        .serialize(serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::{
         extract::{inversion::Inversion, settings::LatentMode},
         geometry::framing::WorkingSize,
-        model::compat::Compat,
     };
 
     /// A request as every version since the first has written it into outputs.

@@ -28,9 +28,10 @@ pub enum LatentMode {
     Sample,
 }
 
-/// Everything besides model and pictures that a pass depends on. The command line, the window, workspaces, requests with
+/// Everything besides model and pictures that a pass depends on; an image encoder reads the size alone ([`SettingsRead`]). The command line, the window, workspaces, requests with
 /// their records and the key of the cache of maps hold this; an option of passes is a field here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunSettings {
     /// One prompt for all pictures, where the model reads one.
     pub prompt: String,
@@ -55,13 +56,11 @@ pub struct RunSettings {
     /// The working size; none: the short side the model was made for.
     pub size: Option<WorkingSize>,
     /// How the latent at `t` is made.
-    #[serde(default)]
     pub inversion: Inversion,
     /// A program whose numbers are to be reproduced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub compat: Option<Compat>,
     /// LoRAs, ControlNets and embeddings. A change of them reads no model again.
-    #[serde(default)]
     pub adapters: Adapters,
 }
 
@@ -149,6 +148,27 @@ impl SettingsRead {
         adapters: true,
         guidance: true,
     };
+
+    /// What an image encoder reads: the size alone.
+    pub const SIZE: Self = Self {
+        prompt: false,
+        class: false,
+        diffusion: false,
+        adapters: false,
+        guidance: false,
+    };
+
+    /// What a model reads.
+    pub fn by(spec: &ModelSpec) -> Self {
+        match spec.is_encoder() {
+            true => Self::SIZE,
+            false => Self {
+                class: spec.classes().is_some(),
+                guidance: spec.reads_guidance(),
+                ..Self::ALL
+            },
+        }
+    }
 
     /// The settings with everything that is not read as it is by default, and without adapters that do not act: the same for
     /// passes that give the same numbers.
@@ -260,7 +280,23 @@ impl PassSettings {
     ///
     /// Where the model's schedule has no such timestep or the model no such class, or `compat` excludes it or the embeddings.
     pub fn new(spec: &ModelSpec, run: RunSettings) -> Result<Self> {
-        let t = run.running_t(spec, Size::new(spec.native_side, spec.native_side))?;
+        let native = Size::new(spec.native_side, spec.native_side);
+        if spec.is_encoder() {
+            if let Some(compat) = run.compat {
+                // It runs none: the error says so.
+                compat.t(spec, run.t, native)?;
+            }
+            return Ok(Self {
+                run: SettingsRead::by(spec).of(&run),
+                t: Timestep::default(),
+                mixture: Mixture::CLEAN,
+                class: None,
+                noise: None,
+                recording: Recording::default(),
+                non_finite: NonFinite::default(),
+            });
+        }
+        let t = run.running_t(spec, native)?;
         let mixture = spec.mixture(t)?;
         let told = spec.classes().map(|classes| classes.told(run.class, &spec.name));
         let class = told.transpose()?;
@@ -316,6 +352,9 @@ impl PassSettings {
         pictures: usize,
         index: usize,
     ) -> Result<Self> {
+        if spec.is_encoder() {
+            return Ok(self.of_picture(index));
+        }
         let shape = check_settings(spec, working, pictures, self)?;
         let (noise, vae_noise) = draw(self, shape, self.latent_mode(spec))?;
         let mut all = self.clone();
@@ -349,13 +388,7 @@ mod tests {
             ..RunSettings::default()
         };
         assert_eq!(SettingsRead::ALL.of(&asked), asked);
-        let encoder = SettingsRead {
-            prompt: false,
-            class: false,
-            diffusion: false,
-            adapters: false,
-            guidance: false,
-        };
+        let encoder = SettingsRead::SIZE;
         let read = encoder.of(&asked);
         assert_eq!(read.size, asked.size);
         let other_t = RunSettings {

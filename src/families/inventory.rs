@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+/// Key that a configuration of transformers has, and none of diffusers.
+const OF_TRANSFORMERS: &str = "model_type";
 /// How diffusers calls a ControlNet in its configuration.
 const CONTROL_NET_CLASS: &str = "ControlNetModel";
 
@@ -170,12 +172,17 @@ fn kind_of(folder: &Path) -> Option<ModelKind> {
         layout: CheckpointLayout::Folder(folder.to_owned()),
         given: GivenNetworks::default(),
     };
-    // A network by itself is no model: in the hub's cache it is a ControlNet, or nothing that this program runs.
-    let has_networks = folder.join(MODEL_INDEX).is_file() || DENOISERS.iter().any(|name| folder.join(name).is_dir());
-    if has_networks && FAMILIES.iter().any(|family| family.recognises(&checkpoint)) {
+    // A denoiser's network by itself is no model: in the hub's cache it is a ControlNet, or nothing that this program runs.
+    let config = read_json(&folder.join("config.json")).ok();
+    let is_whole = folder.join(MODEL_INDEX).is_file()
+        || DENOISERS.iter().any(|name| folder.join(name).is_dir())
+        || config
+            .as_ref()
+            .is_some_and(|config| config.get(OF_TRANSFORMERS).is_some());
+    if is_whole && FAMILIES.iter().any(|family| family.recognises(&checkpoint)) {
         return Some(ModelKind::Model);
     }
-    let config = read_json(&folder.join("config.json")).ok()?;
+    let config = config?;
     let class = config.get("_class_name")?.as_str()?;
     (class == CONTROL_NET_CLASS).then_some(ModelKind::ControlNet)
 }

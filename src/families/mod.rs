@@ -1,10 +1,11 @@
-//! Architectures of denoisers, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
+//! Architectures of denoisers and encoders, one folder each, and the way from a model's name to one of them. Nothing below imports them but by
 //! the traits of `model`.
 
 pub mod adm;
 pub mod deepfloyd;
 pub mod dit;
 pub mod download_plan;
+pub mod encoders;
 pub mod flux;
 pub mod hunyuan;
 pub mod inventory;
@@ -14,6 +15,7 @@ pub mod pixart;
 mod resolve;
 pub mod sd3;
 pub mod stable_diffusion;
+pub mod zimage;
 
 pub use self::resolve::resolve;
 use crate::model::family::Family;
@@ -25,9 +27,11 @@ pub static FAMILIES: &[&dyn Family] = &[
     &pixart::PixArtFamily,
     &flux::FluxFamily,
     &sd3::Sd3Family,
+    &zimage::ZImageFamily,
     &dit::DitFamily,
     &hunyuan::HunyuanFamily,
     &deepfloyd::DeepFloydIf,
+    &encoders::Encoders,
     &adm::Adm,
 ];
 

@@ -1,4 +1,4 @@
-//! Types that all families share: checkpoints, architectures, denoisers, their adapters and conditioning. It knows
+//! Types that all families share: checkpoints, architectures, denoisers and encoders, their adapters and conditioning. It knows
 //! no family, neither windows nor threads.
 
 pub mod adapters;
@@ -6,6 +6,7 @@ pub mod classes;
 pub mod compat;
 pub mod control;
 pub mod denoiser;
+pub mod encoder;
 pub mod extent;
 pub mod family;
 pub mod guidance;

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{adapters::Adapters, classes::Classes, compat::GdfKind, denoiser::Denoiser, extent::LoadExtent};
+use super::{
+    adapters::Adapters, classes::Classes, compat::GdfKind, denoiser::Denoiser, encoder::Encoder, extent::LoadExtent,
+};
 use crate::{
     activation::{Catalogue, Progress},
     components::schedule::{Mixture, Schedule, Timestep},
@@ -12,12 +14,20 @@ use crate::{
     geometry::{Size, framing::SizeRule},
 };
 
+/// A network with its weights on a device.
+pub enum Network {
+    /// It is run at a timestep, over a picture that was mixed with noise.
+    Denoiser(Box<dyn Denoiser>),
+    /// It is run once, over the picture.
+    Encoder(Box<dyn Encoder>),
+}
+
 /// A configured network without weights.
 pub trait Architecture: Send + Sync {
     /// Which working sizes it takes.
     fn size_rule(&self) -> SizeRule;
 
-    /// (channels, rows, columns) of what noise is mixed with, at a working size.
+    /// (channels, rows, columns) of what noise is mixed with, at a working size; of an encoder, of the picture.
     fn latent_shape(&self, working: Size) -> [usize; 3];
 
     /// Every activation in execution order, at a working size and for a prompt of `tokens` tokens.
@@ -87,7 +97,7 @@ pub trait Architecture: Send + Sync {
     /// # Errors
     ///
     /// Where weights are not here, broken, or not those of the configuration.
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>>;
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network>;
 
     /// The names of its input and its timestep among the intermediates of a pass.
     fn input_names(&self) -> [&'static str; 2] {
@@ -155,6 +165,11 @@ impl ModelSpec {
     /// The model's kind in generic-diffusion-feature; none where that program does not run it.
     pub(crate) fn gdf_kind(&self) -> Option<GdfKind> {
         self.network.gdf_kind()
+    }
+
+    /// Whether it is an image encoder: one forward pass, without noise, timestep, prompt and latent.
+    pub fn is_encoder(&self) -> bool {
+        self.schedule == Schedule::Noiseless
     }
 
     /// Whether a prompt changes anything.

@@ -49,22 +49,20 @@ pub(crate) fn visit_map_as(
     probe.visit_map(tap, &make(map)?)
 }
 
-/// Meets the two parts of the map of a joint attention, whose first `text` keys are a text's and whose other keys are positions: one
-/// softmax over both, which is computed once.
-pub(crate) fn visit_joint_maps(
+/// Meets parts of the map of a joint attention, one softmax over all keys that is computed once: each part with its tap, its first
+/// key and how many it has, in the order of the taps.
+pub(crate) fn visit_parts_of_map(
     probe: &mut Probe<'_>,
-    [cross, own]: [Tap; 2],
     [q, k]: [&Tensor; 2],
     scale: f64,
-    text: usize,
+    parts: impl Iterator<Item = (Tap, usize, usize)> + Clone,
 ) -> Result<(), Stop> {
-    let map = match [cross, own].into_iter().any(|tap| probe.wants(tap)) {
+    let map = match parts.clone().any(|(tap, ..)| probe.wants(tap)) {
         true if probe.wants_means_of_heads() => Some(mean_attention_map(q, k, scale)?),
         true => Some(attention_map(q, k, scale)?),
         false => None,
     };
-    let keys = k.dim(2)?;
-    for (tap, first, count) in [(cross, 0, text), (own, text, keys - text)] {
+    for (tap, first, count) in parts {
         match &map {
             Some(map) if probe.wants(tap) => probe.visit_map(tap, &map.narrow(3, first, count)?)?,
             _ => probe.passed(tap)?,

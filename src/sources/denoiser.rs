@@ -1,4 +1,5 @@
-//! A diffusion model as a source: pictures mixed with noise, or inverted, and one pass of its denoiser.
+//! A model as a source: a diffusion model, whose denoiser makes one pass over pictures mixed with noise, or inverted; or an image
+//! encoder, which makes one pass over the pictures.
 
 use super::{FeatureSink, FeatureSource, SourceInfo};
 use crate::{
@@ -22,11 +23,7 @@ impl FeatureSource for Model {
             name: self.spec.name.clone(),
             native_side: self.spec.native_side,
             size_rule: self.spec.size_rule(),
-            reads: SettingsRead {
-                guidance: self.spec.reads_guidance(),
-                class: self.spec.classes().is_some(),
-                ..SettingsRead::ALL
-            },
+            reads: SettingsRead::by(&self.spec),
         }
     }
 

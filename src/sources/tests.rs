@@ -37,13 +37,7 @@ impl FeatureSource for Colours {
             name: "colours".to_owned(),
             native_side: 64,
             size_rule: SizeRule::Latent { multiple: 2 * SQUARE },
-            reads: SettingsRead {
-                prompt: false,
-                class: false,
-                diffusion: false,
-                adapters: false,
-                guidance: false,
-            },
+            reads: SettingsRead::SIZE,
         }
     }
 
@@ -100,21 +94,12 @@ impl FeatureSource for Colours {
         Ok(())
     }
 
-    fn provenance(
-        &self,
-        settings: &PassSettings,
-        pictures: Vec<FramedPicture>,
-        ids: Vec<String>,
-        seconds: f64,
-    ) -> Provenance {
+    fn provenance(&self, _: &PassSettings, pictures: Vec<FramedPicture>, ids: Vec<String>, seconds: f64) -> Provenance {
         Provenance {
             featscope: env!("CARGO_PKG_VERSION").to_owned(),
             weights: "none".to_owned(),
             notes: Vec::new(),
-            t_ran: settings.t,
-            signal: settings.mixture.signal,
-            noise: settings.mixture.noise,
-            noise_fraction: settings.mixture.noise_fraction(),
+            mixture: None,
             device: "cpu".to_owned(),
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),

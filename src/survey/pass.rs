@@ -197,12 +197,25 @@ fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
         [_, _, height, width] if (height, width) == (grid.height, grid.width) => Array::map_of(tensor, noise),
         [_, 1, queries, keys] => {
             let array = Array::from_tensor(&tensor.narrow(0, noise, 1)?)?;
+            // Tokens without a position stand before those that have one, as queries and as keys.
+            let special = queries.saturating_sub(grid.positions());
+            let (weights, keys) = match (special, queries == keys) {
+                (0, _) => (array.data, keys),
+                (_, of_itself) => {
+                    let left = if of_itself { special } else { 0 };
+                    let rows = array.data.chunks_exact(keys).skip(special);
+                    (
+                        rows.flat_map(|row| row.iter().skip(left).copied()).collect(),
+                        keys - left,
+                    )
+                }
+            };
             let of_itself = keys == grid.positions();
             let seen = if of_itself { key_grid(grid) } else { grid };
             if !of_itself || seen == grid {
-                return FeatureMap::from_positions(keys, grid, array.data);
+                return FeatureMap::from_positions(keys, grid, weights);
             }
-            let averaged = adaptive_average_pool(&array.data, queries, grid, seen)?;
+            let averaged = adaptive_average_pool(&weights, grid.positions(), grid, seen)?;
             FeatureMap::from_positions(seen.positions(), grid, averaged)
         }
         _ => Err(Error::failed(format!(

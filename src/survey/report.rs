@@ -187,11 +187,9 @@ pub(crate) fn write_survey(
                 sort.title()
             ),
             format!(
-                "{} at t {}, seed {}, {} noises, {} on {}; each PCA of its own, lowest to highest",
+                "{}{}, {} on {}; each PCA of its own, lowest to highest",
                 names::shown_json(&made_by["request"]["model"]),
-                ran["t_ran"],
-                made_by["request"]["seed"],
-                made_by["noises"],
+                noises_text(made_by),
                 ran["dtype"].as_str().unwrap_or_default(),
                 ran["device"].as_str().unwrap_or_default(),
             ),
@@ -211,6 +209,17 @@ pub(crate) fn write_survey(
 fn write_text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
     file.write_all(text.as_bytes())
         .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
+}
+
+/// At which timestep and with which noises; nothing of an image encoder.
+fn noises_text(made_by: &Value) -> String {
+    match made_by["ran"].get("t_ran") {
+        Some(t) => format!(
+            " at t {t}, seed {}, {} noises",
+            made_by["request"]["seed"], made_by["noises"]
+        ),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]

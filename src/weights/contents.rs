@@ -12,12 +12,15 @@ pub(super) enum Contents {
     Zip,
     /// PyTorch's stream of pickles, before 1.6.
     Pickle,
+    /// llama.cpp's format, with quantised weights.
+    Gguf,
 }
 
 /// Format of a file that begins so; the error names what else it seems to be.
 pub(super) fn contents(start: &[u8]) -> Result<Contents, String> {
     /// Where the header of a safetensors file begins.
     const HEADER: usize = 8;
+    const GGUF: &[u8] = b"GGUF";
     const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
     /// The first opcode of a pickle, and the highest protocol.
     const PROTOCOL: u8 = 0x80;
@@ -25,6 +28,7 @@ pub(super) fn contents(start: &[u8]) -> Result<Contents, String> {
     match start {
         [] => Err("it is empty".to_owned()),
         _ if ZIP.iter().any(|magic| start.starts_with(magic)) => Ok(Contents::Zip),
+        _ if start.starts_with(GGUF) => Ok(Contents::Gguf),
         _ if start.get(HEADER) == Some(&b'{') => Ok(Contents::Safetensors),
         [PROTOCOL, 0..=HIGHEST, ..] => Ok(Contents::Pickle),
         _ if start.len() <= HEADER => Err(format!("it is cut off after {} bytes", start.len())),
@@ -34,8 +38,7 @@ pub(super) fn contents(start: &[u8]) -> Result<Contents, String> {
 
 /// Describes a file that is mistaken for weights, or is of a format that is not read.
 fn otherwise(start: &[u8]) -> String {
-    const KNOWN: [(&[u8], &str); 13] = [
-        (b"GGUF", "it is a GGUF file, whose quantised weights are not read"),
+    const KNOWN: [(&[u8], &str); 12] = [
         (b"\x89HDF", "it is an HDF5 file, as Keras writes"),
         (b"PK", "it is cut off"),
         (b"\x89PNG", "it is a PNG picture"),
@@ -82,6 +85,7 @@ mod tests {
         assert_eq!(contents(b"PK\x03\x04rest"), Ok(Contents::Zip));
         assert_eq!(contents(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9"), Ok(Contents::Pickle));
         assert_eq!(contents(b"\x80\x02"), Ok(Contents::Pickle));
+        assert_eq!(contents(b"GGUF\x03\0\0\0"), Ok(Contents::Gguf));
     }
 
     #[test]
@@ -89,7 +93,6 @@ mod tests {
         for (start, says) in [
             (b"".as_slice(), "empty"),
             (b"\xd8\x00", "cut off after 2 bytes"),
-            (b"GGUF\x03\0\0\0\0", "GGUF"),
             (b"<!DOCTYPE html><html>", "web page"),
             (b"{\"error\": \"no\"}", "JSON"),
             (b"hello, this is text", "text"),

@@ -8,6 +8,7 @@ use safetensors::Dtype;
 use super::{
     bytes::Bytes,
     contents::{Contents, START_BYTES, contents},
+    gguf::GgufFile,
     pickle::TorchFile,
     safetensors_file::SafetensorsFile,
 };
@@ -20,12 +21,13 @@ use crate::{
 pub(super) enum WeightFile {
     Safetensors(SafetensorsFile),
     Torch(TorchFile),
+    Gguf(GgufFile),
 }
 
 /// A tensor of a file, before its numbers are read.
 pub(super) struct TensorInfo<'a> {
     pub(super) name: &'a str,
-    /// None where the file has a type that has no name here.
+    /// None where the file has a type that has no name here, as quantised weights have.
     pub(super) dtype: Option<Dtype>,
     pub(super) shape: &'a [usize],
 }
@@ -48,12 +50,13 @@ impl WeightFile {
             .map_err(|error| Error::failed(format!("cannot read {label}: {error}")))?;
         match contents(&start) {
             Ok(Contents::Safetensors) => SafetensorsFile::read(bytes, label).map(Self::Safetensors),
+            Ok(Contents::Gguf) => GgufFile::read(bytes, label).map(Self::Gguf),
             Ok(format) => TorchFile::read(bytes, format)
                 .map(Self::Torch)
                 .map_err(|error| error.context(format_args!("{label} is not usable"))),
             Err(found) => Err(Error::failed(format!(
-                "{label} is no file of weights: {found}; safetensors or PyTorch's own format (.pt, .pth, .ckpt, .bin) is \
-                 expected, under whatever name"
+                "{label} is no file of weights: {found}; safetensors, PyTorch's own format (.pt, .pth, .ckpt, .bin) or \
+                 GGUF is expected, under whatever name"
             ))),
         }
     }
@@ -67,6 +70,7 @@ impl WeightFile {
                 shape,
             })),
             Self::Torch(file) => Box::new(file.tensors()),
+            Self::Gguf(file) => Box::new(file.tensors()),
         }
     }
 
@@ -75,6 +79,7 @@ impl WeightFile {
         match self {
             Self::Safetensors(file) => file.metadata(key),
             Self::Torch(file) => file.text(key),
+            Self::Gguf(file) => file.text(key),
         }
     }
 
@@ -83,6 +88,7 @@ impl WeightFile {
         match self {
             Self::Safetensors(file) => file.load(name),
             Self::Torch(file) => file.load(name),
+            Self::Gguf(file) => file.load(name),
         }
     }
 }

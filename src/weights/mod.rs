@@ -1,4 +1,4 @@
-//! Files → tensors. In: a folder of the hub's layout, a single file, bytes embedded in the program. Out: named tensors
+//! Files → tensors. In: a folder of the hub's layout, a single file (safetensors, PyTorch's own, GGUF), bytes embedded in the program. Out: named tensors
 //! in a dtype on a device, and the JSON beside them. Families call it while they build a network.
 
 mod bytes;
@@ -7,6 +7,7 @@ mod contents;
 pub mod embedded;
 mod file;
 mod folder;
+mod gguf;
 mod header;
 pub mod hub;
 pub(crate) mod in_cache;

@@ -95,6 +95,7 @@ impl Tensors {
         file.is_some_and(|(_, file)| match file {
             WeightFile::Safetensors(file) => file.holds(name),
             WeightFile::Torch(file) => file.holds(name),
+            WeightFile::Gguf(file) => file.holds(name),
         })
     }
 

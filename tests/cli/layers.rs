@@ -167,6 +167,7 @@ fn models_list_begins_each_line_with_the_key() {
             "sd3-medium",
             "sd3.5-medium",
             "sd3.5-large",
+            "z-image-turbo",
             "dit-xl-2-256",
             "dit-xl-2-512",
             "sit-xl-2",

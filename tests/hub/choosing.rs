@@ -391,6 +391,34 @@ fn of_a_controlnet() {
     );
 }
 
+/// Beside the weights: what they are of, and how pixels become their numbers. Old repositories have no safetensors.
+#[test]
+fn of_an_image_encoder() {
+    let files = |files: &'static [&'static str]| {
+        let choice = choose(files.iter().copied(), &RepoPart::Model(Variant::Full));
+        choice.expect("it is whole").files
+    };
+    assert_eq!(
+        files(&[
+            "README.md",
+            "config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+            "pytorch_model.bin"
+        ]),
+        ["preprocessor_config.json", "config.json", "model.safetensors"]
+    );
+    assert_eq!(
+        files(&[
+            "config.json",
+            "preprocessor_config.json",
+            "pytorch_model.bin",
+            "tf_model.h5"
+        ]),
+        ["preprocessor_config.json", "config.json", "pytorch_model.bin"]
+    );
+}
+
 #[test]
 fn one_file_alone() {
     let wanted = RepoPart::File("cleandift_sd21_unet.safetensors".to_owned());

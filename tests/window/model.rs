@@ -2,10 +2,11 @@
 
 use featscope::{
     activation::{Facts, FeatureMap, Id, Kind as Tensor, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    components::schedule::Mixture,
     components::schedule::Timestep,
     engine::{Layer, ModelInfo, RunSettings},
     error::{Error, Result},
-    extract::request::{FramedPicture, Provenance},
+    extract::request::{FramedPicture, MixtureRan, Provenance},
     geometry::{
         Grid, Size,
         framing::{Framing, SizeRule},
@@ -327,10 +328,13 @@ impl FakeModel {
             featscope: "of the tests".to_owned(),
             weights: format!("{} weights", self.name),
             notes: Vec::new(),
-            t_ran: settings.t,
-            signal: (1.0 - share).sqrt(),
-            noise: share.sqrt(),
-            noise_fraction: share.sqrt() / ((1.0 - share).sqrt() + share.sqrt()),
+            mixture: Some(MixtureRan::new(
+                settings.t,
+                Mixture {
+                    signal: (1.0 - share).sqrt(),
+                    noise: share.sqrt(),
+                },
+            )),
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),

@@ -24,6 +24,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("answers", hub::answers),
     ("basis", window::basis),
     ("configs", models::configs),
+    ("gguf", weights::gguf),
     ("ids", lists::ids),
     ("layers", lists::layers),
     ("listing", hub::listing),

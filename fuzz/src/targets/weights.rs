@@ -20,6 +20,14 @@ pub fn pickle(bytes: &[u8]) {
     }
 }
 
+/// One GGUF file.
+pub fn gguf(bytes: &[u8]) {
+    if let Some(store) = read(Store::from_bytes(bytes.to_vec(), "input.gguf")) {
+        load_all(&store);
+        let _ = store.metadata("general.architecture");
+    }
+}
+
 /// Tensors are what their shape says, or are refused.
 fn load_all(store: &Store) {
     /// A tensor may repeat a few numbers many times: larger ones take time and show nothing new.

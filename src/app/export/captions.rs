@@ -10,8 +10,8 @@ use crate::{
         comparing::{Matrix, Shifts, Strip},
         root::State,
     },
-    components::schedule::Timestep,
     engine::{BasisChoice, ImageSlot, NotFiniteMap, PcaView, QueryAt},
+    extract::request::Provenance,
 };
 
 /// In words, for screens and files.
@@ -87,10 +87,10 @@ pub fn matrix_caption(state: &State, matrix: &Matrix) -> String {
         let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
         text += &format!(" · {model}, {}", ran.ran.dtype);
         if let Some(other) = &matrix.other_model {
-            let t = matrix.ran[1].first().map_or(Timestep::default(), |ran| ran.ran.t_ran);
-            text += &format!(" t {} (rows), {other} t {t} (columns)", ran.ran.t_ran);
-        } else if matrix.ran[0].iter().all(|other| other.ran.t_ran == ran.ran.t_ran) {
-            text += &format!(", t {}", ran.ran.t_ran);
+            let of_columns = matrix.ran[1].first().map_or(String::new(), |ran| t_text(&ran.ran));
+            text += &format!("{} (rows), {other}{of_columns} (columns)", t_text(&ran.ran));
+        } else if matrix.ran[0].iter().all(|other| other.ran.t_ran() == ran.ran.t_ran()) {
+            text += &t_text(&ran.ran).replacen(' ', ", ", 1);
         } else if let Some(item) = query.rows.first() {
             text += &format!(", {}", item.id);
         }
@@ -102,6 +102,11 @@ pub fn matrix_caption(state: &State, matrix: &Matrix) -> String {
         text += &format!(" · {:.1} s", done.seconds);
     }
     text
+}
+
+/// The timestep that ran, behind a blank; nothing of an image encoder.
+fn t_text(ran: &Provenance) -> String {
+    ran.t_ran().map_or(String::new(), |t| format!(" t {t}"))
 }
 
 /// What made the figures, with every constant.

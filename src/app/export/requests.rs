@@ -66,7 +66,7 @@ pub fn extract_request(state: &State) -> Option<ExtractRequest> {
     Some(ExtractRequest {
         model,
         pictures,
-        settings: state.document.settings.clone(),
+        settings: state.settings_read(),
         select: Select::Ids(vec![state.layer()?.to_string()]),
         dtype: state.preferences.precision,
         device: state.preferences.device,

@@ -131,7 +131,7 @@ impl Rows<'_> {
             return;
         }
         let kept =
-            |capture: &Capture| capture.settings.same_pass(&state.document.settings) && capture.ids.contains(&layer.id);
+            |capture: &Capture| capture.settings.same_pass(&state.settings_read()) && capture.ids.contains(&layer.id);
         let mut captures = state.open_slots().filter_map(|slot| state.slot(slot).capture.as_ref());
         let captured = captures.any(kept);
         let not_finite = state.not_finite_of(layer.id);

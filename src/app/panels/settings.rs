@@ -47,20 +47,16 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         if let Some(classes) = &info.classes {
             class_ui(ui, classes, &mut settings.class);
         }
-        t_ui(ui, info, &mut settings.t);
-        ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
-        ui.horizontal_wrapped(|ui| {
-            ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
-                .on_hover_text("The numbers of PyTorch's CPU generator");
-            let ensemble = DragValue::new(&mut settings.ensemble)
-                .prefix("mean of ")
-                .range(1..=MAX_ENSEMBLE)
-                .speed(0.1);
-            ui.add(ensemble).on_hover_text("Noises whose features are averaged");
-        });
+        if info.is_denoiser() {
+            t_ui(ui, info, &mut settings.t);
+            ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
+            noise_ui(ui, &mut settings);
+        }
         let (side, multiple) = (state.working_side(), info.size_rule.multiple());
         ui.horizontal_wrapped(|ui| size_ui(ui, &mut settings.size, side, multiple));
-        ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
+        if info.is_denoiser() {
+            ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
+        }
         if settings != state.document.settings {
             commands.push(Command::Settings(settings));
         }
@@ -109,6 +105,18 @@ fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
             "noise {fraction:.1} %  (picture × {signal:.3} + noise × {noise:.3})"
         ));
     }
+}
+
+fn noise_ui(ui: &mut Ui, settings: &mut RunSettings) {
+    ui.horizontal_wrapped(|ui| {
+        ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
+            .on_hover_text("The numbers of PyTorch's CPU generator");
+        let ensemble = DragValue::new(&mut settings.ensemble)
+            .prefix("mean of ")
+            .range(1..=MAX_ENSEMBLE)
+            .speed(0.1);
+        ui.add(ensemble).on_hover_text("Noises whose features are averaged");
+    });
 }
 
 /// What flow models alone read.

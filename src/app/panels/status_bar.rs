@@ -150,13 +150,18 @@ fn provenance_text(state: &State) -> String {
     for note in &ran.notes {
         added += &format!("  {note}");
     }
+    let noised = ran.mixture.map_or(String::new(), |mixture| {
+        format!(
+            "  t {} ran, noise {:.1} %  seed {}  mean of {}",
+            mixture.t_ran,
+            100.0 * mixture.noise_fraction,
+            settings.seed,
+            settings.ensemble
+        )
+    });
     format!(
-        "{layer}  of {model} ({})  t {} ran, noise {:.1} %  seed {}  mean of {}  {} px  {} on {}{added}{took}  {:.0} MiB kept",
+        "{layer}  of {model} ({}){noised}  {} px  {} on {}{added}{took}  {:.0} MiB kept",
         ran.weights,
-        ran.t_ran,
-        100.0 * ran.noise_fraction,
-        settings.seed,
-        settings.ensemble,
         capture.framing.working,
         ran.dtype,
         ran.device,

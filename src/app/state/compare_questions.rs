@@ -92,14 +92,11 @@ pub fn is_stale(state: &State) -> bool {
 /// What a pass is called in lists: what tells it from what is set comes with it.
 pub fn pass_text(state: &State, kept: &KeptPass) -> String {
     let settings = &kept.settings;
-    let mut text = format!(
-        "{} {}  t {}  seed {}",
-        kept.slot.name(),
-        shown_source(&kept.source),
-        settings.t,
-        settings.seed
-    );
-    let set = &state.document.settings;
+    let mut text = format!("{} {}", kept.slot.name(), shown_source(&kept.source));
+    if kept.ran.mixture.is_some() {
+        text += &format!("  t {}  seed {}", settings.t, settings.seed);
+    }
+    let set = &state.settings_read();
     if settings.ensemble != set.ensemble {
         text += &format!("  mean of {}", settings.ensemble);
     }

@@ -21,7 +21,7 @@ impl State {
     /// Estimated bytes of the activations of one pass of each of some pictures.
     fn bytes_of(&self, slots: &[ImageSlot]) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
-        let ensemble = self.document.settings.ensemble as f64;
+        let ensemble = self.settings_read().ensemble as f64;
         let areas = slots.iter().filter_map(|slot| self.area_of(*slot));
         feature_bytes(&info.layers) * areas.sum::<f64>() * ensemble
     }
@@ -29,7 +29,7 @@ impl State {
     /// Estimated work of one pass of each of some pictures, and of encoding those that are new.
     fn work_of(&self, slots: &[ImageSlot]) -> f64 {
         let Some(info) = &self.model.info else { return 0.0 };
-        let settings = &self.document.settings;
+        let settings = &self.settings_read();
         let of_one = |slot: &ImageSlot| {
             let area = self.area_of(*slot)?;
             let layers = info.layers.iter().map(|layer| (layer.shape, layer.facts));

@@ -88,7 +88,7 @@ impl State {
         let Some(picture) = &self.slot(slot).picture else {
             return Vec::new();
         };
-        let settings = self.document.settings.acting();
+        let settings = self.settings_read().acting();
         let mut passes: Vec<&KeptPass> = self
             .passes
             .iter()

@@ -82,7 +82,7 @@ pub fn series_of_steps(state: &State) -> Option<SeriesQuery> {
         slot,
         settings: RunSettings {
             t,
-            ..state.document.settings.clone()
+            ..state.settings_read()
         },
         noiseless: false,
     };

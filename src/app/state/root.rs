@@ -28,7 +28,9 @@ use crate::{
         root::{Document, PictureRef},
     },
     device::Devices,
-    engine::{ChannelsView, HeatView, ImageSlot, Layer, MatchesView, ModelInfo, PassId, QueryAt, TargetHeat},
+    engine::{
+        ChannelsView, HeatView, ImageSlot, Layer, MatchesView, ModelInfo, PassId, QueryAt, RunSettings, TargetHeat,
+    },
     families::family,
     geometry::{Grid, framing::WorkingSize},
 };
@@ -290,12 +292,26 @@ impl State {
         self.run.error = None;
     }
 
+    /// What is set, with what the loaded model does not read as it is by default.
+    pub fn settings_read(&self) -> RunSettings {
+        let settings = &self.document.settings;
+        self.model
+            .info
+            .as_ref()
+            .map_or_else(|| settings.clone(), |info| info.read(settings))
+    }
+
+    /// Whether the loaded model runs at a timestep and with noise.
+    pub fn has_denoiser(&self) -> bool {
+        self.model.info.as_ref().is_some_and(ModelInfo::is_denoiser)
+    }
+
     /// Whether a picture's kept activations answer what is looked at.
     pub fn is_captured(&self, slot: ImageSlot) -> bool {
         let (Some(capture), Some(id)) = (&self.slot(slot).capture, self.layer()) else {
             return false;
         };
-        capture.settings.same_pass(&self.document.settings) && has(capture, id)
+        capture.settings.same_pass(&self.settings_read()) && has(capture, id)
     }
 
     /// Whether something has to be run for what is looked at.
@@ -313,7 +329,7 @@ impl State {
         self.open_slots().find_map(|slot| {
             let capture = self.slot(slot).capture.as_ref()?;
             let found = not_finite(capture, id)?;
-            let current = capture.settings.same_pass(&self.document.settings);
+            let current = capture.settings.same_pass(&self.settings_read());
             current.then_some((slot, found))
         })
     }

@@ -58,6 +58,15 @@ impl State {
     }
 
     fn series_of(&self, kind: ComparisonKind) -> Result<Wanted, String> {
+        let over_noise = match kind {
+            ComparisonKind::Strip | ComparisonKind::Shift => true,
+            ComparisonKind::Cka => self.document.cka.between == CkaBetween::Times,
+        };
+        if over_noise && !self.has_denoiser() {
+            return Err(
+                "an image encoder has neither timesteps nor noise: load a diffusion model to compare them".to_owned(),
+            );
+        }
         let (members, ids) = match kind {
             ComparisonKind::Strip => (self.strip_members()?, vec![self.compared_layer()?]),
             ComparisonKind::Cka => (self.cka_members()?, self.cka_ids()?),
@@ -87,7 +96,7 @@ impl State {
     }
 
     fn member(&self, slot: ImageSlot, change: impl FnOnce(&mut RunSettings)) -> SeriesMember {
-        let mut settings = self.document.settings.clone();
+        let mut settings = self.settings_read();
         change(&mut settings);
         SeriesMember {
             slot,

@@ -13,7 +13,7 @@ impl State {
         self.model.info.as_ref()?;
         Some(SurveyQuery {
             slot,
-            settings: self.document.settings.clone(),
+            settings: self.settings_read(),
             noises: self.document.sheet.noises,
             maps: self.document.sheet.maps,
             regions: self.regions(slot),
@@ -41,7 +41,7 @@ impl State {
         if picture.as_ref() != Some(&survey.picture) {
             return Some(format!("of the picture {}", survey.picture));
         }
-        let now = &self.document.settings;
+        let now = &self.settings_read();
         let then = &survey.query.settings;
         match (now.t == then.t, now.same_pass(then)) {
             (false, _) => Some(format!("at t {}, not {}", then.t, now.t)),

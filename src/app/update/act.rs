@@ -280,7 +280,9 @@ impl App {
 
     fn step_t(&mut self, later: bool) {
         let state = &mut self.state;
-        let Some(info) = &state.model.info else { return };
+        let Some(info) = state.model.info.as_ref().filter(|info| info.is_denoiser()) else {
+            return;
+        };
         let last = info.mixtures.len().saturating_sub(1) as u32;
         let step = f64::from((last / T_STEPS).max(1));
         let t = &mut state.document.settings.t;

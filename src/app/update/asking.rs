@@ -80,7 +80,7 @@ impl App {
     fn wanted_run(&self) -> Option<(RunWanted, Id)> {
         let state = &self.state;
         let id = state.layer().filter(|_| state.needs_run())?;
-        let settings = state.document.settings.clone();
+        let settings = state.settings_read();
         Some((RunWanted(settings, id, state.model.generation, state.numbers()), id))
     }
 

@@ -212,9 +212,9 @@ fn look_at(matrix: &Matrix, row: usize, column: usize, state: &State, commands: 
         CkaBetween::Models => commands.push(Command::SelectLayer(of_row.id)),
         CkaBetween::Times => {
             let ran = matrix.ran[0].iter().find(|ran| of_row.passes.contains(&ran.pass));
-            if let Some(ran) = ran {
+            if let Some(t) = ran.and_then(|ran| ran.ran.t_ran()) {
                 let mut settings = state.document.settings.clone();
-                settings.t = ran.ran.t_ran;
+                settings.t = t;
                 commands.push(Command::Settings(settings));
             }
         }

@@ -228,7 +228,9 @@ fn layer_ui(ui: &mut Ui, state: &State, name: &str, side: &mut CompareSide) {
 
 /// Another timestep or seed as B.
 fn run_ui(ui: &mut Ui, state: &State, choice: &CompareChoice, commands: &mut Vec<Command>) {
-    let Some(info) = &state.model.info else { return };
+    let Some(info) = state.model.info.as_ref().filter(|info| info.is_denoiser()) else {
+        return;
+    };
     let settings = &state.document.settings;
     let (mut t, mut seed) = state.compare.typed.unwrap_or((settings.t, settings.seed));
     ui.horizontal_wrapped(|ui| {

@@ -111,7 +111,9 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &m
             action_button_ui(ui, state, action, commands);
         }
     });
-    steps_ui(ui, state, commands);
+    if state.has_denoiser() {
+        steps_ui(ui, state, commands);
+    }
     pairs_ui(ui, state, choice);
 }
 

@@ -12,7 +12,7 @@ use crate::{
     geometry::Grid,
     nn::{
         adaptable::{Adaptable, Visit},
-        attention::{attend, join_heads, row_log_sums, split_heads, visit_joint_maps},
+        attention::{attend, join_heads, row_log_sums, split_heads, visit_parts_of_map},
         layers::{Linear, linear},
         rms_norm::{RmsNorm, rms_norm},
     },
@@ -123,11 +123,14 @@ pub(crate) fn attend_jointly(
     taps.visit_made(probe, JointPart::MapSums, grid, || {
         row_log_sums(&q, &all_keys, scale)?.transpose(1, 2)?.contiguous()
     })?;
-    let maps = [taps.expect(JointPart::CrossMap)?, taps.expect(JointPart::SelfMap)?];
-    visit_joint_maps(probe, maps, [&q, &all_keys], scale, tokens)?;
+    let positions = grid.positions();
+    let parts = [
+        (taps.expect(JointPart::CrossMap)?, 0, tokens),
+        (taps.expect(JointPart::SelfMap)?, tokens, positions),
+    ];
+    visit_parts_of_map(probe, [&q, &all_keys], scale, parts.into_iter())?;
     let (all_queries, all_values) = (Tensor::cat(&[&text_q, &q], 2)?, Tensor::cat(&[&text_v, &v], 2)?);
     let joined = attend(&all_queries, &all_keys, &all_values, scale)?;
-    let positions = grid.positions();
     debug_assert_eq!(joined.dims()[2], heads * width);
     Ok(Joined {
         text: joined.narrow(1, 0, tokens)?,

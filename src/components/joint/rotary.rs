@@ -7,8 +7,10 @@ use crate::{geometry::Grid, nn::formats::wide};
 
 /// Longest period of the turns, over 2π.
 const MAX_PERIOD: f64 = 10_000.0;
+/// Axes of a position.
+const AXES: usize = 3;
 
-/// The turns of the tokens of a grid.
+/// The turns of tokens.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     /// (N, d/2) in f32.
@@ -18,22 +20,31 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// Of positions (0, row, column) whose axes have so many channels each; angles in f64. A text's positions are all
-    /// (0, 0, 0), which turns nothing.
-    pub(crate) fn of_grid(grid: Grid, [first, rows, columns]: [usize; 3], device: &Device) -> Result<Self> {
-        let half = (first + rows + columns) / 2;
-        let mut angles = Vec::with_capacity(grid.positions() * half);
-        for row in 0..grid.height {
-            for column in 0..grid.width {
-                for (place, width) in [(0, first), (row, rows), (column, columns)] {
-                    angles
-                        .extend((0..width / 2).map(|k| place as f64 * MAX_PERIOD.powf(-2.0 * k as f64 / width as f64)));
-                }
+    /// Of positions (0, row, column) whose axes have so many channels each. A text's positions are all (0, 0, 0), which turns
+    /// nothing.
+    pub(crate) fn of_grid(grid: Grid, axes: [usize; AXES], device: &Device) -> Result<Self> {
+        let places = (0..grid.height).flat_map(|row| (0..grid.width).map(move |column| [0, row, column]));
+        Self::of_positions(places, axes, MAX_PERIOD, device)
+    }
+
+    /// Of any positions, with the longest period `theta` over 2π; angles in f64.
+    pub(crate) fn of_positions(
+        positions: impl Iterator<Item = [usize; AXES]>,
+        axes: [usize; AXES],
+        theta: f64,
+        device: &Device,
+    ) -> Result<Self> {
+        let half = axes.iter().sum::<usize>() / 2;
+        let mut angles = Vec::new();
+        for position in positions {
+            for (place, width) in position.into_iter().zip(axes) {
+                angles.extend((0..width / 2).map(|k| place as f64 * theta.powf(-2.0 * k as f64 / width as f64)));
             }
         }
+        let count = angles.len() / half.max(1);
         let table = |of: fn(f64) -> f64| -> Result<Tensor> {
             let numbers: Vec<f32> = angles.iter().map(|angle| of(*angle) as f32).collect();
-            Tensor::from_vec(numbers, (grid.positions(), half), device)
+            Tensor::from_vec(numbers, (count, half), device)
         };
         Ok(Self {
             cos: table(f64::cos)?,

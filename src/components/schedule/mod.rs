@@ -16,7 +16,7 @@ pub use self::{
     shift::FlowShift,
     timestep::Timestep,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The two shares of the mixture x_t = signal·z + noise·n.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub enum Schedule {
     Flow(FlowSchedule),
     /// The same line, for a network that predicts z − n, the way from the noise to the picture (SiT).
     FlowToPicture(FlowSchedule),
+    /// No noise and no timestep: of an image encoder.
+    Noiseless,
 }
 
 impl Schedule {
@@ -61,6 +63,7 @@ impl Schedule {
         match self {
             Self::Discrete(schedule) => schedule.mixture(t),
             Self::Flow(schedule) | Self::FlowToPicture(schedule) => schedule.mixture(t),
+            Self::Noiseless => Ok(Mixture::CLEAN),
         }
     }
 
@@ -74,6 +77,7 @@ impl Schedule {
             Self::Discrete(schedule) => schedule.split(latent, prediction, t),
             Self::Flow(schedule) => schedule.split(latent, prediction, t),
             Self::FlowToPicture(schedule) => schedule.split(latent, &prediction.neg()?, t),
+            Self::Noiseless => Err(no_prediction()),
         }
     }
 
@@ -88,6 +92,7 @@ impl Schedule {
             Self::Discrete(schedule) => schedule.ddim_step(latent, prediction, t),
             Self::Flow(schedule) => schedule.euler_step(latent, prediction, t),
             Self::FlowToPicture(schedule) => schedule.euler_step(latent, &prediction.neg()?, t),
+            Self::Noiseless => Err(no_prediction()),
         }
     }
 
@@ -99,6 +104,7 @@ impl Schedule {
                 Timestep::default()..=last.into()
             }
             Self::Flow(_) | Self::FlowToPicture(_) => Timestep::default()..=FlowSchedule::LAST,
+            Self::Noiseless => Timestep::default()..=Timestep::default(),
         }
     }
 
@@ -112,9 +118,13 @@ impl Schedule {
     pub(crate) fn discrete(&self) -> Option<&DiscreteSchedule> {
         match self {
             Self::Discrete(schedule) => Some(schedule),
-            Self::Flow(_) | Self::FlowToPicture(_) => None,
+            Self::Flow(_) | Self::FlowToPicture(_) | Self::Noiseless => None,
         }
     }
+}
+
+fn no_prediction() -> Error {
+    Error::failed("an image encoder predicts no noise")
 }
 
 impl From<DiscreteSchedule> for Schedule {

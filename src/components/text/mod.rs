@@ -5,6 +5,8 @@ pub mod bert;
 mod clip;
 mod embedding;
 mod encoder;
+pub mod qwen3;
+pub mod qwen_tokenizer;
 pub mod sentencepiece;
 pub mod t5;
 pub mod t5_tokenizer;

@@ -484,7 +484,8 @@ fn is_of_pictures(request: &Request) -> bool {
 
 fn model_info(model: &Model) -> ModelInfo {
     let spec = &model.spec;
-    let mixtures = spec.schedule.whole_timesteps().filter_map(|t| spec.mixture(t).ok());
+    let timesteps = spec.schedule.whole_timesteps().filter(|_| !spec.is_encoder());
+    let mixtures = timesteps.filter_map(|t| spec.mixture(t).ok());
     let native = Size::new(spec.native_side, spec.native_side);
     ModelInfo {
         name: spec.name.clone(),

@@ -131,6 +131,8 @@ impl Planned<'_> {
             ..settings.clone()
         };
         let mut pass_settings = loaded.model.settings(run)?;
+        // A source without noise has no members.
+        let members = pass_settings.run.ensemble;
         if noiseless {
             pass_settings.noise = Some(self.no_noise(loaded, members)?);
         }
@@ -164,7 +166,7 @@ impl Planned<'_> {
         }
         Ok(FinishedPass {
             pass: self.pass,
-            settings: settings.acting(),
+            settings: loaded.model.info().reads.of(settings),
             picture: Arc::clone(&open.picture),
             framing: prepared[0].framing,
             layers: list.entries().iter().map(Layer::from).collect(),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     activation::{Facts, Kind, MapOf, Shape, Stage},
-    extract::request::Provenance,
+    components::schedule::Mixture,
+    extract::request::{MixtureRan, Provenance},
     image::picture::Picture,
     model::adapters::AppliedAdapters,
 };
@@ -114,10 +115,7 @@ pub fn keep(host: &ExtractorHost, picture: u64, pass: Pass) -> Result<()> {
                 featscope: "by hand".into(),
                 weights: "none".into(),
                 notes: Vec::new(),
-                t_ran: 100.into(),
-                signal: 1.0,
-                noise: 0.0,
-                noise_fraction: 0.0,
+                mixture: Some(MixtureRan::new(100.into(), Mixture::CLEAN)),
                 device: "none".into(),
                 dtype: "f32".into(),
                 adapters: AppliedAdapters::default(),

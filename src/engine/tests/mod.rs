@@ -3,6 +3,7 @@
 mod adapters;
 mod colours;
 mod comparisons;
+mod encoders;
 mod extractions;
 mod hand;
 mod heads;

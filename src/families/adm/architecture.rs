@@ -13,7 +13,7 @@ use crate::{
     model::{
         LoadExtent,
         denoiser::{Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
     },
     weights::Store,
 };
@@ -67,7 +67,7 @@ impl Architecture for Configured {
         self.store.is_some()
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, _: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, _: &mut Progress<'_>) -> Result<Network> {
         let store = self.store()?;
         if extent != LoadExtent::Whole {
             // Names and shapes of what is not read are checked too, in a format that no operator prepares weights for.
@@ -75,10 +75,10 @@ impl Architecture for Configured {
             AdmUnet::new(&self.config, LoadExtent::Whole, outline)?;
         }
         let unet = AdmUnet::new(&self.config, extent, store.var_builder(compute.dtype, &compute.device))?;
-        Ok(Box::new(AdmDenoiser {
+        Ok(Network::Denoiser(Box::new(AdmDenoiser {
             unet,
             dtype: compute.dtype,
-        }))
+        })))
     }
 
     fn input_names(&self) -> [&'static str; 2] {

@@ -22,7 +22,7 @@ use crate::{
         LoadExtent,
         classes::Classes,
         denoiser::{Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
     },
     weights::Store,
 };
@@ -79,7 +79,7 @@ impl Architecture for Configured {
         self.files.as_ref().is_some_and(Files::are_here)
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let files = self
             .files
@@ -96,12 +96,12 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(DitDenoiser {
+        Ok(Network::Denoiser(Box::new(DitDenoiser {
             network,
             encoder,
             vae_store,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 

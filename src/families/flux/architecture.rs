@@ -19,7 +19,7 @@ use crate::{
         LoadExtent,
         compat::{Compat, GdfKind},
         denoiser::{Conditioning, Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
         tokens::t5_tokens,
     },
     weights::check_tensors,
@@ -92,7 +92,7 @@ impl Architecture for Configured {
         networks.is_some_and(|(networks, _)| all.into_iter().all(|name| networks.has(name)))
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let (networks, vae_config) = self
             .networks
@@ -109,12 +109,12 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(FluxDenoiser {
+        Ok(Network::Denoiser(Box::new(FluxDenoiser {
             network,
             vae,
             networks,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
     },
     weights::{DIFFUSERS_STEM, find_weights, open_weights},
 };
@@ -89,7 +89,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let files = self
             .files
@@ -109,13 +109,13 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(PixArtDenoiser {
+        Ok(Network::Denoiser(Box::new(PixArtDenoiser {
             network,
             vae,
             files,
             version: self.version,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
         tokens::{PromptToken, TokenRole, t5_tokens, tokens_of},
     },
     weights::check_tensors,
@@ -100,7 +100,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let (networks, vae_config) = self
             .networks
@@ -117,13 +117,13 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(Sd3Denoiser {
+        Ok(Network::Denoiser(Box::new(Sd3Denoiser {
             network,
             vae,
             networks,
             has_t5: self.has_t5,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 

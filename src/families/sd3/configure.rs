@@ -104,6 +104,7 @@ fn in_folder(
     let mut notes = variant_notes(folder);
     let mut networks = Networks::new(folder.to_owned());
     let mut vae_file = given.vae.clone();
+    let is_one_file = one_file.is_some();
     if let Some((path, store)) = &one_file
         && let Some(file) = Sd3File::find(store)
     {
@@ -149,7 +150,8 @@ fn in_folder(
     }
     let scheduler = folder.join("scheduler/scheduler_config.json");
     let shift = FlowShift::from_json(&read_json(&scheduler)?).map_err(|error| error.context(scheduler.display()))?;
-    let has_t5 = has_t5(&networks)?;
+    // The folder beside one file has configurations of all, the file perhaps no T5.
+    let has_t5 = has_t5(&networks)? && (!is_one_file || networks.has(T5.0));
     if !has_t5 {
         notes.push("there is no T5: zeros stand in the place of its states".to_owned());
     }

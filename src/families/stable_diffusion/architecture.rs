@@ -25,8 +25,7 @@ use crate::{
         LoadExtent,
         adapters::{Adapters, EmbeddingUse},
         compat::GdfKind,
-        denoiser::Denoiser,
-        spec::Architecture,
+        spec::{Architecture, Network},
     },
     weights::Store,
 };
@@ -138,7 +137,7 @@ impl Architecture for Configured {
             .is_some_and(|files| files.parts.are_here(&self.unet))
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         self.unet.check_runnable()?;
         let files = self.files()?.clone();
@@ -155,12 +154,12 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(StableDiffusionDenoiser {
+        Ok(Network::Denoiser(Box::new(StableDiffusionDenoiser {
             unet,
             vae,
             files,
             compute: compute.clone(),
             adapted: Adapted::default(),
-        }))
+        })))
     }
 }

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 
 /// The file that names the parts of a model of several networks.
 pub(crate) const MODEL_INDEX: &str = "model_index.json";
+/// How an image encoder's pixels become numbers, beside its configuration.
+const PREPROCESSOR: &str = "preprocessor_config.json";
 /// The folders of denoisers, of which a model has one.
 pub(crate) const DENOISERS: [&str; 2] = ["unet", "transformer"];
 /// A message about missing files names at most this many of those that are there.
@@ -69,7 +71,7 @@ impl FromStr for Variant {
 /// The part of a repository to find or download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RepoPart {
-    /// A whole model: a Stable Diffusion of several networks, or a ControlNet.
+    /// A whole model: one of several networks, such as a Stable Diffusion, or of one: a ControlNet, an image encoder.
     Model(Variant),
     /// One file alone, as the repository names it.
     File(String),
@@ -98,7 +100,8 @@ pub struct Choice {
 /// Chooses among a repository's files, given by their names.
 ///
 /// Of a model of several networks: `model_index.json`, and of `unet` or `transformer`, `vae`, `text_encoder…`, `tokenizer…` and
-/// `scheduler` the configurations and one set of weights. Of a ControlNet: `config.json` and one set of weights.
+/// `scheduler` the configurations and one set of weights. Of a ControlNet or an image encoder: `config.json`, of the encoder
+/// `preprocessor_config.json` too, and one set of weights.
 /// Weights of the preferred variant come before others, safetensors before PyTorch's own format.
 ///
 /// # Errors
@@ -119,6 +122,9 @@ pub fn choose<'a>(files: impl IntoIterator<Item = &'a str>, wanted: &RepoPart) -
             } else if folders.has("", "config.json") && folders.names("").any(|name| WeightFile::parse(name).is_some())
             {
                 let mut choice = Choice::default();
+                if folders.has("", PREPROCESSOR) {
+                    choice.files.push(PREPROCESSOR.to_owned());
+                }
                 network(&folders, "", *variant, &mut choice)?;
                 Ok(choice)
             } else {
@@ -375,7 +381,7 @@ fn no_such_file(path: &str, files: &BTreeSet<&str>) -> Error {
 
 fn no_model(files: &BTreeSet<&str>) -> Error {
     Error::failed(format!(
-        "the repository is no model this program knows: one of several networks has unet/config.json or transformer/config.json, a ControlNet has \
+        "the repository is no model this program knows: one of several networks has unet/config.json or transformer/config.json, a ControlNet or an image encoder has \
          config.json beside its weights; it has {}",
         listed(files.iter().copied())
     ))

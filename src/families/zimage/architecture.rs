@@ -1,0 +1,231 @@
+//! A configured Z-Image without weights, and with them.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{PATCH, ZImage, ZImageConditions, ZImageConfig, catalogue, padded};
+use crate::{
+    activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
+    components::{
+        networks::{Networks, TRANSFORMER, VAE},
+        schedule::{FlowSchedule, FlowShift, Timestep},
+        text::{
+            qwen_tokenizer::{QwenToken, QwenTokenizer},
+            qwen3::{Qwen3Config, Qwen3Encoder},
+        },
+        vae::{VaeConfig, VaeDecoder, VaeEncoder},
+    },
+    device::Compute,
+    error::{Error, Result},
+    geometry::{Grid, Size, framing::SizeRule},
+    image::picture::CHANNELS,
+    model::{
+        LoadExtent,
+        compat::Compat,
+        denoiser::{Conditioning, Denoiser, Step},
+        spec::{Architecture, Network},
+        tokens::{PromptToken, TokenRole},
+    },
+    weights::check_tensors,
+};
+
+/// Pixels per position of the latent, along a side.
+pub(super) const LATENT_STRIDE: usize = 8;
+/// Folders of the text encoder and of its tokenizer.
+const TEXT_ENCODER: (&str, &str) = ("text_encoder", "tokenizer");
+/// The most tokens of a prompt with what stands around it.
+const MOST_TOKENS: usize = 512;
+/// What stands before a prompt and behind it.
+const AROUND: [&str; 2] = ["<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"];
+
+/// The transformer's configuration, and where all networks are.
+#[derive(Clone)]
+pub(super) struct Configured {
+    pub(super) config: ZImageConfig,
+    pub(super) shift: FlowShift,
+    /// Where they are, and what the autoencoder is; none where the model is not on this machine.
+    pub(super) networks: Option<(Networks, VaeConfig)>,
+}
+
+impl Architecture for Configured {
+    fn size_rule(&self) -> SizeRule {
+        SizeRule::Latent {
+            multiple: LATENT_STRIDE * PATCH,
+        }
+    }
+
+    fn latent_shape(&self, working: Size) -> [usize; 3] {
+        let Size { width, height } = working.map(|side| side / LATENT_STRIDE);
+        [self.config.in_channels, height, width]
+    }
+
+    fn catalogue(&self, working: Size, tokens: usize) -> Catalogue {
+        let [_, height, width] = self.latent_shape(working);
+        let mut list = catalogue(&self.config, Grid::new(height, width), tokens);
+        let grid = Grid::new(working.height, working.width);
+        list.push_derived(CatalogueEntry::decoded(Shape::Features {
+            channels: CHANNELS,
+            grid,
+        }));
+        list
+    }
+
+    fn prompt_tokens(&self) -> Option<usize> {
+        Some(MOST_TOKENS)
+    }
+
+    fn encode_cost(&self, picture: Size) -> f64 {
+        let networks = self.networks.as_ref();
+        networks.map_or(0.0, |(_, vae)| vae.encode_cost(picture.pixels()))
+    }
+
+    fn shifted(&self, nominal: Timestep, working: Size) -> Option<Timestep> {
+        let [_, height, width] = self.latent_shape(working);
+        let tokens = self.config.token_grid(Grid::new(height, width)).positions();
+        self.shift.apply(nominal, tokens).ok()
+    }
+
+    fn is_here(&self) -> bool {
+        let networks = self.networks.as_ref();
+        networks.is_some_and(|(networks, _)| {
+            [TRANSFORMER, VAE, TEXT_ENCODER.0]
+                .into_iter()
+                .all(|name| networks.has(name))
+        })
+    }
+
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
+        const AFTER_VAE: f32 = 0.1;
+        let (networks, vae_config) = self
+            .networks
+            .clone()
+            .ok_or_else(|| Error::failed("the model is not on this machine"))?;
+        let weights = networks.store(VAE)?;
+        let vae = VaeEncoder::new(vae_config, weights.var_builder(DType::F32, &compute.device))?;
+        progress(AFTER_VAE)?;
+        let store = networks.store(TRANSFORMER)?;
+        // What is not read is checked too.
+        check_tensors(&store, |vb| ZImage::new(self.config.clone(), LoadExtent::Whole, vb))?;
+        let network = ZImage::new(
+            self.config.clone(),
+            extent,
+            store.var_builder(compute.dtype, &compute.device),
+        )?;
+        Ok(Network::Denoiser(Box::new(ZImageDenoiser {
+            network,
+            vae,
+            networks,
+            compute: compute.clone(),
+        })))
+    }
+}
+
+/// A Z-Image with its weights; the text encoder is read when it is needed.
+struct ZImageDenoiser {
+    network: ZImage,
+    vae: VaeEncoder,
+    networks: Networks,
+    compute: Compute,
+}
+
+/// The tokens that the text encoder reads of a prompt, with their roles.
+fn tokens_of(tokenizer: &QwenTokenizer, prompt: &str) -> Result<(Vec<u32>, Vec<PromptToken>)> {
+    let [before, behind] = AROUND;
+    let count = |text: &str| tokenizer.encode(text).map(|tokens| tokens.len());
+    // What stands around it ends in a special token or begins with one: nothing is joined across.
+    let (first, last) = (count(before)?, count(behind)?);
+    let mut tokens: Vec<QwenToken> = tokenizer.encode(&format!("{before}{prompt}{behind}"))?;
+    let words = first..tokens.len().saturating_sub(last);
+    tokens.truncate(MOST_TOKENS);
+    let role = |place: usize| match place {
+        0 => TokenRole::Start,
+        place if words.contains(&place) => TokenRole::Word,
+        _ => TokenRole::End,
+    };
+    let ids = tokens.iter().map(|token| token.id).collect();
+    let named = (0..).zip(tokens).map(|(place, token)| PromptToken {
+        piece: token.piece,
+        role: role(place),
+    });
+    let mut named: Vec<PromptToken> = named.collect();
+    // The columns of maps go on over the network's padding.
+    named.resize(
+        padded(named.len()),
+        PromptToken {
+            piece: String::new(),
+            role: TokenRole::Padding,
+        },
+    );
+    Ok((ids, named))
+}
+
+fn shares_of(step: &Step<'_>) -> Result<Vec<f32>> {
+    let share = 1.0 - FlowSchedule.sigma(step.t)?;
+    Ok(vec![share as f32; step.input.dim(0)?])
+}
+
+impl Denoiser for ZImageDenoiser {
+    fn autoencoder(&self) -> Option<&VaeEncoder> {
+        Some(&self.vae)
+    }
+
+    fn encode_prompt(
+        &mut self,
+        prompt: &str,
+        _: Option<Compat>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Conditioning>> {
+        let (encoder, tokenizer) = TEXT_ENCODER;
+        let tokenizer = QwenTokenizer::from_folder(&self.networks.folder_of(tokenizer))?;
+        let (ids, tokens) = tokens_of(&tokenizer, prompt)?;
+        let config = self.networks.config(encoder, Qwen3Config::from_json)?;
+        // The states before the last layer are read.
+        let layers = config.num_hidden_layers.saturating_sub(1).max(1);
+        let dtype = match self.compute.dtype {
+            DType::F16 | DType::BF16 => DType::BF16,
+            _ => DType::F32,
+        };
+        let weights = self.networks.store(encoder)?;
+        let model = Qwen3Encoder::new(config, layers, weights.var_builder(dtype, &self.compute.device))?;
+        let states = model.forward(&ids, progress)?.pop();
+        let states = states.ok_or_else(|| Error::failed("the text encoder has no layers"))?;
+        Ok(Some(Conditioning {
+            states: states.to_dtype(DType::F32)?,
+            mask: None,
+            pooled: None,
+            tokens: tokens.into(),
+        }))
+    }
+
+    fn predict(&self, step: &Step<'_>, probe: &mut Probe<'_>) -> Result<Tensor, Stop> {
+        let Some(conditioning) = step.conditioning else {
+            return Err(Error::failed("a transformer that attends to text was run without text").into());
+        };
+        let x = step.input.to_dtype(self.compute.dtype)?;
+        let text = conditioning.states.to_dtype(self.compute.dtype)?;
+        let conditions = ZImageConditions { text: &text };
+        self.network.forward(&x, &shares_of(step)?, &conditions, probe)
+    }
+
+    fn open_decoder(&self) -> Result<VaeDecoder> {
+        let store = self.networks.store(VAE)?;
+        VaeDecoder::new(
+            self.vae.config().clone(),
+            store.var_builder(DType::F32, &self.compute.device),
+        )
+    }
+
+    fn network_timestep(&self, t: Timestep) -> f64 {
+        1.0 - t.value() / FlowSchedule::LAST.value()
+    }
+
+    fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
+        let sigma = FlowSchedule.sigma(step.t)? as f32;
+        let modulation = self
+            .network
+            .modulation(&shares_of(step)?, self.compute.dtype, &self.compute.device)?;
+        Ok(vec![
+            ("mid.temb", modulation),
+            ("mid.sigma", Tensor::new(&[sigma], &Device::Cpu)?),
+        ])
+    }
+}
