@@ -20,7 +20,7 @@ use featscope::Result;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("answers", hub::answers),
     ("basis", window::basis),
     ("configs", models::configs),

@@ -20,7 +20,7 @@ use crate::{
         LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
         tokens::t5_tokens,
     },
     weights::{DIFFUSERS_STEM, Store, find_weights, open_weights},
@@ -65,7 +65,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, _: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, _: &mut Progress<'_>) -> Result<Network> {
         let folder = self
             .folder
             .clone()
@@ -77,11 +77,11 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(IfDenoiser {
+        Ok(Network::Denoiser(Box::new(IfDenoiser {
             network,
             folder,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 

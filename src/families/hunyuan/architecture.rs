@@ -22,7 +22,7 @@ use crate::{
         LoadExtent,
         compat::Compat,
         denoiser::{Conditioning, Denoiser, SecondText, Step},
-        spec::Architecture,
+        spec::{Architecture, Network},
         tokens::{bert_tokens, t5_tokens},
     },
     weights::{DIFFUSERS_STEM, Store, find_weights, open_weights},
@@ -91,7 +91,7 @@ impl Architecture for Configured {
         })
     }
 
-    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Box<dyn Denoiser>> {
+    fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
         let files = self
             .files
@@ -107,12 +107,12 @@ impl Architecture for Configured {
             extent,
             store.var_builder(compute.dtype, &compute.device),
         )?;
-        Ok(Box::new(HunyuanDenoiser {
+        Ok(Network::Denoiser(Box::new(HunyuanDenoiser {
             network,
             vae,
             files,
             compute: compute.clone(),
-        }))
+        })))
     }
 }
 

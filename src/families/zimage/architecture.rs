@@ -192,6 +192,7 @@ impl Denoiser for ZImageDenoiser {
             states: states.to_dtype(DType::F32)?,
             mask: None,
             pooled: None,
+            second: None,
             tokens: tokens.into(),
         }))
     }
