@@ -74,11 +74,10 @@ fn class_ui(ui: &mut Ui, classes: &Classes, class: &mut Option<u32>) {
             *class = tells.then_some(0);
         }
         let Some(number) = class else { return };
-        ui.add(
-            DragValue::new(number)
-                .range(0..=classes.count().saturating_sub(1))
-                .clamp_existing_to_range(false),
-        );
+        let drag = DragValue::new(number)
+            .range(0..=classes.count().saturating_sub(1))
+            .clamp_existing_to_range(false);
+        ui.add(drag).labelled_by(checked.id);
         if let Some(name) = classes.name(*number) {
             ui.weak(name);
         }
