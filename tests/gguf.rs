@@ -7,7 +7,7 @@ mod common;
 use std::{collections::BTreeSet, fs};
 
 use candle_core::{DType, Device, Tensor};
-use common::{TestResult, model, numbers};
+use common::{TestResult, model, numbers, program_case::Case};
 use featscope::weights::Store;
 
 /// The prefix that some files put before every name.
@@ -26,6 +26,30 @@ const FILES: [(&str, f64); 9] = [
     ("flux1-dev-fp8-metadata.safetensors", 0.05),
     ("flux1-dev-fp8-comfy.safetensors", 0.05),
 ];
+
+/// What the reference computes with the weights of such files, put into the folder of their model.
+const CASES: [&str; 12] = [
+    "flux-dev-gguf-bf16",
+    "flux-dev-gguf-q8_0",
+    "flux-dev-gguf-q5_1",
+    "flux-dev-gguf-q4_k",
+    "flux-dev-fp8-e4m3",
+    "flux-dev-fp8-e5m2",
+    "flux-dev-fp8-scaled",
+    "flux-dev-fp8-metadata",
+    "flux-dev-fp8-comfy",
+    "sd3-gguf-q8_0",
+    "sd3-gguf-q4_k",
+    "sd3-fp8-scaled",
+];
+
+#[test]
+fn every_case_of_quantised_weights_through_the_command_line() -> TestResult {
+    for case in CASES {
+        Case::new(case).passes().map_err(|error| format!("{case}: {error}"))?;
+    }
+    Ok(())
+}
 
 fn names(store: &Store) -> BTreeSet<String> {
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();

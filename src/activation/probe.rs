@@ -12,6 +12,9 @@ use crate::{
 /// asked for that).
 pub type Progress<'a> = dyn FnMut(f32) -> Result<()> + 'a;
 
+/// Receives the tensors of activations.
+type Record<'a> = dyn FnMut(Tap, &Tensor) -> Result<()> + 'a;
+
 /// A [`Progress`] callback that ignores its argument and never cancels.
 ///
 /// # Errors
@@ -52,9 +55,9 @@ pub struct Probe<'a> {
     to_the_end: bool,
     /// Whether attention maps are recorded as the mean over their heads.
     means_of_heads: bool,
-    record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>,
+    record: &'a mut Record<'a>,
     /// Receives the tokens without a position of what is recorded.
-    record_special: Option<&'a mut dyn FnMut(Tap, &Tensor) -> Result<()>>,
+    record_special: Option<&'a mut Record<'a>>,
     progress: &'a mut Progress<'a>,
 }
 
@@ -91,7 +94,7 @@ impl<'a> Probe<'a> {
     }
 
     /// The same probe, which gives the tokens without a position of every selected activation to `record`, (B, C, count).
-    pub(crate) fn with_special(mut self, record: &'a mut dyn FnMut(Tap, &Tensor) -> Result<()>) -> Self {
+    pub(crate) fn with_special(mut self, record: &'a mut Record<'a>) -> Self {
         self.record_special = Some(record);
         self
     }

@@ -207,6 +207,8 @@ fn say_what_an_encoder_does_not_use(run: &RunArguments, spec: &ModelSpec) {
     let options = [
         ("--t", run.t.is_some()),
         ("--prompt", run.prompt.is_some()),
+        ("--nominal-t", run.nominal_t.is_some()),
+        ("--guidance", run.guidance.is_some()),
         ("--class", run.class.is_some()),
         ("--noise", run.noise.is_some()),
         ("--seed", run.seed != 0),

@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     geometry::Grid,
     nn::{
-        attention::{attend, split_heads, visit_map},
+        attention::{attend, join_heads, row_log_sums, split_heads, visit_map},
         feed_forward::{gelu, gelu_tanh, quick_gelu},
         layers::{Linear, linear, linear_no_bias},
         norms::{LayerNorm, layer_norm},
@@ -41,6 +41,9 @@ pub(super) struct Block {
 #[derive(Debug)]
 struct Taps {
     qkv: [Tap; 3],
+    /// Queries and keys as they enter the products, where that is something else.
+    turned: Option<[Tap; 2]>,
+    sums: Option<Tap>,
     self_map: Tap,
     attn_out: Tap,
     ffn_inner: Tap,
@@ -80,6 +83,11 @@ impl Block {
             scale: 1.0 / (config.head_width() as f64).sqrt(),
             taps: Taps {
                 qkv: [tap(Part::Q)?, tap(Part::K)?, tap(Part::V)?],
+                turned: list
+                    .tap(Part::MapQ.id(block))
+                    .zip(list.tap(Part::MapK.id(block)))
+                    .map(<[Tap; 2]>::from),
+                sums: list.tap(Part::MapSums.id(block)),
                 self_map: tap(Part::SelfMap)?,
                 attn_out: tap(Part::AttnOut)?,
                 ffn_inner: tap(Part::FfnInner)?,
@@ -104,6 +112,15 @@ impl Block {
         if let Some(rope) = rope {
             (q, k) = (rope.turned(&q)?, rope.turned(&k)?);
         }
+        for (tap, turned) in taps.turned.into_iter().flatten().zip([&q, &k]) {
+            visit_made(probe, tap, *special, *grid, || join_heads(turned))?;
+        }
+        if let Some(tap) = taps.sums {
+            visit_made(probe, tap, 0, *grid, || {
+                let patches = q.narrow(2, *special, grid.positions())?;
+                row_log_sums(&patches, &k, self.scale)?.transpose(1, 2)?.contiguous()
+            })?;
+        }
         visit_map(probe, taps.self_map, &q, &k, self.scale)?;
         let attended = self.projection.forward(&attend(&q, &k, &v, self.scale)?)?;
         let attended = probe.visit_tokens_behind(taps.attn_out, attended, *special, *grid)?;
@@ -121,6 +138,20 @@ impl Block {
             Some(scales) => x.broadcast_mul(&scales[branch]),
             None => Ok(x),
         }
+    }
+}
+
+/// Meets tokens that are made only to be looked at.
+fn visit_made(
+    probe: &mut Probe<'_>,
+    tap: Tap,
+    special: usize,
+    grid: Grid,
+    make: impl FnOnce() -> CandleResult<Tensor>,
+) -> Result<(), Stop> {
+    match probe.wants(tap) {
+        true => probe.visit_tokens_behind(tap, make()?, special, grid).map(drop),
+        false => probe.passed(tap),
     }
 }
 

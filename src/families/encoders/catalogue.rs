@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// Every activation for a picture of `grid` patches. Maps are over all tokens: those without a place in the picture come first.
+/// What their rows are made of is beside the list.
 pub fn catalogue(config: &EncoderConfig, grid: Grid) -> Catalogue {
     let mut list = Catalogue::default();
     let (width, inner, positions) = (config.hidden_size, config.intermediate_size, grid.positions());
@@ -34,9 +35,11 @@ pub fn catalogue(config: &EncoderConfig, grid: Grid) -> Catalogue {
     list.push(plain(Id::of(INPUT), Stage::Input, Kind::Input, patches));
     let blocks = config.num_hidden_layers as u16;
     for block in 0..blocks {
-        for part in Part::ALL {
+        for part in Part::of(config) {
             let (shape, cost) = match part {
                 Part::Q | Part::K | Part::V => (features(width), square),
+                Part::MapQ | Part::MapK => (features(width), 0.0),
+                Part::MapSums => (features(config.num_attention_heads), 0.0),
                 Part::SelfMap => (
                     Shape::Attention {
                         heads: config.num_attention_heads,
@@ -59,7 +62,9 @@ pub fn catalogue(config: &EncoderConfig, grid: Grid) -> Catalogue {
                     group: Name::made(&format!("block {block}")),
                     label: Name::of(part.word()),
                     cost,
-                    map_of: part.map_of(block),
+                    map_of: part.map_of(config, block),
+                    row_sums: part.row_sums(config, block),
+                    is_extra: part.is_extra(),
                     ..Facts::new(id, Stage::Stack, part.kind())
                 },
             });

@@ -1,5 +1,6 @@
 //! The names of an encoder's activations: `vit-block0-q`.
 
+use super::config::EncoderConfig;
 use crate::activation::{Id, Kind, MapOf};
 
 /// The patches with their positions, before the first block.
@@ -16,6 +17,12 @@ pub(super) enum Part {
     K,
     /// Value.
     V,
+    /// Query as it enters the products, turned by positions. Offered beside the list, as what rows are made of.
+    MapQ,
+    /// Key as it enters the products. Offered beside the list.
+    MapK,
+    /// Logarithm of the sum that a row is divided by, for each head, over all tokens. Offered beside the list.
+    MapSums,
     /// Softmax over all tokens, every head.
     SelfMap,
     /// Behind the projection, before the scale of the branch.
@@ -27,16 +34,24 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// In execution order.
-    pub(super) const ALL: [Self; 7] = [
-        Self::Q,
-        Self::K,
-        Self::V,
-        Self::SelfMap,
-        Self::AttnOut,
-        Self::FfnInner,
-        Self::Out,
-    ];
+    /// Those of an encoder in execution order.
+    pub(super) fn of(config: &EncoderConfig) -> impl Iterator<Item = Self> + use<> {
+        let turns = turns(config);
+        let has_sums = config.special_tokens() > 0;
+        let all = [
+            (Self::Q, true),
+            (Self::K, true),
+            (Self::V, true),
+            (Self::MapQ, turns),
+            (Self::MapK, turns),
+            (Self::MapSums, has_sums),
+            (Self::SelfMap, true),
+            (Self::AttnOut, true),
+            (Self::FfnInner, true),
+            (Self::Out, true),
+        ];
+        all.into_iter().filter(|(_, is_there)| *is_there).map(|(part, _)| part)
+    }
 
     /// The last word of its name.
     pub(super) fn word(self) -> &'static str {
@@ -44,6 +59,9 @@ impl Part {
             Self::Q => "q",
             Self::K => "k",
             Self::V => "v",
+            Self::MapQ => "map-q",
+            Self::MapK => "map-k",
+            Self::MapSums => "map-sums",
             Self::SelfMap => "self-map",
             Self::AttnOut => "attn-out",
             Self::FfnInner => "ffn-inner",
@@ -59,9 +77,10 @@ impl Part {
     /// Role of its tensor.
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::Q => Kind::Query,
-            Self::K => Kind::Key,
+            Self::Q | Self::MapQ => Kind::Query,
+            Self::K | Self::MapK => Kind::Key,
             Self::V => Kind::Value,
+            Self::MapSums => Kind::Norm,
             Self::SelfMap => Kind::SelfMap,
             Self::AttnOut => Kind::AttentionOutput,
             Self::FfnInner => Kind::MlpHidden,
@@ -69,12 +88,30 @@ impl Part {
         }
     }
 
-    /// Of the map, what it is made of. Its rows cannot be made of queries and keys of the patches alone: the class token and
-    /// registers take part in the softmax.
-    pub(super) fn map_of(self, block: u16) -> Option<MapOf> {
+    /// Whether it is offered beside the list.
+    pub(super) fn is_extra(self) -> bool {
+        matches!(self, Self::MapQ | Self::MapK | Self::MapSums)
+    }
+
+    /// Of the map, what its rows are made of.
+    pub(super) fn map_of(self, config: &EncoderConfig, block: u16) -> Option<MapOf> {
+        let (queries, keys) = match turns(config) {
+            true => (Self::MapQ, Self::MapK),
+            false => (Self::Q, Self::K),
+        };
         (self == Self::SelfMap).then(|| MapOf {
-            queries: Self::Q.id(block),
-            keys: None,
+            queries: queries.id(block),
+            keys: Some(keys.id(block)),
         })
     }
+
+    /// Of the map, the sums that its rows are divided by: tokens without a position take part in the softmax.
+    pub(super) fn row_sums(self, config: &EncoderConfig, block: u16) -> Option<Id> {
+        (self == Self::SelfMap && config.special_tokens() > 0).then(|| Self::MapSums.id(block))
+    }
+}
+
+/// Whether queries and keys are turned by positions before their products.
+fn turns(config: &EncoderConfig) -> bool {
+    !config.kind.has_position_table()
 }
