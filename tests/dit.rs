@@ -12,7 +12,7 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use common::{
     ATOL_REL, TestResult,
-    case::{Tensors, extract, formats_agree, parity, request},
+    case::{Tensors, extract, formats_agree, listed, parity, request, rows_are_of_products},
     case_file, case_json, compare, data, expected, model, numbers,
     program::{Place, run},
 };
@@ -113,7 +113,8 @@ fn stopping_early_changes_nothing_and_a_batch_equals_its_rows() -> TestResult {
     // Rows may have timesteps and classes of their own.
     let (t, classes) = ([400.0, 50.0], [1000, 207]);
     let whole = pass(&network, x, (&t, &classes), everything, true)?;
-    assert_eq!(whole.taps.len(), 6 * network.config().num_layers);
+    // Six of the list, and the norm beside it.
+    assert_eq!(whole.taps.len(), 7 * network.config().num_layers);
     let id = "vit-block1-ffn-inner";
     let one = |list: &Catalogue| Selection::parse(id, list).expect("a known id");
     let early = pass(&network, x, (&t, &classes), one, false)?;
@@ -241,28 +242,27 @@ fn catalogues_equal_the_published_lists() -> TestResult {
             }
         }
         let published: Vec<String> = serde_json::from_str(&fs::read_to_string(data(&format!("ids/{name}.json")))?)?;
-        let found: Vec<String> = lists[0].entries().iter().map(|entry| entry.id.to_string()).collect();
+        let found: Vec<String> = listed(&lists[0]);
         assert_eq!(found, published, "{name}");
         assert_eq!(ids, published, "{name}");
     }
     Ok(())
 }
 
-/// Queries and keys that are normed on their way to a map do not make it alone.
+/// Queries and keys that are normed on their way to a map are offered as they enter the products.
 #[test]
 fn maps_say_what_they_are_made_of() -> TestResult {
-    for (name, has_keys) in [("tiny-dit", true), ("tiny-repa", false)] {
+    for (name, made_of) in [
+        ("tiny-dit", ["vit-block1-self-q", "vit-block1-self-k"]),
+        ("tiny-repa", ["vit-block1-map-q", "vit-block1-map-k"]),
+    ] {
         let spec = resolve(&model(name).display().to_string())?;
         let list = spec.plain_catalogue(Size::new(64, 64));
         let entry = list.entry(list.find("vit-block1-self-map")?).ok_or("no entry")?;
-        let map = entry.facts.map_of.ok_or("a map")?;
-        assert_eq!(
-            (map.queries.as_str(), map.keys.is_some()),
-            ("vit-block1-self-q", has_keys),
-            "{name}"
-        );
+        let sources = entry.facts.map_sources().ok_or("a map")?;
+        assert_eq!(sources.map(|id| id.to_string()), made_of, "{name}");
     }
-    Ok(())
+    rows_are_of_products("sit-repa-64", "vit-block1")
 }
 
 /// Tensors of an authors' checkpoint under other names and changed otherwise, as a file of safetensors.

@@ -12,7 +12,7 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use common::{
     ATOL_REL, TestResult,
-    case::{extract, formats_agree, parity, request},
+    case::{extract, formats_agree, listed, parity, request, rows_are_of_products},
     compare, data, expected, model, numbers,
     program::Place,
 };
@@ -150,7 +150,8 @@ fn stopping_early_changes_nothing_and_a_batch_equals_its_rows() -> TestResult {
     // Rows may have timesteps of their own.
     let t = [400.0, 50.0];
     let whole = pass(&network, x, &t, &texts, everything, true)?;
-    assert_eq!(whole.taps.len(), 8 * network.config().num_layers);
+    // Eight of the list, and three beside it.
+    assert_eq!(whole.taps.len(), 11 * network.config().num_layers);
     let id = "vit-block4-cross-q";
     let one = |list: &Catalogue| Selection::parse(id, list).expect("a known id");
     let early = pass(&network, x, &t, &texts, one, false)?;
@@ -295,7 +296,7 @@ fn catalogues_equal_the_published_lists() -> TestResult {
     for key in ["hunyuandit-1.1", "hunyuandit-1.2"] {
         let spec = resolve(key)?;
         let list = spec.plain_catalogue(Size::new(1024, 1024));
-        let found: Vec<String> = list.entries().iter().map(|entry| entry.id.to_string()).collect();
+        let found: Vec<String> = listed(&list);
         assert_eq!(found, published("hunyuandit_out")?, "{key}");
         // The ids of generic-diffusion-feature are those without the blocks' outputs.
         let outputs = |id: &String| id.ends_with("-out");
@@ -360,4 +361,10 @@ fn a_bert_refuses_what_it_cannot_read() -> TestResult {
     let padded = encoder.forward(&[2, 7, 3, 0, 0], &[1, 1, 1, 0, 0], &mut no_progress)?;
     compare("states", &short, &padded.narrow(1, 0, 3)?)?;
     Ok(())
+}
+
+/// Queries and keys are offered as they enter the products, normed and turned.
+#[test]
+fn maps_say_what_they_are_made_of() -> TestResult {
+    rows_are_of_products("hunyuan11-64x80", "vit-block4")
 }

@@ -7,7 +7,7 @@ mod common;
 use std::collections::{HashMap, HashSet};
 
 use candle_core::{DType, Device, Tensor};
-use common::{ATOL_REL, TestResult, case_json, compare, data, expected, model, numbers};
+use common::{ATOL_REL, TestResult, case::listed, case_json, compare, data, expected, model, numbers};
 use featscope::{
     Error,
     activation::{Catalogue, Probe, Selection, Shape, Stop, Tap, no_progress},
@@ -395,7 +395,8 @@ fn every_format_computes_the_same_network() -> TestResult {
                 assert!(compare(key, wanted, &exact.taps[id])? < ATOL_REL);
             }
         }
-        let all = 8 * network.config().num_layers;
+        // Eight of the list, and the norm beside it.
+        let all = 9 * network.config().num_layers;
         for (dtype, least) in [(DType::F16, 0.9995), (DType::BF16, 0.99)] {
             let found = rounded(dtype)?;
             assert_eq!(found.taps.len(), all);
@@ -523,7 +524,7 @@ fn catalogues_equal_the_published_lists() -> TestResult {
         }
         let published: Vec<String> =
             serde_json::from_str(&std::fs::read_to_string(data(&format!("ids/{name}.json")))?)?;
-        let found: Vec<String> = lists[0].entries().iter().map(|entry| entry.id.to_string()).collect();
+        let found: Vec<String> = listed(&lists[0]);
         assert_eq!(found, published, "{name}");
         assert_eq!(ids, published, "{name}");
     }

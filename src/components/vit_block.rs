@@ -1,19 +1,29 @@
 //! Taps of a transformer block with self-attention and attention to text: the words of its ids, and their taps.
 
+use candle_core::Tensor;
+
 use crate::{
-    activation::{Id, Kind, MapOf, Tap},
+    activation::{Id, Kind, MapOf, Probe, Stop, Tap},
     error::Result,
+    geometry::Grid,
+    nn::attention::join_heads,
 };
 
 /// A tensor of such a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VitPart {
+    /// The norm before the self-attention, scaled and shifted: the input of its query, key and value. Offered beside the list.
+    Norm1Out,
     /// Query of the self-attention, before the head split and any scaling.
     SelfQ,
     /// Key of the self-attention.
     SelfK,
     /// Value of the self-attention.
     SelfV,
+    /// Query of the self-attention as it enters the products, where it is normed or turned before. Offered beside the list.
+    MapQ,
+    /// Its key as it enters the products. Offered beside the list.
+    MapK,
     /// Softmax of the self-attention, every head.
     SelfMap,
     /// Query of the cross-attention.
@@ -30,6 +40,9 @@ impl VitPart {
     /// The last words of its name.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Norm1Out => "norm1-out",
+            Self::MapQ => "map-q",
+            Self::MapK => "map-k",
             Self::SelfQ => "self-q",
             Self::SelfK => "self-k",
             Self::SelfV => "self-v",
@@ -54,11 +67,28 @@ impl VitPart {
         })
     }
 
+    /// The same of a block whose queries and keys are normed or turned on their way to the products.
+    pub fn map_of_turned(self, id: impl Fn(Self) -> Id) -> Option<MapOf> {
+        match self {
+            Self::SelfMap => Some(MapOf {
+                queries: id(Self::MapQ),
+                keys: Some(id(Self::MapK)),
+            }),
+            other => other.map_of(id),
+        }
+    }
+
+    /// Whether it is offered beside the list.
+    pub fn is_extra(self) -> bool {
+        matches!(self, Self::Norm1Out | Self::MapQ | Self::MapK)
+    }
+
     /// Role of its tensor; `out` is that of the block's own output: a network's block, or a layer inside one.
     pub fn kind(self, out: Kind) -> Kind {
         match self {
-            Self::SelfQ => Kind::Query,
-            Self::SelfK => Kind::Key,
+            Self::Norm1Out => Kind::Norm,
+            Self::SelfQ | Self::MapQ => Kind::Query,
+            Self::SelfK | Self::MapK => Kind::Key,
             Self::SelfV => Kind::Value,
             Self::SelfMap => Kind::SelfMap,
             Self::CrossQ => Kind::CrossQuery,
@@ -107,5 +137,52 @@ impl VitTaps {
             ffn_inner: tap(VitPart::FfnInner)?,
             out: tap(VitPart::Out)?,
         })
+    }
+}
+
+/// The taps of what a block offers beside its list: none of what it does not have.
+#[derive(Debug)]
+pub struct ExtraTaps {
+    norm1_out: Option<Tap>,
+    map_q: Option<Tap>,
+    map_k: Option<Tap>,
+}
+
+impl ExtraTaps {
+    /// The taps that `tap` finds.
+    pub fn new(tap: impl Fn(VitPart) -> Option<Tap>) -> Self {
+        Self {
+            norm1_out: tap(VitPart::Norm1Out),
+            map_q: tap(VitPart::MapQ),
+            map_k: tap(VitPart::MapK),
+        }
+    }
+
+    /// Meets the input of query, key and value, tokens (B, N, D), and gives it back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::visit`].
+    pub(crate) fn visit_norm(&self, probe: &mut Probe<'_>, tokens: Tensor, grid: Grid) -> Result<Tensor, Stop> {
+        match self.norm1_out {
+            Some(tap) => probe.visit_tokens(tap, tokens, grid),
+            None => Ok(tokens),
+        }
+    }
+
+    /// Meets query and key as they enter the products, (B, heads, N, d), whose heads are joined only where they are selected.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::visit`].
+    pub(crate) fn visit_products(&self, probe: &mut Probe<'_>, [q, k]: [&Tensor; 2], grid: Grid) -> Result<(), Stop> {
+        for (tap, heads) in [(self.map_q, q), (self.map_k, k)] {
+            match tap {
+                Some(tap) if probe.wants(tap) => drop(probe.visit_tokens(tap, join_heads(heads)?, grid)?),
+                Some(tap) => probe.passed(tap)?,
+                None => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, error::Error};
 
 use candle_core::{DType, Device, Tensor};
 use featscope::{
-    activation::no_progress,
+    activation::{Catalogue, no_progress},
     device::Compute,
     extract::{job::plan, model::Model, request::ExtractRequest},
     families::resolve,
@@ -78,7 +78,26 @@ pub fn extract(request: Value, dtype: DType) -> Result<Tensors, Box<dyn Error>> 
 /// The worst error of a case in units of each tensor's standard deviation: of every activation that the reference has, and of every
 /// inner tensor, all of them made from pictures, noise, prompt and class.
 pub fn parity(case: &str) -> Result<f64, Box<dyn Error>> {
+    extras(case)?;
     worst(case, &extract(request(case), DType::F32)?)
+}
+
+/// Compares what is offered beside the list of activations, which is selected by its name alone.
+fn extras(case: &str) -> Result<(), Box<dyn Error>> {
+    let reference = expected(case);
+    let ids: Vec<&str> = reference.keys().filter_map(|key| key.strip_prefix("extra.")).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut request = request(case);
+    request["activations"] = json!(ids.join(","));
+    request["intermediates"] = json!(false);
+    let found = extract(request, DType::F32)?;
+    assert_eq!(found.len(), ids.len(), "{case}");
+    for id in ids {
+        compare(id, &reference[&format!("extra.{id}")], &found[id]).map_err(|error| format!("{case}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// The same of what was found otherwise.
@@ -144,4 +163,44 @@ fn cosine(expected: &Tensor, found: &Tensor) -> f64 {
     } else {
         product(&x, &y) / norms
     }
+}
+
+/// The ids of a model's list, without what is offered beside it.
+pub fn listed(list: &Catalogue) -> Vec<String> {
+    let entries = list.entries().iter().filter(|entry| !entry.facts.is_extra);
+    entries.map(|entry| entry.id.to_string()).collect()
+}
+
+/// The rows of a block's self-attention map are the softmax of the products of the query and key that it is said to be made of, in the
+/// first head at the first position of the first picture.
+pub fn rows_are_of_products(case: &str, block: &str) -> Result<(), Box<dyn Error>> {
+    let names = ["self-map", "map-q", "map-k"].map(|part| format!("{block}-{part}"));
+    let mut request = request(case);
+    request["activations"] = json!(names.join(","));
+    request["intermediates"] = json!(false);
+    let found = extract(request, DType::F32)?;
+    let [map, queries, keys] = names.each_ref().map(|name| &found[name]);
+    let (_, heads, positions, _) = map.dims4()?;
+    let width = queries.dim(1)? / heads;
+    let channels = |tensor: &Tensor| -> candle_core::Result<Vec<Vec<f32>>> {
+        tensor
+            .get(0)?
+            .narrow(0, 0, width)?
+            .reshape((width, positions))?
+            .to_vec2()
+    };
+    let (q, k) = (channels(queries)?, channels(keys)?);
+    let score = |key: usize| {
+        (0..width)
+            .map(|c| f64::from(q[c][0]) * f64::from(k[c][key]))
+            .sum::<f64>()
+    };
+    let weights: Vec<f64> = (0..positions)
+        .map(|key| (score(key) / (width as f64).sqrt()).exp())
+        .collect();
+    let sum: f64 = weights.iter().sum();
+    let row: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
+    let row = Tensor::from_vec(row, positions, &Device::Cpu)?;
+    compare(&names[0], &row, &map.get(0)?.get(0)?.get(0)?)?;
+    Ok(())
 }

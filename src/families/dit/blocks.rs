@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     activation::{Catalogue, Probe, Stop, Tap},
-    components::{mlp::Mlp, vit_block::VitPart},
+    components::{
+        mlp::Mlp,
+        vit_block::{ExtraTaps, VitPart},
+    },
     error::Result,
     geometry::Grid,
     nn::{
@@ -81,6 +84,7 @@ pub(super) struct Block {
     heads: usize,
     scale: f64,
     taps: Taps,
+    extra: ExtraTaps,
 }
 
 /// The taps of one block.
@@ -131,6 +135,7 @@ impl Block {
                 ffn_inner: tap(VitPart::FfnInner)?,
                 out: tap(VitPart::Out)?,
             },
+            extra: ExtraTaps::new(|part| list.tap(id(block, part))),
         })
     }
 
@@ -148,6 +153,7 @@ impl Block {
         let (gate1, gate2) = (vector(2)?, vector(5)?);
 
         let normal = modulated_norm(x, &vector(0)?, &vector(1)?, ATTENTION_NORM_EPS)?;
+        let normal = self.extra.visit_norm(probe, normal, grid)?;
         let q = probe.visit_tokens(taps.self_q, self.to_q.forward(&normal)?, grid)?;
         let k = probe.visit_tokens(taps.self_k, self.to_k.forward(&normal)?, grid)?;
         let v = probe.visit_tokens(taps.self_v, self.to_v.forward(&normal)?, grid)?;
@@ -159,6 +165,7 @@ impl Block {
         if let Some([of_q, of_k]) = &self.qk_norms {
             (q, k) = (of_q.forward(&q.contiguous()?)?, of_k.forward(&k.contiguous()?)?);
         }
+        self.extra.visit_products(probe, [&q, &k], grid)?;
         visit_map(probe, taps.self_map, &q, &k, self.scale)?;
         let x = add_gated(x, &gate1, &self.to_out.forward(&attend(&q, &k, &v, self.scale)?)?)?;
 

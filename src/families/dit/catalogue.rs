@@ -5,7 +5,7 @@ use super::{
     ids::{PARTS, id},
 };
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Facts, Kind, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    activation::{Catalogue, CatalogueEntry, Facts, Kind, Name, Shape, Stage, attention_cost, linear_cost},
     components::vit_block::VitPart,
     geometry::Grid,
 };
@@ -19,7 +19,8 @@ pub fn catalogue(config: &DitConfig, latent: Grid) -> Catalogue {
     let to_inner = linear_cost(positions, width, config.ffn_width());
     let features = |channels| Shape::Features { channels, grid };
     for block in 0..config.num_layers as u16 {
-        for part in PARTS {
+        let is_there = |part: &VitPart| config.qk_norm || !matches!(part, VitPart::MapQ | VitPart::MapK);
+        for part in PARTS.into_iter().filter(is_there) {
             let (shape, cost) = match part {
                 VitPart::SelfMap => {
                     let shape = Shape::Attention {
@@ -29,16 +30,16 @@ pub fn catalogue(config: &DitConfig, latent: Grid) -> Catalogue {
                     };
                     (shape, attention_cost(positions, positions, width))
                 }
+                VitPart::Norm1Out | VitPart::MapQ | VitPart::MapK => (features(width), 0.0),
                 // The projection behind the attention lies before it.
                 VitPart::FfnInner => (features(config.ffn_width()), square + to_inner),
                 VitPart::Out => (features(width), to_inner),
                 _ => (features(width), square),
             };
-            let map_of = part.map_of(|part| id(block, part)).map(|map| match config.qk_norm {
-                // Queries and keys are normed on their way to the products.
-                true => MapOf { keys: None, ..map },
-                false => map,
-            });
+            let map_of = match config.qk_norm {
+                true => part.map_of_turned(|part| id(block, part)),
+                false => part.map_of(|part| id(block, part)),
+            };
             list.push(CatalogueEntry {
                 id: id(block, part),
                 shape,
@@ -49,6 +50,7 @@ pub fn catalogue(config: &DitConfig, latent: Grid) -> Catalogue {
                     label: Name::of(part.word()),
                     cost,
                     map_of,
+                    is_extra: part.is_extra(),
                     ..Facts::new(id(block, part), Stage::Stack, part.kind(Kind::BlockOutput))
                 },
             });

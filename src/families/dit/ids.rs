@@ -2,11 +2,14 @@
 
 use crate::{activation::Id, components::vit_block::VitPart};
 
-/// The tensors of a block, in execution order.
-pub(super) const PARTS: [VitPart; 6] = [
+/// The tensors of a block, in execution order; what enters the products is a tensor of its own where queries and keys are normed.
+pub(super) const PARTS: [VitPart; 9] = [
+    VitPart::Norm1Out,
     VitPart::SelfQ,
     VitPart::SelfK,
     VitPart::SelfV,
+    VitPart::MapQ,
+    VitPart::MapK,
     VitPart::SelfMap,
     VitPart::FfnInner,
     VitPart::Out,

@@ -6,7 +6,7 @@ use candle_nn::{Module, VarBuilder, ops::silu};
 use super::{config::HunyuanConfig, ids::id, rotary::Rotation};
 use crate::{
     activation::{Catalogue, Probe, Stop},
-    components::vit_block::VitTaps,
+    components::vit_block::{ExtraTaps, VitTaps},
     error::Result,
     geometry::Grid,
     nn::{
@@ -34,6 +34,7 @@ pub(super) struct Block {
     ff_in: Linear,
     ff_out: Linear,
     taps: VitTaps,
+    extra: ExtraTaps,
 }
 
 /// What takes the output of an earlier block in: the current state comes first.
@@ -65,6 +66,7 @@ impl Block {
             ff_in: linear(width, inner, vb.pp("ff.net.0.proj"))?,
             ff_out: linear(inner, width, vb.pp("ff.net.2"))?,
             taps: VitTaps::new(|part| list.expect(id(block, part)))?,
+            extra: ExtraTaps::new(|part| list.tap(id(block, part))),
         })
     }
 
@@ -89,11 +91,13 @@ impl Block {
 
         let shift = self.shift.forward(&silu(time)?)?.unsqueeze(1)?;
         let normal = self.norm1.forward(&x)?.broadcast_add(&shift)?;
+        let normal = self.extra.visit_norm(probe, normal, grid)?;
         let q = probe.visit_tokens(taps.self_q, self.attn1.to_q.forward(&normal)?, grid)?;
         let k = probe.visit_tokens(taps.self_k, self.attn1.to_k.forward(&normal)?, grid)?;
         let v = probe.visit_tokens(taps.self_v, self.attn1.to_v.forward(&normal)?, grid)?;
         let [q, k, v] = self.attn1.heads_of([&q, &k, &v])?;
         let (q, k) = (rotation.turn(&q)?, rotation.turn(&k)?);
+        self.extra.visit_products(probe, [&q, &k], grid)?;
         visit_map(probe, taps.self_map, &q, &k, self.attn1.scale)?;
         let x = (self.attn1.attend(&q, &k, &v)? + x)?;
 

@@ -5,7 +5,7 @@ use super::{
     ids::{PARTS, id},
 };
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Facts, Kind, MapOf, Name, Shape, Stage, attention_cost, linear_cost},
+    activation::{Catalogue, CatalogueEntry, Facts, Kind, Name, Shape, Stage, attention_cost, linear_cost},
     components::vit_block::VitPart,
     geometry::Grid,
 };
@@ -32,6 +32,7 @@ pub fn catalogue(config: &HunyuanConfig, latent: Grid, tokens: usize) -> Catalog
             let (shape, cost) = match part {
                 // A skip is taken in before the first projection.
                 VitPart::SelfQ if config.has_skip(block.into()) => (features(width), 3.0 * square),
+                VitPart::Norm1Out | VitPart::MapQ | VitPart::MapK => (features(width), 0.0),
                 VitPart::SelfMap => map(positions),
                 // The projection behind self-attention lies before the query of the text's.
                 VitPart::CrossQ => (features(width), 2.0 * square),
@@ -50,9 +51,8 @@ pub fn catalogue(config: &HunyuanConfig, latent: Grid, tokens: usize) -> Catalog
                     label: Name::of(part.word()),
                     cost,
                     // Queries and keys are normed and turned on their way to the products.
-                    map_of: part
-                        .map_of(|part| id(block, part))
-                        .map(|map| MapOf { keys: None, ..map }),
+                    map_of: part.map_of_turned(|part| id(block, part)),
+                    is_extra: part.is_extra(),
                     ..Facts::new(id(block, part), Stage::Stack, part.kind(Kind::BlockOutput))
                 },
             });

@@ -3,10 +3,13 @@
 use crate::{activation::Id, components::vit_block::VitPart};
 
 /// The tensors of a block, in execution order.
-pub(super) const PARTS: [VitPart; 8] = [
+pub(super) const PARTS: [VitPart; 11] = [
+    VitPart::Norm1Out,
     VitPart::SelfQ,
     VitPart::SelfK,
     VitPart::SelfV,
+    VitPart::MapQ,
+    VitPart::MapK,
     VitPart::SelfMap,
     VitPart::CrossQ,
     VitPart::CrossMap,

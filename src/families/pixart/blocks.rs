@@ -6,7 +6,7 @@ use candle_nn::{Module, VarBuilder};
 use super::{config::PixArtConfig, ids::id};
 use crate::{
     activation::{Catalogue, Probe, Stop},
-    components::vit_block::VitTaps,
+    components::vit_block::{ExtraTaps, VitTaps},
     error::Result,
     geometry::Grid,
     nn::{
@@ -32,6 +32,7 @@ pub(super) struct Block {
     ff_out: Linear,
     norm_eps: f64,
     taps: VitTaps,
+    extra: ExtraTaps,
 }
 
 /// Text for the blocks: the states of the tokens that count, and where these lie among all.
@@ -63,6 +64,7 @@ impl Block {
             ff_out: linear(inner, width, vb.pp("ff.net.2"))?,
             norm_eps: config.norm_eps,
             taps: VitTaps::new(|part| list.expect(id(block, part)))?,
+            extra: ExtraTaps::new(|part| list.tap(id(block, part))),
         })
     }
 
@@ -81,6 +83,7 @@ impl Block {
         let (gate1, gate2) = (vector(2)?, vector(5)?);
 
         let normal = modulated_norm(x, &vector(0)?, &vector(1)?, self.norm_eps)?;
+        let normal = self.extra.visit_norm(probe, normal, grid)?;
         let q = probe.visit_tokens(taps.self_q, self.attn1.to_q.forward(&normal)?, grid)?;
         let k = probe.visit_tokens(taps.self_k, self.attn1.to_k.forward(&normal)?, grid)?;
         let v = probe.visit_tokens(taps.self_v, self.attn1.to_v.forward(&normal)?, grid)?;

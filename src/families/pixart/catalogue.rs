@@ -23,6 +23,7 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
     };
     for block in 0..config.num_layers as u16 {
         for (part, shape, cost) in [
+            (VitPart::Norm1Out, features(width), 0.0),
             (VitPart::SelfQ, features(width), square),
             (VitPart::SelfK, features(width), square),
             (VitPart::SelfV, features(width), square),
@@ -47,6 +48,7 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
                     label: Name::of(part.word()),
                     cost,
                     map_of: part.map_of(|part| id(block, part)),
+                    is_extra: part.is_extra(),
                     ..Facts::new(id(block, part), Stage::Stack, part.kind(Kind::BlockOutput))
                 },
             });

@@ -85,7 +85,7 @@ impl PixArt {
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
         let mut blocks = Vec::with_capacity(config.num_layers);
         for block in 0..config.num_layers as u16 {
-            let first = list.expect(id(block, VitPart::SelfQ))?;
+            let first = list.expect(id(block, VitPart::Norm1Out))?;
             if matches!(extent, LoadExtent::UpTo(last) if last < first) {
                 break;
             }
