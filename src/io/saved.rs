@@ -22,7 +22,7 @@ pub struct SavedActivations {
 }
 
 enum Source {
-    Safetensors(SafetensorsFile),
+    Safetensors(Box<SafetensorsFile>),
     /// (name, file).
     Npy(Vec<(String, PathBuf)>),
 }
@@ -58,7 +58,7 @@ impl SavedActivations {
         } else if is_npy(path) {
             Source::Npy(named(path.to_owned()).into_iter().collect())
         } else {
-            Source::Safetensors(SafetensorsFile::open(path)?)
+            Source::Safetensors(Box::new(SafetensorsFile::open(path)?))
         };
         Ok(Self {
             path: path.to_owned(),
