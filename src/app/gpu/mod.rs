@@ -9,5 +9,6 @@ pub mod picture;
 mod pipeline;
 mod placement;
 pub mod scores;
+mod texture;
 pub mod textures;
 pub mod thumbnails;

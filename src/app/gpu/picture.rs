@@ -6,6 +6,7 @@ use egui::{Color32, ColorImage, Context, Painter, Rect, TextureFilter, TextureHa
 use egui::{emath::GuiRounding as _, emath::RectTransform, pos2};
 use rayon::prelude::*;
 
+use super::texture::ChangingTexture;
 use crate::{
     error::{Error, Result},
     geometry::Grid,
@@ -66,7 +67,7 @@ impl DisplayPicture {
 pub struct PictureTexture {
     name: String,
     minification: TextureFilter,
-    levels: Vec<TextureHandle>,
+    levels: Vec<ChangingTexture>,
 }
 
 impl PictureTexture {
@@ -98,11 +99,11 @@ impl PictureTexture {
         let mut held = std::mem::take(&mut self.levels).into_iter();
         for image in picture.levels {
             self.levels.push(match held.next() {
-                Some(mut texture) if texture.size() == image.size => {
-                    texture.set_partial([0, 0], image, options);
+                Some(mut texture) => {
+                    texture.set(ctx, image, options);
                     texture
                 }
-                _ => ctx.load_texture(&self.name, image, options),
+                None => ChangingTexture::new(ctx, &self.name, image, options),
             });
         }
     }
@@ -114,7 +115,7 @@ impl PictureTexture {
 
     /// Rows and columns of what is held; `None` when empty.
     pub fn size(&self) -> Option<Grid> {
-        let [width, height] = self.levels.first()?.size();
+        let [width, height] = self.levels.first()?.handle().size();
         Some(Grid::new(height, width))
     }
 
@@ -139,7 +140,8 @@ impl PictureTexture {
             let texels = level.size_vec2() * uv.size();
             texels.x >= screen_px.width() && texels.y >= screen_px.height()
         };
-        self.levels.iter().rev().find(enough).or(self.levels.first())
+        let mut levels = self.levels.iter().map(ChangingTexture::handle);
+        levels.clone().rev().find(enough).or(levels.next())
     }
 }
 

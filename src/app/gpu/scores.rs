@@ -6,12 +6,13 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use egui::{Color32, ColorImage, Id, Painter, Pos2, Rect, TextureHandle, TextureOptions, mutex::Mutex, pos2};
+use egui::{Color32, ColorImage, Id, Painter, Pos2, Rect, TextureOptions, mutex::Mutex, pos2};
 use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor, wgpu};
 
 use super::{
     pipeline::{Gpu, GpuPane, Look},
     placement::{placement_on_screen, visible_px},
+    texture::ChangingTexture,
 };
 use crate::render::{ScoreMap, ScoreStyle, placement::Placement, score_map::pixel_colours};
 
@@ -56,7 +57,7 @@ struct Pane {
 /// A pane drawn on the CPU.
 struct TexturePane {
     pixels: TexturePixels,
-    handle: TextureHandle,
+    texture: ChangingTexture,
 }
 
 /// All that the pixels of a texture depend on. Opacity is applied when the texture is drawn.
@@ -152,7 +153,10 @@ fn end_pass(panes: &Weak<Mutex<Panes>>) {
 
 impl Pane {
     fn bytes(&self) -> u64 {
-        let texture = self.texture.as_ref().map_or(0, |texture| texture.handle.byte_size());
+        let texture = self
+            .texture
+            .as_ref()
+            .map_or(0, |texture| texture.texture.handle().byte_size());
         self.gpu.as_ref().map_or(0, GpuPane::bytes) + texture as u64
     }
 }
@@ -230,14 +234,17 @@ fn paint_texture(
     let uploads = !matches!(&pane.texture, Some(texture) if texture.pixels == wanted);
     if uploads {
         let image = wanted.render(map);
-        let handle = match pane.texture.take() {
-            Some(mut texture) if texture.handle.size() == image.size => {
-                texture.handle.set_partial([0, 0], image, TextureOptions::NEAREST);
-                texture.handle
+        let texture = match pane.texture.take() {
+            Some(TexturePane { mut texture, .. }) => {
+                texture.set(painter.ctx(), image, TextureOptions::NEAREST);
+                texture
             }
-            _ => painter.ctx().load_texture("scores", image, TextureOptions::NEAREST),
+            None => ChangingTexture::new(painter.ctx(), "scores", image, TextureOptions::NEAREST),
         };
-        pane.texture = Some(TexturePane { pixels: wanted, handle });
+        pane.texture = Some(TexturePane {
+            pixels: wanted,
+            texture,
+        });
     }
     if let Some(texture) = &pane.texture {
         let [columns, rows] = visible_px;
@@ -247,7 +254,7 @@ fn paint_texture(
         );
         let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
         let tint = Color32::WHITE.gamma_multiply(style.opacity.clamp(0.0, 1.0));
-        painter.image(texture.handle.id(), rect_px / pixels_per_point, whole, tint);
+        painter.image(texture.texture.handle().id(), rect_px / pixels_per_point, whole, tint);
     }
     panes.texture_uploads += u64::from(uploads);
 }

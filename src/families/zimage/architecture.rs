@@ -163,10 +163,11 @@ fn tokens_of(tokenizer: &QwenTokenizer, prompt: &str) -> Result<(Vec<u32>, Vec<P
     Ok((ids, named))
 }
 
-/// The share of the picture at a timestep, as the network is told it: from the share of noise in f32, as diffusers computes it. What is
-/// rounded otherwise is seen behind the sinusoids, which see a thousand times of it.
+/// The share of the picture at a timestep, as the network is told it: computed in f32, as diffusers computes it. What is rounded
+/// otherwise is seen behind the sinusoids, which see a thousand times of it.
 fn share_of(t: Timestep) -> f32 {
-    1.0 - (t.value() / FlowSchedule::LAST.value()) as f32
+    let last = FlowSchedule::LAST.value() as f32;
+    (last - t.value() as f32) / last
 }
 
 fn shares_of(step: &Step<'_>) -> Result<Vec<f32>> {
