@@ -50,7 +50,11 @@ pub(super) fn decode_webp(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, 
     decoder.set_limits(limits).map_err(|error| fault_of(&error))?;
     let size = size_of(&decoder);
     let beside = bytes.len() as u64 + pixels(size).saturating_mul(WEBP_BYTES_PER_PIXEL);
-    let orientation = orientation_of(&mut decoder);
+    // The decoder takes memory for what a chunk says it has before it reads it.
+    let orientation = match chunks_end_inside(bytes) {
+        true => orientation_of(&mut decoder),
+        false => Orientation::NoTransforms,
+    };
     let moves = decoder.has_animation();
     let decoded = finish(decoder, size, beside, orientation, background)?;
     Ok(Decoded {
@@ -73,6 +77,21 @@ pub(super) fn decode_qoi(bytes: &[u8], background: [u8; 3]) -> Result<Decoded, F
 fn size_of(decoder: &impl ImageDecoder) -> Size {
     let (width, height) = decoder.dimensions();
     Size::new(width as usize, height as usize)
+}
+
+/// Whether every chunk of a RIFF file ends in it.
+fn chunks_end_inside(bytes: &[u8]) -> bool {
+    const HEADER_BYTES: usize = 12;
+    let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    while let Some(([_, _, _, _, size @ ..], chunk)) = rest.split_first_chunk::<8>() {
+        let size = u32::from_le_bytes(*size) as usize;
+        if size > chunk.len() {
+            return false;
+        }
+        // A chunk of an odd length has a byte behind it.
+        rest = chunk.get(size.next_multiple_of(2)..).unwrap_or_default();
+    }
+    true
 }
 
 /// A damaged note about the orientation is no reason to refuse the picture.
@@ -132,5 +151,29 @@ fn fault_of(error: &ImageError) -> Fault {
         ImageError::Unsupported(what) => Fault::Unsupported(what.to_string()),
         ImageError::Limits(_) => Fault::TooLarge("its header asks for too much memory".to_owned()),
         error => Fault::Damaged(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_goes_beyond_the_file_is_seen() {
+        let file = |chunks: &[(u32, usize)]| {
+            let mut bytes = b"RIFF\0\0\0\0WEBP".to_vec();
+            for (says, has) in chunks {
+                bytes.extend_from_slice(b"EXIF");
+                bytes.extend(says.to_le_bytes());
+                bytes.resize(bytes.len() + has, 0);
+            }
+            bytes
+        };
+        for whole in [&[][..], &[(4, 4)], &[(3, 4), (0, 0), (2, 2)], &[(2, 2), (5, 5)]] {
+            assert!(chunks_end_inside(&file(whole)), "{whole:?}");
+        }
+        for beyond in [&[(5, 4)][..], &[(2, 2), (u32::MAX, 9)]] {
+            assert!(!chunks_end_inside(&file(beyond)), "{beyond:?}");
+        }
     }
 }
