@@ -59,6 +59,8 @@ const TOLD_DEEDS: usize = 100;
 const LEAST_SIZE: Vec2 = vec2(320.0, 240.0);
 const MOST_SIZE: Vec2 = vec2(3000.0, 2000.0);
 const MOST_TEXTURE_SIDE: usize = 8192;
+/// The worker here keeps all maps of all pictures, which have to fit into its memory.
+const MOST_SIDE: usize = 512;
 /// What is on purpose wrong has this in its name.
 const BAD: &str = "bad";
 /// What is an error, though nothing bad was given: a preset may name a model that is not here, and a workspace is no picture.
@@ -69,7 +71,7 @@ const ERRORS: [&str; 3] = [
     "has no activation \"",
 ];
 /// Refusals of what makes no sense at that moment, and other notes: none of them is an error.
-const NOTES: [&str; 28] = [
+const NOTES: [&str; 29] = [
     "There is nothing to save yet",
     "There is nothing to extract",
     "the colours are to be fitted on picture",
@@ -92,6 +94,7 @@ const NOTES: [&str; 28] = [
     "no model is loaded: load one first",
     "no activation of both pictures is kept",
     "this model has no activation",
+    "of which only queries and keys are kept",
     // And what is too much, or has no figure.
     "more than the",
     "a survey holds at most",
@@ -646,7 +649,10 @@ impl Monkey {
                 let command = match self.chance.below(4) {
                     0 => Command::Word(word),
                     1 => Command::HoverWord(word),
-                    2 => Command::Preset(&PRESETS[self.chance.below(PRESETS.len())], self.chance.once_in(4)),
+                    2 => {
+                        let presets: Vec<_> = PRESETS.iter().filter(|preset| preset.side <= MOST_SIDE).collect();
+                        Command::Preset(self.chance.one_of(&presets), self.chance.once_in(4))
+                    }
                     _ => Command::UsePath(self.chance.one_of(&PUT_ON), PathBuf::from("/somewhere/a-file")),
                 };
                 self.command(command);
