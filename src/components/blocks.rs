@@ -12,7 +12,7 @@ use crate::{
     weights::Store,
 };
 
-const GIB: f64 = (1_u64 << 30) as f64;
+const MIB: f64 = (1_u64 << 20) as f64;
 /// Blocks of a streamed network that are in memory at a time: one computes, the next is read.
 const BLOCKS_AT_ONCE: usize = 2;
 
@@ -41,13 +41,13 @@ impl Holding {
             return Ok(Self::Whole);
         }
         let Some(room) = most.checked_sub(need.streamed) else {
-            let gib = |bytes: usize| bytes as f64 / GIB;
+            let mib = |bytes: usize| bytes as f64 / MIB;
             return Err(Error::usage(format!(
-                "{}: read block by block its weights take {:.2} GiB at a time in this format, and {:.2} GiB may be taken: close \
+                "{}: read block by block its weights take {:.1} MiB at a time in this format, and {:.1} MiB may be taken: close \
                  other programs, or raise the limit (--weights-memory)",
                 store.label(),
-                gib(need.streamed),
-                gib(most)
+                mib(need.streamed),
+                mib(most)
             )));
         };
         store.keep(room);
