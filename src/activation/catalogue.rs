@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Facts, Id, Kind, Name, Stage};
 use crate::{
     error::{Error, Result},
-    geometry::Grid,
+    geometry::{Grid, Size},
     words::did_you_mean,
 };
 
@@ -74,10 +74,14 @@ pub struct CatalogueEntry {
 
 impl CatalogueEntry {
     /// The decoded picture of one step, (3, H, W), which is no activation of the denoiser.
-    pub fn decoded(shape: Shape) -> Self {
+    fn decoded(picture: Size) -> Self {
+        const CHANNELS: usize = 3;
         Self {
             id: Id::VAE_OUT,
-            shape,
+            shape: Shape::Features {
+                channels: CHANNELS,
+                grid: Grid::new(picture.height, picture.width),
+            },
             facts: Facts {
                 word: Name::of("out"),
                 ..Facts::new(Id::VAE_OUT, Stage::Output, Kind::Output)
@@ -115,9 +119,14 @@ impl Catalogue {
         }
     }
 
+    /// Adds the decoded picture of one step, for models with an autoencoder. Called when all activations are there.
+    pub(crate) fn push_decoded(&mut self, working: Size) {
+        self.push_derived(CatalogueEntry::decoded(working));
+    }
+
     /// Adds what is computed from the network's output: it has a tap after all activations, and is found by its id, but
     /// it is neither listed nor counted among them. Called when all of them are there.
-    pub(crate) fn push_derived(&mut self, entry: CatalogueEntry) {
+    fn push_derived(&mut self, entry: CatalogueEntry) {
         let index = self.entries.len() + self.derived.len();
         let tap = Tap(u32::try_from(index).unwrap_or(u32::MAX));
         if self.taps.insert(entry.id, tap).is_none() {

@@ -2,7 +2,7 @@
 
 use crate::{
     activation::{Catalogue, CatalogueEntry, Tap},
-    error::Error,
+    error::{Error, Result},
 };
 
 /// How much of a network is read.
@@ -23,6 +23,29 @@ impl LoadExtent {
         first
             .and_then(|entry| list.tap(entry.id))
             .is_none_or(|first| first <= last)
+    }
+
+    /// How many of a stack's blocks are read; `first` gives the first activation of each.
+    ///
+    /// # Errors
+    ///
+    /// That of `first`.
+    pub(crate) fn blocks(self, count: usize, first: impl Fn(u16) -> Result<Tap>) -> Result<usize> {
+        let Self::UpTo(last) = self else { return Ok(count) };
+        for block in 0..count {
+            if last < first(block as u16)? {
+                return Ok(block);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Whether what makes the output is read: tensors derived from it have taps behind all activations of `list`.
+    pub(crate) fn reads_output(self, list: &Catalogue) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::UpTo(last) => last.index() >= list.len(),
+        }
     }
 }
 

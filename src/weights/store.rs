@@ -44,9 +44,8 @@ enum Source {
 
 impl Store {
     /// Opens one file: safetensors, PyTorch's own format (an archive, or the stream before 1.6), or GGUF, whose quantised weights are
-    /// multiplied out when they are read. What it holds decides, not
-    /// its name. Of PyTorch's, tensors in plain containers are taken, also under `state_dict`, `ema` or `model`; no code in it is
-    /// ever run.
+    /// multiplied out when they are read. What it holds decides, not its name. Of PyTorch's, tensors in plain containers are taken,
+    /// also under `state_dict`, `ema` or `model`; no code in it is ever run.
     ///
     /// # Errors
     ///

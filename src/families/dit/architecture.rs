@@ -9,7 +9,7 @@ use super::{
     network::Dit,
 };
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
+    activation::{Catalogue, Probe, Progress, Stop},
     components::{
         schedule::Timestep,
         vae::{VaeDecoder, VaeEncoder},
@@ -17,7 +17,6 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
-    image::picture::CHANNELS,
     model::{
         LoadExtent,
         classes::Classes,
@@ -54,11 +53,7 @@ impl Architecture for Configured {
     fn catalogue(&self, working: Size, _: usize) -> Catalogue {
         let [_, height, width] = self.latent_shape(working);
         let mut list = catalogue(&self.config, Grid::new(height, width));
-        let grid = Grid::new(working.height, working.width);
-        list.push_derived(CatalogueEntry::decoded(Shape::Features {
-            channels: CHANNELS,
-            grid,
-        }));
+        list.push_decoded(working);
         list
     }
 

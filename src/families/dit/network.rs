@@ -56,20 +56,12 @@ impl Dit {
         let width = config.width();
         // Which taps there are does not depend on the working size.
         let list = catalogue(&config, Grid::new(config.patch_size, config.patch_size));
-        let mut blocks = Vec::with_capacity(config.num_layers);
-        for block in 0..config.num_layers as u16 {
-            let first = list.expect(id(block, VitPart::Norm1Out))?;
-            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
-                break;
-            }
+        let count = extent.blocks(config.num_layers, |block| list.expect(id(block, VitPart::Norm1Out)))?;
+        let mut blocks = Vec::with_capacity(count);
+        for block in 0..count as u16 {
             let vb = vb.pp(format!("transformer_blocks.{block}"));
             blocks.push(Block::new(&config, block, &list, vb)?);
         }
-        let reads_last = match extent {
-            LoadExtent::Whole => true,
-            // Tensors derived from the output have taps behind all activations.
-            LoadExtent::UpTo(last) => last.index() >= list.len(),
-        };
         let (embedder, positions) = match config.layout {
             Layout::Diffusers => (None, None),
             Layout::Original => {
@@ -86,7 +78,10 @@ impl Dit {
             positions,
             embedder,
             blocks,
-            last: reads_last.then(|| Last::new(&config, &vb)).transpose()?,
+            last: extent
+                .reads_output(&list)
+                .then(|| Last::new(&config, &vb))
+                .transpose()?,
             config,
         })
     }

@@ -95,12 +95,9 @@ impl VisionTransformer {
         let (names, width, eps) = (config.kind.names(), config.hidden_size, config.layer_norm_eps);
         // Which taps there are does not depend on the working size.
         let list = catalogue(&config, Grid::new(1, 1));
-        let mut blocks = Vec::with_capacity(config.num_hidden_layers);
-        for block in 0..config.num_hidden_layers as u16 {
-            let first = list.expect(Part::Q.id(block))?;
-            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
-                break;
-            }
+        let count = extent.blocks(config.num_hidden_layers, |block| list.expect(Part::Q.id(block)))?;
+        let mut blocks = Vec::with_capacity(count);
+        for block in 0..count as u16 {
             blocks.push(Block::new(&config, block, &list, &vb)?);
         }
         let last_tap = list.expect(Id::of(LAST_NORM))?;

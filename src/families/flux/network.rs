@@ -86,14 +86,9 @@ impl Flux {
             dual: false,
             ends_text: false,
         };
-        let mut wanted = 0;
-        for block in 0..config.blocks() {
-            let first = list.expect(id(block, JointPart::Norm1Out))?;
-            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
-                break;
-            }
-            wanted += 1;
-        }
+        let wanted = extent.blocks(usize::from(config.blocks()), |block| {
+            list.expect(id(block, JointPart::Norm1Out))
+        })?;
         let of_two = config.num_layers.min(wanted);
         let list = Arc::new(list);
         let blocks = {
@@ -110,11 +105,6 @@ impl Flux {
                 let vb = vb.pp(format!("single_transformer_blocks.{single}"));
                 Ok(SingleBlock::new(&config, block, &list, &vb)?)
             })?
-        };
-        let reads_last = match extent {
-            LoadExtent::Whole => true,
-            // Tensors derived from the output have taps behind all activations.
-            LoadExtent::UpTo(last) => last.index() >= list.len(),
         };
         let last = || -> CandleResult<Last> {
             const VECTORS: usize = 2;
@@ -134,7 +124,7 @@ impl Flux {
             )?,
             blocks,
             single_blocks,
-            last: reads_last.then(last).transpose()?,
+            last: extent.reads_output(&list).then(last).transpose()?,
             config,
         })
     }

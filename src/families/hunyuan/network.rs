@@ -52,25 +52,20 @@ impl Hunyuan {
     pub fn new(config: HunyuanConfig, extent: LoadExtent, vb: VarBuilder<'_>) -> Result<Self> {
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
-        let mut blocks = Vec::with_capacity(config.num_layers);
-        for block in 0..config.num_layers as u16 {
-            let first = list.expect(id(block, VitPart::Norm1Out))?;
-            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
-                break;
-            }
+        let count = extent.blocks(config.num_layers, |block| list.expect(id(block, VitPart::Norm1Out)))?;
+        let mut blocks = Vec::with_capacity(count);
+        for block in 0..count as u16 {
             blocks.push(Block::new(&config, block, &list, vb.pp(format!("blocks.{block}")))?);
         }
-        let reads_last = match extent {
-            LoadExtent::Whole => true,
-            // Tensors derived from the output have taps behind all activations.
-            LoadExtent::UpTo(last) => last.index() >= list.len(),
-        };
         Ok(Self {
             pos_embed: patch_embedding(config.in_channels, config.width(), PATCH, vb.pp("pos_embed.proj"))?,
             text_embedder: TextEmbedder::new(&config, &vb)?,
             time_embedder: TimeEmbedder::new(&config, vb.pp("time_extra_emb"))?,
             blocks,
-            last: reads_last.then(|| Last::new(&config, &vb)).transpose()?,
+            last: extent
+                .reads_output(&list)
+                .then(|| Last::new(&config, &vb))
+                .transpose()?,
             config,
         })
     }

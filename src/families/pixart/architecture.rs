@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{PATCH, PixArt, PixArtConditions, PixArtConfig, Version, catalogue, prepare_prompt, prompt_tokens};
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
+    activation::{Catalogue, Probe, Progress, Stop},
     components::{
         text::{t5::T5Encoder, t5_tokenizer::T5Tokenizer},
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
@@ -14,7 +14,6 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
-    image::picture::CHANNELS,
     model::{
         LoadExtent,
         compat::Compat,
@@ -60,11 +59,7 @@ impl Architecture for Configured {
     fn catalogue(&self, working: Size, tokens: usize) -> Catalogue {
         let [_, height, width] = self.latent_shape(working);
         let mut list = catalogue(&self.config, Grid::new(height, width), tokens);
-        let grid = Grid::new(working.height, working.width);
-        list.push_derived(CatalogueEntry::decoded(Shape::Features {
-            channels: CHANNELS,
-            grid,
-        }));
+        list.push_decoded(working);
         list
     }
 

@@ -83,20 +83,12 @@ impl PixArt {
         let width = config.width();
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
-        let mut blocks = Vec::with_capacity(config.num_layers);
-        for block in 0..config.num_layers as u16 {
-            let first = list.expect(id(block, VitPart::Norm1Out))?;
-            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
-                break;
-            }
+        let count = extent.blocks(config.num_layers, |block| list.expect(id(block, VitPart::Norm1Out)))?;
+        let mut blocks = Vec::with_capacity(count);
+        for block in 0..count as u16 {
             let vb = vb.pp(format!("transformer_blocks.{block}"));
             blocks.push(Block::new(&config, block, &list, vb)?);
         }
-        let reads_last = match extent {
-            LoadExtent::Whole => true,
-            // Tensors derived from the output have taps behind all activations.
-            LoadExtent::UpTo(last) => last.index() >= list.len(),
-        };
         let adaln = vb.pp("adaln_single");
         let timestep_embedder = Mlp::new([SINUSOIDS, width], silu, adaln.pp("emb.timestep_embedder"))?;
         let size_embedders = vb
@@ -110,7 +102,10 @@ impl PixArt {
             adaln: linear(width, MODULATIONS * width, adaln.pp("linear"))?,
             caption_projection: Mlp::new([config.caption_channels, width], gelu_tanh, vb.pp("caption_projection"))?,
             blocks,
-            last: reads_last.then(|| Last::new(&config, &vb)).transpose()?,
+            last: extent
+                .reads_output(&list)
+                .then(|| Last::new(&config, &vb))
+                .transpose()?,
             config,
         })
     }

@@ -70,14 +70,7 @@ impl Sd3 {
         let width = config.width();
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
-        let mut wanted = 0;
-        for block in 0..config.num_layers as u16 {
-            let first = list.expect(id(block, JointPart::Norm1Out))?;
-            if matches!(extent, LoadExtent::UpTo(last) if last < first) {
-                break;
-            }
-            wanted += 1;
-        }
+        let wanted = extent.blocks(config.num_layers, |block| list.expect(id(block, JointPart::Norm1Out)))?;
         let blocks = {
             let (config, vb, list) = (config.clone(), vb.clone(), list.clone());
             Blocks::new(wanted, holding, move |block| {
@@ -92,11 +85,6 @@ impl Sd3 {
                 let vb = vb.pp(format!("transformer_blocks.{block}"));
                 Ok(JointBlock::new(shape, JointTaps::new(block as u16, &list), &vb)?)
             })?
-        };
-        let reads_last = match extent {
-            LoadExtent::Whole => true,
-            // Tensors derived from the output have taps behind all activations.
-            LoadExtent::UpTo(last) => last.index() >= list.len(),
         };
         let last = || -> CandleResult<Last> {
             const VECTORS: usize = 2;
@@ -113,7 +101,7 @@ impl Sd3 {
             time_text_embed: TimeText::new(width, config.pooled_projection_dim, false, &vb.pp("time_text_embed"))?,
             context_embedder: linear(config.joint_attention_dim, width, vb.pp("context_embedder"))?,
             blocks,
-            last: reads_last.then(last).transpose()?,
+            last: extent.reads_output(&list).then(last).transpose()?,
             config,
         })
     }

@@ -12,7 +12,7 @@ use super::{
     unet::{self, Unet, UnetConfig},
 };
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Progress, Shape},
+    activation::{Catalogue, Progress},
     components::{
         text::{CONTEXT_LENGTH, TextPart},
         vae::VaeEncoder,
@@ -20,7 +20,6 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
-    image::picture::CHANNELS,
     model::{
         LoadExtent,
         adapters::{Adapters, EmbeddingUse},
@@ -89,9 +88,7 @@ impl Architecture for Configured {
         let mut list = unet::catalogue(&self.unet, Grid::new(height, width), tokens);
         // The picture after one step needs noise to take away.
         if self.adds_noise {
-            let grid = Grid::new(working.height, working.width);
-            let channels = CHANNELS;
-            list.push_derived(CatalogueEntry::decoded(Shape::Features { channels, grid }));
+            list.push_decoded(working);
         }
         list
     }

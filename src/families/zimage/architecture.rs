@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{PATCH, ZImage, ZImageConditions, ZImageConfig, catalogue, padded};
 use crate::{
-    activation::{Catalogue, CatalogueEntry, Probe, Progress, Shape, Stop},
+    activation::{Catalogue, Probe, Progress, Stop},
     components::{
         blocks::Holding,
         networks::{Networks, TRANSFORMER, VAE},
@@ -18,7 +18,6 @@ use crate::{
     device::Compute,
     error::{Error, Result},
     geometry::{Grid, Size, framing::SizeRule},
-    image::picture::CHANNELS,
     model::{
         LoadExtent,
         compat::Compat,
@@ -65,11 +64,7 @@ impl Architecture for Configured {
     fn catalogue(&self, working: Size, tokens: usize) -> Catalogue {
         let [_, height, width] = self.latent_shape(working);
         let mut list = catalogue(&self.config, Grid::new(height, width), tokens);
-        let grid = Grid::new(working.height, working.width);
-        list.push_derived(CatalogueEntry::decoded(Shape::Features {
-            channels: CHANNELS,
-            grid,
-        }));
+        list.push_decoded(working);
         list
     }
 

@@ -91,36 +91,24 @@ impl ZImage {
         let (width, modulation) = (config.dim, config.modulation_width());
         // Which taps there are depends neither on the working size nor on the number of tokens.
         let list = catalogue(&config, Grid::new(PATCH, PATCH), 1);
-        let reaches = |block: usize| -> Result<bool> {
-            let first = list.expect(id(block as u16, JointPart::Norm1Out))?;
-            Ok(!matches!(extent, LoadExtent::UpTo(last) if last < first))
-        };
-        let (mut noise_refiner, mut context_refiner) = (Vec::new(), Vec::new());
-        for block in 0..config.n_refiner_layers {
-            if reaches(block)? {
-                noise_refiner.push(Block::new(&config, true, &vb.pp(format!("noise_refiner.{block}")))?);
-            }
-        }
+        let refiners = config.n_refiner_layers;
+        let wanted = extent.blocks(refiners + config.n_layers, |block| {
+            list.expect(id(block, JointPart::Norm1Out))
+        })?;
+        let noise_refiner: Vec<Block> = (0..wanted.min(refiners))
+            .map(|block| Block::new(&config, true, &vb.pp(format!("noise_refiner.{block}"))))
+            .collect::<CandleResult<_>>()?;
         // The text is refined only where something sees it.
-        if reaches(config.n_refiner_layers)? {
-            for block in 0..config.n_refiner_layers {
-                context_refiner.push(Block::new(&config, false, &vb.pp(format!("context_refiner.{block}")))?);
-            }
-        }
-        let mut wanted = 0;
-        while wanted < config.n_layers && reaches(config.n_refiner_layers + wanted)? {
-            wanted += 1;
-        }
+        let wanted = wanted.saturating_sub(refiners);
+        let refines_text = if wanted > 0 { refiners } else { 0 };
+        let context_refiner: Vec<Block> = (0..refines_text)
+            .map(|block| Block::new(&config, false, &vb.pp(format!("context_refiner.{block}"))))
+            .collect::<CandleResult<_>>()?;
         let layers = {
             let (config, vb) = (config.clone(), vb.pp("layers"));
             Blocks::new(wanted, holding, move |block| {
                 Ok(Block::new(&config, true, &vb.pp(block))?)
             })?
-        };
-        let reads_last = match extent {
-            LoadExtent::Whole => true,
-            // Tensors derived from the output have taps behind all activations.
-            LoadExtent::UpTo(last) => last.index() >= list.len(),
         };
         let last = || -> CandleResult<Last> {
             let vb = vb.pp(format!("all_final_layer.{OF_PATCHES}"));
@@ -148,7 +136,7 @@ impl ZImage {
             context_refiner,
             layers,
             taps: (0..config.blocks()).map(|block| JointTaps::new(block, &list)).collect(),
-            last: reads_last.then(last).transpose()?,
+            last: extent.reads_output(&list).then(last).transpose()?,
             config,
         })
     }
