@@ -10,6 +10,18 @@ use egui::{
     vec2,
 };
 
+/// The room of a scroll bar beside what it moves, in points: at the right, and below what also moves sideways.
+const SCROLL_BAR_ROOM: i8 = 6;
+const BESIDE_CONTENTS: Margin = Margin {
+    right: SCROLL_BAR_ROOM,
+    ..Margin::ZERO
+};
+/// Around what moves sideways.
+pub const AROUND_WIDE_CONTENTS: Margin = Margin {
+    bottom: SCROLL_BAR_ROOM,
+    ..BESIDE_CONTENTS
+};
+
 /// The smallest distance, in points; the other distances are multiples of it.
 pub const SPACE_XS: f32 = 2.0;
 /// Between things that belong together, in points.
@@ -316,6 +328,10 @@ fn style(theme: Theme) -> Style {
     spacing.tooltip_width = TOOLTIP_WIDTH;
     spacing.scroll = ScrollStyle {
         bar_width: SPACE_M,
+        // The room of a bar is kept whether there is one or not. If contents were wrapped anew for each that appears,
+        // some of them would fit only without it, and the window would never come to rest.
+        floating_allocated_width: 0.0,
+        content_margin: BESIDE_CONTENTS,
         ..ScrollStyle::thin()
     };
     style.interaction.tooltip_delay = TOOLTIP_DELAY_SECS;

@@ -24,6 +24,7 @@ use crate::{
             tables::matrix_content,
         },
         state::{comparing::Matrix, root::State},
+        theme,
         update::{
             action::Action,
             command::Command,
@@ -68,11 +69,12 @@ fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     }
     ui.weak(matrix_caption(state, matrix));
     let Some(scores) = &matrix.scores else { return };
-    let room = ui.available_size() - vec2(0.0, BELOW);
+    let room = ui.available_size() - theme::AROUND_WIDE_CONTENTS.sum() - vec2(0.0, BELOW);
     let [rows, columns] = [&matrix.names[0], &matrix.names[1]].map(|names| names.len() as f32);
     let cell = (room.x / columns).min(room.y / rows).min(LARGEST_CELL);
     let cell = cell.max(LEAST_SIDE / rows.max(columns));
-    ScrollArea::both().id_salt(tile).auto_shrink(false).show(ui, |ui| {
+    let area = ScrollArea::both().id_salt(tile).auto_shrink(false);
+    area.content_margin(theme::AROUND_WIDE_CONTENTS).show(ui, |ui| {
         let style = matrix_style(state.document.display.map, range_up_to(scores, 1.0));
         let id = Id::unique(("cka", tile));
         let size = vec2(cell * columns, cell * rows);

@@ -451,36 +451,38 @@ fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, contex
         .enumerate()
         .filter_map(|(place, id)| Some((place, survey.findings.get(survey.place_of(*id)?)?.as_ref())))
         .collect();
-    ScrollArea::horizontal().show(ui, |ui| {
-        ui.horizontal(|ui| {
-            for (place, finding) in found {
-                let size = cell_size(MARKED_SIDE, LINE);
-                let (rect, response) = ui.allocate_exact_size(size, Sense::click());
-                let name = format!("marked {}", finding.id);
-                response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
-                let square = Rect::from_min_size(rect.min, vec2(MARKED_SIDE, MARKED_SIDE));
-                context.textures.marked.paint(ui.painter(), place, square);
-                let tokens = theme::tokens(ui);
-                let below = rect.min + vec2(0.0, MARKED_SIDE);
-                let painter = ui.painter().with_clip_rect(rect);
-                let font = FontId::proportional(LETTERS);
-                painter.text(
-                    below,
-                    Align2::LEFT_TOP,
-                    short_name(&finding.id.to_string()),
-                    font,
-                    tokens.text,
-                );
-                answer(ui, response, settings, finding, context);
-            }
-            ui.vertical(|ui| {
-                ui.weak("Colours as the first has them (Procrustes)");
-                if ui.button("Mark none").clicked() {
-                    context
-                        .commands
-                        .push(changed(context.state, |settings| settings.marked.clear()));
+    ScrollArea::horizontal()
+        .content_margin(theme::AROUND_WIDE_CONTENTS)
+        .show(ui, |ui| {
+            ui.horizontal(|ui| {
+                for (place, finding) in found {
+                    let size = cell_size(MARKED_SIDE, LINE);
+                    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+                    let name = format!("marked {}", finding.id);
+                    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+                    let square = Rect::from_min_size(rect.min, vec2(MARKED_SIDE, MARKED_SIDE));
+                    context.textures.marked.paint(ui.painter(), place, square);
+                    let tokens = theme::tokens(ui);
+                    let below = rect.min + vec2(0.0, MARKED_SIDE);
+                    let painter = ui.painter().with_clip_rect(rect);
+                    let font = FontId::proportional(LETTERS);
+                    painter.text(
+                        below,
+                        Align2::LEFT_TOP,
+                        short_name(&finding.id.to_string()),
+                        font,
+                        tokens.text,
+                    );
+                    answer(ui, response, settings, finding, context);
                 }
+                ui.vertical(|ui| {
+                    ui.weak("Colours as the first has them (Procrustes)");
+                    if ui.button("Mark none").clicked() {
+                        context
+                            .commands
+                            .push(changed(context.state, |settings| settings.marked.clear()));
+                    }
+                });
             });
         });
-    });
 }
