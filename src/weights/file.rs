@@ -1,6 +1,6 @@
 //! One file of weights of whichever format.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use candle_core::Tensor;
 use safetensors::Dtype;
@@ -94,6 +94,15 @@ impl WeightFile {
         }
     }
 
+    /// Rows of a tensor as [`Self::load`] has it; none where the file has no such tensor or does not hold them in one piece.
+    pub(super) fn load_rows(&self, name: &str, rows: &Range<usize>) -> Result<Option<Tensor>> {
+        match self {
+            Self::Safetensors(file) => file.load_rows(name, rows),
+            Self::Torch(_) => Ok(None),
+            Self::Gguf(file) => file.load_rows(name, rows),
+        }
+    }
+
     /// A tensor in the number format of the file, or one that has all its values, on the CPU.
     pub(super) fn load(&self, name: &str) -> Result<Tensor> {
         match self {
@@ -102,4 +111,14 @@ impl WeightFile {
             Self::Gguf(file) => file.load(name),
         }
     }
+}
+
+/// The bytes of some rows of a tensor that has so many, and the shape of these rows; none where it has no such rows.
+pub(super) fn rows_of(shape: &[usize], bytes: usize, rows: &Range<usize>) -> Option<(Range<usize>, Vec<usize>)> {
+    let [count, rest @ ..] = shape else { return None };
+    if rows.end > *count || rows.start > rows.end || !bytes.is_multiple_of(*count) {
+        return None;
+    }
+    let row = bytes / count;
+    Some((row * rows.start..row * rows.end, [&[rows.len()], rest].concat()))
 }

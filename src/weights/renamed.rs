@@ -1,6 +1,9 @@
 //! The tensors of a file under other names, so that one network is built from several layouts of files.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use candle_core::{Result, Tensor, bail};
 use safetensors::Dtype;
@@ -73,14 +76,26 @@ impl Take {
         }
     }
 
+    /// The rows, where nothing but rows is taken.
+    fn rows(self, from: &[usize]) -> Option<Range<usize>> {
+        let count = *self.shape(from)?.first()?;
+        match self {
+            Self::Third(index) => Some(index * count..(index + 1) * count),
+            Self::Rows(first, count) => Some(first..first + count),
+            _ => None,
+        }
+    }
+
     fn of(self, tensor: &Tensor) -> Result<Tensor> {
         let Some(shape) = self.shape(tensor.dims()) else {
             bail!("a tensor of shape {:?} has no part {self:?}", tensor.dims())
         };
         match self {
             Self::Whole | Self::Linear => tensor.reshape(shape),
-            Self::Third(index) => tensor.narrow(0, index * shape[0], shape[0])?.contiguous(),
-            Self::Rows(first, count) => tensor.narrow(0, first, count)?.contiguous(),
+            Self::Third(_) | Self::Rows(..) => match self.rows(tensor.dims()) {
+                Some(rows) => tensor.narrow(0, rows.start, rows.len())?.contiguous(),
+                None => bail!("a tensor of shape {:?} has no rows {self:?}", tensor.dims()),
+            },
             Self::SwappedHalves => {
                 let half = shape[0] / 2;
                 Tensor::cat(&[tensor.narrow(0, half, half)?, tensor.narrow(0, 0, half)?], 0)
@@ -131,7 +146,10 @@ impl RenamedStore {
 
     pub(super) fn raw(&self, name: &str) -> Result<Tensor> {
         match self.pieces.get(name) {
-            Some((original, take)) => take.of(&self.inner.raw(original)?),
+            Some((original, take)) => match self.inner.shape(original).and_then(|shape| take.rows(shape)) {
+                Some(rows) => self.inner.raw_rows(original, &rows),
+                None => take.of(&self.inner.raw(original)?),
+            },
             None => bail!("{} lacks the tensor {}", self.inner.label(), self.in_file(name)),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::{
     io::{Read, Seek, SeekFrom},
+    ops::Range,
     path::Path,
 };
 
@@ -11,6 +12,7 @@ use safetensors::Dtype;
 
 use super::{
     bytes::{Bytes, room},
+    file::rows_of,
     header::{Header, Info, MOST_BYTES},
     held::{Held, Room},
     numbers,
@@ -113,12 +115,25 @@ impl SafetensorsFile {
             .tensors
             .get(name)
             .ok_or_else(|| Error::failed(format!("{} lacks the tensor {name}", self.label)))?;
-        self.load_info(info)
+        self.load_bytes(info, info.data_offsets, &info.shape)
             .map_err(|error| error.context(format_args!("{}: the tensor {name}", self.label)))
     }
 
-    fn load_info(&self, info: &Info) -> Result<Tensor> {
+    /// Rows of a tensor as [`Self::load`] has it; none where they have no bytes of their own.
+    pub(super) fn load_rows(&self, name: &str, rows: &Range<usize>) -> Result<Option<Tensor>> {
+        let Some(info) = self.header.tensors.get(name) else {
+            return Ok(None);
+        };
         let (start, end) = info.data_offsets;
+        let Some((bytes, shape)) = rows_of(&info.shape, end - start, rows) else {
+            return Ok(None);
+        };
+        self.load_bytes(info, (start + bytes.start, start + bytes.end), &shape)
+            .map(Some)
+            .map_err(|error| error.context(format_args!("{}: the tensor {name}", self.label)))
+    }
+
+    fn load_bytes(&self, info: &Info, (start, end): (usize, usize), shape: &[usize]) -> Result<Tensor> {
         let read = |into: &mut [u8]| self.bytes.read_at(self.data_start + start as u64, into);
         if info.dtype == Dtype::F32 {
             let mut values: Vec<f32> = Vec::new();
@@ -128,11 +143,11 @@ impl SafetensorsFile {
                 .map_err(|_| Error::failed(format!("there is not enough memory for its {} bytes", end - start)))?;
             values.resize(count, 0.0);
             read(bytemuck::cast_slice_mut(&mut values))?;
-            return Ok(Tensor::from_vec(values, info.shape.as_slice(), &Device::Cpu)?);
+            return Ok(Tensor::from_vec(values, shape, &Device::Cpu)?);
         }
         let mut bytes = room(end - start)?;
         read(&mut bytes)?;
-        Ok(numbers::tensor(info.dtype, &bytes, &info.shape)?)
+        Ok(numbers::tensor(info.dtype, &bytes, shape)?)
     }
 }
 
@@ -176,6 +191,12 @@ mod tests {
         let narrow = file.load("narrow")?;
         assert_eq!((narrow.dims(), narrow.dtype()), ([2].as_slice(), DType::F16));
         assert_eq!(narrow.to_dtype(DType::F32)?.to_vec1::<f32>()?, [0.5, 8.0]);
+        let rows = |name, rows| Ok::<_, Error>(file.load_rows(name, &rows)?.map(|tensor| tensor.to_dtype(DType::F32)));
+        let last = rows("wide", 1..3)?.ok_or("rows are in one piece")??;
+        assert_eq!(last.to_vec2::<f32>()?, [[-2.5], [3.25]]);
+        let last = rows("narrow", 1..2)?.ok_or("rows are in one piece")??;
+        assert_eq!(last.to_vec1::<f32>()?, [8.0]);
+        assert!(rows("narrow", 1..3)?.is_none() && rows("other", 0..1)?.is_none());
         assert!(file.holds("wide") && !file.holds("other"));
         assert!(file.load("other").is_err());
         Ok(())

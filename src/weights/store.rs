@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     io::Cursor,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -190,6 +191,16 @@ impl Store {
             },
             Source::Renamed(renamed) => renamed.raw(name),
         }
+    }
+
+    /// So many rows of a tensor as [`Self::raw`] has it.
+    pub(super) fn raw_rows(&self, name: &str, rows: &Range<usize>) -> candle_core::Result<Tensor> {
+        if let Source::Files(tensors) = &*self.source
+            && let Some(entry) = tensors.get(name)
+        {
+            return tensors.load_rows(entry, rows).map_err(candle_core::Error::msg);
+        }
+        self.raw(name)?.narrow(0, rows.start, rows.len())?.contiguous()
     }
 
     /// The type of a tensor's numbers in the file; none where it has no factor and no name here.

@@ -1,6 +1,9 @@
 //! The tensors of one network in one file or several, under plain names, with what belongs to a weight put together.
 
-use std::collections::{HashMap, hash_map::Entry as Place};
+use std::{
+    collections::{HashMap, hash_map::Entry as Place},
+    ops::Range,
+};
 
 use candle_core::{DType, Tensor};
 use safetensors::Dtype;
@@ -119,6 +122,18 @@ impl Tensors {
         let tensor = file.load(&entry.name)?;
         self.multiplied(entry, tensor)
             .map_err(|error| error.context(format_args!("{label}: the tensor {}", entry.name)))
+    }
+
+    /// So many rows of a tensor as [`Self::load`] has it: of the file only they are read, where it has them in one piece.
+    pub(super) fn load_rows(&self, entry: &Entry, rows: &Range<usize>) -> Result<Tensor> {
+        if entry.factor.is_none()
+            && entry.bits.is_none()
+            && let Some((_, file)) = self.files.get(entry.file)
+            && let Some(read) = file.load_rows(&entry.name, rows)?
+        {
+            return Ok(read);
+        }
+        Ok(self.load(entry)?.narrow(0, rows.start, rows.len())?.contiguous()?)
     }
 
     fn multiplied(&self, entry: &Entry, mut tensor: Tensor) -> Result<Tensor> {

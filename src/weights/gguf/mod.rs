@@ -8,10 +8,9 @@ mod blocks;
 mod header;
 mod reader;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use candle_core::{Device, Tensor};
-use safetensors::Dtype;
 
 use self::{
     blocks::BlockType,
@@ -19,7 +18,7 @@ use self::{
 };
 use super::{
     bytes::{Bytes, ask_memory, room},
-    file::TensorInfo,
+    file::{TensorInfo, rows_of},
     held::{Held, Room},
     numbers,
 };
@@ -91,37 +90,59 @@ impl GgufFile {
             .tensors
             .get(name)
             .ok_or_else(|| Error::failed(format!("{} lacks the tensor {name}", self.label)))?;
-        let loaded = match info.number {
-            Number::Plain(dtype) => self.plain(info, dtype),
-            Number::Blocks(kind) => self.multiplied_out(info, kind),
+        self.load_bytes(info, 0..info.bytes, &info.shape)
+            .map_err(|error| error.context(format_args!("{}: the tensor {name}", self.label)))
+    }
+
+    /// Rows of a tensor as [`Self::load`] has it; none where they have no bytes of their own, as rows that share a block.
+    pub(super) fn load_rows(&self, name: &str, rows: &Range<usize>) -> Result<Option<Tensor>> {
+        let Some(info) = self.tensors.get(name) else {
+            return Ok(None);
         };
-        loaded.map_err(|error| error.context(format_args!("{}: the tensor {name}", self.label)))
+        let Some((bytes, shape)) = rows_of(&info.shape, info.bytes, rows) else {
+            return Ok(None);
+        };
+        if let Number::Blocks(kind) = info.number
+            && (bytes.start % kind.bytes() != 0 || bytes.len() % kind.bytes() != 0)
+        {
+            return Ok(None);
+        }
+        self.load_bytes(info, bytes, &shape)
+            .map(Some)
+            .map_err(|error| error.context(format_args!("{}: the tensor {name}", self.label)))
     }
 
-    fn plain(&self, info: &Info, dtype: Dtype) -> Result<Tensor> {
-        let mut held = room(info.bytes)?;
-        self.bytes.read_at(info.start, &mut held)?;
-        Ok(numbers::tensor(dtype, &held, &info.shape)?)
+    /// The numbers of a shape in some of a tensor's bytes.
+    fn load_bytes(&self, info: &Info, bytes: Range<usize>, shape: &[usize]) -> Result<Tensor> {
+        let start = info.start + bytes.start as u64;
+        match info.number {
+            Number::Plain(dtype) => {
+                let mut held = room(bytes.len())?;
+                self.bytes.read_at(start, &mut held)?;
+                Ok(numbers::tensor(dtype, &held, shape)?)
+            }
+            Number::Blocks(kind) => self.multiplied_out(start, bytes.len(), kind, shape),
+        }
     }
 
-    fn multiplied_out(&self, info: &Info, kind: BlockType) -> Result<Tensor> {
-        let count: usize = info.shape.iter().product();
+    fn multiplied_out(&self, start: u64, length: usize, kind: BlockType, shape: &[usize]) -> Result<Tensor> {
+        let count: usize = shape.iter().product();
         let piece = PIECE_BYTES / kind.bytes() * kind.bytes();
         let bytes = count.saturating_mul(size_of::<f32>());
         ask_memory(bytes.saturating_add(piece))?;
         let mut values = Vec::with_capacity(count);
-        let mut held = vec![0; piece.min(info.bytes)];
+        let mut held = vec![0; piece.min(length)];
         let mut done = 0;
-        while done < info.bytes {
-            let length = held.len().min(info.bytes - done);
-            let part = &mut held[..length];
-            self.bytes.read_at(info.start + done as u64, part)?;
+        while done < length {
+            let now = held.len().min(length - done);
+            let part = &mut held[..now];
+            self.bytes.read_at(start + done as u64, part)?;
             for block in part.chunks_exact(kind.bytes()) {
                 kind.multiply_out(block, &mut values);
             }
-            done += length;
+            done += now;
         }
-        Ok(Tensor::from_vec(values, info.shape.as_slice(), &Device::Cpu)?)
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
 }
 
@@ -130,6 +151,7 @@ mod tests {
     use std::{borrow::Cow, io::Cursor};
 
     use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+    use safetensors::Dtype;
 
     use super::*;
 
@@ -188,8 +210,18 @@ mod tests {
             let difference = (found - &wanted)?.abs()?.max_all()?.to_scalar::<f32>()?;
             let most = wanted.abs()?.max_all()?.to_scalar::<f32>()?;
             assert!(difference <= 1e-6 * most, "{dtype:?}: {difference}");
+            let rows = file.load_rows("a.weight", &(1..3))?.ok_or("rows are in one piece")?;
+            let rows = rows.to_dtype(candle_core::DType::F32)?.to_vec2::<f32>()?;
+            assert_eq!(rows, found_rows(&file)?, "{dtype:?}");
+            assert!(file.load_rows("a.weight", &(1..4))?.is_none());
         }
         Ok(())
+    }
+
+    /// The last two of three rows of the whole tensor.
+    fn found_rows(file: &GgufFile) -> std::result::Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
+        let whole = file.load("a.weight")?.to_dtype(candle_core::DType::F32)?;
+        Ok(whole.narrow(0, 1, 2)?.to_vec2()?)
     }
 
     #[test]
