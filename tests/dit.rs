@@ -494,6 +494,40 @@ fn a_class_is_told_and_recorded() -> TestResult {
     Ok(())
 }
 
+/// The schedule of a flow model without a shift: a nominal t is the one that runs. DiT's has no such t.
+#[test]
+fn a_nominal_timestep_of_a_flow_model_runs_as_it_is() -> TestResult {
+    let place = Place::new();
+    let image = case_file("sit-batch2-80", "image0.png").display().to_string();
+    let of = |name: &str, option: &str, out: &str| {
+        let model = model(name).display().to_string();
+        let given = [
+            "extract", "--model", &model, "--image", &image, "--size", "80", option, "261.5",
+        ];
+        run(given
+            .into_iter()
+            .chain(["--activations", "vit-block0-self-q", "--out", out]))
+    };
+    for name in ["tiny-sit", "tiny-repa"] {
+        let nominal = of(name, "--nominal-t", &place.text("nominal.safetensors")).good();
+        assert!(
+            nominal.stderr.contains("t 261.5 runs for the nominal 261.5"),
+            "{}",
+            nominal.stderr
+        );
+        of(name, "--t", &place.text("plain.safetensors")).good();
+        let read = |file: &str| candle_core::safetensors::load(place.path(file), &Device::Cpu);
+        let [nominal, plain] = ["nominal.safetensors", "plain.safetensors"].map(read);
+        assert_eq!(
+            numbers(&nominal?["vit-block0-self-q"]),
+            numbers(&plain?["vit-block0-self-q"])
+        );
+    }
+    let dit = of("tiny-dit", "--nominal-t", &place.text("dit.safetensors"));
+    assert_eq!(dit.code, Some(2), "{}", dit.stderr);
+    Ok(())
+}
+
 /// The class changes what is computed.
 #[test]
 fn classes_differ() -> TestResult {

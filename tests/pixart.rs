@@ -184,7 +184,9 @@ fn parity(case: &str) -> Result<f64, Box<dyn std::error::Error>> {
     let found = pass(&network, &noisy, t, &conditions, everything, true)?;
     let mut compared = 0;
     for key in reference.keys() {
-        let Some(id) = key.strip_prefix("feat.") else { continue };
+        let Some(id) = key.strip_prefix("feat.").or(key.strip_prefix("extra.")) else {
+            continue;
+        };
         check(key, found.taps.get(id).ok_or_else(|| format!("{id} was not met"))?)?;
         compared += 1;
     }

@@ -6,10 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activation::FeatureMap;
-
-/// A channel is massive if its mean magnitude is above this many medians of all channels.
-pub const MASSIVE_RATIO: f64 = 100.0;
+pub use crate::activation::MASSIVE_RATIO;
+use crate::activation::{FeatureMap, in_medians};
 
 /// Figures of one channel over all positions of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,18 +29,17 @@ pub fn channel_figures(map: &FeatureMap) -> Vec<ChannelFigures> {
     let means = channel_means(map);
     let magnitudes = mean_over_positions(map, |_, x| x.abs());
     let variances = mean_over_positions(map, |channel, x| (x - means[channel]) * (x - means[channel]));
-    let typical = median(&magnitudes);
-    let ratio = |magnitude: f64| if typical > 0.0 { magnitude / typical } else { 0.0 };
+    let ratios = in_medians(&magnitudes);
     means
         .into_iter()
         .zip(variances)
-        .zip(magnitudes)
-        .map(|((mean, variance), mean_abs)| ChannelFigures {
+        .zip(magnitudes.into_iter().zip(ratios))
+        .map(|((mean, variance), (mean_abs, ratio))| ChannelFigures {
             mean,
             variance,
             mean_abs,
-            ratio: ratio(mean_abs),
-            massive: ratio(mean_abs) > MASSIVE_RATIO,
+            ratio,
+            massive: ratio > MASSIVE_RATIO,
         })
         .collect()
 }
@@ -97,16 +94,4 @@ pub fn mean_cosine(map: &FeatureMap) -> f64 {
     }
     let together: f64 = sum.iter().map(|x| x * x).sum();
     (together - own) / (positions as f64 * (positions - 1) as f64)
-}
-
-/// The middle number, between the two middle ones where they are even; 0 of none.
-fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match (sorted.get(middle), sorted.len().is_multiple_of(2)) {
-        (None, _) => 0.0,
-        (Some(&upper), false) => upper,
-        (Some(&upper), true) => f64::midpoint(sorted[middle - 1], upper),
-    }
 }

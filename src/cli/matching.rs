@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
+    pca::say_what_is_massive,
     run::RunArguments,
     terminal,
     values::{Point, place, text_or_path},
@@ -15,6 +16,7 @@ use crate::{
     activation::FeatureMap,
     analysis::{
         correspondence::{DiftTarget, Method, dift_query},
+        massive::{channel_figures, massive_channels},
         similarity::{arg_max, cell_vector, cosine_to_all},
     },
     error::{Error, Result},
@@ -63,6 +65,9 @@ pub struct MatchArguments {
     /// How
     #[arg(long, value_name = "METHOD", default_value = "grid")]
     pub method: MatchMethod,
+    /// Leave channels of the source out that are much larger than the others, in all pictures, and say which
+    #[arg(long)]
+    pub drop_massive: bool,
     /// Folder for matches.json and a heat map per target and point
     #[arg(long, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
@@ -123,12 +128,24 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         compared.extend(maps(part, &extracted)?);
         records.push(extracted.record.ran);
     }
+    let left_out = match compared.first() {
+        Some(source) if arguments.drop_massive => massive_channels(&channel_figures(&source.map)),
+        _ => Vec::new(),
+    };
+    if arguments.drop_massive {
+        bar.suspend(|| say_what_is_massive(&arguments.activations, &left_out));
+    }
+    if !left_out.is_empty() {
+        for picture in &mut compared {
+            picture.map = picture.map.without_channels(&left_out)?;
+        }
+    }
     let Some((source, targets)) = compared.split_first() else {
         return Err(Error::usage("no picture was given"));
     };
     let written = records.first().map(|ran| request.read_in(ran)).transpose();
     let written = written.map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
-    let record = json!({ "request": written, "ran": records, "method": Method::from(arguments.method).name() });
+    let record = json!({ "request": written, "ran": records, "method": Method::from(arguments.method).name(), "massive_left_out": left_out });
     write_folder(&arguments.out, |folder| {
         folder.record(REQUEST_FILE, "match", record);
         write_matches(folder, arguments, source, targets)

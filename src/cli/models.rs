@@ -12,6 +12,7 @@ use super::terminal;
 use crate::{
     error::Result,
     families::{
+        cards::{UNKNOWN, card},
         download_plan::{self, RequiredFiles, cached_under_old_name},
         known::known_checkpoints,
         resolve,
@@ -26,10 +27,18 @@ use crate::{
 /// `featscope models …`.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// A line per model, its key first
-    List,
+    /// A line per model, its key first: what it is, how many parameters its network has, its licence
+    List(ListArguments),
     /// Download a model into the cache that Python's huggingface_hub uses, and print its folder
     Get(GetArguments),
+}
+
+/// `featscope models list`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Ask the hub how much a download of each is
+    #[arg(long)]
+    pub sizes: bool,
 }
 
 /// `featscope models get`.
@@ -52,15 +61,20 @@ pub struct GetArguments {
 /// Says which models there are, or downloads one.
 pub fn models(command: &ModelsCommand) -> Result<()> {
     match command {
-        ModelsCommand::List => list(),
+        ModelsCommand::List(arguments) => list(arguments),
         ModelsCommand::Get(arguments) => get(arguments),
     }
 }
 
-fn list() -> Result<()> {
+fn list(arguments: &ListArguments) -> Result<()> {
     // Settings that make no sense are told to who downloads.
-    let hub = Hub::from_env().ok();
+    let hub = match arguments.sizes {
+        true => Some(Hub::from_env()?),
+        false => Hub::from_env().ok(),
+    };
+    let asked = hub.as_ref().filter(|_| arguments.sizes);
     let mut text = String::new();
+    let mut untold = Vec::new();
     let width = known_checkpoints()
         .map(|known| known.key.len())
         .max()
@@ -80,14 +94,46 @@ fn list() -> Result<()> {
         let held = || hub.as_ref()?.cached(&Repo::new(&source).ok()?);
         let held = held().filter(|held| held.bytes > 0);
         let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held.bytes)));
+        let card = card(entry.key);
+        let on_hub = asked.filter(|_| entry.is_on_the_hub());
+        let told = on_hub.map(|hub| download_bytes(hub, entry.key));
+        let download = match told {
+            Some(Ok(told)) => Some(told),
+            Some(Err(error)) => {
+                untold.push(format!("{}: {error}", entry.key));
+                card.download
+            }
+            None => card.download,
+        };
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:width$} {state:9} {:5} px  {t:5}  {} ({source}{held})",
-            entry.key, entry.side, entry.title
+            "{:width$} {state:9} {:5} px  {t:5}  {} ({source}{held}); parameters {}; download {}; licence {}",
+            entry.key,
+            entry.side,
+            entry.title,
+            card.parameters_text(),
+            download.map_or_else(|| UNKNOWN.to_owned(), bytes),
+            card.licence_text(),
         );
     }
+    // What the hub does not tell of one hides nothing of the others.
+    if let Some(first) = untold.first() {
+        terminal::note(&format!(
+            "the hub did not tell the size of {} models, the first of them {first}",
+            untold.len()
+        ));
+    }
     terminal::print(&text)
+}
+
+/// How much the hub says that a model is.
+fn download_bytes(hub: &Hub, key: &str) -> Result<u64> {
+    let parts = download_plan::required_files(hub, key, MAIN, Variant::Full)?;
+    let mut plans = parts
+        .iter()
+        .map(|part| hub.plan(&part.repo, &part.wanted, &mut |_| Ok(())));
+    plans.try_fold(0_u64, |sum, plan| Ok(sum.saturating_add(plan?.bytes_total)))
 }
 
 fn get(arguments: &GetArguments) -> Result<()> {

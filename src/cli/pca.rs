@@ -7,11 +7,15 @@ use std::{
 
 use clap::Args;
 
-use super::values::{place, whole};
+use super::{
+    terminal,
+    values::{place, whole},
+};
 use crate::{
     activation::{FeatureMap, Id, NotFinite},
     analysis::{
         colour::{self, ColourRange, RangeRule},
+        massive::{channel_figures, massive_channels},
         pca::{self, PcaOptions},
     },
     error::{Error, Result},
@@ -41,6 +45,9 @@ pub struct PcaArguments {
     /// Fit one basis over all ids and files given, so that colours mean the same in all of them
     #[arg(long, conflicts_with = "reference")]
     pub joint: bool,
+    /// Leave channels out that are much larger than the others (of the first map of a joint basis), and say which
+    #[arg(long, conflicts_with = "reference")]
+    pub drop_massive: bool,
     /// Exactly generic-diffusion-feature's picture: exact solver, minimum to maximum per component, 255·x cut off
     #[arg(long)]
     pub reference: bool,
@@ -101,7 +108,7 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
     let pictures = if arguments.reference {
         reference(&maps)?
     } else {
-        coloured(&maps, arguments.joint)?
+        coloured(&maps, arguments)?
     };
     if is_png {
         let [(_, picture)] = pictures.as_slice() else {
@@ -127,15 +134,32 @@ fn reference(maps: &[(String, FeatureMap)]) -> Result<Named> {
         .collect()
 }
 
-fn coloured(maps: &[(String, FeatureMap)], joint: bool) -> Result<Named> {
+fn coloured(maps: &[(String, FeatureMap)], arguments: &PcaArguments) -> Result<Named> {
     let options = PcaOptions::default();
-    let groups: Vec<&[(String, FeatureMap)]> = if joint { vec![maps] } else { maps.chunks(1).collect() };
+    let groups: Vec<&[(String, FeatureMap)]> = if arguments.joint {
+        vec![maps]
+    } else {
+        maps.chunks(1).collect()
+    };
     let mut pictures = Named::new();
     for group in groups {
-        let basis = pca::fit(&group.iter().map(|(_, map)| map).collect::<Vec<_>>(), &options)?;
-        let scores = group
+        let massive = match group.first() {
+            Some((name, first)) if arguments.drop_massive => {
+                let massive = massive_channels(&channel_figures(first));
+                say_what_is_massive(name, &massive);
+                massive
+            }
+            _ => Vec::new(),
+        };
+        let without = |map: &FeatureMap| match massive.as_slice() {
+            [] => Ok(map.clone()),
+            massive => map.without_channels(massive),
+        };
+        let compared = group.iter().map(|(_, map)| without(map)).collect::<Result<Vec<_>>>()?;
+        let basis = pca::fit(&compared.iter().collect::<Vec<_>>(), &options)?;
+        let scores = compared
             .iter()
-            .map(|(_, map)| basis.project(map))
+            .map(|map| basis.project(map))
             .collect::<Result<Vec<_>>>()?;
         let range = ColourRange::of(&scores.iter().collect::<Vec<_>>(), RangeRule::MinMax)?;
         for ((name, _), scores) in group.iter().zip(&scores) {
@@ -143,6 +167,15 @@ fn coloured(maps: &[(String, FeatureMap)], joint: bool) -> Result<Named> {
         }
     }
     Ok(pictures)
+}
+
+/// Names the channels that are left out of what `name` says.
+pub(super) fn say_what_is_massive(name: &str, massive: &[usize]) {
+    let numbers: Vec<String> = massive.iter().map(usize::to_string).collect();
+    terminal::note(&match massive {
+        [] => format!("{name}: no channel is massive"),
+        _ => format!("{name}: massive channels left out: {}", numbers.join(", ")),
+    });
 }
 
 fn stem(path: &Path) -> String {

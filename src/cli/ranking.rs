@@ -164,7 +164,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     terminal::print(&if arguments.csv {
         rank_csv(&table.rows, &made)
     } else {
-        describe(&table.rows, &made)
+        describe(&table.rows, &made, !spec.is_encoder())
     })?;
     say_what_is_special(&model);
     Ok(())
@@ -319,22 +319,31 @@ impl Table {
 }
 
 /// The table as a person reads it.
-fn describe(rows: &[RankRow], made: &RankMade) -> String {
+fn describe(rows: &[RankRow], made: &RankMade, has_t: bool) -> String {
     let width = rows.iter().map(|row| row.id.to_string().len()).max().unwrap_or(0);
     let mut text = format!("{}\n", protocol(made));
+    let t_column = |t: &str| if has_t { format!("{t:>4}  ") } else { String::new() };
     // Writing into a string cannot fail.
     let _ = writeln!(
         text,
-        "{:>4}  {:>4}  {:width$}  {:>6}  {:>6}  {:>8}   by chance: {:>6}  {:>6}  {:>8}",
-        "", "t", "activation", "pck@.1", "pck@.05", "mean px", "pck@.1", "pck@.05", "mean px"
+        "{:>4}  {}{:width$}  {:>6}  {:>6}  {:>8}   by chance: {:>6}  {:>6}  {:>8}",
+        "",
+        t_column("t"),
+        "activation",
+        "pck@.1",
+        "pck@.05",
+        "mean px",
+        "pck@.1",
+        "pck@.05",
+        "mean px"
     );
     for (index, row) in rows.iter().enumerate() {
         let (found, chance) = (&row.score.figures, &row.score.chance);
         let _ = writeln!(
             text,
-            "{:4}  {:4}  {:width$}  {:6.3}  {:7.3}  {:8.2}              {:6.3}  {:7.3}  {:8.2}",
+            "{:4}  {}{:width$}  {:6.3}  {:7.3}  {:8.2}              {:6.3}  {:7.3}  {:8.2}",
             index + 1,
-            row.t,
+            t_column(&row.t.to_string()),
             row.id.to_string(),
             found.pck_10,
             found.pck_05,

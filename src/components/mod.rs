@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod joint;
+pub(crate) mod massive;
 pub(crate) mod mlp;
 pub(crate) mod networks;
 pub(crate) mod patches;

@@ -1,9 +1,10 @@
 //! Taps of a transformer block with self-attention and attention to text: the words of its ids, and their taps.
 
-use candle_core::Tensor;
+use candle_core::{Result as CandleResult, Tensor};
 
 use crate::{
     activation::{Id, Kind, MapOf, Probe, Stop, Tap},
+    components::massive::without_massive,
     error::Result,
     geometry::Grid,
     nn::attention::join_heads,
@@ -14,6 +15,8 @@ use crate::{
 pub enum VitPart {
     /// The norm before the self-attention, scaled and shifted: the input of its query, key and value. Offered beside the list.
     Norm1Out,
+    /// The same of an input whose massive channels are 0. Offered beside the list.
+    Norm1DropMassive,
     /// Query of the self-attention, before the head split and any scaling.
     SelfQ,
     /// Key of the self-attention.
@@ -41,6 +44,7 @@ impl VitPart {
     pub fn word(self) -> &'static str {
         match self {
             Self::Norm1Out => "norm1-out",
+            Self::Norm1DropMassive => "norm1-drop-massive",
             Self::MapQ => "map-q",
             Self::MapK => "map-k",
             Self::SelfQ => "self-q",
@@ -80,13 +84,13 @@ impl VitPart {
 
     /// Whether it is offered beside the list.
     pub fn is_extra(self) -> bool {
-        matches!(self, Self::Norm1Out | Self::MapQ | Self::MapK)
+        matches!(self, Self::Norm1Out | Self::Norm1DropMassive | Self::MapQ | Self::MapK)
     }
 
     /// Role of its tensor; `out` is that of the block's own output: a network's block, or a layer inside one.
     pub fn kind(self, out: Kind) -> Kind {
         match self {
-            Self::Norm1Out => Kind::Norm,
+            Self::Norm1Out | Self::Norm1DropMassive => Kind::Norm,
             Self::SelfQ | Self::MapQ => Kind::Query,
             Self::SelfK | Self::MapK => Kind::Key,
             Self::SelfV => Kind::Value,
@@ -144,6 +148,7 @@ impl VitTaps {
 #[derive(Debug)]
 pub struct ExtraTaps {
     norm1_out: Option<Tap>,
+    norm1_drop_massive: Option<Tap>,
     map_q: Option<Tap>,
     map_k: Option<Tap>,
 }
@@ -153,21 +158,35 @@ impl ExtraTaps {
     pub fn new(tap: impl Fn(VitPart) -> Option<Tap>) -> Self {
         Self {
             norm1_out: tap(VitPart::Norm1Out),
+            norm1_drop_massive: tap(VitPart::Norm1DropMassive),
             map_q: tap(VitPart::MapQ),
             map_k: tap(VitPart::MapK),
         }
     }
 
-    /// Meets the input of query, key and value, tokens (B, N, D), and gives it back.
+    /// Meets the input of query, key and value, which `norm` makes of the block's input `x`, tokens (B, N, D), and gives it back;
+    /// and what `norm` makes of `x` without its massive channels, where that is selected.
     ///
     /// # Errors
     ///
     /// As [`Probe::visit`].
-    pub(crate) fn visit_norm(&self, probe: &mut Probe<'_>, tokens: Tensor, grid: Grid) -> Result<Tensor, Stop> {
-        match self.norm1_out {
-            Some(tap) => probe.visit_tokens(tap, tokens, grid),
-            None => Ok(tokens),
+    pub(crate) fn visit_norm(
+        &self,
+        probe: &mut Probe<'_>,
+        x: &Tensor,
+        norm: impl Fn(&Tensor) -> CandleResult<Tensor>,
+        grid: Grid,
+    ) -> Result<Tensor, Stop> {
+        let normal = match self.norm1_out {
+            Some(tap) => probe.visit_tokens(tap, norm(x)?, grid)?,
+            None => norm(x)?,
+        };
+        match self.norm1_drop_massive {
+            Some(tap) if probe.wants(tap) => drop(probe.visit_tokens(tap, norm(&without_massive(x)?)?, grid)?),
+            Some(tap) => probe.passed(tap)?,
+            None => {}
         }
+        Ok(normal)
     }
 
     /// Meets query and key as they enter the products, (B, heads, N, d), whose heads are joined only where they are selected.

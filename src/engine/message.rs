@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     activation::{Id, NotFinite},
-    components::schedule::Timestep,
+    components::schedule::{FlowSchedule, Mixture, Timestep},
     device::{DeviceChoice, Devices, Precision},
     error::Error,
     extract::{
@@ -263,6 +263,9 @@ pub struct ModelInfo {
     /// Whether nominal timesteps go through a shift of its schedule.
     #[serde(default)]
     pub shifts_t: bool,
+    /// Whether its timesteps are 1000 times the share of noise, fractions too.
+    #[serde(default)]
+    pub flows: bool,
     /// Side it was made for.
     pub native_side: usize,
     /// Timestep to begin with.
@@ -288,6 +291,19 @@ impl ModelInfo {
     /// Whether it is a denoiser, which runs at a timestep and with noise; an image encoder reads of all settings the size alone.
     pub fn is_denoiser(&self) -> bool {
         !self.mixtures.is_empty()
+    }
+
+    /// The shares of picture and noise at timestep `t`; none where it is none of the model's.
+    pub fn mixture(&self, t: Timestep) -> Option<Mixture> {
+        let [signal, noise] = match (self.flows, t.whole()) {
+            (true, _) => {
+                let mixture = FlowSchedule.mixture(t).ok()?;
+                [mixture.signal, mixture.noise]
+            }
+            (false, Some(whole)) => *self.mixtures.get(whole as usize)?,
+            (false, None) => return None,
+        };
+        Some(Mixture { signal, noise })
     }
 
     /// The settings with what it does not read as it is by default.

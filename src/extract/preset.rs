@@ -237,9 +237,37 @@ pub const PRESETS: &[Preset] = &[
         ],
     },
     Preset {
+        key: "ditf-flux",
+        title: "DiTF on Flux: what block 28 reads, massive channels at 0 before its norm (longer side 640, a caption per picture there)",
+        source: "Unleashing Diffusion Transformers for Visual Correspondence by Modulating Massive Activations (DiTF), github.com/ganchaofan0000/DiTF",
+        model: "flux.1-dev",
+        side: 640,
+        nominal_t: Timestep::of(260),
+        t: Timestep::of(260),
+        ensemble: 8,
+        prompt: "",
+        ids: &["vit-block28-norm1-drop-massive"],
+    },
+    Preset {
+        key: "sd-dino-sd",
+        title: "The Stable Diffusion half of A Tale of Two Features (a learned caption of each picture there)",
+        source: TWO_FEATURES,
+        model: "sd15",
+        side: 960,
+        nominal_t: Timestep::of(100),
+        t: Timestep::of(100),
+        ensemble: 1,
+        prompt: "",
+        ids: &[
+            "up-level0-upsampler-out",
+            "up-level1-upsampler-out",
+            "up-level2-upsampler-out",
+        ],
+    },
+    Preset {
         key: "sd-dino",
         title: "The DINOv2 half of A Tale of Two Features",
-        source: "A Tale of Two Features: Stable Diffusion Complements DINO for Zero-Shot Semantic Correspondence",
+        source: TWO_FEATURES,
         model: "dinov2-base",
         side: 840,
         nominal_t: NO_T,
@@ -251,6 +279,8 @@ pub const PRESETS: &[Preset] = &[
 ];
 
 const NOT_ALL: &str = "Not All Diffusion Model Activations Have Been Evaluated as Discriminative Features";
+const TWO_FEATURES: &str =
+    "A Tale of Two Features: Stable Diffusion Complements DINO for Zero-Shot Semantic Correspondence";
 const DIFT: &str = "Emergent Correspondence from Image Diffusion (DIFT)";
 
 impl Preset {

@@ -2,6 +2,7 @@
 //! the traits of `model`.
 
 pub mod adm;
+pub mod cards;
 pub mod deepfloyd;
 pub mod dit;
 pub mod download_plan;

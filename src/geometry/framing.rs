@@ -32,6 +32,11 @@ pub enum SizeRule {
         /// Pixels of one cell of the denoiser's input.
         multiple: usize,
     },
+    /// Denoisers of patches: bicubic; nothing but multiples is taken.
+    Patches {
+        /// Pixels of one patch.
+        multiple: usize,
+    },
     /// ADM: a square is cut from the middle, other sizes are resized; nothing but multiples is taken.
     Adm {
         /// Pixels of one cell of the innermost grid: patch_size·2^(levels−1).
@@ -43,14 +48,14 @@ impl SizeRule {
     /// The number that both sides of a working size must be divisible by.
     pub const fn multiple(self) -> usize {
         match self {
-            Self::Latent { multiple } | Self::Adm { multiple } => multiple,
+            Self::Latent { multiple } | Self::Patches { multiple } | Self::Adm { multiple } => multiple,
         }
     }
 
     /// Range of these models' input pixels.
     pub const fn pixel_range(self) -> PixelRange {
         match self {
-            Self::Latent { .. } => PixelRange::Latent,
+            Self::Latent { .. } | Self::Patches { .. } => PixelRange::Latent,
             Self::Adm { .. } => PixelRange::Adm,
         }
     }

@@ -37,7 +37,7 @@ impl FramingPlan {
     /// # Errors
     ///
     /// Where the picture has no pixels, where a side of the working size is below the model's multiple or above
-    /// [`MAX_SIDE`], and where [`SizeRule::Adm`] is asked for a size that is no multiple.
+    /// [`MAX_SIDE`], and where a rule that takes multiples alone is asked for another size.
     pub fn new(original: Size, request: &WorkingSize, rule: SizeRule) -> Result<Self> {
         if original.width == 0 || original.height == 0 || rule.multiple() == 0 {
             return Err(Error::failed(format!(
@@ -147,7 +147,9 @@ pub fn prepare(picture: &Picture, request: &WorkingSize, rule: SizeRule) -> Resu
 fn exact_size(size: Size, rule: SizeRule) -> Result<Size> {
     check_sides(size, rule.multiple())?;
     match rule {
-        SizeRule::Adm { multiple } if !size.width.is_multiple_of(multiple) || !size.height.is_multiple_of(multiple) => {
+        SizeRule::Adm { multiple } | SizeRule::Patches { multiple }
+            if !size.width.is_multiple_of(multiple) || !size.height.is_multiple_of(multiple) =>
+        {
             let below = size.map(|side| side - side % multiple);
             let above = size.map(|side| side.next_multiple_of(multiple));
             Err(Error::usage(format!(

@@ -199,6 +199,12 @@ impl ModelSpec {
         self.network.shifted(nominal, working).ok_or_else(none)
     }
 
+    /// Whether a nominal timestep is another than the one that runs.
+    pub fn shifts(&self, working: Size) -> bool {
+        let middle = Timestep::of(500);
+        self.network.shifted(middle, working).is_some_and(|t| t != middle)
+    }
+
     /// The classes that it can be told; none where it reads none.
     pub fn classes(&self) -> Option<&Classes> {
         self.network.classes()

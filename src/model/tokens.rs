@@ -95,9 +95,98 @@ pub fn bert_tokens(tokens: &WordPieces) -> Vec<PromptToken> {
         .collect()
 }
 
+/// How many words of a prompt were read and how many there is room for: of each text encoder, or of all runs of one.
+pub fn count_text(tokens: &[PromptToken]) -> String {
+    let runs = runs(tokens);
+    let rooms: Vec<[usize; 2]> = runs.iter().map(|run| words_and_room(run)).collect();
+    let begins = |run: &&[PromptToken]| run.first().is_some_and(|token| token.role == TokenRole::Start);
+    // One encoder reads a long prompt in runs of one kind; several encoders read the same prompt each in its own way.
+    if let [[_, room], _, ..] = rooms.as_slice()
+        && runs.iter().all(|run| begins(&run))
+    {
+        let words: usize = rooms.iter().map(|[words, _]| words).sum();
+        return format!("{words} tokens, read as {} runs of {room}", rooms.len());
+    }
+    let counts: Vec<String> = rooms.iter().map(|[words, room]| format!("{words} of {room}")).collect();
+    format!("{} tokens", counts.join(", "))
+}
+
+/// The tokens of each run of an encoder: a run begins with a start, or where the run before has ended.
+fn runs(tokens: &[PromptToken]) -> Vec<&[PromptToken]> {
+    let mut firsts = vec![0];
+    let mut has_words = false;
+    for (place, pair) in tokens.windows(2).enumerate() {
+        let begins = match (pair[0].role, pair[1].role) {
+            (_, TokenRole::Start) => true,
+            (TokenRole::Padding, TokenRole::Word | TokenRole::End) => true,
+            // What stands before the words of a template is no end of them.
+            (TokenRole::End, TokenRole::Word) => has_words,
+            _ => false,
+        };
+        has_words = (has_words || pair[0].role == TokenRole::Word) && !begins;
+        if begins {
+            firsts.push(place + 1);
+        }
+    }
+    let ends = firsts.iter().skip(1).copied().chain([tokens.len()]);
+    firsts
+        .iter()
+        .zip(ends)
+        .filter_map(|(first, end)| tokens.get(*first..end))
+        .collect()
+}
+
+/// Words of a run, and the places for them. Padding without a text of its own is no place: zeros in the place of an encoder.
+fn words_and_room(run: &[PromptToken]) -> [usize; 2] {
+    let words = run.iter().filter(|token| token.role == TokenRole::Word).count();
+    let free = run
+        .iter()
+        .filter(|token| token.role == TokenRole::Padding && !token.piece.is_empty());
+    [words, words + free.count()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run of so many words in so many places, with a start where the encoder has one.
+    fn run_of(words: usize, room: usize, has_start: bool) -> Vec<PromptToken> {
+        let token = |piece: &str, role| PromptToken {
+            piece: piece.to_owned(),
+            role,
+        };
+        let mut run = vec![token("<s>", TokenRole::Start); usize::from(has_start)];
+        run.extend(vec![token("cat", TokenRole::Word); words]);
+        run.push(token("</s>", TokenRole::End));
+        run.extend(vec![token("<pad>", TokenRole::Padding); room - words]);
+        run
+    }
+
+    #[test]
+    fn words_are_counted_for_each_encoder_by_itself() {
+        let of = |runs: &[Vec<PromptToken>]| count_text(&runs.concat());
+        assert_eq!(of(&[run_of(2, 75, true)]), "2 of 75 tokens");
+        assert_eq!(of(&[run_of(3, 511, false)]), "3 of 511 tokens");
+        assert_eq!(
+            of(&[run_of(75, 75, true), run_of(4, 75, true)]),
+            "79 tokens, read as 2 runs of 75"
+        );
+        // A CLIP or a BERT beside a T5: no word, a few, and more than either has room for.
+        for (first, second) in [(0, 0), (2, 3), (75, 90), (75, 255)] {
+            let text = of(&[run_of(first, 75, true), run_of(second, 255, false)]);
+            assert_eq!(text, format!("{first} of 75, {second} of 255 tokens"));
+        }
+        // Zeros in the place of a T5, and a template around the words.
+        let blank = PromptToken {
+            piece: String::new(),
+            role: TokenRole::Padding,
+        };
+        assert_eq!(of(&[run_of(2, 75, true), vec![blank; 77]]), "2 of 75 tokens");
+        let mut template = run_of(0, 0, true);
+        template.extend(run_of(4, 4, false));
+        assert_eq!(of(&[template]), "4 of 4 tokens");
+        assert_eq!(count_text(&[]), "0 of 0 tokens");
+    }
 
     #[test]
     fn every_token_has_its_role() {

@@ -5,6 +5,7 @@
 mod common;
 
 mod extracted_files;
+mod families;
 mod memory;
 mod models;
 mod outputs;

@@ -17,4 +17,5 @@ mod ranking;
 mod shot;
 mod survey;
 mod tensors;
+mod unread;
 mod words;

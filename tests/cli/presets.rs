@@ -29,6 +29,8 @@ fn presets_are_listed_with_what_they_set() -> TestResult {
         "mean of 8 noises",
         "up-level3-repeat0-vit-block0-self-k",
         "a photo of a {category}",
+        "flux.1-dev at 640 px, t 260, mean of 8 noises: vit-block28-norm1-drop-massive",
+        "sd15 at 960 px, t 100: up-level0-upsampler-out, up-level1-upsampler-out, up-level2-upsampler-out",
     ] {
         assert!(text.contains(words), "{words}");
     }

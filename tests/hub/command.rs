@@ -9,9 +9,13 @@ use super::{
 };
 
 fn get(server: &Server, cache: &Path, more: &[&str]) -> Ran {
+    models(server, cache, "get", more)
+}
+
+fn models(server: &Server, cache: &Path, what: &str, more: &[&str]) -> Ran {
     let mut command = program();
     command
-        .args(["models", "get"])
+        .args(["models", what])
         .args(more)
         .env("HF_ENDPOINT", &server.endpoint)
         .env("HF_HUB_CACHE", cache)
@@ -84,4 +88,41 @@ fn what_cannot_be_downloaded_is_refused() {
     {
         get(&server, cache.path(), arguments).refused(status, words);
     }
+}
+
+/// Without being asked for, nothing is asked of the hub; what it does not tell of one model hides nothing of another.
+#[test]
+fn sizes_are_asked_for_and_the_rest_is_known() {
+    const SD15: &str = "/api/models/stable-diffusion-v1-5/stable-diffusion-v1-5/";
+    let server = Server::scripted(model(10_000), |asked| match asked.path.starts_with(SD15) {
+        true => Fault::Redirect(format!("/api/models/{ID}/revision/main?blobs=true")),
+        false => Fault::None,
+    });
+    let cache = tempfile::tempdir().expect("a folder");
+    let line = |text: &str, key: &str| -> String {
+        let mut lines = text.lines();
+        let found = lines.find(|line| line.split_whitespace().next() == Some(key));
+        found.expect("the key is listed").to_owned()
+    };
+    let plain = models(&server, cache.path(), "list", &[]).good();
+    assert_eq!(server.asked().len(), 0);
+    let flux = line(&plain.stdout, "flux.1-dev");
+    for words in ["parameters 11.9 B", "download 31.4 GiB", "Non-Commercial", "gated"] {
+        assert!(flux.contains(words), "{flux}");
+    }
+    let sd15 = line(&plain.stdout, "sd15");
+    assert!(
+        sd15.contains("parameters 860 M; download -; licence CreativeML OpenRAIL-M"),
+        "{sd15}"
+    );
+    assert!(line(&plain.stdout, "demo").contains("parameters -; download -; licence -"));
+
+    let asked = models(&server, cache.path(), "list", &["--sizes"]).good();
+    let sd15 = line(&asked.stdout, "sd15");
+    assert!(
+        sd15.contains("; download 58.") && sd15.contains(" KiB; licence"),
+        "{sd15}"
+    );
+    assert!(line(&asked.stdout, "flux.1-dev").contains("download 31.4 GiB"));
+    assert!(asked.stderr.contains("did not tell the size of"), "{}", asked.stderr);
 }

@@ -31,6 +31,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
     assert!(shown.len() > 3);
     assert_eq!(shown, order[..shown.len()]);
     window.assert_says("No massive channel.");
+    window.assert_silent("All positions look alike");
 
     window.act(Action::AddPane(PaneKind::Channel));
     window.settle();
@@ -79,7 +80,9 @@ fn a_massive_channel_is_flagged_and_left_out() {
     window.select(MASSIVE_LAYER);
     let view = window.state().channels.clone().expect("figures of the channels");
     assert_eq!(view.massive, [MASSIVE_CHANNEL]);
-    window.assert_says("1 massive");
+    window.assert_says(&format!("1 massive ({MASSIVE_CHANNEL})"));
+    window.assert_says("All positions look alike");
+    window.assert_says("try leaving the massive channels out");
     window.assert_says("MASSIVE ×");
     window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]));
     window.settle();

@@ -201,6 +201,11 @@ impl FakeModel {
         if self.is_slow() { SLOW_SECS } else { QUICK_SECS }
     }
 
+    /// A model of such a name reads the picture alone.
+    fn is_encoder(&self) -> bool {
+        self.name.contains("encoder")
+    }
+
     /// What the window needs to know of it.
     pub fn info(&self) -> ModelInfo {
         let mixture = |t: u32| {
@@ -211,17 +216,21 @@ impl FakeModel {
             name: self.name.clone(),
             weights: format!("{} weights", self.name),
             family: "stable-diffusion".to_owned(),
-            reads_prompt: true,
+            reads_prompt: !self.is_encoder(),
             // A model of such a name is told a class as well.
             classes: self.name.contains("classes").then(classes),
-            has_autoencoder: true,
-            takes_adapters: true,
+            has_autoencoder: !self.is_encoder(),
+            takes_adapters: !self.is_encoder(),
             reads_guidance: false,
-            shifts_t: false,
+            shifts_t: self.name.contains("flow"),
+            flows: self.name.contains("flow"),
             native_side: NATIVE_SIDE,
             default_t: 100.into(),
             size_rule: Self::SIZE_RULE,
-            mixtures: (0..STEPS).map(mixture).collect(),
+            mixtures: match self.is_encoder() {
+                true => Vec::new(),
+                false => (0..STEPS).map(mixture).collect(),
+            },
             layers: self.layers(Size::new(NATIVE_SIDE, NATIVE_SIDE)),
             encode_cost: 0.0,
             device: "paper".to_owned(),

@@ -6,6 +6,7 @@ use egui::{Key, Theme, Vec2, ViewportCommand, ViewportId, accesskit::Role, vec2}
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
     app::{Action, Command, PaneKind},
+    components::schedule::Timestep,
     engine::ImageSlot,
     extract::settings::LatentMode,
     geometry::framing::WorkingSize,
@@ -57,6 +58,73 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
         window.pause();
     }
     assert_eq!(window.document().settings, before);
+}
+
+/// The share of noise is told of every t that runs, of a flow model at fractions too, and says what it is.
+#[test]
+fn the_noise_of_the_t_that_runs_is_told_on_one_axis() {
+    let mut window = Window::settled();
+    let t = window.document().settings.t;
+    // √ā and √(1−ā) of the invented schedule at 100 of 1000.
+    assert_eq!(t, 100);
+    window.assert_says("t 100   √(1−ā) 0.3162   noise 25.0 %");
+    window.apply(Command::LoadModel("fake-flow".to_owned()));
+    window.until("a flow model", |window| {
+        window.document().model.as_deref() == Some("fake-flow")
+    });
+    window.settle();
+    let mut settings = window.document().settings.clone();
+    settings.t = Timestep::of_tenths(1955);
+    window.apply_and_settle(Command::Settings(settings.clone()));
+    window.assert_says("t 195.5   σ 0.1955   noise 19.6 %");
+    let slider = |window: &Window| {
+        window
+            .harness
+            .get_by_role_and_label(Role::Slider, "t")
+            .accesskit_node()
+            .numeric_value()
+    };
+    assert_eq!(slider(&window), Some(195.5));
+    window
+        .harness
+        .get_by_role_and_label(Role::Slider, "t")
+        .set_value_accesskit(40.25);
+    window.step();
+    window.settle();
+    assert_eq!(f64::from(window.document().settings.t), 40.25);
+    // Of a nominal t it is told what ran.
+    settings.nominal_t = true;
+    window.apply(Command::Settings(settings));
+    window.assert_says("is known when it has run");
+}
+
+/// An image encoder is asked for nothing that it does not read.
+#[test]
+fn an_image_encoder_has_neither_noise_nor_timestep() {
+    let mut window = Opening::of_model("fake-encoder").settled();
+    window.act(Action::AddPane(PaneKind::Sheet));
+    window.act(Action::AddPane(PaneKind::Rank));
+    window.settle();
+    for words in [
+        "noises",
+        "seed",
+        "DDIM",
+        "also at t",
+        "sample the latent",
+        "nominal",
+        "guidance",
+    ] {
+        window.assert_silent(words);
+    }
+    assert!(window.harness.query_by_role_and_label(Role::Slider, "t").is_none());
+    assert!(window.harness.query_by_label("Prompt").is_none());
+    assert!(window.harness.query_by_label("Sort by t").is_none());
+    let mut denoiser = Window::settled();
+    denoiser.act(Action::AddPane(PaneKind::Sheet));
+    denoiser.act(Action::AddPane(PaneKind::Rank));
+    denoiser.settle();
+    denoiser.assert_says("noises");
+    denoiser.assert_says("also at t");
 }
 
 /// Only a model that reads a class shows one.

@@ -1,5 +1,7 @@
 //! The least and the greatest of everything that a person, a file or a pane may set.
 
+use crate::components::schedule::Timestep;
+
 /// The most pairs of a file that become pins: more cannot be told apart in a picture.
 pub const MOST_PAIRS_AS_PINS: usize = 100;
 /// The least and the greatest side of a thumbnail, in points.
@@ -29,3 +31,17 @@ pub const MOST_PLACES: usize = 100_000;
 pub const MOST_ADAPTERS: usize = 100;
 /// A coordinate that is greater than this lies in no picture.
 pub const FURTHEST_PX: f64 = 1e6;
+
+/// Decimals of a timestep that is set by hand, where the model takes fractions.
+const T_DECIMALS: usize = 3;
+
+/// How many decimals a timestep has that is set by hand, and what is made of a number that is dragged to.
+pub fn t_decimals(takes_fractions: bool) -> usize {
+    if takes_fractions { T_DECIMALS } else { 0 }
+}
+
+/// The timestep nearest to `number` of those that can be set by hand; none of a negative number.
+pub fn t_set_by_hand(number: f64, takes_fractions: bool) -> Option<Timestep> {
+    let scale = 10_f64.powi(t_decimals(takes_fractions) as i32);
+    Timestep::new((number * scale).round() / scale).ok()
+}

@@ -17,7 +17,7 @@ use crate::{
     families::inventory::LocalModels,
     model::{
         adapters::{AppliedEmbedding, AppliedLora, ControlImage, Scale},
-        tokens::{PromptToken, TokenRole},
+        tokens::{PromptToken, TokenRole, count_text},
     },
 };
 
@@ -64,15 +64,7 @@ fn prompt_ui(ui: &mut Ui, prompt: &mut String) {
 /// The tokens that the last pass read: words stand out, what the encoder adds is weak.
 fn tokens_ui(ui: &mut Ui, tokens: &[PromptToken]) {
     let count = |role| tokens.iter().filter(|token| token.role == role).count();
-    let (words, starts) = (count(TokenRole::Word), count(TokenRole::Start));
-    // Encoders without a token of their own at the start read one run.
-    let runs = starts.max(1);
-    let room = (tokens.len() / runs).saturating_sub(1 + starts.min(1));
-    let header = match runs {
-        1 => format!("{words} of {room} tokens"),
-        _ => format!("{words} tokens, read as {runs} runs of {room}"),
-    };
-    ui.collapsing(header, |ui| {
+    ui.collapsing(count_text(tokens), |ui| {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
             for token in tokens.iter().filter(|token| token.role != TokenRole::Padding) {

@@ -4,7 +4,10 @@ use egui::{Button, RichText, ScrollArea, Ui};
 
 use crate::app::{
     document::pane::PaneKind,
-    state::{figures::by_variance, root::State},
+    state::{
+        figures::{advice, by_variance, summary},
+        root::State,
+    },
     theme,
     update::{action::Action, command::Command},
     widgets::action_button_ui,
@@ -27,12 +30,10 @@ pub fn channels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
         return;
     };
-    let [all, without] = view.mean_cosine;
-    let summary = match view.massive.len() {
-        0 => format!("No massive channel. Mean cosine of all pairs {all:.3}."),
-        count => format!("{count} massive: mean cosine of all pairs {all:.3}, without them {without:.3}."),
-    };
-    ui.weak(summary);
+    ui.weak(summary(view));
+    if let Some(advice) = advice(state.layers(), view) {
+        ui.label(advice);
+    }
     ui.horizontal_wrapped(|ui| {
         action_button_ui(ui, state, Action::DropMassive, commands);
         action_button_ui(ui, state, Action::AddPane(PaneKind::Channel), commands);

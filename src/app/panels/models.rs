@@ -21,11 +21,12 @@ use crate::{
     },
     engine::DownloadProgress,
     families::{
+        cards::card,
         download_plan::DownloadOption,
         inventory::{LocalModel, LocalModels, ModelKind},
         known::{CONTROL_NETS, known_checkpoint, known_checkpoints},
     },
-    model::family::KnownFiles,
+    model::family::{KnownCheckpoint, KnownFiles},
     weights::hub::{Variant, bytes},
 };
 
@@ -145,7 +146,7 @@ fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> [(&'static str, Vec
     let zoo = known_checkpoints().map(|entry| Item {
         name: entry.key,
         title: entry.title,
-        about: format!("{}, {}, {} px", entry.key, entry.source, entry.side),
+        about: about_text(entry),
         kind: ModelKind::Model,
         stock: shelf.find(entry.key),
     });
@@ -174,6 +175,23 @@ fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> [(&'static str, Vec
         ("ControlNets", nets.collect()),
         ("Also on this machine", others.collect()),
     ]
+}
+
+/// What a model is made for, how large it is, and its licence.
+fn about_text(entry: &KnownCheckpoint) -> String {
+    let card = card(entry.key);
+    let parameters = card
+        .parameters
+        .map(|_| format!(", {} parameters", card.parameters_text()));
+    let licence = card.licence.map(|_| format!(", {}", card.licence_text()));
+    format!(
+        "{}, {}, {} px{}{}",
+        entry.key,
+        entry.source,
+        entry.side,
+        parameters.unwrap_or_default(),
+        licence.unwrap_or_default()
+    )
 }
 
 fn item_ui(ui: &mut Ui, state: &State, shelf: &LocalModels, item: &Item<'_>, commands: &mut Vec<Command>) {

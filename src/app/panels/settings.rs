@@ -1,18 +1,17 @@
 //! What a pass runs with, and the pass itself.
 
-use egui::{Button, DragValue, Rangef, RichText, Slider, Ui};
+use egui::{Button, DragValue, Rangef, RichText, Slider, SliderClamping, Ui};
 
 use super::{adapters::conditions_ui, devices::devices_ui};
 use crate::{
     app::{
-        document::limits::{MAX_ENSEMBLE, MAX_SIDE},
+        document::limits::{MAX_ENSEMBLE, MAX_SIDE, t_decimals, t_set_by_hand},
         state::root::State,
         update::{action::Action, command::Command},
         widgets::{section_ui, work_errors_ui},
     },
-    components::schedule::Timestep,
     engine::{ModelInfo, RunSettings},
-    extract::{inversion::Inversion, settings::LatentMode},
+    extract::{inversion::Inversion, request::MixtureRan, settings::LatentMode},
     geometry::framing::WorkingSize,
     model::classes::Classes,
     model::guidance::Guidance,
@@ -48,7 +47,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             class_ui(ui, classes, &mut settings.class);
         }
         if info.is_denoiser() {
-            t_ui(ui, info, &mut settings.t);
+            t_ui(ui, state, info, &mut settings);
             if info.shifts_t || settings.nominal_t || info.reads_guidance {
                 ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
             }
@@ -86,26 +85,72 @@ fn class_ui(ui: &mut Ui, classes: &Classes, class: &mut Option<u32>) {
     });
 }
 
-fn t_ui(ui: &mut Ui, info: &ModelInfo, t: &mut Timestep) {
-    let last = info.mixtures.len().saturating_sub(1) as u32;
+fn t_ui(ui: &mut Ui, state: &State, info: &ModelInfo, settings: &mut RunSettings) {
+    let last = info.mixtures.len().saturating_sub(1) as f64;
     let keys = [Action::EarlierTimestep, Action::LaterTimestep].map(|action| action.key_text(ui.ctx()));
+    let runs_as_asked = !settings.nominal_t && settings.compat.is_none();
+    let what = if runs_as_asked {
+        "The timestep that runs"
+    } else {
+        "The nominal timestep: another one may run"
+    };
     ui.horizontal(|ui| {
         ui.spacing_mut().slider_width = (ui.available_width() - BESIDE_SLIDER).max(LEAST_SLIDER);
-        let mut whole = t.value() as u32;
+        let mut t = settings.t.value();
+        let slider = Slider::new(&mut t, 0.0..=last)
+            .max_decimals(t_decimals(info.flows))
+            // What a file says is shown as it is.
+            .clamping(SliderClamping::Edits)
+            .text("t");
         let slider = ui
-            .add(Slider::new(&mut whole, 0..=last).text("t"))
-            .on_hover_text(format!("The timestep that runs  ({} and {})", keys[0], keys[1]));
-        if slider.changed() {
-            *t = whole.into();
+            .add(slider)
+            .on_hover_text(format!("{what}  ({} and {})", keys[0], keys[1]));
+        if let (true, Some(t)) = (slider.changed(), t_set_by_hand(t, info.flows)) {
+            settings.t = t;
         }
     });
-    // Of a nominal t the size that runs decides.
-    if let Some([signal, noise]) = info.mixtures.get(t.value() as usize) {
-        let fraction = 100.0 * noise / (signal + noise);
-        ui.weak(format!(
-            "noise {fraction:.1} %  (picture × {signal:.3} + noise × {noise:.3})"
-        ));
+    let running = match runs_as_asked {
+        true => info
+            .mixture(settings.t)
+            .map(|mixture| MixtureRan::new(settings.t, mixture)),
+        // The size that runs decides: it is known of what ran.
+        false => ran_with(state, settings),
+    };
+    match running {
+        Some(ran) => {
+            ui.weak(noise_text(&ran, info.flows)).on_hover_text(noise_hint(&ran));
+        }
+        None => {
+            ui.weak("Which t and how much noise that is, is known when it has run.");
+        }
     }
+}
+
+/// What ran with these settings, if it is what is shown.
+fn ran_with(state: &State, settings: &RunSettings) -> Option<MixtureRan> {
+    let captures = state.open_slots().filter_map(|slot| state.slot(slot).capture.as_ref());
+    let mut captures = captures.filter(|capture| capture.settings == *settings);
+    captures.next()?.ran.mixture
+}
+
+/// "t 195.5   σ 0.1955   noise 19.6 %": the same axis for every model in the last of them.
+fn noise_text(ran: &MixtureRan, flows: bool) -> String {
+    let name = if flows { "σ" } else { "√(1−ā)" };
+    format!(
+        "t {}   {name} {:.4}   noise {:.1} %",
+        ran.t_ran,
+        ran.noise,
+        100.0 * ran.noise_fraction
+    )
+}
+
+/// What the share of noise is.
+fn noise_hint(ran: &MixtureRan) -> String {
+    format!(
+        "The network sees picture × {:.3} + noise × {:.3}. The percentage is the second factor's share of both: 0 % is the picture \
+         alone, 100 % noise alone. It means the same in every model, which timesteps do not.",
+        ran.signal, ran.noise
+    )
 }
 
 fn noise_ui(ui: &mut Ui, settings: &mut RunSettings) {

@@ -14,6 +14,7 @@ use crate::{
     app::{
         document::{
             compare::{CompareChoice, CompareMode, CompareSide, PassChoice},
+            limits::{t_decimals, t_set_by_hand},
             pane::{Pane, PaneKind},
         },
         export::{compare::compared_content, content::Content, styles::difference_style},
@@ -235,13 +236,16 @@ fn run_ui(ui: &mut Ui, state: &State, choice: &CompareChoice, commands: &mut Vec
     let (mut t, mut seed) = state.compare.typed.unwrap_or((settings.t, settings.seed));
     ui.horizontal_wrapped(|ui| {
         ui.label("as B also");
-        let last = info.mixtures.len().saturating_sub(1) as u32;
-        let mut whole = t.value() as u32;
-        let drag = ui
-            .add(DragValue::new(&mut whole).prefix("t ").range(0..=last))
-            .on_hover_text("Timestep of a pass for B");
-        if drag.changed() {
-            t = whole.into();
+        let last = info.mixtures.len().saturating_sub(1) as f64;
+        let mut number = t.value();
+        let drag = DragValue::new(&mut number)
+            .prefix("t ")
+            .range(0.0..=last)
+            .clamp_existing_to_range(false)
+            .max_decimals(t_decimals(info.flows));
+        let drag = ui.add(drag).on_hover_text("Timestep of a pass for B");
+        if let (true, Some(typed)) = (drag.changed(), t_set_by_hand(number, info.flows)) {
+            t = typed;
         }
         ui.add(DragValue::new(&mut seed).prefix("seed "))
             .on_hover_text("Seed of the noise of a pass for B");

@@ -86,16 +86,20 @@ fn head_ui(ui: &mut Ui, context: &mut ViewContext<'_>) {
     ui.horizontal_wrapped(|ui| {
         action_button_ui(ui, state, Action::Survey, context.commands);
         let mut noises = settings.noises;
-        let drag = DragValue::new(&mut noises).range(1..=64).suffix(" noises");
-        let response = ui
-            .add(drag)
-            .on_hover_text("How many passes with different noise are compared");
-        response.widget_info(|| WidgetInfo::drag_value(ui.is_enabled(), noises as f64));
+        // An image encoder has no noise to compare.
+        let changes_noises = state.has_denoiser() && {
+            let drag = DragValue::new(&mut noises).range(1..=64).suffix(" noises");
+            let response = ui
+                .add(drag)
+                .on_hover_text("How many passes with different noise are compared");
+            response.widget_info(|| WidgetInfo::drag_value(ui.is_enabled(), noises as f64));
+            response.changed()
+        };
         let mut maps = settings.maps;
         let with_maps = ui.checkbox(&mut maps, "attention maps");
         let with_maps =
             with_maps.on_hover_text("Measure attention maps as well, as the mean over their heads: takes longer");
-        if response.changed() || with_maps.changed() {
+        if changes_noises || with_maps.changed() {
             context.commands.push(changed(state, |settings| {
                 settings.noises = noises;
                 settings.maps = maps;

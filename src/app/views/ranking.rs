@@ -92,7 +92,7 @@ fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     if search != state.rank.search {
         commands.push(Command::RankSearch(search));
     }
-    head_ui(ui, &mut choice);
+    head_ui(ui, &mut choice, state.has_denoiser());
     table_ui(ui, state, commands);
     if choice != state.document.rank {
         commands.push(Command::Rank(choice));
@@ -270,13 +270,17 @@ fn how_ui(ui: &mut Ui, state: &State) {
     }
     if let Some(made) = made(state, view).filter(|made| made.pairs[0] > 0) {
         let steps: Vec<String> = view.query.passes.iter().map(|passes| passes.t.to_string()).collect();
+        let (steps, noise) = match state.has_denoiser() {
+            true => (
+                format!("t {}; ", steps.join(", ")),
+                format!("seed {}, mean of {} noise(s), ", made.seed, made.ensemble),
+            ),
+            false => Default::default(),
+        };
         let text = format!(
-            "{}; t {}; {}, seed {}, mean of {} noise(s), {} x {} px, {}",
+            "{}; {steps}{}, {noise}{} x {} px, {}",
             protocol(&made),
-            steps.join(", "),
             made.model,
-            made.seed,
-            made.ensemble,
             made.working_size[0],
             made.working_size[1],
             made.dtype
@@ -310,11 +314,14 @@ fn name_width(ui: &Ui) -> f32 {
 }
 
 /// Titles that sort; a second click turns the order around.
-fn head_ui(ui: &mut Ui, choice: &mut RankChoice) {
+fn head_ui(ui: &mut Ui, choice: &mut RankChoice, has_t: bool) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
         let widths = [name_width(ui)].into_iter().chain(WIDTHS);
         for (column, width) in RankColumn::ALL.into_iter().zip(widths) {
+            if column == RankColumn::Timestep && !has_t {
+                continue;
+            }
             let sorted = choice.column == column;
             let mark = match (sorted, choice.reversed) {
                 (true, false) => " ▾",
@@ -343,21 +350,23 @@ fn table_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         rows.len(),
         |ui, range| {
             for row in rows.get(range).unwrap_or_default() {
-                row_ui(ui, row, shown, commands);
+                row_ui(ui, row, shown, state.has_denoiser(), commands);
             }
         },
     );
 }
 
-fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), commands: &mut Vec<Command>) {
+fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), has_t: bool, commands: &mut Vec<Command>) {
     let size = vec2(ui.available_width(), theme::ROW_HEIGHT);
     let name_width = name_width(ui);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     let selected = shown == (Some(row.id), row.t);
     let (found, chance) = (&row.score.figures, &row.score.chance);
+    let t = if has_t { row.t.to_string() } else { String::new() };
+    let at_t = if has_t { format!(" at t {t}") } else { String::new() };
     let name = format!(
-        "{} at t {}: PCK@.1 {:.3}, PCK@.05 {:.3}, mean {:.2} px, by chance {:.3}",
-        row.id, row.t, found.pck_10, found.pck_05, found.mean_distance_px, chance.pck_10
+        "{}{at_t}: PCK@.1 {:.3}, PCK@.05 {:.3}, mean {:.2} px, by chance {:.3}",
+        row.id, found.pck_10, found.pck_05, found.mean_distance_px, chance.pck_10
     );
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &name));
     let tokens = theme::tokens(ui);
@@ -378,7 +387,7 @@ fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), commands: &
         format!("{:.3}", found.pck_05),
         format!("{:.1}", found.mean_distance_px),
         format!("{:.3}", chance.pck_10),
-        row.t.to_string(),
+        t,
     ];
     let font = FontId::monospace(theme::FONT_SMALL);
     let named = Rect::from_min_size(rect.min, vec2(name_width - theme::SPACE_S, rect.height()));

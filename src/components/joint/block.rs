@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     activation::{Probe, Stop},
+    components::massive::without_massive,
     geometry::Grid,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -157,6 +158,9 @@ impl JointBlock {
         let count = MODULATIONS + if self.second.is_some() { MODULATIONS_2 } else { 0 };
         let vectors = Modulation::of(&self.norm1, modulation, count)?;
         let normal = taps.visit(probe, JointPart::Norm1Out, vectors.norm(x, 0)?, grid)?;
+        taps.visit_made(probe, JointPart::Norm1DropMassive, grid, || {
+            vectors.norm(&without_massive(x)?, 0)
+        })?;
         let own = [JointPart::Q, JointPart::K, JointPart::V];
         let of_picture = self.picture.of_picture(&normal, grid, (taps, own), probe)?;
         let (of_text, text_vectors) = match &self.after_text {

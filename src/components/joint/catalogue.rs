@@ -46,9 +46,12 @@ pub(crate) fn push_block(list: &mut Catalogue, block: BlockFacts, has: impl Fn(J
     let feed_forward = linear_cost(all, width, inner);
     for part in JointPart::ALL.into_iter().filter(|part| has(*part)) {
         let (shape, cost) = match part {
-            JointPart::Norm1Out | JointPart::MapQ | JointPart::MapK | JointPart::Attn2MapQ | JointPart::Attn2MapK => {
-                (features(width), 0.0)
-            }
+            JointPart::Norm1Out
+            | JointPart::Norm1DropMassive
+            | JointPart::MapQ
+            | JointPart::MapK
+            | JointPart::Attn2MapQ
+            | JointPart::Attn2MapK => (features(width), 0.0),
             JointPart::MapSums => (features(heads), 0.0),
             JointPart::Q | JointPart::K | JointPart::V => (features(width), square),
             JointPart::CrossMap => (map(tokens), 0.0),

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) enum JointPart {
     /// LN(x)·(1 + scale) + shift: the input of q, k and v. Offered beside the list.
     Norm1Out,
+    /// The same of an input whose massive channels are 0. Offered beside the list.
+    Norm1DropMassive,
     /// Query of the picture, before its norm and rotation.
     Q,
     /// Key of the picture, before its norm and rotation.
@@ -55,8 +57,9 @@ pub(crate) enum JointPart {
 
 impl JointPart {
     /// All of them, in the order of execution.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Norm1Out,
+        Self::Norm1DropMassive,
         Self::Q,
         Self::K,
         Self::V,
@@ -82,6 +85,7 @@ impl JointPart {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Norm1Out => "norm1-out",
+            Self::Norm1DropMassive => "norm1-drop-massive",
             Self::Q => "q",
             Self::K => "k",
             Self::V => "v",
@@ -113,7 +117,7 @@ impl JointPart {
             Self::CrossMap => Kind::CrossMap,
             Self::SelfMap | Self::Attn2Map => Kind::SelfMap,
             Self::AttnOut | Self::Attn2Out => Kind::AttentionOutput,
-            Self::Norm1Out | Self::MapSums | Self::NormOut => Kind::Norm,
+            Self::Norm1Out | Self::Norm1DropMassive | Self::MapSums | Self::NormOut => Kind::Norm,
             Self::FfnInner => Kind::MlpHidden,
             Self::Out => Kind::BlockOutput,
         }
@@ -123,7 +127,13 @@ impl JointPart {
     pub(crate) fn is_extra(self) -> bool {
         matches!(
             self,
-            Self::Norm1Out | Self::MapQ | Self::MapK | Self::MapSums | Self::Attn2MapQ | Self::Attn2MapK
+            Self::Norm1Out
+                | Self::Norm1DropMassive
+                | Self::MapQ
+                | Self::MapK
+                | Self::MapSums
+                | Self::Attn2MapQ
+                | Self::Attn2MapK
         )
     }
 

@@ -108,6 +108,11 @@ impl Schedule {
         }
     }
 
+    /// Whether timesteps are 1000 times the share of noise, fractions too.
+    pub fn flows(&self) -> bool {
+        matches!(self, Self::Flow(_) | Self::FlowToPicture(_))
+    }
+
     /// The whole timesteps, in order.
     pub(crate) fn whole_timesteps(&self) -> impl Iterator<Item = Timestep> + use<> {
         let last = self.range().end().value() as u32;

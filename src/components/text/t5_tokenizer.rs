@@ -89,8 +89,7 @@ impl T5Tokenizer {
     }
 
     fn from_json(text: &str) -> Result<Self> {
-        let fast: FastTokenizer =
-            serde_json::from_str(text).map_err(|error| Error::failed(clipped(&error.to_string())))?;
+        let fast: FastTokenizer = serde_json::from_str(text).map_err(|error| no_unigram(text, &error))?;
         if fast.model.kind != "Unigram" || fast.model.byte_fallback {
             return Err(Error::failed(format!(
                 "its model is {:?}{}; only \"Unigram\" without byte_fallback is supported",
@@ -236,6 +235,26 @@ fn charsmap_of(normalizer: &Value) -> Option<&str> {
         "Precompiled" => normalizer.get("precompiled_charsmap")?.as_str(),
         "Sequence" => normalizer.get("normalizers")?.as_array()?.iter().find_map(charsmap_of),
         _ => None,
+    }
+}
+
+/// Why a `tokenizer.json` could not be read: one of another kind is told by its kind, any other by what is wrong with it.
+fn no_unigram(text: &str, error: &serde_json::Error) -> Error {
+    #[derive(Deserialize)]
+    struct Model {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    match serde_json::from_str::<File>(text) {
+        Ok(file) if file.model.kind != "Unigram" => Error::failed(format!(
+            "its model is {:?}, as of another text encoder; a T5 needs one of \"Unigram\"",
+            clipped(&file.model.kind)
+        )),
+        _ => Error::failed(clipped(&error.to_string())),
     }
 }
 

@@ -21,7 +21,6 @@ use super::{
     recover::recovered,
 };
 use crate::{
-    components::schedule::Timestep,
     device::{Compute, DeviceChoice, Devices, Precision},
     error::{Error, Result},
     extract::{
@@ -496,7 +495,8 @@ fn model_info(model: &Model) -> ModelInfo {
         has_autoencoder: spec.has_autoencoder(),
         takes_adapters: spec.network.takes_adapters(),
         reads_guidance: spec.reads_guidance(),
-        shifts_t: spec.shifted(Timestep::default(), native).is_ok(),
+        shifts_t: spec.shifts(native),
+        flows: spec.schedule.flows(),
         native_side: spec.native_side,
         default_t: spec.default_t,
         size_rule: spec.size_rule(),

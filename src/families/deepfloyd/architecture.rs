@@ -36,7 +36,7 @@ pub(super) struct Configured {
 
 impl Architecture for Configured {
     fn size_rule(&self) -> SizeRule {
-        SizeRule::Latent {
+        SizeRule::Patches {
             multiple: self.config.size_multiple(),
         }
     }

@@ -40,7 +40,7 @@ pub(super) struct Configured {
 
 impl Architecture for Configured {
     fn size_rule(&self) -> SizeRule {
-        SizeRule::Latent {
+        SizeRule::Patches {
             multiple: LATENT_STRIDE * self.config.patch_size,
         }
     }
@@ -63,6 +63,11 @@ impl Architecture for Configured {
 
     fn classes(&self) -> Option<&Classes> {
         Some(&self.classes)
+    }
+
+    /// Of a flow model, whose schedule shifts nothing.
+    fn shifted(&self, nominal: Timestep, _: Size) -> Option<Timestep> {
+        self.config.kind.schedule().flows().then_some(nominal)
     }
 
     fn encode_cost(&self, picture: Size) -> f64 {

@@ -152,8 +152,9 @@ impl Block {
         let vector = |index: usize| modulation.narrow(1, index * width, width);
         let (gate1, gate2) = (vector(2)?, vector(5)?);
 
-        let normal = modulated_norm(x, &vector(0)?, &vector(1)?, ATTENTION_NORM_EPS)?;
-        let normal = self.extra.visit_norm(probe, normal, grid)?;
+        let (shift, scale) = (vector(0)?, vector(1)?);
+        let norm = |x: &Tensor| modulated_norm(x, &shift, &scale, ATTENTION_NORM_EPS);
+        let normal = self.extra.visit_norm(probe, x, norm, grid)?;
         let q = probe.visit_tokens(taps.self_q, self.to_q.forward(&normal)?, grid)?;
         let k = probe.visit_tokens(taps.self_k, self.to_k.forward(&normal)?, grid)?;
         let v = probe.visit_tokens(taps.self_v, self.to_v.forward(&normal)?, grid)?;

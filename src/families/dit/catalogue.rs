@@ -30,7 +30,7 @@ pub fn catalogue(config: &DitConfig, latent: Grid) -> Catalogue {
                     };
                     (shape, attention_cost(positions, positions, width))
                 }
-                VitPart::Norm1Out | VitPart::MapQ | VitPart::MapK => (features(width), 0.0),
+                VitPart::Norm1Out | VitPart::Norm1DropMassive | VitPart::MapQ | VitPart::MapK => (features(width), 0.0),
                 // The projection behind the attention lies before it.
                 VitPart::FfnInner => (features(config.ffn_width()), square + to_inner),
                 VitPart::Out => (features(width), to_inner),

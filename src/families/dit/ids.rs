@@ -3,8 +3,9 @@
 use crate::{activation::Id, components::vit_block::VitPart};
 
 /// The tensors of a block, in execution order; what enters the products is a tensor of its own where queries and keys are normed.
-pub(super) const PARTS: [VitPart; 9] = [
+pub(super) const PARTS: [VitPart; 10] = [
     VitPart::Norm1Out,
+    VitPart::Norm1DropMassive,
     VitPart::SelfQ,
     VitPart::SelfK,
     VitPart::SelfV,

@@ -18,7 +18,7 @@ pub(super) const SIDE: usize = 1024;
 pub(super) const KNOWN: &[KnownCheckpoint] = &[
     KnownCheckpoint {
         key: "flux.1-dev",
-        title: "FLUX.1 dev (gated: its licence has to be accepted on the hub)",
+        title: "FLUX.1 dev",
         source: "black-forest-labs/FLUX.1-dev",
         side: SIDE,
         default_t: DEFAULT_T,

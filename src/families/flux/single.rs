@@ -6,7 +6,10 @@ use candle_nn::{Module, VarBuilder};
 use super::config::FluxConfig;
 use crate::{
     activation::{Catalogue, Probe, Stop},
-    components::joint::{JointPart, JointTaps, NORM_EPS, Projections, Rotation, attend_jointly},
+    components::{
+        joint::{JointPart, JointTaps, NORM_EPS, Projections, Rotation, attend_jointly},
+        massive::without_massive,
+    },
     geometry::Grid,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -66,6 +69,9 @@ impl SingleBlock {
             modulated_norm(x, shift, scale, NORM_EPS)?,
             grid,
         )?;
+        taps.visit_made(probe, JointPart::Norm1DropMassive, grid, || {
+            modulated_norm(&without_massive(x)?, shift, scale, NORM_EPS)
+        })?;
         let normal_text = modulated_norm(text, shift, scale, NORM_EPS)?;
         let parts = [JointPart::Q, JointPart::K, JointPart::V];
         let of_picture = self.projections.of_picture(&normal, grid, (taps, parts), probe)?;

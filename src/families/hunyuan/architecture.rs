@@ -47,7 +47,7 @@ pub(super) struct Files {
 
 impl Architecture for Configured {
     fn size_rule(&self) -> SizeRule {
-        SizeRule::Latent {
+        SizeRule::Patches {
             multiple: LATENT_STRIDE * PATCH,
         }
     }

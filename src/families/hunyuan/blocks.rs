@@ -90,8 +90,8 @@ impl Block {
         };
 
         let shift = self.shift.forward(&silu(time)?)?.unsqueeze(1)?;
-        let normal = self.norm1.forward(&x)?.broadcast_add(&shift)?;
-        let normal = self.extra.visit_norm(probe, normal, grid)?;
+        let norm = |x: &Tensor| self.norm1.forward(x)?.broadcast_add(&shift);
+        let normal = self.extra.visit_norm(probe, &x, norm, grid)?;
         let q = probe.visit_tokens(taps.self_q, self.attn1.to_q.forward(&normal)?, grid)?;
         let k = probe.visit_tokens(taps.self_k, self.attn1.to_k.forward(&normal)?, grid)?;
         let v = probe.visit_tokens(taps.self_v, self.attn1.to_v.forward(&normal)?, grid)?;

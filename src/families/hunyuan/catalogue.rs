@@ -32,7 +32,7 @@ pub fn catalogue(config: &HunyuanConfig, latent: Grid, tokens: usize) -> Catalog
             let (shape, cost) = match part {
                 // A skip is taken in before the first projection.
                 VitPart::SelfQ if config.has_skip(block.into()) => (features(width), 3.0 * square),
-                VitPart::Norm1Out | VitPart::MapQ | VitPart::MapK => (features(width), 0.0),
+                VitPart::Norm1Out | VitPart::Norm1DropMassive | VitPart::MapQ | VitPart::MapK => (features(width), 0.0),
                 VitPart::SelfMap => map(positions),
                 // The projection behind self-attention lies before the query of the text's.
                 VitPart::CrossQ => (features(width), 2.0 * square),

@@ -3,8 +3,9 @@
 use crate::{activation::Id, components::vit_block::VitPart};
 
 /// The tensors of a block, in execution order.
-pub(super) const PARTS: [VitPart; 11] = [
+pub(super) const PARTS: [VitPart; 12] = [
     VitPart::Norm1Out,
+    VitPart::Norm1DropMassive,
     VitPart::SelfQ,
     VitPart::SelfK,
     VitPart::SelfV,

@@ -24,6 +24,7 @@ pub fn catalogue(config: &PixArtConfig, latent: Grid, tokens: usize) -> Catalogu
     for block in 0..config.num_layers as u16 {
         for (part, shape, cost) in [
             (VitPart::Norm1Out, features(width), 0.0),
+            (VitPart::Norm1DropMassive, features(width), 0.0),
             (VitPart::SelfQ, features(width), square),
             (VitPart::SelfK, features(width), square),
             (VitPart::SelfV, features(width), square),

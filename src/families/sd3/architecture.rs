@@ -56,7 +56,7 @@ impl Configured {
 
 impl Architecture for Configured {
     fn size_rule(&self) -> SizeRule {
-        SizeRule::Latent {
+        SizeRule::Patches {
             multiple: LATENT_STRIDE * PATCH,
         }
     }

@@ -22,7 +22,7 @@ const SIDE: usize = 1024;
 pub(super) const KNOWN: &[KnownCheckpoint] = &[
     KnownCheckpoint {
         key: "sd3-medium",
-        title: "Stable Diffusion 3 medium (gated: its licence has to be accepted on the hub)",
+        title: "Stable Diffusion 3 medium",
         source: "stabilityai/stable-diffusion-3-medium-diffusers",
         side: SIDE,
         default_t: DEFAULT_T,
@@ -31,7 +31,7 @@ pub(super) const KNOWN: &[KnownCheckpoint] = &[
     },
     KnownCheckpoint {
         key: "sd3.5-medium",
-        title: "Stable Diffusion 3.5 medium (gated: its licence has to be accepted on the hub)",
+        title: "Stable Diffusion 3.5 medium",
         source: "stabilityai/stable-diffusion-3.5-medium",
         side: SIDE,
         default_t: DEFAULT_T,
@@ -40,7 +40,7 @@ pub(super) const KNOWN: &[KnownCheckpoint] = &[
     },
     KnownCheckpoint {
         key: "sd3.5-large",
-        title: "Stable Diffusion 3.5 large (gated: its licence has to be accepted on the hub)",
+        title: "Stable Diffusion 3.5 large",
         source: "stabilityai/stable-diffusion-3.5-large",
         side: SIDE,
         default_t: DEFAULT_T,

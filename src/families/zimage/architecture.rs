@@ -51,7 +51,7 @@ pub(super) struct Configured {
 
 impl Architecture for Configured {
     fn size_rule(&self) -> SizeRule {
-        SizeRule::Latent {
+        SizeRule::Patches {
             multiple: LATENT_STRIDE * PATCH,
         }
     }

@@ -6,7 +6,10 @@ use candle_nn::{Module, VarBuilder, ops::silu};
 use super::config::ZImageConfig;
 use crate::{
     activation::{Probe, Stop},
-    components::joint::{JointPart, JointTaps, Rotation},
+    components::{
+        joint::{JointPart, JointTaps, Rotation},
+        massive::without_massive,
+    },
     geometry::Grid,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -114,6 +117,10 @@ impl Block {
         };
         let normal = scaled(&self.attention_norms[0].forward(x)?, of_attention.as_ref())?;
         let normal = visit(probe, JointPart::Norm1Out, normal)?;
+        taps.visit_made(probe, JointPart::Norm1DropMassive, grid, || {
+            let x = without_massive(&x.narrow(1, 0, grid.positions())?)?;
+            scaled(&self.attention_norms[0].forward(&x)?, of_attention.as_ref())
+        })?;
         let q = visit(probe, JointPart::Q, self.to_q.forward(&normal)?)?;
         let k = visit(probe, JointPart::K, self.to_k.forward(&normal)?)?;
         let v = visit(probe, JointPart::V, self.to_v.forward(&normal)?)?;
