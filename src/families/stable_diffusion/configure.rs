@@ -259,7 +259,8 @@ fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
         (None, Some(own)) => own,
         (None, None) => return Err(Error::failed(format!("{} holds no autoencoder", base.path.display()))),
     };
-    check_latent(&unet, &vae).map_err(|error| error.context(base.path.display()))?;
+    vae.check_for("the U-Net", unet.latent_channels(), LATENT_STRIDE)
+        .map_err(|error| error.context(base.path.display()))?;
     notes.extend(inpainting_note(&unet));
     notes.extend(guidance_note(&unet));
     Ok(ModelSpec {
@@ -328,19 +329,6 @@ fn check_whole(path: &Path, file: &SingleFile, loose: &Loose, given: &Given) -> 
         "{shown} holds {}, but {}",
         unet.describe(),
         words.join("; ")
-    )))
-}
-
-/// Refuses an autoencoder whose latents are not what the U-Net denoises.
-fn check_latent(unet: &UnetConfig, vae: &VaeConfig) -> Result<()> {
-    if vae.stride() == LATENT_STRIDE && vae.latent_channels == unet.latent_channels() {
-        return Ok(());
-    }
-    Err(Error::failed(format!(
-        "the autoencoder gives {} channels at 1/{} of the size, the U-Net denoises {} at 1/{LATENT_STRIDE}",
-        vae.latent_channels,
-        vae.stride(),
-        unet.latent_channels()
     )))
 }
 
