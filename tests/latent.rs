@@ -44,11 +44,7 @@ fn posteriors_and_latents() -> TestResult {
             Some(noise) => (&posterior.mean + (&posterior.std * noise)?)?,
             None => posterior.mean,
         };
-        compare(
-            "latents",
-            &reference["mid.latents_clean"],
-            &vae.config().scale(&sample)?,
-        )?;
+        compare("latents", &reference["mid.latents_clean"], &vae.scale(&sample)?)?;
     }
     Ok(())
 }

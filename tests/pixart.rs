@@ -156,7 +156,7 @@ fn parity(case: &str) -> Result<f64, Box<dyn std::error::Error>> {
     let encoder = VaeEncoder::new(vae_config, vae_weights.var_builder(DType::F32, &Device::Cpu))?;
     let posterior = encoder.encode(&reference["mid.image"], &mut no_progress)?;
     check("mid.vae_mean", &posterior.mean)?;
-    let clean = encoder.config().scale(&posterior.mean)?;
+    let clean = encoder.scale(&posterior.mean)?;
     check("mid.latents_clean", &clean)?;
     let t = reference["mid.unet_timestep"].to_vec1::<f32>()?[0];
     let mixture = DiscreteSchedule::linear(1000).mixture((t as u32).into())?;

@@ -12,12 +12,15 @@ use common::{
     program::{Place, Ran, finish, program, run},
 };
 use featscope::{
-    activation::Selection,
+    activation::{Probe, Selection, no_progress},
     components::text::{CONTEXT_LENGTH, Tokenizer},
-    families::stable_diffusion::unet::{Conditions, Unet, UnetConfig, catalogue},
+    families::{
+        resolve,
+        stable_diffusion::unet::{Conditions, SdxlConditioning, Unet, UnetConfig, catalogue},
+    },
     geometry::Grid,
     model::LoadExtent,
-    weights::{Store, read_json},
+    weights::{DIFFUSERS_STEM, Store, open_weights, read_json},
 };
 use serde_json::{Value, json};
 
@@ -286,8 +289,14 @@ fn what_would_be_computed_wrongly_is_refused() -> TestResult {
         Ok(())
     };
     let scheduler = "scheduler/scheduler_config.json";
-    let edm = json!("EDMDPMSolverMultistepScheduler");
-    changed("edm", scheduler, "_class_name", edm, &["EDMDPMSolver", "betas"])?;
+    let other = json!("VQDiffusionScheduler");
+    changed(
+        "other",
+        scheduler,
+        "_class_name",
+        other,
+        &["VQDiffusionScheduler", "betas"],
+    )?;
     let betas = "trained_betas";
     changed("betas", scheduler, betas, json!("all"), &[betas, "a list"])?;
     changed("rising", scheduler, betas, json!([0.1, 1.5]), &[betas, "above 0"])?;
@@ -299,6 +308,73 @@ fn what_would_be_computed_wrongly_is_refused() -> TestResult {
     let odd = "addition_time_embed_dim";
     changed("odd", UNET_CONFIG, odd, json!(9), &[odd, "even"])?;
     changed("huge", UNET_CONFIG, odd, json!(1e18), &[odd])?;
+    Ok(())
+}
+
+/// EDM's schedule with means and deviations of the latent's channels, as Playground 2.5 has them: what is mixed, what the U-Net is
+/// given and told, by the formulas of diffusers' schedulers and pipeline.
+#[test]
+fn a_model_of_edm_is_given_and_told_what_its_schedule_says() -> TestResult {
+    const MEAN: [f32; 4] = [-1.6574, 1.886, -1.383, 2.5155];
+    const STD: [f32; 4] = [8.4927, 5.9022, 6.5498, 5.2299];
+    const T: f64 = 400.0;
+    let place = Place::new();
+    let folder = place.copy(&model("tiny-sdxl"), "edm");
+    fs::write(
+        format!("{folder}/scheduler/scheduler_config.json"),
+        json!({"_class_name": "EDMDPMSolverMultistepScheduler", "sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5, "rho": 7.0})
+            .to_string(),
+    )?;
+    let vae = format!("{folder}/vae/config.json");
+    set(&vae, "latents_mean", json!(MEAN))?;
+    set(&vae, "latents_std", json!(STD))?;
+    set(&vae, "scaling_factor", json!(0.5))?;
+    let found = extract(&folder, &place, None, &["--activations", "unet-out", "--t", "400"]);
+
+    let of_channels = |numbers: [f32; 4]| Tensor::new(&numbers, &Device::Cpu)?.reshape((1, 4, 1, 1));
+    let (mean, std) = (of_channels(MEAN)?, of_channels(STD)?);
+    let clean = (found["mid.vae_mean"].broadcast_sub(&mean)? * 0.5)?.broadcast_div(&std)?;
+    compare("clean", &clean, &found["mid.latents_clean"])?;
+    let root = |sigma: f64| sigma.powf(1.0 / 7.0);
+    let sigma = (root(80.0) + (1.0 - T / 1000.0) * (root(0.002) - root(80.0))).powi(7);
+    let noisy = (&clean + (&found["in.noise"] * sigma)?)?;
+    compare("noisy", &noisy, &found["mid.latents_noisy"])?;
+    let given = (noisy / (sigma * sigma + 0.25).sqrt())?;
+    compare("given", &given, &found["mid.unet_in"])?;
+    let told = (0.25 * sigma.ln()) as f32;
+    assert!((found["mid.unet_timestep"].to_vec1::<f32>()?[0] - told).abs() < 1e-6);
+
+    let own = model("tiny-sdxl").join("unet");
+    let config = UnetConfig::from_json(&read_json(&own.join("config.json"))?)?;
+    let weights = open_weights(&own, DIFFUSERS_STEM)?.var_builder(DType::F32, &Device::Cpu);
+    let unet = Unet::new(config, LoadExtent::Whole, weights)?;
+    let sdxl = SdxlConditioning {
+        pooled: found["mid.text_embeds"].clone(),
+        time_ids: found["mid.time_ids"].clone(),
+    };
+    let conditions = Conditions {
+        sdxl: Some(&sdxl),
+        ..Conditions::of_text(&found["mid.encoder_hidden_states"])
+    };
+    let nothing = Selection::default();
+    let (mut record, mut watch) = (|_, _: &Tensor| Ok(()), no_progress);
+    let mut probe = Probe::new(&nothing, 0, &mut record, &mut watch).to_the_end();
+    let output = unet
+        .forward(&given, &[told], &conditions, &mut probe)
+        .map_err(|_| "the U-Net runs to its end")?;
+    compare("output", &output, &found["mid.unet_out"])?;
+
+    // Without a t it is one with as much noise for its picture as the other models have at theirs.
+    let spec = resolve(&folder)?;
+    assert_eq!(spec.default_t, 220);
+    assert!(spec.notes.iter().any(|note| note.contains("EDM's")));
+    let beyond = ["--activations", "unet-in", "--t", "1001"];
+    ran(&folder, &place.text("beyond"), None, &beyond).refused(2, &["0 to 1000", "sigma 80"]);
+    let gdf = ["--activations", "unet-in", "--compat", "gdf", "--t", "50"];
+    ran(&folder, &place.text("gdf"), None, &gdf).refused(2, &["generic-diffusion-feature"]);
+    let unet = model("tiny-sdxl").join("unet").display().to_string();
+    let other = format!("{folder}+{unet}");
+    ran(&other, &place.text("other"), None, &beyond).refused(1, &["EDM's schedule"]);
     Ok(())
 }
 

@@ -3,13 +3,13 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, quantized::GgmlDType};
 use common::{
-    ATOL_REL, TestResult, compare, expected, model, numbers,
+    ATOL_REL, TestResult, compare, expected, gguf, model, numbers,
     program::Place,
-    program_case::{Case, Pass, Tensors, cosine, everything, pass, worst_error},
+    program_case::{Case, Pass, Tensors, cosine, everything, load, pass, worst_error},
 };
 use featscope::{
     activation::{Catalogue, FeatureMap, Selection, Tap},
@@ -289,6 +289,159 @@ fn what_does_not_fit_is_refused_in_words() -> TestResult {
         json!({"type": "Unigram", "vocab": {}, "merges": []}),
         &["BPE"],
     )?;
+    Ok(())
+}
+
+/// The transformer's tensors under the names of ComfyUI's files.
+fn as_one_file(prefix: &str) -> Result<Tensors, Box<dyn std::error::Error>> {
+    let folder = model(NAME).join("transformer");
+    let own = load(&folder.join("diffusion_pytorch_model.safetensors"));
+    let mut file = HashMap::new();
+    for (name, tensor) in &own {
+        if name.contains(".attention.to_k.") || name.contains(".attention.to_v.") {
+            continue;
+        }
+        let part = |projection: &str| &own[&name.replace("to_q", projection)];
+        let tensor = match name.contains(".attention.to_q.") {
+            true => Tensor::cat(&[tensor, part("to_k"), part("to_v")], 0)?,
+            false => tensor.clone(),
+        };
+        let theirs = [
+            ("all_x_embedder.2-1.", "x_embedder."),
+            ("all_final_layer.2-1.", "final_layer."),
+            (".attention.to_q.", ".attention.qkv."),
+            (".attention.to_out.0.", ".attention.out."),
+            (".attention.norm_q.", ".attention.q_norm."),
+            (".attention.norm_k.", ".attention.k_norm."),
+        ]
+        .into_iter()
+        .fold(name.clone(), |name, (ours, theirs)| name.replace(ours, theirs));
+        file.insert(format!("{prefix}{theirs}"), tensor);
+    }
+    Ok(file)
+}
+
+/// Files as ComfyUI keeps them, put into the model: with and without a prefix, and as GGUF of Lumina's name or of none.
+#[test]
+fn a_transformer_s_own_file_gives_the_same_numbers() -> TestResult {
+    let place = Place::new();
+    let case = |file: &str| {
+        let new = Case::new("zimage-64x96");
+        Case {
+            model: format!("{}+{}", new.model, place.text(file)),
+            ..new
+        }
+    };
+    for (prefix, file) in [
+        ("", "plain.safetensors"),
+        ("model.diffusion_model.", "prefix.safetensors"),
+    ] {
+        candle_core::safetensors::save(&as_one_file(prefix)?, place.path(file))?;
+        case(file).passes().map_err(|error| format!("{file}: {error}"))?;
+    }
+    for (architecture, file) in [(Some("lumina2"), "lumina.gguf"), (None, "unnamed.gguf")] {
+        let tensors = as_one_file("")?;
+        let named = tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
+        gguf::write(&place.path(file), architecture, named, GgmlDType::F32)?;
+        case(file).passes().map_err(|error| format!("{file}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// A file in a folder of the hub's layout takes from it what it lacks; what is no Z-Image, or more than one, is refused by name.
+#[test]
+fn files_that_are_not_whole_or_of_another_network_are_refused_in_words() -> TestResult {
+    let place = Place::new();
+    let folder = place.copy(&model(NAME), "model");
+    let file = Path::new(&folder).join("z_image.safetensors");
+    let run = |model: &str, status: i32, words: &[&str]| {
+        let case = Case {
+            model: model.to_owned(),
+            ..Case::new("zimage-64x96")
+        };
+        let ran = case.run("vit-block0-q", &Place::new());
+        match words {
+            [] => drop(ran.good()),
+            words => drop(ran.refused(status, words)),
+        }
+    };
+    let whole = as_one_file("")?;
+    candle_core::safetensors::save(&whole, &file)?;
+    let beside = file.display().to_string();
+    run(&beside, 0, &[]);
+    let alone = place.text("alone.safetensors");
+    fs::copy(&file, &alone)?;
+    run(&alone, 1, &["z-image-turbo+", "alone.safetensors"]);
+    let mut more = whole.clone();
+    more.insert(
+        "layers.0.attention.other.weight".to_owned(),
+        whole["x_pad_token"].clone(),
+    );
+    candle_core::safetensors::save(&more, &file)?;
+    run(&beside, 1, &["layers.0.attention.other.weight"]);
+    // Lumina 2 has no padding of the text.
+    let mut other = whole.clone();
+    other.remove("cap_pad_token");
+    candle_core::safetensors::save(&other, &file)?;
+    run(
+        &format!("{folder}+{beside}"),
+        1,
+        &["no transformer of Z-Image", "cap_pad_token"],
+    );
+    Ok(())
+}
+
+/// A Qwen3 by itself stands in the place of the model's own: under the names of transformers, and as GGUF under those of llama.cpp.
+#[test]
+fn a_text_encoder_of_a_file_gives_the_same_states() -> TestResult {
+    let place = Place::new();
+    let own = load(&model(NAME).join("text_encoder/model.safetensors"));
+    candle_core::safetensors::save(&own, place.path("qwen.safetensors"))?;
+    let whole = own
+        .iter()
+        .map(|(name, tensor)| (format!("model.{name}"), tensor.clone()));
+    candle_core::safetensors::save(&whole.collect(), place.path("causal.safetensors"))?;
+    let theirs = own.iter().map(|(name, tensor)| {
+        let name = [
+            ("layers.", "blk."),
+            ("embed_tokens", "token_embd"),
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("self_attn.q_proj", "attn_q"),
+            ("self_attn.k_proj", "attn_k"),
+            ("self_attn.v_proj", "attn_v"),
+            ("self_attn.o_proj", "attn_output"),
+            ("self_attn.q_norm", "attn_q_norm"),
+            ("self_attn.k_norm", "attn_k_norm"),
+            ("mlp.gate_proj", "ffn_gate"),
+            ("mlp.up_proj", "ffn_up"),
+            ("mlp.down_proj", "ffn_down"),
+        ]
+        .into_iter()
+        .fold(name.clone(), |name, (ours, theirs)| name.replace(ours, theirs));
+        (name, tensor)
+    });
+    gguf::write(&place.path("qwen.gguf"), Some("qwen3"), theirs, GgmlDType::F32)?;
+    // The model's own is not read where another stands in its place.
+    let folder = place.copy(&model(NAME), "model");
+    fs::remove_file(Path::new(&folder).join("text_encoder/model.safetensors"))?;
+    for file in ["qwen.safetensors", "causal.safetensors", "qwen.gguf"] {
+        let case = Case {
+            model: folder.clone(),
+            ..Case::new("zimage-64x96")
+        };
+        case.with(&["--text-encoder", &place.text(file)])
+            .passes()
+            .map_err(|error| format!("{file}: {error}"))?;
+    }
+    let case = Case {
+        model: folder.clone(),
+        ..Case::new("zimage-64x96")
+    };
+    let t5 = model("tiny-flux-dev").join("text_encoder_2").display().to_string();
+    case.with(&["--text-encoder", &t5])
+        .run("vit-block0-q", &Place::new())
+        .refused(2, &["a T5", "reads with a Qwen3"]);
     Ok(())
 }
 

@@ -80,6 +80,26 @@ impl Networks {
         read(&read_json(&path)?).map_err(|error| error.context(path.display()))
     }
 
+    /// The configuration of the transformer: the folder's own, or that of tensors from a path that are put in its place, which
+    /// `put_in` makes of them after the folder's own where that can be read.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or one that this program does not compute.
+    pub(crate) fn transformer<C>(
+        &mut self,
+        read: impl FnOnce(&Value) -> Result<C>,
+        other: Option<(PathBuf, Store)>,
+        put_in: impl FnOnce(&Store, Option<&C>) -> Result<(C, Store)>,
+    ) -> Result<C> {
+        let own = self.config(TRANSFORMER, read);
+        let Some((path, store)) = other else { return own };
+        let put = put_in(&store, own.ok().as_ref()).map_err(|error| error.context(path.display()));
+        let (config, store) = put?;
+        self.put(TRANSFORMER, store);
+        Ok(config)
+    }
+
     /// A CLIP in f32.
     ///
     /// # Errors

@@ -104,9 +104,8 @@ pub(super) fn keep_intermediates(
             LatentMode::Sample => clean.clone(),
         };
         keep("mid.latents_clean", &clean_rows)?;
-        // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network.
-        let discrete = model.spec.schedule.discrete();
-        let before_scaling = match discrete.is_some_and(|schedule| schedule.scales_input) {
+        // Euler's schedulers mix z + σ·n and divide by √(σ²+1) = 1/√ā before the network, EDM's by another root.
+        let before_scaling = match model.spec.schedule.scales_input() {
             true => 1.0 / settings.mixture.signal,
             false => 1.0,
         };

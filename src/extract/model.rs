@@ -144,14 +144,14 @@ impl Model {
         }
     }
 
-    /// The latent (B, C, h, w) the noise is mixed with, from samples of the posterior; pixels stay what they are.
+    /// The latent the noise is mixed with, from samples (B, C, h, w) of the posterior; pixels stay what they are.
     ///
     /// # Errors
     ///
     /// Where the device fails.
     pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
         match self.denoiser()?.autoencoder() {
-            Some(vae) => vae.config().scale(sample),
+            Some(vae) => vae.scale(sample),
             None => Ok(sample.clone()),
         }
     }

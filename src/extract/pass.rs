@@ -357,8 +357,8 @@ fn prepare_input(
 ) -> Result<Input> {
     let members = settings.run.ensemble;
     let working = working_size_of(pictures)?;
-    let shape = check_settings(&model.spec, working, pictures.len(), settings)?;
-    let (noise, vae_noise) = draw(settings, shape, settings.latent_mode(&model.spec))?;
+    let shapes = check_settings(&model.spec, working, pictures.len(), settings)?;
+    let (noise, vae_noise) = draw(settings, shapes, settings.latent_mode(&model.spec))?;
     model.adapt(&settings.run.adapters)?;
 
     let mut encoded = Vec::with_capacity(pictures.len());
@@ -417,12 +417,26 @@ pub fn check_passes(pictures: usize, members: usize) -> Result<usize> {
     )))
 }
 
-/// Refuses what cannot run, before weights are read; gives the shape of the noise, (B·K, C, h, w).
+/// Shapes of a pass's noise, (B·K, C, h, w) each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseShapes {
+    /// Of what is mixed with the latent.
+    diffusion: [usize; 4],
+    /// Of what a latent is sampled with.
+    posterior: [usize; 4],
+}
+
+/// Refuses what cannot run, before weights are read; gives the shapes of the noise.
 ///
 /// # Errors
 ///
 /// Where something cannot run; the error says what to do.
-pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings: &PassSettings) -> Result<[usize; 4]> {
+pub fn check_settings(
+    spec: &ModelSpec,
+    working: Size,
+    pictures: usize,
+    settings: &PassSettings,
+) -> Result<NoiseShapes> {
     check_prompt(&settings.run.prompt)?;
     let members = settings.run.ensemble;
     let rows = check_passes(pictures, members)?;
@@ -447,11 +461,15 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
              --ensemble out{or_sample}"
         )));
     }
-    let [channels, height, width] = spec.noised_shape(working);
-    let shape = [rows, channels, height, width];
+    let of_rows = |[channels, height, width]: [usize; 3]| [rows, channels, height, width];
+    let shapes = NoiseShapes {
+        diffusion: of_rows(spec.noised_shape(working)),
+        posterior: of_rows(spec.posterior_shape(working)),
+    };
     // Clean and noisy rows, the noise, and room for one more of them.
     const ARRAYS: usize = 4;
-    let bytes = shape
+    let bytes = shapes
+        .diffusion
         .iter()
         .fold(ARRAYS * size_of::<f32>(), |product, side| product.saturating_mul(*side));
     ram::check(
@@ -461,15 +479,16 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
     )?;
     let given = settings.noise.as_ref();
     let used = [
-        ("in.noise", given.map(|given| &given.noise)),
+        ("in.noise", given.map(|given| &given.noise), shapes.diffusion),
         (
             "in.vae_noise",
             given
                 .and_then(|given| given.vae_noise.as_ref())
                 .filter(|_| settings.latent_mode(spec) == LatentMode::Sample),
+            shapes.posterior,
         ),
     ];
-    for (name, array) in used {
+    for (name, array, shape) in used {
         if let Some(array) = array.filter(|array| array.shape != shape) {
             return Err(Error::usage(format!(
                 "{name} of the noise file has the shape {:?}, this request needs {shape:?}: pictures x ensemble, \
@@ -478,19 +497,19 @@ pub fn check_settings(spec: &ModelSpec, working: Size, pictures: usize, settings
             )));
         }
     }
-    Ok(shape)
+    Ok(shapes)
 }
 
 /// The diffusion noise, and the autoencoder's where it is used.
-pub(super) fn draw(settings: &PassSettings, shape: [usize; 4], latent: LatentMode) -> Result<(Array, Option<Array>)> {
+pub(super) fn draw(settings: &PassSettings, shapes: NoiseShapes, latent: LatentMode) -> Result<(Array, Option<Array>)> {
     let mut generator = TorchGenerator::new(settings.run.seed);
-    let mut next = || Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
-    let (drawn, given) = (next()?, settings.noise.as_ref());
+    let mut next = |shape: [usize; 4]| Array::new(shape.to_vec(), generator.randn(shape.iter().product()));
+    let (drawn, given) = (next(shapes.diffusion)?, settings.noise.as_ref());
     let first = given.map_or(drawn, |given| given.noise.clone());
     let second = match (latent, given.and_then(|given| given.vae_noise.as_ref())) {
         (LatentMode::Mean, _) => None,
         (LatentMode::Sample, Some(given)) => Some(given.clone()),
-        (LatentMode::Sample, None) => Some(next()?),
+        (LatentMode::Sample, None) => Some(next(shapes.posterior)?),
     };
     Ok((first, second))
 }

@@ -210,7 +210,7 @@ impl SettingsRead {
 pub struct GivenNoise {
     /// (B·K, C, h, w), row b·K + k for member k of picture b.
     pub noise: Array,
-    /// The autoencoder's noise, (B·K, C, h, w); where it is missing the seed gives it.
+    /// The autoencoder's noise, (B·K, C, h, w) of its posterior; where it is missing the seed gives it.
     pub vae_noise: Option<Array>,
 }
 
@@ -355,8 +355,8 @@ impl PassSettings {
         if spec.is_encoder() {
             return Ok(self.of_picture(index));
         }
-        let shape = check_settings(spec, working, pictures, self)?;
-        let (noise, vae_noise) = draw(self, shape, self.latent_mode(spec))?;
+        let shapes = check_settings(spec, working, pictures, self)?;
+        let (noise, vae_noise) = draw(self, shapes, self.latent_mode(spec))?;
         let mut all = self.clone();
         all.noise = Some(GivenNoise { noise, vae_noise });
         Ok(all.of_picture(index))

@@ -8,6 +8,7 @@ pub mod dit;
 pub mod download_plan;
 pub mod encoders;
 pub mod flux;
+pub mod flux2;
 pub mod hunyuan;
 pub mod inventory;
 pub mod known;
@@ -27,6 +28,7 @@ pub static FAMILIES: &[&dyn Family] = &[
     &stable_diffusion::StableDiffusion,
     &pixart::PixArtFamily,
     &flux::FluxFamily,
+    &flux2::Flux2Family,
     &sd3::Sd3Family,
     &zimage::ZImageFamily,
     &dit::DitFamily,

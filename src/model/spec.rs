@@ -30,6 +30,11 @@ pub trait Architecture: Send + Sync {
     /// (channels, rows, columns) of what noise is mixed with, at a working size; of an encoder, of the picture.
     fn latent_shape(&self, working: Size) -> [usize; 3];
 
+    /// The same of the autoencoder's posterior, where its latent is changed before noise is mixed with it.
+    fn posterior_shape(&self, working: Size) -> [usize; 3] {
+        self.latent_shape(working)
+    }
+
     /// Every activation in execution order, at a working size and for a prompt of `tokens` tokens.
     fn catalogue(&self, working: Size, tokens: usize) -> Catalogue;
 
@@ -59,7 +64,7 @@ pub trait Architecture: Send + Sync {
     }
 
     /// The timestep that runs for a nominal one at a working size, through the shift of the model's schedule; none for schedules
-    /// without one.
+    /// without one, and where it depends on more.
     fn shifted(&self, nominal: Timestep, working: Size) -> Option<Timestep> {
         let _ = (nominal, working);
         None
@@ -190,7 +195,8 @@ impl ModelSpec {
     pub fn shifted(&self, nominal: Timestep, working: Size) -> Result<Timestep> {
         let none = || {
             Error::usage(format!(
-                "--nominal-t: the timesteps of {} go through no shift; give the timestep that runs, --t {nominal}",
+                "--nominal-t: the timesteps of {} go through no shift that the size alone tells; give the timestep that runs, --t \
+                 {nominal}",
                 self.name
             ))
         };
@@ -232,6 +238,11 @@ impl ModelSpec {
     /// (channels, rows, columns) of what the noise is mixed with, at a working size.
     pub(crate) fn noised_shape(&self, working: Size) -> [usize; 3] {
         self.network.latent_shape(working)
+    }
+
+    /// The same of the autoencoder's posterior, from which latents are sampled.
+    pub(crate) fn posterior_shape(&self, working: Size) -> [usize; 3] {
+        self.network.posterior_shape(working)
     }
 
     /// Every activation in execution order, with its shape at a working size and for a prompt of `tokens` tokens.

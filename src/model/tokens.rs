@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::components::text::{Tokenizer, t5_tokenizer::T5Tokens, wordpiece::WordPieces};
+use crate::{
+    components::text::{Tokenizer, qwen_tokenizer::QwenTokenizer, t5_tokenizer::T5Tokens, wordpiece::WordPieces},
+    error::Result,
+};
+
+/// What stands around a prompt in a chat with Qwen3.
+const QWEN_CHAT: [&str; 2] = ["<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"];
 
 /// Role of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +34,14 @@ pub struct PromptToken {
 }
 
 impl PromptToken {
+    /// One that fills a run up, and has no text of its own.
+    pub(crate) fn padding() -> Self {
+        Self {
+            piece: String::new(),
+            role: TokenRole::Padding,
+        }
+    }
+
     /// The piece as it stands in the prompt, with a space where a word ends or begins.
     pub fn shown(&self) -> String {
         match self.role {
@@ -143,6 +157,34 @@ fn words_and_room(run: &[PromptToken]) -> [usize; 2] {
         .iter()
         .filter(|token| token.role == TokenRole::Padding && !token.piece.is_empty());
     [words, words + free.count()]
+}
+
+/// The ids and tokens of a prompt in a chat with Qwen3, at most so many; `behind` begins the answer.
+pub(crate) fn qwen_tokens(
+    tokenizer: &QwenTokenizer,
+    prompt: &str,
+    behind: &str,
+    most: usize,
+) -> Result<(Vec<u32>, Vec<PromptToken>)> {
+    let [before, end] = QWEN_CHAT;
+    let end = format!("{end}{behind}");
+    let count = |text: &str| tokenizer.encode(text).map(|tokens| tokens.len());
+    // What stands around it ends in a special token or begins with one: nothing is joined across.
+    let (first, last) = (count(before)?, count(&end)?);
+    let mut tokens = tokenizer.encode(&format!("{before}{prompt}{end}"))?;
+    let words = first..tokens.len().saturating_sub(last);
+    tokens.truncate(most);
+    let role = |place: usize| match place {
+        0 => TokenRole::Start,
+        place if words.contains(&place) => TokenRole::Word,
+        _ => TokenRole::End,
+    };
+    let ids = tokens.iter().map(|token| token.id).collect();
+    let named = tokens.into_iter().enumerate().map(|(place, token)| PromptToken {
+        piece: token.piece,
+        role: role(place),
+    });
+    Ok((ids, named.collect()))
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ fn models_list_begins_each_line_with_the_key() {
             "pixart-sigma",
             "flux.1-dev",
             "flux.1-schnell",
+            "flux.2-klein-4b",
             "sd3-medium",
             "sd3.5-medium",
             "sd3.5-large",

@@ -8,6 +8,7 @@
 )]
 
 pub mod case;
+pub mod gguf;
 pub mod program;
 pub mod program_case;
 

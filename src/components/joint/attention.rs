@@ -13,7 +13,7 @@ use crate::{
     nn::{
         adaptable::{Adaptable, Visit},
         attention::{attend, join_heads, row_log_sums, split_heads, visit_parts_of_map},
-        layers::{Linear, linear},
+        layers::Linear,
         rms_norm::{RmsNorm, rms_norm},
     },
 };
@@ -21,15 +21,52 @@ use crate::{
 /// Epsilon of the norms of queries and keys.
 const QK_NORM_EPS: f64 = 1e-6;
 
-/// Queries, keys and values of one stream; all projections have a bias.
+/// How queries, keys and values are divided among heads, and the norms of the first two.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    /// Norms of the queries and the keys of each head.
+    norms: Option<[RmsNorm; 2]>,
+    heads: usize,
+}
+
+impl Heads {
+    /// So many heads of tokens of a width; `norms` names those of queries and keys, where there are some.
+    pub(crate) fn new(
+        (width, heads): (usize, usize),
+        norms: Option<[&str; 2]>,
+        vb: &VarBuilder<'_>,
+    ) -> CandleResult<Self> {
+        let norm = |name| rms_norm(width / heads, QK_NORM_EPS, vb.pp(name));
+        Ok(Self {
+            norms: match norms {
+                Some([q, k]) => Some([norm(q)?, norm(k)?]),
+                None => None,
+            },
+            heads,
+        })
+    }
+
+    /// (B, N, D) each → (B, heads, N, d) each.
+    pub(crate) fn divide(&self, [q, k, v]: [Tensor; 3]) -> CandleResult<[Tensor; 3]> {
+        let heads = |tokens: &Tensor| split_heads(tokens, self.heads);
+        let (q, k, v) = (heads(&q)?, heads(&k)?, heads(&v)?);
+        Ok(match &self.norms {
+            Some([norm_q, norm_k]) => [norm_q.forward(&q)?, norm_k.forward(&k)?, v],
+            None => [q, k, v],
+        })
+    }
+}
+
+/// Makes a linear layer of (width in, width out, where its tensors are): with a bias or without.
+pub(crate) type MakeLinear = fn(usize, usize, VarBuilder<'_>) -> CandleResult<Linear>;
+
+/// Queries, keys and values of one stream.
 #[derive(Debug)]
 pub(crate) struct Projections {
     to_q: Linear,
     to_k: Linear,
     to_v: Linear,
-    /// Norms of the queries and the keys of each head.
-    norms: Option<[RmsNorm; 2]>,
-    heads: usize,
+    heads: Heads,
 }
 
 impl Projections {
@@ -38,19 +75,15 @@ impl Projections {
         (width, heads): (usize, usize),
         [q, k, v]: [&str; 3],
         norms: Option<[&str; 2]>,
+        linear: MakeLinear,
         vb: &VarBuilder<'_>,
     ) -> CandleResult<Self> {
         let square = |name| linear(width, width, vb.pp(name));
-        let norm = |name| rms_norm(width / heads, QK_NORM_EPS, vb.pp(name));
         Ok(Self {
             to_q: square(q)?,
             to_k: square(k)?,
             to_v: square(v)?,
-            norms: match norms {
-                Some([q, k]) => Some([norm(q)?, norm(k)?]),
-                None => None,
-            },
-            heads,
+            heads: Heads::new((width, heads), norms, vb)?,
         })
     }
 
@@ -66,21 +99,13 @@ impl Projections {
         let q = taps.visit(probe, q, self.to_q.forward(x)?, grid)?;
         let k = taps.visit(probe, k, self.to_k.forward(x)?, grid)?;
         let v = taps.visit(probe, v, self.to_v.forward(x)?, grid)?;
-        Ok(self.by_head([q, k, v])?)
+        Ok(self.heads.divide([q, k, v])?)
     }
 
     /// Those of tokens (B, T, D) that are not looked at, (B, heads, T, d) each.
     pub(crate) fn of_text(&self, x: &Tensor) -> CandleResult<[Tensor; 3]> {
-        self.by_head([self.to_q.forward(x)?, self.to_k.forward(x)?, self.to_v.forward(x)?])
-    }
-
-    fn by_head(&self, [q, k, v]: [Tensor; 3]) -> CandleResult<[Tensor; 3]> {
-        let heads = |tokens: &Tensor| split_heads(tokens, self.heads);
-        let (q, k, v) = (heads(&q)?, heads(&k)?, heads(&v)?);
-        Ok(match &self.norms {
-            Some([norm_q, norm_k]) => [norm_q.forward(&q)?, norm_k.forward(&k)?, v],
-            None => [q, k, v],
-        })
+        let all = [self.to_q.forward(x)?, self.to_k.forward(x)?, self.to_v.forward(x)?];
+        self.heads.divide(all)
     }
 }
 

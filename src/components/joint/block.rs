@@ -111,7 +111,7 @@ impl JointBlock {
         let second = |vb: VarBuilder<'_>| -> CandleResult<Second> {
             let names = ["to_q", "to_k", "to_v"];
             Ok(Second {
-                projections: Projections::new((width, heads), names, norms(["norm_q", "norm_k"]), &vb)?,
+                projections: Projections::new((width, heads), names, norms(["norm_q", "norm_k"]), linear, &vb)?,
                 to_out: linear(width, width, vb.pp("to_out.0"))?,
             })
         };
@@ -132,9 +132,10 @@ impl JointBlock {
                 (width, heads),
                 ["to_q", "to_k", "to_v"],
                 norms(["norm_q", "norm_k"]),
+                linear,
                 &attn,
             )?,
-            text: Projections::new((width, heads), added.0, norms(added.1), &attn)?,
+            text: Projections::new((width, heads), added.0, norms(added.1), linear, &attn)?,
             to_out: linear(width, width, attn.pp("to_out.0"))?,
             second: shape.dual.then(|| second(vb.pp("attn2"))).transpose()?,
             ff: FeedForward::new(width, inner, vb.pp("ff"))?,

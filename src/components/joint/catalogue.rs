@@ -44,6 +44,8 @@ pub(crate) fn push_block(list: &mut Catalogue, block: BlockFacts, has: impl Fn(J
     let square = linear_cost(all, width, width);
     let square_of_picture = linear_cost(positions, width, width);
     let feed_forward = linear_cost(all, width, inner);
+    // A block of one stream has its feed-forward part beside the attention, behind the same norm.
+    let has_streams = has(JointPart::NormOut);
     for part in JointPart::ALL.into_iter().filter(|part| has(*part)) {
         let (shape, cost) = match part {
             JointPart::Norm1Out
@@ -56,15 +58,15 @@ pub(crate) fn push_block(list: &mut Catalogue, block: BlockFacts, has: impl Fn(J
             JointPart::Q | JointPart::K | JointPart::V => (features(width), square),
             JointPart::CrossMap => (map(tokens), 0.0),
             JointPart::SelfMap => (map(positions), attention_cost(all, all, width)),
-            JointPart::AttnOut => (features(width), if has(JointPart::FfnInner) { square } else { 0.0 }),
+            JointPart::AttnOut => (features(width), if has_streams { square } else { 0.0 }),
             JointPart::Attn2Q | JointPart::Attn2K | JointPart::Attn2V | JointPart::Attn2Out => {
                 (features(width), square_of_picture)
             }
             JointPart::Attn2Map => (map(positions), attention_cost(positions, positions, width)),
             JointPart::NormOut => (features(width), 0.0),
             JointPart::FfnInner => (features(inner), feed_forward),
-            // A block of one stream has its feed-forward part beside the attention.
-            JointPart::Out if has(JointPart::FfnInner) => (features(width), feed_forward),
+            JointPart::Out if has_streams => (features(width), feed_forward),
+            JointPart::Out if has(JointPart::FfnInner) => (features(width), feed_forward + square),
             JointPart::Out => (features(width), 2.0 * feed_forward + square),
         };
         list.push(CatalogueEntry {

@@ -7,9 +7,6 @@ use crate::{geometry::Grid, nn::formats::wide};
 
 /// Longest period of the turns, over 2π.
 const MAX_PERIOD: f64 = 10_000.0;
-/// Axes of a position.
-const AXES: usize = 3;
-
 /// The turns of tokens.
 #[derive(Debug)]
 pub(crate) struct Rotation {
@@ -22,13 +19,13 @@ pub(crate) struct Rotation {
 impl Rotation {
     /// Of positions (0, row, column) whose axes have so many channels each. A text's positions are all (0, 0, 0), which turns
     /// nothing.
-    pub(crate) fn of_grid(grid: Grid, axes: [usize; AXES], device: &Device) -> Result<Self> {
+    pub(crate) fn of_grid(grid: Grid, axes: [usize; 3], device: &Device) -> Result<Self> {
         let places = (0..grid.height).flat_map(|row| (0..grid.width).map(move |column| [0, row, column]));
         Self::of_positions(places, axes, MAX_PERIOD, device)
     }
 
     /// Of any positions, with the longest period `theta` over 2π; angles in f64.
-    pub(crate) fn of_positions(
+    pub(crate) fn of_positions<const AXES: usize>(
         positions: impl Iterator<Item = [usize; AXES]>,
         axes: [usize; AXES],
         theta: f64,

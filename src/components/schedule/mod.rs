@@ -1,6 +1,7 @@
 //! Diffusion schedules: how much picture and how much noise a timestep means.
 
 mod discrete;
+mod edm;
 mod flow;
 mod shift;
 mod timestep;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     discrete::{Betas, DiscreteSchedule, Prediction},
+    edm::EdmSchedule,
     flow::FlowSchedule,
     shift::FlowShift,
     timestep::Timestep,
@@ -45,6 +47,8 @@ impl Mixture {
 pub enum Schedule {
     /// √ā and √(1−ā) of whole timesteps.
     Discrete(DiscreteSchedule),
+    /// Noise that is added to a picture which keeps its size, in the form in which the network is given both.
+    Edm(EdmSchedule),
     /// 1−σ and σ along a straight line.
     Flow(FlowSchedule),
     /// The same line, for a network that predicts z − n, the way from the noise to the picture (SiT).
@@ -62,6 +66,7 @@ impl Schedule {
     pub fn mixture(&self, t: Timestep) -> Result<Mixture> {
         match self {
             Self::Discrete(schedule) => schedule.mixture(t),
+            Self::Edm(schedule) => schedule.mixture(t),
             Self::Flow(schedule) | Self::FlowToPicture(schedule) => schedule.mixture(t),
             Self::Noiseless => Ok(Mixture::CLEAN),
         }
@@ -75,6 +80,7 @@ impl Schedule {
     pub fn split(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<(Tensor, Tensor)> {
         match self {
             Self::Discrete(schedule) => schedule.split(latent, prediction, t),
+            Self::Edm(schedule) => schedule.split(latent, prediction, t),
             Self::Flow(schedule) => schedule.split(latent, prediction, t),
             Self::FlowToPicture(schedule) => schedule.split(latent, &prediction.neg()?, t),
             Self::Noiseless => Err(no_prediction()),
@@ -90,6 +96,7 @@ impl Schedule {
     pub(crate) fn earlier(&self, latent: &Tensor, prediction: &Tensor, t: Timestep) -> Result<Tensor> {
         match self {
             Self::Discrete(schedule) => schedule.ddim_step(latent, prediction, t),
+            Self::Edm(schedule) => schedule.euler_step(latent, prediction, t),
             Self::Flow(schedule) => schedule.euler_step(latent, prediction, t),
             Self::FlowToPicture(schedule) => schedule.euler_step(latent, &prediction.neg()?, t),
             Self::Noiseless => Err(no_prediction()),
@@ -103,6 +110,7 @@ impl Schedule {
                 let last = u32::try_from(schedule.steps().saturating_sub(1)).unwrap_or(u32::MAX);
                 Timestep::default()..=last.into()
             }
+            Self::Edm(_) => Timestep::default()..=EdmSchedule::LAST,
             Self::Flow(_) | Self::FlowToPicture(_) => Timestep::default()..=FlowSchedule::LAST,
             Self::Noiseless => Timestep::default()..=Timestep::default(),
         }
@@ -119,11 +127,12 @@ impl Schedule {
         (0..=last).map(Timestep::from)
     }
 
-    /// The schedule of whole timesteps; none where it is not of this kind.
-    pub(crate) fn discrete(&self) -> Option<&DiscreteSchedule> {
+    /// Whether the noisy latent is z + σ·n, of which the network is given the mixture: a multiple.
+    pub(crate) fn scales_input(&self) -> bool {
         match self {
-            Self::Discrete(schedule) => Some(schedule),
-            Self::Flow(_) | Self::FlowToPicture(_) | Self::Noiseless => None,
+            Self::Discrete(schedule) => schedule.scales_input,
+            Self::Edm(_) => true,
+            Self::Flow(_) | Self::FlowToPicture(_) | Self::Noiseless => false,
         }
     }
 }
@@ -135,6 +144,12 @@ fn no_prediction() -> Error {
 impl From<DiscreteSchedule> for Schedule {
     fn from(schedule: DiscreteSchedule) -> Self {
         Self::Discrete(schedule)
+    }
+}
+
+impl From<EdmSchedule> for Schedule {
+    fn from(schedule: EdmSchedule) -> Self {
+        Self::Edm(schedule)
     }
 }
 

@@ -155,12 +155,13 @@ impl Qwen3Encoder {
         })
     }
 
-    /// The states behind each layer that was read, (1, L, D), before any final norm. Progress is reported after every layer.
+    /// The states behind each layer that was read, (1, L, D), before any final norm. Progress is reported after every layer. The first
+    /// `real` ids are those of the text, at least one; padding behind them is seen by no token.
     ///
     /// # Errors
     ///
     /// Where there are no ids or too many, where one is outside the vocabulary, and where `progress` ends the work.
-    pub fn forward(&self, ids: &[u32], progress: &mut Progress<'_>) -> Result<Vec<Tensor>> {
+    pub fn forward(&self, ids: &[u32], real: usize, progress: &mut Progress<'_>) -> Result<Vec<Tensor>> {
         let length = ids.len();
         if !(1..=MAX_TOKENS).contains(&length) {
             return Err(Error::usage(format!(
@@ -177,7 +178,7 @@ impl Qwen3Encoder {
         let ids = Tensor::new(ids, &self.device)?.unsqueeze(0)?;
         let mut states = self.embed_tokens.forward(&ids)?;
         let turns = self.turns(length)?;
-        let mask = self.mask(length)?;
+        let mask = self.mask(length, real.max(1))?;
         let mut all = Vec::with_capacity(self.layers.len());
         self.layers.each(|layer| {
             states = layer.forward(&states, &turns, &mask)?;
@@ -199,11 +200,11 @@ impl Qwen3Encoder {
         Ok([table(f64::cos)?, table(f64::sin)?])
     }
 
-    /// (L, L) in f32: 0 where a token may look, −∞ at the tokens after it.
-    fn mask(&self, length: usize) -> CandleResult<Tensor> {
-        let places = (0..length).flat_map(|query| (0..length).map(move |key| key > query));
+    /// (L, L) in f32: 0 where a token may look, −∞ at the tokens after it and at padding.
+    fn mask(&self, length: usize, real: usize) -> CandleResult<Tensor> {
+        let places = (0..length).flat_map(|query| (0..length).map(move |key| key > query || key >= real));
         let mask: Vec<f32> = places
-            .map(|after| if after { f32::NEG_INFINITY } else { 0.0 })
+            .map(|hidden| if hidden { f32::NEG_INFINITY } else { 0.0 })
             .collect();
         Tensor::from_vec(mask, (length, length), &self.device)
     }

@@ -118,6 +118,21 @@ impl QwenTokenizer {
         Ok(tokens)
     }
 
+    /// The id of a token that is split off before anything else.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none of that text.
+    pub(crate) fn special(&self, text: &str) -> Result<u32> {
+        let found = self.special.iter().find(|(token, _)| token == text);
+        let id = found.map(|(_, id)| *id);
+        id.ok_or_else(|| {
+            Error::failed(format!(
+                "the tokenizer has no token \"{text}\": it is not that of a Qwen"
+            ))
+        })
+    }
+
     /// The first special token in a text, with the text before and behind it.
     fn next_special<'t>(&self, text: &'t str) -> Option<(&'t str, QwenToken, &'t str)> {
         text.char_indices().find_map(|(place, _)| {

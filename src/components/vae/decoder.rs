@@ -6,6 +6,7 @@ use candle_nn::{Module, VarBuilder};
 use super::{
     EPS, Middle, VaeConfig,
     bands::{Banding, Bands},
+    latent::LatentForm,
     progress::VaeProgress,
 };
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct VaeDecoder {
     config: VaeConfig,
+    form: LatentForm,
     post_quant_conv: Option<Conv2d>,
     conv_in: Conv2d,
     middle: Middle,
@@ -69,6 +71,7 @@ impl VaeDecoder {
             levels,
             conv_norm_out: group_norm(norms.groups, width, EPS, decoder.pp("conv_norm_out"))?,
             conv_out: conv3x3(width, config.in_channels, decoder.pp("conv_out"))?,
+            form: LatentForm::new(&config, &vb)?,
             config,
         })
     }
@@ -80,7 +83,7 @@ impl VaeDecoder {
     /// Where the latents have another number of channels, where the device fails, and where `progress` ends the work.
     pub fn decode(&self, latents: &Tensor, progress: &mut Progress<'_>) -> Result<Tensor> {
         let (_, _, height, width) = latents.dims4()?;
-        let stride = self.config.stride();
+        let stride = self.config.denoised_stride();
         self.decode_by(Banding::of(height * width * stride * stride), latents, progress)
     }
 
@@ -93,7 +96,7 @@ impl VaeDecoder {
         let ends = 2;
         let steps = ends + self.middle.steps() + steps.sum::<usize>();
         let mut progress = VaeProgress::new(vec![1.0; steps], progress);
-        let mut h = self.config.unscale(latents)?;
+        let mut h = self.form.unscale(latents)?;
         if let Some(conv) = &self.post_quant_conv {
             h = conv.forward(&h)?;
         }

@@ -6,6 +6,7 @@ use candle_nn::{Conv2dConfig, Module, VarBuilder};
 use super::{
     EPS, Middle, VaeConfig,
     bands::{Banding, Bands},
+    latent::LatentForm,
     progress::VaeProgress,
 };
 use crate::{
@@ -40,6 +41,7 @@ pub struct VaeEncoder {
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     quant_conv: Option<Conv2d>,
+    form: LatentForm,
 }
 
 impl VaeEncoder {
@@ -88,6 +90,7 @@ impl VaeEncoder {
                 .use_quant_conv
                 .then(|| conv1x1(moments, moments, vb.pp("quant_conv")))
                 .transpose()?,
+            form: LatentForm::new(&config, &vb)?,
             config,
         })
     }
@@ -95,6 +98,15 @@ impl VaeEncoder {
     /// The configuration it was built from.
     pub fn config(&self) -> &VaeConfig {
         &self.config
+    }
+
+    /// The latent that is denoised, (B, C, h, w), from a sample of the posterior; Flux.2's has a fourth of the positions.
+    ///
+    /// # Errors
+    ///
+    /// Where the device fails.
+    pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
+        self.form.scale(sample)
     }
 
     /// The posterior of pictures (B, 3, H, W) in [−1, 1], both sides multiples of [`VaeConfig::stride`].

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::VaeConfig;
+use super::{CLASS_OF_FLUX_2, OfChannels, VaeConfig};
 use crate::{
     error::{Error, Result},
     weights::{
@@ -14,6 +14,13 @@ use crate::{
 
 /// Prefixes of the names of its tensors: in files of a whole model, of an autoencoder alone.
 const PREFIXES: [&str; 3] = ["first_stage_model.", "", "vae."];
+
+/// What Flux.2's authors call otherwise, or have alone.
+const OF_FLUX_2: [(&str, &str); 3] = [
+    ("encoder.quant_conv", "quant_conv"),
+    ("decoder.post_quant_conv", "post_quant_conv"),
+    ("bn", "bn"),
+];
 
 const RESNET: [(&str, &str); 5] = [
     ("norm1", "norm1"),
@@ -97,15 +104,27 @@ impl VaePart {
                 self.prefix
             )));
         };
+        let has = |name: &str| self.shape(name).is_some();
         let mut json = json!({
             "block_out_channels": widths,
             "layers_per_block": repeats,
             "latent_channels": latent,
             "scaling_factor": scaling,
-            "use_quant_conv": self.shape("quant_conv.weight").is_some(),
-            "use_post_quant_conv": self.shape("post_quant_conv.weight").is_some(),
+            "use_quant_conv": has("quant_conv.weight") || has("encoder.quant_conv.weight"),
+            "use_post_quant_conv": has("post_quant_conv.weight") || has("decoder.post_quant_conv.weight"),
             "mid_block_add_attention": self.shape(self.naming.attention()).is_some(),
         });
+        if self.shape("bn.running_mean").is_some() {
+            json["_class_name"] = json!(CLASS_OF_FLUX_2);
+        }
+        match like.and_then(|like| like.of_channels.as_ref()) {
+            Some(OfChannels::Numbers { mean, std }) => {
+                json["latents_mean"] = json!(mean);
+                json["latents_std"] = json!(std);
+            }
+            Some(OfChannels::BatchNorm { eps }) => json["batch_norm_eps"] = json!(eps),
+            None => {}
+        }
         if let Some(like) = like {
             json["scaling_factor"] = json!(like.scaling_factor);
             json["shift_factor"] = json!(like.shift_factor);
@@ -143,6 +162,9 @@ fn rules(prefix: &str, config: &VaeConfig) -> Vec<Rename> {
     let mut rules = Rules::new(prefix);
     for name in ["quant_conv", "post_quant_conv"] {
         rules.module(name, name);
+    }
+    for (theirs, ours) in OF_FLUX_2 {
+        rules.module(theirs, ours);
     }
     for half in ["encoder", "decoder"] {
         rules.module(&format!("{half}.conv_in"), &format!("{half}.conv_in"));

@@ -1,9 +1,11 @@
-//! Stable Diffusion's autoencoder (diffusers' AutoencoderKL): picture → latent → picture.
+//! Stable Diffusion's autoencoder (diffusers' AutoencoderKL), and that of Flux.2 (AutoencoderKLFlux2), whose denoisers see its latent
+//! in patches behind a batch norm: picture → latent → picture.
 
 mod bands;
 mod decoder;
 mod encoder;
 mod file;
+mod latent;
 mod progress;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ pub use self::{
 };
 use crate::{
     activation::CONVOLUTION_COST,
-    error::Result,
+    error::{Error, Result},
     nn::{
         attention::attend,
         norms::{GroupNorm, group_norm},
@@ -32,6 +34,32 @@ use crate::{
 /// Epsilon of every norm of the autoencoder.
 const EPS: f64 = 1e-6;
 const DEFAULT_SCALING: f64 = 0.182_15;
+
+/// The published scaling factors are 0.13 to 1.5, shifts 0.06 to 0.16, means and deviations up to 12.
+const MOST_SCALE: f64 = 1e3;
+/// Classes of its configuration.
+const CLASS: &str = "AutoencoderKL";
+const CLASS_OF_FLUX_2: &str = "AutoencoderKLFlux2";
+/// Latent positions of a side that Flux.2 makes channels of.
+const PATCH_OF_FLUX_2: usize = 2;
+
+/// Numbers of each channel in the place of those for all.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OfChannels {
+    /// Those of the configuration (Playground 2.5): the latent is (posterior − mean) · scaling / std.
+    Numbers {
+        /// `latents_mean`.
+        mean: Vec<f64>,
+        /// `latents_std`, above 0.
+        std: Vec<f64>,
+    },
+    /// Those of a batch norm among the weights (Flux.2): the latent is (posterior − mean) / √(variance + eps), of patches that
+    /// have become channels.
+    BatchNorm {
+        /// `batch_norm_eps`.
+        eps: f64,
+    },
+}
 
 /// Configuration as in `vae/config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +78,8 @@ pub struct VaeConfig {
     pub scaling_factor: f64,
     /// See `scaling_factor`.
     pub shift_factor: f64,
+    /// What stands in the place of the shift, and of a batch norm's latents in that of the scaling too.
+    pub of_channels: Option<OfChannels>,
     /// Whether a 1x1 convolution follows the encoder.
     pub use_quant_conv: bool,
     /// Whether a 1x1 convolution comes before the decoder.
@@ -66,11 +96,8 @@ impl VaeConfig {
     /// Where a value is of another type or out of its range, or names what this program does not compute.
     pub fn from_json(json: &Value) -> Result<Self> {
         let config = ConfigReader::new(json, "the autoencoder's config.json")?;
-        config.only("_class_name", &json!("AutoencoderKL"))?;
+        let class = config.choice("_class_name", CLASS, &[CLASS, CLASS_OF_FLUX_2])?;
         config.choice("act_fn", "silu", &["silu", "swish"])?;
-        // Playground 2.5 shifts and scales each channel of the latent by its own numbers.
-        config.absent("latents_mean")?;
-        config.absent("latents_std")?;
         let read = Self {
             in_channels: config.count("in_channels", Some(3), 3, 3)?,
             latent_channels: config.count("latent_channels", Some(4), 1, MAX_WIDTH)?,
@@ -79,6 +106,10 @@ impl VaeConfig {
             norm_num_groups: config.count("norm_num_groups", Some(32), 1, MAX_WIDTH)?,
             scaling_factor: config.number("scaling_factor", DEFAULT_SCALING)?,
             shift_factor: config.optional_number("shift_factor")?.unwrap_or(0.0),
+            of_channels: match class == CLASS_OF_FLUX_2 {
+                true => Some(batch_norm(&config)?),
+                false => numbers_of_channels(&config)?,
+            },
             use_quant_conv: config.flag("use_quant_conv", true)?,
             use_post_quant_conv: config.flag("use_post_quant_conv", true)?,
             mid_block_add_attention: config.flag("mid_block_add_attention", true)?,
@@ -100,34 +131,53 @@ impl VaeConfig {
             let groups = read.norm_num_groups;
             return Err(config.refuse("block_out_channels", &format!("multiples of norm_num_groups, {groups}")));
         }
-        // The published ones are 0.13 to 1.5 and 0.06 to 0.16.
-        const LIMIT: f64 = 1e3;
-        if !(1.0 / LIMIT..=LIMIT).contains(&read.scaling_factor) {
+        if !(1.0 / MOST_SCALE..=MOST_SCALE).contains(&read.scaling_factor) {
             return Err(config.refuse("scaling_factor", "a number from 0.001 to 1000"));
         }
-        if read.shift_factor.abs() > LIMIT {
+        if read.shift_factor.abs() > MOST_SCALE {
             return Err(config.refuse("shift_factor", "a number from -1000 to 1000"));
         }
         Ok(read)
     }
 
-    /// Pixels per latent position, along a side.
+    /// Pixels per position of the posterior, along a side.
     pub fn stride(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
     }
 
-    /// The latent the denoiser works on, from a sample of the posterior; any shape.
+    /// Positions of the posterior, along a side, that are one position of the latent that is denoised.
+    fn patch(&self) -> usize {
+        match self.of_channels {
+            Some(OfChannels::BatchNorm { .. }) => PATCH_OF_FLUX_2,
+            _ => 1,
+        }
+    }
+
+    /// Pixels per position of the latent that is denoised, along a side.
+    fn denoised_stride(&self) -> usize {
+        self.stride() * self.patch()
+    }
+
+    /// Channels of the latent that is denoised.
+    fn denoised_channels(&self) -> usize {
+        self.latent_channels * self.patch() * self.patch()
+    }
+
+    /// Refuses an autoencoder whose latents are not what a denoiser of so many channels denoises, at `stride` pixels to a position;
+    /// `denoiser` names it in the error.
     ///
     /// # Errors
     ///
-    /// Where the device fails.
-    pub fn scale(&self, sample: &Tensor) -> Result<Tensor> {
-        Ok(((sample - self.shift_factor)? * self.scaling_factor)?)
-    }
-
-    /// The decoder's input from a latent of the denoiser: the inverse of [`Self::scale`].
-    pub(crate) fn unscale(&self, latent: &Tensor) -> Result<Tensor> {
-        Ok(((latent / self.scaling_factor)? + self.shift_factor)?)
+    /// Where they are not.
+    pub(crate) fn check_for(&self, denoiser: &str, channels: usize, stride: usize) -> Result<()> {
+        if (self.denoised_channels(), self.denoised_stride()) == (channels, stride) {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "the autoencoder gives {} channels at 1/{} of the size, {denoiser} denoises {channels} at 1/{stride}",
+            self.denoised_channels(),
+            self.denoised_stride(),
+        )))
     }
 
     /// Cost of encoding one picture of `positions` pixels, in the unit of [`Cost`](crate::activation::Cost).
@@ -174,6 +224,42 @@ impl VaeConfig {
             groups: self.norm_num_groups,
             eps: EPS,
         }
+    }
+}
+
+/// Flux.2's, from its configuration.
+fn batch_norm(config: &ConfigReader<'_>) -> Result<OfChannels> {
+    config.only("patch_size", &json!([PATCH_OF_FLUX_2, PATCH_OF_FLUX_2]))?;
+    let eps = config.number("batch_norm_eps", 1e-4)?;
+    if !(0.0..1.0).contains(&eps) {
+        return Err(config.refuse("batch_norm_eps", "a number from 0 to 1"));
+    }
+    Ok(OfChannels::BatchNorm { eps })
+}
+
+/// Means and deviations of each channel, where a configuration has both.
+fn numbers_of_channels(config: &ConfigReader<'_>) -> Result<Option<OfChannels>> {
+    let channels = config.count("latent_channels", Some(4), 1, MAX_WIDTH)?;
+    let numbers = |key: &str, least: f64| -> Result<Option<Vec<f64>>> {
+        let Some(value) = config.value(key) else {
+            return Ok(None);
+        };
+        let in_bounds = |value: &Value| value.as_f64().filter(|number| (least..=MOST_SCALE).contains(number));
+        let list = value.as_array().filter(|list| list.len() == channels);
+        match list.and_then(|list| list.iter().map(in_bounds).collect()) {
+            Some(numbers) => Ok(Some(numbers)),
+            None => Err(config.refuse(key, &format!("{channels} numbers from {least} to {MOST_SCALE}"))),
+        }
+    };
+    let (mean, std) = (
+        numbers("latents_mean", -MOST_SCALE)?,
+        numbers("latents_std", MOST_SCALE.recip())?,
+    );
+    match (mean, std) {
+        (Some(mean), Some(std)) => Ok(Some(OfChannels::Numbers { mean, std })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(config.refuse("latents_std", "as many numbers as latents_mean has")),
+        (None, Some(_)) => Err(config.refuse("latents_mean", "as many numbers as latents_std has")),
     }
 }
 

@@ -99,15 +99,9 @@ impl VaeFiles {
         };
         let json = read_json(&config_path)?;
         let config = VaeConfig::from_json(&json).map_err(|error| error.context(config_path.display()))?;
-        if config.stride() != LATENT_STRIDE || config.latent_channels != network.in_channels {
-            return Err(Error::failed(format!(
-                "{}: the autoencoder gives {} channels at 1/{} of the size, the transformer denoises {} at 1/{LATENT_STRIDE}",
-                path.display(),
-                config.latent_channels,
-                config.stride(),
-                network.in_channels
-            )));
-        }
+        config
+            .check_for("the transformer", network.in_channels, LATENT_STRIDE)
+            .map_err(|error| error.context(path.display()))?;
         Ok(Self { config, path })
     }
 

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     components::{
-        networks::{Networks, TRANSFORMER, folder_beside, open_transformer},
+        given_text::{TextEncoder, put_text},
+        networks::{Networks, folder_beside, open_transformer},
         schedule::{FlowSchedule, FlowShift},
     },
     error::{Error, Result},
@@ -29,17 +30,14 @@ use crate::{
 
 /// The autoencoder's file that its authors put beside a transformer's.
 const VAE_FILE: &str = "ae.safetensors";
+/// Its text encoders, by their folders.
+const TEXT: [(&str, TextEncoder); 2] = [("text_encoder", TextEncoder::Clip), ("text_encoder_2", TextEncoder::T5)];
 /// How the classes of its pipelines begin in `model_index.json`.
 const PIPELINES: &str = "Flux";
 
 /// Reads the configuration of a checkpoint.
 pub(super) fn configure(checkpoint: Checkpoint) -> Result<ModelSpec> {
     let Checkpoint { name, layout, given } = checkpoint;
-    if !given.text.is_empty() {
-        return Err(Error::usage(format!(
-            "{name} takes no other text encoders: Flux reads with those of its folder, a CLIP and a T5"
-        )));
-    }
     match layout {
         CheckpointLayout::Folder(folder) => in_folder(name, &folder, None, given),
         CheckpointLayout::File(path, store) => {
@@ -126,32 +124,18 @@ fn in_folder(
     };
     let mut notes = variant_notes(folder);
     let mut networks = Networks::new(folder.to_owned());
-    let own = networks.config(TRANSFORMER, FluxConfig::from_json);
-    let config = match other {
-        None => own?,
-        Some((path, store)) => {
-            let put = put_in(&store, own.ok().as_ref()).map_err(|error| error.context(path.display()));
-            let (config, store) = put?;
-            networks.put(TRANSFORMER, store);
-            notes.push(format!("the transformer is that of {}", path.display()));
-            config
-        }
-    };
+    let put = other.as_ref().map(|(path, _)| path.display());
+    notes.extend(put.map(|path| format!("the transformer is that of {path}")));
+    let config = networks.transformer(FluxConfig::from_json, other, put_in)?;
+    put_text(&mut networks, &given.text, &TEXT, &mut notes)?;
     // What no tensor shows of an autoencoder is as published, where the folder has none.
     let published = json!({"scaling_factor": 0.3611, "shift_factor": 0.1159});
     let vae = networks.autoencoder(given.vae.as_deref(), &published)?;
     if let Some(path) = &given.vae {
         notes.push(format!("the autoencoder is that of {}", path.display()));
     }
-    if vae.stride() != LATENT_STRIDE || vae.latent_channels != config.latent_channels() {
-        return Err(Error::failed(format!(
-            "{}: the autoencoder gives {} channels at 1/{} of the size, the transformer denoises {} at 1/{LATENT_STRIDE}",
-            folder.display(),
-            vae.latent_channels,
-            vae.stride(),
-            config.latent_channels()
-        )));
-    }
+    vae.check_for("the transformer", config.latent_channels(), LATENT_STRIDE)
+        .map_err(|error| error.context(folder.display()))?;
     let scheduler = folder.join("scheduler/scheduler_config.json");
     let shift = FlowShift::from_json(&read_json(&scheduler)?).map_err(|error| error.context(scheduler.display()))?;
     let network = Configured {

@@ -5,20 +5,21 @@ use serde_json::json;
 
 use super::{FFN_RATIO, config::FluxConfig};
 use crate::{
-    error::{Error, Result},
-    weights::{Rules, Store, Take, config::MAX_LAYERS, refuse_left_over},
+    components::transformer_file::{Marks, Naming, TransformerFile},
+    error::Result,
+    weights::{Rules, Store, Take},
 };
 
-/// Prefixes of the names of its tensors: of a transformer alone, in files of a whole model.
-const PREFIXES: [&str; 3] = ["", "model.diffusion_model.", "diffusion_model."];
-/// Prefixes of the names of other networks in files of a whole model.
-const OTHERS: [&str; 5] = [
-    "first_stage_model.",
-    "vae.",
-    "text_encoders.",
-    "cond_stage_model.",
-    "conditioner.",
-];
+/// What is of Flux.1 alone: blocks of Flux.2 share their modulations.
+const MARKS: Marks = Marks {
+    what: "a Flux",
+    authors: &["double_blocks.0.img_attn.qkv.weight"],
+    diffusers: &[
+        "transformer_blocks.0.attn.add_q_proj.weight",
+        "single_transformer_blocks.0.attn.to_q.weight",
+    ],
+    without: &["double_stream_modulation_img.lin.weight"],
+};
 
 const ATTENTION: [(&str, [&str; 3], [&str; 2]); 2] = [
     ("img", ["to_q", "to_k", "to_v"], ["norm_q", "norm_k"]),
@@ -29,46 +30,14 @@ const ATTENTION: [(&str, [&str; 3], [&str; 2]); 2] = [
     ),
 ];
 
-/// How its tensors are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Naming {
-    Authors,
-    Diffusers,
-}
-
-impl Naming {
-    fn is_in(self, store: &Store, prefix: &str) -> bool {
-        let has = |name: &str| store.shape(&format!("{prefix}{name}")).is_some();
-        match self {
-            Self::Authors => has("double_blocks.0.img_attn.qkv.weight"),
-            Self::Diffusers => {
-                has("transformer_blocks.0.attn.add_q_proj.weight")
-                    && has("single_transformer_blocks.0.attn.to_q.weight")
-            }
-        }
-    }
-}
-
 /// The transformer among the tensors of a file.
 #[derive(Clone)]
-pub struct FluxFile {
-    store: Store,
-    prefix: &'static str,
-    naming: Naming,
-}
+pub struct FluxFile(TransformerFile);
 
 impl FluxFile {
     /// The transformer among the tensors, if there is one.
     pub fn find(store: &Store) -> Option<Self> {
-        let namings = [Naming::Authors, Naming::Diffusers];
-        let found = PREFIXES
-            .into_iter()
-            .find_map(|prefix| Some((prefix, namings.into_iter().find(|naming| naming.is_in(store, prefix))?)));
-        found.map(|(prefix, naming)| Self {
-            store: store.clone(),
-            prefix,
-            naming,
-        })
+        TransformerFile::find(store, &MARKS).map(Self)
     }
 
     /// The configuration that its tensors show, with what they do not as in another of the same kind, else as published.
@@ -78,7 +47,8 @@ impl FluxFile {
     /// Where a tensor is missing or of a shape that no Flux has, or the tensors are those of a network that this program does not
     /// compute.
     pub fn config(&self, like: Option<&FluxConfig>) -> Result<FluxConfig> {
-        let names = match self.naming {
+        let file = &self.0;
+        let names = match file.naming() {
             Naming::Authors => Names {
                 x_embedder: "img_in.weight",
                 context_embedder: "txt_in.weight",
@@ -98,31 +68,20 @@ impl FluxFile {
                 single_block: ("single_transformer_blocks", "attn.to_q.weight"),
             },
         };
-        let [width, in_channels] = self.matrix(names.x_embedder)?;
-        let [_, joint] = self.matrix(names.context_embedder)?;
-        let [_, pooled] = self.matrix(names.pooled)?;
-        let Some([head, ..]) = self.shape(names.norm) else {
-            return Err(self.lacks(names.norm));
-        };
-        if *head == 0 || !width.is_multiple_of(*head) {
-            return Err(Error::failed(format!(
-                "the tensor {}{} is for heads of {head} channels, which do not divide the width {width}",
-                self.prefix, names.norm
-            )));
-        }
-        let count = |(blocks, tensor): (&str, &str)| {
-            let has = |block: &usize| self.shape(&format!("{blocks}.{block}.{tensor}")).is_some();
-            (0..=MAX_LAYERS).take_while(has).count()
-        };
+        let [width, in_channels] = file.sides(names.x_embedder)?;
+        let [_, joint] = file.sides(names.context_embedder)?;
+        let [_, pooled] = file.sides(names.pooled)?;
+        let heads = file.heads(width, names.norm)?;
+        let count = |(blocks, tensor): (&str, &str)| file.count(blocks, tensor);
         let mut json = json!({
             "in_channels": in_channels,
             "num_layers": count(names.block),
             "num_single_layers": count(names.single_block),
-            "attention_head_dim": head,
-            "num_attention_heads": width / head,
+            "attention_head_dim": width / heads,
+            "num_attention_heads": heads,
             "joint_attention_dim": joint,
             "pooled_projection_dim": pooled,
-            "guidance_embeds": self.shape(names.guidance).is_some(),
+            "guidance_embeds": file.shape(names.guidance).is_some(),
         });
         if let Some(like) = like {
             json["axes_dims_rope"] = json!(like.axes_dims_rope);
@@ -136,65 +95,33 @@ impl FluxFile {
     ///
     /// Names tensors of the transformer that it does not have by its configuration.
     pub fn store(&self, config: &FluxConfig) -> Result<Store> {
-        let mut rules = Rules::new(self.prefix);
-        match self.naming {
-            Naming::Authors => {
-                self.outside(&mut rules);
-                (0..config.num_layers).for_each(|block| double_block(&mut rules, block));
-                (0..config.num_single_layers).for_each(|block| single_block(&mut rules, block, config.width()));
-            }
-            Naming::Diffusers => rules.all(),
-        }
-        let store = self.store.renamed(rules.finish());
-        let is_own = |name: &&str| {
-            name.starts_with(self.prefix)
-                && !(self.prefix.is_empty() && OTHERS.iter().any(|other| name.starts_with(other)))
-        };
-        let mut left: Vec<&str> = store.left_out().into_iter().filter(is_own).collect();
-        left.sort_unstable();
-        refuse_left_over(&self.store, &left)?;
-        Ok(store)
+        self.0.renamed(|rules| {
+            outside(rules);
+            (0..config.num_layers).for_each(|block| double_block(rules, block));
+            (0..config.num_single_layers).for_each(|block| single_block(rules, block, config.width()));
+        })
     }
+}
 
-    /// Layers that are in no block.
-    fn outside(&self, rules: &mut Rules) {
-        for (theirs, ours) in [
-            ("img_in", "x_embedder"),
-            ("txt_in", "context_embedder"),
-            ("final_layer.linear", "proj_out"),
-        ] {
-            rules.module(theirs, ours);
-        }
-        for (theirs, ours) in [
-            ("time_in", "timestep"),
-            ("guidance_in", "guidance"),
-            ("vector_in", "text"),
-        ] {
-            let ours = format!("time_text_embed.{ours}_embedder");
-            rules.modules(theirs, &ours, &[("in_layer", "linear_1"), ("out_layer", "linear_2")]);
-        }
-        // Their last norm has the shift first.
-        rules.part("final_layer.adaLN_modulation.1", "norm_out.linear", Take::SwappedHalves);
+/// Layers that are in no block.
+fn outside(rules: &mut Rules) {
+    for (theirs, ours) in [
+        ("img_in", "x_embedder"),
+        ("txt_in", "context_embedder"),
+        ("final_layer.linear", "proj_out"),
+    ] {
+        rules.module(theirs, ours);
     }
-
-    fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.store.shape(&format!("{}{name}", self.prefix))
+    for (theirs, ours) in [
+        ("time_in", "timestep"),
+        ("guidance_in", "guidance"),
+        ("vector_in", "text"),
+    ] {
+        let ours = format!("time_text_embed.{ours}_embedder");
+        rules.modules(theirs, &ours, &[("in_layer", "linear_1"), ("out_layer", "linear_2")]);
     }
-
-    fn matrix(&self, name: &str) -> Result<[usize; 2]> {
-        match self.shape(name) {
-            Some([rows, columns]) => Ok([*rows, *columns]),
-            _ => Err(self.lacks(name)),
-        }
-    }
-
-    fn lacks(&self, name: &str) -> Error {
-        Error::failed(format!(
-            "{} lacks the tensor {}{name} of a Flux, or has it in another shape",
-            self.store.label(),
-            self.prefix
-        ))
-    }
+    // Their last norm has the shift first.
+    rules.part("final_layer.adaLN_modulation.1", "norm_out.linear", Take::SwappedHalves);
 }
 
 /// Tensors that show the configuration.

@@ -43,6 +43,7 @@ impl SingleBlock {
                 (width, config.num_attention_heads),
                 ["to_q", "to_k", "to_v"],
                 Some(["norm_q", "norm_k"]),
+                linear,
                 &vb.pp("attn"),
             )?,
             proj_mlp: linear(width, inner, vb.pp("proj_mlp"))?,

@@ -110,15 +110,8 @@ fn in_folder(name: String, folder: &Path) -> Result<ModelSpec> {
     let config = HunyuanConfig::from_json(&transformer).map_err(|error| error.context(path.display()))?;
     let (vae, path) = json("vae/config.json")?;
     let vae = VaeConfig::from_json(&vae).map_err(|error| error.context(path.display()))?;
-    if vae.stride() != LATENT_STRIDE || vae.latent_channels != config.in_channels {
-        return Err(Error::failed(format!(
-            "{}: the autoencoder gives {} channels at 1/{} of the size, the transformer denoises {} at 1/{LATENT_STRIDE}",
-            folder.display(),
-            vae.latent_channels,
-            vae.stride(),
-            config.in_channels
-        )));
-    }
+    vae.check_for("the transformer", config.in_channels, LATENT_STRIDE)
+        .map_err(|error| error.context(folder.display()))?;
     let (scheduler, path) = json("scheduler/scheduler_config.json")?;
     let schedule = DiscreteSchedule::from_json(&scheduler).map_err(|error| error.context(path.display()))?;
     let files = Files {

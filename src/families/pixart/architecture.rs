@@ -1,14 +1,13 @@
 //! A configured PixArt without weights, and with them.
 
-use std::path::PathBuf;
-
 use candle_core::{DType, Device, Tensor};
 
 use super::{PATCH, PixArt, PixArtConditions, PixArtConfig, Version, catalogue, prepare_prompt, prompt_tokens};
 use crate::{
     activation::{Catalogue, Probe, Progress, Stop},
     components::{
-        text::{t5::T5Encoder, t5_tokenizer::T5Tokenizer},
+        networks::{Networks, TRANSFORMER, VAE},
+        text::t5_tokenizer::T5Tokenizer,
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
     },
     device::Compute,
@@ -20,28 +19,21 @@ use crate::{
         denoiser::{Conditioning, Denoiser, Step},
         spec::{Architecture, Network},
     },
-    weights::{DIFFUSERS_STEM, find_weights, open_weights},
+    weights::check_tensors,
 };
 
 /// Pixels per position of the latent, along a side.
 pub(super) const LATENT_STRIDE: usize = 8;
-/// Stem of the text encoder's weights.
-const TEXT_WEIGHTS_STEM: &str = "model";
+/// Folders of the T5 and of its tokenizer.
+pub(super) const T5: (&str, &str) = ("text_encoder", "tokenizer");
 
 /// The transformer's configuration, and where all networks are.
 #[derive(Clone)]
 pub(super) struct Configured {
     pub config: PixArtConfig,
     pub version: Version,
-    /// The folder of the hub's layout; none where the model is not on this machine.
-    pub files: Option<Files>,
-}
-
-/// A folder of the hub's layout, and its autoencoder.
-#[derive(Clone)]
-pub(super) struct Files {
-    pub folder: PathBuf,
-    pub vae: VaeConfig,
+    /// Where they are, and what the autoencoder is; none where the model is not on this machine.
+    pub networks: Option<(Networks, VaeConfig)>,
 }
 
 impl Architecture for Configured {
@@ -68,36 +60,28 @@ impl Architecture for Configured {
     }
 
     fn encode_cost(&self, picture: Size) -> f64 {
-        let files = self.files.as_ref();
-        files.map_or(0.0, |files| files.vae.encode_cost(picture.pixels()))
+        let networks = self.networks.as_ref();
+        networks.map_or(0.0, |(_, vae)| vae.encode_cost(picture.pixels()))
     }
 
     fn is_here(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| {
-            [
-                ("transformer", DIFFUSERS_STEM),
-                ("vae", DIFFUSERS_STEM),
-                ("text_encoder", TEXT_WEIGHTS_STEM),
-            ]
-            .iter()
-            .all(|(name, stem)| find_weights(&files.folder.join(name), stem).is_ok())
-        })
+        let networks = self.networks.as_ref();
+        networks.is_some_and(|(networks, _)| [TRANSFORMER, VAE, T5.0].into_iter().all(|name| networks.has(name)))
     }
 
     fn load(&self, compute: &Compute, extent: LoadExtent, progress: &mut Progress<'_>) -> Result<Network> {
         const AFTER_VAE: f32 = 0.1;
-        let files = self
-            .files
+        let (networks, vae_config) = self
+            .networks
             .clone()
             .ok_or_else(|| Error::failed("the model is not on this machine"))?;
-        let store = open_weights(&files.folder.join("vae"), DIFFUSERS_STEM)?;
-        let vae = VaeEncoder::new(files.vae.clone(), store.var_builder(DType::F32, &compute.device))?;
+        let weights = networks.store(VAE)?;
+        let vae = VaeEncoder::new(vae_config, weights.var_builder(DType::F32, &compute.device))?;
         progress(AFTER_VAE)?;
-        let store = open_weights(&files.folder.join("transformer"), DIFFUSERS_STEM)?;
+        let store = networks.store(TRANSFORMER)?;
         if extent != LoadExtent::Whole {
-            // Names and shapes of what is not read are checked too, in a format that no operator prepares weights for.
-            let outline = store.without_values().var_builder(DType::F16, &Device::Cpu);
-            PixArt::new(self.config.clone(), LoadExtent::Whole, outline)?;
+            // What is not read is checked too.
+            check_tensors(&store, |vb| PixArt::new(self.config.clone(), LoadExtent::Whole, vb))?;
         }
         let network = PixArt::new(
             self.config.clone(),
@@ -107,7 +91,7 @@ impl Architecture for Configured {
         Ok(Network::Denoiser(Box::new(PixArtDenoiser {
             network,
             vae,
-            files,
+            networks,
             version: self.version,
             compute: compute.clone(),
         })))
@@ -118,19 +102,9 @@ impl Architecture for Configured {
 struct PixArtDenoiser {
     network: PixArt,
     vae: VaeEncoder,
-    files: Files,
+    networks: Networks,
     version: Version,
     compute: Compute,
-}
-
-impl PixArtDenoiser {
-    /// The format that T5 is computed in: f16 overflows in the published one.
-    fn text_dtype(&self) -> DType {
-        match self.compute.dtype {
-            DType::F16 | DType::BF16 => DType::BF16,
-            _ => DType::F32,
-        }
-    }
 }
 
 /// The size of the pictures whose latents (B, C, h, w) are.
@@ -150,11 +124,11 @@ impl Denoiser for PixArtDenoiser {
         _: Option<Compat>,
         progress: &mut Progress<'_>,
     ) -> Result<Option<Conditioning>> {
-        let tokenizer = T5Tokenizer::from_folder(&self.files.folder.join("tokenizer"))?;
+        let (encoder, tokenizer) = T5;
+        let tokenizer = T5Tokenizer::from_folder(&self.networks.folder_of(tokenizer))?;
         let tokens = tokenizer.encode(&prepare_prompt(prompt), self.version.tokens())?;
         let mask = tokens.mask();
-        let folder = self.files.folder.join("text_encoder");
-        let encoder = T5Encoder::from_folder(&folder, &self.compute.device, self.text_dtype())?;
+        let encoder = self.networks.t5(encoder, &self.compute.device, self.compute.dtype)?;
         let states = encoder.forward(
             std::slice::from_ref(&tokens.ids),
             Some(std::slice::from_ref(&mask)),
@@ -184,9 +158,9 @@ impl Denoiser for PixArtDenoiser {
     }
 
     fn open_decoder(&self) -> Result<VaeDecoder> {
-        let store = open_weights(&self.files.folder.join("vae"), DIFFUSERS_STEM)?;
+        let store = self.networks.store(VAE)?;
         VaeDecoder::new(
-            self.files.vae.clone(),
+            self.vae.config().clone(),
             store.var_builder(DType::F32, &self.compute.device),
         )
     }

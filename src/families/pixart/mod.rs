@@ -10,9 +10,14 @@ mod known;
 mod network;
 mod prompt;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use self::architecture::{Configured, Files, LATENT_STRIDE};
+use serde_json::json;
+
+use self::architecture::{Configured, LATENT_STRIDE, T5};
 pub use self::{
     catalogue::catalogue,
     config::PixArtConfig,
@@ -21,12 +26,13 @@ pub use self::{
 };
 use crate::{
     components::{
+        given_text::{TextEncoder, put_text},
+        networks::{Networks, TRANSFORMER},
         schedule::{DiscreteSchedule, Timestep},
-        vae::VaeConfig,
     },
     error::{Error, Result},
     model::{
-        family::{Checkpoint, CheckpointLayout, Family, KnownCheckpoint},
+        family::{Checkpoint, CheckpointLayout, Family, GivenNetworks, KnownCheckpoint},
         spec::ModelSpec,
     },
     weights::{read_json, variant_notes},
@@ -66,9 +72,11 @@ impl Family for PixArtFamily {
     }
 
     fn configure(&self, checkpoint: Checkpoint) -> Result<ModelSpec> {
-        checkpoint.check_nothing_given("a PixArt")?;
+        if !matches!(checkpoint.layout, CheckpointLayout::Folder(_)) {
+            checkpoint.check_nothing_given("a PixArt")?;
+        }
         match checkpoint.layout {
-            CheckpointLayout::Folder(folder) => in_folder(checkpoint.name, &folder),
+            CheckpointLayout::Folder(folder) => in_folder(checkpoint.name, &folder, checkpoint.given),
             CheckpointLayout::File(path, _) => Err(Error::failed(format!(
                 "{}: a PixArt is read from a folder of the hub's layout",
                 path.display()
@@ -78,9 +86,15 @@ impl Family for PixArtFamily {
                 let configured = Configured {
                     config,
                     version: known::version_of(known),
-                    files: None,
+                    networks: None,
                 };
-                Ok(spec(checkpoint.name, DiscreteSchedule::linear(1000), configured))
+                Ok(spec(
+                    checkpoint.name,
+                    DiscreteSchedule::linear(1000),
+                    configured,
+                    None,
+                    Vec::new(),
+                ))
             }
         }
     }
@@ -98,43 +112,49 @@ impl Family for PixArtFamily {
     }
 }
 
-fn spec(name: String, schedule: DiscreteSchedule, network: Configured) -> ModelSpec {
+fn spec(
+    name: String,
+    schedule: DiscreteSchedule,
+    network: Configured,
+    path: Option<PathBuf>,
+    notes: Vec<String>,
+) -> ModelSpec {
     ModelSpec {
         name,
         family: KEY,
-        path: network.files.as_ref().map(|files| files.folder.clone()),
+        path,
         schedule: schedule.into(),
         native_side: network.config.sample_size * LATENT_STRIDE,
         default_t: DEFAULT_T,
         adds_noise: true,
-        notes: network
-            .files
-            .as_ref()
-            .map(|files| variant_notes(&files.folder))
-            .unwrap_or_default(),
+        notes,
         how_to_get: None,
         network: Arc::new(network),
     }
 }
 
-fn in_folder(name: String, folder: &Path) -> Result<ModelSpec> {
+/// A folder's model, with an autoencoder and a T5 in the place of its own where some are given.
+fn in_folder(name: String, folder: &Path, given: GivenNetworks) -> Result<ModelSpec> {
+    if let Some(denoiser) = &given.denoiser {
+        return Err(Error::usage(format!(
+            "{name} can take no other transformer: {} would stand in the place of a PixArt's, which is read from its folder",
+            denoiser.display()
+        )));
+    }
     let json = |file: &str| {
         let path = folder.join(file);
         read_json(&path).map(|json| (json, path))
     };
-    let (transformer, path) = json("transformer/config.json")?;
-    let config = PixArtConfig::from_json(&transformer).map_err(|error| error.context(path.display()))?;
-    let (vae, path) = json("vae/config.json")?;
-    let vae = VaeConfig::from_json(&vae).map_err(|error| error.context(path.display()))?;
-    if vae.stride() != LATENT_STRIDE || vae.latent_channels != config.latent_channels() {
-        return Err(Error::failed(format!(
-            "{}: the autoencoder gives {} channels at 1/{} of the size, the transformer denoises {} at 1/{LATENT_STRIDE}",
-            folder.display(),
-            vae.latent_channels,
-            vae.stride(),
-            config.latent_channels()
-        )));
+    let mut notes = variant_notes(folder);
+    let mut networks = Networks::new(folder.to_owned());
+    let config = networks.config(TRANSFORMER, PixArtConfig::from_json)?;
+    put_text(&mut networks, &given.text, &[(T5.0, TextEncoder::T5)], &mut notes)?;
+    let vae = networks.autoencoder(given.vae.as_deref(), &json!({}))?;
+    if let Some(path) = &given.vae {
+        notes.push(format!("the autoencoder is that of {}", path.display()));
     }
+    vae.check_for("the transformer", config.latent_channels(), LATENT_STRIDE)
+        .map_err(|error| error.context(folder.display()))?;
     let (scheduler, path) = json("scheduler/scheduler_config.json")?;
     let schedule = DiscreteSchedule::from_json(&scheduler).map_err(|error| error.context(path.display()))?;
     let (index, path) = json("model_index.json")?;
@@ -149,14 +169,10 @@ fn in_folder(name: String, folder: &Path) -> Result<ModelSpec> {
             path.display()
         ))
     })?;
-    let files = Files {
-        folder: folder.to_owned(),
-        vae,
-    };
     let network = Configured {
         config,
         version,
-        files: Some(files),
+        networks: Some((networks, vae)),
     };
-    Ok(spec(name, schedule, network))
+    Ok(spec(name, schedule, network, Some(folder.to_owned()), notes))
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     components::{
+        given_text::{TextEncoder, put_text},
         networks::{Networks, TRANSFORMER, VAE, folder_beside, open_transformer},
         schedule::{FlowSchedule, FlowShift},
     },
@@ -28,14 +29,16 @@ use crate::{
     weights::{Store, read_json, variant_notes},
 };
 
+/// Its text encoders, by their folders.
+const TEXT: [(&str, TextEncoder); 3] = [
+    ("text_encoder", TextEncoder::Clip),
+    ("text_encoder_2", TextEncoder::Clip),
+    (T5.0, TextEncoder::T5),
+];
+
 /// Reads the configuration of a checkpoint.
 pub(super) fn configure(checkpoint: Checkpoint) -> Result<ModelSpec> {
     let Checkpoint { name, layout, given } = checkpoint;
-    if !given.text.is_empty() {
-        return Err(Error::usage(format!(
-            "{name} takes no other text encoders: Stable Diffusion 3 reads with those of its folder or file, two CLIPs and a T5"
-        )));
-    }
     match layout {
         CheckpointLayout::Folder(folder) => in_folder(name, &folder, None, given),
         CheckpointLayout::File(path, store) => {
@@ -123,31 +126,16 @@ fn in_folder(
         }
         None => one_file,
     };
-    let own = networks.config(TRANSFORMER, Sd3Config::from_json);
-    let config = match other {
-        None => own?,
-        Some((path, store)) => {
-            let put = put_in(&store, own.ok().as_ref()).map_err(|error| error.context(path.display()));
-            let (config, store) = put?;
-            networks.put(TRANSFORMER, store);
-            config
-        }
-    };
+    let config = networks.transformer(Sd3Config::from_json, other, put_in)?;
+    put_text(&mut networks, &given.text, &TEXT, &mut notes)?;
     // What no tensor shows of an autoencoder is as published, where the folder has none.
     let published = json!({"scaling_factor": 1.5305, "shift_factor": 0.0609});
     let vae = networks.autoencoder(vae_file.as_deref(), &published)?;
     if let Some(path) = &given.vae {
         notes.push(format!("the autoencoder is that of {}", path.display()));
     }
-    if vae.stride() != LATENT_STRIDE || vae.latent_channels != config.in_channels {
-        return Err(Error::failed(format!(
-            "{}: the autoencoder gives {} channels at 1/{} of the size, the transformer denoises {} at 1/{LATENT_STRIDE}",
-            networks.folder_of(VAE).display(),
-            vae.latent_channels,
-            vae.stride(),
-            config.in_channels
-        )));
-    }
+    vae.check_for("the transformer", config.in_channels, LATENT_STRIDE)
+        .map_err(|error| error.context(networks.folder_of(VAE).display()))?;
     let scheduler = folder.join("scheduler/scheduler_config.json");
     let shift = FlowShift::from_json(&read_json(&scheduler)?).map_err(|error| error.context(scheduler.display()))?;
     // The folder beside one file has configurations of all, the file perhaps no T5.

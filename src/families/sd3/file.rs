@@ -5,15 +5,26 @@ use serde_json::json;
 
 use super::config::Sd3Config;
 use crate::{
-    components::networks::{TRANSFORMER, VAE},
+    components::{
+        networks::VAE,
+        transformer_file::{Marks, Naming, TransformerFile},
+    },
     error::{Error, Result},
-    weights::{Rename, Rules, Store, Take, config::MAX_LAYERS, refuse_left_over},
+    weights::{Rename, Rules, Store, Take, config::MAX_LAYERS},
 };
 
-/// Prefixes of the names of its tensors: in files of a whole model, of a transformer alone.
-const PREFIXES: [&str; 3] = ["model.diffusion_model.", "", "diffusion_model."];
-/// Prefixes of the other networks in files of a whole model.
-const OTHERS: [&str; 3] = ["first_stage_model.", "vae.", "text_encoders."];
+/// What is of Stable Diffusion 3 alone: Flux and Flux.2 have blocks of one stream too.
+const MARKS: Marks = Marks {
+    what: "a Stable Diffusion 3",
+    authors: &["joint_blocks.0.x_block.attn.qkv.weight"],
+    diffusers: &["transformer_blocks.0.attn.add_q_proj.weight"],
+    without: &[
+        "single_transformer_blocks.0.attn.to_q.weight",
+        "single_transformer_blocks.0.attn.to_qkv_mlp_proj.weight",
+    ],
+};
+/// Prefixes of an autoencoder in files of a whole model.
+const AUTOENCODERS: [&str; 2] = ["first_stage_model.", "vae."];
 /// The text encoders in a file of a whole model, and their folders in the hub's layout.
 const TEXT_ENCODERS: [(&str, &str); 3] = [
     ("text_encoders.clip_l.transformer.", "text_encoder"),
@@ -23,46 +34,14 @@ const TEXT_ENCODERS: [(&str, &str); 3] = [
 /// Width of a head of every published model: where queries and keys have no norms, no tensor shows it.
 const HEAD_WIDTH: usize = 64;
 
-/// How its tensors are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Naming {
-    Authors,
-    Diffusers,
-}
-
-impl Naming {
-    fn is_in(self, store: &Store, prefix: &str) -> bool {
-        let has = |name: &str| store.shape(&format!("{prefix}{name}")).is_some();
-        match self {
-            Self::Authors => has("joint_blocks.0.x_block.attn.qkv.weight"),
-            Self::Diffusers => {
-                has("transformer_blocks.0.attn.add_q_proj.weight")
-                    && !has("single_transformer_blocks.0.attn.to_q.weight")
-            }
-        }
-    }
-}
-
 /// The transformer among the tensors of a file.
 #[derive(Clone)]
-pub struct Sd3File {
-    store: Store,
-    prefix: &'static str,
-    naming: Naming,
-}
+pub struct Sd3File(TransformerFile);
 
 impl Sd3File {
     /// The transformer among the tensors, if there is one.
     pub fn find(store: &Store) -> Option<Self> {
-        let namings = [Naming::Authors, Naming::Diffusers];
-        let found = PREFIXES
-            .into_iter()
-            .find_map(|prefix| Some((prefix, namings.into_iter().find(|naming| naming.is_in(store, prefix))?)));
-        found.map(|(prefix, naming)| Self {
-            store: store.clone(),
-            prefix,
-            naming,
-        })
+        TransformerFile::find(store, &MARKS).map(Self)
     }
 
     /// The configuration that its tensors show, with what they do not as in another of the same kind, else as published.
@@ -71,7 +50,8 @@ impl Sd3File {
     ///
     /// Where a tensor is missing or of a shape that no such network has.
     pub fn config(&self, like: Option<&Sd3Config>) -> Result<Sd3Config> {
-        let (proj, table, pooled) = match self.naming {
+        let file = &self.0;
+        let (proj, table, pooled) = match file.naming() {
             Naming::Authors => ("x_embedder.proj.weight", "pos_embed", "y_embedder.mlp.0.weight"),
             Naming::Diffusers => (
                 "pos_embed.proj.weight",
@@ -79,16 +59,16 @@ impl Sd3File {
                 "time_text_embed.text_embedder.linear_1.weight",
             ),
         };
-        let [width, channels] = self.sides(proj)?;
-        let [_, positions, _] = self.sides(table)?;
-        let [_, pooled] = self.sides(pooled)?;
-        let [_, joint] = self.sides("context_embedder.weight")?;
+        let [width, channels] = file.sides(proj)?;
+        let [_, positions, _] = file.sides(table)?;
+        let [_, pooled] = file.sides(pooled)?;
+        let [_, joint] = file.sides("context_embedder.weight")?;
         let has = |block: usize, authors: &str, diffusers: &str| {
-            let name = match self.naming {
+            let name = match file.naming() {
                 Naming::Authors => format!("joint_blocks.{block}.{authors}"),
                 Naming::Diffusers => format!("transformer_blocks.{block}.{diffusers}"),
             };
-            self.shape(&name).map(|shape| shape.to_vec())
+            file.shape(&name).map(|shape| shape.to_vec())
         };
         let layers = (0..=MAX_LAYERS)
             .take_while(|block| has(*block, "x_block.attn.qkv.weight", "attn.to_q.weight").is_some())
@@ -105,7 +85,7 @@ impl Sd3File {
             return Err(Error::failed(format!(
                 "{} holds a transformer of width {width} with heads of {head} channels and {positions} positions, which no Stable \
                  Diffusion 3 has",
-                self.store.label()
+                file.whole().label()
             )));
         }
         let json = json!({
@@ -130,52 +110,24 @@ impl Sd3File {
     ///
     /// Names tensors of the transformer that it does not have by its configuration.
     pub fn store(&self, config: &Sd3Config) -> Result<Store> {
-        let mut rules = Rules::new(self.prefix);
-        match self.naming {
-            Naming::Authors => {
-                outside(&mut rules);
-                (0..config.num_layers).for_each(|block| joint_block(&mut rules, block, config.num_layers));
-            }
-            Naming::Diffusers => rules.all(),
-        }
-        let store = self.store.renamed(rules.finish());
-        let is_own = |name: &&str| {
-            name.starts_with(self.prefix)
-                && !(self.prefix.is_empty() && OTHERS.iter().any(|other| name.starts_with(other)))
-        };
-        let mut left: Vec<&str> = store.left_out().into_iter().filter(is_own).collect();
-        left.sort_unstable();
-        refuse_left_over(&self.store, &left)?;
-        Ok(store)
+        self.0.renamed(|rules| {
+            outside(rules);
+            (0..config.num_layers).for_each(|block| joint_block(rules, block, config.num_layers));
+        })
     }
 
     /// Which other networks of a model the file holds, by the names of their folders; text encoders with their tensors.
     pub(super) fn others(&self) -> Vec<(&'static str, Option<Store>)> {
-        let has = |prefix: &str| self.store.names().any(|name| name.starts_with(prefix));
+        let store = self.0.whole();
+        let has = |prefix: &str| store.names().any(|name| name.starts_with(prefix));
         let text = TEXT_ENCODERS.into_iter().filter(|(prefix, _)| has(prefix));
         let mut others: Vec<(&'static str, Option<Store>)> = text
-            .map(|(prefix, folder)| (folder, Some(self.store.renamed(vec![Rename::new(prefix, "")]))))
+            .map(|(prefix, folder)| (folder, Some(store.renamed(vec![Rename::new(prefix, "")]))))
             .collect();
-        if OTHERS[..2].iter().any(|prefix| has(prefix)) {
+        if AUTOENCODERS.iter().any(|prefix| has(prefix)) {
             others.push((VAE, None));
         }
         others
-    }
-
-    fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.store.shape(&format!("{}{name}", self.prefix))
-    }
-
-    /// The first sides of a tensor that has to be there.
-    fn sides<const SIDES: usize>(&self, name: &str) -> Result<[usize; SIDES]> {
-        let shape = self.shape(name).and_then(|shape| shape.get(..SIDES)?.try_into().ok());
-        shape.ok_or_else(|| {
-            Error::failed(format!(
-                "{} lacks the tensor {}{name} of a Stable Diffusion 3 ({TRANSFORMER}), or has it in another shape",
-                self.store.label(),
-                self.prefix
-            ))
-        })
     }
 }
 

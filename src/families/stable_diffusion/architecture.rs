@@ -14,6 +14,7 @@ use super::{
 use crate::{
     activation::{Catalogue, Progress},
     components::{
+        schedule::EdmSchedule,
         text::{CONTEXT_LENGTH, TextPart},
         vae::VaeEncoder,
     },
@@ -38,6 +39,8 @@ pub(super) struct Configured {
     pub unet: UnetConfig,
     /// Whether noise is mixed with the picture.
     pub adds_noise: bool,
+    /// What the network is told of a timestep, where that is not the timestep itself.
+    pub edm: Option<EdmSchedule>,
     /// None where the model is not on this machine.
     pub files: Option<Files>,
 }
@@ -103,6 +106,9 @@ impl Architecture for Configured {
     }
 
     fn gdf_kind(&self) -> Option<GdfKind> {
+        if self.edm.is_some() {
+            return None;
+        }
         Some(match self.unet {
             UnetConfig { text_time: Some(_), .. } => GdfKind::Sdxl,
             UnetConfig {
@@ -155,6 +161,7 @@ impl Architecture for Configured {
             unet,
             vae,
             files,
+            edm: self.edm.clone(),
             compute: compute.clone(),
             adapted: Adapted::default(),
         })))

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
+
 use super::{
     KEY,
     architecture::{Configured, LATENT_STRIDE},
@@ -16,7 +18,7 @@ use super::{
 use crate::{
     components::{
         joint,
-        schedule::{DiscreteSchedule, Timestep},
+        schedule::{DiscreteSchedule, EdmSchedule, Schedule, Timestep},
         text::TextPart,
         vae::VaeConfig,
     },
@@ -32,6 +34,9 @@ use crate::{
 /// How the names of CleanDIFT's files begin.
 const CLEANDIFT: &str = "cleandift";
 const DEFAULT_T: Timestep = Timestep::of(50);
+/// What a person should know of a model with EDM's schedule.
+const EDM_NOTE: &str = "the schedule is EDM's: timesteps are 0 to 1000 of its steps from the least noise to the most, and the U-Net is \
+                        told a quarter of the logarithm of sigma";
 
 /// Networks that were given beside a model.
 #[derive(Clone, Default)]
@@ -48,7 +53,7 @@ struct Base {
     unet: UnetConfig,
     /// None where it has no autoencoder of its own.
     vae: Option<VaeConfig>,
-    schedule: DiscreteSchedule,
+    schedule: Schedule,
     native_side: usize,
     notes: Vec<String>,
     source: Source,
@@ -157,6 +162,7 @@ fn from_config(known: &KnownCheckpoint, loose: &Loose) -> Result<ModelSpec> {
         network: Arc::new(Configured {
             unet: UnetConfig::from_json(&known.config_json()?)?,
             adds_noise,
+            edm: None,
             files: None,
         }),
     })
@@ -177,7 +183,7 @@ fn from_hub_folder(name: &str, folder: &Path, loose: &Loose) -> Result<ModelSpec
         }
     };
     let (scheduler, scheduler_path) = json("scheduler/scheduler_config.json")?;
-    let schedule = DiscreteSchedule::from_json(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
+    let schedule = schedule_of(&scheduler).map_err(|error| error.context(scheduler_path.display()))?;
     assembled(
         Base {
             name: name.to_owned(),
@@ -200,12 +206,28 @@ fn from_single_file(name: &str, path: &Path, file: SingleFile, loose: &Loose) ->
             path: path.to_owned(),
             unet: file.unet.clone(),
             vae: file.vae.clone(),
-            schedule: file.schedule.clone(),
+            schedule: file.schedule.clone().into(),
             native_side: file.native_side,
             notes: file.notes.clone(),
             source: Source::SingleFile(Box::new(file)),
         },
         loose,
+    )
+}
+
+/// The schedule of a folder's scheduler: of betas, or EDM's.
+fn schedule_of(json: &Value) -> Result<Schedule> {
+    Ok(match EdmSchedule::from_json(json)? {
+        Some(edm) => edm.into(),
+        None => DiscreteSchedule::from_json(json)?.into(),
+    })
+}
+
+/// Refuses another U-Net in a model with EDM's schedule.
+fn of_edm() -> Error {
+    Error::failed(
+        "the model has EDM's schedule, and no tensor of a U-Net shows whether it was trained with that: keep it in a folder of the \
+         hub's layout with its own scheduler",
     )
 }
 
@@ -224,7 +246,10 @@ fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
         let named = |error: Error| error.context(path.display());
         notes.push(format!("the U-Net is that of {}", path.display()));
         let (config, store) = other.put_into(&unet, &mut notes).map_err(named)?;
-        schedule = other.schedule(schedule, &mut notes).map_err(named)?;
+        schedule = match schedule {
+            Schedule::Discrete(own) => other.schedule(own, &mut notes).map_err(named)?.into(),
+            _ => return Err(named(of_edm())),
+        };
         (unet, given.unet) = (config, Some(store));
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
         adds_noise = !stem.is_some_and(|stem| stem.starts_with(CLEANDIFT));
@@ -259,22 +284,34 @@ fn assembled(base: Base, loose: &Loose) -> Result<ModelSpec> {
         (None, Some(own)) => own,
         (None, None) => return Err(Error::failed(format!("{} holds no autoencoder", base.path.display()))),
     };
-    check_latent(&unet, &vae).map_err(|error| error.context(base.path.display()))?;
+    vae.check_for("the U-Net", unet.latent_channels(), LATENT_STRIDE)
+        .map_err(|error| error.context(base.path.display()))?;
     notes.extend(inpainting_note(&unet));
     notes.extend(guidance_note(&unet));
+    let edm = match &schedule {
+        Schedule::Edm(edm) => Some(edm.clone()),
+        _ => None,
+    };
+    // As much noise for its picture as the other models have at theirs.
+    let default_t = match &edm {
+        Some(edm) => edm.like(DiscreteSchedule::stable_diffusion().mixture(DEFAULT_T)?),
+        None => DEFAULT_T,
+    };
+    notes.extend(edm.as_ref().map(|_| EDM_NOTE.to_owned()));
     Ok(ModelSpec {
         name: base.name,
         family: KEY,
         path: Some(base.path),
-        schedule: schedule.into(),
+        schedule,
         native_side: base.native_side,
-        default_t: DEFAULT_T,
+        default_t,
         adds_noise,
         notes,
         how_to_get: None,
         network: Arc::new(Configured {
             unet,
             adds_noise,
+            edm,
             files: Some(Files {
                 vae,
                 parts: ComponentFiles {
@@ -328,19 +365,6 @@ fn check_whole(path: &Path, file: &SingleFile, loose: &Loose, given: &Given) -> 
         "{shown} holds {}, but {}",
         unet.describe(),
         words.join("; ")
-    )))
-}
-
-/// Refuses an autoencoder whose latents are not what the U-Net denoises.
-fn check_latent(unet: &UnetConfig, vae: &VaeConfig) -> Result<()> {
-    if vae.stride() == LATENT_STRIDE && vae.latent_channels == unet.latent_channels() {
-        return Ok(());
-    }
-    Err(Error::failed(format!(
-        "the autoencoder gives {} channels at 1/{} of the size, the U-Net denoises {} at 1/{LATENT_STRIDE}",
-        vae.latent_channels,
-        vae.stride(),
-        unet.latent_channels()
     )))
 }
 

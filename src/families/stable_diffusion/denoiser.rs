@@ -13,7 +13,7 @@ use super::{
 use crate::{
     activation::{Probe, Progress, Selection, Stop},
     components::{
-        schedule::Timestep,
+        schedule::{EdmSchedule, Timestep},
         vae::{VaeDecoder, VaeEncoder},
     },
     device::Compute,
@@ -32,6 +32,7 @@ pub(super) struct StableDiffusionDenoiser {
     pub unet: Unet,
     pub vae: VaeEncoder,
     pub files: Files,
+    pub edm: Option<EdmSchedule>,
     pub compute: Compute,
     pub adapted: Adapted,
 }
@@ -91,7 +92,7 @@ impl Denoiser for StableDiffusionDenoiser {
             return Err(Error::failed("a U-Net that attends to text was run without text").into());
         };
         let rows = step.input.dim(0)?;
-        let timesteps = vec![step.t.value() as f32; rows];
+        let timesteps = vec![self.network_timestep(step.t) as f32; rows];
         let x = step.input.to_dtype(self.compute.dtype)?;
         let text = self.text_rows(conditioning, rows)?;
         let sdxl = sdxl_conditioning(&x, conditioning)?;
@@ -109,6 +110,11 @@ impl Denoiser for StableDiffusionDenoiser {
             self.files.vae.clone(),
             store.var_builder(DType::F32, &self.compute.device),
         )
+    }
+
+    fn network_timestep(&self, t: Timestep) -> f64 {
+        let told = self.edm.as_ref().and_then(|edm| edm.told(t).ok());
+        told.unwrap_or(t.value())
     }
 
     fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {
@@ -190,7 +196,7 @@ impl AdapterHost for StableDiffusionDenoiser {
                 sdxl: sdxl.as_ref(),
                 ..Conditions::of_text(&text)
             };
-            let timesteps = vec![t.value() as f32; count];
+            let timesteps = vec![self.network_timestep(t) as f32; count];
             let residuals = match net.forward(&x, &timesteps, &conditions, &embedded, &mut probe) {
                 Ok(residuals) => residuals.scaled(input.scale)?,
                 Err(Stop::Error(error)) => return Err(error),

@@ -10,7 +10,7 @@ use crate::{
         networks::{Networks, TRANSFORMER, VAE},
         schedule::{FlowSchedule, FlowShift, Timestep},
         text::{
-            qwen_tokenizer::{QwenToken, QwenTokenizer},
+            qwen_tokenizer::QwenTokenizer,
             qwen3::{Qwen3Config, Qwen3Encoder},
         },
         vae::{VaeConfig, VaeDecoder, VaeEncoder},
@@ -23,7 +23,7 @@ use crate::{
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
         spec::{Architecture, Network},
-        tokens::{PromptToken, TokenRole},
+        tokens::{PromptToken, qwen_tokens},
     },
     weights::check_tensors,
 };
@@ -31,11 +31,11 @@ use crate::{
 /// Pixels per position of the latent, along a side.
 pub(super) const LATENT_STRIDE: usize = 8;
 /// Folders of the text encoder and of its tokenizer.
-const TEXT_ENCODER: (&str, &str) = ("text_encoder", "tokenizer");
+pub(super) const TEXT_ENCODER: (&str, &str) = ("text_encoder", "tokenizer");
 /// The most tokens of a prompt with what stands around it.
 const MOST_TOKENS: usize = 512;
-/// What stands before a prompt and behind it.
-const AROUND: [&str; 2] = ["<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"];
+/// What stands behind a prompt in the answer of the chat: nothing, it may think.
+const BEHIND: &str = "";
 
 /// What stands before the numbers of the main blocks in the tensors' names.
 const STACK: &str = "layers.";
@@ -127,35 +127,12 @@ struct ZImageDenoiser {
     compute: Compute,
 }
 
-/// The tokens that the text encoder reads of a prompt, with their roles.
+/// The tokens that the text encoder reads of a prompt, and those that stand for the columns of maps: these go on over the network's
+/// padding.
 fn tokens_of(tokenizer: &QwenTokenizer, prompt: &str) -> Result<(Vec<u32>, Vec<PromptToken>)> {
-    let [before, behind] = AROUND;
-    let count = |text: &str| tokenizer.encode(text).map(|tokens| tokens.len());
-    // What stands around it ends in a special token or begins with one: nothing is joined across.
-    let (first, last) = (count(before)?, count(behind)?);
-    let mut tokens: Vec<QwenToken> = tokenizer.encode(&format!("{before}{prompt}{behind}"))?;
-    let words = first..tokens.len().saturating_sub(last);
-    tokens.truncate(MOST_TOKENS);
-    let role = |place: usize| match place {
-        0 => TokenRole::Start,
-        place if words.contains(&place) => TokenRole::Word,
-        _ => TokenRole::End,
-    };
-    let ids = tokens.iter().map(|token| token.id).collect();
-    let named = (0..).zip(tokens).map(|(place, token)| PromptToken {
-        piece: token.piece,
-        role: role(place),
-    });
-    let mut named: Vec<PromptToken> = named.collect();
-    // The columns of maps go on over the network's padding.
-    named.resize(
-        padded(named.len()),
-        PromptToken {
-            piece: String::new(),
-            role: TokenRole::Padding,
-        },
-    );
-    Ok((ids, named))
+    let (ids, mut tokens) = qwen_tokens(tokenizer, prompt, BEHIND, MOST_TOKENS)?;
+    tokens.resize(padded(tokens.len()), PromptToken::padding());
+    Ok((ids, tokens))
 }
 
 /// The share of the picture at a timestep, as the network is told it: computed in f32, as diffusers computes it. What is rounded
@@ -192,7 +169,7 @@ impl Denoiser for ZImageDenoiser {
         };
         let weights = self.networks.store(encoder)?;
         let model = Qwen3Encoder::of(config, layers, &weights, &self.compute.device, dtype)?;
-        let states = model.forward(&ids, progress)?.pop();
+        let states = model.forward(&ids, ids.len(), progress)?.pop();
         let states = states.ok_or_else(|| Error::failed("the text encoder has no layers"))?;
         Ok(Some(Conditioning {
             states: states.to_dtype(DType::F32)?,

@@ -6,16 +6,18 @@ mod blocks;
 mod catalogue;
 mod config;
 mod configure;
+mod file;
 mod known;
 mod network;
 
 pub use self::{
     catalogue::catalogue,
     config::ZImageConfig,
+    file::ZImageFile,
     network::{ZImage, ZImageConditions},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{
         family::{Checkpoint, CheckpointLayout, Family, KnownCheckpoint},
         spec::ModelSpec,
@@ -48,21 +50,13 @@ impl Family for ZImageFamily {
     fn recognises(&self, checkpoint: &Checkpoint) -> bool {
         match &checkpoint.layout {
             CheckpointLayout::Folder(_) => checkpoint.class_of("transformer").as_deref() == Some(CLASS),
-            CheckpointLayout::File(..) => false,
+            CheckpointLayout::File(_, store) => ZImageFile::find(store).is_some(),
             CheckpointLayout::Known(known) => known::KNOWN.contains(known),
         }
     }
 
     fn configure(&self, checkpoint: Checkpoint) -> Result<ModelSpec> {
-        checkpoint.check_nothing_given("a Z-Image")?;
-        match checkpoint.layout {
-            CheckpointLayout::Folder(folder) => configure::in_folder(checkpoint.name, folder),
-            CheckpointLayout::File(path, _) => Err(Error::failed(format!(
-                "{}: a Z-Image is read from a folder of the hub's layout",
-                path.display()
-            ))),
-            CheckpointLayout::Known(known) => configure::from_config(checkpoint.name, known),
-        }
+        configure::configure(checkpoint)
     }
 
     fn known_checkpoints(&self) -> &'static [KnownCheckpoint] {
@@ -70,7 +64,7 @@ impl Family for ZImageFamily {
     }
 
     fn looks_for(&self) -> &'static str {
-        "a folder of Z-Image's has transformer/config.json"
+        "a file of Z-Image has layers.0.attention.qkv.weight and cap_pad_token"
     }
 
     fn first_activations(&self) -> &'static [&'static str] {
