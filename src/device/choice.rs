@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The number format a model computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// 32 bits.
     #[default]
@@ -34,6 +35,7 @@ impl Precision {
 /// Where a model computes: `auto`, `cpu`, `cuda:N`, `metal:N`; `cuda` is `cuda:0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// The first GPU that computes what the CPU computes, else the CPU.
     #[default]

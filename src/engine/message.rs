@@ -30,6 +30,7 @@ use crate::{
 
 /// Asked of the workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Request {
     /// Reads a model; the one before is let go.
     LoadModel {
@@ -136,6 +137,7 @@ impl Request {
 
 /// Emitted by the workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Event {
     /// How far the work of a kind is.
     Progress {

@@ -12,6 +12,7 @@ pub const MAX_SIDE: usize = 8192;
 
 /// A request for a working size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum WorkingSize {
     /// Exactly this, as the papers do, whatever the picture's aspect ratio.
     Exact {

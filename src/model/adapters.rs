@@ -63,6 +63,7 @@ pub struct LoraUse {
 /// Control image of a ControlNet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ControlImage {
     /// Canny edges of the working picture.
     Canny,

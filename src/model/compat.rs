@@ -12,6 +12,7 @@ use crate::{
 /// A program whose numbers are reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Compat {
     /// generic-diffusion-feature: t goes through its 1000-step schedulers, pictures become squares, long prompts are cut
     /// where the ids fall, DDIM inversion is as published.

@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// A network with its weights on a device.
+#[non_exhaustive]
 pub enum Network {
     /// It is run at a timestep, over a picture that was mixed with noise.
     Denoiser(Box<dyn Denoiser>),

@@ -13,6 +13,7 @@ const QWEN_CHAT: [&str; 2] = ["<|im_start|>user\n", "<|im_end|>\n<|im_start|>ass
 /// Role of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum TokenRole {
     /// Begins a run.
     Start,
