@@ -3,6 +3,7 @@
 
 mod by_name;
 mod choosing;
+mod choosing_transformers;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;

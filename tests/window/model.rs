@@ -337,13 +337,13 @@ impl FakeModel {
             featscope: "of the tests".to_owned(),
             weights: format!("{} weights", self.name),
             notes: Vec::new(),
-            mixture: Some(MixtureRan::new(
-                settings.t,
-                Mixture {
+            mixture: (!self.is_encoder()).then(|| {
+                let mixture = Mixture {
                     signal: (1.0 - share).sqrt(),
                     noise: share.sqrt(),
-                },
-            )),
+                };
+                MixtureRan::new(settings.t, mixture)
+            }),
             device: "paper".to_owned(),
             dtype: "f32".to_owned(),
             adapters: AppliedAdapters::default(),

@@ -182,7 +182,7 @@ fn a_short_name_leads_to_its_entry() {
     let list = place(&window);
     let button = window.named("Download… pgv2").next().expect("it is offered").rect();
     assert!(list.contains_rect(button), "{button} in {list}");
-    window.assert_says("pgv2, playgroundai/playground-v2-1024px-aesthetic, 1024 px: not here");
+    window.assert_says("pgv2, playgroundai/playground-v2-1024px-aesthetic, 1024 px, 2.6 B parameters, Playground v2 Community License: not here");
     // This hub does not have it, which is said there, with a way on.
     click(&mut window, "Download… pgv2");
     window.until("an error", |window| window.says("Try again pgv2"));
