@@ -7,9 +7,11 @@ mod doctor;
 mod extract;
 mod gpu;
 mod layers;
+mod manual;
 mod matching;
 mod models;
 mod pca;
+mod pictures;
 mod presets;
 mod ranking;
 mod run;
@@ -19,6 +21,7 @@ mod shot;
 mod signals;
 mod survey;
 mod terminal;
+mod told;
 mod values;
 mod worker;
 
@@ -61,6 +64,9 @@ pub fn parse() -> Result<Arguments, ExitCode> {
     let mut files = arguments.window.files.iter();
     if let Some(error) = files.find_map(|file| no_command(file.as_os_str())) {
         return Err(exit_code(Err(error)));
+    }
+    if arguments.quiet {
+        terminal::be_quiet();
     }
     let asked = arguments
         .weights_memory()
@@ -181,6 +187,8 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Presets(arguments) => presets::presets(arguments),
         Command::Models(command) => models::models(command),
         Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Completions(arguments) => manual::completions(arguments),
+        Command::Man(arguments) => manual::man(arguments),
         Command::Worker(arguments) => worker::worker(arguments),
     }
 }

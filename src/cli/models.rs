@@ -7,15 +7,19 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
 
 use super::terminal;
 use crate::{
+    components::schedule::Timestep,
     error::Result,
     families::{
         download_plan::{self, RequiredFiles, cached_under_old_name},
         known::known_checkpoints,
         resolve,
     },
+    model::{family::KnownCheckpoint, spec::ModelSpec},
     weights::{
         hub::{DownloadPlan, Hub, MAIN, Repo, RepoPart, Variant, bytes},
         hub_snapshot,
@@ -23,13 +27,32 @@ use crate::{
     words::visible,
 };
 
+/// `featscope models`.
+#[derive(Debug, Args)]
+pub struct ModelsArguments {
+    /// Without a command the models are listed.
+    #[command(subcommand)]
+    pub command: Option<ModelsCommand>,
+    /// What is listed, and how.
+    #[command(flatten)]
+    pub list: ListArguments,
+}
+
 /// `featscope models …`.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// A line per model, its key first
-    List,
+    List(ListArguments),
     /// Download a model into the cache that Python's huggingface_hub uses, and print its folder
     Get(GetArguments),
+}
+
+/// `featscope models list`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `featscope models get`.
@@ -50,41 +73,71 @@ pub struct GetArguments {
 }
 
 /// Says which models there are, or downloads one.
-pub fn models(command: &ModelsCommand) -> Result<()> {
-    match command {
-        ModelsCommand::List => list(),
-        ModelsCommand::Get(arguments) => get(arguments),
+pub fn models(arguments: &ModelsArguments) -> Result<()> {
+    match &arguments.command {
+        None => list(&arguments.list),
+        Some(ModelsCommand::List(arguments)) => list(arguments),
+        Some(ModelsCommand::Get(arguments)) => get(arguments),
     }
 }
 
-fn list() -> Result<()> {
-    // Settings that make no sense are told to who downloads.
-    let hub = Hub::from_env().ok();
-    let mut text = String::new();
-    let width = known_checkpoints()
-        .map(|known| known.key.len())
-        .max()
-        .unwrap_or_default();
-    for entry in known_checkpoints() {
+/// A model of the list. Fields may come, none goes.
+#[derive(Serialize)]
+struct Listed {
+    key: &'static str,
+    title: &'static str,
+    /// Its name on the hub, or where its file comes from.
+    source: String,
+    /// Whether its weights are on this machine.
+    is_here: bool,
+    /// Short side of the pictures it was made for, in pixels.
+    side: usize,
+    /// The timestep that runs when none is given; none of an image encoder.
+    default_t: Option<Timestep>,
+    /// What the hub's cache holds of it; none where nothing.
+    bytes_in_cache: Option<u64>,
+}
+
+impl Listed {
+    fn of(entry: &KnownCheckpoint, hub: Option<&Hub>) -> Self {
         let spec = resolve(entry.key).ok();
-        let state = match &spec {
-            Some(spec) if spec.is_here() => "here",
-            _ => "not here",
-        };
-        let t = match spec {
-            Some(spec) if spec.is_encoder() => String::new(),
-            _ => format!("t {:3}", entry.default_t),
-        };
         // A repository that moved may be here under its old name.
         let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
-        let held = || hub.as_ref()?.cached(&Repo::new(&source).ok()?);
-        let held = held().filter(|held| held.bytes > 0);
-        let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held.bytes)));
+        let held = || hub?.cached(&Repo::new(&source).ok()?);
+        let held = held().map(|held| held.bytes).filter(|bytes| *bytes > 0);
+        Self {
+            key: entry.key,
+            title: entry.title,
+            is_here: spec.as_ref().is_some_and(ModelSpec::is_here),
+            side: entry.side,
+            default_t: (!spec.is_some_and(|spec| spec.is_encoder())).then_some(entry.default_t),
+            bytes_in_cache: held,
+            source,
+        }
+    }
+}
+
+fn list(arguments: &ListArguments) -> Result<()> {
+    // Settings that make no sense are told to who downloads.
+    let hub = Hub::from_env().ok();
+    let listed: Vec<Listed> = known_checkpoints()
+        .map(|entry| Listed::of(entry, hub.as_ref()))
+        .collect();
+    if arguments.json {
+        return terminal::print_json(&format!("{:#}\n", json!({ "models": listed })));
+    }
+    let mut text = String::new();
+    let width = listed.iter().map(|model| model.key.len()).max().unwrap_or_default();
+    for model in &listed {
+        let state = if model.is_here { "here" } else { "not here" };
+        let t = model.default_t.map_or_else(String::new, |t| format!("t {t:3}"));
+        let held = model.bytes_in_cache;
+        let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held)));
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:width$} {state:9} {:5} px  {t:5}  {} ({source}{held})",
-            entry.key, entry.side, entry.title
+            "{:width$} {state:9} {:5} px  {t:5}  {} ({}{held})",
+            model.key, model.side, model.title, model.source
         );
     }
     terminal::print(&text)
@@ -158,7 +211,16 @@ fn downloaded(hub: &Hub, plan: &DownloadPlan) -> Result<PathBuf> {
     terminal::note(&format!("{}: {count} files of {all}, {rest}", plan.repo));
     let bar = terminal::download(plan.bytes_total);
     let mut begun = false;
+    let mut file = String::new();
     hub.fetch(plan, &mut |progress| {
+        if progress.file != file {
+            file.clone_from(&progress.file);
+            let number = progress.files_done + 1;
+            terminal::begins(&format!(
+                "downloading file {number} of {count} ({file}, {})",
+                bytes(progress.file_total)
+            ));
+        }
         bar.set_position(progress.bytes_done);
         bar.set_message(visible(&progress.describe()).into_owned());
         if progress.bytes_received > 0 && !begun {

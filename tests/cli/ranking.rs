@@ -135,7 +135,7 @@ fn several_timesteps_are_one_table_best_first() -> TestResult {
             .position(|other| *other == title)
             .ok_or(title.to_owned())
     };
-    let (pck, mean) = (place_of("pck@.1")?, place_of("mean_distance_px")?);
+    let (pck, mean) = (place_of("pck_10")?, place_of("mean_distance_px")?);
     let keys: Vec<(f64, f64)> = lines[1..]
         .iter()
         .map(|line| Ok((-line[pck].parse::<f64>()?, line[mean].parse::<f64>()?)))
