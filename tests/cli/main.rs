@@ -4,8 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod arguments;
 mod extract;
 mod layers;
+mod manual;
 mod matching;
 mod memory;
 #[cfg(unix)]
@@ -18,3 +20,4 @@ mod shot;
 mod survey;
 mod tensors;
 mod words;
+mod written;

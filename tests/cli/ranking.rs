@@ -221,25 +221,3 @@ fn bad_pairs_are_refused_in_words() {
     let other = picture("analysis", 1);
     rank(&place, PAIRS, &[&more[..], &["--image", &other]].concat()).refused(2, &["--image", "3 are given"]);
 }
-
-/// Commands that run one timestep say so.
-#[test]
-fn several_timesteps_where_one_runs() {
-    let place = Place::new();
-    let (tiny, out) = (model("tiny-sd15").display().to_string(), place.text("out.safetensors"));
-    let image = picture("analysis", 0);
-    let arguments = [
-        "extract",
-        "--model",
-        &tiny,
-        "--t",
-        "5,6",
-        "--image",
-        &image,
-        "--activations",
-        "unet-out",
-        "--out",
-        &out,
-    ];
-    run(arguments).refused(2, &["one timestep", "2 are given"]);
-}
