@@ -194,11 +194,11 @@ impl NpzFile {
     ///
     /// Where it is compressed, damaged, or no array of real numbers.
     pub fn load(&self, path: &Path, name: &str) -> Result<Option<Array>> {
-        let Some(entry) = self.archive.get(&format!("{name}{NPY}"))? else {
-            return Ok(None);
-        };
         let label = format!("{name} of {}", path.display());
         let named = |error: Error| error.context(&label);
+        let Some(entry) = self.archive.get(&format!("{name}{NPY}")).map_err(named)? else {
+            return Ok(None);
+        };
         let length =
             usize::try_from(entry.bytes).map_err(|_| Error::failed(format!("{label} is larger than memory")))?;
         let bytes = entry.load(&mut Bytes::open(path)?, 0, length).map_err(named)?;
