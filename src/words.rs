@@ -1,7 +1,11 @@
 //! Text on its way to a person: what would act on a terminal is shown instead, no message is longer than can be read, and a name
 //! that is not known is answered with one that is near. In: text from anywhere. Out: text that only says something.
 
+mod pattern;
+
 use std::{borrow::Cow, fmt::Write};
+
+pub use pattern::{fits, is_pattern, near_ones};
 
 /// Most characters of a message.
 pub const MOST_CHARACTERS: usize = 1900;

@@ -121,6 +121,40 @@ fn all_and_all_maps() {
     }
 }
 
+/// As "all", a pattern takes the list without attention maps; those, and what is beside the list, where it fits nothing else.
+#[test]
+fn patterns_select_what_they_fit() {
+    let list = |model: &str| {
+        let spec = resolve(model).expect("a known model");
+        spec.plain_catalogue(Size::new(spec.native_side, spec.native_side))
+    };
+    let ids = |text: &str, list: &Catalogue| -> Vec<String> {
+        let selection = Selection::parse(text, list).expect("a pattern that fits");
+        let entries = selection.iter().filter_map(|tap| list.entry(tap));
+        entries.map(|entry| entry.id.to_string()).collect()
+    };
+    let demo = list("demo");
+    assert_eq!(Selection::parse("b*", &demo).ok(), Selection::parse("all", &demo).ok());
+    assert_eq!(ids("b11,b2", &demo), ids("b2, b11", &demo));
+    let maps = ids("b*-map", &demo);
+    assert!(maps.len() > 1 && maps.iter().all(|id| id.ends_with("-map")), "{maps:?}");
+    let sd = list("sd15");
+    let queries = ids("up-*-cross-q", &sd);
+    assert_eq!(queries.len(), 9, "three levels of three transformers: {queries:?}");
+    assert!(
+        queries
+            .iter()
+            .all(|id| id.starts_with("up-") && id.ends_with("-cross-q"))
+    );
+    let pixart = list("pixart-alpha-512");
+    let extra = ids("vit-block?-norm1-out", &pixart);
+    assert_eq!(extra.len(), 10, "{extra:?}");
+    let wrong = Selection::parse("up-*-cros-q", &sd)
+        .expect_err("it fits nothing")
+        .to_string();
+    assert!(wrong.contains("near are up-") && wrong.contains("-cross-q"), "{wrong}");
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in ".*") {

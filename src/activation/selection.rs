@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{Catalogue, CatalogueEntry, Tap};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    words::{fits, is_pattern, near_ones},
+};
 
 /// A set of taps: one bit each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub struct Selection {
 
 impl Selection {
     /// Parses the value of `--activations`: `all` (the list but attention maps), `all-maps` (the list), or
-    /// ids separated by commas. (A layer file is read with [`parse_layer_file`] and given with [`Self::from_names`].)
+    /// ids and patterns of ids separated by commas. (A layer file is read with [`parse_layer_file`] and given with [`Self::from_names`].)
     ///
     /// # Errors
     ///
@@ -44,16 +47,23 @@ impl Selection {
             .collect()
     }
 
-    /// Ids by name; an unknown one is an error that names the nearest.
+    /// Ids by name; an unknown one is an error that names the nearest. A name with `*` or `?` is a pattern: as "all", it takes
+    /// the list without attention maps; those it takes where it fits nothing else, and what is offered beside the list
+    /// where it fits nothing in it.
     ///
     /// # Errors
     ///
-    /// Where the model lacks one of the names, and where there is none.
+    /// Where the model lacks one of the names, a pattern fits nothing, and where there is no name.
     pub fn from_names<'n>(names: impl IntoIterator<Item = &'n str>, catalogue: &Catalogue) -> Result<Self> {
-        let selection: Self = names
-            .into_iter()
-            .map(|name| catalogue.find(name))
-            .collect::<Result<_>>()?;
+        let mut selection = Self::default();
+        for name in names {
+            match is_pattern(name) {
+                true => fitting(name.trim(), catalogue)?
+                    .into_iter()
+                    .for_each(|tap| selection.insert(tap)),
+                false => selection.insert(catalogue.find(name)?),
+            }
+        }
         if selection.is_empty() {
             return Err(Error::usage(
                 "no activation was asked for: give ids separated by commas, \"all\" or \"all-maps\"",
@@ -109,6 +119,23 @@ impl FromIterator<Tap> for Selection {
         }
         selection
     }
+}
+
+/// The activations that a pattern takes, at least one.
+fn fitting(pattern: &str, catalogue: &Catalogue) -> Result<Vec<Tap>> {
+    let all = || (0u32..).zip(catalogue.entries());
+    let kind = |entry: &CatalogueEntry| (entry.facts.is_extra, entry.id.is_map());
+    let found: Vec<_> = all().filter(|(_, entry)| fits(pattern, entry.id.as_str())).collect();
+    let first = found.iter().map(|(_, entry)| kind(entry)).min();
+    if let Some(first) = first {
+        let of_kind = found.into_iter().filter(|(_, entry)| kind(entry) == first);
+        return Ok(of_kind.map(|(index, _)| Tap(index)).collect());
+    }
+    let hint = near_ones(pattern, all().map(|(_, entry)| entry.id.as_str()));
+    Err(Error::usage(format!(
+        "no activation of this model fits \"{pattern}\"{hint} (`featscope layers` lists all {})",
+        catalogue.len()
+    )))
 }
 
 /// The names a layer file asks for. The file is a JSON object of id → bool, where false means absent (the layout of

@@ -326,8 +326,8 @@ pub struct RankMade {
 
 /// The rows as a table with a line of titles, in the order given; every row has its provenance.
 pub(crate) fn rank_csv(rows: &[RankRow], made: &RankMade) -> String {
-    let titles = "rank,t,activation,channels,rows,columns,mean_distance_px,pck@.05,pck@.1,chance_mean_distance_px,\
-                  chance_pck@.05,chance_pck@.1,pairs,pairs_unseen,longer_side_px,method,drop_massive,model,seed,ensemble,\
+    let titles = "rank,t,activation,channels,rows,columns,mean_distance_px,pck_05,pck_10,chance_mean_distance_px,\
+                  chance_pck_05,chance_pck_10,pairs,pairs_unseen,longer_side_px,method,drop_massive,model,seed,ensemble,\
                   working_width,working_height,dtype,source,target";
     let mut table = format!("{titles}\n");
     let method = made.options.method.name();

@@ -143,7 +143,7 @@ impl<'m> Extraction<'m> {
             mut progress,
         } = self;
         let planned = job::plan(model.spec.clone(), &request)?;
-        planned.check_output(out.as_ref())?;
+        planned.check_output(&request, out.as_ref())?;
         let (loaded, after_loading) = model.loaded(&mut *progress)?;
         let mut progress = |done: f32, _: Option<[usize; 2]>| progress(after_loading(done));
         planned.write(&request, loaded, out.as_ref(), &mut progress).map(drop)

@@ -10,8 +10,9 @@ use super::{
     doctor::DoctorArguments,
     extract::ExtractArguments,
     layers::LayersArguments,
+    manual::{CompletionsArguments, ManArguments},
     matching::MatchArguments,
-    models::ModelsCommand,
+    models::ModelsArguments,
     pca::PcaArguments,
     presets::PresetsArguments,
     ranking::RankArguments,
@@ -30,6 +31,9 @@ pub struct Arguments {
     /// What the window opens with.
     #[command(flatten)]
     pub window: WindowArguments,
+    /// Say neither how far the work is nor what was written
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
 }
 
 /// What the window opens with.
@@ -39,7 +43,7 @@ pub struct WindowArguments {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
-    #[arg(long, value_name = "M", value_parser = text_or_path())]
+    #[arg(long, short, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
     /// How much memory the weights of a network may take at a time, such as 6GiB: a larger network is read block by block in
     /// every pass [default: three fourths of the main memory that is free; on a GPU as much as they are]
@@ -86,10 +90,13 @@ pub enum Command {
     /// List published settings: what `--preset` takes
     Presets(PresetsArguments),
     /// Say which models there are, and download them
-    #[command(subcommand)]
-    Models(ModelsCommand),
+    Models(ModelsArguments),
     /// Say what this machine has to compute and draw with, and check that every device computes what the CPU computes
     Doctor(DoctorArguments),
+    /// Print a script that lets a shell complete the arguments
+    Completions(CompletionsArguments),
+    /// Print a page for `man`
+    Man(ManArguments),
     /// What the program starts as its worker.
     #[command(hide = true)]
     Worker(WorkerArguments),

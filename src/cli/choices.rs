@@ -12,20 +12,38 @@ use crate::{
 pub trait Choice: Copy + Send + Sync + 'static {
     /// Each value with its name and what `--help` says of it.
     const ALL: &'static [(Self, &'static str, &'static str)];
+    /// Other words for names, which are read and not listed.
+    const OTHER_WORDS: &'static [(&'static str, &'static str)] = &[];
 }
 
 /// Reads a value by its name; help and errors list the names.
 pub fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
-    let names = T::ALL
-        .iter()
-        .map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    let names = T::ALL.iter().map(|(_, name, help)| {
+        let words = T::OTHER_WORDS.iter().filter(move |(_, named)| named == name);
+        PossibleValue::new(*name)
+            .help(*help)
+            .aliases(words.map(|(word, _)| *word))
+    });
     PossibleValuesParser::new(names).try_map(|given| {
+        let word = T::OTHER_WORDS.iter().find(|(word, _)| *word == given);
+        let given = word.map_or(given.as_str(), |(_, named)| named);
         let found = T::ALL.iter().find(|(_, name, _)| *name == given);
         found.map(|(value, ..)| *value).ok_or("it is none of the names")
     })
 }
 
+/// Formats as PyTorch, NumPy and diffusers call them.
+const WORDS_OF_FORMATS: &[(&str, &str)] = &[
+    ("fp32", "f32"),
+    ("float32", "f32"),
+    ("fp16", "f16"),
+    ("float16", "f16"),
+    ("half", "f16"),
+    ("bfloat16", "bf16"),
+];
+
 impl Choice for Precision {
+    const OTHER_WORDS: &'static [(&'static str, &'static str)] = WORDS_OF_FORMATS;
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
         (Self::F32, "f32", "32 bits"),
         (Self::F16, "f16", "16 bits, IEEE half"),
@@ -34,6 +52,7 @@ impl Choice for Precision {
 }
 
 impl Choice for StoreFormat {
+    const OTHER_WORDS: &'static [(&'static str, &'static str)] = WORDS_OF_FORMATS;
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
         (Self::F32, "f32", "32 bits"),
         (Self::F16, "f16", "16 bits: half the size, about three digits"),

@@ -1,19 +1,21 @@
 //! `featscope extract`.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, time::Instant};
 
 use clap::Args;
 
 use super::{
     choices::choice,
+    pictures::pictures,
     run::RunArguments,
     terminal,
+    told::{self, PictureLog},
     values::{place, text_or_path, whole},
 };
 use crate::{
     components::text::MAX_PROMPT_TOKENS,
     device::Precision,
-    error::Result,
+    error::{Error, Result},
     extract::{
         attention::AttentionCategory,
         finite::NotFiniteTensor,
@@ -24,7 +26,7 @@ use crate::{
         settings::PassSettings,
     },
     families::resolve,
-    io::writers::{check_output, file_extensions, in_a_sentence},
+    io::writers::{check_output, in_a_sentence, map_extensions},
     model::{spec::ModelSpec, tokens::TokenRole},
     sources::{FeatureSource, open_device},
 };
@@ -32,8 +34,9 @@ use crate::{
 /// What `--out` takes.
 fn help_of_out() -> String {
     format!(
-        "A path that ends in {} is one file, anything else a folder of .npy files",
-        in_a_sentence(&file_extensions())
+        "A path that ends in {} is one file (.npy holds one activation, without what made it), anything else a folder of .npy \
+         files",
+        in_a_sentence(&map_extensions())
     )
 }
 
@@ -46,12 +49,15 @@ pub struct ExtractArguments {
     /// What runs.
     #[command(flatten)]
     pub run: RunArguments,
-    /// The pictures
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    /// The pictures: files, folders of them, patterns such as 'photos/*.jpg', samples such as sample:photo-cat
+    #[arg(long, short, visible_alias = "images", value_name = "FILE|DIR", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
-    /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas
+    /// `all` (every id but attention maps), `all-maps` (every id), a layer file (.json), or ids separated by commas, patterns
+    /// such as 'up-*-cross-q' among them
     #[arg(
         long,
+        short = 'l',
+        visible_aliases = ["layers", "layer"],
         value_name = "IDS",
         num_args = 1..,
         value_parser = text_or_path(),
@@ -73,34 +79,42 @@ pub struct ExtractArguments {
     /// Write activations with NaN or infinite numbers too, and say in the output which they are
     #[arg(long)]
     pub allow_non_finite: bool,
-    #[arg(long, value_name = "FILE.safetensors|DIR", value_parser = place(), help = help_of_out())]
+    #[arg(long, short, value_name = "FILE.safetensors|DIR", value_parser = place(), help = help_of_out())]
     pub out: PathBuf,
 }
 
 /// Extracts activations into a file or a folder.
 pub fn extract(arguments: &ExtractArguments) -> Result<()> {
     check_output(&arguments.out)?;
+    let pictures = pictures(&arguments.image)?;
     let asked = arguments
         .run
-        .request(arguments.image.clone(), &arguments.activations.join(","))?;
-    let request = ExtractRequest {
-        attention: arguments.attention.clone(),
-        output: OutputOptions {
-            pool: arguments.pool,
-            store: arguments.store,
-            intermediates: arguments.intermediates,
-            allow_non_finite: arguments.allow_non_finite,
-        },
-        ..asked
+        .outputs(&pictures, &arguments.activations.join(","), &arguments.out)?;
+    let mut passes = Vec::new();
+    for (asked, out) in asked {
+        let request = ExtractRequest {
+            attention: arguments.attention.clone(),
+            output: OutputOptions {
+                pool: arguments.pool,
+                store: arguments.store,
+                intermediates: arguments.intermediates,
+                allow_non_finite: arguments.allow_non_finite,
+            },
+            ..asked
+        };
+        passes.push((job::plan(resolve(&request.model)?, &request)?, request, out));
+    }
+    let Some((planned, request, _)) = passes.first() else {
+        return Err(Error::usage("no timestep was given"));
     };
-    let planned = job::plan(resolve(&request.model)?, &request)?;
-    say_of_pictures([&planned]);
+    say_of_pictures([planned]);
     if let Some(preset) = arguments.run.preset()? {
         terminal::note(&format!("{}: {}", preset.key, preset.describe()));
     }
-    let settings = planned.settings().clone();
-    say_which_t_runs(&settings);
-    say_what_is_not_used(&arguments.run, &planned.spec);
+    say_of_settings(&arguments.run, &planned.spec);
+    passes
+        .iter()
+        .for_each(|(planned, ..)| say_which_t_runs(planned.settings()));
     if planned.control_changes_nothing() {
         terminal::note(
             "--control changes nothing here: ControlNets add to what the up stage takes in, and no activation asked for lies \
@@ -119,20 +133,30 @@ pub fn extract(arguments: &ExtractArguments) -> Result<()> {
             bytes as f64 / (1 << 30) as f64
         ));
     }
-    planned.check_output(&arguments.out)?;
+    for (planned, request, out) in &passes {
+        planned.check_output(request, out)?;
+    }
     let bar = terminal::progress("extracting");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
-    bar.suspend(|| say_what_computes(&model, &request));
-    model.adapt(&settings.run.adapters)?;
+    let mut model = planned.load(request, open_device(request.device, request.dtype)?, &mut watch)?;
+    bar.suspend(|| say_what_computes(&model, request));
+    model.adapt(&request.settings.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
-    let marked = planned.write(&request, &mut model, &arguments.out, &mut |done, _| {
-        watch(job::after_loading(done))
-    })?;
-    bar.suspend(|| {
-        say_what_is_not_finite(&marked, &model.cause_of_non_finite(&settings, None));
-        say_what_is_special(&model);
-    });
+    let count = passes.len() as f32;
+    for (index, (planned, request, out)) in passes.into_iter().enumerate() {
+        let started = Instant::now();
+        let settings = planned.settings().clone();
+        let mut log = PictureLog::new("extracting", &planned);
+        let written = planned.write(&request, &mut model, &out, &mut |done, item| {
+            log.picture(item.map_or(1, |[number, _]| number));
+            watch(job::after_loading((index as f32 + done) / count))
+        })?;
+        bar.suspend(|| {
+            say_what_is_not_finite(&written.not_finite, &model.cause_of_non_finite(&settings, None));
+            terminal::wrote(&out, &told::tensors(&written), started);
+        });
+    }
+    bar.suspend(|| say_what_is_special(&model));
     Ok(())
 }
 
@@ -179,8 +203,20 @@ fn say_which_t_runs(settings: &PassSettings) {
     }
 }
 
+/// One line where the model's own timestep runs, and one for each option that the model does not use.
+pub fn say_of_settings(run: &RunArguments, spec: &ModelSpec) {
+    let is_own = run.t.is_empty() && run.nominal_t.is_none() && run.preset.is_none() && !spec.is_encoder();
+    if is_own {
+        terminal::note(&format!(
+            "t {} is taken, the model's own, as no --t is given",
+            spec.default_t
+        ));
+    }
+    say_what_is_not_used(run, spec);
+}
+
 /// One line for each option that the model does not use.
-pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
+fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
     if spec.is_encoder() {
         say_what_an_encoder_does_not_use(run, spec);
         return;
@@ -205,7 +241,7 @@ pub fn say_what_is_not_used(run: &RunArguments, spec: &ModelSpec) {
 /// One line if there are options of denoisers.
 fn say_what_an_encoder_does_not_use(run: &RunArguments, spec: &ModelSpec) {
     let options = [
-        ("--t", run.t.is_some()),
+        ("--t", !run.t.is_empty()),
         ("--prompt", run.prompt.is_some()),
         ("--nominal-t", run.nominal_t.is_some()),
         ("--guidance", run.guidance.is_some()),

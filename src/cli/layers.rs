@@ -23,8 +23,11 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct LayersArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
-    #[arg(long, value_name = "M", value_parser = text_or_path())]
-    pub model: String,
+    #[arg(value_name = "M", value_parser = text_or_path(), required_unless_present = "model")]
+    pub named: Option<String>,
+    /// The same as an option
+    #[arg(long, short, value_name = "M", value_parser = text_or_path(), conflicts_with = "named")]
+    pub model: Option<String>,
     /// Networks in the place of its own.
     #[command(flatten)]
     pub networks: NetworkArguments,
@@ -41,7 +44,12 @@ pub struct LayersArguments {
 
 /// Lists a model's activations at a working size.
 pub fn layers(arguments: &LayersArguments) -> Result<()> {
-    let spec = resolve(&arguments.networks.on(&arguments.model)?)?;
+    let model = arguments
+        .named
+        .as_deref()
+        .or(arguments.model.as_deref())
+        .unwrap_or_default();
+    let spec = resolve(&arguments.networks.on(model)?)?;
     let native = Size::new(spec.native_side, spec.native_side);
     let request = arguments
         .size
@@ -68,7 +76,7 @@ pub fn layers(arguments: &LayersArguments) -> Result<()> {
                 })
             })
             .collect();
-        let all = json!({ "model": names::text_json(&arguments.model), "working": working, "activations": entries });
+        let all = json!({ "model": names::text_json(model), "working": working, "activations": entries });
         return terminal::print_json(&format!("{all:#}\n"));
     }
     let width = list.iter().map(|entry| entry.id.to_string().len()).max().unwrap_or(0);

@@ -1,16 +1,22 @@
 //! `featscope match`.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
-    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
+    extract::{say_how_loras_act, say_of_pictures, say_of_settings, say_what_computes, say_what_is_special},
     pca::say_what_is_massive,
+    pictures::pictures as expanded,
     run::RunArguments,
     terminal,
-    values::{Point, place, text_or_path},
+    told::{self, PictureLog},
+    values::{Point, check_folder_output, place, text_or_path},
 };
 use crate::{
     activation::FeatureMap,
@@ -23,6 +29,8 @@ use crate::{
     extract::{
         extracted::Extracted,
         job::{self, Planned},
+        model::Model,
+        request::ExtractRequest,
     },
     families::resolve,
     files::names,
@@ -53,14 +61,20 @@ pub struct MatchArguments {
     /// The picture the points are in
     #[arg(long, value_name = "FILE")]
     pub source: PathBuf,
-    /// The pictures searched
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    /// The pictures searched: files, folders of them, patterns
+    #[arg(long, value_name = "FILE|DIR", num_args = 1.., required = true)]
     pub target: Vec<PathBuf>,
     /// A point of the source, in its own pixels; may be given several times
     #[arg(long, value_name = "X,Y", required = true, allow_hyphen_values = true)]
     pub at: Vec<Point>,
     /// The activation compared
-    #[arg(long, value_name = "ID", value_parser = text_or_path())]
+    #[arg(
+        long,
+        short = 'l',
+        visible_aliases = ["layers", "layer"],
+        value_name = "ID",
+        value_parser = text_or_path()
+    )]
     pub activations: String,
     /// How
     #[arg(long, value_name = "METHOD", default_value = "grid")]
@@ -69,7 +83,7 @@ pub struct MatchArguments {
     #[arg(long)]
     pub drop_massive: bool,
     /// Folder for matches.json and a heat map per target and point
-    #[arg(long, value_name = "DIR", value_parser = place())]
+    #[arg(long, short, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -99,32 +113,71 @@ struct Found {
 
 /// Finds in target pictures what corresponds to points of a source picture.
 pub fn find(arguments: &MatchArguments) -> Result<()> {
-    check_folder(&arguments.out)?;
-    let pictures: Vec<PathBuf> = [&arguments.source]
-        .into_iter()
-        .chain(&arguments.target)
-        .cloned()
-        .collect();
-    let request = arguments.run.request(pictures, &arguments.activations)?;
-    let planned = job::plan(resolve(&request.model)?, &request)?;
-    say_of_pictures([&planned]);
-    say_what_is_not_used(&arguments.run, &planned.spec);
-    check_activation(&planned)?;
-    check_points(arguments, &planned)?;
+    check_folder_output(&arguments.out)?;
+    let mut pictures = vec![arguments.source.clone()];
+    pictures.extend(expanded(&arguments.target)?);
+    let asked = arguments
+        .run
+        .outputs(&pictures, &arguments.activations, &arguments.out)?;
+    let mut passes = Vec::new();
+    for (request, out) in asked {
+        passes.push((job::plan(resolve(&request.model)?, &request)?, request, out));
+    }
+    let Some((planned, request, _)) = passes.first() else {
+        return Err(Error::usage("no timestep was given"));
+    };
+    say_of_pictures([planned]);
+    say_of_settings(&arguments.run, &planned.spec);
+    check_activation(planned)?;
+    check_points(arguments, planned)?;
+    for (.., out) in &passes {
+        check_folder(out)?;
+    }
     let bar = terminal::progress("matching");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
-    bar.suspend(|| say_what_computes(&model, &request));
+    let mut model = planned.load(request, open_device(request.device, request.dtype)?, &mut watch)?;
+    bar.suspend(|| say_what_computes(&model, request));
     model.adapt(&request.settings.adapters)?;
     bar.suspend(|| say_how_loras_act(&model));
+    let count = passes.len() as f32;
+    for (index, (planned, request, out)) in passes.into_iter().enumerate() {
+        let mut watch = |done| watch(job::after_loading((index as f32 + done) / count));
+        let started = Instant::now();
+        let (told, left_out) = matched(arguments, planned, &request, &out, &mut model, &mut watch)?;
+        bar.suspend(|| {
+            if arguments.drop_massive {
+                say_what_is_massive(&arguments.activations, &left_out);
+            }
+            terminal::wrote(&out, &told, started);
+        });
+    }
+    bar.suspend(|| say_what_is_special(&model));
+    Ok(())
+}
+
+/// Runs the pictures at one timestep and writes what was found; gives what was written, in words, and the channels that were
+/// left out.
+fn matched(
+    arguments: &MatchArguments,
+    planned: Planned,
+    request: &ExtractRequest,
+    out: &Path,
+    model: &mut Model,
+    watch: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<(String, Vec<usize>)> {
+    let mut log = PictureLog::new("matching", &planned);
     // Each picture runs alone, all with the same noise: what is found in one target does not depend on the others.
     let parts = planned.split();
     let total = parts.len() as f32;
     let mut compared = Vec::new();
     let mut records = Vec::new();
+    let mut told = String::new();
     for (index, part) in parts.iter().enumerate() {
-        let mut watch = |done| watch(job::after_loading((index as f32 + done) / total));
-        let extracted = part.run(&request, &mut model, &mut watch)?;
+        log.picture(index + 1);
+        let extracted = part.run(request, model, &mut |done| watch((index as f32 + done) / total))?;
+        if let Some((id, array)) = extracted.activations.first() {
+            told = format!("{id} {}", told::shape_text(&array.shape));
+        }
         compared.extend(maps(part, &extracted)?);
         records.push(extracted.record.ran);
     }
@@ -132,9 +185,6 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
         Some(source) if arguments.drop_massive => massive_channels(&channel_figures(&source.map)),
         _ => Vec::new(),
     };
-    if arguments.drop_massive {
-        bar.suspend(|| say_what_is_massive(&arguments.activations, &left_out));
-    }
     if !left_out.is_empty() {
         for picture in &mut compared {
             picture.map = picture.map.without_channels(&left_out)?;
@@ -146,12 +196,13 @@ pub fn find(arguments: &MatchArguments) -> Result<()> {
     let written = records.first().map(|ran| request.read_in(ran)).transpose();
     let written = written.map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
     let record = json!({ "request": written, "ran": records, "method": Method::from(arguments.method).name(), "massive_left_out": left_out });
-    write_folder(&arguments.out, |folder| {
+    write_folder(out, |folder| {
         folder.record(REQUEST_FILE, "match", record);
         write_matches(folder, arguments, source, targets)
     })?;
-    bar.suspend(|| say_what_is_special(&model));
-    Ok(())
+    let points = told::count(arguments.at.len(), "point");
+    let targets = told::count(targets.len(), "target");
+    Ok((format!("{points} of {told} in {targets}"), left_out))
 }
 
 /// The maps of the activation compared, one per picture.

@@ -7,9 +7,11 @@ mod doctor;
 mod extract;
 mod gpu;
 mod layers;
+mod manual;
 mod matching;
 mod models;
 mod pca;
+mod pictures;
 mod presets;
 mod ranking;
 mod run;
@@ -19,10 +21,15 @@ mod shot;
 mod signals;
 mod survey;
 mod terminal;
+mod told;
 mod values;
 mod worker;
 
-use std::{ffi::OsStr, path::Path, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+};
 
 pub use args::{Arguments, Command, WindowArguments};
 use clap::{CommandFactory, Parser, error::ErrorKind};
@@ -46,11 +53,17 @@ const FAILED: u8 = 1;
 ///
 /// The exit status, where help was asked for, or the arguments are wrong.
 pub fn parse() -> Result<Arguments, ExitCode> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "-q" || word == "--quiet") {
+        // Before a command it would be an option of the window.
+        words.remove(1);
+        terminal::be_quiet();
+    }
     // The first word is looked at before all others, which say nothing where it is no command.
-    if let Some(error) = std::env::args_os().nth(1).and_then(|word| no_command(&word)) {
+    if let Some(error) = words.get(1).and_then(|word| no_command(word)) {
         return Err(exit_code(Err(error)));
     }
-    let arguments = Arguments::try_parse().map_err(|error| match error.kind() {
+    let arguments = Arguments::try_parse_from(words).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // A closed output leaves nobody to tell.
             let _ = error.print();
@@ -61,6 +74,9 @@ pub fn parse() -> Result<Arguments, ExitCode> {
     let mut files = arguments.window.files.iter();
     if let Some(error) = files.find_map(|file| no_command(file.as_os_str())) {
         return Err(exit_code(Err(error)));
+    }
+    if arguments.quiet {
+        terminal::be_quiet();
     }
     let asked = arguments
         .weights_memory()
@@ -181,6 +197,8 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Presets(arguments) => presets::presets(arguments),
         Command::Models(command) => models::models(command),
         Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Completions(arguments) => manual::completions(arguments),
+        Command::Man(arguments) => manual::man(arguments),
         Command::Worker(arguments) => worker::worker(arguments),
     }
 }

@@ -7,9 +7,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
 
 use super::terminal;
 use crate::{
+    components::schedule::Timestep,
     error::Result,
     families::{
         cards::{UNKNOWN, card},
@@ -17,12 +20,24 @@ use crate::{
         known::known_checkpoints,
         resolve,
     },
+    model::{family::KnownCheckpoint, spec::ModelSpec},
     weights::{
         hub::{DownloadPlan, Hub, MAIN, Repo, RepoPart, Variant, bytes},
         hub_snapshot,
     },
     words::visible,
 };
+
+/// `featscope models`.
+#[derive(Debug, Args)]
+pub struct ModelsArguments {
+    /// Without a command the models are listed.
+    #[command(subcommand)]
+    pub command: Option<ModelsCommand>,
+    /// What is listed, and how.
+    #[command(flatten)]
+    pub list: ListArguments,
+}
 
 /// `featscope models …`.
 #[derive(Debug, Subcommand)]
@@ -39,12 +54,15 @@ pub struct ListArguments {
     /// Ask the hub how much a download of each is
     #[arg(long)]
     pub sizes: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `featscope models get`.
 #[derive(Debug, Args)]
 pub struct GetArguments {
-    /// Model: a zoo key, or the name of a repository of the hub, as OWNER/NAME
+    /// Model: a short name, or the name of a repository of the hub, as OWNER/NAME
     #[arg(value_name = "M")]
     pub model: String,
     /// Which weights: full, or fp16 of half the size; where only one of them exists, that one
@@ -59,10 +77,60 @@ pub struct GetArguments {
 }
 
 /// Says which models there are, or downloads one.
-pub fn models(command: &ModelsCommand) -> Result<()> {
-    match command {
-        ModelsCommand::List(arguments) => list(arguments),
-        ModelsCommand::Get(arguments) => get(arguments),
+pub fn models(arguments: &ModelsArguments) -> Result<()> {
+    match &arguments.command {
+        None => list(&arguments.list),
+        Some(ModelsCommand::List(arguments)) => list(arguments),
+        Some(ModelsCommand::Get(arguments)) => get(arguments),
+    }
+}
+
+/// A model of the list. Fields may come, none goes.
+#[derive(Serialize)]
+struct Listed {
+    key: &'static str,
+    title: &'static str,
+    /// Its name on the hub, or where its file comes from.
+    source: String,
+    /// Whether its weights are on this machine.
+    is_here: bool,
+    /// Short side of the pictures it was made for, in pixels.
+    side: usize,
+    /// The timestep that runs when none is given; none of an image encoder.
+    default_t: Option<Timestep>,
+    /// Parameters of its denoiser or encoder, where known.
+    parameters: Option<u64>,
+    /// What a download of it is, where known.
+    download_bytes: Option<u64>,
+    /// Its licence, where known.
+    licence: Option<&'static str>,
+    /// Whether the hub asks for its licence to be accepted first.
+    is_gated: bool,
+    /// What the hub's cache holds of it; none where nothing.
+    bytes_in_cache: Option<u64>,
+}
+
+impl Listed {
+    fn of(entry: &KnownCheckpoint, hub: Option<&Hub>) -> Self {
+        let spec = resolve(entry.key).ok();
+        // A repository that moved may be here under its old name.
+        let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
+        let held = || hub?.cached(&Repo::new(&source).ok()?);
+        let held = held().map(|held| held.bytes).filter(|bytes| *bytes > 0);
+        let card = card(entry.key);
+        Self {
+            key: entry.key,
+            title: entry.title,
+            is_here: spec.as_ref().is_some_and(ModelSpec::is_here),
+            side: entry.side,
+            default_t: (!spec.is_some_and(|spec| spec.is_encoder())).then_some(entry.default_t),
+            parameters: card.parameters,
+            download_bytes: card.download,
+            licence: card.licence,
+            is_gated: card.is_gated,
+            bytes_in_cache: held,
+            source,
+        }
     }
 }
 
@@ -72,59 +140,59 @@ fn list(arguments: &ListArguments) -> Result<()> {
         true => Some(Hub::from_env()?),
         false => Hub::from_env().ok(),
     };
-    let asked = hub.as_ref().filter(|_| arguments.sizes);
+    let mut listed: Vec<Listed> = known_checkpoints()
+        .map(|entry| Listed::of(entry, hub.as_ref()))
+        .collect();
+    if let Some(hub) = hub.as_ref().filter(|_| arguments.sizes) {
+        ask_for_sizes(hub, &mut listed);
+    }
+    if arguments.json {
+        return terminal::print_json(&format!("{:#}\n", json!({ "models": listed })));
+    }
     let mut text = String::new();
-    let mut untold = Vec::new();
-    let width = known_checkpoints()
-        .map(|known| known.key.len())
-        .max()
-        .unwrap_or_default();
-    for entry in known_checkpoints() {
-        let spec = resolve(entry.key).ok();
-        let state = match &spec {
-            Some(spec) if spec.is_here() => "here",
-            _ => "not here",
-        };
-        let t = match spec {
-            Some(spec) if spec.is_encoder() => String::new(),
-            _ => format!("t {:3}", entry.default_t),
-        };
-        // A repository that moved may be here under its old name.
-        let source = hub_snapshot(entry.source).map_or_else(|| entry.source.to_owned(), |found| found.repository);
-        let held = || hub.as_ref()?.cached(&Repo::new(&source).ok()?);
-        let held = held().filter(|held| held.bytes > 0);
-        let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held.bytes)));
-        let card = card(entry.key);
-        let on_hub = asked.filter(|_| entry.is_on_the_hub());
-        let told = on_hub.map(|hub| download_bytes(hub, entry.key));
-        let download = match told {
-            Some(Ok(told)) => Some(told),
-            Some(Err(error)) => {
-                untold.push(format!("{}: {error}", entry.key));
-                card.download
-            }
-            None => card.download,
-        };
+    let width = listed.iter().map(|model| model.key.len()).max().unwrap_or_default();
+    for model in &listed {
+        let state = if model.is_here { "here" } else { "not here" };
+        let t = model.default_t.map_or_else(String::new, |t| format!("t {t:3}"));
+        let held = model.bytes_in_cache;
+        let held = held.map_or_else(String::new, |held| format!(", {} in the cache", bytes(held)));
+        let card = card(model.key);
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{:width$} {state:9} {:5} px  {t:5}  {} ({source}{held}); parameters {}; download {}; licence {}",
-            entry.key,
-            entry.side,
-            entry.title,
+            "{:width$} {state:9} {:5} px  {t:5}  {} ({}{held}); parameters {}; download {}; licence {}",
+            model.key,
+            model.side,
+            model.title,
+            model.source,
             card.parameters_text(),
-            download.map_or_else(|| UNKNOWN.to_owned(), bytes),
+            model.download_bytes.map_or_else(|| UNKNOWN.to_owned(), bytes),
             card.licence_text(),
         );
     }
-    // What the hub does not tell of one hides nothing of the others.
+    terminal::print(&text)
+}
+
+/// Puts what the hub says of downloads in the place of what is known without it. What it does not tell of one model hides
+/// nothing of the others.
+fn ask_for_sizes(hub: &Hub, listed: &mut [Listed]) {
+    let mut untold = Vec::new();
+    let on_hub = known_checkpoints().filter(|entry| entry.is_on_the_hub());
+    for key in on_hub.map(|entry| entry.key) {
+        let Some(model) = listed.iter_mut().find(|model| model.key == key) else {
+            continue;
+        };
+        match download_bytes(hub, key) {
+            Ok(told) => model.download_bytes = Some(told),
+            Err(error) => untold.push(format!("{key}: {error}")),
+        }
+    }
     if let Some(first) = untold.first() {
         terminal::note(&format!(
             "the hub did not tell the size of {} models, the first of them {first}",
             untold.len()
         ));
     }
-    terminal::print(&text)
 }
 
 /// How much the hub says that a model is.
@@ -204,7 +272,16 @@ fn downloaded(hub: &Hub, plan: &DownloadPlan) -> Result<PathBuf> {
     terminal::note(&format!("{}: {count} files of {all}, {rest}", plan.repo));
     let bar = terminal::download(plan.bytes_total);
     let mut begun = false;
+    let mut file = String::new();
     hub.fetch(plan, &mut |progress| {
+        if progress.file != file {
+            file.clone_from(&progress.file);
+            let number = progress.files_done + 1;
+            terminal::begins(&format!(
+                "downloading file {number} of {count} ({file}, {})",
+                bytes(progress.file_total)
+            ));
+        }
         bar.set_position(progress.bytes_done);
         bar.set_message(visible(&progress.describe()).into_owned());
         if progress.bytes_received > 0 && !begun {

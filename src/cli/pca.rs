@@ -3,12 +3,13 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use clap::Args;
 
 use super::{
-    terminal,
+    terminal, told,
     values::{place, whole},
 };
 use crate::{
@@ -22,9 +23,12 @@ use crate::{
     io::{
         output::{check_file, check_folder, replace_file, write_folder, write_png},
         saved::SavedActivations,
+        writers::refuse_other_formats,
     },
 };
 
+/// What the name of one picture ends in.
+const PNG: &str = "png";
 /// Width of the pictures written, in pixels.
 const WIDTH: usize = 512;
 /// Higher pictures than this are refused.
@@ -33,11 +37,18 @@ const MAX_HEIGHT: usize = 1 << 16;
 /// `featscope pca`.
 #[derive(Debug, Args)]
 pub struct PcaArguments {
-    /// Outputs of `extract`: safetensors files, folders of .npy files, or .npy files
+    /// Outputs of `extract`: safetensors or .npz files, folders of .npy files, or .npy files
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Which activations
-    #[arg(long, value_name = "ID", num_args = 1.., required = true)]
+    /// Which activations; patterns such as 'up-*-cross-q' take all that fit
+    #[arg(
+        long,
+        short = 'l',
+        visible_aliases = ["activations", "layers", "layer"],
+        value_name = "ID",
+        num_args = 1..,
+        required = true
+    )]
     pub id: Vec<String>,
     /// Which picture of each file, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<usize>, allow_hyphen_values = true)]
@@ -52,16 +63,18 @@ pub struct PcaArguments {
     #[arg(long)]
     pub reference: bool,
     /// A path that ends in .png is one picture, anything else a folder
-    #[arg(long, value_name = "PNG|DIR", value_parser = place())]
+    #[arg(long, short, value_name = "PNG|DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
 /// Makes PCA pictures of extracted activations.
 pub fn pca(arguments: &PcaArguments) -> Result<()> {
+    let started = Instant::now();
+    refuse_other_formats(&arguments.out, &[PNG])?;
     let is_png = arguments
         .out
         .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(PNG));
     if is_png {
         check_file(&arguments.out)?;
     } else {
@@ -81,7 +94,9 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
     let mut maps: Vec<(String, FeatureMap)> = Vec::new();
     for (number, path) in arguments.files.iter().enumerate() {
         let saved = SavedActivations::open(path)?;
-        for id in ids.iter().copied() {
+        let fitting = ids.iter().map(|id| saved.fitting(id)).collect::<Result<Vec<_>>>()?;
+        for id in fitting.concat() {
+            let id = id.as_str();
             if id.parse::<Id>().is_ok_and(Id::is_map) {
                 return Err(Error::usage(format!(
                     "{id} is an attention map: a PCA picture is made of a feature map"
@@ -117,13 +132,20 @@ pub fn pca(arguments: &PcaArguments) -> Result<()> {
                 pictures.len()
             )));
         };
-        return replace_file(&arguments.out, |file| write_large(file, picture));
+        replace_file(&arguments.out, |file| write_large(file, picture))?;
+    } else {
+        write_folder(&arguments.out, |folder| {
+            pictures
+                .iter()
+                .try_for_each(|(name, picture)| folder.file(&format!("{name}.png"), |file| write_large(file, picture)))
+        })?;
     }
-    write_folder(&arguments.out, |folder| {
-        pictures
-            .iter()
-            .try_for_each(|(name, picture)| folder.file(&format!("{name}.png"), |file| write_large(file, picture)))
-    })
+    let of = match pictures.as_slice() {
+        [(name, picture)] => format!("{name} ({} x {} cells)", picture.width, picture.height),
+        several => told::count(several.len(), "picture"),
+    };
+    terminal::wrote(&arguments.out, &of, started);
+    Ok(())
 }
 
 type Named = Vec<(String, colour::RgbPicture)>;

@@ -7,10 +7,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    extract::{say_how_loras_act, say_of_pictures, say_what_computes, say_what_is_not_used, say_what_is_special},
+    extract::{say_how_loras_act, say_of_pictures, say_of_settings, say_what_computes, say_what_is_special},
     matching::MatchMethod,
+    pictures::pictures,
     run::RunArguments,
     terminal,
+    told::PictureLog,
     values::text_or_path,
 };
 use crate::{
@@ -47,15 +49,23 @@ pub struct RankArguments {
     /// What runs.
     #[command(flatten)]
     pub run: RunArguments,
-    /// The source and the target picture
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    /// The source and the target picture, or a folder or a pattern of these two
+    #[arg(long, short, visible_alias = "images", value_name = "FILE", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// JSON: [{"source": [x, y], "target": [x, y]}, …] in pixels of the originals, or an object with source_points and
     /// target_points, [[x, y], …] each
     #[arg(long, value_name = "FILE")]
     pub pairs: PathBuf,
-    /// A layer file (.json), or ids separated by commas [default: every id but attention maps, or the preset's]
-    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path())]
+    /// A layer file (.json), or ids separated by commas, patterns such as 'up-*-cross-q' among them [default: every id but
+    /// attention maps, or the preset's]
+    #[arg(
+        long,
+        short = 'l',
+        visible_aliases = ["layers", "layer"],
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path()
+    )]
     pub activations: Vec<String>,
     /// Every id but attention maps, also with a preset
     #[arg(long, conflicts_with = "activations")]
@@ -76,34 +86,28 @@ pub struct RankArguments {
 
 /// Scores activations by how well they find marked points again.
 pub fn rank(arguments: &RankArguments) -> Result<()> {
-    let [source, target] = arguments.image.as_slice() else {
+    let pictures = pictures(&arguments.image)?;
+    if pictures.len() != 2 {
         return Err(Error::usage(format!(
             "--image: a source and a target picture are needed, {} given",
-            match arguments.image.len() {
+            match pictures.len() {
                 1 => "1 is".to_owned(),
                 count => format!("{count} are"),
             }
         )));
-    };
+    }
     let text = read_text(&arguments.pairs, TextKind::Pairs)?;
     let pairs = parse_pairs(&text).map_err(|error| error.context(arguments.pairs.display()))?;
     let mut activations = arguments.activations.join(",");
     if arguments.all || (activations.is_empty() && arguments.run.preset.is_none()) {
         activations = ALL.to_owned();
     }
-    let mut requests = arguments
-        .run
-        .requests(&[source.clone(), target.clone()], &activations)?;
+    let requests = arguments.run.requests(&pictures, &activations)?;
     // Everything that can be wrong is found before weights are read.
     let planned = requests
         .iter()
         .map(|request| Ok(job::plan(resolve(&request.model)?, request)?.allowing_non_finite()));
-    let mut planned = planned.collect::<Result<Vec<_>>>()?;
-    if planned.iter().any(|planned| planned.spec.is_encoder()) {
-        // Timesteps that it does not read are no other passes.
-        planned.truncate(1);
-        requests.truncate(1);
-    }
+    let planned = planned.collect::<Result<Vec<_>>>()?;
     say_of_pictures(&planned);
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
@@ -116,7 +120,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     let ranking = ranking_of(&pairs, first, options).map_err(|error| error.context(arguments.pairs.display()))?;
     let spec = first.spec.clone();
     let settings = first.settings().clone();
-    say_what_is_not_used(&arguments.run, &spec);
+    say_of_settings(&arguments.run, &spec);
     let bar = terminal::progress("ranking");
     let mut watch = terminal::watch(&bar);
     let opened = open_device(first_request.device, first_request.dtype)?;
@@ -225,6 +229,7 @@ impl Table {
         model: &mut Model,
         watch: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<()> {
+        let mut log = PictureLog::new("ranking", &planned);
         let parts = planned.split();
         ram::check(
             parts
@@ -237,6 +242,7 @@ impl Table {
         let total = parts.len() as f32;
         let mut extracted = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
+            log.picture(index + 1);
             let mut watch = |done| watch((index as f32 + done) / total);
             extracted.push(part.run(request, model, &mut watch)?);
         }

@@ -1,6 +1,9 @@
 //! What the commands that run a model share: which model, and how a pass is run.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::Args;
 
@@ -22,6 +25,7 @@ use crate::{
     },
     families::{name::with_files, resolve},
     geometry::framing::WorkingSize,
+    io::writers::file_writer_of,
     model::{adapters::Adapters, compat::Compat, guidance::Guidance},
 };
 
@@ -48,7 +52,7 @@ impl NetworkArguments {
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Model: a zoo key, a folder, a file, or OWNER/NAME in the hub's cache; MODEL+FILE takes the U-Net of another file or folder
-    #[arg(long, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
+    #[arg(long, short, value_name = "M", value_parser = text_or_path(), required_unless_present = "preset")]
     pub model: Option<String>,
     /// Networks in the place of its own.
     #[command(flatten)]
@@ -63,10 +67,18 @@ pub struct RunArguments {
     /// The class that a class-conditional model (DiT, SiT, REPA) is told: its number, or null [default: null]
     #[arg(long, value_name = "N|null", value_parser = <ClassAsked as FromStr>::from_str, allow_hyphen_values = true)]
     pub class: Option<ClassAsked>,
-    /// The timestep that RUNS (with --compat: the one asked of that program); `rank` takes several, separated by commas. Image
-    /// encoders have none
-    #[arg(long, value_name = "N", value_parser = <Timesteps as FromStr>::from_str, allow_hyphen_values = true)]
-    pub t: Option<Timesteps>,
+    /// The timestep that RUNS (with --compat: the one asked of that program). Of several, separated by commas or given one by
+    /// one, each is a pass: `rank` makes one table of them, the others write each beside or in --out, as `-t50` or `t50`.
+    /// Image encoders have none [default: the model's own]
+    #[arg(
+        long,
+        short,
+        visible_alias = "timestep",
+        value_name = "N",
+        value_parser = <Timesteps as FromStr>::from_str,
+        allow_hyphen_values = true
+    )]
+    pub t: Vec<Timesteps>,
     /// The timestep before the shift of the model's own schedule, from 0 to 1000, in place of --t (flow models: Flux, SD3)
     #[arg(
         long,
@@ -138,19 +150,8 @@ impl RunArguments {
         self.preset.as_deref().map(Preset::find).transpose()
     }
 
-    /// The request these arguments are, for some pictures and activations; no activations are those of the preset.
-    pub fn request(&self, pictures: Vec<PathBuf>, activations: &str) -> Result<ExtractRequest> {
-        match self.t.as_ref().map_or(&[][..], |steps| &steps.0) {
-            [] => self.request_at(None, pictures, activations),
-            [t] => self.request_at(Some(*t), pictures, activations),
-            several => Err(Error::usage(format!(
-                "--t: one timestep runs here, {} are given: ask for one after the other",
-                several.len()
-            ))),
-        }
-    }
-
-    /// The same of commands that run several timesteps: a request for each, in the order given, each timestep once.
+    /// The requests these arguments are, for some pictures and activations: one for each timestep, in the order given, each
+    /// timestep once. No activations are those of the preset.
     pub fn requests(&self, pictures: &[PathBuf], activations: &str) -> Result<Vec<ExtractRequest>> {
         let mut steps: Vec<Option<Timestep>> = Vec::new();
         for t in self.t.iter().flat_map(|steps| &steps.0) {
@@ -164,13 +165,37 @@ impl RunArguments {
         let requests = steps
             .into_iter()
             .map(|t| self.request_at(t, pictures.to_vec(), activations));
-        requests.collect()
+        let mut requests = requests.collect::<Result<Vec<_>>>()?;
+        if let [first, _, ..] = requests.as_slice()
+            && resolve(&first.model)?.is_encoder()
+        {
+            // Timesteps that it does not read are no other passes.
+            requests.truncate(1);
+        }
+        Ok(requests)
+    }
+
+    /// The same of commands that write: each request with the place of its output, which is `out` unless there are several.
+    pub fn outputs(
+        &self,
+        pictures: &[PathBuf],
+        activations: &str,
+        out: &Path,
+    ) -> Result<Vec<(ExtractRequest, PathBuf)>> {
+        let requests = self.requests(pictures, activations)?;
+        let several = requests.len() > 1;
+        let place = |t| if several { place_at(out, t) } else { out.to_owned() };
+        let placed = requests.into_iter().map(|request| {
+            let out = place(request.settings.t);
+            (request, out)
+        });
+        Ok(placed.collect())
     }
 
     fn request_at(&self, t: Option<Timestep>, pictures: Vec<PathBuf>, activations: &str) -> Result<ExtractRequest> {
         let preset = self.preset()?;
         let model = self.model.as_deref().or(preset.map(|preset| preset.model));
-        let model = self.networks.on(model.ok_or_else(|| missing("--model"))?)?;
+        let model = self.networks.on(model.ok_or_else(no_model)?)?;
         let settings = self.settings(t, preset, &model)?;
         Ok(ExtractRequest {
             model,
@@ -207,8 +232,7 @@ impl RunArguments {
             class: self.class.and_then(|class| class.0),
             t: match self.nominal_t.or(t).or(default_t) {
                 Some(t) => t,
-                None if resolve(model)?.is_encoder() => Timestep::default(),
-                None => return Err(missing("--t")),
+                None => resolve(model)?.default_t,
             },
             nominal_t: self.nominal_t.is_some(),
             guidance: self.guidance.unwrap_or_default(),
@@ -227,8 +251,35 @@ impl RunArguments {
     }
 }
 
-fn missing(what: &str) -> Error {
-    Error::usage(format!(
-        "neither {what} nor --preset is given (--help lists the arguments)"
-    ))
+fn no_model() -> Error {
+    Error::usage("neither --model nor --preset is given (--help lists the arguments)")
+}
+
+/// Where one of several timesteps is written: a file beside the one that is named, or a folder in it.
+fn place_at(out: &Path, t: Timestep) -> PathBuf {
+    let (Some(_), Some(stem), Some(ending)) = (file_writer_of(out), out.file_stem(), out.extension()) else {
+        return out.join(format!("t{t}"));
+    };
+    let mut name = stem.to_owned();
+    name.push(format!("-t{t}."));
+    name.push(ending);
+    out.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_several_timesteps_has_its_place() {
+        for (out, t, place) in [
+            ("a/maps.safetensors", "50", "a/maps-t50.safetensors"),
+            ("maps.NPZ", "195.5", "maps-t195.5.NPZ"),
+            ("maps", "0", "maps/t0"),
+            ("run.1", "7", "run.1/t7"),
+        ] {
+            let t = t.parse().expect("a timestep");
+            assert_eq!(place_at(Path::new(out), t), Path::new(place));
+        }
+    }
 }

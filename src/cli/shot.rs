@@ -1,19 +1,20 @@
 //! The window from the command line: opened, and drawn by `featscope shot` and `featscope export`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use clap::{Args, ValueEnum};
 use egui::Theme;
 
 use super::{
     args::WindowArguments,
+    pictures::pictures,
     terminal,
-    values::{ExactSize, place, text_or_path},
+    values::{ExactSize, check_folder_output, place, text_or_path},
 };
 use crate::{
     app::{self, Action, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
     error::{Error, Result},
-    io::output::{check_file, check_folder},
+    io::output::check_file,
     words::did_you_mean,
 };
 
@@ -23,11 +24,18 @@ pub struct DrawArguments {
     /// A workspace (.featscope.json); without it the pictures given, or what a fresh window shows
     #[arg(long, value_name = "FILE")]
     pub workspace: Option<PathBuf>,
-    /// Pictures, where no workspace is given: the first becomes A, the next B and so on
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "workspace")]
+    /// Pictures, folders of them or patterns, where no workspace is given: the first becomes A, the next B and so on
+    #[arg(
+        long,
+        short,
+        visible_alias = "images",
+        value_name = "FILE|DIR",
+        num_args = 1..,
+        conflicts_with = "workspace"
+    )]
     pub image: Vec<PathBuf>,
     /// Model, where the workspace does not name one
-    #[arg(long, value_name = "M", value_parser = text_or_path())]
+    #[arg(long, short, value_name = "M", value_parser = text_or_path())]
     pub model: Option<String>,
     /// Size of the window, W x H points
     #[arg(long, value_name = "WxH", default_value = "1400x900", allow_hyphen_values = true)]
@@ -59,7 +67,7 @@ pub struct ShotArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// The picture
-    #[arg(long, value_name = "PNG", value_parser = place())]
+    #[arg(long, short, value_name = "PNG", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -70,7 +78,7 @@ pub struct ExportArguments {
     #[command(flatten)]
     pub draw: DrawArguments,
     /// Folder for a PNG per pane and panes.json
-    #[arg(long, value_name = "DIR", value_parser = place())]
+    #[arg(long, short, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
@@ -90,21 +98,26 @@ pub fn open(arguments: &WindowArguments) -> Result<()> {
 
 /// Draws the window.
 pub fn shot(arguments: &ShotArguments) -> Result<()> {
+    let started = Instant::now();
     check_file(&arguments.out)?;
     let options = options(&arguments.draw)?;
     let bar = terminal::progress("drawing");
     let warnings = app::shot(&options, &arguments.out, &mut terminal::watch(&bar))?;
     bar.suspend(|| tell(&warnings));
+    let [width, height] = options.size.map(|side| side * options.scale);
+    terminal::wrote(&arguments.out, &format!("{width} x {height} pixels"), started);
     Ok(())
 }
 
 /// Writes every pane.
 pub fn export(arguments: &ExportArguments) -> Result<()> {
-    check_folder(&arguments.out)?;
+    let started = Instant::now();
+    check_folder_output(&arguments.out)?;
     let options = options(&arguments.draw)?;
     let bar = terminal::progress("drawing");
     let warnings = app::export_workspace(&options, &arguments.out, &mut terminal::watch(&bar))?;
     bar.suspend(|| tell(&warnings));
+    terminal::wrote(&arguments.out, "the panes and what made them", started);
     Ok(())
 }
 
@@ -128,7 +141,7 @@ fn options(draw: &DrawArguments) -> Result<ShotOptions> {
         )));
     }
     Ok(ShotOptions {
-        files: draw.workspace.iter().chain(&draw.image).cloned().collect(),
+        files: draw.workspace.iter().cloned().chain(pictures(&draw.image)?).collect(),
         model: draw.model.clone(),
         size,
         scale: draw.scale,

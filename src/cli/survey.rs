@@ -1,15 +1,17 @@
 //! `featscope survey`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{
     extract,
+    pictures::pictures,
     run::RunArguments,
     terminal,
-    values::{place, text_or_path, whole},
+    told::{self, PictureLog},
+    values::{check_folder_output, place, text_or_path, whole},
 };
 use crate::{
     activation::Id,
@@ -37,12 +39,20 @@ pub struct SurveyArguments {
     /// What runs.
     #[command(flatten)]
     pub run: RunArguments,
-    /// The pictures
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    /// The pictures: files, folders of them, patterns such as 'photos/*.jpg', samples such as sample:photo-cat
+    #[arg(long, short, visible_alias = "images", value_name = "FILE|DIR", num_args = 1.., required = true)]
     pub image: Vec<PathBuf>,
     /// `all-maps` (every id; attention maps as the mean over their heads, at most 1024 keys after averaging neighbours), `all` (every id but attention maps), a layer
-    /// file (.json), or ids separated by commas
-    #[arg(long, value_name = "IDS", num_args = 1.., value_parser = text_or_path(), default_value = "all-maps")]
+    /// file (.json), or ids separated by commas, patterns such as 'up-*-cross-q' among them
+    #[arg(
+        long,
+        short = 'l',
+        visible_aliases = ["layers", "layer"],
+        value_name = "IDS",
+        num_args = 1..,
+        value_parser = text_or_path(),
+        default_value = "all-maps"
+    )]
     pub activations: Vec<String>,
     /// Noises compared; the features of single ones are measured, not their average
     #[arg(
@@ -62,13 +72,13 @@ pub struct SurveyArguments {
     #[arg(long, value_name = "COLUMN", default_value = "order", value_parser = column)]
     pub sort: Column,
     /// Folder: survey.html (stands alone), survey.csv, survey.json, and a sheet of thumbnails for each picture
-    #[arg(long, value_name = "DIR", value_parser = place())]
+    #[arg(long, short, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
 }
 
-/// A column by its name in files.
+/// A column by its name in files or on the screen.
 fn column(text: &str) -> Result<Column, String> {
-    let found = Column::ALL.iter().copied().find(|column| column.key() == text);
+    let found = Column::named(text);
     let names = || {
         Column::ALL
             .iter()
@@ -81,20 +91,25 @@ fn column(text: &str) -> Result<Column, String> {
 
 /// Measures every activation.
 pub fn survey(arguments: &SurveyArguments) -> Result<()> {
-    check_folder(&arguments.out)?;
-    let mut request = arguments
+    check_folder_output(&arguments.out)?;
+    let pictures = pictures(&arguments.image)?;
+    let asked = arguments
         .run
-        .request(arguments.image.clone(), &arguments.activations.join(","))?;
-    let spec = resolve(&request.model)?;
-    request.settings.ensemble = match can_compare_noises(&spec, request.settings.inversion) {
-        true => arguments.noises,
-        false => {
+        .outputs(&pictures, &arguments.activations.join(","), &arguments.out)?;
+    let mut passes = Vec::new();
+    for (mut request, out) in asked {
+        let spec = resolve(&request.model)?;
+        let has_noise = can_compare_noises(&spec, request.settings.inversion);
+        request.settings.ensemble = if has_noise { arguments.noises } else { 1 };
+        if !has_noise && passes.is_empty() {
             terminal::note("no noise is added here: one pass is measured, without figures of noise");
-            1
         }
+        passes.push((job::plan_streamed(spec, &request)?, request, out));
+    }
+    let Some((planned, request, _)) = passes.first() else {
+        return Err(Error::usage("no timestep was given"));
     };
-    let planned = job::plan_streamed(spec, &request)?;
-    extract::say_of_pictures([&planned]);
+    extract::say_of_pictures([planned]);
     for (_, picture) in &planned.pictures {
         let list = planned.spec.plain_catalogue(picture.framing.working);
         check_memory(&list, &planned.selection, request.settings.ensemble)?;
@@ -109,25 +124,34 @@ pub fn survey(arguments: &SurveyArguments) -> Result<()> {
             "--regions marks regions of one picture: give one --image, or leave --regions out",
         ));
     }
-    extract::say_what_is_not_used(&arguments.run, &planned.spec);
+    extract::say_of_settings(&arguments.run, &planned.spec);
+    for (.., out) in &passes {
+        check_folder(out)?;
+    }
     let bar = terminal::progress("surveying");
     let mut watch = terminal::watch(&bar);
-    let mut model = planned.load(&request, open_device(request.device, request.dtype)?, &mut watch)?;
-    bar.suspend(|| extract::say_what_computes(&model, &request));
-    let (surveys, ran) = measured(&planned, &mut model, marked.as_ref(), &mut |done| {
-        watch(job::after_loading(done))
-    })?;
-    bar.suspend(|| {
-        say_what_is_not_measured(&surveys, &model.cause_of_non_finite(planned.settings(), None));
-        extract::say_what_is_special(&model);
-    });
-    let request_read = request
-        .read_in(&ran)
-        .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
-    let made_by = json!({ "request": request_read, "noises": request.settings.ensemble, "ran": ran });
-    write_folder(&arguments.out, |folder| {
-        write_survey(folder, &surveys, &made_by, arguments.sort)
-    })
+    let mut model = planned.load(request, open_device(request.device, request.dtype)?, &mut watch)?;
+    bar.suspend(|| extract::say_what_computes(&model, request));
+    let count = passes.len() as f32;
+    for (index, (planned, request, out)) in passes.iter().enumerate() {
+        let started = Instant::now();
+        let (surveys, ran) = measured(planned, &mut model, marked.as_ref(), &mut |done| {
+            watch(job::after_loading((index as f32 + done) / count))
+        })?;
+        bar.suspend(|| say_what_is_not_measured(&surveys, &model.cause_of_non_finite(planned.settings(), None)));
+        let request_read = request
+            .read_in(&ran)
+            .map_err(|error| Error::failed(format!("the request cannot be written down: {error}")))?;
+        let made_by = json!({ "request": request_read, "noises": request.settings.ensemble, "ran": ran });
+        write_folder(out, |folder| write_survey(folder, &surveys, &made_by, arguments.sort))?;
+        let [activations, pictures] = [
+            told::count(ran.ids.len(), "activation"),
+            told::count(surveys.len(), "picture"),
+        ];
+        bar.suspend(|| terminal::wrote(out, &format!("{activations} of {pictures}"), started));
+    }
+    bar.suspend(|| extract::say_what_is_special(&model));
+    Ok(())
 }
 
 /// One line if activations were not measured.
@@ -150,10 +174,12 @@ fn measured(
     marked: Option<&Picture>,
     watch: &mut dyn FnMut(f32) -> Result<()>,
 ) -> Result<(Vec<PictureSurvey>, Provenance)> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let count = planned.pictures.len();
     let mut surveys: Vec<PictureSurvey> = Vec::with_capacity(count);
+    let mut log = PictureLog::new("surveying", planned);
     for (index, (path, picture)) in planned.pictures.iter().enumerate() {
+        log.picture(index + 1);
         let framing = picture.framing;
         let regions = marked.map(|marked| move |grid: Grid| regions_of(marked, &framing, grid));
         let mut measurements: Vec<Measurement> = Vec::new();

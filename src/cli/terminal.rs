@@ -3,7 +3,8 @@
 use std::{
     io::{self, IsTerminal, Write},
     path::Path,
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
@@ -17,6 +18,33 @@ use crate::{
 const STEPS: u64 = 1000;
 const BAR: &str = "{msg:12} [{bar:40}] {percent:>3} % {elapsed} (about {eta} left)";
 const DOWNLOAD_BAR: &str = "{wide_msg}\n[{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec} (about {eta} left)";
+
+/// Whether only what may be wrong is said beside the result.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on neither how far the work is nor what was written is said.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
+}
+
+/// Says what was written where, and how long it took.
+pub fn wrote(out: &Path, what: &str, since: Instant) {
+    if !is_quiet() {
+        let seconds = since.elapsed().as_secs_f64();
+        note(&format!("wrote {}: {what}, {seconds:.1} s", out.display()));
+    }
+}
+
+/// Says what begins where there is no terminal and no bar is seen: a line for each picture of a pass.
+pub fn begins(what: &str) {
+    if !is_quiet() && !io::stderr().is_terminal() {
+        note(what);
+    }
+}
 
 /// Writes a result: to a terminal so that nothing in it acts, elsewhere as it is. A reader that has seen enough, such as
 /// `head`, is no error.
@@ -72,7 +100,7 @@ impl Write for Log {
     }
 }
 
-/// A bar on a terminal, silence elsewhere; it goes away when it is dropped.
+/// A bar on a terminal; it goes away when it is dropped. Elsewhere [`begins`] says what is done.
 pub fn progress(message: &'static str) -> ProgressBar {
     bar(STEPS, BAR).with_message(message)
 }
@@ -84,7 +112,7 @@ pub fn download(bytes: u64) -> ProgressBar {
 
 fn bar(length: u64, template: &str) -> ProgressBar {
     const REDRAWS_PER_SECOND: u8 = 10;
-    let target = if io::stderr().is_terminal() {
+    let target = if io::stderr().is_terminal() && !is_quiet() {
         ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND)
     } else {
         ProgressDrawTarget::hidden()

@@ -1,6 +1,10 @@
 //! Values of arguments: paths, numbers, sizes, points and timesteps.
 
-use std::{env, path::PathBuf, str::FromStr};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 
@@ -10,6 +14,7 @@ use crate::{
     error::{Error, Result},
     files::names,
     geometry::framing::WorkingSize,
+    io::{output::check_folder, writers::refuse_other_formats},
 };
 
 /// Where something is to be written.
@@ -20,6 +25,12 @@ pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
         }
         false => Ok(path),
     })
+}
+
+/// Finds out before the work whether a command that writes a folder can write one of this name.
+pub(super) fn check_folder_output(out: &Path) -> Result<()> {
+    refuse_other_formats(out, &[])?;
+    check_folder(out)
 }
 
 /// One timestep, or several separated by commas.

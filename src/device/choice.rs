@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 /// The number format a model computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Precision {
     /// 32 bits.
     #[default]

@@ -30,7 +30,6 @@ use crate::{
 
 /// Asked of the workers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub enum Request {
     /// Reads a model; the one before is let go.
     LoadModel {

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     io::{
         array::Array,
-        output::UnfinishedFolder,
+        output::{UnfinishedFolder, element_bytes},
         writers::{Features, write_features},
     },
 };
@@ -30,6 +30,17 @@ pub struct Extracted {
     pub record: Record,
 }
 
+/// What an extraction has written.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Name and shape of each tensor, in the order of execution; of pictures in folders of their own with their folder.
+    pub tensors: Vec<(String, Vec<usize>)>,
+    /// What the numbers take in the files.
+    pub bytes: u64,
+    /// What was written with numbers that are not finite.
+    pub not_finite: Vec<NotFiniteTensor>,
+}
+
 impl Extracted {
     /// Writes everything into one file or a folder of .npy files, as the path says.
     ///
@@ -38,6 +49,22 @@ impl Extracted {
     /// Where the disk fails, or something stands in the way.
     pub fn write(&self, out: &Path, store: StoreFormat) -> Result<()> {
         write_features(out, &self.features(store)?)
+    }
+
+    /// What [`Self::write`] has written.
+    pub(super) fn written(self, store: StoreFormat) -> Written {
+        let arrays = self.arrays(store);
+        let bytes = arrays
+            .iter()
+            .map(|(_, array, format)| (array.data.len() * element_bytes(*format)) as u64);
+        Written {
+            bytes: bytes.sum(),
+            tensors: arrays
+                .into_iter()
+                .map(|(name, array, _)| (name, array.shape.clone()))
+                .collect(),
+            not_finite: self.record.ran.not_finite,
+        }
     }
 
     /// Writes everything into a folder that is being filled.

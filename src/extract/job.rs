@@ -12,7 +12,7 @@ use candle_core::Tensor;
 use super::{
     attention::{ATTENTION_NAME, AttentionAverager, AttentionCategory, AttentionPlan},
     averager::Averager,
-    extracted::Extracted,
+    extracted::{Extracted, Written},
     finite::{self, Lookout, NonFinite, NotFiniteTensor},
     intermediates::Intermediates,
     inversion::Inversion,
@@ -174,9 +174,24 @@ impl Planned {
     /// # Errors
     ///
     /// Where it cannot.
-    pub fn check_output(&self, out: &Path) -> Result<()> {
+    pub fn check_output(&self, request: &ExtractRequest, out: &Path) -> Result<()> {
         writers::check_output(out)?;
-        if !self.has_one_size() && writers::file_writer_of(out).is_some() {
+        let Some(writer) = writers::file_writer_of(out) else {
+            return Ok(());
+        };
+        let arrays = self.selection.len() + usize::from(!self.attention.is_empty());
+        if !writer.holds_several() && (arrays != 1 || request.output.intermediates) {
+            return Err(Error::usage(format!(
+                "{} holds one activation{}: name a folder, or a file that ends in {}",
+                out.display(),
+                match request.output.intermediates {
+                    true => ", and the inner tensors are asked for as well".to_owned(),
+                    false => format!(", {arrays} are asked for"),
+                },
+                writers::in_a_sentence(&writers::file_extensions())
+            )));
+        }
+        if !self.has_one_size() {
             return Err(Error::usage(format!(
                 "the pictures have different working sizes ({}): give one with --size, or a folder as --out",
                 self.sizes()
@@ -329,7 +344,7 @@ impl Planned {
     }
 
     /// Runs everything and writes it: pictures of one working size as a batch into a file or folder, pictures of
-    /// different sizes one by one into a folder each. Gives what was written with numbers that are not finite.
+    /// different sizes one by one into a folder each.
     ///
     /// # Errors
     ///
@@ -340,15 +355,15 @@ impl Planned {
         source: &mut dyn FeatureSource,
         out: &Path,
         progress: &mut PicturesProgress<'_>,
-    ) -> Result<Vec<NotFiniteTensor>> {
-        self.check_output(out)?;
+    ) -> Result<Written> {
+        self.check_output(request, out)?;
         if !self.has_one_size() {
-            let mut marked = Vec::new();
+            let mut written = Written::default();
             write_folder(out, |folder| {
-                marked = self.write_apart(request, source, folder, progress)?;
+                written = self.write_apart(request, source, folder, progress)?;
                 Ok(())
             })?;
-            return Ok(marked);
+            return Ok(written);
         }
         let total = self.pictures.len();
         let prepared: Vec<PreparedImage> = self.pictures.iter().map(|(_, picture)| picture.clone()).collect();
@@ -356,7 +371,7 @@ impl Planned {
         let item = |done| (total > 1).then(|| [shares.picture_at(done, total) + 1, total]);
         let extracted = self.run(request, source, &mut |done| progress(done, item(done)))?;
         extracted.write(out, request.output.store)?;
-        Ok(extracted.record.ran.not_finite)
+        Ok(extracted.written(request.output.store))
     }
 
     /// One folder per picture.
@@ -366,11 +381,11 @@ impl Planned {
         source: &mut dyn FeatureSource,
         out: &UnfinishedFolder,
         progress: &mut PicturesProgress<'_>,
-    ) -> Result<Vec<NotFiniteTensor>> {
+    ) -> Result<Written> {
         let alone = self.split();
         let total = alone.len();
         let mut taken = HashSet::new();
-        let mut marked = Vec::new();
+        let mut written = Written::default();
         for (index, planned) in alone.iter().enumerate() {
             let pictures: Vec<PathBuf> = planned.pictures.iter().map(|(path, _)| path.clone()).collect();
             let name = folder_name(&pictures, &mut taken);
@@ -382,15 +397,22 @@ impl Planned {
                 let mut progress = |done| progress((index as f32 + done) / total as f32, Some([index + 1, total]));
                 let extracted = planned.run(&request, source, &mut progress)?;
                 extracted.write_into(folder, request.output.store)?;
-                let found = extracted.record.ran.not_finite.into_iter();
-                marked.extend(found.map(|tensor| NotFiniteTensor {
-                    name: format!("{name}/{}", tensor.name),
+                let found = extracted.written(request.output.store);
+                let inside = |tensor: String| format!("{name}/{tensor}");
+                let tensors = found.tensors.into_iter();
+                written
+                    .tensors
+                    .extend(tensors.map(|(tensor, shape)| (inside(tensor), shape)));
+                written.bytes += found.bytes;
+                let marked = found.not_finite.into_iter();
+                written.not_finite.extend(marked.map(|tensor| NotFiniteTensor {
+                    name: inside(tensor.name),
                     ..tensor
                 }));
                 Ok(())
             })?;
         }
-        Ok(marked)
+        Ok(written)
     }
 
     /// Reads the weights that the request needs and none behind them, onto a device that was opened for it; the first part of

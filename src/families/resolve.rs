@@ -44,7 +44,7 @@ fn base_model(name: &str, given: GivenNetworks) -> Result<ModelSpec> {
     }
     if path.exists() {
         // Pipes and devices are refused by their kind.
-        decode::refuse_as_model(path)?;
+        decode::refuse_as("a model; pictures are given with --image", path)?;
         let layout = CheckpointLayout::File(path.to_owned(), Store::open(path)?);
         return of_its_family(Checkpoint {
             name: name.to_owned(),

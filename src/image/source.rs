@@ -13,6 +13,11 @@ use crate::{
     words::did_you_mean,
 };
 
+/// How the names of pictures end; the contents decide what is read.
+pub const PICTURE_ENDINGS: [&str; 17] = [
+    "png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pam", "qoi", "tga", "dib",
+    "apng",
+];
 /// Prefix of a path that names a sample: `sample:photo-cat`.
 const SAMPLE: &str = "sample:";
 

@@ -2,6 +2,7 @@
 
 pub mod array;
 pub mod npy;
+pub mod npz;
 pub mod output;
 pub mod saved;
 pub mod writers;

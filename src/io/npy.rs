@@ -55,10 +55,14 @@ pub fn write_npy(out: &mut dyn Write, array: &Array, format: StoreFormat) -> Res
 ///
 /// Where the file cannot be read, is broken, or holds other numbers.
 pub fn read_npy(path: &Path) -> Result<Array> {
-    let read_error = |error| Error::io("read", path, &error);
-    let wrong = |problem: &str| Error::failed(format!("{} cannot be read as .npy: {problem}", path.display()));
     let mut file = files::open(path)?;
-    let meta = file.metadata().map_err(read_error)?;
+    let meta = file.metadata().map_err(|error| Error::io("read", path, &error))?;
+    parse_npy(&mut file, meta.len(), &path.display().to_string())
+}
+
+/// Reads an array from `total` bytes that `label` names.
+pub(super) fn parse_npy(file: &mut dyn Read, total: u64, label: &str) -> Result<Array> {
+    let wrong = |problem: &str| Error::failed(format!("{label} cannot be read as .npy: {problem}"));
     let mut start = [0; 12];
     let cut_off = || wrong("it is cut off in its header, or another kind of file");
     file.read_exact(&mut start[..10]).map_err(|_| cut_off())?;
@@ -86,7 +90,7 @@ pub fn read_npy(path: &Path) -> Result<Array> {
     let expected = shape
         .iter()
         .try_fold(bytes_each, |product, side| product.checked_mul(*side));
-    let held = meta.len() - before - u64::from(length);
+    let held = total - before - u64::from(length);
     if expected.map(|bytes| bytes as u64) != Some(held) {
         return Err(wrong(&format!(
             "its header promises the shape {shape:?}, {bytes_each} bytes each, but {held} bytes follow: it is cut off \
@@ -97,7 +101,9 @@ pub fn read_npy(path: &Path) -> Result<Array> {
     bytes
         .try_reserve_exact(held as usize)
         .map_err(|_| wrong(&format!("there is not enough memory for its {held} bytes")))?;
-    file.take(held).read_to_end(&mut bytes).map_err(read_error)?;
+    file.take(held)
+        .read_to_end(&mut bytes)
+        .map_err(|error| wrong(&error.to_string()))?;
     Array::new(shape, kind.numbers(&bytes))
 }
 

@@ -66,7 +66,8 @@ fn header(arrays: &[&(String, &Array, StoreFormat)], record: &Value) -> Result<V
     Ok(bytes)
 }
 
-pub(super) fn element_bytes(format: StoreFormat) -> usize {
+/// Bytes of one number.
+pub(crate) fn element_bytes(format: StoreFormat) -> usize {
     match format {
         StoreFormat::F32 => size_of::<f32>(),
         StoreFormat::F16 => size_of::<f16>(),

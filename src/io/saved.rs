@@ -5,17 +5,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{array::Array, npy::read_npy};
+use super::{
+    array::Array,
+    npy::read_npy,
+    npz::NpzFile,
+    writers::{in_a_sentence, map_extensions},
+};
 use crate::{
     error::{Error, Result},
+    image::decode,
     weights::SafetensorsFile,
-    words::did_you_mean,
+    words::{did_you_mean, fits, is_pattern, near_ones},
 };
 
 /// Extension of NumPy's arrays.
 const NPY: &str = "npy";
+/// Extension of NumPy's archives.
+const NPZ: &str = "npz";
 
-/// Activations in a safetensors file, in a folder of .npy files, or in one .npy file.
+/// Activations in a safetensors file, in a folder of .npy files, in one .npy file, or in an .npz file.
 pub struct SavedActivations {
     path: PathBuf,
     source: Source,
@@ -25,16 +33,28 @@ enum Source {
     Safetensors(Box<SafetensorsFile>),
     /// (name, file).
     Npy(Vec<(String, PathBuf)>),
+    Npz(NpzFile),
+}
+
+/// Refuses a picture, and says how features of it are made.
+fn refuse_picture(path: &Path) -> Result<()> {
+    let wanted = format!(
+        "features: `featscope extract --image {}` makes them, in {} or a folder",
+        path.display(),
+        in_a_sentence(&map_extensions())
+    );
+    decode::refuse_as(&wanted, path)
 }
 
 impl SavedActivations {
-    /// Opens an output of `extract`, or any safetensors or .npy file.
+    /// Opens an output of `extract`, or any safetensors, .npy or .npz file.
     ///
     /// # Errors
     ///
     /// Where it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let is_npy = |path: &Path| path.extension().is_some_and(|extension| extension == NPY);
+        let ends_in = |path: &Path, ending: &str| path.extension().is_some_and(|extension| extension == ending);
+        let is_npy = |path: &Path| ends_in(path, NPY);
         let named = |path: PathBuf| {
             let stem = path.file_stem()?.to_str()?.to_owned();
             Some((stem, path))
@@ -57,7 +77,10 @@ impl SavedActivations {
             Source::Npy(files)
         } else if is_npy(path) {
             Source::Npy(named(path.to_owned()).into_iter().collect())
+        } else if ends_in(path, NPZ) {
+            Source::Npz(NpzFile::open(path)?)
         } else {
+            refuse_picture(path)?;
             Source::Safetensors(Box::new(SafetensorsFile::open(path)?))
         };
         Ok(Self {
@@ -71,6 +94,7 @@ impl SavedActivations {
         let mut names: Vec<String> = match &self.source {
             Source::Safetensors(file) => file.tensors().map(|(name, ..)| name.to_owned()).collect(),
             Source::Npy(files) => files.iter().map(|(name, _)| name.clone()).collect(),
+            Source::Npz(file) => file.names().map(str::to_owned).collect(),
         };
         names.sort();
         names
@@ -103,7 +127,30 @@ impl SavedActivations {
                 let file = files.iter().find(|(known, _)| known == name);
                 file.map(|(_, file)| read_npy(file)).transpose()
             }
+            Source::Npz(file) => file.load(&self.path, name),
         }
+    }
+
+    /// The names that a pattern fits, or the one that it is.
+    ///
+    /// # Errors
+    ///
+    /// Where it fits none.
+    pub fn fitting(&self, name: &str) -> Result<Vec<String>> {
+        if !is_pattern(name) {
+            return Ok(vec![name.to_owned()]);
+        }
+        let names = self.names();
+        let found: Vec<String> = names.iter().filter(|known| fits(name, known)).cloned().collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let hint = near_ones(name, names.iter().map(String::as_str));
+        Err(Error::usage(format!(
+            "no tensor of {} fits \"{name}\"{hint} (it holds {})",
+            self.path.display(),
+            self.listing()
+        )))
     }
 
     fn unknown(&self, name: &str) -> Error {

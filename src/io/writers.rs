@@ -1,11 +1,12 @@
 //! The formats that features are written in. A new one is a type with [`FeatureWriter`], and a line in [`WRITERS`].
 
-use std::path::Path;
+use std::path::{Path, is_separator};
 
 use serde_json::Value;
 
 use super::{
     array::Array,
+    npz::write_npz,
     output::{check_file, check_folder, replace_file, write_folder, write_npy, write_safetensors},
 };
 use crate::{
@@ -47,7 +48,52 @@ pub trait FeatureWriter: Sync {
 }
 
 /// Every format. A map is written in the first unless its name says otherwise.
-pub static WRITERS: &[&dyn FeatureWriter] = &[&Npy, &Safetensors];
+pub static WRITERS: &[&dyn FeatureWriter] = &[&Npy, &Safetensors, &Npz];
+
+/// Endings of other files. Who names an output so means a file: it becomes no folder of that name.
+const OTHER_FILES: &[&str] = &[
+    "7z",
+    "arrow",
+    "bin",
+    "bmp",
+    "ckpt",
+    "csv",
+    "exr",
+    "feather",
+    "gguf",
+    "gif",
+    "gz",
+    "h5",
+    "hdf5",
+    "html",
+    "jpeg",
+    "jpg",
+    "json",
+    "mat",
+    "md",
+    "msgpack",
+    "npy",
+    "npz",
+    "onnx",
+    "parquet",
+    "pdf",
+    "pickle",
+    "pkl",
+    "png",
+    "pt",
+    "pth",
+    "safetensors",
+    "svg",
+    "tar",
+    "tif",
+    "tiff",
+    "tsv",
+    "txt",
+    "webp",
+    "yaml",
+    "zarr",
+    "zip",
+];
 
 /// NumPy's format: one array in a file, without a record.
 struct Npy;
@@ -90,6 +136,23 @@ impl FeatureWriter for Safetensors {
     }
 }
 
+/// NumPy's archive: an array in each entry, and the record as `request.json`.
+struct Npz;
+
+impl FeatureWriter for Npz {
+    fn extension(&self) -> &'static str {
+        "npz"
+    }
+
+    fn holds_several(&self) -> bool {
+        true
+    }
+
+    fn write(&self, out: &Path, features: &Features<'_>) -> Result<()> {
+        replace_file(out, |file| write_npz(file, &features.arrays, &features.record))
+    }
+}
+
 /// The format that a path's ending names.
 pub fn writer_of(path: &Path) -> Option<&'static dyn FeatureWriter> {
     let extension = path.extension()?;
@@ -112,9 +175,44 @@ pub fn map_writer_of(path: &Path) -> Result<&'static dyn FeatureWriter> {
     })
 }
 
-/// The format of an output of `extract`, where its path names one that holds several arrays; any other path is a folder.
+/// The format of an output of `extract`, where its path names one; any other path is a folder, and so is one that ends in a
+/// slash.
 pub fn file_writer_of(path: &Path) -> Option<&'static dyn FeatureWriter> {
-    writer_of(path).filter(|writer| writer.holds_several())
+    writer_of(path).filter(|_| !ends_in_slash(path))
+}
+
+fn ends_in_slash(path: &Path) -> bool {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    last.is_some_and(|byte| is_separator(char::from(*byte)))
+}
+
+/// Refuses a name that means a file of another format than those that are written: else it would be the name of a folder. A
+/// folder that is there keeps its name.
+///
+/// # Errors
+///
+/// Where it does; the error says what can be named.
+pub fn refuse_other_formats(path: &Path, written: &[&str]) -> Result<()> {
+    let ending = path.extension().unwrap_or_default();
+    let is = |known: &&&str| ending.eq_ignore_ascii_case(known);
+    let Some(other) = OTHER_FILES
+        .iter()
+        .find(is)
+        .filter(|_| !written.iter().any(|known| is(&known)))
+    else {
+        return Ok(());
+    };
+    if ends_in_slash(path) || path.is_dir() {
+        return Ok(());
+    }
+    let file = match written {
+        [] => String::new(),
+        written => format!("a file that ends in {}, or ", in_a_sentence(written)),
+    };
+    Err(Error::usage(format!(
+        "{}: no .{other} is written here; name {file}a folder (a folder of this very name ends in /)",
+        path.display()
+    )))
 }
 
 /// Endings of files with one map, the usual one first.
@@ -160,12 +258,13 @@ pub(crate) fn format_of(path: &Path, known: &[&'static str]) -> Result<&'static 
 ///
 /// Where it cannot; the error says why.
 pub fn check_output(path: &Path) -> Result<()> {
+    refuse_other_formats(path, &map_extensions())?;
     match file_writer_of(path) {
         Some(writer) => writer.check(path),
         None => check_folder(path).map_err(|error| {
             error.followed_by(format_args!(
                 "; an output whose name does not end in {} is a folder",
-                in_a_sentence(&file_extensions())
+                in_a_sentence(&map_extensions())
             ))
         }),
     }
@@ -194,12 +293,30 @@ mod tests {
             [named("a.NPY"), named("a/b.safetensors")],
             [Some("npy"), Some("safetensors")]
         );
-        assert_eq!([named("a.npy/b"), named("npy"), named("a.npz")], [None; 3]);
+        assert_eq!([named("a.npy/b"), named("npy"), named("a.pt")], [None; 3]);
         let is_file = |path: &str| file_writer_of(Path::new(path)).is_some();
-        assert!(is_file("a.Safetensors") && !is_file("a.npy") && !is_file("safetensors"));
-        assert_eq!(in_a_sentence(&map_extensions()), ".npy or .safetensors");
-        assert_eq!(in_a_sentence(&file_extensions()), ".safetensors");
+        assert!(is_file("a.Safetensors") && is_file("a.npy") && !is_file("safetensors") && !is_file("a.npz/"));
+        assert_eq!(in_a_sentence(&map_extensions()), ".npy, .safetensors or .npz");
+        assert_eq!(in_a_sentence(&file_extensions()), ".safetensors or .npz");
         assert_eq!(in_a_sentence(&["png", "csv", "json"]), ".png, .csv or .json");
+    }
+
+    #[test]
+    fn names_of_other_files_are_refused_unless_they_are_folders() -> Result<(), Box<dyn std::error::Error>> {
+        let place = tempfile::tempdir()?;
+        let refused = |name: &str, written: &[&str]| refuse_other_formats(&place.path().join(name), written).is_err();
+        for name in ["a.pt", "a.H5", "b/a.pkl"] {
+            assert!(refused(name, &["npz"]), "{name}");
+        }
+        for name in ["a", "a.2024", "run-0.5", "a.npz", "a.pt/"] {
+            assert!(!refused(name, &["npz"]), "{name}");
+        }
+        assert!(refused("a.npz", &[]));
+        std::fs::create_dir(place.path().join("old.pt"))?;
+        assert!(!refused("old.pt", &["npz"]));
+        let words = refuse_other_formats(Path::new("a.pt"), &["npz"]).map_err(|error| error.to_string());
+        assert!(words.is_err_and(|words| words.contains("no .pt") && words.contains(".npz")));
+        Ok(())
     }
 
     #[test]
@@ -214,8 +331,11 @@ mod tests {
             };
             writer.write(&out, &of(1))?;
             let saved = crate::io::saved::SavedActivations::open(&out)?;
-            let name = saved.names().pop().ok_or("a name")?;
-            assert_eq!(saved.array(&name)?, array);
+            let names = saved.names();
+            let [name] = names.as_slice() else {
+                return Err(format!("{names:?}").into());
+            };
+            assert_eq!(saved.array(name)?, array);
             assert!(writer.holds_several() || writer.write(&out, &of(2)).is_err());
         }
         Ok(())

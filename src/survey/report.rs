@@ -54,13 +54,18 @@ fn csv(surveys: &[PictureSurvey]) -> String {
     out
 }
 
-/// Everything, with what made it (`made_by`) and the constants of the formulas. Thumbnails are left out: the page has them.
+/// Everything, with what made it (`made_by`) and the constants of the formulas; of each activation the table's figures by
+/// their names there (`columns`), beside all that was measured (`figures`). Thumbnails are left out: the page has them.
 fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
-    let mut surveys = serde_json::to_value(surveys)
+    let mut written = serde_json::to_value(surveys)
         .map_err(|error| Error::failed(format!("the survey cannot be written down: {error}")))?;
-    for survey in surveys.as_array_mut().into_iter().flatten() {
-        for measurement in survey["findings"].as_array_mut().into_iter().flatten() {
+    for (survey, measured) in written.as_array_mut().into_iter().flatten().zip(surveys) {
+        let findings = survey["findings"].as_array_mut().into_iter().flatten();
+        for (measurement, measured) in findings.zip(&measured.measurements) {
             if let Some(measurement) = measurement.as_object_mut() {
+                let columns = Column::ALL.iter();
+                let columns = columns.map(|column| (column.key().to_owned(), value!(column.value(measured))));
+                measurement.insert("columns".to_owned(), Value::Object(columns.collect()));
                 measurement.remove("thumbnail");
                 match measurement.get("unmeasured") {
                     Some(Value::String(_)) => measurement.insert("figures".to_owned(), Value::Null),
@@ -70,7 +75,7 @@ fn json(surveys: &[PictureSurvey], made_by: &Value) -> Result<Value> {
         }
     }
     Ok(value!({
-        "surveys": surveys,
+        "surveys": written,
         "constants": constants(),
         "columns": Column::ALL.iter().map(|column| (column.key(), column.about())).collect::<Vec<_>>(),
         "made_by": made_by,

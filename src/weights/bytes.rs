@@ -13,19 +13,19 @@ use crate::{
 };
 
 /// An open file, or bytes in memory.
-pub(super) enum Bytes {
+pub(crate) enum Bytes {
     File(File),
     Memory(Cursor<Cow<'static, [u8]>>),
 }
 
 impl Bytes {
     /// Opens a file; pipes and devices are refused.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         files::open(path).map(Self::File)
     }
 
     /// How many there are.
-    pub(super) fn length(&self) -> io::Result<u64> {
+    pub(crate) fn length(&self) -> io::Result<u64> {
         match self {
             Self::File(file) => Ok(file.metadata()?.len()),
             Self::Memory(bytes) => Ok(bytes.get_ref().len() as u64),

@@ -28,12 +28,14 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bytes::Bytes;
 pub(crate) use folder::variant_notes;
 pub use folder::{DIFFUSERS_STEM, FoundWeights, find_weights, open_weights};
 pub(crate) use in_cache::{hub_file, hub_folder, hub_snapshot};
 pub use json::read_json;
 pub(crate) use json::{TextKind, read_text};
 pub(crate) use outline::{check_tensors, refuse_left_over};
+pub(crate) use pickle::Archive;
 pub use renamed::{Rename, Take};
 pub(crate) use rules::Rules;
 pub use safetensors_file::SafetensorsFile;

@@ -45,7 +45,7 @@ fn one_file_with_shapes_and_the_request() -> TestResult {
         &out,
     ];
     let ran = run(with(sd15(), &more)).good();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    assert_eq!((ran.stdout.as_str(), ran.notes()), ("", vec![]));
     assert_eq!(place.names(), ["out.safetensors"]);
 
     let tensors = load(&place.path("out.safetensors"));
@@ -321,10 +321,10 @@ fn what_adm_does_not_use_is_said_once() {
     let place = Place::new();
     let out = ["--activations", "b1", "--out", &place.text("o.safetensors")].map(str::to_owned);
     let quiet = run(adm().into_iter().chain(out.clone())).good();
-    assert_eq!(quiet.stderr, "");
+    assert_eq!(quiet.notes(), [""; 0]);
     let more = with(adm(), &["--prompt", "a cat", "--vae", "sample"]);
     let ran = run(more.into_iter().chain(out)).good();
-    let lines: Vec<&str> = ran.stderr.lines().collect();
+    let lines = ran.notes();
     assert_eq!(lines.len(), 2, "{}", ran.stderr);
     assert!(lines[0].contains("--prompt") && lines[1].contains("--vae"), "{lines:?}");
 }
@@ -354,7 +354,7 @@ fn half_precision_on_a_cpu_says_that_it_is_f32() {
         ];
         let ran = run(with(adm(), &more)).good();
         assert!(ran.stderr.contains("f32"), "{}", ran.stderr);
-        assert_eq!(ran.stderr.lines().count(), 1);
+        assert_eq!(ran.notes().len(), 1);
         assert_same(&plain, &load(&place.path("o.safetensors")));
         assert_eq!(metadata(&place.path("o.safetensors"))["ran"]["dtype"], "f32");
     }
@@ -500,7 +500,7 @@ fn the_embedded_model_with_every_id() -> TestResult {
         &out,
     ])
     .good();
-    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.notes(), [""; 0]);
     let tensors = load(out.as_ref());
     assert!(
         tensors

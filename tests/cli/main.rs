@@ -4,8 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod arguments;
 mod extract;
 mod layers;
+mod manual;
 mod matching;
 mod memory;
 #[cfg(unix)]
@@ -19,3 +21,4 @@ mod survey;
 mod tensors;
 mod unread;
 mod words;
+mod written;

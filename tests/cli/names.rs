@@ -438,7 +438,7 @@ fn the_window_is_drawn_and_exported_under_any_name() -> TestResult {
     let fixed = ["shot", "--size", "860x500", "--image"].map(OsStr::new);
     let more = [pictures[0].as_os_str(), "--out".as_ref(), out.as_os_str()];
     let ran = run(fixed.into_iter().chain(more)).good();
-    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.notes(), [""; 0]);
     assert!(out.is_file());
 
     // A workspace that names it, and lies beside it.
@@ -455,7 +455,7 @@ fn the_window_is_drawn_and_exported_under_any_name() -> TestResult {
     let fixed = ["export", "--size", "860x500", "--workspace"].map(OsStr::new);
     let more = [workspace.as_os_str(), "--out".as_ref(), panes.as_os_str()];
     let ran = run(fixed.into_iter().chain(more)).good();
-    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.notes(), [""; 0]);
     let record = read(&panes.join("panes.json"));
     assert_eq!(
         record["made_by"]["pictures"][0]["source"]["File"],

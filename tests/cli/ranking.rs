@@ -135,7 +135,7 @@ fn several_timesteps_are_one_table_best_first() -> TestResult {
             .position(|other| *other == title)
             .ok_or(title.to_owned())
     };
-    let (pck, mean) = (place_of("pck@.1")?, place_of("mean_distance_px")?);
+    let (pck, mean) = (place_of("pck_10")?, place_of("mean_distance_px")?);
     let keys: Vec<(f64, f64)> = lines[1..]
         .iter()
         .map(|line| Ok((-line[pck].parse::<f64>()?, line[mean].parse::<f64>()?)))
@@ -220,26 +220,4 @@ fn bad_pairs_are_refused_in_words() {
     rank(&place, PAIRS, &["--t", "51,", "--activations", IDS]).refused(2, &["--t", "number from 0"]);
     let other = picture("analysis", 1);
     rank(&place, PAIRS, &[&more[..], &["--image", &other]].concat()).refused(2, &["--image", "3 are given"]);
-}
-
-/// Commands that run one timestep say so.
-#[test]
-fn several_timesteps_where_one_runs() {
-    let place = Place::new();
-    let (tiny, out) = (model("tiny-sd15").display().to_string(), place.text("out.safetensors"));
-    let image = picture("analysis", 0);
-    let arguments = [
-        "extract",
-        "--model",
-        &tiny,
-        "--t",
-        "5,6",
-        "--image",
-        &image,
-        "--activations",
-        "unet-out",
-        "--out",
-        &out,
-    ];
-    run(arguments).refused(2, &["one timestep", "2 are given"]);
 }

@@ -23,7 +23,7 @@ fn shot(place: &Place, out: &str, more: &[&str]) -> Ran {
 /// What the window shows, at the size of these tests.
 fn drawn(place: &Place, out: &str, more: &[&str]) -> RgbImage {
     let ran = shot(place, out, &[&SIZE, more].concat()).good();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    assert_eq!((ran.stdout.as_str(), ran.notes()), ("", vec![]));
     let picture = read(&place.path(out));
     assert_eq!(picture.dimensions(), SIZE_PX);
     picture
@@ -71,7 +71,7 @@ fn by_hand(picture: &str) -> Value {
 fn a_fresh_window_has_its_own_size_and_is_the_same_every_time() -> TestResult {
     let place = Place::new();
     let ran = shot(&place, "first.png", &[]).good();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    assert_eq!((ran.stdout.as_str(), ran.notes()), ("", vec![]));
     shot(&place, "second.png", &[]).good();
     assert_eq!(read(&place.path("first.png")).dimensions(), (1400, 900));
     assert!(
@@ -118,7 +118,7 @@ fn pictures_and_samples_are_drawn_in_the_order_given() -> TestResult {
     let out = place.text("panes");
     let images = ["--image", &files[0], "sample:photo-cat", &files[1]];
     let ran = run(["export", "--out", &out].iter().chain(&SIZE).chain(&images)).good();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
+    assert_eq!((ran.stdout.as_str(), ran.notes()), ("", vec![]));
     let panes: Value = serde_json::from_slice(&fs::read(place.path("panes/panes.json"))?)?;
     let sources: Vec<&Value> = (0..3)
         .map(|index| &panes["made_by"]["pictures"][index]["source"])

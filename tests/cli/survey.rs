@@ -47,7 +47,23 @@ fn a_survey_writes_a_page_a_table_a_record_and_a_sheet() -> TestResult {
     assert_eq!(record["made_by"]["ran"]["t_ran"], 30);
     assert_eq!(record["made_by"]["noises"], 4);
     assert_eq!(record["constants"]["low_pass_sigma_positions"], 2.0);
-    assert_eq!(record["surveys"][0]["findings"].as_array().map(Vec::len), Some(80));
+    let findings = record["surveys"][0]["findings"].as_array().ok_or("findings")?;
+    assert_eq!(findings.len(), 80);
+    // One set of names: the table's columns are the record's.
+    for (row, finding) in rows[1..].iter().zip(findings) {
+        for (name, field) in rows[0]
+            .iter()
+            .zip(row)
+            .filter(|(_, field)| field.parse::<f64>().is_ok())
+        {
+            assert_eq!(
+                finding["columns"][name].as_f64(),
+                field.parse().ok(),
+                "{name} of {}",
+                finding["id"]
+            );
+        }
+    }
     let page = std::fs::read_to_string(place.path("out/survey.html"))?;
     assert!(page.contains("b11-attn-map") && !page.contains("__SURVEY__"));
     assert!(
@@ -72,7 +88,7 @@ fn more_noises_estimate_the_same_noise_and_one_pass_knows_none() -> TestResult {
     assert_eq!(one[1][column("nsr")], "");
     assert!(many[1][column("nsr")].parse::<f64>()? > 0.0);
     // What is of the first noise alone does not depend on how many are compared.
-    for name in ["norm", "locality-baseline", "explained", "effective-rank"] {
+    for name in ["norm", "locality_baseline", "explained", "effective_rank"] {
         let [a, b] = [&one, &many].map(|table| table[2][column(name)].parse::<f64>().expect("a number"));
         assert!((a - b).abs() < 1e-4 * a.abs(), "{name}: {a} {b}");
     }
@@ -97,11 +113,28 @@ fn marked_regions_give_the_semantics_index() -> TestResult {
     let rows = table(&place, "out")?;
     let column = rows[0]
         .iter()
-        .position(|name| name == "locality-semantics")
+        .position(|name| name == "locality_semantics")
         .ok_or("no column")?;
     let index: f64 = rows[1][column].parse()?;
     assert!((0.0..=1.0).contains(&index));
     Ok(())
+}
+
+/// By the name in files, by an older one, and by the one on the screen.
+#[test]
+fn a_survey_is_sorted_by_a_figure_under_any_of_its_names() {
+    let place = Place::new();
+    let mut sheets = Vec::new();
+    for (folder, name) in [
+        ("a", "nsr_low_passed"),
+        ("b", "nsr-low-passed"),
+        ("c", "Noise, low-passed"),
+    ] {
+        surveyed(&place, folder, &["--activations", "b3,b8,b11", "--sort", name]).good();
+        sheets.push(std::fs::read(place.path(folder).join("sheet.png")).expect("a sheet"));
+    }
+    assert!(sheets.windows(2).all(|two| two[0] == two[1]));
+    surveyed(&place, "d", &["--activations", "b3,b8,b11", "--sort", "noise"]).good();
 }
 
 #[test]

@@ -37,9 +37,18 @@ pub fn npy(bytes: &[u8]) {
 
 /// The output of an extraction, of which pictures are made, or which is taken as noise.
 pub fn saved(bytes: &[u8]) {
+    // Archives begin as zips do.
+    let name = match bytes.starts_with(b"PK") {
+        true => "output.npz",
+        false => "output.safetensors",
+    };
+    saved_as(name, bytes);
+}
+
+fn saved_as(name: &str, bytes: &[u8]) {
     /// Larger maps take time and show nothing new.
     const MOST_NUMBERS: usize = 1 << 12;
-    with_file("output.safetensors", bytes, |path| {
+    with_file(name, bytes, |path| {
         let Some(file) = read(SavedActivations::open(path)) else {
             return;
         };

@@ -13,17 +13,12 @@ use rfd::FileDialog;
 use super::background::BackgroundResult;
 use crate::{
     app::state::path_box::PathPurpose,
+    image::source::PICTURE_ENDINGS,
     io::writers::{file_extensions, map_extensions},
 };
 
 /// A dialog that ends sooner than anybody can cancel it was never shown: there is no portal to show it.
 const TOO_SOON: Duration = Duration::from_millis(400);
-
-/// How the names of pictures end; the contents decide what is read.
-const PICTURES: [&str; 17] = [
-    "png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "pbm", "pgm", "ppm", "pnm", "pam", "qoi", "tga", "dib",
-    "apng",
-];
 
 /// Asks for a path; the answer comes through `answer`.
 pub fn ask(purpose: PathPurpose, answer: Sender<BackgroundResult>, context: &Context) {
@@ -50,7 +45,9 @@ pub fn ask(purpose: PathPurpose, answer: Sender<BackgroundResult>, context: &Con
 fn show(purpose: PathPurpose) -> Option<PathBuf> {
     let dialog = FileDialog::new().set_title(purpose.title());
     match purpose {
-        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => dialog.add_filter("Pictures", &PICTURES).pick_file(),
+        PathPurpose::Picture(_) | PathPurpose::ControlImage(_) => {
+            dialog.add_filter("Pictures", &PICTURE_ENDINGS).pick_file()
+        }
         PathPurpose::Model | PathPurpose::ControlNet | PathPurpose::ExportPanes | PathPurpose::SaveSurvey => {
             dialog.pick_folder()
         }

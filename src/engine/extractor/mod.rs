@@ -445,7 +445,7 @@ impl Extractor {
     fn extract(&mut self, job: u64, request: &ExtractRequest, out: &Path) -> Result<()> {
         check_output(out)?;
         let planned = job::plan(resolve(&request.model)?, request)?;
-        planned.check_output(out)?;
+        planned.check_output(request, out)?;
         let work = TaskKind::Extract { job };
         let mut watch = |done, item| self.watch(Doing::Extracting(job), work, done, item);
         let opened = open_device(request.device, request.dtype)?;

@@ -66,18 +66,15 @@ pub(super) fn read(path: &Path, background: [u8; 3]) -> Result<Picture> {
     decode(&bytes, background, &path.display().to_string())
 }
 
-/// Refuses a picture given as a model.
-pub(crate) fn refuse_as_model(path: &Path) -> Result<()> {
+/// Refuses a picture given as something else: `wanted` is that, and what to do with a picture.
+pub(crate) fn refuse_as(wanted: &str, path: &Path) -> Result<()> {
     let mut start = Vec::new();
     files::open(path)?
         .take(kind::SIGNATURE_BYTES)
         .read_to_end(&mut start)
         .map_err(|error| Error::io("read", path, &error))?;
     match picture_kind(&start) {
-        Some(kind) => Err(Error::failed(format!(
-            "{} is {kind}, not a model; pictures are given with --image",
-            path.display()
-        ))),
+        Some(kind) => Err(Error::failed(format!("{} is {kind}, not {wanted}", path.display()))),
         None => Ok(()),
     }
 }

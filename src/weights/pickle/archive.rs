@@ -19,16 +19,16 @@ const MOST_ENTRIES: usize = 200_000;
 /// The longest directory that is read: those of the largest models have under 1 MiB.
 const MOST_DIRECTORY: u64 = 16 << 20;
 
-pub(super) struct Archive {
+pub(crate) struct Archive {
     entries: HashMap<String, Entry>,
 }
 
 /// Bytes in an archive.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Where what stands before it begins.
     header: u64,
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     checksum: u32,
     /// Whether it is neither compressed nor encrypted.
     is_plain: bool,
@@ -68,7 +68,8 @@ const ELSEWHERE_2: u64 = 0xffff;
 const ELSEWHERE_4: u64 = 0xffff_ffff;
 
 impl Archive {
-    pub(super) fn read(bytes: &mut Bytes, length: u64) -> Result<Self> {
+    /// Reads its directory.
+    pub(crate) fn read(bytes: &mut Bytes, length: u64) -> Result<Self> {
         let directory = Directory::find(bytes, length)?;
         let end = directory.start.checked_add(directory.bytes);
         if end.is_none_or(|end| end > length) {
@@ -93,15 +94,15 @@ impl Archive {
     }
 
     /// The names of the entries, in no order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
 
     /// The entry of a name, if there is one.
-    pub(super) fn get(&self, name: &str) -> Result<Option<Entry>> {
+    pub(crate) fn get(&self, name: &str) -> Result<Option<Entry>> {
         match self.entries.get(name) {
             Some(entry) if !entry.is_plain => Err(Error::failed(format!(
-                "{} is compressed or encrypted, which PyTorch does not write",
+                "{} is compressed or encrypted, which is not read",
                 clipped(name)
             ))),
             found => Ok(found.copied()),
@@ -218,7 +219,7 @@ impl Entry {
     }
 
     /// Reads `length` bytes from byte `skip` on; the whole is compared with its checksum.
-    pub(super) fn load(&self, bytes: &mut Bytes, skip: u64, length: usize) -> Result<Vec<u8>> {
+    pub(crate) fn load(&self, bytes: &mut Bytes, skip: u64, length: usize) -> Result<Vec<u8>> {
         const MARK: &[u8] = b"PK\x03\x04";
         const HEADER_BYTES: usize = 30;
         if skip.checked_add(length as u64).is_none_or(|end| end > self.bytes) {

@@ -15,7 +15,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use archive::{Archive, Entry};
+pub(crate) use archive::Archive;
+use archive::Entry;
 use candle_core::Tensor;
 use machine::{Pickle, Value};
 use safetensors::Dtype;
