@@ -117,7 +117,7 @@ pub fn count_text(tokens: &[PromptToken]) -> String {
     let begins = |run: &&[PromptToken]| run.first().is_some_and(|token| token.role == TokenRole::Start);
     // One encoder reads a long prompt in runs of one kind; several encoders read the same prompt each in its own way.
     if let [[_, room], _, ..] = rooms.as_slice()
-        && runs.iter().all(|run| begins(run))
+        && runs.iter().all(begins)
     {
         let words: usize = rooms.iter().map(|[words, _]| words).sum();
         return format!("{words} tokens, read as {} runs of {room}", rooms.len());
