@@ -114,7 +114,7 @@ fn patterns_of_ids_are_the_ids_that_fit() {
         "--target",
         "sample:noto-dog-face",
         "--at",
-        "50,50",
+        "180,120",
         "-t",
         "90",
         "--size",
@@ -231,7 +231,7 @@ fn several_timesteps_of_matches_and_surveys() -> TestResult {
         "--target",
         "sample:noto-dog-face",
         "--at",
-        "50,50",
+        "180,120",
     ];
     run(["match"].iter().chain(&fixed).chain(&[matches.as_str()]).chain(&points)).good();
     run(["survey"]

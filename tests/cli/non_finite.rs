@@ -31,7 +31,7 @@ fn fill(path: &Path, tensor: &str, number: f32) {
 }
 
 fn ran(place: &Place, command: &str, model: &str, more: &[&str]) -> Ran {
-    let out = place.text("out.safetensors");
+    let out = place.text(if command == "survey" { "out" } else { "out.safetensors" });
     let image = picture("sd15-all-64", 0);
     let fixed = [
         command, "--model", model, "--t", "51", "--size", "64", "--image", &image,
@@ -247,7 +247,7 @@ fn a_survey_goes_on_and_says_what_has_no_figures() -> TestResult {
         told.contains("2 of 3 activations have no figures, the first of them mid-repeat1-res-increment: "),
         "{told}"
     );
-    let read = |name: &str| fs::read_to_string(place.path("out.safetensors").join(name));
+    let read = |name: &str| fs::read_to_string(place.path("out").join(name));
     let csv = read("survey.csv")?;
     let lines: Vec<&str> = csv.lines().collect();
     assert!(lines[0].ends_with(",unmeasured") && lines[1].ends_with(','), "{csv}");
