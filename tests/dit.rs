@@ -113,8 +113,8 @@ fn stopping_early_changes_nothing_and_a_batch_equals_its_rows() -> TestResult {
     // Rows may have timesteps and classes of their own.
     let (t, classes) = ([400.0, 50.0], [1000, 207]);
     let whole = pass(&network, x, (&t, &classes), everything, true)?;
-    // Six of the list, and the norm beside it.
-    assert_eq!(whole.taps.len(), 7 * network.config().num_layers);
+    // Six of the list, and the norm beside it, with and without massive channels.
+    assert_eq!(whole.taps.len(), 8 * network.config().num_layers);
     let id = "vit-block1-ffn-inner";
     let one = |list: &Catalogue| Selection::parse(id, list).expect("a known id");
     let early = pass(&network, x, (&t, &classes), one, false)?;

@@ -150,8 +150,8 @@ fn stopping_early_changes_nothing_and_a_batch_equals_its_rows() -> TestResult {
     // Rows may have timesteps of their own.
     let t = [400.0, 50.0];
     let whole = pass(&network, x, &t, &texts, everything, true)?;
-    // Eight of the list, and three beside it.
-    assert_eq!(whole.taps.len(), 11 * network.config().num_layers);
+    // Eight of the list, and four beside it.
+    assert_eq!(whole.taps.len(), 12 * network.config().num_layers);
     let id = "vit-block4-cross-q";
     let one = |list: &Catalogue| Selection::parse(id, list).expect("a known id");
     let early = pass(&network, x, &t, &texts, one, false)?;

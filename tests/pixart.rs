@@ -397,8 +397,8 @@ fn every_format_computes_the_same_network() -> TestResult {
                 assert!(compare(key, wanted, &exact.taps[id])? < ATOL_REL);
             }
         }
-        // Eight of the list, and the norm beside it.
-        let all = 9 * network.config().num_layers;
+        // Eight of the list, and the norm beside it, with and without massive channels.
+        let all = 10 * network.config().num_layers;
         for (dtype, least) in [(DType::F16, 0.9995), (DType::BF16, 0.99)] {
             let found = rounded(dtype)?;
             assert_eq!(found.taps.len(), all);
