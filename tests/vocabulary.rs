@@ -134,7 +134,7 @@ fn patterns_select_what_they_fit() {
         entries.map(|entry| entry.id.to_string()).collect()
     };
     let demo = list("demo");
-    assert_eq!(Selection::parse("b*", &demo).ok(), Selection::parse("all", &demo).ok());
+    assert_eq!(Selection::parse("*", &demo).ok(), Selection::parse("all", &demo).ok());
     assert_eq!(ids("b11,b2", &demo), ids("b2, b11", &demo));
     let maps = ids("b*-map", &demo);
     assert!(maps.len() > 1 && maps.iter().all(|id| id.ends_with("-map")), "{maps:?}");
