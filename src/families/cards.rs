@@ -130,6 +130,7 @@ const CARDS: &[Card] = &[
     gated("deepfloyd-if-i-l", 940 * MILLION, DEEPFLOYD),
     gated("deepfloyd-if-i-xl", 0, DEEPFLOYD).uncounted(),
     open("z-image-turbo", 6000 * MILLION, APACHE),
+    open("flux.2-klein-4b", 4000 * MILLION, APACHE),
     open("dinov2-small", 22_100_000, APACHE),
     open("dinov2-base", 86_600_000, APACHE),
     open("dinov2-large", 304 * MILLION, APACHE),

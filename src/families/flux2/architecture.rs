@@ -59,7 +59,7 @@ pub(super) struct Configured {
 
 impl Architecture for Configured {
     fn size_rule(&self) -> SizeRule {
-        SizeRule::Latent {
+        SizeRule::Patches {
             multiple: LATENT_STRIDE,
         }
     }

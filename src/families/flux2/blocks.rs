@@ -7,7 +7,10 @@ use candle_nn::{Module, VarBuilder, ops::silu};
 use super::config::Flux2Config;
 use crate::{
     activation::{Catalogue, Probe, Stop},
-    components::joint::{Heads, JointPart, JointTaps, NORM_EPS, Projections, Rotation, attend_jointly},
+    components::{
+        joint::{Heads, JointPart, JointTaps, NORM_EPS, Projections, Rotation, attend_jointly},
+        massive::without_massive,
+    },
     geometry::Grid,
     nn::{
         adaptable::{Adaptable, Visit},
@@ -143,6 +146,9 @@ impl DoubleBlock {
         let taps = &self.taps;
         let ([attention, ffn], [text_attention, text_ffn]) = (of_picture, of_text);
         let normal = taps.visit(probe, JointPart::Norm1Out, attention.norm(x)?, grid)?;
+        taps.visit_made(probe, JointPart::Norm1DropMassive, grid, || {
+            attention.norm(&without_massive(x)?)
+        })?;
         let parts = [JointPart::Q, JointPart::K, JointPart::V];
         let own = self.picture.of_picture(&normal, grid, (taps, parts), probe)?;
         let of_text = rotations.turn_text(self.text.of_text(&text_attention.norm(text)?)?)?;
@@ -198,6 +204,9 @@ impl SingleBlock {
     ) -> Result<[Tensor; 2], Stop> {
         let taps = &self.taps;
         let normal = taps.visit(probe, JointPart::Norm1Out, vectors.norm(x)?, grid)?;
+        taps.visit_made(probe, JointPart::Norm1DropMassive, grid, || {
+            vectors.norm(&without_massive(x)?)
+        })?;
         let ([q, k, v], mlp) = self.project(&normal)?;
         let q = taps.visit(probe, JointPart::Q, q, grid)?;
         let k = taps.visit(probe, JointPart::K, k, grid)?;
