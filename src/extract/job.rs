@@ -182,12 +182,8 @@ impl Planned {
         let arrays = self.selection.len() + usize::from(!self.attention.is_empty());
         if !writer.holds_several() && (arrays != 1 || request.output.intermediates) {
             return Err(Error::usage(format!(
-                "{} holds one activation{}: name a folder, or a file that ends in {}",
+                "{} holds one activation, more is asked for: name a folder, or a file that ends in {}",
                 out.display(),
-                match request.output.intermediates {
-                    true => ", and the inner tensors are asked for as well".to_owned(),
-                    false => format!(", {arrays} are asked for"),
-                },
                 writers::in_a_sentence(&writers::file_extensions())
             )));
         }
