@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, panic::resume_unwind, sync::Arc, thread};
 use candle_core::{DType, Device};
 
 use crate::{
-    device::weights_memory,
+    device::{give_pages_back, weights_memory},
     error::{Error, Result},
     nn::adaptable::{Adaptable, Visit},
     weights::Store,
@@ -145,6 +145,9 @@ impl<T: Send> Blocks<T> {
                 let block = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
                 next = begin(index);
                 visit(&block)?;
+                drop(block);
+                // What it took is in the allocator's hands, in as many places as threads have read.
+                give_pages_back();
             }
             Ok(())
         })

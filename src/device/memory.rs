@@ -93,6 +93,20 @@ fn free_addresses() -> Option<usize> {
     Some(most.saturating_sub(taken))
 }
 
+/// Gives freed memory back to the system, which would have kept it for what is allocated next.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn give_pages_back() {
+    // SAFETY: it takes the allocator's own locks and moves nothing that is in use.
+    #[allow(unsafe_code, reason = "the C library's allocator has no safe binding")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Other allocators give it back by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_pages_back() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

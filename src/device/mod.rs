@@ -15,5 +15,5 @@ pub use choice::{DeviceChoice, Precision};
 pub use compute::Compute;
 pub use listing::{Device, Devices};
 pub use memory::set_weights_memory;
-pub(crate) use memory::{WEIGHTS_MEMORY, available, weights_memory, weights_memory_text};
+pub(crate) use memory::{WEIGHTS_MEMORY, available, give_pages_back, weights_memory, weights_memory_text};
 pub(crate) use smi::{driver_files, gpus_by_smi};

@@ -2,6 +2,8 @@
 
 use candle_core::Device;
 
+use crate::device::give_pages_back;
+
 /// A guard: while it lives, freed memory is reused for later tensors, up to a bound, instead of being returned to the system and
 /// requested again. A pass makes tensors of 5 to 130 MB by the hundred, and a fresh page costs more than the convolution that
 /// fills it saves. Dropping the guard returns everything. On the CPU it has an effect on Linux with glibc alone; GPUs keep pages
@@ -23,7 +25,7 @@ impl Drop for KeptPages {
     fn drop(&mut self) {
         // A device that fails here fails at its next use too.
         let _ = self.device.synchronize();
-        pages::give_pages_back();
+        give_pages_back();
     }
 }
 
@@ -43,19 +45,9 @@ mod pages {
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
         });
     }
-
-    pub(super) fn give_pages_back() {
-        // SAFETY: it takes the allocator's own locks and moves nothing that is in use.
-        #[allow(unsafe_code, reason = "a setting of the C library's allocator")]
-        unsafe {
-            libc::malloc_trim(0);
-        }
-    }
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod pages {
     pub(super) fn keep_pages() {}
-
-    pub(super) fn give_pages_back() {}
 }

@@ -4,17 +4,57 @@
 use std::{
     collections::HashMap,
     io::{self, Read, Seek, SeekFrom},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::bytes::Bytes;
 use crate::error::{Error, Result};
 
-/// Room for copies, which the files of a network share: bytes that are left.
-pub(super) type Room = Arc<AtomicUsize>;
+/// Room for copies, which the files of a network share.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Mutex<Slab>>);
+
+/// The copies, one behind the other in one piece of memory, so that what is read and freed between them leaves no holes. It is
+/// asked for as a whole, and takes memory as it is filled.
+struct Slab {
+    bytes: Vec<u8>,
+    /// Bytes that may be asked for.
+    most: usize,
+}
+
+impl Room {
+    /// So many bytes of it.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Mutex::new(Slab {
+            bytes: Vec::new(),
+            most: bytes,
+        })))
+    }
+
+    /// Where a copy lies from now on; none where there is no room, or no memory, for it.
+    fn copy(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let Slab { bytes: held, most } = &mut *lock(&self.0);
+        // Memory that is short is needed elsewhere.
+        if held.capacity() == 0 && held.try_reserve_exact(*most).is_err() {
+            *most = 0;
+        }
+        let start = held.len();
+        let end = start.checked_add(bytes.len()).filter(|end| end <= most)?;
+        held.extend_from_slice(bytes);
+        Some(start..end)
+    }
+
+    fn read(&self, part: Range<usize>, into: &mut [u8]) -> bool {
+        match lock(&self.0).bytes.get(part) {
+            Some(held) if held.len() == into.len() => {
+                into.copy_from_slice(held);
+                true
+            }
+            _ => false,
+        }
+    }
+}
 
 /// A file, and the parts of it that are kept.
 pub(super) struct Held {
@@ -24,9 +64,9 @@ pub(super) struct Held {
 
 #[derive(Default)]
 struct Kept {
-    room: Room,
-    /// By where they begin in the file.
-    parts: HashMap<u64, Arc<[u8]>>,
+    room: Option<Room>,
+    /// By where they begin in the file, where they lie in the room.
+    parts: HashMap<u64, Range<usize>>,
 }
 
 impl Held {
@@ -39,7 +79,10 @@ impl Held {
 
     /// Keeps what is read from now on, as long as there is room.
     pub(super) fn keep(&self, room: &Room) {
-        lock(&self.kept).room = Arc::clone(room);
+        *lock(&self.kept) = Kept {
+            room: Some(room.clone()),
+            parts: HashMap::new(),
+        };
     }
 
     /// Reads as many bytes as `into` has, from `start` on.
@@ -48,14 +91,18 @@ impl Held {
     ///
     /// Where the file cannot be read, or ends before.
     pub(super) fn read_at(&self, start: u64, into: &mut [u8]) -> Result<()> {
-        let kept = lock(&self.kept).parts.get(&start).cloned();
-        if let Some(part) = kept.filter(|part| part.len() == into.len()) {
-            into.copy_from_slice(&part);
+        let mut kept = lock(&self.kept);
+        let Kept { room, parts } = &mut *kept;
+        if let (Some(room), Some(part)) = (room.as_ref(), parts.get(&start))
+            && room.read(part.clone(), into)
+        {
             return Ok(());
         }
         self.read(start, into)
             .map_err(|error| Error::failed(format!("cannot be read: {error}")))?;
-        self.copy(start, into);
+        if let Some(part) = room.as_ref().and_then(|room| room.copy(into)) {
+            parts.insert(start, part);
+        }
         Ok(())
     }
 
@@ -63,18 +110,6 @@ impl Held {
         let mut bytes = lock(&self.bytes);
         bytes.seek(SeekFrom::Start(start))?;
         bytes.read_exact(into)
-    }
-
-    fn copy(&self, start: u64, bytes: &[u8]) {
-        let mut kept = lock(&self.kept);
-        let fits = |left: usize| left.checked_sub(bytes.len());
-        let taken = kept.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
-        let mut copy = Vec::new();
-        // Memory that is short is needed elsewhere.
-        if taken.is_ok() && copy.try_reserve_exact(bytes.len()).is_ok() {
-            copy.extend_from_slice(bytes);
-            kept.parts.insert(start, copy.into());
-        }
     }
 }
 
@@ -94,7 +129,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(b"abcdefgh")?;
         let held = Held::new(Bytes::File(File::open(file.path())?));
-        held.keep(&Room::new(AtomicUsize::new(3)));
+        held.keep(&Room::new(3));
         let read = |start, count| {
             let mut bytes = vec![0; count];
             held.read_at(start, &mut bytes).map(|()| bytes)

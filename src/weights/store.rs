@@ -137,7 +137,7 @@ impl Store {
     /// Keeps copies of what is read from now on, in the format of the files, up to so many bytes.
     pub(crate) fn keep(&self, bytes: usize) {
         match &*self.source {
-            Source::Files(files) => files.keep(&Room::new(bytes.into())),
+            Source::Files(files) => files.keep(&Room::new(bytes)),
             Source::Renamed(renamed) => renamed.inner().keep(bytes),
         }
     }

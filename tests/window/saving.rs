@@ -69,7 +69,11 @@ fn what_cannot_be_written_is_said() {
     let mut window = Window::settled();
     fs::write(window.path("file"), "in the way").expect("a file");
     for (purpose, name, words) in [
-        (PathPurpose::SaveMap(ImageSlot::A), "map.txt", ".npy or .safetensors"),
+        (
+            PathPurpose::SaveMap(ImageSlot::A),
+            "map.txt",
+            ".npy, .safetensors or .npz",
+        ),
         (PathPurpose::SavePca(ImageSlot::A), "pca.jpg", ".png"),
         (PathPurpose::SaveBasis, "basis.txt", ".json"),
         (PathPurpose::SaveMap(ImageSlot::A), "file/map.npy", "/file"),
