@@ -499,10 +499,10 @@ fn options_of_denoisers_are_said_and_left_out_of_the_record() -> TestResult {
 }
 
 #[test]
-fn a_denoiser_still_needs_its_timestep() {
+fn a_denoiser_without_a_timestep_says_which_runs() {
     let place = Place::new();
     let out = place.text("out.safetensors");
-    run([
+    let ran = run([
         "extract",
         "--model",
         "demo",
@@ -513,7 +513,12 @@ fn a_denoiser_still_needs_its_timestep() {
         "--out",
         &out,
     ])
-    .refused(2, &["--t"]);
+    .good();
+    assert!(
+        ran.stderr.contains("the model's own, as no --t is given"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]

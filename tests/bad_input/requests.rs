@@ -116,7 +116,7 @@ fn requests_that_cannot_be_met() {
     Request::of_adm(&place)
         .with("--short-side", "32")
         .refused(&place, 2, &["--size", "--short-side"]);
-    for option in ["--model", "--image", "--t", "--activations", "--out"] {
+    for option in ["--model", "--image", "--activations", "--out"] {
         Request::of_adm(&place)
             .without(option)
             .refused(&place, 2, &[option, "--help"]);
