@@ -34,7 +34,7 @@ pub fn pictures(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
         } else if is_pattern(&path.to_string_lossy()) && !path.exists() {
             let fitting = fitting(path)?;
             if fitting.is_empty() {
-                return Err(Error::usage(format!("no file fits the pattern {}", path.display())));
+                return Err(Error::failed(format!("no file fits the pattern {}", path.display())));
             }
             found.extend(fitting);
         } else {

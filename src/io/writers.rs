@@ -202,7 +202,8 @@ pub fn refuse_other_formats(path: &Path, written: &[&str]) -> Result<()> {
     else {
         return Ok(());
     };
-    if ends_in_slash(path) || path.is_dir() {
+    // What is there is refused for what it is.
+    if ends_in_slash(path) || path.exists() {
         return Ok(());
     }
     let file = match written {
