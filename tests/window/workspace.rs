@@ -104,7 +104,14 @@ fn what_is_saved_opens_to_the_same_picture() {
     assert_eq!(*second.document(), document);
     let again = canvases(&mut second);
     for ((title, before), (_, after)) in seen.iter().zip(&again) {
-        assert!(before == after, "{title} looks otherwise");
+        // Letters come from an atlas, in which they lie in the order in which they were first written: where they are
+        // sampled, the last bit of a colour depends on it.
+        let differs = |(before, after): (&[u8; 4], &[u8; 4])| before.iter().zip(after).any(|(a, b)| a.abs_diff(*b) > 1);
+        let count = before.iter().zip(after).filter(|pair| differs(*pair)).count();
+        assert!(
+            before.len() == after.len() && count == 0,
+            "{title} looks otherwise at {count} pixels"
+        );
     }
     let picture = second.render();
     // Saved and opened once more: the whole window.
