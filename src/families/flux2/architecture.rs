@@ -27,7 +27,7 @@ use crate::{
         compat::Compat,
         denoiser::{Conditioning, Denoiser, Step},
         spec::{Architecture, Network},
-        tokens::{PromptToken, qwen_tokens},
+        tokens::{PromptToken, TokenRole, qwen_tokens},
     },
     weights::check_tensors,
 };
@@ -144,7 +144,11 @@ fn tokens_of(tokenizer: &QwenTokenizer, prompt: &str) -> Result<(Vec<u32>, Vec<P
     let (mut ids, mut tokens) = qwen_tokens(tokenizer, prompt, BEHIND, TOKENS)?;
     let real = ids.len();
     ids.resize(TOKENS, tokenizer.special(PADDING)?);
-    tokens.resize(TOKENS, PromptToken::padding());
+    let padding = PromptToken {
+        piece: PADDING.to_owned(),
+        role: TokenRole::Padding,
+    };
+    tokens.resize(TOKENS, padding);
     Ok((ids, tokens, real))
 }
 

@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         match usize::try_from(count) {
             Ok(number) if number <= most && fits => Ok(number),
             _ => Err(format!(
-                "it says that it has {count} {what}, which it cannot: it is damaged"
+                "it says that it has {count} {what}, which it cannot: it is cut off or damaged"
             )),
         }
     }
