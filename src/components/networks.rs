@@ -14,7 +14,7 @@ use super::{
         ClipConfig, ClipTextModel, TEXT_WEIGHTS_STEM,
         t5::{T5Config, T5Encoder},
     },
-    vae::{VaeConfig, VaePart},
+    vae::{VaeConfig, VaeDecoder, VaeEncoder, VaePart},
 };
 use crate::{
     error::{Error, Result},
@@ -110,18 +110,32 @@ impl Networks {
         ClipTextModel::new(config, self.store(name)?.var_builder(DType::F32, device))
     }
 
-    /// A T5 in the format that goes with a denoiser's: f16 overflows in the published ones.
+    /// A T5 in the format that goes with a denoiser's.
     ///
     /// # Errors
     ///
     /// As [`Self::clip`].
     pub(crate) fn t5(&self, name: &str, device: &Device, denoiser: DType) -> Result<T5Encoder> {
         let config = self.config(name, T5Config::from_json)?;
-        let dtype = match denoiser {
-            DType::F16 | DType::BF16 => DType::BF16,
-            _ => DType::F32,
-        };
-        T5Encoder::of(config, &self.store(name)?, device, dtype)
+        T5Encoder::of(config, &self.store(name)?, device, text_dtype(denoiser))
+    }
+
+    /// The autoencoder as far as the latent, in f32.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::clip`].
+    pub(crate) fn vae_encoder(&self, config: VaeConfig, device: &Device) -> Result<VaeEncoder> {
+        VaeEncoder::new(config, self.store(VAE)?.var_builder(DType::F32, device))
+    }
+
+    /// The autoencoder from the latent on, in f32.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::clip`].
+    pub(crate) fn vae_decoder(&self, config: &VaeConfig, device: &Device) -> Result<VaeDecoder> {
+        VaeDecoder::new(config.clone(), self.store(VAE)?.var_builder(DType::F32, device))
     }
 
     /// The configuration of the autoencoder, after that in a file or folder was put in its place where one is given. What no tensor
@@ -137,6 +151,14 @@ impl Networks {
         let (config, store) = open_vae(path, &like).map_err(|error| error.context(path.display()))?;
         self.put(VAE, store);
         Ok(config)
+    }
+}
+
+/// The format of a T5 or a Qwen3 beside a denoiser that computes in another: f16 overflows in the published ones.
+pub(crate) fn text_dtype(denoiser: DType) -> DType {
+    match denoiser {
+        DType::F16 | DType::BF16 => DType::BF16,
+        _ => DType::F32,
     }
 }
 
@@ -160,6 +182,29 @@ pub(crate) fn open_transformer(path: &Path) -> Result<Store> {
         (true, true) => open_weights(&inside, DIFFUSERS_STEM),
         (true, false) => open_weights(path, DIFFUSERS_STEM),
     }
+}
+
+/// The transformer in the place of a folder's own, with its path: the one that is given, else that of the model's own file; it is
+/// named in `notes`.
+///
+/// # Errors
+///
+/// Where the given one cannot be opened.
+pub(crate) fn transformer_given(
+    given: Option<PathBuf>,
+    own_file: Option<(PathBuf, Store)>,
+    notes: &mut Vec<String>,
+) -> Result<Option<(PathBuf, Store)>> {
+    let other = match given {
+        Some(path) => {
+            let store = open_transformer(&path).map_err(|error| error.context(path.display()))?;
+            Some((path, store))
+        }
+        None => own_file,
+    };
+    let put = other.as_ref().map(|(path, _)| path.display());
+    notes.extend(put.map(|path| format!("the transformer is that of {path}")));
+    Ok(other)
 }
 
 /// The folder of the hub's layout with configurations for a file: beside it under its name without the ending, or the one that it lies

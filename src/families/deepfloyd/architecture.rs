@@ -7,10 +7,13 @@ use candle_core::{DType, Device, Tensor};
 use super::{IfConfig, IfUnet, TOKENS, catalogue};
 use crate::{
     activation::{Catalogue, Probe, Progress, Stop},
-    components::text::{
-        TEXT_WEIGHTS_STEM,
-        t5::T5Encoder,
-        t5_tokenizer::{T5Tokenizer, prepare_prompt},
+    components::{
+        networks::text_dtype,
+        text::{
+            TEXT_WEIGHTS_STEM,
+            t5::T5Encoder,
+            t5_tokenizer::{T5Tokenizer, prepare_prompt},
+        },
     },
     device::Compute,
     error::{Error, Result},
@@ -112,14 +115,6 @@ struct IfDenoiser {
 }
 
 impl IfDenoiser {
-    /// The format that T5 is computed in: f16 overflows in the published one.
-    fn text_dtype(&self) -> DType {
-        match self.compute.dtype {
-            DType::F16 | DType::BF16 => DType::BF16,
-            _ => DType::F32,
-        }
-    }
-
     /// Timesteps and text of a step in the format of the network.
     fn told(&self, step: &Step<'_>) -> Result<(Vec<f32>, Tensor)> {
         let Some(conditioning) = step.conditioning else {
@@ -143,7 +138,7 @@ impl Denoiser for IfDenoiser {
         let tokens = tokenizer.encode(&prepare_prompt(prompt), TOKENS)?;
         let mask = tokens.mask();
         let folder = self.folder.join("text_encoder");
-        let encoder = T5Encoder::from_folder(&folder, &self.compute.device, self.text_dtype())?;
+        let encoder = T5Encoder::from_folder(&folder, &self.compute.device, text_dtype(self.compute.dtype))?;
         let states = encoder.forward(
             std::slice::from_ref(&tokens.ids),
             Some(std::slice::from_ref(&mask)),

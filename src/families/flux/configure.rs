@@ -17,7 +17,7 @@ use super::{
 use crate::{
     components::{
         given_text::{TextEncoder, put_text},
-        networks::{Networks, folder_beside, open_transformer},
+        networks::{Networks, folder_beside, transformer_given},
         schedule::{FlowSchedule, FlowShift},
     },
     error::{Error, Result},
@@ -115,17 +115,9 @@ fn in_folder(
     let path = own_file
         .as_ref()
         .map_or_else(|| folder.to_owned(), |(path, _)| path.clone());
-    let other = match given.denoiser {
-        Some(path) => {
-            let store = open_transformer(&path).map_err(|error| error.context(path.display()))?;
-            Some((path, store))
-        }
-        None => own_file,
-    };
     let mut notes = variant_notes(folder);
     let mut networks = Networks::new(folder.to_owned());
-    let put = other.as_ref().map(|(path, _)| path.display());
-    notes.extend(put.map(|path| format!("the transformer is that of {path}")));
+    let other = transformer_given(given.denoiser, own_file, &mut notes)?;
     let config = networks.transformer(FluxConfig::from_json, other, put_in)?;
     put_text(&mut networks, &given.text, &TEXT, &mut notes)?;
     // What no tensor shows of an autoencoder is as published, where the folder has none.

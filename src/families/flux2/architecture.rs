@@ -11,7 +11,7 @@ use crate::{
     activation::{Catalogue, Probe, Progress, Stop},
     components::{
         blocks::Holding,
-        networks::{Networks, TRANSFORMER, VAE},
+        networks::{Networks, TRANSFORMER, VAE, text_dtype},
         schedule::{FlowSchedule, Timestep},
         text::{
             qwen_tokenizer::QwenTokenizer,
@@ -110,8 +110,7 @@ impl Architecture for Configured {
             .networks
             .clone()
             .ok_or_else(|| Error::failed("the model is not on this machine"))?;
-        let weights = networks.store(VAE)?;
-        let vae = VaeEncoder::new(vae_config, weights.var_builder(DType::F32, &compute.device))?;
+        let vae = networks.vae_encoder(vae_config, &compute.device)?;
         progress(AFTER_VAE)?;
         let store = networks.store(TRANSFORMER)?;
         // What is not read is checked too.
@@ -177,10 +176,7 @@ impl Denoiser for Flux2Denoiser {
         let tokenizer = QwenTokenizer::from_folder(&self.networks.folder_of(tokenizer))?;
         let (ids, tokens, real) = tokens_of(&tokenizer, prompt)?;
         let config = self.networks.config(encoder, Qwen3Config::from_json)?;
-        let dtype = match self.compute.dtype {
-            DType::F16 | DType::BF16 => DType::BF16,
-            _ => DType::F32,
-        };
+        let dtype = text_dtype(self.compute.dtype);
         let weights = self.networks.store(encoder)?;
         let model = Qwen3Encoder::of(config, LAST_TEXT_LAYER, &weights, &self.compute.device, dtype)?;
         let all = model.forward(&ids, real, progress)?;
@@ -203,11 +199,7 @@ impl Denoiser for Flux2Denoiser {
     }
 
     fn open_decoder(&self) -> Result<VaeDecoder> {
-        let store = self.networks.store(VAE)?;
-        VaeDecoder::new(
-            self.vae.config().clone(),
-            store.var_builder(DType::F32, &self.compute.device),
-        )
+        self.networks.vae_decoder(self.vae.config(), &self.compute.device)
     }
 
     fn network_timestep(&self, t: Timestep) -> f64 {

@@ -8,6 +8,7 @@ use super::{Hunyuan, HunyuanConditions, HunyuanConfig, PATCH, catalogue, conditi
 use crate::{
     activation::{Catalogue, Probe, Progress, Stop},
     components::{
+        networks::text_dtype,
         text::{
             TEXT_WEIGHTS_STEM, bert::BertEncoder, t5::T5Encoder, t5_tokenizer::T5Tokenizer,
             wordpiece::WordPieceTokenizer,
@@ -145,14 +146,6 @@ struct Texts {
 }
 
 impl HunyuanDenoiser {
-    /// The format that mT5 is computed in: f16 overflows in large ones.
-    fn t5_dtype(&self) -> DType {
-        match self.compute.dtype {
-            DType::F16 | DType::BF16 => DType::BF16,
-            _ => DType::F32,
-        }
-    }
-
     /// The text of a step.
     fn texts(&self, step: &Step<'_>) -> Result<Texts> {
         let (conditioning, second) = text_of(step)?;
@@ -204,7 +197,7 @@ impl Denoiser for HunyuanDenoiser {
         let encoder = BertEncoder::from_folder(&folder("text_encoder"), device, DType::F32)?;
         let states = encoder.forward(&words.ids, &mask, &mut |done| progress(BERT_SHARE * done))?;
         drop(encoder);
-        let encoder = T5Encoder::from_folder(&folder("text_encoder_2"), device, self.t5_dtype())?;
+        let encoder = T5Encoder::from_folder(&folder("text_encoder_2"), device, text_dtype(self.compute.dtype))?;
         let second = encoder.forward(
             std::slice::from_ref(&pieces.ids),
             Some(std::slice::from_ref(&second_mask)),

@@ -75,8 +75,7 @@ impl Architecture for Configured {
             .networks
             .clone()
             .ok_or_else(|| Error::failed("the model is not on this machine"))?;
-        let weights = networks.store(VAE)?;
-        let vae = VaeEncoder::new(vae_config, weights.var_builder(DType::F32, &compute.device))?;
+        let vae = networks.vae_encoder(vae_config, &compute.device)?;
         progress(AFTER_VAE)?;
         let store = networks.store(TRANSFORMER)?;
         if extent != LoadExtent::Whole {
@@ -158,11 +157,7 @@ impl Denoiser for PixArtDenoiser {
     }
 
     fn open_decoder(&self) -> Result<VaeDecoder> {
-        let store = self.networks.store(VAE)?;
-        VaeDecoder::new(
-            self.vae.config().clone(),
-            store.var_builder(DType::F32, &self.compute.device),
-        )
+        self.networks.vae_decoder(self.vae.config(), &self.compute.device)
     }
 
     fn given_beside(&self, step: &Step<'_>) -> Result<Vec<(&'static str, Tensor)>> {

@@ -7,7 +7,7 @@ use crate::{
     activation::{Catalogue, Probe, Progress, Stop},
     components::{
         blocks::Holding,
-        networks::{Networks, TRANSFORMER, VAE},
+        networks::{Networks, TRANSFORMER, VAE, text_dtype},
         schedule::{FlowSchedule, FlowShift, Timestep},
         text::{
             qwen_tokenizer::QwenTokenizer,
@@ -98,8 +98,7 @@ impl Architecture for Configured {
             .networks
             .clone()
             .ok_or_else(|| Error::failed("the model is not on this machine"))?;
-        let weights = networks.store(VAE)?;
-        let vae = VaeEncoder::new(vae_config, weights.var_builder(DType::F32, &compute.device))?;
+        let vae = networks.vae_encoder(vae_config, &compute.device)?;
         progress(AFTER_VAE)?;
         let store = networks.store(TRANSFORMER)?;
         // What is not read is checked too.
@@ -163,10 +162,7 @@ impl Denoiser for ZImageDenoiser {
         let config = self.networks.config(encoder, Qwen3Config::from_json)?;
         // The states before the last layer are read.
         let layers = config.num_hidden_layers.saturating_sub(1).max(1);
-        let dtype = match self.compute.dtype {
-            DType::F16 | DType::BF16 => DType::BF16,
-            _ => DType::F32,
-        };
+        let dtype = text_dtype(self.compute.dtype);
         let weights = self.networks.store(encoder)?;
         let model = Qwen3Encoder::of(config, layers, &weights, &self.compute.device, dtype)?;
         let states = model.forward(&ids, ids.len(), progress)?.pop();
@@ -191,11 +187,7 @@ impl Denoiser for ZImageDenoiser {
     }
 
     fn open_decoder(&self) -> Result<VaeDecoder> {
-        let store = self.networks.store(VAE)?;
-        VaeDecoder::new(
-            self.vae.config().clone(),
-            store.var_builder(DType::F32, &self.compute.device),
-        )
+        self.networks.vae_decoder(self.vae.config(), &self.compute.device)
     }
 
     fn network_timestep(&self, t: Timestep) -> f64 {
