@@ -1,7 +1,12 @@
 //! The one table of what panes can show. Others make of it what they need: `pane.rs` the enumeration, `update/` menus and file
 //! dialogs, `views/` the list of what paints.
 
+use super::page::Page;
 use crate::io::writers::in_a_sentence;
+
+/// The least width and height of a pane with one picture, and of one with a study, in points.
+pub(super) const PICTURE_LEAST: [f32; 2] = [180.0, 150.0];
+pub(super) const STUDY_LEAST: [f32; 2] = [420.0, 260.0];
 
 /// A place in the menus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,12 @@ pub struct PaneFacts {
     pub add: &'static str,
     /// What that does, in one sentence.
     pub about: &'static str,
+    /// What is seen in one, and what can be done there.
+    pub help: &'static str,
+    /// The page that it has its place on; none: a pane of pictures, which may be on any.
+    pub home: Option<Page>,
+    /// The least width and height at which it can be read, in points.
+    pub least: [f32; 2],
     /// What can be written of it.
     pub save: Option<SaveFacts>,
 }
@@ -75,6 +86,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::View,
                 add: "New picture pane",
                 about: "Open a pane with the picture worked with.",
+                help: "A picture, with the heat map of what is similar to the point or region chosen. Move over it to see what is similar, click to fix the point, drag a point to move it. The wheel zooms, dragging moves the picture.",
+                home: None,
+                least: PICTURE_LEAST,
                 save: None,
             };
             /// PCA colours.
@@ -85,6 +99,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::View,
                 add: "New PCA pane",
                 about: "Open a pane with the PCA colours of the picture worked with.",
+                help: "The first three principal components of the layer's vectors as red, green and blue: places of like colour have like features. The basis is fitted on one picture or on all of them, as the inspector says.",
+                home: None,
+                least: PICTURE_LEAST,
                 save: None,
             };
             /// The heat map alone.
@@ -95,6 +112,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::View,
                 add: "New heat map pane",
                 about: "Open a pane with the heat map alone of the picture worked with.",
+                help: "The similarity of every cell to the point or region chosen, without the picture under it.",
+                home: None,
+                least: PICTURE_LEAST,
                 save: None,
             };
             /// One channel.
@@ -105,6 +125,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::View,
                 add: "New channel pane",
                 about: "Open a pane with a single channel of the picture worked with.",
+                help: "One channel of the layer, as it is. The inspector lists channels by variance.",
+                home: None,
+                least: PICTURE_LEAST,
                 save: None,
             };
             /// Every activation on one sheet, measured.
@@ -115,6 +138,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::Study,
                 add: "New contact sheet",
                 about: "Open a pane with a picture and the figures of every activation.",
+                help: "Every activation of the network with its picture and its figures: noise, locality, granularity. Point at one to see it in the other panes, click to look at it, filter and sort to find those worth keeping.",
+                home: Some(Page::Layers),
+                least: STUDY_LEAST,
                 save: None,
             };
             /// Figures of every activation as a plot.
@@ -125,6 +151,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::StudyEnd,
                 add: "New plot",
                 about: "Open a pane that plots the figures of every activation.",
+                help: "A figure of every activation against its place in the network or against another figure. Click a point to look at that layer.",
+                home: Some(Page::Layers),
+                least: STUDY_LEAST,
                 save: None,
             };
             /// One activation at several timesteps or seeds.
@@ -135,6 +164,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::Study,
                 add: "New film strip",
                 about: "Open a pane with the layer at several timesteps or seeds, in common colours, and how alike they are.",
+                help: "The layer at several timesteps or seeds, in common colours, and how alike they are. Click a frame to look at it.",
+                home: Some(Page::Timesteps),
+                least: STUDY_LEAST,
                 save: Some(SaveFacts {
                     menu: MenuPlace::Study,
                     name: "Save strip…",
@@ -152,6 +184,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::Study,
                 add: "New CKA matrix",
                 about: "Open a pane that compares activations, timesteps or models by linear CKA.",
+                help: "Linear CKA: how alike two sets of features are, from 0 to 1, whatever their rotation and scale. Point at a cell for the pair and its value, click to look at it.",
+                home: Some(Page::Cka),
+                least: STUDY_LEAST,
                 save: Some(SaveFacts {
                     menu: MenuPlace::Study,
                     name: "Save CKA matrix…",
@@ -169,6 +204,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::Study,
                 add: "New content-shift meter",
                 about: "Open a pane that says how far the layer moves away from the picture with t.",
+                help: "How far the layer moves away from the picture as t grows, with the prompt, LoRAs and ControlNets that are set and without them.",
+                home: Some(Page::Timesteps),
+                least: STUDY_LEAST,
                 save: Some(SaveFacts {
                     menu: MenuPlace::Study,
                     name: "Save content shift…",
@@ -186,6 +224,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::Study,
                 add: "New ranking",
                 about: "Open a pane that says which activation finds the marked points again best.",
+                help: "Which activation finds marked points again best: points of one picture are looked for in the other, and the distance to where they should be is measured.",
+                home: Some(Page::Rank),
+                least: STUDY_LEAST,
                 save: Some(SaveFacts {
                     menu: MenuPlace::File,
                     name: "Save ranking…",
@@ -203,6 +244,9 @@ macro_rules! pane_kinds {
                 menu: MenuPlace::Study,
                 add: "New comparison",
                 about: "Open a pane that compares two layers, timesteps, seeds, models or pictures.",
+                help: "Two of layers, timesteps, seeds, models or pictures as A and B, and where they differ.",
+                home: Some(Page::Compare),
+                least: STUDY_LEAST,
                 save: Some(SaveFacts {
                     menu: MenuPlace::File,
                     name: "Save comparison…",

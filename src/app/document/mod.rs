@@ -7,6 +7,7 @@ pub mod display;
 pub mod kinds;
 pub mod layout;
 pub mod limits;
+pub mod page;
 pub mod pairs;
 pub mod pane;
 pub mod places;

@@ -3,7 +3,10 @@
 use egui_tiles::Tree;
 use serde::{Deserialize, Serialize};
 
-use super::kinds::{MenuPlace, PaneFacts, SaveFacts, pane_kinds};
+use super::{
+    kinds::{MenuPlace, PICTURE_LEAST, PaneFacts, STUDY_LEAST, SaveFacts, pane_kinds},
+    page::Page,
+};
 use crate::engine::ImageSlot;
 
 /// What part of a picture is shown.

@@ -20,6 +20,7 @@ use crate::{
             shown::{file_name, short},
         },
         update::{action::Action, command::Command},
+        views::VIEWS,
         widgets::{Histogram, HistogramChange, action_button_ui, bins, histogram_ui, section_ui, variance_bars_ui},
     },
     engine::{BasisChoice, PcaSettings},
@@ -39,6 +40,12 @@ const FIRST_CLIP: [f64; 2] = [1.0, 99.0];
 /// All of the right side.
 pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<Command>) {
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        if let Some(pane) = state.focused_pane().filter(|pane| !pane.kind.is_of_picture()) {
+            let view = VIEWS.of(pane.kind);
+            section_ui(ui, pane.kind.name(), |ui| {
+                view.inspector(ui, pane, state, textures, commands)
+            });
+        }
         if state.layer().is_some_and(Id::is_cross_map) {
             section_ui(ui, "Words", |ui| words_ui(ui, state, commands));
         }

@@ -76,6 +76,17 @@ pub trait PaneView: Sync {
     /// Paints a pane that shows no picture.
     fn ui(&self, _ui: &mut Ui, _tile: TileId, _pane: &Pane, _context: &mut ViewContext<'_>) {}
 
+    /// What can be chosen for a pane that shows no picture: the inspector has it while the pane is worked in.
+    fn inspector(
+        &self,
+        _ui: &mut Ui,
+        _pane: &Pane,
+        _state: &State,
+        _textures: &Textures,
+        _commands: &mut Vec<Command>,
+    ) {
+    }
+
     /// What is written into a file, in the format that its name says.
     ///
     /// # Errors
