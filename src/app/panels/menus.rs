@@ -4,6 +4,7 @@ use egui::{Align, Button, ComboBox, Layout, MenuBar, ScrollArea, Ui, vec2};
 
 use super::{
     models::download_button_ui,
+    pages::action_icon_ui,
     presets::presets_ui,
     settings::{run_ui, timestep_ui},
 };
@@ -18,17 +19,22 @@ use crate::{
             action::{Action, Menu},
             command::Command,
         },
-        widgets::{action_ui, name_combo, type_path},
+        widgets::{Glyph, action_ui, name_combo, type_path},
     },
     families::known::known_checkpoints,
     files::names,
     words,
 };
 
+/// The sides of the window, with an icon each.
+const SIDES: [(Action, Glyph); 2] = [
+    (Action::Inspector, Glyph::RightSide),
+    (Action::Settings, Glyph::LeftSide),
+];
 /// What the timestep's slider needs beside the rest of the row, in points.
 const LEAST_WITH_TIMESTEP: f32 = 330.0;
-/// What the palette's button needs, in points.
-const PALETTE_WIDTH: f32 = 130.0;
+/// What the palette's button and the icons of the sides need, in points.
+const PALETTE_WIDTH: f32 = 190.0;
 /// Between the lower edge of a menu and that of the window, in points.
 const BELOW_MENU: f32 = 60.0;
 
@@ -61,7 +67,12 @@ pub fn menus_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         let right = Layout::right_to_left(Align::Center);
         let room = vec2(ui.available_width(), ui.spacing().interact_size.y);
         if room.x >= PALETTE_WIDTH {
-            ui.allocate_ui_with_layout(room, right, |ui| palette_button_ui(ui, commands));
+            ui.allocate_ui_with_layout(room, right, |ui| {
+                for (action, glyph) in SIDES {
+                    action_icon_ui(ui, state, action, glyph, commands);
+                }
+                palette_button_ui(ui, commands);
+            });
         }
     });
 }

@@ -1,6 +1,6 @@
 //! The row of pages: what kind of work is done, on which pictures, and what is done most.
 
-use egui::{Align, Button, Layout, ScrollArea, Ui, WidgetInfo, accesskit::Role, vec2};
+use egui::{Button, ScrollArea, Ui, WidgetInfo, accesskit::Role};
 
 use crate::{
     app::{
@@ -22,14 +22,6 @@ use crate::{
     image::samples::SAMPLES,
 };
 
-/// The sides of the window, with an icon each.
-const SIDES: [(Action, Glyph); 2] = [
-    (Action::Inspector, Glyph::RightSide),
-    (Action::Settings, Glyph::LeftSide),
-];
-/// What the icons of the sides need, in points.
-const SIDES_WIDTH: f32 = 60.0;
-
 /// Pages, pictures, icons, and below them what went wrong.
 pub fn pages_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
@@ -47,14 +39,6 @@ pub fn pages_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.spacing_mut().item_spacing.x = theme::SPACE_XS;
         for (action, glyph) in ICONS {
             action_icon_ui(ui, state, action, glyph, commands);
-        }
-        let room = vec2(ui.available_width(), ui.spacing().interact_size.y);
-        if room.x >= SIDES_WIDTH {
-            ui.allocate_ui_with_layout(room, Layout::right_to_left(Align::Center), |ui| {
-                for (action, glyph) in SIDES {
-                    action_icon_ui(ui, state, action, glyph, commands);
-                }
-            });
         }
     });
     if let Some(error) = &state.model.error {
@@ -95,7 +79,7 @@ const ICONS: [(Action, Glyph); 10] = [
 ];
 
 /// An action as an icon, with its name and key in the tooltip.
-fn action_icon_ui(ui: &mut Ui, state: &State, action: Action, glyph: Glyph, commands: &mut Vec<Command>) {
+pub fn action_icon_ui(ui: &mut Ui, state: &State, action: Action, glyph: Glyph, commands: &mut Vec<Command>) {
     ui.add_enabled_ui(state.can(action), |ui| {
         let name = action.name().trim_end_matches('…');
         let response = match state.is_on(action) {

@@ -6,7 +6,7 @@ use super::pages::samples_ui;
 use crate::app::{
     state::root::State,
     update::{action::Action, command::Command},
-    widgets::{action_button_ui, dismiss_button_ui},
+    widgets::dismiss_button_ui,
 };
 
 /// What is seen, and what to do with it.
@@ -21,9 +21,9 @@ pub fn welcome_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             if dismiss_button_ui(ui) {
                 commands.push(Command::Welcomed);
             }
-            for action in [Action::Tour, Action::AddPicture] {
-                if action_button_ui(ui, state, action, commands).clicked() {
-                    commands.push(Command::Welcomed);
+            for (words, action) in [("Tour", Action::Tour), ("Open images…", Action::AddPicture)] {
+                if ui.button(words).on_hover_text(action.entry().hint).clicked() {
+                    commands.extend([Command::Act(action), Command::Welcomed]);
                 }
             }
             let slot = state.focused_slot();

@@ -46,7 +46,9 @@ const BESIDE_TITLE: f32 = 36.0;
 /// The tab of a picture that is narrower than this has its letter and its name alone.
 const LEAST_WITH_KIND: f32 = 230.0;
 /// A pane that is narrower than this has no buttons beside its title; its menu has them.
-const LEAST_WITH_BUTTONS: f32 = 150.0;
+const LEAST_WITH_BUTTONS: f32 = 230.0;
+/// The width of these buttons, in points.
+const BUTTONS_WIDTH: f32 = 56.0;
 /// A pane that is narrower or lower than this shows no footer.
 const LEAST_WITH_FOOTER: f32 = 110.0;
 
@@ -173,7 +175,12 @@ impl Behavior<Pane> for Painting<'_> {
         let context = self.context.textures.context();
         let font = TextStyle::Button.resolve(&context.global_style());
         let mut job = LayoutJob::simple_singleline(title, font, Color32::PLACEHOLDER);
-        job.wrap = TextWrapping::truncate_at_width((rect.width() - BESIDE_TITLE).max(0.0));
+        let buttons = if rect.width() >= LEAST_WITH_BUTTONS {
+            BUTTONS_WIDTH
+        } else {
+            0.0
+        };
+        job.wrap = TextWrapping::truncate_at_width((rect.width() - BESIDE_TITLE - buttons).max(0.0));
         context.fonts_mut(|fonts| fonts.layout_job(job)).into()
     }
 
