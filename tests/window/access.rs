@@ -58,7 +58,17 @@ fn full() -> Window {
     window.act(Action::AddPane(PaneKind::Heat));
     window.act(Action::Foreground);
     window.settle();
-    window.choose("clip at percentiles");
+    window.work_in(PaneKind::Pca, ImageSlot::A);
+    for folded in [
+        "Advanced: PCA",
+        "Advanced: run",
+        "Heat map",
+        "Advanced: heat map",
+        "Channels",
+    ] {
+        window.choose(folded);
+    }
+    window.choose("Clip at percentiles");
     window
 }
 
@@ -101,7 +111,7 @@ fn every_menu_and_list_has_names() {
         window.settle();
         window.pause();
     }
-    for list in ["Model", "Colours", "Channel colours", "Basis of"] {
+    for list in ["Model", "Colour map", "Channel colours", "PCA fitted on"] {
         window
             .harness
             .get_by_role_and_label(Role::ComboBox, list)
@@ -113,8 +123,7 @@ fn every_menu_and_list_has_names() {
         window.settle();
         window.pause();
     }
-    // Beside so many others the pane is narrow: its tab has its letter and its name alone.
-    window.right_click(window.tab("A  noto-cat-face").left_center() + egui::vec2(8.0, 0.0));
+    window.right_click(window.tab("Picture A").left_center() + egui::vec2(8.0, 0.0));
     window.settle();
     assert_named(&window, "the menu of a tab");
 }
@@ -173,7 +182,16 @@ fn names_tell_one_control_from_another() {
         let repeated = Action::ALL
             .iter()
             .any(|action| action.name().trim_end_matches('…') == name);
-        repeated || ["Close", "Resize panel", "repeat 0", "repeat 1", "vit block 0"].contains(&name)
+        repeated
+            || [
+                "Close",
+                "Resize panel",
+                "Scroll tabs right",
+                "repeat 0",
+                "repeat 1",
+                "vit block 0",
+            ]
+            .contains(&name)
     };
     let unknown: Vec<_> = several.into_iter().filter(|name| !known(name)).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");

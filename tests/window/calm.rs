@@ -62,8 +62,8 @@ fn a_run_over_several_pictures_says_which_it_is_at() {
     let mut window = slow();
     window.act(Action::LaterTimestep);
     window.settle();
-    window.assert_says("about 120 s");
-    window.assert_says("not yet what is set");
+    window.assert_says("~120 s");
+    window.assert_says("outdated: timestep changed");
     assert_eq!(
         window.state().run.running,
         None,
@@ -81,7 +81,7 @@ fn a_run_over_several_pictures_says_which_it_is_at() {
     window.settle();
     window.assert_silent("Running");
     window.assert_says("t 119 ran");
-    window.assert_says("up to date");
+    window.assert_says("current · ");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_run_is_ended_by_button_and_key() {
     window.act(Action::EarlierTimestep);
     window.act(Action::EarlierTimestep);
     window.settle();
-    window.assert_says("up to date");
+    window.assert_says("current · ");
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn cheap_runs_begin_by_themselves_and_expensive_ones_when_asked() {
     window.apply(Command::Settings(settings));
     window.harness.run_steps(20);
     assert_eq!(window.state().run.running, None, "it has not been asked for");
-    window.assert_says("about ");
+    window.assert_says("~");
     window.act(Action::Undo);
     window.settle();
-    window.assert_says("up to date");
+    window.assert_says("current · ");
 }
 
 #[test]
@@ -243,12 +243,12 @@ fn an_error_is_shown_once_where_it_belongs() -> TestResult {
     ] {
         assert_eq!(window.count(words), 1, "\"{words}\"");
     }
-    // Each in its place: over its pane, beneath the toolbar, below the settings.
+    // Each in its place: over its pane, beneath the row of pages.
     let canvas = window.canvas(PaneKind::Picture, ImageSlot::A);
     let place = |window: &Window, words: &str| window.harness.get_by_label_contains(words).rect();
     assert!(canvas.contains_rect(place(&window, "broken.png")));
     assert!(place(&window, "there is no model").bottom() < canvas.top());
-    assert!(place(&window, "no memory left").right() <= canvas.left());
+    assert!(place(&window, "no memory left").bottom() < canvas.top());
     assert!(window.state().messages.toasts.is_empty(), "nothing says it twice");
     for notice in [Notice::Picture(ImageSlot::A), Notice::Model, Notice::Run] {
         window.apply(Command::Dismiss(notice));

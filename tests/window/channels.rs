@@ -24,6 +24,7 @@ fn listed(window: &Window) -> Vec<usize> {
 #[test]
 fn channels_are_listed_by_variance_and_walked_through() {
     let mut window = Window::settled();
+    window.choose("Channels");
     let view = window.state().channels.clone().expect("figures of the channels");
     let mut order: Vec<usize> = (0..view.channels.len()).collect();
     order.sort_by(|a, b| view.channels[*b].variance.total_cmp(&view.channels[*a].variance));
@@ -78,6 +79,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
 fn a_massive_channel_is_flagged_and_left_out() {
     let mut window = Window::settled();
     window.select(MASSIVE_LAYER);
+    window.choose("Channels");
     let view = window.state().channels.clone().expect("figures of the channels");
     assert_eq!(view.massive, [MASSIVE_CHANNEL]);
     window.assert_says(&format!("1 massive ({MASSIVE_CHANNEL})"));

@@ -208,6 +208,7 @@ fn presets_are_in_the_menu_and_in_the_palette() {
 #[test]
 fn inversion_is_a_switch() {
     let mut window = Window::settled();
+    window.choose("Advanced: run");
     window.choose("DDIM inversion");
     window.settle();
     assert_eq!(window.document().settings.inversion, Inversion::Ddim);

@@ -52,7 +52,10 @@ fn every_colour_map_looks_different_and_is_named() {
     assert_eq!(window.document().display.map, first);
     assert_eq!(seen.len(), ColourMap::ALL.len());
     // The same by the list.
-    window.harness.get_by_role_and_label(Role::ComboBox, "Colours").click();
+    window
+        .harness
+        .get_by_role_and_label(Role::ComboBox, "Colour map")
+        .click();
     window.step();
     window.step();
     let last = ColourMap::ALL[ColourMap::ALL.len() - 1];
@@ -123,8 +126,9 @@ fn ranges_are_of_each_map_of_all_or_from_0_to_1() {
 #[test]
 fn gamma_and_opacity_are_seen() {
     let mut window = pinned();
+    window.choose("Advanced: heat map");
     let mut seen = vec![heat_pixels(&mut window)];
-    for (label, value) in [("gamma", 3.0), ("opacity", 0.3)] {
+    for (label, value) in [("Gamma", 3.0), ("Opacity", 0.3)] {
         window
             .harness
             .get_by_role_and_label(Role::Slider, label)
@@ -189,7 +193,7 @@ fn scores_are_smooth_or_one_colour_for_each_cell() {
     assert_eq!(window.document().display.interpolation, Interpolation::Bilinear);
     // The inner part of a cell in a corner, where nothing else is drawn.
     let middle = window.screen(PaneKind::Heat, ImageSlot::B, [7.5, 7.5]);
-    let inner = egui::Rect::from_center_size(middle, vec2(12.0, 12.0));
+    let inner = egui::Rect::from_center_size(middle, vec2(6.0, 6.0));
     let colours = |window: &mut Window| {
         let colours: HashSet<_> = pixels_in(&window.render(), inner).into_iter().collect();
         colours.len()

@@ -392,6 +392,14 @@ impl Window {
         self.settle();
     }
 
+    /// Works in a pane, so that the inspector is of it.
+    #[track_caller]
+    pub fn work_in(&mut self, kind: PaneKind, slot: ImageSlot) {
+        let tile = self.tile(kind, slot);
+        self.apply(Command::FocusPane(tile));
+        self.settle();
+    }
+
     /// Clicks what has a name.
     pub fn press_button(&mut self, name: &str) {
         self.harness.get_by_label(name).click();

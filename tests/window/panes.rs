@@ -56,6 +56,18 @@ fn a_window_of_two_samples_shows_the_pca_of_both_and_then_rests() {
     assert_eq!(window.wants_frame_in(), None, "nothing moves");
 }
 
+/// No pane opens with less room than this, in points.
+const LEAST_WIDTH: f32 = 150.0;
+const LEAST_HEIGHT: f32 = 110.0;
+
+/// The panes that are not behind others.
+fn shown(window: &Window) -> Vec<(PaneKind, ImageSlot)> {
+    let panes = window.panes().into_iter().map(|(_, pane)| (pane.kind, pane.slot));
+    panes
+        .filter(|(kind, slot)| window.app().canvas_rect(*kind, *slot).is_some())
+        .collect()
+}
+
 #[test]
 fn panes_of_every_kind_open_beside_the_one_worked_in_and_close() {
     let mut window = Window::settled();
@@ -66,14 +78,19 @@ fn panes_of_every_kind_open_beside_the_one_worked_in_and_close() {
         (Action::AddPane(PaneKind::Heat), PaneKind::Heat),
         (Action::AddPane(PaneKind::Channel), PaneKind::Channel),
     ] {
-        let before = window.canvas(PaneKind::Picture, ImageSlot::B);
         window.act(action);
         window.settle();
         let added = window.state().focused.expect("the new one is worked in");
         let (last, pane) = *window.panes().last().expect("there are panes");
         assert_eq!((added, pane.kind, pane.slot), (last, kind, ImageSlot::B));
-        assert!(window.canvas(PaneKind::Picture, ImageSlot::B).width() < before.width());
         window.assert_says(&pane.title());
+        for (kind, slot) in shown(&window) {
+            let size = window.canvas(kind, slot).size();
+            assert!(
+                size.x >= LEAST_WIDTH && size.y >= LEAST_HEIGHT,
+                "{kind:?} of {slot:?}: {size}"
+            );
+        }
         assert_whole(&window);
     }
     assert_eq!(window.titles().len(), 8);
@@ -153,13 +170,13 @@ fn a_tab_is_dragged_onto_another_pane_and_out_again() {
     assert_eq!(window.app().canvas_rect(PaneKind::Picture, ImageSlot::A), None);
     window.click(grip(&window, "Picture A"));
     window.settle();
-    assert!(window.canvas(PaneKind::Picture, ImageSlot::A).width() > beside.width());
+    assert!(window.canvas(PaneKind::Pca, ImageSlot::B).width() > beside.width());
     assert_eq!(window.app().canvas_rect(PaneKind::Pca, ImageSlot::A), None);
     // To the lower edge of another: above each other.
     let target = window.canvas(PaneKind::Picture, ImageSlot::B);
     window.drag(
         grip(&window, "PCA of A"),
-        target.center_bottom() - egui::vec2(0.0, 12.0),
+        target.center_bottom() - egui::vec2(0.0, 0.3 * target.height()),
     );
     window.settle();
     let [pca, picture] = [PaneKind::Pca, PaneKind::Picture]
@@ -184,7 +201,7 @@ fn a_tab_is_dragged_onto_another_pane_and_out_again() {
 fn the_line_between_panes_is_dragged() {
     let mut window = Window::settled();
     let before = window.canvas(PaneKind::Picture, ImageSlot::A);
-    let other = window.canvas(PaneKind::Pca, ImageSlot::A);
+    let other = window.canvas(PaneKind::Picture, ImageSlot::B);
     let line = Pos2::new((before.right() + other.left()) / 2.0, before.center().y);
     window.drag(line, line + egui::vec2(60.0, 0.0));
     let moved = window.canvas(PaneKind::Picture, ImageSlot::A);
@@ -203,7 +220,7 @@ fn a_third_picture_has_its_own_panes_heat_and_best_match() -> TestResult {
     let mut window = Opening::of_columns(3).settled();
     let third = ImageSlot::nth(C).ok_or("a third slot")?;
     assert_eq!(window.titles().len(), 6);
-    window.assert_says("C: columns-c.png");
+    window.assert_says("Picture C  columns-c.png");
     for colour in 0..4 {
         window.hover(window.screen(PaneKind::Picture, ImageSlot::A, [16.0 + 32.0 * colour as f64, 64.0]));
         window.settle();

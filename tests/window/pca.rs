@@ -73,7 +73,9 @@ fn every_setting_is_asked_for_and_seen() {
 fn controls_and_footers_say_how_colours_are_made() {
     let mut window = Window::settled();
     window.assert_says("basis of all pictures, centred, lowest to highest");
-    window.choose("centre");
+    window.work_in(PaneKind::Pca, ImageSlot::A);
+    window.choose("Advanced: PCA");
+    window.choose("Centre");
     assert!(!window.document().pca.options.centre);
     window.assert_says("not centred");
     window.choose("L2-normalise positions");
@@ -82,7 +84,7 @@ fn controls_and_footers_say_how_colours_are_made() {
     window.assert_says("not centred, L2, whitened");
     window.choose("loading");
     assert_eq!(window.document().pca.options.sign, SignRule::Loading);
-    window.choose("clip at percentiles");
+    window.choose("Clip at percentiles");
     window.assert_says("percentiles 1–99");
     assert_eq!(view(&window, ImageSlot::A).query.settings, window.document().pca);
     for (key, words) in [(Key::T, "basis of this map"), (Key::T, "basis of all pictures")] {
@@ -99,6 +101,7 @@ fn controls_and_footers_say_how_colours_are_made() {
 #[test]
 fn a_click_on_a_bar_of_the_variance_shows_that_component() {
     let mut window = Window::settled();
+    window.work_in(PaneKind::Pca, ImageSlot::A);
     let bars = window
         .words()
         .into_iter()
@@ -119,6 +122,7 @@ fn a_click_on_a_bar_of_the_variance_shows_that_component() {
 fn background_is_left_out_by_the_first_component() {
     let mut window = Opening::of_columns(2).settled();
     let whole = view(&window, ImageSlot::A);
+    window.work_in(PaneKind::Pca, ImageSlot::A);
     window.key(Key::M);
     let mask = window.document().mask;
     assert!(mask.on);

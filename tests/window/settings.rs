@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use egui::{Key, Theme, Vec2, ViewportCommand, ViewportId, accesskit::Role, vec2};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use featscope::{
-    app::{Action, Command, PaneKind},
+    app::{Action, Command, Page, PaneKind},
     components::schedule::Timestep,
     engine::ImageSlot,
     extract::settings::LatentMode,
@@ -23,7 +23,7 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
     let before = window.document().settings.clone();
     window
         .harness
-        .get_by_role_and_label(Role::Slider, "t")
+        .get_by_role_and_label(Role::Slider, "timestep")
         .set_value_accesskit(250.0);
     window.step();
     window.settle();
@@ -37,6 +37,7 @@ fn everything_a_run_depends_on_is_set_on_the_left() {
             height: 128
         })
     );
+    window.choose("Advanced: run");
     window.choose("sample the latent");
     assert_eq!(window.document().settings.latent, LatentMode::Sample);
     window.harness.get_by_label("Prompt").focus();
@@ -80,14 +81,14 @@ fn the_noise_of_the_t_that_runs_is_told_on_one_axis() {
     let slider = |window: &Window| {
         window
             .harness
-            .get_by_role_and_label(Role::Slider, "t")
+            .get_by_role_and_label(Role::Slider, "timestep")
             .accesskit_node()
             .numeric_value()
     };
     assert_eq!(slider(&window), Some(195.5));
     window
         .harness
-        .get_by_role_and_label(Role::Slider, "t")
+        .get_by_role_and_label(Role::Slider, "timestep")
         .set_value_accesskit(40.25);
     window.step();
     window.settle();
@@ -102,12 +103,25 @@ fn the_noise_of_the_t_that_runs_is_told_on_one_axis() {
 #[test]
 fn an_image_encoder_has_neither_noise_nor_timestep() {
     let mut window = Opening::of_model("fake-encoder").settled();
-    window.act(Action::AddPane(PaneKind::Sheet));
-    window.act(Action::AddPane(PaneKind::Rank));
-    window.settle();
+    for page in [Page::Layers, Page::Rank] {
+        window.act(Action::Page(page));
+        window.settle();
+        assert_asks_for_no_noise(&window);
+    }
+    let mut denoiser = Window::settled();
+    denoiser.act(Action::Page(Page::Layers));
+    denoiser.settle();
+    denoiser.assert_says("noises");
+    denoiser.act(Action::Page(Page::Rank));
+    denoiser.settle();
+    denoiser.assert_says("also at t");
+}
+
+#[track_caller]
+fn assert_asks_for_no_noise(window: &Window) {
     for words in [
         "noises",
-        "seed",
+        "Seed",
         "DDIM",
         "also at t",
         "sample the latent",
@@ -116,15 +130,14 @@ fn an_image_encoder_has_neither_noise_nor_timestep() {
     ] {
         window.assert_silent(words);
     }
-    assert!(window.harness.query_by_role_and_label(Role::Slider, "t").is_none());
+    assert!(
+        window
+            .harness
+            .query_by_role_and_label(Role::Slider, "timestep")
+            .is_none()
+    );
     assert!(window.harness.query_by_label("Prompt").is_none());
     assert!(window.harness.query_by_label("Sort by t").is_none());
-    let mut denoiser = Window::settled();
-    denoiser.act(Action::AddPane(PaneKind::Sheet));
-    denoiser.act(Action::AddPane(PaneKind::Rank));
-    denoiser.settle();
-    denoiser.assert_says("noises");
-    denoiser.assert_says("also at t");
 }
 
 /// Only a model that reads a class shows one.
@@ -233,7 +246,7 @@ fn samples_are_opened_from_the_toolbar() {
         let found = window.words().into_iter().find(|words| words.starts_with(name));
         window.choose(&found.expect("it is offered"));
     }
-    window.until("another picture", |window| window.says("C: noto-lion"));
+    window.until("another picture", |window| window.says("Picture C  noto-lion"));
     window.settle();
     assert_eq!(window.titles().len(), 6);
 }
@@ -299,7 +312,7 @@ fn dark_and_light_differ_and_the_interface_has_many_sizes() {
 fn sides_are_hidden_and_shown() {
     let mut window = Window::settled();
     let before = window.canvas(PaneKind::Picture, ImageSlot::A);
-    for (key, words) in [(Key::F7, "Run settings"), (Key::F8, "Pins and matches")] {
+    for (key, words) in [(Key::F7, "Ensemble size"), (Key::F8, "Matches")] {
         window.key(key);
         window.settle();
         window.assert_silent(words);
@@ -360,6 +373,6 @@ fn the_selected_layer_is_in_sight_also_when_there_is_less_room() {
         window.harness.set_size(vec2(1360.0, height));
         window.settle();
         let row = window.named("cross-q").next().expect("it is selected").rect();
-        assert!(row.bottom() < height - 60.0, "{row} in {height}");
+        assert!(row.bottom() < height - 28.0, "{row} in {height}");
     }
 }

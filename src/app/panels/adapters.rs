@@ -32,9 +32,10 @@ pub fn conditions_ui(ui: &mut Ui, state: &State, settings: &mut RunSettings, com
     let focused = state.focused_slot();
     let capture = state.slot(focused).capture.as_ref();
     let ran = capture.filter(|capture| capture.settings.prompt == settings.prompt);
-    if let Some(capture) = ran {
-        tokens_ui(ui, &capture.ran.tokens);
-    }
+    // While a prompt is typed those of the one that ran stay, so that nothing moves.
+    ui.add_enabled_ui(ran.is_some(), |ui| {
+        tokens_ui(ui, capture.map_or(&[][..], |capture| &capture.ran.tokens));
+    });
     if !state.model.info.as_ref().is_some_and(|info| info.takes_adapters) {
         return;
     }

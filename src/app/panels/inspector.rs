@@ -129,7 +129,7 @@ fn heat_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<C
         ui.add(Slider::new(&mut display.opacity, 0.0..=1.0))
             .on_hover_text(format!("Of heat maps over pictures  ({} and {})", keys[0], keys[1]))
     });
-    advanced_ui(ui, "heat", |ui| {
+    advanced_ui(ui, "heat map", |ui| {
         number_ui(ui, "Gamma", |ui| {
             ui.add(Slider::new(&mut display.gamma, GAMMA).logarithmic(true))
                 .on_hover_text("Below 1 spreads low scores, above 1 high ones")

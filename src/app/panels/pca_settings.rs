@@ -33,7 +33,7 @@ pub fn pca_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     components_ui(ui, state, &mut settings);
     mask_ui(ui, state, commands);
     action_button_ui(ui, state, Action::DropMassive, commands);
-    advanced_ui(ui, "pca", |ui| {
+    advanced_ui(ui, "PCA", |ui| {
         ui.checkbox(&mut settings.options.centre, "Centre")
             .on_hover_text("Subtract the mean of every channel");
         for action in [Action::L2, Action::Whiten] {

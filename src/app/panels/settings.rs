@@ -52,7 +52,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             }
         });
     }
-    section_ui(ui, "Run", |ui| {
+    section_ui(ui, "Run settings", |ui| {
         if info.is_denoiser() {
             noise_ui(ui, state, info, &mut settings);
         }

@@ -224,7 +224,7 @@ impl Behavior<Pane> for Painting<'_> {
         let Some((tile, pane)) = pane else { return };
         // The title goes first where there is no room for both.
         if tiles.rect(tile).is_some_and(|rect| rect.width() >= LEAST_WITH_BUTTONS) {
-            self.buttons_ui(ui, tile, pane.kind);
+            self.buttons_ui(ui, tile, pane);
         }
     }
 
@@ -291,7 +291,7 @@ impl Painting<'_> {
             .max_rect(title.shrink2(vec2(theme::SPACE_M, 0.0)))
             .layout(UiLayout::right_to_left(Align::Center));
         ui.scope_builder(line, |ui| {
-            self.buttons_ui(ui, tile, pane.kind);
+            self.buttons_ui(ui, tile, &pane);
             let words = Label::new(RichText::new(self.title_of(&pane, true)).strong()).truncate();
             ui.with_layout(UiLayout::left_to_right(Align::Center), |ui| ui.add(words));
         });
@@ -300,20 +300,21 @@ impl Painting<'_> {
     }
 
     /// What every pane has: alone or among the others, and what helps.
-    fn buttons_ui(&mut self, ui: &mut Ui, tile: TileId, kind: PaneKind) {
+    fn buttons_ui(&mut self, ui: &mut Ui, tile: TileId, pane: &Pane) {
         ui.spacing_mut().item_spacing.x = theme::SPACE_XS;
         let alone = self.context.state.document.maximised == Some(tile);
-        let name = if alone { "Restore" } else { "Maximise" };
+        let title = pane.title();
+        let name = format!("{} {title}", if alone { "Restore" } else { "Maximise" });
         let key = Action::Maximise.key_text(ui.ctx());
-        let maximise = glyph_button_ui(ui, Glyph::Maximise, name).on_hover_text(format!("{name}  ({key})"));
+        let maximise = glyph_button_ui(ui, Glyph::Maximise, &name).on_hover_text(format!("{name}  ({key})"));
         if maximise.clicked() {
             self.context.commands.push(Command::FocusPane(tile));
             self.context.commands.push(Command::Act(Action::Maximise));
         }
-        let help = glyph_button_ui(ui, Glyph::Help, "Help");
+        let help = glyph_button_ui(ui, Glyph::Help, &format!("What {title} shows"));
         Popup::menu(&help).show(|ui| {
             ui.set_max_width(HELP_WIDTH);
-            let facts = kind.facts();
+            let facts = pane.kind.facts();
             ui.strong(facts.name);
             ui.label(facts.help);
         });

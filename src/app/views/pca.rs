@@ -33,7 +33,9 @@ impl PaneView for PcaPane {
     fn subject(&self, state: &State, slot: ImageSlot) -> Option<String> {
         let shown = state.slot(slot).pca.as_ref().filter(|_| !pca_is_current(state, slot));
         match shown {
-            Some(view) if state.layer().is_some_and(|id| id.has_vectors()) => Some(view.query.id.to_string()),
+            Some(view) if state.layer().is_some_and(|id| id.has_vectors()) && state.not_finite(slot).is_none() => {
+                Some(view.query.id.to_string())
+            }
             _ => activation(state, slot),
         }
     }

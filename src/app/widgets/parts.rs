@@ -76,9 +76,12 @@ pub fn number_ui(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> Response
 
 /// What few need, folded under one word; `of` tells several in one panel apart.
 pub fn advanced_ui(ui: &mut Ui, of: &str, add: impl FnOnce(&mut Ui)) {
-    CollapsingHeader::new("Advanced")
+    let shown = CollapsingHeader::new("Advanced")
         .id_salt(("advanced", of))
         .show_unindented(ui, add);
+    let name = format!("Advanced: {of}");
+    let header = shown.header_response;
+    header.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
 }
 
 /// A shortcut as keys to be pressed together, such as `Ctrl+Shift+S`.
