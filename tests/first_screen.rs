@@ -11,7 +11,7 @@ use std::{
 use common::TestResult;
 use egui::{Event, Pos2};
 use featscope::{
-    app::{App, LaunchOptions, PaneKind, Preferences, VIEWS, offscreen::Offscreen, paint},
+    app::{Action, App, Command, LaunchOptions, PaneKind, Preferences, VIEWS, offscreen::Offscreen, paint},
     engine::ImageSlot,
     geometry::framing::WorkingSize,
 };
@@ -83,6 +83,13 @@ fn the_ear_of_the_cat_is_found_in_every_other_picture() -> TestResult {
         (100.into(), Some(WorkingSize::ShortSide(64)))
     );
 
+    // The ear is marked from the beginning.
+    assert_eq!(state.document.pins.len(), 1);
+    assert_found(&window)?;
+    // The pointer finds it as well, where nothing is marked.
+    let context = window.screen.context().clone();
+    window.app.apply(Command::Act(Action::Unpin), &context);
+    window.settle();
     let canvas = window
         .app
         .canvas_rect(PaneKind::Picture, ImageSlot::A)
@@ -93,6 +100,12 @@ fn the_ear_of_the_cat_is_found_in_every_other_picture() -> TestResult {
     let ear = Pos2::new(canvas.center().x + x * side, canvas.center().y + y * side);
     window.frame(vec![Event::PointerMoved(ear)]);
     window.settle();
+    assert_found(&window)
+}
+
+/// The best match of what is looked for lies on the ear of every other picture.
+#[track_caller]
+fn assert_found(window: &Window) -> TestResult {
     let state = &window.app.state;
     let mut far = Vec::new();
     for (slot, [x, y]) in state.open_slots().zip(LEFT_EARS).skip(1) {

@@ -204,14 +204,14 @@ fn a_first_start_says_one_sentence_and_shows_what_corresponds() {
     assert_eq!(window.document().pins.len(), 1);
     let others: Vec<ImageSlot> = window.state().open_slots().skip(1).collect();
     assert!(others.len() > 3 && others.iter().all(|slot| window.state().heat_on(*slot).is_some()));
-    window.assert_says("the marked eye lights up");
+    window.assert_says("the marked ear lights up");
     assert!(!window.app().can_undo_redo()[0], "nobody did that");
     for name in ["Tour", "Open images…", "Samples"] {
         assert!(window.named(name).next().is_some(), "{name}");
     }
     window.apply(Command::Welcomed);
     window.settle();
-    window.assert_silent("the marked eye lights up");
+    window.assert_silent("the marked ear lights up");
     assert!(window.state().preferences.welcomed);
 }
 

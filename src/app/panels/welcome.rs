@@ -10,7 +10,7 @@ use crate::app::{
 };
 
 /// What is seen, and what to do with it.
-const SENTENCE: &str = "What the model takes for the same as the marked eye lights up in the other pictures. Click anywhere to ask \
+const SENTENCE: &str = "What the model takes for the same as the marked ear lights up in the other pictures. Click anywhere to ask \
                         about another place; Esc follows the pointer.";
 
 /// The sentence and the ways, until one of them is gone or they are taken away.

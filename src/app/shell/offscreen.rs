@@ -81,8 +81,10 @@ impl Offscreen {
 
     /// Runs one frame: egui's `events`, then what draws the interface.
     pub fn frame(&mut self, events: Vec<Event>, run: impl FnMut(&mut Ui)) {
+        // The picture keeps its pixels: where the interface is larger, fewer of its points fit.
+        let points = self.size_points.map(|side| side / self.context.zoom_factor());
         let mut input = RawInput {
-            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, self.size_points.into())),
+            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, points.into())),
             max_texture_side: Some(self.max_side_px),
             time: Some(self.frames as f64 * f64::from(FRAME_SECS)),
             predicted_dt: FRAME_SECS,
