@@ -23,6 +23,7 @@ mod kept;
 mod kit;
 mod model;
 mod models;
+mod pairs;
 mod panes;
 mod pca;
 mod pictures;

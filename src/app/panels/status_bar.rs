@@ -4,25 +4,21 @@ use egui::{Align, Label, Layout, RichText, TextStyle, Ui, vec2};
 
 use crate::{
     app::{
-        document::places::representative,
-        state::{root::State, shown::file_name, slots::PointAt},
+        state::{
+            readout::{best_text, readout},
+            root::State,
+            shown::file_name,
+        },
         update::command::Command,
     },
-    engine::ChannelQuery,
     extract::inversion::Inversion,
 };
 
 /// What is under the pointer, what is most similar to it, and what ran: always three lines, so that nothing jumps.
 pub fn status_ui(ui: &mut Ui, state: &State, _commands: &mut Vec<Command>) {
-    let pinned = state.query_at().and_then(|(slot, at)| {
-        Some(PointAt {
-            slot,
-            at: representative(&at)?,
-        })
-    });
-    match state.hover.or(pinned) {
-        Some(point) => {
-            line_ui(ui, RichText::new(point_text(state, point)).monospace());
+    match readout(state) {
+        Some(words) => {
+            line_ui(ui, RichText::new(words).monospace());
             line_ui(ui, RichText::new(best_text(state)).monospace());
         }
         None => {
@@ -48,65 +44,6 @@ fn line_ui(ui: &mut Ui, words: RichText) {
         ui.set_min_size(size);
         ui.add(Label::new(words).truncate());
     });
-}
-
-/// Pixel, cell, and the cosine with the query.
-fn point_text(state: &State, point: PointAt) -> String {
-    let [x, y] = point.at.map(|x| x.round() + 0.0);
-    let mut text = format!("{} pixel ({x}, {y})", point.slot.name());
-    let Some((row, column)) = state.cell_at(point) else {
-        if state.shown_grid(point.slot).is_some() {
-            text += "  outside of what the model sees";
-        }
-        return text;
-    };
-    text += &format!("  cell ({row}, {column})");
-    if let Some(numbers) = state.not_finite(point.slot) {
-        text += &format!("  not finite: {numbers}");
-        return text;
-    }
-    let score = state
-        .scores_of(point.slot)
-        .filter(|_| !state.heat_is_stale())
-        .and_then(|target| target.scores.get(target.grid.index(row, column)));
-    if let Some(score) = score {
-        let attention = state.current_heat().is_some_and(|heat| heat.attention);
-        let head = state.head_text().filter(|_| attention);
-        text += &match head {
-            Some(head) => format!("  attention ({head}) {score:.4}"),
-            None => format!("  {} {score:.4}", if attention { "attention" } else { "cosine" }),
-        };
-    }
-    let channel = state
-        .answers
-        .of::<ChannelQuery>()
-        .filter(|channel| Some(channel.query.id) == state.layer())
-        .and_then(|channel| {
-            let (_, grid, values) = channel.maps.iter().find(|(slot, ..)| *slot == point.slot)?;
-            let value = values.get(grid.index(row, column))?;
-            Some((channel.query.channel, value))
-        });
-    if let Some((channel, value)) = channel {
-        text += &format!("  channel {channel} {value:.4}");
-    }
-    text
-}
-
-/// The best matches of every heat map that is shown.
-fn best_text(state: &State) -> String {
-    let shown = state.open_slots().filter_map(|slot| state.heat_on(slot));
-    let targets = shown.map(|target| {
-        let best = target
-            .best
-            .iter()
-            .map(|found| format!("({}, {}) {:.3}", found.cell.0, found.cell.1, found.score));
-        format!(
-            "best in {}: {}",
-            target.slot.name(),
-            best.collect::<Vec<_>>().join("  ")
-        )
-    });
-    targets.collect::<Vec<_>>().join("   ")
 }
 
 /// Which model file, t, seed, format and device made what is shown, and how long it took.

@@ -3,7 +3,7 @@
 use super::app::App;
 use crate::{
     app::{
-        document::{layout, root::PictureRef},
+        document::{layout, pairs::forget_picture, root::PictureRef},
         state::{
             downloads::may_be_on_the_hub,
             messages::Level,
@@ -225,7 +225,8 @@ impl App {
         );
         if expected.is_none() {
             // A pin is in pixels of the picture that was there.
-            state.document.delete_pins(|pin| pin.slot == slot);
+            forget_picture(&mut state.document, slot);
+            state.pairing.let_go();
             layout::show_slot(&mut state.document.layout, slot);
         }
         *state.slot_mut(slot) = SlotState {
@@ -255,6 +256,12 @@ impl App {
             state.document.pictures = swapped.collect();
             for pin in &mut state.document.pins {
                 pin.slot = other(pin.slot);
+                if let Some(mate) = &mut pin.mate {
+                    mate.slot = other(mate.slot);
+                }
+            }
+            if let Some(first) = &mut state.pairing.first {
+                first.slot = other(first.slot);
             }
         }
         state.hover = state.hover.map(|point| PointAt {
@@ -287,7 +294,8 @@ impl App {
     /// Takes a picture and everything known of it away.
     pub(in crate::app) fn empty_slot(&mut self, slot: ImageSlot) {
         *self.state.slot_mut(slot) = SlotState::default();
-        self.state.document.delete_pins(|pin| pin.slot == slot);
+        forget_picture(&mut self.state.document, slot);
+        self.state.pairing.let_go();
         self.textures.clear_slot(slot);
         self.forget_views();
     }
