@@ -33,7 +33,10 @@ use egui::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     analysis::colour::RangeRule,
-    app::{Action, Command, Document, Level, Mark, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
+    app::{
+        Action, Command, Document, Level, Mark, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode,
+        View,
+    },
     engine::{BasisChoice, ChannelQuery, ImageSlot, PictureSource, QueryAt},
     extract::{preset::PRESETS, settings::LatentMode},
     geometry::framing::WorkingSize,
@@ -733,7 +736,10 @@ impl Monkey {
         let numbers: HashSet<u32> = document.pins.iter().map(|pin| pin.number).collect();
         assert_eq!(numbers.len(), document.pins.len(), "a number stands for two pins");
         let apart = |pin: &Pin| pin.mate.as_ref().is_none_or(|mate| mate.slot != pin.slot);
-        assert!(document.pins.iter().all(apart), "both points of a pair lie in one picture");
+        assert!(
+            document.pins.iter().all(apart),
+            "both points of a pair lie in one picture"
+        );
     }
 
     fn check_layout(&self) {

@@ -79,9 +79,7 @@ fn drag_events(from: Pos2, to: Pos2, modifiers: Modifiers) -> Vec<Event> {
 
 /// All events in one frame of half a second.
 fn at_once(window: &mut Window, events: Vec<Event>) {
-    for event in events {
-        window.harness.event(event);
-    }
+    window.harness.input_mut().events.extend(events);
     window.pass(0.5);
 }
 
@@ -127,7 +125,10 @@ fn clicks_in_pair_mode_make_pairs_of_one_number() {
     assert!(window.state().pairing.on);
     window.click(at(&window, A, [16.0, 30.0]));
     window.key_with(CTRL, Key::Z);
-    assert_eq!((window.state().pairing.first.clone(), marks(window.document()).len()), (None, 2));
+    assert_eq!(
+        (window.state().pairing.first.clone(), marks(window.document()).len()),
+        (None, 2)
+    );
     window.key_with(CTRL, Key::Z);
     assert_eq!(marks(window.document()).len(), 1);
     window.key_with(CTRL, Key::Y);
@@ -146,11 +147,21 @@ fn the_best_match_is_proposed_and_enter_takes_it() {
     assert_eq!(window.state().proposal_in(A), None, "it is in another picture");
     window.key(Key::Enter);
     let pin = window.document().pins[0].clone();
-    assert_eq!(pin.mate.as_ref().map(|mate| (mate.slot, mate.at.clone())), Some((B, QueryAt::Point(proposed))));
+    assert_eq!(
+        pin.mate.as_ref().map(|mate| (mate.slot, mate.at.clone())),
+        Some((B, QueryAt::Point(proposed)))
+    );
     window.settle();
-    let figures = window.state().pair_figures(&window.document().pins[0]).expect("it is a pair");
+    let figures = window
+        .state()
+        .pair_figures(&window.document().pins[0])
+        .expect("it is a pair");
     assert_eq!(figures.distance_px(), Some(0.0));
-    let best = window.state().matches.as_ref().map(|matches| matches.pins[0].targets[1].best[0].found.score);
+    let best = window
+        .state()
+        .matches
+        .as_ref()
+        .map(|matches| matches.pins[0].targets[1].best[0].found.score);
     assert_eq!(figures.cosine, best);
 
     // A click beside the ring takes it, too.
@@ -185,13 +196,22 @@ fn a_pair_is_dragged_at_either_end_selected_split_and_deleted() {
     window.click(at(&window, B, [48.0, 64.0]));
     window.key(Key::Num2);
     window.drag(at(&window, B, [48.0, 64.0]), at(&window, B, [60.0, 90.0]));
-    assert_eq!(marks(window.document()), [(1, (A, [16.0, 64.0]), Some((B, [60.0, 90.0])))]);
+    assert_eq!(
+        marks(window.document()),
+        [(1, (A, [16.0, 64.0]), Some((B, [60.0, 90.0])))]
+    );
     assert!(window.document().selected_mate, "what is dragged is selected");
     window.drag(at(&window, A, [16.0, 64.0]), at(&window, A, [20.0, 30.0]));
-    assert_eq!(marks(window.document()), [(1, (A, [20.0, 30.0]), Some((B, [60.0, 90.0])))]);
+    assert_eq!(
+        marks(window.document()),
+        [(1, (A, [20.0, 30.0]), Some((B, [60.0, 90.0])))]
+    );
     // A plain click moves the point of its picture; arrows the selected one.
     window.click(at(&window, B, [70.0, 100.0]));
-    assert_eq!(marks(window.document()), [(1, (A, [20.0, 30.0]), Some((B, [70.0, 100.0])))]);
+    assert_eq!(
+        marks(window.document()),
+        [(1, (A, [20.0, 30.0]), Some((B, [70.0, 100.0])))]
+    );
     let cell = |window: &Window| {
         let Some((slot, at)) = marks(window.document())[0].2 else {
             panic!("it is a pair");
@@ -205,7 +225,12 @@ fn a_pair_is_dragged_at_either_end_selected_split_and_deleted() {
 
     // The list selects one point, the other, and none.
     window.settle();
-    let entry = || window.words().into_iter().find(|words| words.starts_with("Pair 1, orange"));
+    let entry = || {
+        window
+            .words()
+            .into_iter()
+            .find(|words| words.starts_with("Pair 1, orange"))
+    };
     let entry = entry().expect("it is listed");
     window.apply(Command::SelectPin(None));
     for expected in [Some((1, false)), Some((1, true)), None] {
@@ -229,7 +254,10 @@ fn pairs_are_ranked_saved_and_told_in_tables() -> TestResult {
     window.act(Action::AddPane(PaneKind::Rank));
     window.key(Key::Num2);
     // The second one is marked in the target first.
-    for points in [[(A, [16.0, 20.0]), (B, [48.0, 20.0])], [(B, [16.0, 90.0]), (A, [48.0, 90.0])]] {
+    for points in [
+        [(A, [16.0, 20.0]), (B, [48.0, 20.0])],
+        [(B, [16.0, 90.0]), (A, [48.0, 90.0])],
+    ] {
         for (slot, point) in points {
             window.click(at(&window, slot, point));
         }
@@ -240,24 +268,44 @@ fn pairs_are_ranked_saved_and_told_in_tables() -> TestResult {
     window.settle();
     let view = window.state().rank.view.as_ref().ok_or("a ranking")?;
     let rounded = |at: [f64; 2]| at.map(f64::round);
-    let pairs: Vec<_> = view.query.pairs.iter().map(|pair| [rounded(pair.source), rounded(pair.target)]).collect();
+    let pairs: Vec<_> = view
+        .query
+        .pairs
+        .iter()
+        .map(|pair| [rounded(pair.source), rounded(pair.target)])
+        .collect();
     assert_eq!(pairs, [[[16.0, 20.0], [48.0, 20.0]], [[48.0, 90.0], [16.0, 90.0]]]);
 
     let saved: Value = serde_json::from_slice(&fs::read(save(&mut window, PathPurpose::SavePairs, "pairs.json")?)?)?;
     assert_eq!(saved.as_array().map(Vec::len), Some(2));
     let json: Value = serde_json::from_slice(&fs::read(save(&mut window, PathPurpose::SaveMatches, "m.json")?)?)?;
-    assert_eq!((&json["version"], json["pairs"].as_array().map(Vec::len)), (&2.into(), Some(2)));
-    let figures = window.state().pair_figures(&window.document().pins[0]).ok_or("a pair")?;
+    assert_eq!(
+        (&json["version"], json["pairs"].as_array().map(Vec::len)),
+        (&2.into(), Some(2))
+    );
+    let figures = window
+        .state()
+        .pair_figures(&window.document().pins[0])
+        .ok_or("a pair")?;
     assert_eq!(json["pairs"][0]["cosine"], serde_json::json!(figures.cosine));
-    assert_eq!(json["pairs"][0]["distance_px"], serde_json::json!(figures.distance_px()));
+    assert_eq!(
+        json["pairs"][0]["distance_px"],
+        serde_json::json!(figures.distance_px())
+    );
     let csv = fs::read_to_string(save(&mut window, PathPurpose::SaveMatches, "m.csv")?)?;
     let mut lines = csv.lines();
     let titles: Vec<&str> = lines.next().ok_or("titles")?.split(',').collect();
     let column = |name: &str| titles.iter().position(|title| *title == name);
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
     let (pin, target) = (column("pin").ok_or("pins")?, column("target").ok_or("targets")?);
-    let row = rows.iter().find(|row| row[pin] == "1" && row[target] == "B").ok_or("a row")?;
-    assert_eq!(row[column("pair_cosine").ok_or("cosines")?], format!("{:.5}", figures.cosine.ok_or("a cosine")?));
+    let row = rows
+        .iter()
+        .find(|row| row[pin] == "1" && row[target] == "B")
+        .ok_or("a row")?;
+    assert_eq!(
+        row[column("pair_cosine").ok_or("cosines")?],
+        format!("{:.5}", figures.cosine.ok_or("a cosine")?)
+    );
     assert_eq!(
         row[column("pair_distance_px").ok_or("distances")?],
         format!("{:.2}", figures.distance_px().ok_or("a distance")?)
@@ -275,7 +323,11 @@ fn pairs_are_ranked_saved_and_told_in_tables() -> TestResult {
     window.settle();
     assert_eq!(
         marks(window.document()),
-        [(1, (A, [16.0, 20.0]), None), (2, (A, [48.0, 90.0]), None), (3, (A, [80.0, 20.0]), None)]
+        [
+            (1, (A, [16.0, 20.0]), None),
+            (2, (A, [48.0, 90.0]), None),
+            (3, (A, [80.0, 20.0]), None)
+        ]
     );
     Ok(())
 }
@@ -289,13 +341,23 @@ fn pictures_that_change_places_take_both_points_along() {
     window.apply(Command::StartPair(B, [80.0, 20.0]));
     window.apply(Command::SwapPictures(A, B));
     window.settle();
-    assert_eq!(marks(window.document()), [(1, (B, [16.0, 20.0]), Some((A, [48.0, 20.0])))]);
+    assert_eq!(
+        marks(window.document()),
+        [(1, (B, [16.0, 20.0]), Some((A, [48.0, 20.0])))]
+    );
     assert_eq!(window.state().pairing.first.as_ref().map(|first| first.slot), Some(A));
 }
 
 #[test]
 fn clicks_of_one_frame_count_one_by_one_with_the_keys_of_their_moments() {
-    let places = [[20.0, 20.0], [100.0, 20.0], [20.0, 100.0], [60.0, 60.0], [100.0, 100.0], [60.0, 110.0]];
+    let places = [
+        [20.0, 20.0],
+        [100.0, 20.0],
+        [20.0, 100.0],
+        [60.0, 60.0],
+        [100.0, 100.0],
+        [60.0, 110.0],
+    ];
     let events = |window: &Window| {
         let clicks = places.iter().enumerate().map(|(index, place)| {
             let modifiers = if index == 0 { Modifiers::NONE } else { Modifiers::SHIFT };
@@ -346,7 +408,12 @@ fn presses_of_one_frame_that_are_released_in_a_later_one_are_clicks() {
 fn a_pair_of_clicks_in_one_frame_is_a_pair() {
     let mut window = Opening::of_columns(2).settled();
     window.key(Key::Num2);
-    let places = [(A, [16.0, 20.0]), (B, [48.0, 20.0]), (A, [48.0, 90.0]), (B, [16.0, 90.0])];
+    let places = [
+        (A, [16.0, 20.0]),
+        (B, [48.0, 20.0]),
+        (A, [48.0, 90.0]),
+        (B, [16.0, 90.0]),
+    ];
     let events = places.map(|(slot, place)| click_events(at(&window, slot, place), Modifiers::NONE));
     at_once(&mut window, events.into_iter().flatten().collect());
     assert_eq!(
@@ -367,7 +434,10 @@ fn a_drag_of_one_frame_is_that_of_its_press() {
     let events = drag(&quick);
     one_by_one(&mut quick, events);
     let region = &slow.document().pins[0].at;
-    assert!(matches!(region, QueryAt::Region { path, .. } if path.len() > 1), "{region:?}");
+    assert!(
+        matches!(region, QueryAt::Region { path, .. } if path.len() > 1),
+        "{region:?}"
+    );
     assert_eq!(slow.document().pins, quick.document().pins);
     assert_eq!(slow.document().view, quick.document().view, "the picture stays");
 
@@ -390,7 +460,11 @@ fn a_drag_of_one_frame_is_that_of_its_press() {
     let all = events(&quick);
     one_by_one(&mut quick, all);
     assert_eq!(marks(slow.document())[0], (1, (A, [90.0, 40.0]), None));
-    assert_eq!(marks(slow.document())[1], (2, (B, [60.0, 60.0]), None), "the picture moved with the pointer");
+    assert_eq!(
+        marks(slow.document())[1],
+        (2, (B, [60.0, 60.0]), None),
+        "the picture moved with the pointer"
+    );
     assert_eq!(marks(slow.document()), marks(quick.document()));
     assert_eq!(slow.document().view, quick.document().view);
 }
@@ -438,7 +512,10 @@ fn the_menu_of_a_picture_acts_at_the_place_of_the_click() {
     window.click(at(&window, B, [20.0, 110.0]));
     window.assert_silent("Copy position");
     assert_eq!(marks(window.document()).len(), 2);
-    assert_eq!(window.document().active_mark().map(|(mark, ..)| mark), Some(Mark { number: 2, mate: false }));
+    assert_eq!(
+        window.document().active_mark().map(|(mark, ..)| mark),
+        Some(Mark { number: 2, mate: false })
+    );
     window.click_with(Modifiers::SHIFT, at(&window, B, [20.0, 110.0]));
     assert_eq!(marks(window.document()).len(), 3);
 }
@@ -446,21 +523,30 @@ fn the_menu_of_a_picture_acts_at_the_place_of_the_click() {
 #[test]
 fn a_line_joins_the_points_and_further_matches_are_dots_on_demand() {
     let mut window = Opening::of_columns(2).settled();
-    let between = |window: &Window| {
+    let canvases = [A, B].map(|slot| window.canvas(PaneKind::Picture, slot));
+    // Pixels of the pin's colour on the way from one picture to the other, outside of both.
+    let on_the_way = |window: &mut Window| {
         let [a, b] = [at(window, A, [112.0, 64.0]), at(window, B, [16.0, 64.0])];
-        egui::Rect::from_two_pos(a, b).shrink2(egui::vec2(12.0, 0.0)).expand2(egui::vec2(0.0, 2.0))
+        let picture = window.render();
+        let places = (0..=400_u16).map(|step| a.lerp(b, f32::from(step) / 400.0));
+        let between = places.filter(|place| !canvases.iter().any(|canvas| canvas.contains(*place)));
+        let pixels = between.map(|place| picture.get_pixel(place.x as u32, place.y as u32).0);
+        pixels.filter(|pixel| pixel[0] > 180 && pixel[2] < 60).count()
     };
     window.leave();
-    let before = super::driver::pixels_in(&window.render(), between(&window));
+    assert_eq!(on_the_way(&mut window), 0);
     window.apply(Command::StartPair(A, [112.0, 64.0]));
     window.click(at(&window, B, [16.0, 64.0]));
     window.leave();
     window.settle();
-    let after = super::driver::pixels_in(&window.render(), between(&window));
-    assert_ne!(before, after);
-    let orange = after.iter().filter(|pixel| pixel[0] > 180 && pixel[2] < 60).count();
-    let plain = before.iter().filter(|pixel| pixel[0] > 180 && pixel[2] < 60).count();
-    assert!(orange > plain + 20, "{orange} pixels of the line, {plain} before");
+    assert!(on_the_way(&mut window) > 3);
+    window.apply(Command::SelectPin(None));
+    assert_eq!(
+        on_the_way(&mut window),
+        0,
+        "that of another pair than the selected one is faint"
+    );
+    window.apply(Command::SelectPin(Some(1)));
 
     window.apply_and_settle(Command::TopK(5));
     let without = window.pixels(PaneKind::Picture, B);

@@ -52,10 +52,12 @@ pub fn point_pairs(document: &Document) -> Vec<PointPair> {
 /// The mark of a picture that is nearest to a point, no further away than `reach` pixels.
 pub fn mark_near(document: &Document, slot: ImageSlot, [x, y]: [f64; 2], reach: f64) -> Option<Mark> {
     let marks = document.pins.iter().flat_map(Pin::marks);
-    let distances = marks.filter(|(_, other, _)| *other == slot).filter_map(|(mark, _, at)| {
-        let [there_x, there_y] = representative(at)?;
-        Some((mark, (there_x - x).hypot(there_y - y)))
-    });
+    let distances = marks
+        .filter(|(_, other, _)| *other == slot)
+        .filter_map(|(mark, _, at)| {
+            let [there_x, there_y] = representative(at)?;
+            Some((mark, (there_x - x).hypot(there_y - y)))
+        });
     distances
         .filter(|(_, distance)| *distance <= reach)
         .min_by(|(_, a), (_, b)| a.total_cmp(b))
@@ -212,7 +214,9 @@ fn join(document: &mut Document, together: &[(u32, u32)]) {
 /// a ranking is open, of the others the first with the first, the second with the second and so on.
 pub fn pair_as_before(document: &mut Document) {
     let partners = std::mem::take(&mut document.rank.partners);
-    let ranks = panes(&document.layout).iter().any(|(_, pane)| pane.kind == PaneKind::Rank);
+    let ranks = panes(&document.layout)
+        .iter()
+        .any(|(_, pane)| pane.kind == PaneKind::Rank);
     let [source, target] = document.rank.slots;
     if source == target || !ranks && partners.is_empty() {
         return;
@@ -249,7 +253,11 @@ pub fn pair_as_before(document: &mut Document) {
 pub fn set_pairs(document: &mut Document, pairs: &[PointPair]) {
     let [source, target] = document.rank.slots;
     let both = [[source, target], [target, source]];
-    document.delete_pins(|pin| pin.mate.as_ref().is_some_and(|mate| both.contains(&[pin.slot, mate.slot])));
+    document.delete_pins(|pin| {
+        pin.mate
+            .as_ref()
+            .is_some_and(|mate| both.contains(&[pin.slot, mate.slot]))
+    });
     for pair in pairs.iter().filter(|_| source != target) {
         let number = document.next_pin_number();
         let mate = Some(Spot {
@@ -400,7 +408,11 @@ mod tests {
         set_pairs(&mut document, &[pair(4.0), pair(5.0)]);
         assert_eq!(point_pairs(&document), [pair(4.0), pair(5.0)]);
         assert_eq!(document.pins.len(), 5);
-        assert_eq!(document.pin(4).map(|pin| pin.slot), Some(B), "pairs with other pictures stay");
+        assert_eq!(
+            document.pin(4).map(|pin| pin.slot),
+            Some(B),
+            "pairs with other pictures stay"
+        );
     }
 
     #[test]
@@ -434,7 +446,8 @@ mod tests {
         let (slot, x, number) = (|| 0_u8..3, || 0.0..8.0_f64, || 0_u32..7);
         prop_oneof![
             (slot(), x(), any::<bool>()).prop_map(|(slot, x, more)| Deed::Click(slot, x, more)),
-            (number(), any::<bool>(), slot(), x()).prop_map(|(number, mate, slot, x)| Deed::Place(number, mate, slot, x)),
+            (number(), any::<bool>(), slot(), x())
+                .prop_map(|(number, mate, slot, x)| Deed::Place(number, mate, slot, x)),
             (slot(), x(), slot(), x()).prop_map(|(a, x, b, y)| Deed::Pair(a, x, b, y)),
             (number(), any::<bool>()).prop_map(|(number, mate)| Deed::Select(number, mate)),
             number().prop_map(Deed::Delete),

@@ -198,9 +198,10 @@ fn check_pin(pin: &Pin) -> Validation {
             pin.number,
             pin.slot.name()
         )),
-        Some(mate) if is_word(&pin.at) || is_word(&mate.at) => {
-            Err(format!("a point of pair {} in it is a token: a pair is of two pictures", pin.number))
-        }
+        Some(mate) if is_word(&pin.at) || is_word(&mate.at) => Err(format!(
+            "a point of pair {} in it is a token: a pair is of two pictures",
+            pin.number
+        )),
         _ => Ok(()),
     }
 }
@@ -344,7 +345,9 @@ mod tests {
             ..pin(QueryAt::Point([0.0; 2]))
         };
         let near = || QueryAt::Point([1.0; 2]);
-        assert!(!refused(&|document| document.pins.push(with_mate(ImageSlot::B, near()))));
+        assert!(!refused(&|document| document
+            .pins
+            .push(with_mate(ImageSlot::B, near()))));
         assert!(refused(&|document| document.pins.push(with_mate(ImageSlot::A, near()))));
         assert!(refused(&|document| document
             .pins

@@ -408,7 +408,8 @@ mod tests {
         let path = folder.path().join("x.featscope.json");
         let mut old = serde_json::to_value(WorkspaceFile::holding(Document::default())).expect("JSON");
         old["version"] = 1.into();
-        let pin = |number: u32, slot: &str| serde_json::json!({"number": number, "slot": slot, "at": {"point": [number, 2]}});
+        let pin =
+            |number: u32, slot: &str| serde_json::json!({"number": number, "slot": slot, "at": {"point": [number, 2]}});
         let pins = [(1, "A"), (2, "A"), (3, "B"), (4, "B"), (5, "C")];
         old["document"]["pins"] = pins.map(|(number, slot)| pin(number, slot)).to_vec().into();
         old["document"]["selected_pin"] = 4.into();

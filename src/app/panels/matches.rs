@@ -81,7 +81,7 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
         return;
     }
     let selected = state.document.selected_pin == Some(pin.number);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         pin_swatch_ui(ui, pin.number);
         let text = format!("{}  {} {}", pin.number, pin.slot.name(), place_text(&pin.at));
         let name = theme::pin_name(pin.number);
@@ -99,24 +99,28 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
         ui.weak("Not where the model sees its picture, or not computed yet.");
         return;
     };
-    Grid::new(("matches", pin.number)).num_columns(5).show(ui, |ui| {
+    let small = |text: String| RichText::new(text).size(theme::FONT_SMALL);
+    Grid::new(("matches", pin.number)).num_columns(4).show(ui, |ui| {
+        for title in ["", "pixel", "cos", "cycle error"] {
+            ui.label(small(title.to_owned()).weak());
+        }
+        ui.end_row();
         for target in found
             .targets
             .iter()
             .filter(|target| target.slot != pin.slot || found.targets.len() == 1)
         {
             for best in &target.best {
-                let small = |text: String| RichText::new(text).size(theme::FONT_SMALL);
+                let [x, y] = best.found.at;
                 ui.label(small(target.slot.name().to_owned()));
-                ui.label(small(pixel_text(best.found.at)));
+                ui.label(small(format!("({x:.0}, {y:.0})")));
                 ui.label(small(format!("{:.3}", best.found.score)));
                 let (mark, hint) = if best.mutual {
-                    ("mutual", "The way back leads to the pin's own cell".to_owned())
+                    (" mutual", "The way back leads to the pin's own cell".to_owned())
                 } else {
                     ("", format!("The way back leads to {}", pixel_text(best.back)))
                 };
-                ui.label(small(mark.to_owned())).on_hover_text(&hint);
-                ui.label(small(format!("cycle error {:.1} cells", best.cycle_cells)))
+                ui.label(small(format!("{:.1} cells{mark}", best.cycle_cells)))
                     .on_hover_text(format!("Distance from where the way back leads to the pin. {hint}"));
                 ui.end_row();
             }

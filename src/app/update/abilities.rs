@@ -5,7 +5,11 @@ use egui::ThemePreference;
 use super::action::Action;
 use crate::{
     app::{
-        document::{display::RangeMode, pairs::{can_pair_in_order, point_pairs}, pane::PaneKind},
+        document::{
+            display::RangeMode,
+            pairs::{can_pair_in_order, point_pairs},
+            pane::PaneKind,
+        },
         state::{compare_questions::side_of_now, overlays::TemporaryView, root::State},
     },
     engine::BasisChoice,

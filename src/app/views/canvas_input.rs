@@ -79,8 +79,7 @@ struct Frame {
 impl Frame {
     fn of(ui: &Ui) -> Self {
         let options = ui.ctx().options(|options| options.input_options);
-        let (secs, step, latest) =
-            ui.input(|input| (input.time, input.unstable_dt, input.pointer.interact_pos()));
+        let (secs, step, latest) = ui.input(|input| (input.time, input.unstable_dt, input.pointer.interact_pos()));
         Self {
             secs,
             before_secs: secs - f64::from(step),

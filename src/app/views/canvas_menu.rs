@@ -32,13 +32,19 @@ pub fn canvas_menu_ui(
     };
     let point = at.unwrap_or_default();
     let here = at.is_some();
-    line(ui, "Pin here", here, &mut || vec![Command::AddPin(slot, QueryAt::Point(point))]);
+    line(ui, "Pin here", here, &mut || {
+        vec![Command::AddPin(slot, QueryAt::Point(point))]
+    });
     let others = state.open_slots().any(|other| other != slot);
-    line(ui, "Start a pair here", here && others, &mut || vec![Command::StartPair(slot, point)]);
+    line(ui, "Start a pair here", here && others, &mut || {
+        vec![Command::StartPair(slot, point)]
+    });
     let position = PointAt { slot, at: point };
     line(ui, "Copy position", here, &mut || vec![Command::CopyPosition(position)]);
     ui.separator();
-    line(ui, "Show the whole picture", is_open, &mut || vec![Command::View(tile, View::default())]);
+    line(ui, "Show the whole picture", is_open, &mut || {
+        vec![Command::View(tile, View::default())]
+    });
     let size = state.slot(slot).picture.as_ref().map(|picture| picture.size);
     line(ui, "1:1", is_open, &mut || {
         let mut told = vec![Command::FocusPane(tile)];

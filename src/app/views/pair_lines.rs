@@ -44,7 +44,10 @@ pub fn pair_lines(ui: &Ui, state: &State, canvases: &CanvasRects) {
         painter.line_segment(ends, Stroke::new(OTHER_WIDTH, colour));
     }
     for (number, ends) in selected {
-        painter.line_segment(ends, Stroke::new(SELECTED_WIDTH + 2.0 * theme::STROKE_HALO, tokens.halo));
+        painter.line_segment(
+            ends,
+            Stroke::new(SELECTED_WIDTH + 2.0 * theme::STROKE_HALO, tokens.halo),
+        );
         painter.line_segment(ends, Stroke::new(SELECTED_WIDTH, tokens.pin(number)));
     }
 }
@@ -117,9 +120,15 @@ mod tests {
         ];
         assert_eq!(ends(&panes, &pair), Some([pos2(205.0, 50.0), pos2(195.0, 50.0)]));
         assert_eq!(ends(&panes[..2], &pair), None, "B is not in sight");
-        let two_kinds = [pane(PaneKind::Picture, a, 0.0, 1.0), pane(PaneKind::Heat, b, 200.0, 1.0)];
+        let two_kinds = [
+            pane(PaneKind::Picture, a, 0.0, 1.0),
+            pane(PaneKind::Heat, b, 200.0, 1.0),
+        ];
         assert_eq!(ends(&two_kinds, &pair), Some([pos2(205.0, 50.0), pos2(95.0, 50.0)]));
-        let zoomed = [pane(PaneKind::Picture, a, 0.0, 4.0), pane(PaneKind::Heat, b, 200.0, 1.0)];
+        let zoomed = [
+            pane(PaneKind::Picture, a, 0.0, 4.0),
+            pane(PaneKind::Heat, b, 200.0, 1.0),
+        ];
         assert_eq!(ends(&zoomed, &pair), None, "that point of A is out of sight");
     }
 }

@@ -115,7 +115,15 @@ impl Behavior<Pane> for Painting<'_> {
             ui.painter().rect_filled(rect, 0.0, tokens.panel);
             let (slot, size) = (pane.slot, None);
             let pressed = false;
-            self.context.canvases.set(tile, Painted { rect, slot, size, pressed });
+            self.context.canvases.set(
+                tile,
+                Painted {
+                    rect,
+                    slot,
+                    size,
+                    pressed,
+                },
+            );
             VIEWS.of(pane.kind).ui(ui, tile, pane, &mut self.context);
             self.outline(ui, tile, rect);
             return UiResponse::None;

@@ -31,13 +31,15 @@ pub(in crate::app) fn pair_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &
     let Some(figures) = state.pair_figures(pin) else { return };
     let document = &state.document;
     let selected = document.selected_pin == Some(pin.number);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         pin_swatch_ui(ui, pin.number);
         let button = ui.add(Button::selectable(selected, short_text(&figures)));
         let name = pair_name(&figures);
         button.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &name));
         if button
-            .on_hover_text(format!("{name}. Click to show its similarities, again for those of its other point"))
+            .on_hover_text(format!(
+                "{name}. Click to show its similarities, again for those of its other point"
+            ))
             .clicked()
         {
             let mate = selected && !document.selected_mate;
@@ -69,7 +71,11 @@ fn short_text(figures: &PairFigures) -> String {
 fn pair_name(figures: &PairFigures) -> String {
     let pair = &figures.pair;
     let [first, second] = [0, 1].map(|end| format!("{} {}", pair.slots[end].name(), pixel_text(pair.at[end])));
-    let mut words = format!("Pair {}, {}: {first} to {second}", pair.number, theme::pin_name(pair.number));
+    let mut words = format!(
+        "Pair {}, {}: {first} to {second}",
+        pair.number,
+        theme::pin_name(pair.number)
+    );
     words += &match figures.cosine {
         Some(cosine) => format!(", cosine {cosine:.3}"),
         None => ", not computed or not where the model sees both pictures".to_owned(),

@@ -272,7 +272,10 @@ fn matches_are_those_of_all_pairs() {
         pin: position as u32,
         source: hand.passes[&ImageSlot::A],
         at: QueryAt::Point(middle(a.grid().row_column(position))),
-        mate: Some((ImageSlot::B, middle(b.grid().row_column(all.forward[position].position)))),
+        mate: Some((
+            ImageSlot::B,
+            middle(b.grid().row_column(all.forward[position].position)),
+        )),
     });
     let view = matches(
         &hand.engine,
