@@ -16,6 +16,9 @@ use crate::app::{
 /// Height of the list, in points.
 const LIST_HEIGHT: f32 = 260.0;
 
+/// Letters of the figures of matches, in points.
+const FIGURE_SIZE: f32 = 12.0;
+
 /// Every pin with its matches in every picture.
 pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
@@ -99,7 +102,7 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
         ui.weak("Not where the model sees its picture, or not computed yet.");
         return;
     };
-    let small = |text: String| RichText::new(text).size(theme::FONT_SMALL);
+    let small = |text: String| RichText::new(text).size(FIGURE_SIZE);
     Grid::new(("matches", pin.number)).num_columns(4).show(ui, |ui| {
         for title in ["", "pixel", "cos", "cycle error"] {
             ui.label(small(title.to_owned()).weak());

@@ -22,6 +22,8 @@ use crate::{
 
 /// How near the pointer takes hold of a mark, in points.
 const GRIP: f32 = 10.0;
+/// How near to the proposed point of a pair a click takes that, in points: beside it another can be marked.
+const PROPOSAL_GRIP: f32 = 5.0;
 /// Radius of the brush, as a share of the picture's short side.
 const BRUSH_SHARE: f64 = 0.03;
 /// Shortest distance between two points of a brush's path, as a share of its radius.
@@ -128,7 +130,8 @@ impl App {
         match (near, first) {
             (Some(mark), None) if alone.is_none() => self.state.document.select(Some(mark)),
             (_, Some(first)) if first.slot != slot => {
-                let proposed = proposed.filter(|[x, y]| (x - point[0]).hypot(y - point[1]) <= reach);
+                let proposed = proposed
+                    .filter(|[x, y]| (x - point[0]).hypot(y - point[1]) <= reach * f64::from(PROPOSAL_GRIP / GRIP));
                 let at = alone.unwrap_or(QueryAt::Point(proposed.unwrap_or(point)));
                 self.state.pairing.let_go();
                 pair_up(&mut self.state.document, first, Spot { slot, at });
