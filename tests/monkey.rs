@@ -18,7 +18,7 @@ mod fake;
 mod model;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     env, fs, mem,
     path::{Path, PathBuf},
     sync::Arc,
@@ -33,7 +33,10 @@ use egui::{
 use egui_tiles::{Tile, TileId};
 use featscope::{
     analysis::colour::RangeRule,
-    app::{Action, Command, Document, Level, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode, View},
+    app::{
+        Action, Command, Document, Level, Mark, Mask, Notice, Pane, PaneKind, PathBox, PathPurpose, Pin, RangeMode,
+        View,
+    },
     engine::{BasisChoice, ChannelQuery, ImageSlot, PictureSource, QueryAt},
     extract::{preset::PRESETS, settings::LatentMode},
     geometry::framing::WorkingSize,
@@ -600,16 +603,21 @@ impl Monkey {
                 if !open.is_empty() {
                     let slot = self.chance.one_of(&open);
                     let added = self.chance.once_in(2);
-                    let moved = Command::MovePin(Pin {
-                        number,
-                        slot,
-                        at: at.clone(),
-                    });
+                    let moved = Command::MovePin(Pin::single(number, slot, at.clone()));
                     self.command(if added { Command::AddPin(slot, at) } else { moved });
                 }
             }
             5 => self.command(Command::SelectPin(Some(number))),
-            6 => self.command(Command::DeletePin(number)),
+            6 => {
+                let choices = [
+                    Command::DeletePin(number),
+                    Command::SplitPair(number),
+                    Command::SelectMark(Mark { number, mate: true }),
+                    Command::StartPair(slot, [x, y]),
+                ];
+                let command = self.chance.one_of(&choices);
+                self.command(command);
+            }
             7 => {
                 let mut display = document.display;
                 display.map = self.chance.one_of(&ColourMap::ALL);
@@ -725,6 +733,13 @@ impl Monkey {
             .selected_pin
             .is_none_or(|number| document.pin(number).is_some());
         assert!(numbered, "a pin is selected that is not there");
+        let numbers: HashSet<u32> = document.pins.iter().map(|pin| pin.number).collect();
+        assert_eq!(numbers.len(), document.pins.len(), "a number stands for two pins");
+        let apart = |pin: &Pin| pin.mate.as_ref().is_none_or(|mate| mate.slot != pin.slot);
+        assert!(
+            document.pins.iter().all(apart),
+            "both points of a pair lie in one picture"
+        );
     }
 
     fn check_layout(&self) {

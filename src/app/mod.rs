@@ -24,7 +24,7 @@ pub use document::{
     page::Page,
     pane::{Pane, PaneKind, View},
     ranking::{RankChoice, RankColumn},
-    root::{Document, Pin},
+    root::{Document, Mark, Pin, Spot},
     sheet::{PlotKind, SheetColours, SheetSettings},
     workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace},
 };

@@ -135,7 +135,8 @@ pub struct Tokens {
     pub panel: Color32,
     /// Menus, dialogs and tooltips.
     pub raised: Color32,
-    /// Behind pictures: neutral, so that it lends them no colour.
+    /// Behind pictures: that of panels, so that what is left of a pane is no part of the picture; neutral, so that it lends
+    /// them no colour.
     pub canvas: Color32,
     /// Boxes to type in, and the rails of sliders and bars.
     pub inset: Color32,
@@ -192,7 +193,7 @@ pub static DARK: Tokens = Tokens {
     surface: rgb(0x13_1416),
     panel: rgb(0x1d_1e21),
     raised: rgb(0x26_282c),
-    canvas: rgb(0x0c_0c0d),
+    canvas: rgb(0x1d_1e21),
     inset: rgb(0x13_1416),
     button: rgb(0x2f_3136),
     button_hovered: rgb(0x3b_3e44),
@@ -224,7 +225,7 @@ pub static LIGHT: Tokens = Tokens {
     surface: rgb(0xdd_dee0),
     panel: rgb(0xf3_f3f4),
     raised: rgb(0xfd_fdfd),
-    canvas: rgb(0xc7_c8ca),
+    canvas: rgb(0xf3_f3f4),
     inset: rgb(0xff_ffff),
     button: rgb(0xe2_e3e6),
     button_hovered: rgb(0xd5_d7db),

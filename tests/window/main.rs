@@ -24,6 +24,7 @@ mod kit;
 mod model;
 mod models;
 mod pages;
+mod pairs;
 mod panes;
 mod pca;
 mod pictures;

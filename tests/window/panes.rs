@@ -232,13 +232,13 @@ fn a_third_picture_has_its_own_panes_heat_and_best_match() -> TestResult {
             let column = best.at[0] as usize / 32;
             assert_eq!(order[column], ORDERS[0].1[colour], "colour {colour} in {}", slot.name());
         }
-        window.assert_says("best in C: (");
+        window.assert_says("best in C: cell (");
     }
     // Over the third picture, too, the pointer asks for the others.
     window.hover(window.screen(PaneKind::Picture, third, [16.0, 64.0]));
     window.settle();
     window.assert_says("C pixel (16, 64)");
-    window.assert_says("best in A: (");
+    window.assert_says("best in A: cell (");
     Ok(())
 }
 

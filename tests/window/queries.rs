@@ -56,8 +56,8 @@ fn the_heat_map_follows_the_pointer_until_a_click_pins_it() {
     let mut window = Window::settled();
     window.hover(at(&window, [80.0, 80.0]));
     let first = heat(&mut window, ImageSlot::B);
-    window.assert_says("A pixel (80, 80)  cell (5, 5)  cosine 1.0000");
-    window.assert_says("best in B: (");
+    window.assert_says("A pixel (80, 80)  cell (5, 5)  cos 1.0000");
+    window.assert_says("best in B: cell (");
     window.hover(at(&window, [80.0, 30.0]));
     let second = heat(&mut window, ImageSlot::B);
     assert_ne!(first, second);
@@ -67,7 +67,7 @@ fn the_heat_map_follows_the_pointer_until_a_click_pins_it() {
     window.hover(window.place(PaneKind::Pca, ImageSlot::B, [0.5, 0.3]));
     assert_eq!(heat(&mut window, ImageSlot::B), first, "pinned, it stays");
     window.assert_says("B pixel (");
-    window.assert_says("cosine 0.");
+    window.assert_says("cos 0.");
 
     window.key(Key::Escape);
     window.settle();
@@ -166,7 +166,7 @@ fn a_brushed_region_is_compared_by_its_mean() {
     let region = heat(&mut window, ImageSlot::B);
     let cells = window.state().heat.as_ref().expect("a heat map").cells.clone();
     assert!(cells.len() > 2, "{cells:?}");
-    window.assert_says("region at (20, 67)");
+    window.assert_says("region at pixel (20, 67)");
     window.key_with(CTRL, Key::Z);
     assert!(pins(&window).is_empty(), "one step for the whole gesture");
 
@@ -256,7 +256,11 @@ fn matches_are_listed_with_their_way_back() {
             assert_eq!(best(&window, pin, ImageSlot::B).len(), count);
         }
         // Two pins in two other pictures.
-        assert_eq!(window.count("cycle "), 4 * count);
+        let told = window.words();
+        let cycles = told
+            .iter()
+            .filter(|words| words.contains(" cells") && words.starts_with(char::is_numeric));
+        assert_eq!(cycles.count(), 4 * count);
     }
     for pin in [1, 2] {
         let found = best(&window, pin, ImageSlot::B)[0];
@@ -271,12 +275,19 @@ fn matches_are_listed_with_their_way_back() {
         [best(&window, pin, ImageSlot::B), best(&window, pin, third)]
     });
     let mutual = mutual.flatten().filter(|found| found.mutual).count();
-    assert_eq!(window.words().iter().filter(|word| *word == "mutual").count(), mutual);
+    assert_eq!(
+        window
+            .words()
+            .iter()
+            .filter(|word| word.ends_with(" cells mutual"))
+            .count(),
+        mutual
+    );
     // The list selects and deletes.
     let entry = window
         .words()
         .into_iter()
-        .find(|text| text.starts_with("1  A (16, 64)"));
+        .find(|text| text.starts_with("1  A pixel (16, 64)"));
     window.harness.get_by_label(&entry.expect("it is listed")).click();
     window.step();
     assert_eq!(window.document().selected_pin, Some(1));
@@ -293,8 +304,8 @@ fn the_match_of_a_picture_with_itself_is_mutual() {
     let found = best(&window, 1, ImageSlot::A)[0];
     assert!(found.mutual && found.cycle_cells == 0.0);
     assert!((found.found.score - 1.0).abs() < 1e-5);
-    window.assert_says("mutual");
-    window.assert_says("cycle 0.0");
+    window.assert_says("cycle error");
+    window.assert_says("0.0 cells mutual");
     assert!(
         window.state().heat_on(ImageSlot::A).is_some(),
         "alone, it is compared with itself"
@@ -374,6 +385,13 @@ fn matches_are_copied_and_saved_with_their_pixels() -> TestResult {
             assert_eq!(cell(row, "match_x"), format!("{:.2}", best.found.at[0]));
             assert_eq!(cell(row, "match_y"), format!("{:.2}", best.found.at[1]));
             assert_eq!(cell(row, "mutual"), best.mutual.to_string());
+            // Columns come first.
+            let (cell_row, column) = best.found.cell;
+            assert_eq!(
+                [cell(row, "match_cell_x"), cell(row, "match_cell_y")],
+                [column.to_string(), cell_row.to_string()]
+            );
+            assert_eq!(cell(row, "pair_x"), "", "the pin is no pair");
         }
     }
     let json: Value = serde_json::from_str(&fs::read_to_string(&paths[1])?)?;
@@ -383,6 +401,8 @@ fn matches_are_copied_and_saved_with_their_pixels() -> TestResult {
     for (row, best) in in_b.into_iter().zip(&found) {
         assert_eq!(row["match"], serde_json::json!(best.found.at));
         assert_eq!(row["cycle_cells"], serde_json::json!(best.cycle_cells));
+        let (cell_row, column) = best.found.cell;
+        assert_eq!(row["match_cell_xy"], serde_json::json!([column, cell_row]));
     }
     assert_eq!(json["made_by"]["model"], "fake");
     assert_eq!(json["made_by"]["pictures"][0]["ran"]["t_ran"], 100);

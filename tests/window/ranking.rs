@@ -1,4 +1,4 @@
-//! Which activation finds marked points again: pins become pairs, pairs a table that sorts, a click shows the layer.
+//! Which activation finds marked points again: pairs become a table that sorts, a click shows the layer.
 
 use std::fs;
 
@@ -27,15 +27,17 @@ const PAIRS: [[[f64; 2]; 2]; 3] = [
     [[80.0, 4.0], [112.0, 4.0]],
 ];
 
-/// Two pictures of columns with a ranking in place of the layers' colours, and pairs of pins.
+/// Two pictures of columns with a ranking in place of the layers' colours, and pairs of points.
 fn ranked() -> Window {
     let mut window = Opening::of_columns(2).settled();
     window.act(Action::AddPane(PaneKind::Rank));
+    window.key(egui::Key::Num2);
     for pair in PAIRS {
         for (slot, at) in [ImageSlot::A, ImageSlot::B].into_iter().zip(pair) {
-            window.apply(Command::AddPin(slot, QueryAt::Point(at)));
+            window.click(window.screen(PaneKind::Picture, slot, at));
         }
     }
+    window.key(egui::Key::Num2);
     window.settle();
     window
 }
@@ -55,11 +57,11 @@ fn ids(window: &Window) -> Vec<String> {
 }
 
 #[test]
-fn pins_of_two_pictures_rank_every_activation() {
+fn pairs_of_two_pictures_rank_every_activation() {
     let mut window = Opening::of_columns(2).settled();
     window.act(Action::AddPane(PaneKind::Rank));
     window.settle();
-    window.assert_says("the first pins are a pair");
+    window.assert_says("Mark pairs of points: in pair mode click a place in A");
     assert_eq!(window.state().rank.rows().len(), 0);
     let mut window = ranked();
     window.assert_says("3 pair(s); nearest neighbour by cosine on the grid, predictions at cell centres");
@@ -74,7 +76,7 @@ fn pins_of_two_pictures_rank_every_activation() {
     window.assert_says(&format!("{name} at t {t}: PCK@.1 {pck:.3}"));
     window.assert_says(&format!("mean {mean:.2} px"));
 
-    // A pin that moves asks anew.
+    // A point that moves asks anew.
     let moved = featscope::app::Pin {
         at: QueryAt::Point([112.0, 4.0]),
         ..window.document().pins[1].clone()
@@ -84,7 +86,7 @@ fn pins_of_two_pictures_rank_every_activation() {
     window.key_with(CTRL, egui::Key::Z);
     window.settle();
     assert_eq!(rows(&window), all);
-    // Without pins there is nothing to ask; what was found says that it is not of what is set.
+    // Without pairs there is nothing to ask; what was found says that it is not of what is set.
     window.act(Action::ClearPins);
     window.settle();
     window.assert_says("not yet of what is set");
@@ -173,17 +175,21 @@ fn other_timesteps_are_run_and_ranked_too() {
 }
 
 #[test]
-fn pairs_can_be_chosen_and_go_to_a_file_and_back() -> TestResult {
+fn pairs_can_be_moved_and_go_to_a_file_and_back() -> TestResult {
     let mut window = ranked();
     let mut choice = window.document().rank.clone();
-    let [first, other] = [window.document().pins[0].number, window.document().pins[3].number];
-    choice.partners.insert(first, Some(other));
     choice.options.method = Method::Dift;
     window.apply_and_settle(Command::Rank(choice));
-    window.assert_says("Pair in order");
     window.assert_says("(DIFT)");
+    // The second point of a pair moves.
+    let from = window.screen(PaneKind::Picture, ImageSlot::B, PAIRS[0][1]);
+    let to = window.screen(PaneKind::Picture, ImageSlot::B, [112.0, 40.0]);
+    window.drag(from, to);
+    window.settle();
     let asked = window.state().rank.view.as_ref().ok_or("a ranking")?.query.clone();
-    assert_eq!(asked.pairs[0].target, PAIRS[1][1]);
+    let near = |found: [f64; 2], wanted: [f64; 2]| (found[0] - wanted[0]).hypot(found[1] - wanted[1]) < 1.0;
+    assert!(near(asked.pairs[0].target, [112.0, 40.0]), "{:?}", asked.pairs);
+    assert!(near(asked.pairs[1].target, PAIRS[1][1]), "{:?}", asked.pairs);
     let file = save(&mut window, PathPurpose::SavePairs, "pairs.json")?;
     let table = fs::read_to_string(save(&mut window, PathPurpose::SavePane(PaneKind::Rank), "ranking.csv")?)?;
     assert_eq!(table.lines().count(), 1 + FEATURES);
@@ -208,11 +214,10 @@ fn pairs_can_be_chosen_and_go_to_a_file_and_back() -> TestResult {
 
     window.act(Action::ClearPins);
     window.apply(Command::UsePath(PathPurpose::OpenPairs, file));
-    window.until("pins", |window| window.document().pins.len() == 2 * PAIRS.len());
+    window.until("pins", |window| window.document().pins.len() == PAIRS.len());
     window.settle();
     let again = window.state().rank.view.as_ref().ok_or("a ranking")?;
     assert_eq!(again.query.pairs, asked.pairs);
-    assert!(window.document().rank.partners.is_empty());
     Ok(())
 }
 

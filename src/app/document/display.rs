@@ -33,6 +33,8 @@ pub struct Display {
     pub numbers: bool,
     /// A magnifying glass at the pointer.
     pub loupe: bool,
+    /// Of matches also those after the best one, as dots.
+    pub further: bool,
 }
 
 /// Which scores the ends of the colours stand for.
@@ -80,6 +82,7 @@ impl Default for Display {
             grid: false,
             numbers: true,
             loupe: false,
+            further: false,
         }
     }
 }

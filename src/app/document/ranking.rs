@@ -14,8 +14,10 @@ pub struct RankChoice {
     pub slots: [ImageSlot; 2],
     /// How points are found again.
     pub options: RankOptions,
-    /// Source pins whose partner was chosen: another than the one whose turn it is, or none.
-    pub partners: BTreeMap<u32, Option<u32>>,
+    /// Only in files of the first format: source pins whose partner was chosen, another than the one whose turn it is, or
+    /// none. Pins that were paired have a mate instead.
+    #[serde(skip_serializing)]
+    pub(super) partners: BTreeMap<u32, Option<u32>>,
     /// The column that rows are sorted by.
     pub column: RankColumn,
     /// Whether the worst come first.

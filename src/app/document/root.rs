@@ -54,6 +54,9 @@ pub struct Document {
     pub pins: Vec<Pin>,
     /// The pin whose similarities are shown; none: those of the point under the pointer.
     pub selected_pin: Option<u32>,
+    /// Whether they are those of the second point of a pair.
+    #[serde(default)]
+    pub selected_mate: bool,
     /// Matches of each pin in each picture.
     pub top_k: usize,
     /// How things are drawn.
@@ -114,7 +117,7 @@ pub struct PictureRef {
     pub fingerprint: Option<u64>,
 }
 
-/// A point or region that similarities are shown to.
+/// A point or region that similarities are shown to; with a mate, a pair of points that show the same in two pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pin {
     /// Its number, from 1; its colour follows from it.
@@ -123,6 +126,50 @@ pub struct Pin {
     pub slot: ImageSlot,
     /// Where.
     pub at: QueryAt,
+    /// The point of another picture that shows the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mate: Option<Spot>,
+}
+
+/// A place in a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spot {
+    /// The picture.
+    pub slot: ImageSlot,
+    /// Where.
+    pub at: QueryAt,
+}
+
+/// One mark of a pin: its own place, or that of its mate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The pin.
+    pub number: u32,
+    /// Whether it is the mate.
+    pub mate: bool,
+}
+
+impl Pin {
+    /// A pin without a mate.
+    pub fn single(number: u32, slot: ImageSlot, at: QueryAt) -> Self {
+        Self {
+            number,
+            slot,
+            at,
+            mate: None,
+        }
+    }
+
+    /// Its marks: whether each is the mate, the picture it is in, and where.
+    pub fn marks(&self) -> impl Iterator<Item = (Mark, ImageSlot, &QueryAt)> {
+        let mark = |mate| Mark {
+            number: self.number,
+            mate,
+        };
+        let own = (mark(false), self.slot, &self.at);
+        let mate = self.mate.as_ref().map(|spot| (mark(true), spot.slot, &spot.at));
+        std::iter::once(own).chain(mate)
+    }
 }
 
 impl Default for Document {
@@ -139,6 +186,7 @@ impl Default for Document {
             layer: None,
             pins: Vec::new(),
             selected_pin: None,
+            selected_mate: false,
             top_k: FIRST_TOP_K,
             display: Display::default(),
             pca: PcaSettings::default(),
@@ -181,10 +229,29 @@ impl Document {
         self.pin(self.selected_pin?)
     }
 
-    /// Takes some pins away; none of them is selected any more.
+    /// The mark whose similarities are shown, the picture it is in, and where.
+    pub fn active_mark(&self) -> Option<(Mark, ImageSlot, &QueryAt)> {
+        let mut marks = self.active_pin()?.marks();
+        marks.find(|(mark, ..)| mark.mate == self.selected_mate)
+    }
+
+    /// Shows the similarities of a mark, or of the point under the pointer.
+    pub fn select(&mut self, mark: Option<Mark>) {
+        self.selected_pin = mark.map(|mark| mark.number);
+        self.selected_mate = mark.is_some_and(|mark| mark.mate);
+        self.check_selection();
+    }
+
+    /// What is not there is not selected.
+    pub(super) fn check_selection(&mut self) {
+        self.selected_pin = self.selected_pin.filter(|number| self.pin(*number).is_some());
+        self.selected_mate &= self.active_pin().is_some_and(|pin| pin.mate.is_some());
+    }
+
+    /// Takes some pins away, with their mates; none of them is selected any more.
     pub fn delete_pins(&mut self, which: impl Fn(&Pin) -> bool) {
         self.pins.retain(|pin| !which(pin));
-        self.selected_pin = self.selected_pin.filter(|number| self.pin(*number).is_some());
+        self.check_selection();
     }
 
     /// The smallest number no pin has.

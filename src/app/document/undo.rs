@@ -1,6 +1,6 @@
 //! Undo and redo: documents before and after, one step per drag and per stretch of typing or scrolling.
 
-use super::root::Document;
+use super::root::{Document, Pin};
 
 /// Steps that are kept.
 const STEPS: usize = 200;
@@ -118,7 +118,11 @@ fn change(from: &Document, to: &Document) -> Change {
     if with(&|edited| edited.settings = to.settings.clone()) {
         return Change::Settings;
     }
-    let same_pins = from.pins.len() == to.pins.len() && from.selected_pin == to.selected_pin;
+    let same_marks = |(from, to): (&Pin, &Pin)| from.number == to.number && from.mate.is_some() == to.mate.is_some();
+    let same_pins = from.pins.len() == to.pins.len()
+        && from.selected_pin == to.selected_pin
+        && from.selected_mate == to.selected_mate
+        && from.pins.iter().zip(&to.pins).all(same_marks);
     if same_pins && with(&|edited| edited.pins.clone_from(&to.pins)) {
         return Change::Pins;
     }

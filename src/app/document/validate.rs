@@ -34,7 +34,8 @@ pub fn validate_document(mut document: Document) -> Validation<Document> {
         return Err("the threshold of its mask is no usable number".to_owned());
     }
     in_range("the number of pins", document.pins.len(), 0..=MOST_PINS)?;
-    let places = document.pins.iter().map(|pin| match &pin.at {
+    let marks = document.pins.iter().flat_map(Pin::marks);
+    let places = marks.map(|(_, _, at)| match at {
         QueryAt::Region { path, .. } => path.len(),
         QueryAt::Point(_) | QueryAt::Word(_) => 1,
     });
@@ -43,10 +44,17 @@ pub fn validate_document(mut document: Document) -> Validation<Document> {
     in_range("the number of LoRAs", adapters.loras.len(), 0..=MOST_ADAPTERS)?;
     in_range("the number of embeddings", adapters.embeddings.len(), 0..=MOST_ADAPTERS)?;
     in_range("the number of ControlNets", adapters.controls.len(), 0..=MOST_ADAPTERS)?;
-    document.pins.iter().try_for_each(check_pin)?;
+    let mut numbers = HashSet::new();
+    for pin in &document.pins {
+        check_pin(pin)?;
+        if !numbers.insert(pin.number) {
+            return Err(format!("pin {} is in it twice", pin.number));
+        }
+    }
     if let Some(number) = document.selected_pin.filter(|number| document.pin(*number).is_none()) {
         return Err(format!("pin {number} is selected in it, but there is no such pin"));
     }
+    document.check_selection();
     in_range("the seeds of its film strip", document.strip.seeds, 1..=MOST_FRAMES)?;
     if !ROW_CHOICES.contains(&document.cka.most_rows) {
         return Err(format!(
@@ -188,21 +196,38 @@ fn check_view(view: &View) -> Validation {
 }
 
 fn check_pin(pin: &Pin) -> Validation {
-    let points = match &pin.at {
+    if !pin.marks().all(|(_, _, at)| is_near(at)) {
+        return Err(format!("pin {} in it is at no place of a picture", pin.number));
+    }
+    let is_word = |at: &QueryAt| matches!(at, QueryAt::Word(_));
+    match &pin.mate {
+        Some(mate) if mate.slot == pin.slot => Err(format!(
+            "both points of pair {} in it are in picture {}: a pair is of two pictures",
+            pin.number,
+            pin.slot.name()
+        )),
+        Some(mate) if is_word(&pin.at) || is_word(&mate.at) => Err(format!(
+            "a point of pair {} in it is a token: a pair is of two pictures",
+            pin.number
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something can be a place of a picture.
+fn is_near(at: &QueryAt) -> bool {
+    let points = match at {
         // A word is in no picture.
-        QueryAt::Word(_) => &[],
+        QueryAt::Word(_) => return true,
         QueryAt::Point(at) => std::slice::from_ref(at),
         QueryAt::Region { path, .. } => path,
     };
     let near = |number: &f64| number.abs() <= FURTHEST_PX;
-    let radius = match pin.at {
+    let radius = match at {
         QueryAt::Point(_) | QueryAt::Word(_) => 0.0,
-        QueryAt::Region { radius, .. } => radius,
+        QueryAt::Region { radius, .. } => *radius,
     };
-    if points.is_empty() || !points.iter().flatten().all(near) || !near(&radius) || radius < 0.0 {
-        return Err(format!("pin {} in it is at no place of a picture", pin.number));
-    }
-    Ok(())
+    !points.is_empty() && points.iter().flatten().all(near) && near(&radius) && radius >= 0.0
 }
 
 fn in_range(what: &str, number: usize, range: RangeInclusive<usize>) -> Validation {
@@ -220,6 +245,7 @@ mod tests {
         app::document::{
             layout::{Shapes, standard_layout},
             pane::PaneKind,
+            root::Spot,
         },
         engine::ImageSlot,
     };
@@ -328,11 +354,23 @@ mod tests {
             change(&mut document);
             validate_document(document).is_err()
         };
-        let pin = |at| Pin {
-            number: 1,
-            slot: ImageSlot::A,
-            at,
+        let pin = |at| Pin::single(1, ImageSlot::A, at);
+        let with_mate = |slot, at| Pin {
+            mate: Some(Spot { slot, at }),
+            ..pin(QueryAt::Point([0.0; 2]))
         };
+        let near = || QueryAt::Point([1.0; 2]);
+        assert!(!refused(&|document| document
+            .pins
+            .push(with_mate(ImageSlot::B, near()))));
+        assert!(refused(&|document| document.pins.push(with_mate(ImageSlot::A, near()))));
+        assert!(refused(&|document| document
+            .pins
+            .push(with_mate(ImageSlot::B, QueryAt::Point([1e300, 0.0])))));
+        assert!(refused(&|document| document
+            .pins
+            .push(with_mate(ImageSlot::B, QueryAt::Word(1)))));
+        assert!(refused(&|document| document.pins = vec![pin(near()); 2]));
         assert!(refused(&|document| document.display.gamma = 0.0));
         assert!(refused(
             &|document| document.display.range = RangeMode::Fixed([0.0, f32::INFINITY])

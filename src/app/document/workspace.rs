@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     app::document::{
+        pairs::pair_as_before,
         root::{Document, PictureRef},
         validate::validate_document,
     },
@@ -22,7 +23,9 @@ use crate::{
 /// What the names of workspace files end in.
 pub const EXTENSION: &str = ".featscope.json";
 /// The format written; older ones are read.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// The first format in which a pair of points is one pin with a mate.
+const WITH_PAIRS: u64 = 2;
 /// What tells a workspace from other JSON.
 const KIND: &str = "featscope-workspace";
 /// A file larger than this is not read, and none is written: what is looked at takes some tens of kB.
@@ -154,6 +157,9 @@ impl WorkspaceFile {
         let file: Self = serde_json::from_str(&text)
             .map_err(|error| failed(format!("something in it is missing or wrong: {error}")))?;
         let mut document = validate_document(file.document).map_err(failed)?;
+        if file.version < WITH_PAIRS {
+            pair_as_before(&mut document);
+        }
         let path = absolute(path)?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         change_paths(&mut document, |path| {
@@ -379,14 +385,11 @@ mod tests {
         );
 
         let mut document = Document::default();
-        document.pins.push(Pin {
-            number: 1,
-            slot: ImageSlot::A,
-            at: QueryAt::Region {
-                path: vec![[1.5; 2]; most / 8],
-                radius: 1.0,
-            },
-        });
+        let at = QueryAt::Region {
+            path: vec![[1.5; 2]; most / 8],
+            radius: 1.0,
+        };
+        document.pins.push(Pin::single(1, ImageSlot::A, at));
         let kept = fs::read(&path).expect("it is there");
         let error = WorkspaceFile::holding(document)
             .write(&path)
@@ -397,6 +400,32 @@ mod tests {
             "{error}"
         );
         assert_eq!(fs::read(&path).expect("it is there"), kept, "what was there stays");
+    }
+
+    #[test]
+    fn pins_of_the_first_format_open_as_the_pairs_they_were() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let path = folder.path().join("x.featscope.json");
+        let mut old = serde_json::to_value(WorkspaceFile::holding(Document::default())).expect("JSON");
+        old["version"] = 1.into();
+        let pin =
+            |number: u32, slot: &str| serde_json::json!({"number": number, "slot": slot, "at": {"point": [number, 2]}});
+        let pins = [(1, "A"), (2, "A"), (3, "B"), (4, "B"), (5, "C")];
+        old["document"]["pins"] = pins.map(|(number, slot)| pin(number, slot)).to_vec().into();
+        old["document"]["selected_pin"] = 4.into();
+        old["document"].as_object_mut().expect("fields").remove("selected_mate");
+        old["document"]["rank"]["partners"] = serde_json::json!({"1": 4});
+        fs::write(&path, old.to_string()).expect("it can be written");
+        let opened = WorkspaceFile::read(&path)?.document;
+        let pairs: Vec<_> = crate::app::document::pairs::pairs(&opened)
+            .map(|pair| (pair.number, pair.at))
+            .collect();
+        assert_eq!(pairs, [(1, [[1.0, 2.0], [4.0, 2.0]]), (2, [[2.0, 2.0], [3.0, 2.0]])]);
+        assert_eq!((opened.selected_pin, opened.selected_mate), (Some(1), true));
+        // Written again it is of the second format, in which pins that stand alone stay so.
+        let again = WorkspaceFile::holding(opened.clone()).write(&folder.path().join("y"))?;
+        assert_eq!(WorkspaceFile::read(&again)?.document, opened);
+        Ok(())
     }
 
     #[test]

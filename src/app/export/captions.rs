@@ -10,7 +10,7 @@ use crate::{
         comparing::{Matrix, Shifts, Strip},
         root::State,
     },
-    engine::{BasisChoice, ImageSlot, NotFiniteMap, PcaView, QueryAt},
+    engine::{BasisChoice, ImageSlot, NotFiniteMap, PcaView},
     extract::request::Provenance,
 };
 
@@ -197,16 +197,4 @@ pub fn provenance_caption(view: &PcaView, several: bool) -> String {
         percents.collect::<Vec<_>>().join(" + "),
         words.join(", ")
     )
-}
-
-/// Words for a query in a list.
-pub fn query_text(at: &QueryAt) -> String {
-    match at {
-        QueryAt::Word(token) => format!("token {token}"),
-        QueryAt::Point([x, y]) => format!("({x:.0}, {y:.0})"),
-        QueryAt::Region { path, radius } => {
-            let [x, y] = path.first().copied().unwrap_or_default();
-            format!("region at ({x:.0}, {y:.0}), radius {radius:.0}")
-        }
-    }
 }

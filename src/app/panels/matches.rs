@@ -4,20 +4,26 @@ use egui::{Button, DragValue, Grid, RichText, ScrollArea, Ui};
 
 use crate::app::{
     document::{limits::MOST_TOLD, root::Pin},
-    export::captions::query_text,
-    state::root::State,
+    state::{
+        readout::{pixel_text, place_text},
+        root::State,
+    },
     theme,
-    update::{action::Action, command::Command},
-    widgets::action_button_ui,
+    update::{abilities::Abilities, action::Action, command::Command},
+    widgets::{action_button_ui, delete_pin_ui, pair_ui, pin_swatch_ui},
 };
 
 /// Height of the list, in points.
 const LIST_HEIGHT: f32 = 260.0;
 
+/// Letters of the figures of matches, in points.
+const FIGURE_SIZE: f32 = 12.0;
+
 /// Every pin with its matches in every picture.
 pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
         for action in [
+            Action::PairMode,
             Action::AddPin,
             Action::ClearPins,
             Action::CopyMatches,
@@ -33,10 +39,19 @@ pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             commands.push(Command::TopK(count));
         }
     });
-    if state.document.pins.is_empty() {
+    if let Some(words) = pairing_text(state) {
+        ui.label(words);
+    } else if state.document.pins.is_empty() {
         ui.weak("Click a picture to fix a point. Shift click fixes one more, Ctrl drag marks a region.");
         return;
     }
+    ui.horizontal_wrapped(|ui| {
+        for action in [Action::FurtherMatches, Action::PairInOrder] {
+            if action != Action::PairInOrder || state.can(action) {
+                action_button_ui(ui, state, action, commands);
+            }
+        }
+    });
     ScrollArea::vertical()
         .id_salt("pins")
         .max_height(LIST_HEIGHT)
@@ -48,14 +63,30 @@ pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
 }
 
+/// What the next click does while pairs are made.
+fn pairing_text(state: &State) -> Option<String> {
+    match &state.pairing.first {
+        Some(first) => Some(format!(
+            "Pair {}: click the same place in another picture than {}. Enter takes the best match, Esc lets go.",
+            state.document.next_pin_number(),
+            first.slot.name()
+        )),
+        None if state.pairing.on => {
+            Some("Pairs: click a place in one picture, then the same place in another.".to_owned())
+        }
+        None => None,
+    }
+}
+
 fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
-    let tokens = theme::tokens(ui);
+    if pin.mate.is_some() {
+        pair_ui(ui, state, pin, commands);
+        return;
+    }
     let selected = state.document.selected_pin == Some(pin.number);
-    ui.horizontal(|ui| {
-        let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(theme::SPACE_L), egui::Sense::hover());
-        ui.painter()
-            .circle_filled(rect.center(), theme::SPACE_S, tokens.pin(pin.number));
-        let text = format!("{}  {} {}", pin.number, pin.slot.name(), query_text(&pin.at));
+    ui.horizontal_wrapped(|ui| {
+        pin_swatch_ui(ui, pin.number);
+        let text = format!("{}  {} {}", pin.number, pin.slot.name(), place_text(&pin.at));
         let name = theme::pin_name(pin.number);
         let button = ui.add(Button::selectable(selected, text));
         if button
@@ -64,21 +95,19 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
         {
             commands.push(Command::SelectPin((!selected).then_some(pin.number)));
         }
-        let delete = ui.small_button("×").on_hover_text("Delete this pin");
-        delete.widget_info(|| {
-            let label = format!("Delete pin {}", pin.number);
-            egui::WidgetInfo::labeled(egui::accesskit::Role::Button, true, label)
-        });
-        if delete.clicked() {
-            commands.push(Command::DeletePin(pin.number));
-        }
+        delete_pin_ui(ui, "pin", pin.number, commands);
     });
     let found = state.matches.iter().flat_map(|matches| &matches.pins);
     let Some(found) = found.into_iter().find(|found| found.pin == pin.number) else {
         ui.weak("Not where the model sees its picture, or not computed yet.");
         return;
     };
-    Grid::new(("matches", pin.number)).num_columns(5).show(ui, |ui| {
+    let small = |text: String| RichText::new(text).size(FIGURE_SIZE);
+    Grid::new(("matches", pin.number)).num_columns(4).show(ui, |ui| {
+        for title in ["", "pixel", "cos", "cycle error"] {
+            ui.label(small(title.to_owned()).weak());
+        }
+        ui.end_row();
         for target in found
             .targets
             .iter()
@@ -86,19 +115,16 @@ fn pin_ui(ui: &mut Ui, state: &State, pin: &Pin, commands: &mut Vec<Command>) {
         {
             for best in &target.best {
                 let [x, y] = best.found.at;
-                let small = |text: String| RichText::new(text).size(theme::FONT_SMALL);
                 ui.label(small(target.slot.name().to_owned()));
                 ui.label(small(format!("({x:.0}, {y:.0})")));
                 ui.label(small(format!("{:.3}", best.found.score)));
                 let (mark, hint) = if best.mutual {
-                    ("mutual", "The way back leads to the pin's own cell".to_owned())
+                    (" mutual", "The way back leads to the pin's own cell".to_owned())
                 } else {
-                    let [back_x, back_y] = best.back;
-                    ("", format!("The way back leads to ({back_x:.0}, {back_y:.0})"))
+                    ("", format!("The way back leads to {}", pixel_text(best.back)))
                 };
-                ui.label(small(mark.to_owned())).on_hover_text(&hint);
-                ui.label(small(format!("cycle {:.1}", best.cycle_cells)))
-                    .on_hover_text(format!("Distance from there to the pin, in cells. {hint}"));
+                ui.label(small(format!("{:.1} cells{mark}", best.cycle_cells)))
+                    .on_hover_text(format!("Distance from where the way back leads to the pin. {hint}"));
                 ui.end_row();
             }
         }

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use egui::{Pos2, Rect};
+use egui::{Modifiers, PointerButton, Pos2, Rect};
 use egui_tiles::TileId;
 
 use crate::{
     app::document::{
         layout::panes,
         pane::{Layout, PaneKind},
-        root::Pin,
+        root::{Mark, Pin, Spot},
     },
     engine::ImageSlot,
     geometry::Size,
@@ -21,10 +21,16 @@ pub struct CanvasRects {
     painted: HashMap<TileId, Painted>,
     /// The room for all panes.
     pub room: Option<Rect>,
+    /// The button that went down over a picture, until it is up.
+    pub press: Option<Press>,
+    /// The last click of which another one at the same place makes a double click.
+    pub last_click: Option<LastClick>,
     /// What is being dragged, from press to release.
     pub drag: Option<Drag>,
-    /// The pins before the last click, and the selected one: a second click that follows takes back what the first did.
-    pub before_click: Option<(Vec<Pin>, Option<u32>)>,
+    /// The marks before the last click: a second click that follows takes back what the first did.
+    pub before_click: Option<Marks>,
+    /// The pane whose picture's menu is open, and the point of it that this is about; none outside of the picture.
+    pub menu: Option<(TileId, Option<[f64; 2]>)>,
 }
 
 /// A canvas as it was painted.
@@ -36,16 +42,55 @@ pub struct Painted {
     pub slot: ImageSlot,
     /// The size of that picture; none where there is none.
     pub size: Option<Size>,
+    /// Whether the button that is down, or that was clicked last, is down on it and on nothing over it.
+    pub pressed: bool,
+}
+
+/// A button that went down over a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Press {
+    /// The pane.
+    pub tile: TileId,
+    /// The button.
+    pub button: PointerButton,
+    /// Where it went down.
+    pub at: Pos2,
+    /// The keys that were down with it at that moment.
+    pub modifiers: Modifiers,
+    /// The time of the frame that heard of it, in seconds.
+    pub secs: f64,
+    /// Whether the pointer has moved too far for a click.
+    pub dragging: bool,
+}
+
+/// A click that was carried out.
+#[derive(Debug, Clone, Copy)]
+pub struct LastClick {
+    /// Where.
+    pub at: Pos2,
+    /// The time of the frame that heard of it, in seconds.
+    pub secs: f64,
+}
+
+/// All marks of pictures, and which is selected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Marks {
+    /// The pins.
+    pub pins: Vec<Pin>,
+    /// The selected mark.
+    pub selected: Option<Mark>,
+    /// The first point of a pair that is being made.
+    pub first: Option<Spot>,
 }
 
 /// What a drag over a canvas does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Drag {
-    /// Moves the picture.
-    Pan,
-    /// Moves the pin of a number.
-    Pin(u32),
-    /// Paints the region of the pin of a number.
+    /// Moves the picture, from where the pointer was last.
+    Pan(Pos2),
+    /// Moves a mark.
+    Mark(Mark),
+    /// Paints the region of a pin.
     Brush(u32),
 }
 
@@ -86,6 +131,16 @@ impl CanvasRects {
             .into_iter()
             .filter(|(_, pane)| pane.kind == kind && pane.slot == slot)
             .find_map(|(tile, _)| Some(self.painted.get(&tile)?.rect))
+    }
+
+    /// The canvases of panes, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (TileId, &Painted)> {
+        self.painted.iter().map(|(tile, painted)| (*tile, painted))
+    }
+
+    /// A pane's canvas as it was painted.
+    pub fn painted(&self, tile: TileId) -> Option<&Painted> {
+        self.painted.get(&tile)
     }
 
     /// The canvas of a pane.

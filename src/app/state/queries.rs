@@ -3,7 +3,7 @@
 use super::{root::State, slots::PointAt};
 use crate::{
     activation::Id,
-    app::document::{layout::panes, pane::PaneKind, root::Document},
+    app::document::{layout::panes, pairs::pair_of, pane::PaneKind, root::Document},
     engine::{ChannelQuery, ChannelsQuery, HeatQuery, ImageSlot, MatchesQuery, PcaQuery, PinQuery, QueryAt},
 };
 
@@ -66,10 +66,12 @@ pub fn matches_query(state: &State) -> Option<MatchesQuery> {
         .pins
         .iter()
         .filter_map(|pin| {
+            let mate = pair_of(pin).map(|pair| (pair.slots[1], pair.at[1]));
             Some(PinQuery {
                 pin: pin.number,
                 source: pass_of(pin.slot)?,
                 at: pin.at.clone(),
+                mate,
             })
         })
         .collect();

@@ -11,6 +11,7 @@ use super::{
     downloads::Downloads,
     messages::Messages,
     overlays::{Overlays, TemporaryView},
+    pairing::Pairing,
     pass_index::PassIndex,
     path_box::PathBox,
     preferences::Preferences,
@@ -61,6 +62,8 @@ pub struct State {
     pub welcomes: bool,
     /// Whether the window is as for a projector: large letters, no side panels.
     pub presentation: bool,
+    /// The pair of points that is being made.
+    pub pairing: Pairing,
     /// What a held key shows instead.
     pub hold: Option<TemporaryView>,
     /// The activation that is pointed at in a study: panes show it where it is kept.
@@ -138,6 +141,7 @@ impl State {
             brush: false,
             welcomes: false,
             presentation: false,
+            pairing: Pairing::default(),
             hold: None,
             peek: None,
             survey: None,
@@ -403,16 +407,19 @@ impl State {
         framing.cell_from_original(point.at, self.shown_grid(point.slot)?)
     }
 
-    /// What similarities are shown to: of attention to text the word chosen, else the selected pin, else the point under
-    /// the pointer.
+    /// What similarities are shown to: of attention to text the word chosen, else the first point of the pair that is being
+    /// made, else the selected mark, else the point under the pointer.
     pub fn query_at(&self) -> Option<(ImageSlot, QueryAt)> {
         let shows_words = self.layer().is_some_and(Id::is_cross_map);
         if let Some(word) = self.hover_word.or(self.document.word).filter(|_| shows_words) {
             let (slot, _) = *self.shown_passes().first()?;
             return Some((slot, QueryAt::Word(word)));
         }
-        match self.document.active_pin() {
-            Some(pin) => Some((pin.slot, pin.at.clone())),
+        if let Some(first) = &self.pairing.first {
+            return Some((first.slot, first.at.clone()));
+        }
+        match self.document.active_mark() {
+            Some((_, slot, at)) => Some((slot, at.clone())),
             None => self.hover.map(|point| (point.slot, QueryAt::Point(point.at))),
         }
     }

@@ -197,6 +197,7 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
         },
         pca: PcaSettings::default(),
         selected_pin: None,
+        selected_mate: false,
         ..before.clone()
     };
     document.mask.on = false;
@@ -218,11 +219,7 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
         document.pins.clear();
     }
     if step.pinned {
-        document.pins = vec![Pin {
-            number: 1,
-            slot: ImageSlot::A,
-            at: QueryAt::Point(EYE),
-        }];
+        document.pins = vec![Pin::single(1, ImageSlot::A, QueryAt::Point(EYE))];
         document.selected_pin = Some(1);
     }
     let side = |layer: Option<&Id>| CompareSide {

@@ -5,7 +5,11 @@ use egui::ThemePreference;
 use super::action::Action;
 use crate::{
     app::{
-        document::{display::RangeMode, pairs::paired, pane::PaneKind},
+        document::{
+            display::RangeMode,
+            pairs::{can_pair_in_order, point_pairs},
+            pane::PaneKind,
+        },
         state::{compare_questions::side_of_now, overlays::TemporaryView, root::State},
     },
     engine::BasisChoice,
@@ -27,12 +31,17 @@ impl Abilities for State {
         match action {
             Action::ClosePicture => self.open_slots().next().is_some(),
             Action::SwapPictures => self.open_slots().count() > 1,
-            Action::DeletePin | Action::Unpin | Action::PinLeft | Action::PinRight => document.active_pin().is_some(),
+            Action::DeletePin | Action::PinLeft | Action::PinRight => document.active_pin().is_some(),
+            Action::Unpin => document.active_pin().is_some() || self.pairing.takes_clicks(),
+            Action::PairMode => self.open_slots().count() > 1 || self.pairing.on,
+            Action::CompletePair => self.pairing.first.is_some() && self.second_slot().is_some(),
+            Action::PairInOrder => can_pair_in_order(document),
+            Action::SplitPair => document.active_pin().is_some_and(|pin| pin.mate.is_some()),
             Action::NextPin | Action::ClearPins | Action::CopyMatches | Action::SaveMatches => {
                 !document.pins.is_empty()
             }
             Action::AddPin => self.slot(self.focused_slot()).picture.is_some(),
-            Action::SavePairs => !paired(document).is_empty(),
+            Action::SavePairs => !point_pairs(document).is_empty(),
             Action::SavePane(PaneKind::Rank) => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
             Action::NextHead | Action::PreviousHead => self.head_count().is_some(),
             Action::Survey => self.survey_query().is_some(),
@@ -70,6 +79,8 @@ impl Abilities for State {
         let (document, display) = (&self.document, &self.document.display);
         Some(match action {
             Action::Brush => self.brush,
+            Action::PairMode => self.pairing.on,
+            Action::FurtherMatches => display.further,
             Action::HoldLayer => self.hold == Some(TemporaryView::Layer),
             Action::HoldSlot => self.hold == Some(TemporaryView::Slot),
             Action::HoldSide => self.hold == Some(TemporaryView::Side),

@@ -105,6 +105,8 @@ impl App {
         let focused = self.state.focused_slot();
         match action {
             Action::Undo if self.undo_tour() => {}
+            // The first click of a pair is a step, too.
+            Action::Undo if self.state.pairing.let_go() => {}
             Action::Undo => {
                 if let Some(document) = self.history.undo() {
                     self.restore(document);
@@ -346,6 +348,7 @@ fn draw_otherwise(display: &mut Display, action: Action) {
     match action {
         Action::Overlay => flip(&mut display.overlay),
         Action::OnSource => flip(&mut display.on_source),
+        Action::FurtherMatches => flip(&mut display.further),
         Action::Normalise => {
             display.range = match display.range {
                 RangeMode::PerMap => RangeMode::Fixed([0.0, 1.0]),

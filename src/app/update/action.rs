@@ -212,8 +212,8 @@ actions! {
         SaveMap "Save map…" [] "Write this activation of the picture worked with as .npy or .safetensors.";
         SaveBasis "Save PCA basis…" [] "Write the basis of the colours, so that other maps can be shown in it.";
         SaveMatches "Save matches…" [] "Write all pins and matches with their pixels as .csv or .json.";
-        OpenPairs "Open pairs…" [] "Read pairs of points (.json) and pin them in both pictures of the ranking, in place of their pins.";
-        SavePairs "Save pairs…" [] "Write the pairs of pins as .json, as featscope rank takes them." @Save(File);
+        OpenPairs "Open pairs…" [] "Read pairs of points (.json) and mark them in both pictures of the ranking, in place of their pairs.";
+        SavePairs "Save pairs…" [] "Write the pairs of the ranking's two pictures as .json, as featscope rank takes them." @Save(File);
         Quit "Quit" [command(Key::Q)] "Close the window.";
     }
     Edit {
@@ -223,9 +223,13 @@ actions! {
         SwapPictures "Swap source and target" [plain(Key::S)] "The picture worked with and the next one change places, their pins with them.";
         ClosePicture "Close picture" [] "Close the picture of the pane worked in.";
         Brush "Brush regions" [plain(Key::E)] "Dragging over a picture marks a region instead of moving it.";
+        PairMode "Pair mode" [plain(Key::Num2)] "Clicks mark pairs of points that show the same: one in a picture, then one in another.";
+        CompletePair "Complete the pair at the best match" [] "Take the best match of the first point as the second one (Enter).";
+        PairInOrder "Pair pins in order" [] "Make pairs of the pins of the ranking's two pictures: the first with the first, and so on.";
+        SplitPair "Split pair" [] "Make two pins of the selected pair.";
         AddPin "Pin at the middle" [plain(Key::P)] "Fix a new pin in the middle of the picture worked with.";
         NextPin "Next pin" [plain(Key::Q)] "Show the similarities of the next pin.";
-        Unpin "Follow the pointer" [plain(Key::Escape)] "Show the similarities of the point under the pointer again.";
+        Unpin "Follow the pointer" [plain(Key::Escape)] "Show the similarities of the point under the pointer again; let go of the half of a pair, and of the pair mode.";
         DeletePin "Delete pin" [plain(Key::Delete), plain(Key::Backspace)] "Take the selected pin away.";
         ClearPins "Delete all pins" [shift(Key::Delete)] "Take all pins away.";
         PinLeft "Pin one cell left" [plain(Key::ArrowLeft)] "Move the selected pin by a cell.";
@@ -277,6 +281,7 @@ actions! {
         LockRange "Lock the range across panes" [plain(Key::R)] "The same colour means the same score in all panes.";
         NextColours "Next colours" [plain(Key::C)] "Draw heat maps with the next colour map.";
         Smooth "Smooth scores" [plain(Key::I)] "Interpolate the scores between cells, or draw each cell flat.";
+        FurtherMatches "Further matches" [] "Mark the matches after the best one too, as dots.";
         MoreOpaque "More opaque" [shift(Key::ArrowUp)] "Heat maps cover more of the picture.";
         LessOpaque "Less opaque" [shift(Key::ArrowDown)] "Heat maps cover less of the picture.";
         JointBasis "One PCA basis for all pictures" [plain(Key::T)] "One basis for all pictures, or one for each.";

@@ -92,7 +92,7 @@ impl App {
         });
     }
 
-    /// Pins pairs in both pictures of the ranking, if they are places of these.
+    /// Marks pairs in both pictures of the ranking, if they are places of these.
     fn pin_pairs(&mut self, pairs: &[PointPair]) {
         let slots = self.state.document.rank.slots;
         let sizes = slots.map(|slot| self.state.slot(slot).picture.as_ref().map(|picture| picture.size));

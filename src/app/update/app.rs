@@ -238,6 +238,7 @@ impl App {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
         self.on_input(context);
+        self.complete_accepted_pair();
         self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
@@ -264,13 +265,13 @@ impl App {
             self.apply(command, context);
         }
         self.ask_for_what_is_wanted();
-        self.keep_history(context);
+        self.keep_history(context, context.input(|input| input.pointer.any_down()));
         self.keep_document();
         self.had_keyboard = context.memory(|memory| memory.focused().is_some());
     }
 
     /// Undo points come where the user is not in the middle of something.
-    fn keep_history(&mut self, context: &Context) {
+    pub(in crate::app) fn keep_history(&mut self, context: &Context, busy: bool) {
         let document = &self.state.document;
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);
@@ -280,7 +281,7 @@ impl App {
             // All of a tour is one step: undo goes back to before it.
             return;
         }
-        let (busy, now_secs) = context.input(|input| (input.pointer.any_down(), input.time));
+        let now_secs = context.input(|input| input.time);
         self.history.watch(document, now_secs, busy);
     }
 

@@ -7,15 +7,15 @@ use super::{
     command::{Command, Notice},
     dialog,
     panes::set_view,
-    pins::delete_pin,
 };
 use crate::{
     app::{
         document::{
             layout,
-            root::{Document, Pin},
+            pairs::{add_pin, place, split},
+            root::{Document, Mark, Pin},
         },
-        state::{path_box::PathBox, ranking_questions::series_of_steps, root::State},
+        state::{path_box::PathBox, ranking_questions::series_of_steps, readout::position_text, root::State},
     },
     engine::{Request, Study},
 };
@@ -76,13 +76,17 @@ impl App {
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Recover(command) => self.recover(command),
             Command::AddPane(pane) => self.add_pane(pane),
+            Command::Point(pointing) => self.point(pointing, context),
+            Command::StartPair(slot, at) => self.begin_pair(slot, at),
+            Command::CopyPosition(point) => context.copy_text(position_text(&self.state, point)),
             // Carried out by `edit` and `set`.
             Command::Word(_)
             | Command::Head(_)
             | Command::AddPin(..)
             | Command::MovePin(_)
-            | Command::Pins(..)
             | Command::SelectPin(_)
+            | Command::SelectMark(_)
+            | Command::SplitPair(_)
             | Command::DeletePin(_)
             | Command::TopK(_)
             | Command::Rank(_)
@@ -134,23 +138,13 @@ fn edit(document: &mut Document, command: Command) -> Option<Command> {
         Command::Word(word) => document.word = word,
         Command::Head(head) => document.head = head,
         Command::AddPin(slot, at) => {
-            let number = document.next_pin_number();
-            document.pins.push(Pin { number, slot, at });
-            document.selected_pin = Some(number);
+            add_pin(document, slot, at);
         }
-        Command::MovePin(moved) => {
-            if let Some(pin) = document.pins.iter_mut().find(|pin| pin.number == moved.number) {
-                *pin = moved;
-            }
-        }
-        Command::Pins(pins, selected) => {
-            document.pins = pins;
-            document.selected_pin = selected;
-        }
-        Command::SelectPin(number) => {
-            document.selected_pin = number.filter(|number| document.pin(*number).is_some());
-        }
-        Command::DeletePin(number) => delete_pin(document, number),
+        Command::MovePin(Pin { number, slot, at, .. }) => place(document, Mark { number, mate: false }, slot, at),
+        Command::SelectPin(number) => document.select(number.map(|number| Mark { number, mate: false })),
+        Command::SelectMark(mark) => document.select(Some(mark)),
+        Command::SplitPair(number) => split(document, number),
+        Command::DeletePin(number) => document.delete_pins(|pin| pin.number == number),
         Command::TopK(count) => document.top_k = count,
         Command::Rank(choice) => document.rank = choice,
         Command::Compare(choice) => document.compare = choice,

@@ -14,7 +14,7 @@ use crate::{
             display::{Display, Mask},
             pane::{Pane, View},
             ranking::RankChoice,
-            root::Pin,
+            root::{Mark, Pin},
             sheet::SheetSettings,
         },
         state::{
@@ -24,7 +24,7 @@ use crate::{
             root::State,
             slots::PointAt,
         },
-        update::action::Action,
+        update::{action::Action, pointing::Pointing},
     },
     components::schedule::Timestep,
     device::{DeviceChoice, Precision},
@@ -69,12 +69,20 @@ pub enum Command {
     Head(Option<usize>),
     /// Fix a point or region under a new number, and show its similarities.
     AddPin(ImageSlot, QueryAt),
-    /// Move the pin of a number.
+    /// Have the mark of the pin of a number at another place.
     MovePin(Pin),
-    /// Have these pins, and the one of a number selected.
-    Pins(Vec<Pin>, Option<u32>),
     /// Show the similarities of a pin, or of the point under the pointer.
     SelectPin(Option<u32>),
+    /// Show the similarities of either point of a pair.
+    SelectMark(Mark),
+    /// Make two pins of a pair.
+    SplitPair(u32),
+    /// Begin a pair of points here.
+    StartPair(ImageSlot, [f64; 2]),
+    /// Click or drag over a picture.
+    Point(Pointing),
+    /// Copy where a point is.
+    CopyPosition(PointAt),
     /// Take a pin away.
     DeletePin(u32),
     /// How many matches of each pin are listed.

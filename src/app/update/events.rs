@@ -3,7 +3,10 @@
 use super::app::App;
 use crate::{
     app::{
-        document::root::{PictureRef, Pin},
+        document::{
+            pairs::forget_picture,
+            root::{PictureRef, Pin},
+        },
         state::{
             downloads::may_be_on_the_hub,
             messages::Level,
@@ -225,7 +228,8 @@ impl App {
         );
         if expected.is_none() {
             // A pin is in pixels of the picture that was there.
-            state.document.delete_pins(|pin| pin.slot == slot);
+            forget_picture(&mut state.document, slot);
+            state.pairing.let_go();
         }
         *state.slot_mut(slot) = SlotState {
             picture: Some(OpenPicture {
@@ -254,7 +258,12 @@ impl App {
         if let Some(at) = self.first_point.take() {
             let number = document.next_pin_number();
             let at = QueryAt::Point(at);
-            document.pins.push(Pin { number, slot, at });
+            document.pins.push(Pin {
+                number,
+                slot,
+                at,
+                mate: None,
+            });
             document.selected_pin = Some(number);
         }
     }
@@ -272,6 +281,12 @@ impl App {
             state.document.pictures = swapped.collect();
             for pin in &mut state.document.pins {
                 pin.slot = other(pin.slot);
+                if let Some(mate) = &mut pin.mate {
+                    mate.slot = other(mate.slot);
+                }
+            }
+            if let Some(first) = &mut state.pairing.first {
+                first.slot = other(first.slot);
             }
         }
         state.hover = state.hover.map(|point| PointAt {
@@ -304,7 +319,8 @@ impl App {
     /// Takes a picture and everything known of it away.
     pub(in crate::app) fn empty_slot(&mut self, slot: ImageSlot) {
         *self.state.slot_mut(slot) = SlotState::default();
-        self.state.document.delete_pins(|pin| pin.slot == slot);
+        forget_picture(&mut self.state.document, slot);
+        self.state.pairing.let_go();
         self.textures.clear_slot(slot);
         self.forget_views();
     }

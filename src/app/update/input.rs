@@ -64,7 +64,7 @@ impl App {
 
     /// The action of a key, unless it belongs to what has the keyboard.
     fn on_key(&mut self, key: Key, modifiers: Modifiers, repeat: bool, context: &Context) {
-        let Some(action) = action_of(key, modifiers) else {
+        let Some(action) = action_of(key, modifiers).map(|action| self.meant(action)) else {
             return;
         };
         let function_key = matches!(key.name().strip_prefix('F'), Some(number) if !number.is_empty());
@@ -88,6 +88,14 @@ impl App {
             return;
         }
         self.apply(Command::Act(action), context);
+    }
+
+    /// While a pair is being made, Enter accepts its second point instead of running the model.
+    fn meant(&self, action: Action) -> Action {
+        match action {
+            Action::Run if self.state.can(Action::CompletePair) => Action::CompletePair,
+            _ => action,
+        }
     }
 
     /// What is shown as long as a key is down.

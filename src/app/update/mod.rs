@@ -22,6 +22,7 @@ pub mod lost_device;
 pub mod panes;
 pub mod pending;
 pub mod pins;
+pub mod pointing;
 pub mod presets;
 pub mod questions;
 pub mod recovery;

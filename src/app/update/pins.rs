@@ -1,11 +1,12 @@
-//! What is done to pins.
+//! What is done to pins and pairs by name.
 
 use super::{action::Action, app::App};
 use crate::{
     app::{
         document::{
-            places::{moved_to, representative},
-            root::{Document, Pin},
+            pairs::{add_pin, drag_to, pair_in_order, split},
+            places::representative,
+            root::Mark,
         },
         state::slots::PointAt,
     },
@@ -20,36 +21,49 @@ impl App {
         let document = &mut state.document;
         match action {
             Action::Brush => state.brush = !state.brush,
+            Action::PairMode => {
+                state.pairing.let_go();
+                state.pairing.on = !state.pairing.on;
+            }
+            Action::CompletePair => {
+                state.pairing.accepted = state.second_slot();
+                self.complete_accepted_pair();
+            }
+            Action::PairInOrder => pair_in_order(document),
+            Action::SplitPair => {
+                if let Some(number) = document.selected_pin {
+                    split(document, number);
+                }
+            }
             Action::AddPin => {
                 let size = state.slot(focused).picture.as_ref().map(|picture| picture.size);
                 if let Some(Size { width, height }) = size {
                     let middle = [(width as f64 - 1.0) / 2.0, (height as f64 - 1.0) / 2.0];
-                    let document = &mut state.document;
-                    let number = document.next_pin_number();
-                    let at = QueryAt::Point(middle);
-                    document.pins.push(Pin {
-                        number,
-                        slot: focused,
-                        at,
-                    });
-                    document.selected_pin = Some(number);
+                    add_pin(&mut state.document, focused, QueryAt::Point(middle));
                 }
             }
             Action::NextPin => {
                 let numbers: Vec<u32> = document.pins.iter().map(|pin| pin.number).collect();
                 let current = numbers.iter().position(|number| Some(*number) == document.selected_pin);
                 let next = current.map_or(0, |index| (index + 1) % numbers.len());
-                document.selected_pin = numbers.get(next).copied();
+                let next = numbers.get(next).map(|number| Mark {
+                    number: *number,
+                    mate: false,
+                });
+                document.select(next);
             }
-            Action::Unpin => document.selected_pin = None,
+            // One thing after the other: the half of a pair, the selection, the mode.
+            Action::Unpin if state.pairing.let_go() => {}
+            Action::Unpin if document.active_pin().is_some() => document.select(None),
+            Action::Unpin => state.pairing.on = false,
             Action::DeletePin => {
                 if let Some(number) = document.selected_pin {
-                    delete_pin(document, number);
+                    document.delete_pins(|pin| pin.number == number);
                 }
             }
             Action::ClearPins => {
-                document.pins.clear();
-                document.selected_pin = None;
+                state.pairing.let_go();
+                document.delete_pins(|_| true);
             }
             Action::PinLeft => self.step_pin([-1, 0]),
             Action::PinRight => self.step_pin([1, 0]),
@@ -61,36 +75,23 @@ impl App {
         }
     }
 
-    /// Moves the selected pin by cells.
+    /// Moves the selected mark by cells.
     fn step_pin(&mut self, [columns, rows]: [isize; 2]) {
         let state = &self.state;
-        let Some(pin) = state.document.active_pin() else { return };
-        let slot = pin.slot;
+        let Some((mark, slot, at)) = state.document.active_mark() else {
+            return;
+        };
         let moved = || {
-            let at = representative(&pin.at)?;
+            let at = representative(at)?;
             let grid = state.shown_grid(slot)?;
             let framing = state.slot(slot).capture.as_ref()?.framing;
             let (row, column) = state.cell_at(PointAt { slot, at })?;
             let row = row.saturating_add_signed(rows).min(grid.height - 1);
             let column = column.saturating_add_signed(columns).min(grid.width - 1);
-            let there = framing.original_from_cell((row, column), grid);
-            Some(moved_to(&pin.at, there))
+            Some(framing.original_from_cell((row, column), grid))
         };
-        if let Some(at) = moved() {
-            let moved = Pin { at, ..pin.clone() };
-            if let Some(pin) = self
-                .state
-                .document
-                .pins
-                .iter_mut()
-                .find(|pin| pin.number == moved.number)
-            {
-                *pin = moved;
-            }
+        if let Some(there) = moved() {
+            drag_to(&mut self.state.document, mark, there);
         }
     }
-}
-
-pub(in crate::app) fn delete_pin(document: &mut Document, number: u32) {
-    document.delete_pins(|pin| pin.number == number);
 }

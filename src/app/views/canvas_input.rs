@@ -1,86 +1,35 @@
-//! What pointer and wheel do to a canvas: zoom, move, fix points, drag pins, mark regions.
+//! What pointer and wheel do to canvases: zoom, and clicks and drags as the events of the pointer tell them, each with the
+//! place and the keys of its own moment, however many come in one frame.
 
-use egui::{Pos2, Response, Ui};
+use egui::{Context, Event, LayerId, Pos2, Response, Ui};
 use egui_tiles::TileId;
 
-use super::placed::Placed;
-use crate::{
-    app::{
-        document::{
-            limits::ZOOM_RANGE,
-            pane::View,
-            places::{moved_to, representative},
-            root::Pin,
-        },
-        state::canvas_rects::Drag,
-        update::{command::Command, view::ViewContext},
+use crate::app::{
+    document::{limits::ZOOM_RANGE, pane::View},
+    state::{
+        canvas_rects::{CanvasRects, LastClick, Press},
+        placed::Placed,
     },
-    engine::{ImageSlot, QueryAt},
+    update::{
+        command::Command,
+        pointing::{Gesture, Pointing},
+    },
 };
 
-/// How near the pointer takes hold of a pin, in points.
-const GRIP: f32 = 10.0;
-/// Radius of the brush, as a share of the picture's short side.
-const BRUSH_SHARE: f64 = 0.03;
 /// Points of the wheel that double the size.
 const WHEEL_POINTS_PER_DOUBLING: f32 = 240.0;
-/// Shortest distance between two points of a brush's path, as a share of its radius.
-const BRUSH_STEP: f64 = 0.5;
+/// As far the pointer may be from where a button went down for what is under both to be the same, in points.
+const SAME_PLACE: f32 = 1.0;
 
-/// Wheel, drags and clicks.
-pub fn interact(
+/// The place under the pointer stays where it is.
+pub fn zoom_by_wheel(
     ui: &Ui,
     response: &Response,
     tile: TileId,
-    slot: ImageSlot,
     place: &Placed,
     view: View,
-    context: &mut ViewContext<'_>,
+    commands: &mut Vec<Command>,
 ) {
-    zoom_by_wheel(ui, response, tile, place, view, context.commands);
-    let state = context.state;
-    let near = |pos: Pos2| {
-        let pins = state.document.pins.iter().filter(|pin| pin.slot == slot);
-        let distances = pins.filter_map(|pin| {
-            let at = place.on_screen(representative(&pin.at)?);
-            Some((pin.number, at.distance(pos)))
-        });
-        distances
-            .filter(|(_, distance)| *distance <= GRIP)
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map(|(number, _)| number)
-    };
-    drag(ui, response, tile, slot, place, view, context, &near);
-    if response.double_clicked() {
-        context.commands.push(Command::View(tile, View::default()));
-        if let Some((pins, selected)) = context.canvases.before_click.take() {
-            context.commands.push(Command::Pins(pins, selected));
-        }
-        return;
-    }
-    let Some(pos) = response.interact_pointer_pos().filter(|_| response.clicked()) else {
-        return;
-    };
-    if !place.rect.contains(pos) {
-        return;
-    }
-    context.canvases.before_click = Some((state.document.pins.clone(), state.document.selected_pin));
-    let at = QueryAt::Point(place.pixel_at(pos));
-    let another = ui.input(|input| input.modifiers.shift);
-    let command = match (near(pos), state.document.active_pin()) {
-        (Some(number), _) => Command::SelectPin(Some(number)),
-        (None, Some(pin)) if !another => Command::MovePin(Pin {
-            number: pin.number,
-            slot,
-            at,
-        }),
-        _ => Command::AddPin(slot, at),
-    };
-    context.commands.push(command);
-}
-
-/// The place under the pointer stays where it is.
-fn zoom_by_wheel(ui: &Ui, response: &Response, tile: TileId, place: &Placed, view: View, commands: &mut Vec<Command>) {
     let Some(pos) = response.hover_pos() else { return };
     let (wheel, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
     let factor = pinch * (wheel / WHEEL_POINTS_PER_DOUBLING).exp2();
@@ -102,108 +51,162 @@ fn zoom_by_wheel(ui: &Ui, response: &Response, tile: TileId, place: &Placed, vie
     ));
 }
 
-#[allow(clippy::too_many_arguments, reason = "one gesture from its beginning to its end")]
-fn drag(
-    ui: &Ui,
-    response: &Response,
-    tile: TileId,
-    slot: ImageSlot,
-    place: &Placed,
-    view: View,
-    context: &mut ViewContext<'_>,
-    near: &impl Fn(Pos2) -> Option<u32>,
-) {
-    let state = context.state;
-    let pressed_at = ui.input(|input| input.pointer.press_origin());
-    if response.drag_started()
-        && let Some(pos) = pressed_at.or(response.interact_pointer_pos())
-    {
-        let (primary, command) = ui.input(|input| (input.pointer.primary_down(), input.modifiers.command));
-        let brushes = primary && (command || state.brush) && place.rect.contains(pos);
-        context.canvases.drag = Some(match near(pos).filter(|_| primary) {
-            Some(number) => {
-                context.commands.push(Command::SelectPin(Some(number)));
-                Drag::Pin(number)
-            }
-            None if brushes => {
-                let number = state.document.next_pin_number();
-                let short = place.size.width.min(place.size.height) as f64;
-                let at = QueryAt::Region {
-                    path: vec![place.pixel_at(pos)],
-                    radius: (short * BRUSH_SHARE).max(1.0),
-                };
-                context.commands.push(Command::AddPin(slot, at));
-                Drag::Brush(number)
-            }
-            None => Drag::Pan,
-        });
-    }
-    if response.dragged()
-        && let (Some(drag), Some(pos)) = (context.canvases.drag.clone(), response.interact_pointer_pos())
-    {
-        let inside = pos.clamp(place.rect.min, place.rect.max);
-        match drag {
-            Drag::Pan => {
-                let moved = response.drag_delta() / place.rect.size();
-                if moved != egui::Vec2::ZERO {
-                    let centre = [view.centre[0] - moved.x, view.centre[1] - moved.y];
-                    context.commands.push(Command::View(tile, View { centre, ..view }));
-                }
-            }
-            Drag::Pin(number) => {
-                if let Some(pin) = state.document.pin(number) {
-                    let at = moved_to(&pin.at, place.pixel_at(inside));
-                    context.commands.push(Command::MovePin(Pin { number, slot, at }));
-                }
-            }
-            Drag::Brush(number) => {
-                if let Some(pin) = state.document.pin(number)
-                    && let Some(at) = brushed(&pin.at, place.pixel_at(inside))
-                {
-                    context.commands.push(Command::MovePin(Pin { number, slot, at }));
-                }
-            }
+/// Whether a response is that of what the button that is down, or was clicked last, is down on.
+pub fn is_pressed(response: &Response) -> bool {
+    response.is_pointer_button_down_on()
+        || response.clicked()
+        || response.secondary_clicked()
+        || response.middle_clicked()
+        || response.drag_stopped()
+}
+
+/// What is known of the frame beside its events.
+struct Frame {
+    /// Its time and that of the one before, in seconds.
+    secs: f64,
+    before_secs: f64,
+    /// Where the pointer is at its end.
+    latest: Option<Pos2>,
+    /// What egui counts as a click.
+    click_points: f32,
+    click_secs: f64,
+    double_secs: f64,
+    /// How far into a canvas its edges reach, by which panes are made larger.
+    edge_points: f32,
+    layer: LayerId,
+}
+
+impl Frame {
+    fn of(ui: &Ui) -> Self {
+        let options = ui.ctx().options(|options| options.input_options);
+        let (secs, step, latest) = ui.input(|input| (input.time, input.unstable_dt, input.pointer.interact_pos()));
+        Self {
+            secs,
+            before_secs: secs - f64::from(step),
+            latest,
+            click_points: options.max_click_dist,
+            click_secs: options.max_click_duration,
+            double_secs: options.max_double_click_delay,
+            edge_points: ui.style().interaction.resize_grab_radius_side,
+            layer: ui.layer_id(),
         }
     }
-    if response.drag_stopped() {
-        context.canvases.drag = None;
+
+    /// Whether more time than `most` has certainly gone by since something that the frame of `then` heard of: what the
+    /// present one hears of came after the frame before it.
+    fn is_longer_than(&self, most: f64, then: f64) -> bool {
+        self.before_secs - then > most
     }
 }
 
-/// A region with one more point, if that is far enough from the last one.
-fn brushed(at: &QueryAt, there: [f64; 2]) -> Option<QueryAt> {
-    let QueryAt::Region { path, radius } = at else {
-        return None;
-    };
-    let [x, y] = path.last()?;
-    let far = (there[0] - x).hypot(there[1] - y) >= radius * BRUSH_STEP;
-    far.then(|| {
-        let mut path = path.clone();
-        path.push(there);
-        QueryAt::Region { path, radius: *radius }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_region_moves_as_a_whole_and_grows_by_steps() {
-        let region = QueryAt::Region {
-            path: vec![[1.0, 2.0], [3.0, 2.0]],
-            radius: 2.0,
-        };
-        let moved = moved_to(&region, [11.0, 12.0]);
-        assert_eq!(
-            moved,
-            QueryAt::Region {
-                path: vec![[11.0, 12.0], [13.0, 12.0]],
-                radius: 2.0
+/// Tells what the events of a frame do to the pictures of all canvases, in their order. A press while `closes` is what
+/// closes a menu, and nothing else.
+pub fn gestures(ui: &Ui, canvases: &mut CanvasRects, closes: bool, commands: &mut Vec<Command>) {
+    let is_of_pointer = |event: &&Event| matches!(event, Event::PointerMoved(_) | Event::PointerButton { .. });
+    let events: Vec<Event> = ui.input(|input| input.events.iter().filter(is_of_pointer).cloned().collect());
+    let frame = Frame::of(ui);
+    let is_press = |event: &Event| matches!(event, Event::PointerButton { pressed: true, .. });
+    let last_press = events.iter().rposition(is_press);
+    for (index, event) in events.iter().enumerate() {
+        match *event {
+            Event::PointerMoved(pos) => on_move(canvases, &frame, pos, commands),
+            Event::PointerButton {
+                pos,
+                button,
+                pressed: true,
+                modifiers,
+            } if canvases.press.is_none() && !closes => {
+                let stays = frame.latest.is_some_and(|latest| latest.distance(pos) <= SAME_PLACE);
+                let told = Some(index) == last_press && stays;
+                canvases.press = under(canvases, ui.ctx(), &frame, pos, told).map(|tile| Press {
+                    tile,
+                    button,
+                    at: pos,
+                    modifiers,
+                    secs: frame.secs,
+                    dragging: false,
+                });
             }
-        );
-        assert_eq!(brushed(&region, [3.5, 2.0]), None);
-        assert!(brushed(&region, [9.0, 2.0]).is_some());
-        assert_eq!(brushed(&QueryAt::Point([0.0; 2]), [9.0, 2.0]), None);
+            Event::PointerButton {
+                pos,
+                button,
+                pressed: false,
+                ..
+            } if canvases.press.is_some_and(|press| press.button == button) => {
+                on_move(canvases, &frame, pos, commands);
+                if let Some(press) = canvases.press.take() {
+                    on_release(canvases, &frame, press, commands);
+                }
+            }
+            _ => {}
+        }
     }
+    // The release was not told: the window lost the pointer.
+    if !ui.input(|input| input.pointer.any_down())
+        && let Some(press) = canvases.press.take().filter(|press| press.dragging)
+    {
+        push(commands, press.tile, Gesture::DragEnd);
+    }
+}
+
+/// The pane with the picture that a button went down on. Where the pointer still is, egui knows what lies over it (`told`).
+fn under(canvases: &CanvasRects, context: &Context, frame: &Frame, pos: Pos2, told: bool) -> Option<TileId> {
+    let mut pictures = canvases.all().filter(|(_, painted)| painted.size.is_some());
+    if told {
+        let found = pictures.find(|(_, painted)| painted.pressed && painted.rect.contains(pos));
+        return found.map(|(tile, _)| tile);
+    }
+    let on_top = context.layer_id_at(pos).is_none_or(|layer| layer == frame.layer);
+    let found = pictures.find(|(_, painted)| painted.rect.shrink(frame.edge_points).contains(pos));
+    found.filter(|_| on_top).map(|(tile, _)| tile)
+}
+
+fn on_move(canvases: &mut CanvasRects, frame: &Frame, pos: Pos2, commands: &mut Vec<Command>) {
+    let Some(press) = &mut canvases.press else { return };
+    if !press.dragging && press.at.distance(pos) > frame.click_points {
+        press.dragging = true;
+        push(commands, press.tile, drag_from(press));
+    }
+    if press.dragging {
+        push(commands, press.tile, Gesture::DragTo(pos));
+    }
+}
+
+fn on_release(canvases: &mut CanvasRects, frame: &Frame, press: Press, commands: &mut Vec<Command>) {
+    let is_click = !press.dragging && !frame.is_longer_than(frame.click_secs, press.secs);
+    if !is_click {
+        if !press.dragging {
+            // Held for long at one place it is a drag to nowhere.
+            push(commands, press.tile, drag_from(&press));
+        }
+        push(commands, press.tile, Gesture::DragEnd);
+        return;
+    }
+    if press.button != egui::PointerButton::Primary {
+        return;
+    }
+    let again = canvases.last_click.take().is_some_and(|last| {
+        last.at.distance(press.at) <= frame.click_points && !frame.is_longer_than(frame.double_secs, last.secs)
+    });
+    if again {
+        push(commands, press.tile, Gesture::DoubleClick);
+        return;
+    }
+    canvases.last_click = Some(LastClick {
+        at: press.at,
+        secs: frame.secs,
+    });
+    push(commands, press.tile, Gesture::Click(press.at, press.modifiers.shift));
+}
+
+fn drag_from(press: &Press) -> Gesture {
+    Gesture::DragFrom {
+        at: press.at,
+        holds: press.button == egui::PointerButton::Primary,
+        brush: press.modifiers.command,
+    }
+}
+
+fn push(commands: &mut Vec<Command>, tile: TileId, gesture: Gesture) {
+    commands.push(Command::Point(Pointing { tile, gesture }));
 }

@@ -2,6 +2,7 @@
 
 pub mod canvas;
 pub mod canvas_input;
+pub mod canvas_menu;
 pub mod channel;
 pub mod cka;
 pub mod compare;
@@ -10,11 +11,12 @@ pub mod content_shift;
 pub mod controls;
 pub mod filmstrip;
 pub mod heat_map;
+pub mod marks;
 pub mod matrix;
+pub mod pair_lines;
 pub mod panes;
 pub mod pca;
 pub mod picture;
-pub mod placed;
 pub mod plot;
 pub mod ranking;
 pub mod sheet_layout;

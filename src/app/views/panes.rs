@@ -8,7 +8,7 @@ use egui::{
 };
 use egui_tiles::{Behavior, EditAction, SimplificationOptions, Tabs, TileId, Tiles, UiResponse};
 
-use super::{VIEWS, canvas::canvas_ui};
+use super::{VIEWS, canvas::canvas_ui, canvas_input::gestures, pair_lines::pair_lines};
 use crate::{
     app::{
         document::{
@@ -74,6 +74,7 @@ pub fn panes_ui(
         Some(tile) => canvases.keep(&[tile]),
         None => canvases.keep(&layout.active_tiles()),
     }
+    let closes_menu = canvases.menu.is_some();
     let mut painting = Painting {
         context: ViewContext {
             state,
@@ -95,6 +96,8 @@ pub fn panes_ui(
     if hover != state.hover {
         commands.push(Command::Hover(hover));
     }
+    pair_lines(ui, state, canvases);
+    gestures(ui, canvases, closes_menu, commands);
     layout
 }
 
@@ -128,7 +131,16 @@ impl Behavior<Pane> for Painting<'_> {
         if !pane.kind.is_of_picture() {
             ui.painter().rect_filled(rect, 0.0, tokens.panel);
             let (slot, size) = (pane.slot, None);
-            self.context.canvases.set(tile, Painted { rect, slot, size });
+            let pressed = false;
+            self.context.canvases.set(
+                tile,
+                Painted {
+                    rect,
+                    slot,
+                    size,
+                    pressed,
+                },
+            );
             VIEWS.of(pane.kind).ui(ui, tile, pane, &mut self.context);
             self.badge(ui, rect, pane);
             self.outline(ui, tile, rect);

@@ -17,9 +17,9 @@ use crate::{
     },
     app::{
         document::{
-            pairs::paired,
             pane::{Pane, PaneKind},
             ranking::{RankChoice, RankColumn},
+            root::Pin,
         },
         export::{captions::not_finite_words, content::Content, ranking::ranking_content},
         state::{
@@ -28,12 +28,13 @@ use crate::{
         },
         theme,
         update::{
+            abilities::Abilities,
             action::Action,
             command::Command,
             questions::Questions,
             view::{PaneView, ViewContext},
         },
-        widgets::{action_button_ui, name_combo},
+        widgets::{action_button_ui, name_combo, pair_ui},
     },
     components::schedule::Timestep,
     engine::ImageSlot,
@@ -114,7 +115,7 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &m
     if state.has_denoiser() {
         steps_ui(ui, state, commands);
     }
-    pairs_ui(ui, state, choice);
+    pairs_ui(ui, state, choice, commands);
 }
 
 fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut ImageSlot) {
@@ -175,72 +176,43 @@ fn steps_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     });
 }
 
-/// Which pins belong together.
-fn pairs_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice) {
+/// The pairs of points that are ranked by.
+fn pairs_ui(ui: &mut Ui, state: &State, choice: &RankChoice, commands: &mut Vec<Command>) {
     let document = &state.document;
     let [source, target] = choice.slots;
-    let of = |slot: ImageSlot| document.pins.iter().filter(move |pin| pin.slot == slot);
     if source == target {
         ui.weak("Points are found in another picture: choose two.");
         return;
     }
-    if of(source).next().is_none() || of(target).next().is_none() {
+    ui.horizontal_wrapped(|ui| {
+        action_button_ui(ui, state, Action::PairMode, commands);
+        if state.can(Action::PairInOrder) {
+            action_button_ui(ui, state, Action::PairInOrder, commands);
+        }
+    });
+    let of_both = |pin: &&Pin| {
+        let slots = pin.mate.as_ref().map(|mate| [pin.slot, mate.slot]);
+        slots == Some([source, target]) || slots == Some([target, source])
+    };
+    let pairs: Vec<&Pin> = document.pins.iter().filter(of_both).collect();
+    if pairs.is_empty() {
         ui.weak(format!(
-            "Pin a place in {} and the same place in {} (Shift click fixes one more): the first pins are a pair, the second \
-             ones, and so on.",
+            "Mark pairs of points: in pair mode click a place in {} and the same place in {}.",
             source.name(),
             target.name()
         ));
         return;
     }
-    let pairs = paired(document);
     let row_height = ui.spacing().interact_size.y + ui.spacing().item_spacing.y;
-    let sources: Vec<u32> = of(source).map(|pin| pin.number).collect();
     ScrollArea::vertical()
         .id_salt("pairs")
-        .max_height(PAIRS_HEIGHT.min(sources.len() as f32 * row_height))
+        .max_height(PAIRS_HEIGHT.min(pairs.len() as f32 * row_height))
         .auto_shrink([false, true])
-        .show_rows(ui, ui.spacing().interact_size.y, sources.len(), |ui, rows| {
-            for number in sources.get(rows).unwrap_or_default() {
-                let partner = pairs
-                    .iter()
-                    .find(|(pin, _)| pin.number == *number)
-                    .map(|(_, pin)| pin.number);
-                ui.horizontal(|ui| {
-                    pin_ui(ui, *number, source);
-                    ui.label("↔");
-                    let text = |partner: Option<u32>| match partner {
-                        Some(number) => format!("{number} in {}", target.name()),
-                        None => "left out".to_owned(),
-                    };
-                    let mut chosen = partner;
-                    let combo = ComboBox::from_id_salt(("partner", *number))
-                        .selected_text(text(partner))
-                        .show_ui(ui, |ui| {
-                            let partners = of(target).map(|pin| Some(pin.number));
-                            for other in partners.chain([None]) {
-                                ui.selectable_value(&mut chosen, other, text(other));
-                            }
-                        });
-                    name_combo(&combo.response, &format!("Partner of pin {number}"), &text(partner));
-                    if chosen != partner {
-                        // Two pins cannot have one partner: the other one gets the next that is free.
-                        choice.partners.retain(|_, other| chosen.is_none() || *other != chosen);
-                        choice.partners.insert(*number, chosen);
-                    }
-                });
+        .show_rows(ui, ui.spacing().interact_size.y, pairs.len(), |ui, rows| {
+            for pin in pairs.get(rows).unwrap_or_default() {
+                pair_ui(ui, state, pin, commands);
             }
         });
-    if !choice.partners.is_empty() && ui.button("Pair in order").clicked() {
-        choice.partners.clear();
-    }
-}
-
-fn pin_ui(ui: &mut Ui, number: u32, slot: ImageSlot) {
-    let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(theme::SPACE_L), Sense::hover());
-    let colour = theme::tokens(ui).pin(number);
-    ui.painter().circle_filled(rect.center(), theme::SPACE_S, colour);
-    ui.label(format!("{number} in {}", slot.name()));
 }
 
 /// How the figures came about, how far they are, or why there are none.

@@ -11,6 +11,7 @@ mod glyph;
 mod histogram;
 mod loupe;
 mod notices;
+mod pairs;
 mod parts;
 mod variance;
 
@@ -24,5 +25,6 @@ pub use glyph::{Glyph, glyph_button_ui, glyph_toggle_ui, paint_glyph};
 pub use histogram::{Histogram, HistogramChange, bins, histogram_ui};
 pub use loupe::{Loupe, LoupeScores};
 pub(in crate::app) use notices::{dismiss_button_ui, error_ui, work_errors_ui};
+pub(in crate::app) use pairs::{delete_pin_ui, pair_ui, pin_swatch_ui};
 pub use parts::{advanced_ui, empty_ui, fold_ui, key_cap_ui, number_ui, row_ui, section_ui, swatch_ui};
 pub use variance::variance_bars_ui;

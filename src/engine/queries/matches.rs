@@ -43,6 +43,9 @@ pub struct PinQuery {
     pub source: PassId,
     /// Where it is.
     pub at: QueryAt,
+    /// The target and the point of it that the pin should be found at, where that is known.
+    #[serde(default)]
+    pub mate: Option<(ImageSlot, [f64; 2])>,
 }
 
 /// Matches of all pins in all targets.
@@ -63,6 +66,9 @@ pub struct PinMatches {
     pub cells: Vec<(usize, usize)>,
     /// In each target.
     pub targets: Vec<TargetMatches>,
+    /// The similarity of the point it should be found at; none where that is not known or not seen by the model.
+    #[serde(default)]
+    pub mate_score: Option<f32>,
 }
 
 /// Matches of one pin in one target, best first.
@@ -122,6 +128,7 @@ fn pin_matches(
     let positions = positions_of(&cells, source.grid());
     let vector = mean_unit_vector(&source, &positions)?;
     let mut targets = Vec::with_capacity(query.targets.len());
+    let mut mate_score = None;
     for (slot, pass) in &query.targets {
         let target = masked.map(maps, query.id, *pass, pin.source, query.drop_massive)?;
         let target_framing = maps.info(*pass, query.id)?.framing;
@@ -134,7 +141,12 @@ fn pin_matches(
                 cycle_cells: back.cycle_error,
             }))
         };
-        let peaks = top_k(&cosine_to_all(&vector, &target)?, query.top_k);
+        let scores = cosine_to_all(&vector, &target)?;
+        if let Some((_, at)) = pin.mate.filter(|(mate, _)| mate == slot) {
+            let cell = target_framing.cell_from_original(at, target.grid());
+            mate_score = cell.and_then(|(row, column)| scores.get(target.grid().index(row, column)).copied());
+        }
+        let peaks = top_k(&scores, query.top_k);
         let best = peaks
             .into_par_iter()
             .filter_map(|peak| ranked(peak).transpose())
@@ -145,5 +157,6 @@ fn pin_matches(
         pin: pin.pin,
         cells,
         targets,
+        mate_score,
     }))
 }

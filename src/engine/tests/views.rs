@@ -265,13 +265,17 @@ fn matches_are_those_of_all_pairs() {
         Pass::whole(ImageSlot::A, vec![(id("b1"), a.clone())]),
         Pass::whole(ImageSlot::B, vec![(id("b1"), b.clone())]),
     ]);
-    let pins = (0..a.grid().positions()).map(|position| {
-        let (row, column) = a.grid().row_column(position);
-        PinQuery {
-            pin: position as u32,
-            source: hand.passes[&ImageSlot::A],
-            at: QueryAt::Point([20.0 * column as f64 + 9.5, 20.0 * row as f64 + 9.5]),
-        }
+    let all = mutual_nearest(&a, &b).expect("the same channels");
+    let middle = |(row, column): (usize, usize)| [20.0 * column as f64 + 9.5, 20.0 * row as f64 + 9.5];
+    // Each pin has a mate where its best match is.
+    let pins = (0..a.grid().positions()).map(|position| PinQuery {
+        pin: position as u32,
+        source: hand.passes[&ImageSlot::A],
+        at: QueryAt::Point(middle(a.grid().row_column(position))),
+        mate: Some((
+            ImageSlot::B,
+            middle(b.grid().row_column(all.forward[position].position)),
+        )),
     });
     let view = matches(
         &hand.engine,
@@ -283,7 +287,6 @@ fn matches_are_those_of_all_pairs() {
             drop_massive: false,
         },
     );
-    let all = mutual_nearest(&a, &b).expect("the same channels");
     assert_eq!(view.pins.len(), a.grid().positions());
     for pin in &view.pins {
         let position = pin.pin as usize;
@@ -291,6 +294,7 @@ fn matches_are_those_of_all_pairs() {
         let [first, second, third] = pin.targets[0].best[..] else {
             panic!("three were asked for, came {:?}", pin.targets[0].best);
         };
+        assert_eq!(pin.mate_score, Some(first.found.score));
         assert!(first.found.score >= second.found.score && second.found.score >= third.found.score);
         let (row, column) = b.grid().row_column(all.forward[position].position);
         assert_eq!(first.found.cell, (row, column));
@@ -317,6 +321,7 @@ fn a_region_is_mutual_with_any_of_its_cells_and_unseen_pins_are_left_out() {
                 pin: 7,
                 source,
                 at: QueryAt::Point([5.0, 30.0]),
+                mate: None,
             },
             PinQuery {
                 pin: 9,
@@ -325,6 +330,8 @@ fn a_region_is_mutual_with_any_of_its_cells_and_unseen_pins_are_left_out() {
                     path: vec![[50.0, 30.0]],
                     radius: 1000.0,
                 },
+                // The model sees the middle of the picture alone.
+                mate: Some((ImageSlot::A, [5.0, 30.0])),
             },
         ],
         targets: hand.shown(&[ImageSlot::A]),
@@ -333,6 +340,7 @@ fn a_region_is_mutual_with_any_of_its_cells_and_unseen_pins_are_left_out() {
     };
     let view = matches(&hand.engine, query("b1"));
     assert_eq!(view.pins.iter().map(|pin| pin.pin).collect::<Vec<_>>(), [9]);
+    assert_eq!(view.pins[0].mate_score, None);
     let best = &view.pins[0].targets[0].best;
     assert_eq!(best.len(), 9, "there are no more cells");
     assert!(best.iter().all(|found| found.mutual && found.cycle_cells == 0.0));
@@ -497,6 +505,7 @@ fn views_are_plain_data() -> TestResult {
                 pin: 3,
                 source,
                 at: region,
+                mate: None,
             }],
             targets: hand.shown(&[ImageSlot::A]),
             top_k: 2,

@@ -2,8 +2,9 @@
 
 use egui::{Pos2, Rect, emath::RectTransform, pos2, vec2};
 
+use super::canvas_rects::fitting_scale;
 use crate::{
-    app::{document::pane::View, state::canvas_rects::fitting_scale},
+    app::document::pane::View,
     geometry::{Size, framing::Framing},
 };
 
