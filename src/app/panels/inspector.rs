@@ -47,7 +47,7 @@ pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &
             });
         }
         if state.layer().is_some_and(Id::is_cross_map) {
-            section_ui(ui, "Words", |ui| words_ui(ui, state, commands));
+            section_ui(ui, "Tokens", |ui| words_ui(ui, state, commands));
         }
         if state.head_count().is_some() {
             section_ui(ui, "Attention heads", |ui| heads_ui(ui, state, textures, commands));

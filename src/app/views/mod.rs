@@ -4,12 +4,16 @@ pub mod canvas;
 pub mod canvas_input;
 pub mod channel;
 pub mod cka;
+pub mod cka_settings;
 pub mod compare;
+pub mod compare_settings;
 pub mod contact_sheet;
 pub mod content_shift;
 pub mod controls;
+pub mod curves;
 pub mod filmstrip;
 pub mod heat_map;
+pub mod marks;
 pub mod matrix;
 pub mod panes;
 pub mod pca;
@@ -17,7 +21,10 @@ pub mod picture;
 pub mod placed;
 pub mod plot;
 pub mod ranking;
+pub mod sheet_figures;
 pub mod sheet_layout;
+pub mod sheet_settings;
+pub mod sheet_table;
 
 use super::{document::kinds::pane_kinds, update::view::Views};
 

@@ -61,7 +61,7 @@ impl PaneView for PcaPane {
                     text += &format!(", foreground {side} {:.3}", state.document.mask.threshold);
                 }
                 if !pca_is_current(state, slot) {
-                    text += "  (not yet what is set)";
+                    text += "  (outdated)";
                 }
                 text
             }
