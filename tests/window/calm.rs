@@ -63,7 +63,7 @@ fn a_run_over_several_pictures_says_which_it_is_at() {
     window.act(Action::LaterTimestep);
     window.settle();
     window.assert_says("about 120 s");
-    window.assert_says("not yet what is set");
+    window.assert_says("outdated");
     assert_eq!(
         window.state().run.running,
         None,

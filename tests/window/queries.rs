@@ -434,7 +434,7 @@ fn attention_to_text_is_listed_beside_the_features() {
     window.settle();
     assert_eq!(window.layer(), id(TEXT_MAP));
     assert_eq!(window.state().run.error, None);
-    window.assert_says("Words");
+    window.assert_says("Tokens");
     window.hover(at(&window, [80.0, 80.0]));
     let heat = heat(&mut window, ImageSlot::B);
     assert!(!heat.is_empty(), "its vectors are compared like any others");

@@ -24,8 +24,9 @@ pub fn summary(view: &ChannelsView) -> String {
         [] => format!("No outlier channel (massive activation). Mean cosine of all pairs {all:.3}."),
         massive => {
             let numbers: Vec<String> = massive.iter().map(usize::to_string).collect();
+            let several = if massive.len() == 1 { "" } else { "s" };
             format!(
-                "{} outlier channels (massive activations: {}): mean cosine of all pairs {all:.3}, without them {without:.3}.",
+                "{} outlier channel{several} (massive activations: {}): mean cosine of all pairs {all:.3}, without them {without:.3}.",
                 massive.len(),
                 numbers.join(", ")
             )

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use egui::{
     Align2, Color32, FontId, Galley, Id, Label, Painter, ProgressBar, Rect, RichText, ScrollArea, Sense, Stroke,
-    StrokeKind, Ui, Vec2,
+    StrokeKind, Ui, UiBuilder, Vec2,
     epaint::TextShape,
     pos2,
     text::{LayoutJob, TextWrapping},
@@ -113,11 +113,10 @@ fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
             let (response, at) = matrix_at(ui, "Cells of the CKA matrix", id, scores, &style, cells, painter);
             cell_numbers(ui.painter(), cells, WHOLE, scores, &style);
             frame.paint(ui, cells, at);
-            ui.horizontal(|ui| {
-                ui.add_space(cells.left() - whole.left());
-                ui.set_max_width(cells.width().max(LEAST_BAR) + cells.left() - whole.left());
-                colour_bar_ui(ui, &style);
-            });
+            let size = vec2(cells.width().max(LEAST_BAR), BELOW - theme::SPACE_S);
+            let bar = Rect::from_min_size(pos2(cells.left(), whole.bottom() + theme::SPACE_S), size);
+            let builder = UiBuilder::new().max_rect(bar).id_salt("bar");
+            ui.scope_builder(builder, |ui| colour_bar_ui(ui, &style));
             if let (Some([row, column]), true) = (at, response.clicked()) {
                 look_at(matrix, row, column, state, context.commands);
             }
@@ -134,7 +133,7 @@ fn cka_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
         ),
     };
     let label = Label::new(RichText::new(words).color(colour)).truncate();
-    ui.put(value, label);
+    ui.scope_builder(UiBuilder::new().max_rect(value).id_salt("value"), |ui| ui.add(label));
 }
 
 /// A matrix with names and stages around it.

@@ -343,8 +343,8 @@ fn fitted_name(painter: &egui::Painter, name: &str, width: f32) -> String {
         return name.to_owned();
     }
     let count = name.chars().count();
-    // One more goes for the dots.
-    let left = ((count as f32 * width / whole) as usize).saturating_sub(1);
+    // Some go for the dots, and as letters are not equally wide.
+    let left = ((count as f32 * width / whole) as usize).saturating_sub(2);
     let end: String = name.chars().skip(count - left.min(count)).collect();
     format!("…{end}")
 }

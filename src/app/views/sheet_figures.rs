@@ -24,9 +24,9 @@ use crate::{
 /// Side of the thumbnail in the column, in points.
 const THUMBNAIL: f32 = 160.0;
 /// Lines of figures in the strip.
-const LINES: usize = 2;
+const LINES: usize = 3;
 /// Height of the strip, in points.
-pub const STRIP_HEIGHT: f32 = 62.0;
+pub const STRIP_HEIGHT: f32 = 76.0;
 /// Width of the column, in points.
 pub const COLUMN_WIDTH: f32 = 240.0;
 /// A pane at least this wide has the column in the place of the strip, in points.

@@ -1,6 +1,6 @@
 //! What a survey measures and which of its activations are left: the inspector of the survey and of its plots.
 
-use egui::{Button, Checkbox, ComboBox, DragValue, Role, ScrollArea, Slider, TextEdit, Ui, WidgetInfo};
+use egui::{Button, Checkbox, ComboBox, DragValue, Role, ScrollArea, Slider, SliderClamping, TextEdit, Ui, WidgetInfo};
 
 use super::controls::{advanced_ui, changed};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         update::{action::Action, command::Command},
         widgets::{action_button_ui, name_combo, row_ui},
     },
+    render::score_text,
     survey::Column,
 };
 
@@ -161,7 +162,9 @@ fn noise_ui(ui: &mut Ui, chosen: &mut SheetSettings, survey: &SurveyState) {
             let slider = Slider::new(&mut range[end], all[0]..=all[1])
                 .logarithmic(true)
                 .smallest_positive(least)
-                .max_decimals(DECIMALS);
+                // What nobody has moved stays as it is, to the last digit.
+                .clamping(SliderClamping::Edits)
+                .custom_formatter(|value, _| score_text(value as f32));
             ui.add(slider).on_hover_text(Column::Nsr.about());
         });
     }
