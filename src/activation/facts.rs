@@ -22,6 +22,23 @@ pub enum Stage {
     Output,
 }
 
+impl Stage {
+    /// Every part, in the order in which they run.
+    pub const ALL: [Self; 6] = [Self::Input, Self::Down, Self::Mid, Self::Up, Self::Stack, Self::Output];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Down => "down",
+            Self::Mid => "mid",
+            Self::Up => "up",
+            Self::Stack => "blocks",
+            Self::Output => "output",
+        }
+    }
+}
+
 /// Role of an activation's tensor in its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,6 +75,44 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of this list.
+    pub const ALL: [Self; 14] = [
+        Self::Input,
+        Self::Output,
+        Self::BlockOutput,
+        Self::LayerOutput,
+        Self::ResidualBranch,
+        Self::Query,
+        Self::Key,
+        Self::Value,
+        Self::CrossQuery,
+        Self::AttentionOutput,
+        Self::MlpHidden,
+        Self::Norm,
+        Self::SelfMap,
+        Self::CrossMap,
+    ];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::BlockOutput => "block output",
+            Self::LayerOutput => "layer output",
+            Self::ResidualBranch => "residual branch",
+            Self::Query => "q",
+            Self::Key => "k",
+            Self::Value => "v",
+            Self::CrossQuery => "cross q",
+            Self::AttentionOutput => "attention output",
+            Self::MlpHidden => "feed-forward inner",
+            Self::Norm => "norm",
+            Self::SelfMap => "self-attention map",
+            Self::CrossMap => "cross-attention map",
+        }
+    }
+
     /// Whether it only adds to something else: residual branches, the feed-forward's inner activation, values.
     pub fn is_increment(self) -> bool {
         matches!(self, Self::ResidualBranch | Self::MlpHidden | Self::Value)

@@ -25,7 +25,7 @@ pub use document::{
     pane::{Pane, PaneKind, View},
     ranking::{RankChoice, RankColumn},
     root::{Document, Mark, Pin, Spot},
-    sheet::{PlotKind, SheetColours, SheetSettings},
+    sheet::{PlotKind, SheetColours, SheetSettings, SheetView},
     workspace::{EXTENSION as WORKSPACE_EXTENSION, is_workspace},
 };
 pub use gpu::{

@@ -42,7 +42,7 @@ pub const RADIUS_SMALL: u8 = 2;
 /// Corners of windows and menus, in points.
 pub const RADIUS_LARGE: u8 = 6;
 
-/// Size of numbers beside a bar, in points.
+/// Size of numbers beside a bar, in points: no letters that carry information are smaller.
 pub const FONT_SMALL: f32 = 12.0;
 /// Size of text and buttons, in points.
 pub const FONT_BODY: f32 = 13.0;

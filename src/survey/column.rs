@@ -54,9 +54,29 @@ impl Column {
     /// The column of a name: the one in files, one of an older version, or the one on the screen, whatever its case.
     pub fn named(name: &str) -> Option<Self> {
         let is = |column: &&Self| {
-            column.key() == name || column.old_keys().contains(&name) || column.title().eq_ignore_ascii_case(name)
+            let old = || column.old_keys().iter().any(|old| old.eq_ignore_ascii_case(name));
+            column.key() == name || old() || column.title().eq_ignore_ascii_case(name)
         };
         Self::ALL.iter().find(is).copied()
+    }
+
+    /// What it is counted in, where that is no plain number.
+    pub const fn unit(self) -> Option<&'static str> {
+        match self {
+            Self::Depth => Some("share of the network"),
+            Self::Nsr | Self::NsrLowPassed => Some("noise to signal, energy"),
+            Self::HalfWidth => Some("share of the short side"),
+            Self::Nearest | Self::Baseline => Some("cosine"),
+            Self::Semantics => Some("probability"),
+            Self::SignalCentroid | Self::SignalRadius | Self::NoiseCentroid => Some("cycles per picture"),
+            Self::Explained => Some("share of the variance"),
+            _ => None,
+        }
+    }
+
+    /// Whether its values span decades, so that a logarithmic axis tells more.
+    pub const fn spans_decades(self) -> bool {
+        matches!(self, Self::Nsr | Self::NsrLowPassed)
     }
 
     /// Whether it comes from the activation's numbers; the others are known before the pass.
@@ -89,7 +109,7 @@ columns! {
         |measurement| measurement.figures.nsr;
     NsrLowPassed "nsr_low_passed" ["nsr-low-passed"] "Noise, low-passed" "Noise-to-signal ratio after a Gaussian of 2 positions: noise that no blurring takes away."
         |measurement| measurement.figures.nsr_low_passed;
-    HalfWidth "locality_half_width" ["locality-half-width" "half-width"] "Locality" "Distance at which similarity has fallen half-way to that of all pairs, as a share of the short side; small: only near positions are alike."
+    HalfWidth "locality_half_width" ["locality-half-width" "half-width" "Locality"] "Locality half-width" "Distance at which similarity has fallen half-way to that of all pairs, as a share of the short side; small: only near positions are alike."
         |measurement| measurement.figures.locality.half_width;
     Nearest "locality_nearest" ["locality-nearest" "nearest"] "Similarity of neighbours" "Mean cosine of positions next to each other, S(1)."
         |measurement| measurement.figures.locality.curve.first().copied();
@@ -109,7 +129,7 @@ columns! {
         |measurement| Some(measurement.figures.explained.iter().sum());
     EffectiveRank "effective_rank" ["effective-rank"] "Effective rank" "(Σλ)²/Σλ² of the covariance of the positions: how many directions the variance is spread over."
         |measurement| Some(measurement.figures.effective_rank);
-    Massive "massive_channels" ["massive-channels" "massive"] "Massive channels" "Channels whose mean magnitude is over 100 times the median."
+    Massive "massive_channels" ["massive-channels" "massive" "Massive channels"] "Outlier channels" "Outlier channels (massive activations): those whose mean magnitude is over 100 times the median."
         |measurement| Some(measurement.figures.massive.len() as f64);
     Norm "norm" "Norm" "Mean length of the vector of a position."
         |measurement| Some(measurement.figures.norm);

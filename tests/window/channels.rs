@@ -31,7 +31,7 @@ fn channels_are_listed_by_variance_and_walked_through() {
     let shown = listed(&window);
     assert!(shown.len() > 3);
     assert_eq!(shown, order[..shown.len()]);
-    window.assert_says("No massive channel.");
+    window.assert_says("No outlier channel");
     window.assert_silent("All positions look alike");
 
     window.act(Action::AddPane(PaneKind::Channel));
@@ -82,10 +82,10 @@ fn a_massive_channel_is_flagged_and_left_out() {
     window.choose("Channels");
     let view = window.state().channels.clone().expect("figures of the channels");
     assert_eq!(view.massive, [MASSIVE_CHANNEL]);
-    window.assert_says(&format!("1 massive ({MASSIVE_CHANNEL})"));
+    window.assert_says(&format!("1 outlier channel (massive activations: {MASSIVE_CHANNEL})"));
     window.assert_says("All positions look alike");
-    window.assert_says("try leaving the massive channels out");
-    window.assert_says("MASSIVE ×");
+    window.assert_says("try leaving the outlier channels out");
+    window.assert_says("OUTLIER ×");
     window.hover(window.place(PaneKind::Picture, ImageSlot::A, [0.5, 0.5]));
     window.settle();
     let least = |window: &Window| {

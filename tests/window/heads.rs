@@ -64,7 +64,7 @@ fn a_head_is_chosen_by_its_picture_or_by_keys() {
 fn words_have_heads_too() {
     let mut window = Opening::of_columns(1).settled();
     window.select(TEXT_MAP);
-    window.assert_says("Point at a token to see where each head looks for it.");
+    window.assert_says("Point at a token to see the attention of each head to it.");
     window.apply_and_settle(Command::Word(Some(1)));
     let mean = scores(&window);
     window.choose("Head 1");

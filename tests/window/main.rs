@@ -36,6 +36,7 @@ mod saving;
 mod server;
 mod settings;
 mod sides;
+mod studies;
 mod survey;
 mod tour;
 mod undo;

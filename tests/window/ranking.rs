@@ -89,7 +89,7 @@ fn pairs_of_two_pictures_rank_every_activation() {
     // Without pairs there is nothing to ask; what was found says that it is not of what is set.
     window.act(Action::ClearPins);
     window.settle();
-    window.assert_says("not yet of what is set");
+    window.assert_says("● outdated");
 }
 
 #[test]

@@ -98,7 +98,10 @@ fn middle(window: &mut Window) -> Vec<[u8; 4]> {
 fn the_divider_is_dragged_and_a_held_key_shows_all_of_b() {
     let mut window = compared();
     window.leave();
-    set(&mut window, |choice| choice.divider = 1.0);
+    set(&mut window, |choice| {
+        choice.mode = CompareMode::Wipe;
+        choice.divider = 1.0;
+    });
     let all_of_a = middle(&mut window);
     set(&mut window, |choice| choice.divider = 0.0);
     let all_of_b = middle(&mut window);

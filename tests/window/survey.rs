@@ -1,4 +1,4 @@
-//! The contact sheet and the plots of a survey.
+//! The layers, surveyed: thumbnails, table and plots.
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
@@ -44,14 +44,14 @@ fn every_layer_comes_onto_the_sheet_with_its_figure_and_is_looked_at_by_a_click(
     let mut window = surveyed();
     let found = findings(&window);
     assert!(found.len() > 5, "{found:?}");
-    window.assert_says("Contact sheet");
+    window.assert_says("Layers (survey)");
     let line = window.state().survey.as_ref().expect("a survey").in_words();
     assert!(
-        line.contains("4 noises") && line.contains(&format!("t {}", window.document().settings.t)),
+        line.contains("4 noise samples") && line.contains(&format!("t {}", window.document().settings.t)),
         "{line}"
     );
     window.assert_says(&line);
-    window.assert_says(&format!("{} → {} left", found.len(), found.len()));
+    window.assert_says(&format!("{} of {}", found.len(), found.len()));
     // Small, and in the order in which they run, all are in sight.
     choose(&mut window, |settings| {
         settings.side = 40.0;
@@ -98,12 +98,17 @@ fn the_sheet_is_sorted_searched_limited_and_filtered_and_every_step_is_undone() 
     choose(&mut window, |settings| settings.search.clone_from(&word));
     assert!(names(&window).iter().all(|name| name.contains(&word)));
     let left = names(&window).len();
-    window.assert_says(&format!("{} → {left} left", all.len()));
+    window.assert_says(&format!("{left} of {}", all.len()));
     window.act(Action::Undo);
     window.settle();
     assert_eq!(names(&window).len(), all.len());
     choose(&mut window, |settings| settings.search = "no such layer".to_owned());
-    window.assert_says("Nothing is left: take a word, a step of the filter or a limit away.");
+    window.assert_says("Nothing is left by the filter");
+    window.press_button("Show all");
+    window.settle();
+    assert_eq!(names(&window).len(), all.len());
+    window.act(Action::Undo);
+    window.settle();
     window.act(Action::Undo);
     window.act(Action::Undo);
     window.settle();
@@ -204,10 +209,7 @@ fn a_sheet_says_when_it_is_of_something_else() {
     window.key(Key::CloseBracket);
     window.settle();
     assert_ne!(window.document().settings.t, t);
-    window.assert_says(&format!(
-        "This survey is at t {t}, not {}: survey again",
-        window.document().settings.t
-    ));
+    window.assert_says(&format!("outdated: at t {t}, not {}", window.document().settings.t));
     assert!(window.document().layout.tiles.iter().any(|(_, tile)| matches!(
         tile,
         egui_tiles::Tile::Pane(pane) if pane.kind == PaneKind::Sheet

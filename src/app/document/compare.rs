@@ -37,8 +37,10 @@ impl Default for CompareChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CompareMode {
-    /// The colours of A left of the divider, those of B right of it.
+    /// The colours of A, those of B, and how much they differ at each position, side by side.
     #[default]
+    Side,
+    /// The colours of A left of the divider, those of B right of it.
     Wipe,
     /// How much they differ at each position.
     Difference,
@@ -49,7 +51,7 @@ pub enum CompareMode {
 pub struct CompareSide {
     /// The pass.
     pub pass: PassChoice,
-    /// The activation; none: the one looked at.
+    /// The activation; none: the current one.
     #[serde(default)]
     pub layer: Option<Id>,
 }

@@ -33,15 +33,20 @@ pub fn heads_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut 
     });
     let current = state.current_heat().is_some() && !state.heat_is_stale();
     let known = current && textures.heads.len() == count;
+    // Until the heads are known, each shows their mean.
+    let mean = state
+        .open_slots()
+        .find_map(|slot| textures.slot(slot).heat.as_ref())
+        .filter(|_| current);
     ui.weak(match (known, state.layer().is_some_and(|id| id.is_cross_map())) {
         (true, _) => "What each head attends to, each from its least to its greatest weight.",
-        (false, true) => "Point at a token to see where each head looks for it.",
+        (false, true) => "Point at a token to see the attention of each head to it.",
         (false, false) => "Point at a picture to see what each head attends to from there.",
     });
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(theme::SPACE_S, theme::SPACE_S);
         for head in 0..count {
-            let map = textures.heads.get(head).filter(|_| known);
+            let map = textures.heads.get(head).filter(|_| known).or(mean);
             if head_ui(ui, state, textures, head, map, chosen == Some(head)) {
                 commands.push(Command::Head(Some(head).filter(|_| chosen != Some(head))));
             }
@@ -56,7 +61,7 @@ fn head_ui(ui: &mut Ui, state: &State, textures: &Textures, head: usize, map: Op
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &name));
     let tokens = theme::tokens(ui);
     let painter = ui.painter();
-    painter.rect_filled(rect, 0.0, tokens.canvas);
+    painter.rect_filled(rect, 0.0, tokens.button);
     if let Some(map) = map {
         let grid = map.grid();
         let aspect = grid.width as f32 / grid.height.max(1) as f32;

@@ -1,4 +1,4 @@
-//! The channels of a layer: sorted by variance, the massive ones flagged.
+//! The channels of a layer: sorted by variance, outlier channels (massive activations) flagged.
 
 use egui::{Button, RichText, ScrollArea, Ui};
 
@@ -51,7 +51,7 @@ pub fn channels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 let figures = &view.channels[channel];
                 let mut text = format!("{channel}  variance {:.3e}  mean {:.3}", figures.variance, figures.mean);
                 if figures.massive {
-                    text += &format!("  MASSIVE ×{:.0}", figures.ratio);
+                    text += &format!("  OUTLIER ×{:.0}", figures.ratio);
                 }
                 let selected = state.document.channel == channel;
                 let button = Button::selectable(selected, RichText::new(text).monospace().size(theme::FONT_SMALL));

@@ -1,18 +1,18 @@
-//! The tokens of the prompt, for attention to text: which of them a place of the picture attends to, and where each is
-//! looked for.
+//! The tokens of the prompt, for attention to text: which of them a place of the picture attends to, and the attention of
+//! each.
 
-use egui::{Button, ProgressBar, RichText, ScrollArea, Ui};
+use egui::{Button, Label, ProgressBar, RichText, ScrollArea, Ui};
 
 use crate::{
     app::{state::root::State, theme, update::command::Command},
-    engine::QueryAt,
     model::tokens::{PromptToken, TokenRole},
 };
 
 /// Height of the list, in points.
 const LIST_HEIGHT: f32 = 220.0;
-/// Width of the bar beside a token, in points.
-const BAR_WIDTH: f32 = 70.0;
+/// Width of the bar beside a token and of its number, in points.
+const BAR_WIDTH: f32 = 56.0;
+const NUMBER_WIDTH: f32 = 44.0;
 
 /// The tokens, those with the greatest weight at the point first.
 pub fn words_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -22,17 +22,22 @@ pub fn words_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         return;
     };
     let tokens = &capture.ran.tokens;
-    let weights = weights(state, tokens.len());
+    let known = state.known_token_weights(tokens.len());
     let head = state.head_text().unwrap_or_default();
+    let weights = known.filter(|known| known.of_head).map(|known| known.weights);
     ui.weak(match weights {
-        Some(_) => format!("Weights at the point, {head}. Point at a token to see where it is looked for."),
-        None => "Point at a token to see where it is looked for, at the picture for the weights there.".to_owned(),
+        Some(_) => format!("Weights at the point, {head}. Point at a token for the attention of this token."),
+        None => "Point at a token for the attention of this token, at the picture for the weights there.".to_owned(),
     });
     let mut order: Vec<usize> = (0..tokens.len()).collect();
     order.retain(|token| tokens[*token].role != TokenRole::Padding);
-    if let Some(weights) = weights {
-        order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
+    // The order is that of the last point, until there is another.
+    if let Some(known) = known {
+        order.sort_by(|a, b| known.weights[*b].total_cmp(&known.weights[*a]));
     }
+    let largest = weights.map_or(0.0, |weights| {
+        order.iter().map(|token| weights[*token]).fold(0.0, f32::max)
+    });
     let mut hovered = None;
     let row_height = ui.text_style_height(&egui::TextStyle::Body) + theme::SPACE_S;
     ScrollArea::vertical()
@@ -45,8 +50,10 @@ pub fn words_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     let chosen = state.document.word == Some(token);
                     if let Some(weights) = weights {
                         let weight = weights[token];
+                        let share = if largest > 0.0 { weight / largest } else { 0.0 };
+                        ui.add(ProgressBar::new(share).desired_width(BAR_WIDTH));
                         let text = RichText::new(format!("{weight:.3}")).size(theme::FONT_SMALL);
-                        ui.add(ProgressBar::new(weight).desired_width(BAR_WIDTH).text(text));
+                        ui.add_sized([NUMBER_WIDTH, row_height], Label::new(text));
                     }
                     let response = ui.add(Button::selectable(chosen, word_text(&tokens[token])));
                     let response = response.on_hover_text(format!("Token {token}: {}", tokens[token].piece));
@@ -70,11 +77,4 @@ fn word_text(token: &PromptToken) -> RichText {
         TokenRole::Word => text,
         _ => text.weak(),
     }
-}
-
-/// The weights at the point that is asked about, if they are of `count` tokens.
-fn weights(state: &State, count: usize) -> Option<&[f32]> {
-    let heat = state.heat.as_ref().filter(|_| !state.heat_is_stale())?;
-    let of_point = !matches!(heat.query.at, QueryAt::Word(_)) && heat.words.len() == count;
-    of_point.then_some(heat.words.as_slice())
 }

@@ -1,6 +1,6 @@
 //! The status bar: values under the pointer, matches, provenance.
 
-use egui::{Align, Label, Layout, RichText, Ui, vec2};
+use egui::{Align, Label, Layout, RichText, Ui, WidgetInfo, accesskit::Role, vec2};
 
 use crate::{
     app::{
@@ -40,8 +40,11 @@ pub fn status_ui(ui: &mut Ui, state: &State) {
         };
         let right = vec2(ui.available_width(), height);
         ui.allocate_ui_with_layout(right, Layout::right_to_left(Align::Center), |ui| {
-            let label = Label::new(RichText::new(&words).monospace()).truncate();
-            ui.add(label).on_hover_text(format!("{words}\n{}", best_text(state)));
+            let all = format!("{words}\n{}", best_text(state));
+            let label = ui.add(Label::new(RichText::new(&words).monospace()).truncate());
+            // What there is no room for is in the tooltip, and is read out.
+            label.widget_info(|| WidgetInfo::labeled(Role::Label, true, &all));
+            label.on_hover_text(all.trim_end());
         });
     });
 }

@@ -21,11 +21,12 @@ pub fn by_variance(view: &ChannelsView) -> Vec<usize> {
 pub fn summary(view: &ChannelsView) -> String {
     let [all, without] = view.mean_cosine;
     match view.massive.as_slice() {
-        [] => format!("No massive channel. Mean cosine of all pairs {all:.3}."),
+        [] => format!("No outlier channel (massive activation). Mean cosine of all pairs {all:.3}."),
         massive => {
             let numbers: Vec<String> = massive.iter().map(usize::to_string).collect();
+            let several = if massive.len() == 1 { "" } else { "s" };
             format!(
-                "{} massive ({}): mean cosine of all pairs {all:.3}, without them {without:.3}.",
+                "{} outlier channel{several} (massive activations: {}): mean cosine of all pairs {all:.3}, without them {without:.3}.",
                 massive.len(),
                 numbers.join(", ")
             )
@@ -46,7 +47,7 @@ pub fn advice(layers: &[Layer], view: &ChannelsView) -> Option<String> {
     if is(VitPart::Norm1DropMassive) {
         let input = near(block.checked_sub(1)?, VitPart::Out)?;
         return Some(format!(
-            "Made without the massive channels of what enters the block: {} lists them.",
+            "Made without the outlier channels of what enters the block: {} lists them.",
             input.id
         ));
     }
@@ -64,12 +65,12 @@ pub fn advice(layers: &[Layer], view: &ChannelsView) -> Option<String> {
         (_, true) => near(block, VitPart::Norm1DropMassive),
         _ => None,
     };
-    remedies.extend(dropped.map(|layer| format!("{} (massive channels at 0 before that norm)", layer.id)));
+    remedies.extend(dropped.map(|layer| format!("{} (outlier channels at 0 before that norm)", layer.id)));
     if !view.massive.is_empty() {
-        remedies.push("leaving the massive channels out".to_owned());
+        remedies.push("leaving the outlier channels out".to_owned());
     }
     let advice = match remedies.as_slice() {
-        [] => "no channel is massive: another layer may tell more".to_owned(),
+        [] => "no channel is an outlier: another layer may tell more".to_owned(),
         remedies => format!("try {}", remedies.join(", or ")),
     };
     Some(format!(
@@ -155,7 +156,7 @@ mod tests {
         for words in [
             "vit-block1-norm1-out",
             "vit-block1-norm1-drop-massive",
-            "leaving the massive channels out",
+            "leaving the outlier channels out",
         ] {
             assert!(raw.contains(words), "{raw}");
         }

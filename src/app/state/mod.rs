@@ -35,5 +35,6 @@ pub mod shown;
 pub mod slots;
 pub mod survey;
 pub mod survey_questions;
+pub mod token_weights;
 pub mod tour;
 pub mod work;

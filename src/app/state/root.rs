@@ -19,6 +19,7 @@ use super::{
     recovery::Recovery,
     slots::{PointAt, SlotState, has, not_finite},
     survey::SurveyState,
+    token_weights::TokenWeights,
     work::{Job, ModelState, RunState},
 };
 use crate::{
@@ -76,6 +77,8 @@ pub struct State {
     pub opened_layer: Option<Id>,
     /// The last similarities that came.
     pub heat: Option<HeatView>,
+    /// Weights of the prompt's tokens at the last point that was asked about.
+    pub token_weights: Option<TokenWeights>,
     /// The last matches that came.
     pub matches: Option<MatchesView>,
     /// Figures of the channels that came last.
@@ -148,6 +151,7 @@ impl State {
             layer_before: None,
             opened_layer: None,
             heat: None,
+            token_weights: None,
             matches: None,
             channels: None,
             answers: Answers::default(),

@@ -42,7 +42,7 @@ impl SurveyState {
         if let Some(about) = &self.about {
             words.push(match about.noises {
                 1 => "one pass, no noise compared".to_owned(),
-                noises => format!("{noises} noises"),
+                noises => format!("{noises} noise samples"),
             });
             words.push(format!("{} on {}", about.ran.dtype, about.ran.device));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::app::App;
 use crate::{
-    app::state::queries::pca_is_missing,
+    app::state::{queries::pca_is_missing, token_weights::TokenWeights},
     engine::{Answer, ChannelsView, CompareView, HeatView, PcaView, RankView},
 };
 
@@ -45,6 +45,9 @@ impl App {
         self.textures.prepare_heads(&view);
         for target in &view.targets {
             self.textures.prepare_heat(target);
+        }
+        if let Some(weights) = TokenWeights::of(&view) {
+            self.state.token_weights = Some(weights);
         }
         self.state.heat = Some(view);
     }

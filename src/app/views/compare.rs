@@ -1,40 +1,40 @@
-//! The pane that compares two sides: a wipe between their colours, or where they differ.
+//! The pane that compares two sides: side by side, a wipe between their colours, or where they differ.
 
 use std::path::Path;
 
 use egui::{
-    Align2, Button, Color32, ComboBox, CursorIcon, DragValue, FontId, Rect, RichText, ScrollArea, Sense, Slider,
-    Stroke, Ui, WidgetInfo, accesskit::Role, pos2, vec2,
+    Align2, Color32, CursorIcon, FontId, Id, Label, Painter, Pos2, Rect, RichText, Sense, Stroke, StrokeKind, Ui,
+    UiBuilder, Vec2, WidgetInfo, accesskit::Role, pos2, vec2,
 };
 use egui_tiles::TileId;
 
-use super::controls::inside_ui;
+use super::{
+    compare_settings::{NAMES, settings_ui},
+    controls::{inside_ui, outdated_ui, provenance_ui},
+};
 use crate::{
-    activation::Id,
     app::{
         document::{
-            compare::{CompareChoice, CompareMode, CompareSide, PassChoice},
-            limits::{t_decimals, t_set_by_hand},
-            pane::{Pane, PaneKind},
+            compare::{CompareChoice, CompareMode},
+            pane::Pane,
         },
         export::{compare::compared_content, content::Content, styles::difference_style},
-        gpu::scores::paint_scores,
+        gpu::{scores::paint_scores, textures::Textures},
         state::{
             compare::Absent,
-            compare_questions::{compare_query, found, is_stale, kept_of, layer_of, pass_text, side_text},
+            compare_questions::{compare_query, found, is_stale, side_text},
             overlays::TemporaryView,
             root::State,
         },
         theme,
         update::{
-            action::Action,
             command::Command,
             questions::Questions,
             view::{PaneView, ViewContext},
         },
-        widgets::{Histogram, action_button_ui, bins, cell_numbers, colour_bar_ui, histogram_ui, name_combo},
+        widgets::{cell_numbers, colour_bar_ui},
     },
-    engine::{CompareView, ImageSlot},
+    engine::CompareView,
     error::Result,
 };
 
@@ -42,17 +42,14 @@ const WHOLE: Rect = Rect {
     min: pos2(0.0, 0.0),
     max: pos2(1.0, 1.0),
 };
-/// Names of the sides.
-const NAMES: [&str; 2] = ["A", "B"];
-/// The share of the pane's height that what is set may take.
-const MOST_OF_PANE: f32 = 0.4;
-/// Width of the lists of passes and of activations, in points.
-const LIST_WIDTH: f32 = 190.0;
-/// Bars of the histogram of differences.
-const BINS: usize = 48;
-/// Height of what stands below the picture: of words, and of colours and histogram with them, in points.
-const FOOTER_HEIGHT: f32 = 34.0;
-const HISTOGRAM_HEIGHT: f32 = 150.0;
+/// Height of the heading over a picture, in points.
+const HEADING: f32 = 22.0;
+/// Height of the colours below the differences, in points.
+const BAR: f32 = 34.0;
+/// Height of the line that says how the colours came about, in points.
+const FOOTER: f32 = 20.0;
+/// The least height of a picture, in points.
+const LEAST_PICTURE: f32 = 40.0;
 /// Radius of the grip of the divider, in points.
 const GRIP: f32 = 6.0;
 /// How strongly what is not up to date is dimmed.
@@ -74,6 +71,10 @@ impl PaneView for ComparePane {
         inside_ui(ui, |ui| compare_ui(ui, tile, context));
     }
 
+    fn inspector(&self, ui: &mut Ui, _pane: &Pane, state: &State, _textures: &Textures, commands: &mut Vec<Command>) {
+        settings_ui(ui, state, commands);
+    }
+
     fn content(&self, state: &State, path: &Path) -> Result<Content> {
         compared_content(state, path)
     }
@@ -83,11 +84,9 @@ impl PaneView for ComparePane {
 fn compare_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     let state = context.state;
     let mut choice = state.document.compare.clone();
-    ScrollArea::vertical()
-        .id_salt("compared")
-        .max_height(MOST_OF_PANE * ui.available_height())
-        .auto_shrink([false, true])
-        .show(ui, |ui| settings_ui(ui, state, &mut choice, context.commands));
+    for index in 0..NAMES.len() {
+        absent_ui(ui, state, index, &choice, context.commands);
+    }
     match &state.compare.view {
         Some(view)
             if view
@@ -112,76 +111,9 @@ fn compare_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     }
 }
 
-/// The sides, and what is shown of them.
-fn settings_ui(ui: &mut Ui, state: &State, choice: &mut CompareChoice, commands: &mut Vec<Command>) {
-    for index in 0..NAMES.len() {
-        side_ui(ui, state, index, &mut choice.sides[index], commands);
-    }
-    run_ui(ui, state, choice, commands);
-    ui.horizontal_wrapped(|ui| {
-        for (mode, name, hint) in [
-            (
-                CompareMode::Wipe,
-                "wipe",
-                "The colours of A left of a line that can be dragged, those of B right of it",
-            ),
-            (
-                CompareMode::Difference,
-                "difference",
-                "How much A and B differ at each position",
-            ),
-        ] {
-            ui.radio_value(&mut choice.mode, mode, name).on_hover_text(hint);
-        }
-        if choice.mode == CompareMode::Wipe {
-            let slider = Slider::new(&mut choice.divider, 0.0..=1.0)
-                .show_value(false)
-                .text("divider");
-            ui.add(slider).on_hover_text("Where A ends and B begins");
-        }
-    });
-    ui.horizontal_wrapped(|ui| {
-        for action in [
-            Action::HoldSide,
-            Action::SetCompareSide,
-            Action::SwapSides,
-            Action::SavePane(PaneKind::Compare),
-        ] {
-            action_button_ui(ui, state, action, commands);
-        }
-    });
-}
-
-fn side_ui(ui: &mut Ui, state: &State, index: usize, side: &mut CompareSide, commands: &mut Vec<Command>) {
-    let name = NAMES[index];
-    ui.horizontal_wrapped(|ui| {
-        ui.strong(name);
-        let now = |slot: ImageSlot| format!("{} as it is shown", slot.name());
-        let text = match (&side.pass, kept_of(state, side)) {
-            (PassChoice::Shown(slot), _) => now(*slot),
-            (PassChoice::Kept(_), Some(kept)) => pass_text(state, kept),
-            (PassChoice::Kept(gone), None) => {
-                format!("{} t {} seed {}", gone.slot.name(), gone.settings.t, gone.settings.seed)
-            }
-        };
-        let combo = ComboBox::from_id_salt(("pass of", name))
-            .width(LIST_WIDTH)
-            .truncate()
-            .selected_text(text.as_str())
-            .show_ui(ui, |ui| {
-                for slot in state.open_slots() {
-                    ui.selectable_value(&mut side.pass, PassChoice::Shown(slot), now(slot));
-                }
-                ui.separator();
-                for kept in state.passes.iter().rev() {
-                    let pass = PassChoice::Kept(Box::new(kept.reference()));
-                    let text = pass_text(state, kept);
-                    ui.selectable_value(&mut side.pass, pass, text);
-                }
-            });
-        name_combo(&combo.response, &format!("Pass of {name}"), &text);
-        layer_ui(ui, state, name, side);
-    });
+/// Why a side cannot be shown, and what makes it.
+fn absent_ui(ui: &mut Ui, state: &State, index: usize, choice: &CompareChoice, commands: &mut Vec<Command>) {
+    let (name, side) = (NAMES[index], &choice.sides[index]);
     match found(state, side) {
         Ok(_) => {}
         Err(Absent::Words(words)) => {
@@ -202,176 +134,241 @@ fn side_ui(ui: &mut Ui, state: &State, index: usize, side: &mut CompareSide, com
     }
 }
 
-fn layer_ui(ui: &mut Ui, state: &State, name: &str, side: &mut CompareSide) {
-    let text = |layer: Option<Id>| match layer {
-        Some(id) => id.to_string(),
-        None => "the one looked at".to_owned(),
-    };
-    let chosen = text(side.layer);
-    let combo = ComboBox::from_id_salt(("layer of", name))
-        .width(LIST_WIDTH)
-        .truncate()
-        .selected_text(chosen.as_str())
-        .show_ui(ui, |ui| {
-            ui.selectable_value(&mut side.layer, None, text(None));
-            ui.separator();
-            let features = kept_of(state, side).map_or(&[][..], |kept| &kept.features);
-            let row_height = ui.spacing().interact_size.y;
-            let all: Vec<Id> = features.to_vec();
-            ScrollArea::vertical().show_rows(ui, row_height, all.len(), |ui, rows| {
-                for id in all.get(rows).unwrap_or_default() {
-                    ui.selectable_value(&mut side.layer, Some(*id), id.to_string());
+/// The pictures and what they say.
+fn shown_ui(ui: &mut Ui, tile: TileId, view: &CompareView, choice: &mut CompareChoice, context: &mut ViewContext<'_>) {
+    let state = context.state;
+    let whole = ui.available_rect_before_wrap();
+    let footer = whole.with_min_y((whole.bottom() - FOOTER).max(whole.top()));
+    let room = whole.with_max_y(footer.top() - theme::SPACE_S);
+    let shape = aspect(state, view);
+    match choice.mode {
+        CompareMode::Side => side_by_side_ui(ui, tile, view, shape, room, context),
+        CompareMode::Wipe | CompareMode::Difference => {
+            let label = match choice.mode {
+                CompareMode::Difference => "Difference of A and B",
+                CompareMode::Wipe | CompareMode::Side => "Comparison of A and B",
+            };
+            let bar = match choice.mode {
+                CompareMode::Difference => BAR,
+                CompareMode::Wipe | CompareMode::Side => 0.0,
+            };
+            let heading = room.with_max_y(room.top() + HEADING);
+            let canvas = room.with_min_y(heading.bottom()).with_max_y(room.bottom() - bar);
+            let words: Vec<String> = (0..NAMES.len()).map(|index| heading_of(state, index, choice)).collect();
+            heading_ui(ui, heading, &words.join("   "), is_stale(state));
+            let rect = fitted(canvas, shape);
+            let response = ui.interact(canvas, ui.scope_id().with(("compared", tile)), Sense::click_and_drag());
+            response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label));
+            let painter = ui.painter().with_clip_rect(canvas.intersect(ui.clip_rect()));
+            painter.rect_filled(canvas, 0.0, theme::tokens(ui).canvas);
+            let hovered = response.hover_pos().and_then(|pos| cell_at(view, rect, pos));
+            if choice.mode == CompareMode::Difference {
+                difference_ui(ui, &painter, tile, view, rect, context);
+                bar_ui(
+                    ui,
+                    Rect::from_min_max(pos2(rect.left(), canvas.bottom()), pos2(rect.right(), room.bottom())),
+                    view,
+                );
+            } else {
+                wipe_ui(ui, &painter, rect, choice.divider, context);
+                let at = response.interact_pointer_pos();
+                if let (Some(pos), true) = (at, response.dragged() || response.clicked()) {
+                    let share = (pos.x - rect.left()) / rect.width().max(1.0);
+                    choice.divider = share.clamp(0.0, 1.0);
                 }
-            });
-        });
-    name_combo(&combo.response, &format!("Activation of {name}"), &chosen);
+            }
+            let response = match choice.mode {
+                CompareMode::Wipe => response.on_hover_cursor(CursorIcon::ResizeHorizontal),
+                CompareMode::Difference | CompareMode::Side => response,
+            };
+            if let Some(words) = hovered.and_then(|cell| words_of(view, cell)) {
+                response.on_hover_text_at_pointer(words);
+            }
+        }
+    }
+    let words = provenance(state, view, choice);
+    ui.scope_builder(UiBuilder::new().max_rect(footer).id_salt("about"), |ui| {
+        provenance_ui(ui, &words)
+    });
+    ui.advance_cursor_after_rect(whole);
 }
 
-/// Another timestep or seed as B.
-fn run_ui(ui: &mut Ui, state: &State, choice: &CompareChoice, commands: &mut Vec<Command>) {
-    let Some(info) = state.model.info.as_ref().filter(|info| info.is_denoiser()) else {
-        return;
-    };
-    let settings = &state.document.settings;
-    let (mut t, mut seed) = state.compare.typed.unwrap_or((settings.t, settings.seed));
-    ui.horizontal_wrapped(|ui| {
-        ui.label("as B also");
-        let last = info.mixtures.len().saturating_sub(1) as f64;
-        let mut number = t.value();
-        let drag = DragValue::new(&mut number)
-            .prefix("t ")
-            .range(0.0..=last)
-            .clamp_existing_to_range(false)
-            .max_decimals(t_decimals(info.flows));
-        let drag = ui.add(drag).on_hover_text("Timestep of a pass for B");
-        if let (true, Some(typed)) = (drag.changed(), t_set_by_hand(number, info.flows)) {
-            t = typed;
-        }
-        ui.add(DragValue::new(&mut seed).prefix("seed "))
-            .on_hover_text("Seed of the noise of a pass for B");
-        if (t, seed) != state.compare.typed.unwrap_or((settings.t, settings.seed)) {
-            commands.push(Command::CompareTyped(t, seed));
-        }
-        let layer = layer_of(state, &choice.sides[0]).filter(|id| !id.is_map());
-        let can = layer.is_some() && state.compare.asked.is_none();
-        let button = ui.add_enabled(can, Button::new("Run as B"));
-        let hint = "Runs A's picture with this timestep and seed, keeps its maps and shows them as B";
-        if button.on_hover_text(hint).on_disabled_hover_text(hint).clicked() {
-            commands.push(Command::RunAsB);
-        }
+/// What a side is, with its name.
+fn heading_of(state: &State, index: usize, choice: &CompareChoice) -> String {
+    format!("{}: {}", NAMES[index], side_text(state, &choice.sides[index]))
+}
+
+/// A line over a picture.
+fn heading_ui(ui: &mut Ui, rect: Rect, words: &str, stale: bool) {
+    let builder = UiBuilder::new().max_rect(rect).id_salt(("heading", words));
+    ui.scope_builder(builder, |ui| {
+        ui.horizontal(|ui| {
+            if stale {
+                outdated_ui(ui, "");
+            }
+            let label = Label::new(RichText::new(words).color(theme::tokens(ui).text_strong)).truncate();
+            ui.add(label).on_hover_text(words);
+        });
     });
 }
 
-/// The picture and what it says.
-fn shown_ui(ui: &mut Ui, tile: TileId, view: &CompareView, choice: &mut CompareChoice, context: &mut ViewContext<'_>) {
-    let state = context.state;
-    let below = match choice.mode {
-        CompareMode::Wipe => FOOTER_HEIGHT,
-        CompareMode::Difference => HISTOGRAM_HEIGHT,
-    };
-    let size = vec2(ui.available_width(), (ui.available_height() - below).max(FOOTER_HEIGHT));
-    let (canvas, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
-    let label = match choice.mode {
-        CompareMode::Wipe => "Comparison of A and B",
-        CompareMode::Difference => "Difference of A and B",
-    };
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label));
-    let painter = ui.painter().with_clip_rect(canvas.intersect(ui.clip_rect()));
-    let tokens = theme::tokens(ui);
-    painter.rect_filled(canvas, 0.0, tokens.canvas);
-    let rect = fitted(canvas, aspect(state, view));
-    let tint = if is_stale(state) {
-        Color32::WHITE.gamma_multiply(STALE)
-    } else {
-        Color32::WHITE
-    };
-    let textures = &context.textures.compared;
-    if choice.mode == CompareMode::Difference {
-        if let Some(scores) = &textures.difference {
-            let mut style = difference_style(view);
-            if is_stale(state) {
-                style.opacity = STALE;
-            }
-            let id = egui::Id::unique(("difference", tile));
-            paint_scores(&painter, id, rect, WHOLE, scores, &style, &context.textures.painter);
-            if state.document.display.numbers {
-                cell_numbers(&painter, rect, WHOLE, scores, &style);
-            }
-        }
-    } else {
-        let divider = match state.hold {
-            // All of B, as long as the key is down.
-            Some(TemporaryView::Side) => rect.left(),
-            _ => egui::lerp(rect.x_range(), choice.divider),
-        };
-        textures.sides[0].paint(&painter, rect, WHOLE, tint);
-        let right = Rect::from_min_max(pos2(divider, rect.top()), rect.max);
-        let clipped = painter.with_clip_rect(right.intersect(painter.clip_rect()));
-        clipped.rect_filled(right, 0.0, tokens.canvas);
-        textures.sides[1].paint(&clipped, rect, WHOLE, tint);
-        if state.hold != Some(TemporaryView::Side) {
-            let line = Stroke::new(theme::STROKE_MARK, tokens.text_strong);
-            let halo = Stroke::new(2.0 * theme::STROKE_MARK + 1.0, tokens.halo);
-            for stroke in [halo, line] {
-                painter.vline(divider, rect.y_range(), stroke);
-            }
-            painter.circle_filled(pos2(divider, rect.center().y), GRIP, tokens.text_strong);
-            corner(ui, &painter, rect.left_top(), Align2::LEFT_TOP, NAMES[0]);
-        }
-        corner(ui, &painter, rect.right_top(), Align2::RIGHT_TOP, NAMES[1]);
-        if let (Some(pos), true) = (
-            response.interact_pointer_pos(),
-            response.dragged() || response.clicked(),
-        ) {
-            let share = (pos.x - rect.left()) / rect.width().max(1.0);
-            choice.divider = share.clamp(0.0, 1.0);
-        }
-    }
-    let response = if choice.mode == CompareMode::Wipe {
-        response.on_hover_cursor(CursorIcon::ResizeHorizontal)
-    } else {
-        response
-    };
-    if let Some(words) = response.hover_pos().and_then(|pos| words_at(view, rect, pos)) {
-        response.on_hover_text_at_pointer(words);
-    }
-    let below = ui.available_size();
-    ScrollArea::vertical()
-        .id_salt("about the comparison")
-        .max_height(below.y)
-        .auto_shrink(false)
-        .show(ui, |ui| below_ui(ui, state, view, choice));
+/// The colours of the differences.
+fn bar_ui(ui: &mut Ui, rect: Rect, view: &CompareView) {
+    ui.scope_builder(UiBuilder::new().max_rect(rect).id_salt("bar"), |ui| {
+        ui.add_space(theme::SPACE_S);
+        colour_bar_ui(ui, &difference_style(view));
+    });
 }
 
-/// How the colours came about, or the differences and how often each occurs.
-fn below_ui(ui: &mut Ui, state: &State, view: &CompareView, choice: &CompareChoice) {
-    if choice.mode == CompareMode::Difference {
-        let style = difference_style(view);
-        colour_bar_ui(ui, &style);
-        let values = &view.difference.values;
-        let histogram = Histogram {
-            name: view.difference.measure.name(),
-            counts: &bins(values, style.range, BINS),
-            extent: style.range,
-            map: style.map,
-            gamma: style.gamma,
-            range: None,
-            threshold: None,
-        };
-        // Nothing of it can be moved.
-        let _ = histogram_ui(ui, &histogram);
-    }
-    let sides: Vec<String> = NAMES
-        .iter()
-        .zip(&choice.sides)
-        .map(|(name, side)| format!("{name}: {}", side_text(state, side)))
+/// A, B and how much they differ, each with its heading, beside each other or below each other: whichever shows them
+/// larger.
+fn side_by_side_ui(
+    ui: &mut Ui,
+    tile: TileId,
+    view: &CompareView,
+    shape: f32,
+    room: Rect,
+    context: &mut ViewContext<'_>,
+) {
+    let state = context.state;
+    let choice = &state.document.compare;
+    let parts = NAMES.len() + 1;
+    let gaps = (parts - 1) as f32 * theme::SPACE_M;
+    let beside = vec2((room.width() - gaps) / parts as f32, room.height() - HEADING - BAR);
+    let below = vec2(room.width(), (room.height() - gaps - BAR) / parts as f32 - HEADING);
+    let width_in = |size: Vec2| size.x.min(size.y * shape);
+    let is_beside = width_in(beside) >= width_in(below);
+    let size = if is_beside { beside } else { below };
+    let size = vec2(size.x.max(LEAST_PICTURE), size.y.max(LEAST_PICTURE));
+    let step = match is_beside {
+        true => vec2(size.x + theme::SPACE_M, 0.0),
+        false => vec2(0.0, size.y + HEADING + theme::SPACE_M),
+    };
+    let stale = is_stale(state);
+    let tint = tint_of(state);
+    let canvases: Vec<Rect> = (0..parts)
+        .map(|place| {
+            let corner = room.min + place as f32 * step + vec2(0.0, HEADING);
+            Rect::from_min_size(corner, size)
+        })
         .collect();
+    let mut pointed = None;
+    for (place, canvas) in canvases.iter().enumerate() {
+        let heading = Rect::from_min_max(canvas.min - vec2(0.0, HEADING), canvas.right_top());
+        let measure = view.difference.measure.name();
+        let words = match place < NAMES.len() {
+            true => heading_of(state, place, choice),
+            false => format!("{measure}, mean {:.3}", view.difference.mean),
+        };
+        heading_ui(ui, heading, &words, stale);
+        let label = match NAMES.get(place) {
+            Some(name) => format!("Side {name}"),
+            None => "Difference of A and B".to_owned(),
+        };
+        let response = ui.interact(*canvas, ui.scope_id().with(("side", tile, place)), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
+        let painter = ui.painter().with_clip_rect(canvas.intersect(ui.clip_rect()));
+        painter.rect_filled(*canvas, 0.0, theme::tokens(ui).canvas);
+        let rect = fitted(*canvas, shape);
+        if place < NAMES.len() {
+            // All of B, as long as the key is down.
+            let shown = if state.hold == Some(TemporaryView::Side) {
+                NAMES.len() - 1
+            } else {
+                place
+            };
+            context.textures.compared.sides[shown].paint(&painter, rect, WHOLE, tint);
+        } else {
+            difference_ui(ui, &painter, tile, view, rect, context);
+            let bar = Rect::from_min_max(canvas.left_bottom(), canvas.right_bottom() + vec2(0.0, BAR));
+            bar_ui(ui, bar, view);
+        }
+        if let Some(cell) = response.hover_pos().and_then(|pos| cell_at(view, rect, pos)) {
+            pointed = Some(cell);
+            if let Some(words) = words_of(view, cell) {
+                response.on_hover_text_at_pointer(words);
+            }
+        }
+    }
+    let Some([row, column]) = pointed else { return };
+    let grid = view.difference.grid;
+    let stroke = Stroke::new(theme::STROKE_MARK, theme::tokens(ui).text_strong);
+    for canvas in canvases {
+        let rect = fitted(canvas, shape);
+        let cell = rect.size() / vec2(grid.width as f32, grid.height as f32);
+        let corner = rect.min + cell * vec2(column as f32, row as f32);
+        let outline = Rect::from_min_size(corner, cell);
+        ui.painter().rect_stroke(outline, 0.0, stroke, StrokeKind::Outside);
+    }
+}
+
+/// What is not up to date is dimmed.
+fn tint_of(state: &State) -> Color32 {
+    match is_stale(state) {
+        true => Color32::WHITE.gamma_multiply(STALE),
+        false => Color32::WHITE,
+    }
+}
+
+/// How much A and B differ at each position.
+fn difference_ui(ui: &Ui, painter: &Painter, tile: TileId, view: &CompareView, rect: Rect, context: &ViewContext<'_>) {
+    let Some(scores) = &context.textures.compared.difference else {
+        return;
+    };
+    let mut style = difference_style(view);
+    if is_stale(context.state) {
+        style.opacity = STALE;
+    }
+    let id = Id::unique(("difference", tile));
+    paint_scores(painter, id, rect, WHOLE, scores, &style, &context.textures.painter);
+    if context.state.document.display.numbers {
+        cell_numbers(
+            &ui.painter().with_clip_rect(painter.clip_rect()),
+            rect,
+            WHOLE,
+            scores,
+            &style,
+        );
+    }
+}
+
+/// The colours of A left of the divider, those of B right of it.
+fn wipe_ui(ui: &Ui, painter: &Painter, rect: Rect, divider: f32, context: &ViewContext<'_>) {
+    let (state, tokens) = (context.state, theme::tokens(ui));
+    let held = state.hold == Some(TemporaryView::Side);
+    // All of B, as long as the key is down.
+    let divider = if held {
+        rect.left()
+    } else {
+        egui::lerp(rect.x_range(), divider)
+    };
+    let (tint, sides) = (tint_of(state), &context.textures.compared.sides);
+    sides[0].paint(painter, rect, WHOLE, tint);
+    let right = Rect::from_min_max(pos2(divider, rect.top()), rect.max);
+    let clipped = painter.with_clip_rect(right.intersect(painter.clip_rect()));
+    clipped.rect_filled(right, 0.0, tokens.canvas);
+    sides[1].paint(&clipped, rect, WHOLE, tint);
+    if !held {
+        let line = Stroke::new(theme::STROKE_MARK, tokens.text_strong);
+        let halo = Stroke::new(2.0 * theme::STROKE_MARK + 1.0, tokens.halo);
+        for stroke in [halo, line] {
+            painter.vline(divider, rect.y_range(), stroke);
+        }
+        painter.circle_filled(pos2(divider, rect.center().y), GRIP, tokens.text_strong);
+        corner(ui, painter, rect.left_top(), Align2::LEFT_TOP, NAMES[0]);
+    }
+    corner(ui, painter, rect.right_top(), Align2::RIGHT_TOP, NAMES[1]);
+}
+
+/// How the colours came about, and how the differences did.
+fn provenance(state: &State, view: &CompareView, choice: &CompareChoice) -> String {
     let what = match choice.mode {
         CompareMode::Wipe => view.agreement.words().to_owned(),
         CompareMode::Difference => view.difference.measure.words().to_owned(),
+        CompareMode::Side => format!("{}; {}", view.agreement.words(), view.difference.measure.words()),
     };
     let mean = format!("mean {} {:.3}", view.difference.measure.name(), view.difference.mean);
-    let stale = if is_stale(state) { "; not yet what is set" } else { "" };
+    let stale = if is_stale(state) { "; outdated" } else { "" };
     let grids = match view.sides[0].grid == view.sides[1].grid {
         true => String::new(),
         false => format!(
@@ -384,8 +381,8 @@ fn below_ui(ui: &mut Ui, state: &State, view: &CompareView, choice: &CompareChoi
             view.difference.grid.width
         ),
     };
-    let text = format!("{}; {what}; {mean}{grids}{stale}", sides.join("; "));
-    ui.add(egui::Label::new(RichText::new(text).size(theme::FONT_SMALL).weak()).wrap());
+    let sides: Vec<String> = (0..NAMES.len()).map(|index| heading_of(state, index, choice)).collect();
+    format!("{what}; {mean}{grids}{stale}; {}", sides.join("; "))
 }
 
 /// Width over height of the part of A's picture that the model sees.
@@ -405,7 +402,7 @@ fn fitted(canvas: Rect, aspect: f32) -> Rect {
     Rect::from_center_size(canvas.center(), vec2(width, width / aspect))
 }
 
-fn corner(ui: &Ui, painter: &egui::Painter, at: egui::Pos2, align: Align2, name: &str) {
+fn corner(ui: &Ui, painter: &Painter, at: Pos2, align: Align2, name: &str) {
     let tokens = theme::tokens(ui);
     let galley = painter.layout_no_wrap(
         name.to_owned(),
@@ -418,16 +415,20 @@ fn corner(ui: &Ui, painter: &egui::Painter, at: egui::Pos2, align: Align2, name:
     painter.galley(rect.shrink(theme::SPACE_XS).min, galley, tokens.text_strong);
 }
 
-/// The cell under the pointer and how much A and B differ there.
-fn words_at(view: &CompareView, rect: Rect, pos: egui::Pos2) -> Option<String> {
+/// The cell (row, column) of the differences under the pointer.
+fn cell_at(view: &CompareView, rect: Rect, pos: Pos2) -> Option<[usize; 2]> {
     if !rect.contains(pos) {
         return None;
     }
     let share = (pos - rect.min) / rect.size();
     let grid = view.difference.grid;
     let cell = |share: f32, count: usize| ((share * count as f32) as usize).min(count.saturating_sub(1));
-    let (row, column) = (cell(share.y, grid.height), cell(share.x, grid.width));
-    let value = view.difference.values.get(grid.index(row, column))?;
+    Some([cell(share.y, grid.height), cell(share.x, grid.width)])
+}
+
+/// How much A and B differ in a cell.
+fn words_of(view: &CompareView, [row, column]: [usize; 2]) -> Option<String> {
+    let value = view.difference.values.get(view.difference.grid.index(row, column))?;
     let name = view.difference.measure.name();
-    Some(format!("cell ({row}, {column})  {name} {value:.4}"))
+    Some(format!("cell x {column} y {row}  {name} {value:.4}"))
 }

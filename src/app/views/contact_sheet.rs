@@ -1,314 +1,251 @@
-//! The contact sheet: every activation of a survey as a thumbnail with a figure.
+//! The layers of a network, surveyed: every activation with its picture and its figures, as the network runs, in rows, or as
+//! a table.
 
 use egui::{
-    Align2, Button, Checkbox, Color32, ComboBox, DragValue, FontId, Rect, Response, Role, ScrollArea, Sense, Slider,
-    Stroke, StrokeKind, TextEdit, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    Align2, Button, Color32, ComboBox, FontId, Label, ProgressBar, Rect, RichText, Role, ScrollArea, Sense, Slider,
+    Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use egui_tiles::TileId;
 
 use super::{
-    controls::changed,
+    controls::{changed, outdated_ui, provenance_ui},
+    sheet_figures::{
+        COLUMN_WIDTH, LEAST_WITH_COLUMN, STRIP_HEIGHT, answer, cell_name, column_ui, figure_text, short_name, strip_ui,
+    },
     sheet_layout::{BAND_TITLE, Layout, as_it_runs, cell_size, flow},
+    sheet_settings::settings_ui,
+    sheet_table::table_ui,
 };
 use crate::{
     app::{
         document::{
             limits::THUMBNAIL_RANGE,
             pane::Pane,
-            sheet::{Limit, SheetColours, SheetSettings},
+            sheet::{SheetSettings, SheetView},
         },
-        state::survey::SurveyState,
+        gpu::textures::Textures,
+        state::{root::State, survey::SurveyState},
         theme,
         update::{
             action::Action,
             command::Command,
             view::{PaneView, ViewContext},
         },
-        widgets::{Glyph, action_button_ui, empty_ui},
+        widgets::{Glyph, action_button_ui, empty_ui, name_combo},
     },
-    render::score_text,
     survey::{Column, Measurement},
 };
 
-/// Letters under a thumbnail, in points.
-const LETTERS: f32 = 9.5;
 /// Points of a line under a thumbnail.
-const LINE: f32 = 12.0;
+const LINE: f32 = 15.0;
 /// Points of a thumbnail's side among those that are marked.
-const MARKED_SIDE: f32 = 120.0;
-/// Most activations that are marked.
-const MOST_MARKED: usize = 12;
+const MARKED_SIDE: f32 = 96.0;
+/// Widths of the bar of progress and of the slider of sizes, in points.
+const PROGRESS_WIDTH: f32 = 150.0;
+const SLIDER_WIDTH: f32 = 70.0;
+/// What is left of a pane for the thumbnails, however much is marked below them, as a share of its height.
+const LEAST_OF_THUMBNAILS: f32 = 0.5;
 
-/// Every activation on one sheet, measured.
+/// Every activation, measured.
 pub struct SheetPane;
 
 impl PaneView for SheetPane {
     fn ui(&self, ui: &mut Ui, _tile: TileId, _pane: &Pane, context: &mut ViewContext<'_>) {
-        sheet_ui(ui, context);
+        let inner = ui.max_rect().shrink(theme::SPACE_S);
+        ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| sheet_ui(ui, context));
+    }
+
+    fn inspector(&self, ui: &mut Ui, _pane: &Pane, state: &State, _textures: &Textures, commands: &mut Vec<Command>) {
+        settings_ui(ui, state, commands);
     }
 }
 
-/// The sheet, what can be chosen above it, and what is marked below.
+/// What is done here, how it is laid out, the thumbnails, and the figures of one of them.
 fn sheet_ui(ui: &mut Ui, context: &mut ViewContext<'_>) {
-    let inner = ui.max_rect().shrink(theme::SPACE_S);
-    ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
-        head_ui(ui, context);
-        let Some(survey) = &context.state.survey else {
-            empty_ui(
-                ui,
-                Glyph::Cells,
-                "No survey yet",
-                "Survey every layer: noise, locality and granularity of each, with a picture of it",
-            );
-            return;
-        };
-        let settings = &context.state.document.sheet;
-        let shown = settings.shown(&survey.findings);
-        choices_ui(ui, settings, survey, shown.len(), context);
-        let below = match settings.marked.is_empty() {
-            true => 0.0,
-            false => MARKED_SIDE + 2.0 * LINE + 2.0 * theme::SPACE_M,
-        };
-        let height = (ui.available_height() - below).max(0.0);
-        ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
-            cells_ui(ui, settings, survey, &shown, context);
-        });
-        if below > 0.0 {
-            marked_ui(ui, settings, survey, context);
+    head_ui(ui, context);
+    let Some(survey) = &context.state.survey else {
+        empty_ui(
+            ui,
+            Glyph::Cells,
+            "No survey yet",
+            "Survey every layer: noise, locality and granularity of each, with a picture of it",
+        );
+        return;
+    };
+    let settings = &context.state.document.sheet;
+    let shown = settings.shown(&survey.findings);
+    choices_ui(ui, settings, survey, shown.len(), context);
+    let whole = ui.available_rect_before_wrap();
+    let with_column = whole.width() >= LEAST_WITH_COLUMN;
+    let (mut cells, mut figures) = (whole, whole);
+    if with_column {
+        cells.max.x -= COLUMN_WIDTH + theme::SPACE_M;
+        figures.min.x = figures.max.x - COLUMN_WIDTH;
+    } else {
+        cells.max.y -= STRIP_HEIGHT + theme::SPACE_S;
+        figures.min.y = cells.max.y + theme::SPACE_S;
+    }
+    let below = MARKED_SIDE + 2.0 * LINE + 2.0 * theme::SPACE_M;
+    let marks = !settings.marked.is_empty() && below < (1.0 - LEAST_OF_THUMBNAILS) * cells.height();
+    let mut marked = cells;
+    if marks {
+        cells.max.y -= below;
+        marked.min.y = cells.max.y;
+    }
+    let hovered = ui.scope_builder(UiBuilder::new().max_rect(cells).id_salt("cells"), |ui| {
+        match settings.shown_as() {
+            _ if shown.is_empty() => {
+                nothing_ui(ui, survey);
+                None
+            }
+            SheetView::Table => table_ui(ui, settings, survey, &shown, context),
+            view => cells_ui(ui, view, settings, survey, &shown, context),
+        }
+    });
+    let mut hovered = hovered.inner;
+    if marks {
+        let builder = UiBuilder::new().max_rect(marked).id_salt("marked");
+        let over = ui.scope_builder(builder, |ui| marked_ui(ui, settings, survey, context));
+        hovered = over.inner.or(hovered);
+    }
+    let current = || survey.place_of(context.state.document.layer?);
+    let told = hovered.or_else(current);
+    ui.scope_builder(UiBuilder::new().max_rect(figures).id_salt("figures"), |ui| {
+        ui.shrink_clip_rect(figures);
+        if with_column {
+            column_ui(ui, survey, &context.textures.sheet, told);
+        } else {
+            strip_ui(ui, survey, told);
         }
     });
 }
 
-/// What is begun here, and what the sheet is of.
+/// What is begun here, and what the survey is of.
 fn head_ui(ui: &mut Ui, context: &mut ViewContext<'_>) {
     let state = context.state;
-    let settings = &state.document.sheet;
-    ui.horizontal_wrapped(|ui| {
+    ui.horizontal(|ui| {
         action_button_ui(ui, state, Action::Survey, context.commands);
-        let mut noises = settings.noises;
-        // An image encoder has no noise to compare.
-        let changes_noises = state.has_denoiser() && {
-            let drag = DragValue::new(&mut noises).range(1..=64).suffix(" noises");
-            let response = ui
-                .add(drag)
-                .on_hover_text("How many passes with different noise are compared");
-            response.widget_info(|| WidgetInfo::drag_value(ui.is_enabled(), noises as f64));
-            response.changed()
-        };
-        let mut maps = settings.maps;
-        let with_maps = ui.checkbox(&mut maps, "attention maps");
-        let with_maps =
-            with_maps.on_hover_text("Measure attention maps as well, as the mean over their heads: takes longer");
-        if changes_noises || with_maps.changed() {
-            context.commands.push(changed(state, |settings| {
-                settings.noises = noises;
-                settings.maps = maps;
-            }));
+        let Some(survey) = &state.survey else { return };
+        if state.surveys_now() {
+            progress_ui(ui, state, survey);
+        } else if let Some(other) = state.survey_is_of_something_else(survey) {
+            outdated_ui(ui, &other);
         }
-        if let Some(survey) = &state.survey {
-            action_button_ui(ui, state, Action::SaveSurvey, context.commands);
-            let words = survey.in_words();
-            ui.weak(&words)
-                .on_hover_text("What was measured. All but noise and granularity are of the first noise.");
-            if let Some(other) = state.survey_is_of_something_else(survey) {
-                ui.colored_label(
-                    theme::tokens(ui).warning,
-                    format!("This survey is {other}: survey again"),
-                );
-            }
-        }
+        provenance_ui(ui, &survey.in_words());
     });
 }
 
-/// Order, words, filter; `left` activations are shown.
+/// How far a survey is.
+fn progress_ui(ui: &mut Ui, state: &State, survey: &SurveyState) {
+    let found = survey.findings.len();
+    let all = survey.about.as_ref().map_or(found, |about| about.activations);
+    let study = state.studies.iter().find(|study| study.number == survey.job);
+    let fraction = study.and_then(|study| study.fraction).unwrap_or(0.0);
+    let bar = ProgressBar::new(fraction).desired_width(PROGRESS_WIDTH);
+    ui.add(bar.text(format!("{found} of {all} measured")));
+}
+
+/// Order, layout and size; `left` activations are shown.
 fn choices_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, left: usize, context: &mut ViewContext<'_>) {
     let mut chosen = settings.clone();
     ui.horizontal_wrapped(|ui| {
-        let name = chosen.sort.map_or("As the network runs", Column::title);
-        let combo = ComboBox::from_label("order").selected_text(name).show_ui(ui, |ui| {
-            ui.selectable_value(&mut chosen.sort, None, "As the network runs");
+        ui.weak("sort");
+        let name = chosen.sort.map_or("as the network runs", Column::title);
+        let mut sort = chosen.sort;
+        let combo = ComboBox::from_id_salt("sort").selected_text(name).show_ui(ui, |ui| {
+            ui.selectable_value(&mut sort, None, "as the network runs");
             for column in Column::ALL {
-                ui.selectable_value(&mut chosen.sort, Some(*column), column.title())
-                    .on_hover_text(column.about());
+                ui.selectable_value(&mut sort, Some(*column), column.title())
+                    .on_hover_text(format!("{}\nIn files: {}", column.about(), column.key()));
             }
         });
-        combo.response.on_hover_text("How the sheet is ordered");
-        ui.add_enabled(
-            chosen.sort.is_some(),
-            Checkbox::new(&mut chosen.descending, "largest first"),
-        );
-        ComboBox::from_label("thumbnails")
-            .selected_text(chosen.colours.name())
-            .show_ui(ui, |ui| {
-                for colours in SheetColours::ALL {
-                    ui.selectable_value(&mut chosen.colours, colours, colours.name())
-                        .on_hover_text(colours.about());
-                }
-            });
-        let search = TextEdit::singleline(&mut chosen.search)
-            .hint_text("Search")
-            .desired_width(110.0);
-        let search = ui.add(search);
-        search.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Search the sheet"));
-        let [least, most] = THUMBNAIL_RANGE;
-        ui.spacing_mut().slider_width = 70.0;
-        let size = ui.add(
-            Slider::new(&mut chosen.side, least..=most)
-                .show_value(false)
-                .text("size"),
-        );
-        size.on_hover_text("Size of the thumbnails");
-        limits_ui(ui, &mut chosen, survey);
-    });
-    ui.horizontal_wrapped(|ui| {
-        ui.weak("Filter of the paper:").on_hover_text(
-            "The qualitative filter of Not All Diffusion Model Activations Have Been Evaluated as Discriminative Features, \
-             step by step. With any step on, attention maps are left out. The first half of the up stage is the first half \
-             of its blocks, rounded up.",
-        );
-        let filter = &mut chosen.filter;
-        let steps = [
-            (&mut filter.first_half, "1 first half of up", "Keep only the first half of the up stage: the rest is noisy"),
-            (
-                &mut filter.without_self_attention,
-                "2 no self-q, k, v",
-                "There, drop queries, keys and values of self-attention: they are local",
-            ),
-            (
-                &mut filter.late_self_attention,
-                "3 late self-q, k",
-                "Put queries and keys of self-attention of the second half back",
-            ),
-            (
-                &mut filter.without_increments,
-                "4 no increments",
-                "Drop residual branches, inner activations of feed-forwards, and values",
-            ),
-        ];
-        for (on, name, about) in steps {
-            ui.checkbox(on, name).on_hover_text(about);
+        name_combo(&combo.response, "Sort by", name);
+        if sort != chosen.sort {
+            chosen.sort_by(sort);
         }
-        let found = survey.findings.len();
-        let words = match &survey.about {
-            Some(about) if context.state.surveys_now() => {
-                format!("{found} of {} measured, {left} left", about.activations)
+        let arrow = if chosen.descending { "↓" } else { "↑" };
+        let turn = ui.add_enabled(chosen.sort.is_some(), Button::new(arrow));
+        turn.widget_info(|| WidgetInfo::selected(Role::Button, true, settings.descending, "Largest first"));
+        if turn.on_hover_text("Largest or smallest first").clicked() {
+            chosen.descending = !chosen.descending;
+        }
+        ui.weak("view");
+        let now = chosen.shown_as();
+        for view in SheetView::ALL {
+            let button = ui.selectable_label(now == view, view.name());
+            if button.on_hover_text(view.about()).clicked() {
+                chosen.view = Some(view);
             }
-            _ => format!("{found} → {left} left"),
-        };
+        }
+        if now != SheetView::Table {
+            ui.weak("size");
+            let [least, most] = THUMBNAIL_RANGE;
+            ui.spacing_mut().slider_width = SLIDER_WIDTH;
+            let size = ui.add(Slider::new(&mut chosen.side, least..=most).show_value(false));
+            size.widget_info(|| WidgetInfo::slider(true, f64::from(settings.side), "Size of the thumbnails"));
+            size.on_hover_text("Size of the thumbnails");
+        }
+        let words = format!("{left} of {}", survey.findings.len());
         let label = ui.strong(&words);
         label.widget_info(|| WidgetInfo::labeled(Role::Label, true, &words));
+        label.on_hover_text("Activations that are left by the filter, which is in the inspector");
     });
     if chosen != *settings {
         context.commands.push(Command::Sheet(Box::new(chosen)));
     }
 }
 
-/// Figures between which the sheet stays.
-fn limits_ui(ui: &mut Ui, chosen: &mut SheetSettings, survey: &SurveyState) {
-    let button = ui.menu_button("Limit…", |ui| {
-        ui.set_max_height(320.0);
-        ScrollArea::vertical().show(ui, |ui| {
-            for column in Column::ALL.iter().copied() {
-                let known = chosen.limits.iter().any(|limit| limit.column == column);
-                let values = survey.findings.iter().filter_map(|finding| column.value(finding));
-                let finite = values.filter(|value| value.is_finite());
-                let range = finite.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| {
-                    [low.min(value), high.max(value)]
-                });
-                let any = range[0] <= range[1];
-                let entry = ui.add_enabled(any && !known, Button::new(column.title()));
-                if entry.on_hover_text(column.about()).clicked() {
-                    let [low, high] = range;
-                    chosen.limits.push(Limit { column, low, high });
-                    ui.close();
-                }
-            }
-        });
-    });
-    button
-        .response
-        .on_hover_text("Show only what has a figure between two numbers");
-    let mut gone = None;
-    for (index, limit) in chosen.limits.iter_mut().enumerate() {
-        ui.push_id(("limit", index), |ui| {
-            ui.label(limit.column.title());
-            let speed = ((limit.high - limit.low).abs() / 200.0).max(1e-4);
-            let high = limit.high;
-            ui.add(
-                DragValue::new(&mut limit.low)
-                    .speed(speed)
-                    .range(f64::NEG_INFINITY..=high)
-                    .max_decimals(4),
-            );
-            ui.label("to");
-            let low = limit.low;
-            ui.add(
-                DragValue::new(&mut limit.high)
-                    .speed(speed)
-                    .range(low..=f64::INFINITY)
-                    .max_decimals(4),
-            );
-            if ui
-                .small_button("×")
-                .on_hover_text("No longer limit this figure")
-                .clicked()
-            {
-                gone = Some(index);
-            }
-        });
-    }
-    if let Some(index) = gone {
-        chosen.limits.remove(index);
-    }
+/// Why there is no thumbnail.
+fn nothing_ui(ui: &mut Ui, survey: &SurveyState) {
+    let hint = match survey.findings.is_empty() {
+        true => "The first thumbnails come with the first layers.",
+        false => "Nothing is left by the filter: \"Show all\" in the inspector takes it away.",
+    };
+    ui.weak(hint);
 }
 
-/// The thumbnails that are in sight.
+/// The thumbnails that are in sight; gives the place among the findings of the one under the pointer.
 fn cells_ui(
     ui: &mut Ui,
+    view: SheetView,
     settings: &SheetSettings,
     survey: &SurveyState,
     shown: &[usize],
     context: &mut ViewContext<'_>,
-) {
-    if shown.is_empty() {
-        let hint = match survey.findings.is_empty() {
-            true => "The first thumbnails come with the first layers.",
-            false => "Nothing is left: take a word, a step of the filter or a limit away.",
+) -> Option<usize> {
+    let area = ScrollArea::vertical().id_salt("thumbnails").auto_shrink(false);
+    let hovered = area.show_viewport(ui, |ui, viewport| {
+        let cell = cell_size(settings.side, LINE);
+        let width = ui.available_width();
+        let layout = match view {
+            SheetView::Network => as_it_runs(&survey.findings, shown, width, cell),
+            SheetView::Grid | SheetView::Table => flow(shown, width, cell),
         };
-        ui.weak(hint);
-        return;
-    }
-    ScrollArea::vertical()
-        .auto_shrink(false)
-        .show_viewport(ui, |ui, viewport| {
-            let cell = cell_size(settings.side, LINE);
-            let width = ui.available_width();
-            let layout = match settings.sort {
-                None => as_it_runs(&survey.findings, shown, width, cell),
-                Some(_) => flow(shown, width, cell),
-            };
-            ui.set_height(layout.height);
-            let origin = ui.max_rect().min;
-            let in_sight = |rect: &Rect| rect.bottom() > viewport.top() && rect.top() < viewport.bottom();
-            bands_ui(ui, &layout, origin, viewport);
-            let cells: Vec<(usize, Rect)> = layout
-                .cells
-                .iter()
-                .filter(|(_, rect)| in_sight(rect))
-                .map(|(index, rect)| (*index, rect.translate(origin.to_vec2())))
-                .collect();
-            let square = |(index, rect): &(usize, Rect)| {
-                (
-                    *index,
-                    Rect::from_min_size(rect.min, vec2(settings.side, settings.side)),
-                )
-            };
-            let atlas = &context.textures.sheet;
-            atlas.paint_all(ui.painter(), cells.iter().map(square).collect());
-            for (index, rect) in &cells {
-                words_ui(ui, &survey.findings[*index], *rect, settings, context);
+        ui.set_height(layout.height);
+        let origin = ui.max_rect().min;
+        let in_sight = |rect: &Rect| rect.bottom() > viewport.top() && rect.top() < viewport.bottom();
+        bands_ui(ui, &layout, origin, viewport);
+        let cells: Vec<(usize, Rect)> = layout
+            .cells
+            .iter()
+            .filter(|(_, rect)| in_sight(rect))
+            .map(|(index, rect)| (*index, rect.translate(origin.to_vec2())))
+            .collect();
+        let square = |(index, rect): &(usize, Rect)| {
+            let side = vec2(settings.side, settings.side);
+            (*index, Rect::from_min_size(rect.min, side))
+        };
+        let atlas = &context.textures.sheet;
+        atlas.paint_all(ui.painter(), cells.iter().map(square).collect());
+        let mut hovered = None;
+        for (index, rect) in &cells {
+            if cell_ui(ui, &survey.findings[*index], *rect, settings, context) {
+                hovered = Some(*index);
             }
-        });
+        }
+        hovered
+    });
+    hovered.inner
 }
 
 /// The grids, and what is handed across.
@@ -323,7 +260,7 @@ fn bands_ui(ui: &Ui, layout: &Layout, origin: egui::Pos2, viewport: Rect) {
             at,
             Align2::LEFT_CENTER,
             &band.title,
-            FontId::proportional(11.0),
+            FontId::proportional(theme::FONT_SMALL),
             tokens.text_weak,
         );
         if let Some([from, to, y]) = band.skip {
@@ -335,37 +272,37 @@ fn bands_ui(ui: &Ui, layout: &Layout, origin: egui::Pos2, viewport: Rect) {
                 above,
                 Align2::CENTER_BOTTOM,
                 "skip",
-                FontId::proportional(LETTERS),
+                FontId::proportional(theme::FONT_SMALL),
                 tokens.text_weak,
             );
         }
     }
 }
 
-/// Name and figure of one thumbnail, and what happens when it is clicked.
-fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSettings, context: &mut ViewContext<'_>) {
+/// Name and figure of one thumbnail, and what happens when it is clicked; whether the pointer is over it.
+fn cell_ui(
+    ui: &mut Ui,
+    finding: &Measurement,
+    rect: Rect,
+    settings: &SheetSettings,
+    context: &mut ViewContext<'_>,
+) -> bool {
     let state = context.state;
     let tokens = theme::tokens(ui);
-    let name = finding.id.to_string();
     let response = ui.interact(rect, ui.scope_id().with(("cell", finding.order)), Sense::click());
-    let marked = if finding.unmeasured.is_some() {
-        ", not measured"
-    } else {
-        ""
-    };
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{name} on the sheet{marked}")));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, cell_name(finding)));
     let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
-    let font = FontId::proportional(LETTERS);
+    let font = FontId::proportional(theme::FONT_SMALL);
     let below = rect.min + vec2(0.0, settings.side);
-    painter.text(below, Align2::LEFT_TOP, short_name(&name), font.clone(), tokens.text);
-    let column = settings.sort.unwrap_or(Column::Nsr);
-    let figure = column
-        .value(finding)
-        .map_or("–".to_owned(), |value| score_text(value as f32));
+    let name = fitted_name(&painter, &short_name(finding.id.as_str()), rect.width());
+    painter.text(below, Align2::LEFT_TOP, name, font.clone(), tokens.text);
     let second = below + vec2(0.0, LINE - 1.0);
     let (words, colour) = match &finding.unmeasured {
         Some(_) => ("no figures".to_owned(), tokens.error),
-        None => (format!("{} {figure}", column.title()), tokens.text_weak),
+        None => (
+            figure_words(&painter, finding, settings, rect.width()),
+            tokens.text_weak,
+        ),
     };
     painter.text(second, Align2::LEFT_TOP, words, font.clone(), colour);
     let square = Rect::from_min_size(rect.min, vec2(settings.side, settings.side));
@@ -384,83 +321,79 @@ fn words_ui(ui: &mut Ui, finding: &Measurement, rect: Rect, settings: &SheetSett
             .rect_stroke(square, 0.0, Stroke::new(width, colour), StrokeKind::Inside);
     };
     if settings.marked.contains(&finding.id) {
-        outline(tokens.text_strong, 2.0);
+        outline(tokens.text_strong, theme::STROKE_MARK);
     }
     if state.document.layer == Some(finding.id) {
-        outline(tokens.accent, 2.0);
+        outline(tokens.accent, theme::STROKE_MARK);
     } else if response.hovered() || state.peek == Some(finding.id) {
-        outline(tokens.text_weak, 1.0);
+        outline(tokens.text, theme::STROKE_MARK);
     }
-    answer(ui, response, settings, finding, context);
+    answer(ui, &response, settings, finding, context);
+    response.hovered()
 }
 
-/// A click looks at an activation, or marks it with Ctrl or Shift; hovering tells its figures.
-fn answer(ui: &Ui, response: Response, settings: &SheetSettings, finding: &Measurement, context: &mut ViewContext<'_>) {
-    if response.clicked() {
-        let several = ui.input(|input| input.modifiers.command || input.modifiers.shift);
-        context.commands.push(match several {
-            true => mark(settings, finding),
-            false => Command::SelectLayer(finding.id),
-        });
+/// As much of the end of a name as there is room for: it tells more than the beginning.
+fn fitted_name(painter: &egui::Painter, name: &str, width: f32) -> String {
+    let font = FontId::proportional(theme::FONT_SMALL);
+    let whole = painter
+        .layout_no_wrap(name.to_owned(), font, Color32::PLACEHOLDER)
+        .size()
+        .x;
+    if whole <= width {
+        return name.to_owned();
     }
-    response.on_hover_ui(|ui| figures_ui(ui, finding));
+    let count = name.chars().count();
+    // Some go for the dots, and as letters are not equally wide.
+    let left = ((count as f32 * width / whole) as usize).saturating_sub(2);
+    let end: String = name.chars().skip(count - left.min(count)).collect();
+    format!("…{end}")
 }
 
-/// Marks what is not marked, and the other way round.
-fn mark(settings: &SheetSettings, finding: &Measurement) -> Command {
-    let mut chosen = settings.clone();
-    match chosen.marked.iter().position(|id| *id == finding.id) {
-        Some(place) => {
-            chosen.marked.remove(place);
-        }
-        None if chosen.marked.len() < MOST_MARKED => chosen.marked.push(finding.id),
-        None => {}
-    }
-    Command::Sheet(Box::new(chosen))
+/// The figure that thumbnails are sorted by, with its name where there is room for it.
+fn figure_words(painter: &egui::Painter, finding: &Measurement, settings: &SheetSettings, width: f32) -> String {
+    let column = settings.sort.unwrap_or(Column::Nsr);
+    let figure = figure_text(column, finding);
+    let named = format!("{} {figure}", column.title());
+    let font = FontId::proportional(theme::FONT_SMALL);
+    let needed = painter
+        .layout_no_wrap(named.clone(), font, Color32::PLACEHOLDER)
+        .size()
+        .x;
+    if needed <= width { named } else { figure }
 }
 
-/// The end of a name tells more than its beginning.
-fn short_name(name: &str) -> String {
-    name.replace("up-level", "up")
-        .replace("down-level", "down")
-        .replace("-repeat", ".")
-        .replace("-vit-block", " ")
-        .replace("-vit", " vit")
-}
-
-/// Every figure of an activation.
-pub fn figures_ui(ui: &mut Ui, finding: &Measurement) {
-    ui.strong(finding.id.to_string());
-    if let Some(why) = &finding.unmeasured {
-        ui.colored_label(theme::tokens(ui).error, format!("Not measured: {why}"));
-    }
-    egui::Grid::new("figures").num_columns(2).show(ui, |ui| {
-        for column in Column::ALL.iter().skip(2) {
-            if let Some(value) = column.value(finding) {
-                ui.label(column.title());
-                ui.label(score_text(value as f32));
-                ui.end_row();
-            }
-        }
-    });
-    ui.weak("Click to look at it; with Ctrl to mark it");
-}
-
-/// What is marked, side by side, in colours that agree with the first.
-fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, context: &mut ViewContext<'_>) {
+/// What is marked, side by side, in colours that agree with the first; gives the place among the findings of the one under
+/// the pointer.
+fn marked_ui(
+    ui: &mut Ui,
+    settings: &SheetSettings,
+    survey: &SurveyState,
+    context: &mut ViewContext<'_>,
+) -> Option<usize> {
     ui.separator();
-    let found: Vec<(usize, &Measurement)> = settings
+    let found: Vec<(usize, usize)> = settings
         .marked
         .iter()
         .enumerate()
-        .filter_map(|(place, id)| Some((place, survey.findings.get(survey.place_of(*id)?)?.as_ref())))
+        .filter_map(|(place, id)| Some((place, survey.place_of(*id)?)))
         .collect();
+    let mut hovered = None;
     ScrollArea::horizontal()
+        .id_salt("marked")
         .content_margin(theme::AROUND_WIDE_CONTENTS)
         .show(ui, |ui| {
             ui.horizontal(|ui| {
-                for (place, finding) in found {
-                    let size = cell_size(MARKED_SIDE, LINE);
+                ui.vertical(|ui| {
+                    if ui.button("Mark none").clicked() {
+                        let none = changed(context.state, |settings| settings.marked.clear());
+                        context.commands.push(none);
+                    }
+                    ui.add(Label::new(RichText::new("colours of the first").weak()))
+                        .on_hover_text("Rotated onto the colours of the first (Procrustes)");
+                });
+                for (place, index) in found {
+                    let finding = &survey.findings[index];
+                    let size = vec2(MARKED_SIDE, MARKED_SIDE + LINE);
                     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
                     let name = format!("marked {}", finding.id);
                     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
@@ -468,25 +401,16 @@ fn marked_ui(ui: &mut Ui, settings: &SheetSettings, survey: &SurveyState, contex
                     context.textures.marked.paint(ui.painter(), place, square);
                     let tokens = theme::tokens(ui);
                     let below = rect.min + vec2(0.0, MARKED_SIDE);
-                    let painter = ui.painter().with_clip_rect(rect);
-                    let font = FontId::proportional(LETTERS);
-                    painter.text(
-                        below,
-                        Align2::LEFT_TOP,
-                        short_name(&finding.id.to_string()),
-                        font,
-                        tokens.text,
-                    );
-                    answer(ui, response, settings, finding, context);
-                }
-                ui.vertical(|ui| {
-                    ui.weak("Colours as the first has them (Procrustes)");
-                    if ui.button("Mark none").clicked() {
-                        context
-                            .commands
-                            .push(changed(context.state, |settings| settings.marked.clear()));
+                    let painter = ui.painter().with_clip_rect(rect.intersect(ui.clip_rect()));
+                    let font = FontId::proportional(theme::FONT_SMALL);
+                    let name = fitted_name(&painter, &short_name(finding.id.as_str()), rect.width());
+                    painter.text(below, Align2::LEFT_TOP, name, font, tokens.text);
+                    answer(ui, &response, settings, finding, context);
+                    if response.hovered() {
+                        hovered = Some(index);
                     }
-                });
+                }
             });
         });
+    hovered
 }

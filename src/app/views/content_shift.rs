@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use egui::{Color32, Ui};
-use egui_plot::{HLine, HoverPosition, Legend, Line, Plot, PlotPoints, Points, VLine};
+use egui::{Checkbox, Ui};
 use egui_tiles::TileId;
 
-use super::controls::{inside_ui, progress_ui, times_ui};
+use super::{
+    controls::{inside_ui, progress_ui, provenance_ui, times_ui},
+    curves::{Axes, Curve, curves_ui},
+};
 use crate::{
     app::{
         document::pane::{Pane, PaneKind},
@@ -15,6 +17,7 @@ use crate::{
             content::Content,
             tables::shift_content,
         },
+        gpu::textures::Textures,
         state::{comparing::Shifts, root::State, series_questions::AS_SET},
         theme,
         update::{
@@ -28,10 +31,8 @@ use crate::{
     error::Result,
 };
 
-/// Radius of a point of a line, in points.
-const POINT_RADIUS: f32 = 3.0;
-/// A plot is at least so high, in points.
-const LEAST_HEIGHT: f32 = 120.0;
+/// What a score of 1 and one of 0 stand for.
+const REFERENCES: [f64; 2] = [1.0, 0.0];
 
 /// How far an activation moves away from the picture.
 pub struct ShiftPane;
@@ -41,41 +42,49 @@ impl PaneView for ShiftPane {
         inside_ui(ui, |ui| shift_ui(ui, tile, context));
     }
 
+    fn inspector(&self, ui: &mut Ui, _pane: &Pane, state: &State, _textures: &Textures, commands: &mut Vec<Command>) {
+        settings_ui(ui, state, commands);
+    }
+
     fn content(&self, state: &State, path: &Path) -> Result<Content> {
         shift_content(state, path)
+    }
+}
+
+/// Timesteps and lines.
+fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let mut choice = state.document.shift.clone();
+    let can = state.shift_variants();
+    times_ui(ui, "Timesteps of the meter", &mut choice.times, state.last_t());
+    for (on, can, name) in [
+        (&mut choice.without_prompt, can.prompt, "without prompt"),
+        (&mut choice.without_loras, can.loras, "without LoRA"),
+        (&mut choice.without_controls, can.controls, "without ControlNet"),
+    ] {
+        // What does not act makes no difference.
+        ui.add_enabled(can, Checkbox::new(on, name))
+            .on_hover_text("One more line, for what is set without it")
+            .on_disabled_hover_text("Nothing of it acts now");
+    }
+    action_button_ui(ui, state, Action::SavePane(PaneKind::Shift), commands);
+    if choice != state.document.shift {
+        commands.push(Command::Shift(choice));
     }
 }
 
 /// The whole pane.
 fn shift_ui(ui: &mut Ui, tile: TileId, context: &mut ViewContext<'_>) {
     let state = context.state;
-    let mut choice = state.document.shift.clone();
-    let can = state.shift_variants();
-    ui.horizontal_wrapped(|ui| {
-        times_ui(ui, "Timesteps of the meter", &mut choice.times, state.last_t());
-        for (on, can, name) in [
-            (&mut choice.without_prompt, can.prompt, "without prompt"),
-            (&mut choice.without_loras, can.loras, "without LoRA"),
-            (&mut choice.without_controls, can.controls, "without ControlNet"),
-        ] {
-            // What does not act makes no difference.
-            ui.add_enabled(can, egui::Checkbox::new(on, name))
-                .on_hover_text("One more line, for what is set without it")
-                .on_disabled_hover_text("Nothing of it acts now");
-        }
-        action_button_ui(ui, state, Action::SavePane(PaneKind::Shift), context.commands);
-    });
     progress_ui(ui, state, ComparisonKind::Shift, context.commands);
-    if choice != state.document.shift {
-        context.commands.push(Command::Shift(choice));
-    }
     let Some(shifts) = &state.comparing.shift else { return };
-    ui.weak(shift_caption(state, shifts));
+    ui.horizontal(|ui| {
+        if let Some(score) = score_now(state, shifts) {
+            ui.strong(format!("t {}: score {score:.3}", state.document.settings.t));
+        }
+        provenance_ui(ui, &shift_caption(state, shifts));
+    });
     if let Some(words) = not_finite_words(&shifts.view.not_finite) {
         ui.colored_label(theme::tokens(ui).error, words);
-    }
-    if let Some(score) = score_now(state, shifts) {
-        ui.label(format!("t {}: score {score:.3}", state.document.settings.t));
     }
     plot_ui(ui, tile, state, shifts);
 }
@@ -92,40 +101,25 @@ fn score_now(state: &State, shifts: &Shifts) -> Option<f64> {
 }
 
 fn plot_ui(ui: &mut Ui, tile: TileId, state: &State, shifts: &Shifts) {
-    let tokens = theme::tokens(ui);
     let mut names: Vec<&'static str> = shifts.points.iter().map(|(name, ..)| *name).collect();
     names.dedup();
-    let weak = tokens.text_weak;
-    Plot::new(("content shift", tile))
-        .legend(Legend::default())
-        .height(ui.available_height().max(LEAST_HEIGHT))
-        .x_axis_label("t")
-        .y_axis_label("score")
-        .allow_scroll(false)
-        .label_formatter(|at| match at {
-            HoverPosition::NearDataPoint {
-                plot_name, position, ..
-            } => Some(format!("{plot_name}\nt {:.0}: {:.4}", position.x, position.y)),
-            HoverPosition::Elsewhere { .. } => None,
-        })
-        .show(ui, |plot| {
-            plot.hline(HLine::new("", 1.0).color(weak.gamma_multiply(0.5)));
-            plot.hline(HLine::new("", 0.0).color(weak.gamma_multiply(0.5)));
-            let now = f64::from(state.document.settings.t);
-            plot.vline(VLine::new("", now).color(weak.gamma_multiply(0.5)));
-            for (index, name) in names.iter().enumerate() {
-                let of_line = shifts.points.iter().zip(&shifts.view.shifts);
-                let points: Vec<[f64; 2]> = of_line
-                    .filter(|((of, ..), shift)| of == name && shift.score.is_finite())
-                    .map(|((_, member, _), shift)| [f64::from(member.settings.t), shift.score])
-                    .collect();
-                let colour: Color32 = tokens.pin(index as u32 + 1);
-                plot.line(Line::new(*name, PlotPoints::from(points.clone())).color(colour));
-                plot.points(
-                    Points::new(*name, PlotPoints::from(points))
-                        .radius(POINT_RADIUS)
-                        .color(colour),
-                );
-            }
-        });
+    let curve = |name: &&'static str| {
+        let of_line = shifts.points.iter().zip(&shifts.view.shifts);
+        let points = of_line
+            .filter(|((of, ..), shift)| of == name && shift.score.is_finite())
+            .map(|((_, member, _), shift)| [f64::from(member.settings.t), shift.score]);
+        Curve {
+            name: (*name).to_owned(),
+            points: points.collect(),
+        }
+    };
+    let curves: Vec<Curve> = names.iter().map(curve).collect();
+    let axes = Axes {
+        name: "Content shift against the timestep",
+        x: "timestep t",
+        y: "score (1: the picture alone, 0: an empty prompt at a high t)",
+        now: f64::from(state.document.settings.t),
+        references: &REFERENCES,
+    };
+    curves_ui(ui, ("content shift", tile), &axes, &curves);
 }

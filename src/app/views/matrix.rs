@@ -26,7 +26,21 @@ pub fn matrix_ui(
     size: Vec2,
     painter: &ScorePainter,
 ) -> (Response, Option<[usize; 2]>) {
-    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+    matrix_at(ui, name, id, scores, style, rect, painter)
+}
+
+/// The cells in a place that is there already.
+pub fn matrix_at(
+    ui: &Ui,
+    name: &str,
+    id: Id,
+    scores: &ScoreMap,
+    style: &ScoreStyle,
+    rect: Rect,
+    painter: &ScorePainter,
+) -> (Response, Option<[usize; 2]>) {
+    let response = ui.interact(rect, id.with("cells"), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name));
     let tokens = theme::tokens(ui);
     ui.painter().rect_filled(rect, 0.0, tokens.inset);

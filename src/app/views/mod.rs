@@ -5,10 +5,13 @@ pub mod canvas_input;
 pub mod canvas_menu;
 pub mod channel;
 pub mod cka;
+pub mod cka_settings;
 pub mod compare;
+pub mod compare_settings;
 pub mod contact_sheet;
 pub mod content_shift;
 pub mod controls;
+pub mod curves;
 pub mod filmstrip;
 pub mod heat_map;
 pub mod marks;
@@ -18,8 +21,12 @@ pub mod panes;
 pub mod pca;
 pub mod picture;
 pub mod plot;
+pub mod plot_marks;
 pub mod ranking;
+pub mod sheet_figures;
 pub mod sheet_layout;
+pub mod sheet_settings;
+pub mod sheet_table;
 
 use super::{document::kinds::pane_kinds, update::view::Views};
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use egui::{
-    Align2, Button, ComboBox, FontId, ProgressBar, Rect, ScrollArea, Sense, TextEdit, Ui, WidgetInfo, accesskit::Role,
-    pos2, vec2,
+    Align2, Button, Color32, ComboBox, FontId, ProgressBar, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, WidgetInfo,
+    accesskit::Role, pos2, vec2,
 };
 use egui_tiles::TileId;
 
-use super::controls::inside_ui;
+use super::controls::{inside_ui, outdated_ui, provenance_ui};
 use crate::{
     activation::Id,
     analysis::{
@@ -22,6 +22,7 @@ use crate::{
             root::Pin,
         },
         export::{captions::not_finite_words, content::Content, ranking::ranking_content},
+        gpu::textures::Textures,
         state::{
             ranking_questions::{made, rank_query, series_of_steps, typed_steps},
             root::State,
@@ -34,19 +35,27 @@ use crate::{
             questions::Questions,
             view::{PaneView, ViewContext},
         },
-        widgets::{action_button_ui, name_combo, pair_ui},
+        widgets::{action_button_ui, name_combo, pair_ui, row_ui},
     },
     components::schedule::Timestep,
     engine::ImageSlot,
     error::Result,
 };
 
-/// Widths of the columns but the first, which takes what is left, in points.
-const WIDTHS: [f32; 5] = [58.0, 62.0, 62.0, 58.0, 44.0];
-/// The least width of the first: the end of a table in a narrow pane is cut, never the names.
-const LEAST_NAME: f32 = 110.0;
-/// The share of the pane's height that what is set may take.
-const MOST_OF_PANE: f32 = 0.45;
+/// Widths of mean distance, chance and timestep, in points.
+const WIDTHS: [f32; 3] = [78.0, 72.0, 56.0];
+/// The least and the greatest width of names, in points, and the share of the pane that they take in between: the end of a
+/// table in a narrow pane is cut, never the names.
+const NAMES: [f32; 2] = [110.0, 340.0];
+const SHARE_OF_NAMES: f32 = 0.36;
+/// The least width of a column with a bar, in points, and what of it its number takes.
+const LEAST_BAR: f32 = 62.0;
+const NUMBER: f32 = 56.0;
+/// Height of a bar and of the mark of chance in it, in points.
+const BAR_HEIGHT: f32 = 8.0;
+const CHANCE_HEIGHT: f32 = 14.0;
+/// Height of the titles, in points.
+const TITLES: f32 = 24.0;
 /// Height of the list of pairs, in points.
 const PAIRS_HEIGHT: f32 = 110.0;
 /// Width of the search, in points.
@@ -66,6 +75,10 @@ impl PaneView for RankPane {
         inside_ui(ui, |ui| rank_ui(ui, context.state, context.commands));
     }
 
+    fn inspector(&self, ui: &mut Ui, _pane: &Pane, state: &State, _textures: &Textures, commands: &mut Vec<Command>) {
+        inspector_ui(ui, state, commands);
+    }
+
     fn content(&self, state: &State, path: &Path) -> Result<Content> {
         ranking_content(state, path)
     }
@@ -74,21 +87,15 @@ impl PaneView for RankPane {
 /// The whole pane.
 fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let mut choice = state.document.rank.clone();
-    // The table keeps a part of the pane, however much is set above it.
-    ScrollArea::vertical()
-        .id_salt("ranked points")
-        .max_height(MOST_OF_PANE * ui.available_height())
-        .auto_shrink([false, true])
-        .show(ui, |ui| settings_ui(ui, state, &mut choice, commands));
     how_ui(ui, state);
     let mut search = state.rank.search.clone();
     let field = TextEdit::singleline(&mut search)
         .hint_text("search, such as up t100")
         .desired_width(SEARCH_WIDTH);
-    ui.horizontal_wrapped(|ui| {
+    ui.horizontal(|ui| {
         let field = ui.add(field);
         field.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Search the ranking"));
-        ui.weak(count_text(state));
+        provenance_ui(ui, &count_text(state));
     });
     if search != state.rank.search {
         commands.push(Command::RankSearch(search));
@@ -100,13 +107,20 @@ fn rank_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     }
 }
 
+/// What can be chosen.
+fn inspector_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let mut choice = state.document.rank.clone();
+    settings_ui(ui, state, &mut choice, commands);
+    if choice != state.document.rank {
+        commands.push(Command::Rank(choice));
+    }
+}
+
 /// What is ranked and how.
 fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &mut Vec<Command>) {
-    ui.horizontal_wrapped(|ui| {
-        slot_ui(ui, state, "Points of", &mut choice.slots[0]);
-        slot_ui(ui, state, "found in", &mut choice.slots[1]);
-        method_ui(ui, choice);
-    });
+    slot_ui(ui, state, "Points of", &mut choice.slots[0]);
+    slot_ui(ui, state, "found in", &mut choice.slots[1]);
+    method_ui(ui, choice);
     ui.horizontal_wrapped(|ui| {
         for action in [Action::OpenPairs, Action::SavePairs, Action::SavePane(PaneKind::Rank)] {
             action_button_ui(ui, state, action, commands);
@@ -119,36 +133,39 @@ fn settings_ui(ui: &mut Ui, state: &State, choice: &mut RankChoice, commands: &m
 }
 
 fn slot_ui(ui: &mut Ui, state: &State, label: &str, slot: &mut ImageSlot) {
-    ui.label(label);
-    let combo = ComboBox::from_id_salt(("rank", label))
-        .width(theme::SPACE_XL)
-        .selected_text(slot.name())
-        .show_ui(ui, |ui| {
-            for other in state.open_slots() {
-                ui.selectable_value(slot, other, other.name());
-            }
-        });
-    name_combo(&combo.response, label, slot.name());
+    row_ui(ui, label, |ui| {
+        let combo = ComboBox::from_id_salt(("rank", label))
+            .width(theme::SPACE_XL)
+            .selected_text(slot.name())
+            .show_ui(ui, |ui| {
+                for other in state.open_slots() {
+                    ui.selectable_value(slot, other, other.name());
+                }
+            });
+        name_combo(&combo.response, label, slot.name());
+    });
 }
 
 fn method_ui(ui: &mut Ui, choice: &mut RankChoice) {
-    for (method, name, hint) in [
-        (
-            Method::Grid,
-            "cells",
-            "Nearest neighbour by cosine on the grid: predictions are cell centres",
-        ),
-        (
-            Method::Dift,
-            "DIFT",
-            "Features enlarged bilinearly to the pictures' own sizes, then compared: predictions are pixels",
-        ),
-    ] {
-        ui.radio_value(&mut choice.options.method, method, name)
-            .on_hover_text(hint);
-    }
-    ui.checkbox(&mut choice.options.drop_massive, "without massive channels")
-        .on_hover_text("Leave channels of the source out that are much larger than the others, in both pictures");
+    row_ui(ui, "found by", |ui| {
+        for (method, name, hint) in [
+            (
+                Method::Grid,
+                "cells",
+                "Nearest neighbour by cosine on the grid: predictions are cell centres",
+            ),
+            (
+                Method::Dift,
+                "DIFT",
+                "Features enlarged bilinearly to the pictures' own sizes, then compared: predictions are pixels",
+            ),
+        ] {
+            ui.radio_value(&mut choice.options.method, method, name)
+                .on_hover_text(hint);
+        }
+    });
+    ui.checkbox(&mut choice.options.drop_massive, "without outlier channels")
+        .on_hover_text("Leave out channels of the source (massive activations) that are much larger than the others, in both pictures");
 }
 
 /// Other timesteps to be ranked as well.
@@ -219,9 +236,10 @@ fn pairs_ui(ui: &mut Ui, state: &State, choice: &RankChoice, commands: &mut Vec<
 fn how_ui(ui: &mut Ui, state: &State) {
     let wanted = rank_query(state);
     let Some(view) = &state.rank.view else {
-        if wanted.is_some() {
-            ui.weak("comparing …");
-        }
+        ui.weak(match wanted {
+            Some(_) => "comparing …",
+            None => "Nothing is ranked yet: pairs of points are needed, and the inspector says how they are marked.",
+        });
         return;
     };
     if let Some(problem) = &view.problem {
@@ -240,12 +258,13 @@ fn how_ui(ui: &mut Ui, state: &State) {
         let share = view.done as f32 / view.total.max(1) as f32;
         ui.add(ProgressBar::new(share).text(format!("{} of {}", view.done, view.total)));
     }
+    let outdated = wanted.as_ref() != Some(&view.query);
     if let Some(made) = made(state, view).filter(|made| made.pairs[0] > 0) {
         let steps: Vec<String> = view.query.passes.iter().map(|passes| passes.t.to_string()).collect();
         let (steps, noise) = match state.has_denoiser() {
             true => (
                 format!("t {}; ", steps.join(", ")),
-                format!("seed {}, mean of {} noise(s), ", made.seed, made.ensemble),
+                format!("seed {}, ensemble size {}, ", made.seed, made.ensemble),
             ),
             false => Default::default(),
         };
@@ -257,10 +276,14 @@ fn how_ui(ui: &mut Ui, state: &State) {
             made.working_size[1],
             made.dtype
         );
-        ui.label(egui::RichText::new(text).size(theme::FONT_SMALL).weak());
-    }
-    if wanted.as_ref() != Some(&view.query) {
-        ui.weak("These figures are not yet of what is set.");
+        ui.horizontal(|ui| {
+            if outdated {
+                outdated_ui(ui, "");
+            }
+            provenance_ui(ui, &text);
+        });
+    } else if outdated {
+        outdated_ui(ui, "");
     }
 }
 
@@ -280,16 +303,21 @@ fn count_text(state: &State) -> String {
     text
 }
 
-/// What is left for the names of activations.
-fn name_width(ui: &Ui) -> f32 {
-    (ui.available_width() - WIDTHS.iter().sum::<f32>()).max(LEAST_NAME)
+/// Widths of the columns, those with bars taking what is left.
+fn widths(ui: &Ui, has_t: bool) -> [f32; RankColumn::ALL.len()] {
+    let whole = ui.available_width();
+    let [distance, chance, t] = WIDTHS;
+    let t = if has_t { t } else { 0.0 };
+    let name = (SHARE_OF_NAMES * whole).clamp(NAMES[0], NAMES[1]);
+    let bar = ((whole - name - distance - chance - t) / 2.0).max(LEAST_BAR);
+    [name, bar, bar, distance, chance, t]
 }
 
 /// Titles that sort; a second click turns the order around.
 fn head_ui(ui: &mut Ui, choice: &mut RankChoice, has_t: bool) {
+    let widths = widths(ui, has_t);
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
-        let widths = [name_width(ui)].into_iter().chain(WIDTHS);
         for (column, width) in RankColumn::ALL.into_iter().zip(widths) {
             if column == RankColumn::Timestep && !has_t {
                 continue;
@@ -301,7 +329,7 @@ fn head_ui(ui: &mut Ui, choice: &mut RankChoice, has_t: bool) {
                 _ => "",
             };
             let title = egui::RichText::new(format!("{}{mark}", column.title())).size(theme::FONT_SMALL);
-            let button = ui.add_sized([width, theme::ROW_HEIGHT], Button::selectable(sorted, title));
+            let button = ui.add_sized([width, TITLES], Button::selectable(sorted, title));
             let name = format!("Sort by {}", column.title());
             button.widget_info(|| WidgetInfo::selected(Role::Button, true, sorted, &name));
             if button.on_hover_text(column.hint()).clicked() {
@@ -322,15 +350,15 @@ fn table_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         rows.len(),
         |ui, range| {
             for row in rows.get(range).unwrap_or_default() {
-                row_ui(ui, row, shown, state.has_denoiser(), commands);
+                rank_row_ui(ui, row, shown, state.has_denoiser(), commands);
             }
         },
     );
 }
 
-fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), has_t: bool, commands: &mut Vec<Command>) {
+fn rank_row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), has_t: bool, commands: &mut Vec<Command>) {
     let size = vec2(ui.available_width(), theme::ROW_HEIGHT);
-    let name_width = name_width(ui);
+    let widths = widths(ui, has_t);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     let selected = shown == (Some(row.id), row.t);
     let (found, chance) = (&row.score.figures, &row.score.chance);
@@ -354,14 +382,8 @@ fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), has_t: bool
     } else {
         tokens.text_weak
     };
-    let numbers = [
-        format!("{:.3}", found.pck_10),
-        format!("{:.3}", found.pck_05),
-        format!("{:.1}", found.mean_distance_px),
-        format!("{:.3}", chance.pck_10),
-        t,
-    ];
     let font = FontId::monospace(theme::FONT_SMALL);
+    let [name_width, bar_width, ..] = widths;
     let named = Rect::from_min_size(rect.min, vec2(name_width - theme::SPACE_S, rect.height()));
     let at = named.left_center() + vec2(theme::SPACE_S, 0.0);
     ui.painter().with_clip_rect(named.intersect(ui.clip_rect())).text(
@@ -371,8 +393,23 @@ fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), has_t: bool
         font.clone(),
         colour,
     );
+    for (place, [share, by_chance]) in [[found.pck_10, chance.pck_10], [found.pck_05, chance.pck_05]]
+        .into_iter()
+        .enumerate()
+    {
+        let left = rect.left() + name_width + place as f32 * bar_width;
+        let column = Rect::from_x_y_ranges(left..=left + bar_width - NUMBER, rect.y_range());
+        bar_ui(ui, column, share, by_chance, colour);
+    }
+    let numbers = [
+        format!("{:.3}", found.pck_10),
+        format!("{:.3}", found.pck_05),
+        format!("{:.1}", found.mean_distance_px),
+        format!("{:.3}", chance.pck_10),
+        t,
+    ];
     let mut right = rect.left() + name_width;
-    for (number, width) in numbers.into_iter().zip(WIDTHS) {
+    for (number, width) in numbers.into_iter().zip(&widths[1..]) {
         right += width;
         let at = pos2(right - theme::SPACE_M, rect.center().y);
         ui.painter()
@@ -385,4 +422,29 @@ fn row_ui(ui: &mut Ui, row: &RankRow, shown: (Option<Id>, Timestep), has_t: bool
         "{name} (mean {:.1} px); {} channels on {} x {} cells. Click to look at it.",
         chance.mean_distance_px, row.score.channels, row.score.grid.height, row.score.grid.width
     ));
+}
+
+/// A share as a bar, and what is expected by chance as a mark across it.
+fn bar_ui(ui: &Ui, column: Rect, share: f64, by_chance: f64, colour: Color32) {
+    let tokens = theme::tokens(ui);
+    if column.width() < 2.0 * theme::SPACE_M {
+        return;
+    }
+    let rail = column.shrink2(vec2(theme::SPACE_S, (column.height() - BAR_HEIGHT) / 2.0));
+    let at = |share: f64| egui::lerp(rail.x_range(), share.clamp(0.0, 1.0) as f32);
+    ui.painter().rect_filled(rail, theme::RADIUS_SMALL, tokens.inset);
+    let filled = if colour == tokens.text {
+        tokens.accent
+    } else {
+        tokens.bar_outside
+    };
+    ui.painter()
+        .rect_filled(rail.with_max_x(at(share)), theme::RADIUS_SMALL, filled);
+    let half = CHANCE_HEIGHT / 2.0;
+    let across = rail.center().y - half..=rail.center().y + half;
+    ui.painter().vline(
+        at(by_chance),
+        across,
+        Stroke::new(theme::STROKE_HAIR, tokens.text_strong),
+    );
 }

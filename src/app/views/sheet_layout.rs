@@ -1,4 +1,4 @@
-//! Where the thumbnails of a contact sheet lie.
+//! Where the thumbnails of a survey lie.
 
 use std::sync::Arc;
 
@@ -64,7 +64,16 @@ pub fn as_it_runs(findings: &[Arc<Measurement>], shown: &[usize], width: f32, ce
     let mut grids: Vec<usize> = shown.iter().map(|index| positions(*index)).collect();
     grids.sort_unstable_by(|a, b| b.cmp(a));
     grids.dedup();
-    let half = ((width - MIDDLE) / 2.0).max(cell.x);
+    // A stage alone has the whole width.
+    let any = |stages: &[Stage]| {
+        let mut stages_shown = shown.iter().map(|index| findings[*index].facts.stage);
+        stages_shown.any(|stage| stages.contains(&stage))
+    };
+    let both = any(&[Stage::Input, Stage::Down]) && any(&[Stage::Up, Stage::Output]);
+    let half = match both {
+        true => ((width - MIDDLE) / 2.0).max(cell.x),
+        false => width,
+    };
     let mut layout = Layout::default();
     let mut top = 0.0;
     let of = |grid: usize, stages: &[Stage]| -> Vec<usize> {
@@ -74,19 +83,28 @@ pub fn as_it_runs(findings: &[Arc<Measurement>], shown: &[usize], width: f32, ce
     for grid in &grids {
         let down = of(*grid, &[Stage::Input, Stage::Down]);
         let up = of(*grid, &[Stage::Up, Stage::Output]);
-        if down.is_empty() && up.is_empty() {
+        let stack = of(*grid, &[Stage::Stack]);
+        if down.is_empty() && up.is_empty() && stack.is_empty() {
             continue;
         }
         let begin = top + BAND_TITLE;
+        let of_up = if both { half + MIDDLE } else { 0.0 };
         let left = put(&mut layout.cells, &down, [0.0, begin], half, cell);
-        let right = put(&mut layout.cells, &up, [half + MIDDLE, begin], half, cell);
-        let joined = !(down.is_empty() || up.is_empty());
+        let right = put(&mut layout.cells, &up, [of_up, begin], half, cell);
+        // A plain stack of blocks has no halves.
+        let sides = if down.is_empty() && up.is_empty() {
+            begin
+        } else {
+            left.max(right)
+        };
+        let all = put(&mut layout.cells, &stack, [0.0, sides], width, cell);
+        let joined = stack.is_empty() && !(down.is_empty() || up.is_empty());
         layout.bands.push(Band {
             title: format!("{grid} positions"),
             top,
             skip: joined.then_some([half + GAP, half + MIDDLE - GAP, begin + cell.x / 2.0]),
         });
-        top = left.max(right) + GAP;
+        top = all + GAP;
     }
     let middle: Vec<usize> = shown
         .iter()
