@@ -134,6 +134,7 @@ fn a_click_shows_the_layer_and_titles_sort() {
 #[test]
 fn other_timesteps_are_run_and_ranked_too() {
     let mut window = ranked();
+    window.work_in(PaneKind::Rank, ImageSlot::A);
     let t = window.document().settings.t;
     window.apply(Command::RankSteps("0, 900,x".to_owned()));
     window.step();

@@ -111,7 +111,7 @@ fn an_image_encoder_has_neither_noise_nor_timestep() {
     let mut denoiser = Window::settled();
     denoiser.act(Action::Page(Page::Layers));
     denoiser.settle();
-    denoiser.assert_says("noises");
+    denoiser.assert_says("noise samples");
     denoiser.act(Action::Page(Page::Rank));
     denoiser.settle();
     denoiser.assert_says("also at t");
@@ -120,7 +120,7 @@ fn an_image_encoder_has_neither_noise_nor_timestep() {
 #[track_caller]
 fn assert_asks_for_no_noise(window: &Window) {
     for words in [
-        "noises",
+        "noise samples",
         "Seed",
         "DDIM",
         "also at t",

@@ -255,6 +255,7 @@ fn rows_of_a_ranking_fill_their_pane() {
     ] {
         window.apply(Command::AddPin(slot, QueryAt::Point(at)));
     }
+    window.act(Action::PairInOrder);
     window.settle();
     let place = pane(&window, PaneKind::Rank);
     let rows = rects(&window, |label| {

@@ -12,6 +12,8 @@ use crate::engine::ImageSlot;
 
 /// Height of a sheet of every layer where the plot below it has 1.
 const SHEET_OVER_PLOT: f32 = 2.2;
+/// Height of the room, in points, below which the plot stands behind the sheet instead of below it.
+const LEAST_WITH_PLOT_BELOW: f32 = 850.0;
 /// Width of a study where the pictures beside it have 1.
 const STUDY_BESIDE_PICTURES: f32 = 2.4;
 /// Pictures beside a study that show what it points at.
@@ -22,7 +24,7 @@ pub fn arrangement(page: Page, slots: &[ImageSlot], shapes: Shapes) -> Layout {
     let mut tiles = Tiles::default();
     let root = match page {
         Page::Correspond => return standard_layout(slots, shapes),
-        Page::Layers => layers(&mut tiles, slots),
+        Page::Layers => layers(&mut tiles, slots, shapes),
         Page::Compare => alone(&mut tiles, PaneKind::Compare, slots),
         Page::Rank => ranking(&mut tiles, slots),
         Page::Timesteps => timesteps(&mut tiles, slots),
@@ -41,7 +43,7 @@ pub fn main_pane(layout: &Layout, page: Page) -> Option<TileId> {
 
 impl Document {
     /// Shows another page, with its panes where they were.
-    pub fn go_to(&mut self, page: Page) {
+    pub fn go_to(&mut self, page: Page, shapes: Shapes) {
         if page == self.page {
             return;
         }
@@ -49,7 +51,7 @@ impl Document {
         let shown = self
             .arrangements
             .remove(&page)
-            .unwrap_or_else(|| arrangement(page, &slots, Shapes::default()));
+            .unwrap_or_else(|| arrangement(page, &slots, shapes));
         let before = std::mem::replace(&mut self.layout, shown);
         self.arrangements.insert(self.page, before);
         self.page = page;
@@ -91,11 +93,16 @@ fn linear(tiles: &mut Tiles<Pane>, direction: LinearDir, children: &[(TileId, f3
 }
 
 /// Every layer with a plot of its figures, and beside them the pictures in the layer that is pointed at.
-fn layers(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
+fn layers(tiles: &mut Tiles<Pane>, slots: &[ImageSlot], shapes: Shapes) -> TileId {
     let slot = first_of(slots);
-    let sheet = pane(tiles, PaneKind::Sheet, slot);
-    let plot = pane(tiles, PaneKind::Plot, slot);
-    let study = column(tiles, &[(sheet, SHEET_OVER_PLOT), (plot, 1.0)]);
+    let study = if shapes.height < LEAST_WITH_PLOT_BELOW {
+        let panes = [PaneKind::Sheet, PaneKind::Plot].map(|kind| tiles.insert_pane(Pane::new(kind, slot)));
+        tiles.insert_tab_tile(panes.to_vec())
+    } else {
+        let sheet = pane(tiles, PaneKind::Sheet, slot);
+        let plot = pane(tiles, PaneKind::Plot, slot);
+        column(tiles, &[(sheet, SHEET_OVER_PLOT), (plot, 1.0)])
+    };
     let mut beside = vec![(pane(tiles, PaneKind::Picture, slot), 1.0)];
     beside.push((pane(tiles, PaneKind::Pca, slot), 1.0));
     if let Some(other) = slots.get(1) {
@@ -154,14 +161,14 @@ mod tests {
     fn a_page_is_as_it_was_left() {
         let mut document = Document::default();
         let first = document.layout.clone();
-        document.go_to(Page::Rank);
+        document.go_to(Page::Rank, Shapes::default());
         let main = main_pane(&document.layout, Page::Rank).expect("a page has panes");
         let changed = Pane::new(PaneKind::Heat, ImageSlot::B);
         crate::app::document::layout::change_pane(&mut document.layout, main, changed);
         let rank = document.layout.clone();
-        document.go_to(Page::Correspond);
+        document.go_to(Page::Correspond, Shapes::default());
         assert_eq!(document.layout, first);
-        document.go_to(Page::Rank);
+        document.go_to(Page::Rank, Shapes::default());
         assert_eq!(document.layout, rank);
         assert_eq!(document.arrangements.len(), 1);
     }

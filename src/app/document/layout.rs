@@ -286,14 +286,18 @@ const MOST_WITH_COLOURS: usize = 4;
 const HEIGHT_OF_FIRST: f32 = 1.7;
 /// Width of the room for panes where its height is 1, as long as it was not painted.
 const ROOM_ASPECT: f32 = 1.2;
+/// Height of that room, in points, as long as it was not painted.
+const ROOM_HEIGHT: f32 = 700.0;
 
-/// Widths where heights are 1: panes are laid out so that pictures are as large as can be.
+/// Widths where heights are 1, and the room there is: panes are laid out so that pictures are as large as can be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shapes {
     /// Of the pictures, in the middle.
     pub picture: f32,
     /// Of the room for all panes.
     pub room: f32,
+    /// Height of that room, in points.
+    pub height: f32,
 }
 
 impl Default for Shapes {
@@ -302,6 +306,7 @@ impl Default for Shapes {
         Self {
             picture: 1.0,
             room: ROOM_ASPECT,
+            height: ROOM_HEIGHT,
         }
     }
 }

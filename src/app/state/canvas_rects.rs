@@ -95,10 +95,9 @@ pub enum Drag {
 }
 
 impl CanvasRects {
-    /// Width of the room for panes where its height is 1.
-    pub fn room_aspect(&self) -> Option<f32> {
-        let size = self.room.filter(Rect::is_positive)?.size();
-        Some(size.x / size.y)
+    /// The room for all panes, in points.
+    pub fn room_size(&self) -> Option<egui::Vec2> {
+        Some(self.room.filter(Rect::is_positive)?.size())
     }
 
     /// Notes where a canvas is.

@@ -64,11 +64,12 @@ impl App {
 
     /// Shows a page, and works in its main pane.
     pub(in crate::app) fn go_to(&mut self, page: Page) {
+        let shapes = self.shapes();
         let state = &mut self.state;
         if state.document.page == page {
             return;
         }
-        state.document.go_to(page);
+        state.document.go_to(page, shapes);
         state.peek = None;
         state.focused = main_pane(&state.document.layout, page);
     }
@@ -90,6 +91,7 @@ impl App {
     /// Shapes of the pictures and of the room for panes.
     fn shapes(&self) -> Shapes {
         let standard = Shapes::default();
+        let room = self.canvases.room_size();
         let sizes = self
             .state
             .open_slots()
@@ -100,7 +102,8 @@ impl App {
         aspects.sort_by(f32::total_cmp);
         Shapes {
             picture: aspects.get(aspects.len() / 2).copied().unwrap_or(standard.picture),
-            room: self.canvases.room_aspect().unwrap_or(standard.room),
+            room: room.map_or(standard.room, |room| room.x / room.y),
+            height: room.map_or(standard.height, |room| room.y),
         }
     }
 
@@ -162,9 +165,12 @@ impl App {
         if let Some(home) = kind.facts().home {
             self.go_to(home);
             let panes = layout::panes(&self.state.document.layout);
-            if let Some((tile, _)) = panes.iter().find(|(_, there)| there.kind == kind) {
-                self.state.focused = Some(*tile);
+            let found = panes.iter().find(|(_, there)| there.kind == kind);
+            if let Some(tile) = found.map(|(tile, _)| *tile) {
+                self.state.focused = Some(tile);
                 self.state.document.maximised = None;
+                // It may stand behind the tab of another one.
+                self.state.document.layout.make_active(|other, _| other == tile);
                 return;
             }
         }
