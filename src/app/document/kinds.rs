@@ -109,11 +109,11 @@ macro_rules! pane_kinds {
             };
             /// Every activation on one sheet, measured.
             Sheet contact_sheet::SheetPane PaneFacts {
-                name: "Contact sheet",
+                name: "Layers (survey)",
                 file: "sheet",
                 shows_picture: false,
                 menu: MenuPlace::Study,
-                add: "New contact sheet",
+                add: "New layers (survey)",
                 about: "Open a pane with a picture and the figures of every activation.",
                 save: None,
             };

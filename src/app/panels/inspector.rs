@@ -16,11 +16,12 @@ use crate::{
         state::{
             figures::first_component,
             path_box::PathPurpose,
+            reveal::Control,
             root::State,
             shown::{file_name, short},
         },
         update::{action::Action, command::Command},
-        widgets::{Histogram, HistogramChange, action_button_ui, bins, histogram_ui, section_ui, variance_bars_ui},
+        widgets::{Histogram, HistogramChange, action_button_ui, bins, histogram_ui, reveal, section_ui, variance_bars_ui},
     },
     engine::{BasisChoice, PcaSettings},
     render::ColourMap,
@@ -56,7 +57,8 @@ pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &
 fn heat_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<Command>) {
     let mut display = state.document.display.clone();
     ui.horizontal_wrapped(|ui| {
-        map_ui(ui, "Colours", &mut display.map, Action::NextColours.tooltip(ui.ctx()));
+        let hint = Action::NextColours.tooltip(ui.ctx());
+        map_ui(ui, "Colour map", Control::ColourMap, &mut display.map, hint);
     });
     histogram_of_heat_ui(ui, state, textures, &mut display);
     ui.horizontal_wrapped(|ui| {
@@ -65,11 +67,15 @@ fn heat_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<C
         }
     });
     let gamma = Slider::new(&mut display.gamma, GAMMA).logarithmic(true).text("gamma");
-    ui.add(gamma)
+    let gamma = ui
+        .add(gamma)
         .on_hover_text("Below 1 spreads low scores, above 1 high ones");
+    reveal(ui, Control::Gamma, &gamma);
     let keys = [Action::LessOpaque, Action::MoreOpaque].map(|action| action.key_text(ui.ctx()));
-    ui.add(Slider::new(&mut display.opacity, 0.0..=1.0).text("opacity"))
+    let opacity = ui
+        .add(Slider::new(&mut display.opacity, 0.0..=1.0).text("opacity"))
         .on_hover_text(format!("Of heat maps over pictures  ({} and {})", keys[0], keys[1]));
+    reveal(ui, Control::Opacity, &opacity);
     ui.horizontal_wrapped(|ui| {
         for action in [Action::Overlay, Action::OnSource, Action::Numbers, Action::Grid] {
             action_button_ui(ui, state, action, commands);
@@ -77,19 +83,20 @@ fn heat_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<C
     });
     ui.horizontal_wrapped(|ui| {
         let hint = "Colours of channel panes; coolwarm has zero in its middle".to_owned();
-        map_ui(ui, "Channel colours", &mut display.channel_map, hint);
+        map_ui(ui, "Channel colours", Control::ChannelMap, &mut display.channel_map, hint);
     });
     if display != state.document.display {
         commands.push(Command::Display(display));
     }
 }
 
-fn map_ui(ui: &mut Ui, label: &str, map: &mut ColourMap, hint: String) {
+fn map_ui(ui: &mut Ui, label: &str, control: Control, map: &mut ColourMap, hint: String) {
     let combo = ComboBox::from_label(label).selected_text(map.name()).show_ui(ui, |ui| {
         for other in ColourMap::ALL {
             ui.selectable_value(map, other, other.name());
         }
     });
+    reveal(ui, control, &combo.response);
     combo.response.on_hover_text(hint);
 }
 
@@ -185,14 +192,17 @@ fn basis_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings, commands: &m
                 commands.push(Command::AskPath(PathPurpose::OpenBasis));
             }
         });
+    reveal(ui, Control::PcaBasis, &combo.response);
     combo.response.on_hover_text(Action::JointBasis.tooltip(ui.ctx()));
 }
 
 fn clip_ui(ui: &mut Ui, clip: &mut RangeRule) {
     ui.horizontal_wrapped(|ui| {
         let mut percentiles = matches!(clip, RangeRule::Percentile { .. });
-        ui.checkbox(&mut percentiles, "clip at percentiles")
+        let checked = ui
+            .checkbox(&mut percentiles, "clip at percentiles")
             .on_hover_text("Off: each component from its lowest to its highest score");
+        reveal(ui, Control::Clip, &checked);
         let [low, high] = match clip {
             RangeRule::Percentile { low, high } => [*low, *high],
             RangeRule::MinMax => FIRST_CLIP,
@@ -220,8 +230,10 @@ fn components_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings) {
         for (shown, colour) in settings.shown.iter_mut().zip(["red", "green", "blue"]) {
             let mut number = *shown + 1;
             let drag = DragValue::new(&mut number).range(1..=MOST_COMPONENTS).speed(0.05);
-            ui.add(drag)
+            let drag = ui
+                .add(drag)
                 .on_hover_text(format!("The component that becomes {colour}"));
+            reveal(ui, Control::Components, &drag);
             *shown = number - 1;
         }
     });
@@ -239,8 +251,10 @@ fn mask_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
         action_button_ui(ui, state, Action::Foreground, commands);
         if mask.on {
-            ui.checkbox(&mut mask.below, "below")
+            let below = ui
+                .checkbox(&mut mask.below, "below")
                 .on_hover_text("Foreground lies below the threshold instead of above it");
+            reveal(ui, Control::Threshold, &below);
         }
     });
     if mask.on

@@ -5,10 +5,10 @@ use egui::{Button, DragValue, Grid, RichText, ScrollArea, Ui};
 use crate::app::{
     document::{limits::MOST_TOLD, root::Pin},
     export::captions::query_text,
-    state::root::State,
+    state::{reveal::Control, root::State},
     theme,
     update::{action::Action, command::Command},
-    widgets::action_button_ui,
+    widgets::{action_button_ui, reveal},
 };
 
 /// Height of the list, in points.
@@ -27,8 +27,10 @@ pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         let mut count = state.document.top_k;
         let drag = DragValue::new(&mut count).prefix("best ").range(1..=MOST_TOLD);
-        ui.add(drag)
+        let drag = ui
+            .add(drag)
             .on_hover_text("How many matches of each pin in each picture");
+        reveal(ui, Control::Matches, &drag);
         if count != state.document.top_k {
             commands.push(Command::TopK(count));
         }

@@ -7,6 +7,7 @@ use crate::{
     app::{
         state::{
             path_box::PathPurpose,
+            reveal::Control,
             root::State,
             shown::{file_name, short, shown_path, shown_source},
         },
@@ -16,7 +17,7 @@ use crate::{
             command::{Command, Notice},
         },
         widgets::{
-            Glyph, action_button_ui, action_ui, error_ui, glyph_button_ui, glyph_toggle_ui, type_path, work_errors_ui,
+            Glyph, action_button_ui, action_ui, error_ui, glyph_button_ui, glyph_toggle_ui, reveal, type_path, work_errors_ui,
         },
     },
     engine::{ImageSlot, PictureSource},
@@ -185,6 +186,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             }
         });
     let weights = state.model.info.as_ref().map_or("", |info| info.weights.as_str());
+    reveal(ui, Control::Model, &combo.response);
     combo
         .response
         .on_hover_text(format!("{weights}  {}", Action::OpenModel.tooltip(ui.ctx())));

@@ -6,9 +6,9 @@ use super::{adapters::conditions_ui, devices::devices_ui};
 use crate::{
     app::{
         document::limits::{MAX_ENSEMBLE, MAX_SIDE, t_decimals, t_set_by_hand},
-        state::root::State,
+        state::{reveal::Control, root::State},
         update::{action::Action, command::Command},
-        widgets::{section_ui, work_errors_ui},
+        widgets::{reveal, section_ui, work_errors_ui},
     },
     engine::{ModelInfo, RunSettings},
     extract::{inversion::Inversion, request::MixtureRan, settings::LatentMode},
@@ -71,6 +71,7 @@ fn class_ui(ui: &mut Ui, classes: &Classes, class: &mut Option<u32>) {
         let checked = ui
             .checkbox(&mut tells, "class")
             .on_hover_text("Off: the network is told no class. On: it is told the one of this number");
+        reveal(ui, Control::Class, &checked);
         if checked.changed() {
             *class = tells.then_some(0);
         }
@@ -105,6 +106,7 @@ fn t_ui(ui: &mut Ui, state: &State, info: &ModelInfo, settings: &mut RunSettings
         let slider = ui
             .add(slider)
             .on_hover_text(format!("{what}  ({} and {})", keys[0], keys[1]));
+        reveal(ui, Control::Timestep, &slider);
         if let (true, Some(t)) = (slider.changed(), t_set_by_hand(t, info.flows)) {
             settings.t = t;
         }
@@ -155,13 +157,16 @@ fn noise_hint(ran: &MixtureRan) -> String {
 
 fn noise_ui(ui: &mut Ui, settings: &mut RunSettings) {
     ui.horizontal_wrapped(|ui| {
-        ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
+        let seed = ui
+            .add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
             .on_hover_text("The numbers of PyTorch's CPU generator");
+        reveal(ui, Control::Seed, &seed);
         let ensemble = DragValue::new(&mut settings.ensemble)
             .prefix("mean of ")
             .range(1..=MAX_ENSEMBLE)
             .speed(0.1);
-        ui.add(ensemble).on_hover_text("Noises whose features are averaged");
+        let ensemble = ui.add(ensemble).on_hover_text("Noises whose features are averaged");
+        reveal(ui, Control::Ensemble, &ensemble);
     });
 }
 
@@ -184,6 +189,7 @@ fn flow_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
         let dragged = ui
             .add(drag)
             .on_hover_text("The guidance scale that the model is told; 1 is none");
+        reveal(ui, Control::Guidance, &dragged);
         if let (true, Ok(told)) = (dragged.changed(), Guidance::try_from(scale)) {
             settings.guidance = told;
         }
@@ -202,6 +208,7 @@ fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: u
     let changed = ui.add(drag).on_hover_text(format!(
         "Short side of the picture the model sees; a multiple of {multiple}"
     ));
+    reveal(ui, Control::Size, &changed);
     let checked = ui
         .checkbox(&mut square, "square")
         .on_hover_text("A square, as in the papers; without it the aspect ratio is kept");
@@ -228,10 +235,11 @@ fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
         settings.latent = if sample { LatentMode::Sample } else { LatentMode::Mean };
     }
     let mut inverts = settings.inversion == Inversion::Ddim;
-    ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
+    let checked = ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
         "Off: the picture mixed with random noise. On: the picture carried to t by the model's own predictions, which \
          takes t / 10 passes before the one that is looked at",
     );
+    reveal(ui, Control::Inversion, &checked);
     settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
 }
 

@@ -10,7 +10,7 @@ use egui::{Context, ViewportCommand};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 use super::{
-    background::BackgroundResult, command::Command, keep::UnsavedWork, lost_device::LostDevice,
+    background::BackgroundResult, command::Command, event_queue::EventQueue, input::KeysDown, keep::UnsavedWork, lost_device::LostDevice,
     pending::PendingPictures, questions::Questions, view::Views,
 };
 use crate::{
@@ -71,6 +71,8 @@ pub struct App {
     pub(in crate::app) touched: bool,
     /// Whether what is shown instead is shown because a key is down.
     pub(in crate::app) held_by_key: bool,
+    /// The keys that are down.
+    pub(in crate::app) keys_down: KeysDown,
     /// Whether a part of the window had the keyboard when it was painted last: Esc takes it away before anybody is asked.
     pub(in crate::app) had_keyboard: bool,
     /// Whether the graphics device is still there.
@@ -122,6 +124,7 @@ impl App {
         context.set_zoom_factor(preferences.zoom);
         // Sizes of the interface are commands of our own, in menus and undoable by name.
         context.options_mut(|options| options.zoom_with_keyboard = false);
+        context.add_plugin(EventQueue::default());
         // A software renderer gains nothing from the shader, and Mesa's loses about a MiB with every frame that uses it.
         let on_a_gpu = |state: &&RenderState| state.adapter.get_info().device_type != DeviceType::Cpu;
         let painter = ScorePainter::new(render_state.filter(on_a_gpu));
@@ -144,6 +147,7 @@ impl App {
             answers_awaited: 0,
             touched: false,
             held_by_key: false,
+            keys_down: KeysDown::default(),
             had_keyboard: false,
             lost_device: LostDevice::default(),
             preset_awaited: None,
@@ -261,11 +265,11 @@ impl App {
         self.ask_for_what_is_wanted();
         self.keep_history(context);
         self.keep_document();
-        self.had_keyboard = context.memory(|memory| memory.focused().is_some());
+        self.tell_keyboard(context);
     }
 
     /// Undo points come where the user is not in the middle of something.
-    fn keep_history(&mut self, context: &Context) {
+    pub(in crate::app) fn keep_history(&mut self, context: &Context) {
         let document = &self.state.document;
         if !self.touched || self.state.model.info.is_none() {
             self.history.begin_at(document);

@@ -11,6 +11,7 @@ mod histogram;
 mod loupe;
 mod notices;
 mod parts;
+mod reveal;
 mod variance;
 
 pub(in crate::app) use actions::{action_button_ui, action_ui, type_path};
@@ -23,4 +24,5 @@ pub use histogram::{Histogram, HistogramChange, bins, histogram_ui};
 pub use loupe::{Loupe, LoupeScores};
 pub(in crate::app) use notices::{dismiss_button_ui, error_ui, work_errors_ui};
 pub use parts::{empty_ui, key_cap_ui, row_ui, section_ui, swatch_ui};
+pub(in crate::app) use reveal::reveal;
 pub use variance::variance_bars_ui;

@@ -8,8 +8,12 @@ use egui::{
 use super::{
     contrast::readable_on,
     glyph::{Glyph, paint_glyph},
+    reveal::reveal as reveal_ui,
 };
-use crate::app::theme::{self, tokens};
+use crate::app::{
+    state::reveal,
+    theme::{self, tokens},
+};
 
 /// The share of a row that its label takes.
 const LABEL_SHARE: f32 = 0.36;
@@ -31,8 +35,16 @@ pub fn section_ui<R>(ui: &mut Ui, title: &str, add: impl FnOnce(&mut Ui) -> R) -
     let line = Stroke::new(theme::STROKE_HAIR, tokens.border);
     ui.painter().hline(ui.max_rect().x_range(), line_y, line);
     ui.add_space(theme::SPACE_S);
+    // What is asked for by name lies in a part that is not folded.
+    let wanted = reveal::wanted(ui.ctx()).filter(|control| control.facts().parts.contains(&title));
     let title = RichText::new(title).strong();
-    let shown = CollapsingHeader::new(title).default_open(true).show_unindented(ui, add);
+    let shown = CollapsingHeader::new(title)
+        .default_open(true)
+        .open(wanted.map(|_| true))
+        .show_unindented(ui, add);
+    if let Some(control) = wanted.filter(|control| control.is_part()) {
+        reveal_ui(ui, control, &shown.header_response);
+    }
     ui.add_space(theme::SPACE_S);
     shown.body_returned
 }
