@@ -101,7 +101,7 @@ fn every_menu_and_list_has_names() {
         window.settle();
         window.pause();
     }
-    for list in ["Model", "Colours", "Channel colours", "Basis of"] {
+    for list in ["Model", "Colour map", "Channel colours", "Basis of"] {
         window
             .harness
             .get_by_role_and_label(Role::ComboBox, list)

@@ -52,7 +52,10 @@ fn every_colour_map_looks_different_and_is_named() {
     assert_eq!(window.document().display.map, first);
     assert_eq!(seen.len(), ColourMap::ALL.len());
     // The same by the list.
-    window.harness.get_by_role_and_label(Role::ComboBox, "Colours").click();
+    window
+        .harness
+        .get_by_role_and_label(Role::ComboBox, "Colour map")
+        .click();
     window.step();
     window.step();
     let last = ColourMap::ALL[ColourMap::ALL.len() - 1];

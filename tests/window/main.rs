@@ -17,12 +17,14 @@ mod fake;
 mod finite;
 mod first;
 mod heads;
+mod input;
 mod kept;
 #[path = "../hub/kit.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
 mod kit;
 mod model;
 mod models;
+mod palette;
 mod panes;
 mod pca;
 mod pictures;

@@ -44,7 +44,7 @@ fn every_layer_comes_onto_the_sheet_with_its_figure_and_is_looked_at_by_a_click(
     let mut window = surveyed();
     let found = findings(&window);
     assert!(found.len() > 5, "{found:?}");
-    window.assert_says("Contact sheet");
+    window.assert_says("Layers (survey)");
     let line = window.state().survey.as_ref().expect("a survey").in_words();
     assert!(
         line.contains("4 noises") && line.contains(&format!("t {}", window.document().settings.t)),

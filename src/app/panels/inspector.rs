@@ -21,7 +21,9 @@ use crate::{
             shown::{file_name, short},
         },
         update::{action::Action, command::Command},
-        widgets::{Histogram, HistogramChange, action_button_ui, bins, histogram_ui, reveal, section_ui, variance_bars_ui},
+        widgets::{
+            Histogram, HistogramChange, action_button_ui, bins, histogram_ui, reveal, section_ui, variance_bars_ui,
+        },
     },
     engine::{BasisChoice, PcaSettings},
     render::ColourMap,
@@ -83,7 +85,13 @@ fn heat_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<C
     });
     ui.horizontal_wrapped(|ui| {
         let hint = "Colours of channel panes; coolwarm has zero in its middle".to_owned();
-        map_ui(ui, "Channel colours", Control::ChannelMap, &mut display.channel_map, hint);
+        map_ui(
+            ui,
+            "Channel colours",
+            Control::ChannelMap,
+            &mut display.channel_map,
+            hint,
+        );
     });
     if display != state.document.display {
         commands.push(Command::Display(display));

@@ -114,14 +114,10 @@ fn columns(lines: &[Line], count: usize) -> Vec<&[Line]> {
 fn line_ui(ui: &mut Ui, line: &Line, width: f32) {
     match line {
         Line::Title(title) => {
-            ui.allocate_ui_with_layout(
-                vec2(width, TITLE_ROWS * ROW),
-                Layout::left_to_right(Align::Max),
-                |ui| {
-                    ui.set_min_size(vec2(width, TITLE_ROWS * ROW));
-                    ui.strong(*title);
-                },
-            );
+            ui.allocate_ui_with_layout(vec2(width, TITLE_ROWS * ROW), Layout::left_to_right(Align::Max), |ui| {
+                ui.set_min_size(vec2(width, TITLE_ROWS * ROW));
+                ui.strong(*title);
+            });
         }
         Line::Keys(action) => {
             let response = row_ui(ui, width, action.name(), |ui| {
@@ -164,11 +160,16 @@ mod tests {
         for count in COLUMNS {
             let columns = columns(&lines, count);
             assert_eq!(columns.iter().map(|column| column.len()).sum::<usize>(), lines.len());
-            let rows: Vec<f32> = columns.iter().map(|column| column.iter().map(Line::rows).sum()).collect();
+            let rows: Vec<f32> = columns
+                .iter()
+                .map(|column| column.iter().map(Line::rows).sum())
+                .collect();
             let most = rows.iter().copied().fold(0.0, f32::max);
             let mean = rows.iter().sum::<f32>() / count as f32;
             assert!(most <= mean + 2.0 * TITLE_ROWS, "{rows:?}");
-            let titles_last = columns.iter().filter(|column| matches!(column.last(), Some(Line::Title(_))));
+            let titles_last = columns
+                .iter()
+                .filter(|column| matches!(column.last(), Some(Line::Title(_))));
             assert_eq!(titles_last.count(), 0);
         }
     }

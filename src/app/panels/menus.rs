@@ -17,7 +17,8 @@ use crate::{
             command::{Command, Notice},
         },
         widgets::{
-            Glyph, action_button_ui, action_ui, error_ui, glyph_button_ui, glyph_toggle_ui, reveal, type_path, work_errors_ui,
+            Glyph, action_button_ui, action_ui, error_ui, glyph_button_ui, glyph_toggle_ui, reveal, type_path,
+            work_errors_ui,
         },
     },
     engine::{ImageSlot, PictureSource},

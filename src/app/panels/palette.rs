@@ -127,8 +127,10 @@ fn entry_ui(ui: &mut Ui, choice: &Choice, chosen: bool) -> Response {
         .shortcut_text(format!("{}  {}", choice.place, choice.key))
         .min_size(vec2(ui.available_width(), 0.0));
     let response = ui.add_enabled(choice.can, button);
-    let label = format!("{}, {} {}", choice.name, choice.place, choice.key);
-    response.widget_info(|| WidgetInfo::selected(Role::Button, choice.can, chosen, label.trim_end()));
+    let mut label = format!("{}, {} {}", choice.name, choice.place, choice.key);
+    label.truncate(label.trim_end().len());
+    label += if choice.is_recent { ", recent" } else { "" };
+    response.widget_info(|| WidgetInfo::selected(Role::Button, choice.can, chosen, &label));
     response
         .on_hover_text(&choice.hint)
         .on_disabled_hover_text(format!("{}  Not now: there is nothing to do it with.", choice.hint))

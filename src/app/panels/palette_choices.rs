@@ -74,13 +74,20 @@ pub fn choices(context: &Context, state: &State, typed: &str) -> Vec<Choice> {
             hint: &choice.hint,
         };
         if let Some((score, alias)) = fit(&typed, &findable).map(|fit| (fit.score, fit.alias)) {
-            choice.alias = alias.and_then(|alias| aliases.iter().find(|other| **other == alias)).copied();
+            choice.alias = alias
+                .and_then(|alias| aliases.iter().find(|other| **other == alias))
+                .copied();
             found.push((score, choice));
         }
     }
     let named = named(state);
     if typed.is_empty() {
-        found.extend(named.into_iter().filter(|named| recent.contains(&named.remembered)).map(|named| (0, named)));
+        found.extend(
+            named
+                .into_iter()
+                .filter(|named| recent.contains(&named.remembered))
+                .map(|named| (0, named)),
+        );
     } else {
         for choice in named {
             let of = Findable {
@@ -177,7 +184,11 @@ fn named(state: &State) -> Vec<Choice> {
     let layers = layers.map(|layer| named(layer.id.to_string(), "Layer", Command::SelectLayer(layer.id)));
     let samples = SAMPLES.iter().map(|sample| {
         let source = PictureSource::Sample(sample.name.to_owned());
-        named(sample.name.to_owned(), "Sample picture", Command::OpenPicture(slot, source))
+        named(
+            sample.name.to_owned(),
+            "Sample picture",
+            Command::OpenPicture(slot, source),
+        )
     });
     let models = known_checkpoints().map(|model| {
         let name = model.key.to_owned();
@@ -189,7 +200,12 @@ fn named(state: &State) -> Vec<Choice> {
     });
     let files = state.preferences.workspaces.iter().chain(&state.preferences.pictures);
     let files = files.map(|path| named(shown_path(path), "Recent file", Command::OpenFiles(vec![path.clone()])));
-    layers.chain(samples).chain(models).chain(presets).chain(files).collect()
+    layers
+        .chain(samples)
+        .chain(models)
+        .chain(presets)
+        .chain(files)
+        .collect()
 }
 
 /// A choice of which the rest is still to be said.

@@ -56,7 +56,10 @@ pub fn fit<'a>(typed: &str, of: &Findable<'a>) -> Option<Fit<'a>> {
     let (mut score, mut alias, mut alias_score) = (0, None, 0);
     for word in typed.split_whitespace() {
         let in_name = word_in(word, &name).map_or(0, |fit| fit * IN_NAME);
-        let in_alias = of.aliases.iter().filter_map(|alias| Some((word_in(word, alias)?, *alias)));
+        let in_alias = of
+            .aliases
+            .iter()
+            .filter_map(|alias| Some((word_in(word, alias)?, *alias)));
         // Of those that fit alike, the first is the usual one.
         let best = in_alias.rev_max();
         let by_alias = best.map_or(0, |(fit, _)| fit * IN_ALIAS);
@@ -158,7 +161,11 @@ fn is_scattered(word: &str, text: &str) -> bool {
         let reached = |index: usize| {
             let next_to = index > 0 && ends.contains(&(index - 1));
             let after = ends.iter().any(|end| *end < index);
-            if place == 0 { begins(index) } else { next_to || (after && begins(index)) }
+            if place == 0 {
+                begins(index)
+            } else {
+                next_to || (after && begins(index))
+            }
         };
         let found: Vec<usize> = (0..letters.len())
             .filter(|index| letters[*index] == wanted && reached(*index))
@@ -190,7 +197,10 @@ mod tests {
         let in_name = score("grid", "Cell grid", &[]);
         let in_alias = score("grid", "Cells", &["lattice grid"]);
         let in_hint = score("layer", "Cells", &[]);
-        assert!(in_name > in_alias && in_alias > in_hint && in_hint.is_some(), "{in_name:?} {in_alias:?} {in_hint:?}");
+        assert!(
+            in_name > in_alias && in_alias > in_hint && in_hint.is_some(),
+            "{in_name:?} {in_alias:?} {in_hint:?}"
+        );
     }
 
     #[test]

@@ -182,8 +182,15 @@ mod tests {
         messages.tell_shortly("Cell grid: on");
         assert_eq!(messages.age(1.0), Some(SHORT.as_secs_f64()));
         messages.tell_shortly("Cell grid: off");
-        assert_eq!(messages.age(2.0), Some(SHORT.as_secs_f64()), "it stands as long as the first");
-        assert_eq!(messages.short.as_ref().map(|short| short.text.as_str()), Some("Cell grid: off"));
+        assert_eq!(
+            messages.age(2.0),
+            Some(SHORT.as_secs_f64()),
+            "it stands as long as the first"
+        );
+        assert_eq!(
+            messages.short.as_ref().map(|short| short.text.as_str()),
+            Some("Cell grid: off")
+        );
         assert_eq!(messages.age(2.0 + SHORT.as_secs_f64()), None);
         assert!(messages.short.is_none() && messages.toasts.is_empty() && messages.log.is_empty());
     }

@@ -239,14 +239,27 @@ impl Control {
                 "How many matches of each pin are listed.",
                 Side::Right,
                 &["Pins and matches", "Matches"],
-                &["top k", "match", "correspondence", "correspondences", "nearest neighbours"],
+                &[
+                    "top k",
+                    "match",
+                    "correspondence",
+                    "correspondences",
+                    "nearest neighbours",
+                ],
             ),
             Self::Tokens => (
                 "Tokens of the prompt",
                 "Where a token of the prompt is attended to.",
                 Side::Right,
                 &["Words", "Tokens"],
-                &["token", "words", "attention to text", "attention", "cross-attention", "daam"],
+                &[
+                    "token",
+                    "words",
+                    "attention to text",
+                    "attention",
+                    "cross-attention",
+                    "daam",
+                ],
             ),
             Self::Heads => (
                 "Attention heads",
@@ -260,7 +273,15 @@ impl Control {
                 "The colours of heat maps.",
                 Side::Right,
                 HEAT,
-                &["colormap", "colourmap", "color map", "color", "colours", "cmap", "palette"],
+                &[
+                    "colormap",
+                    "colourmap",
+                    "color map",
+                    "color",
+                    "colours",
+                    "cmap",
+                    "palette",
+                ],
             ),
             Self::Gamma => (
                 "Gamma",
@@ -309,7 +330,13 @@ impl Control {
                 "The score of the first component at which foreground begins.",
                 Side::Right,
                 PCA,
-                &["threshold", "foreground threshold", "mask threshold", "cutoff", "segmentation"],
+                &[
+                    "threshold",
+                    "foreground threshold",
+                    "mask threshold",
+                    "cutoff",
+                    "segmentation",
+                ],
             ),
             Self::Channels => (
                 "Channels",
@@ -374,7 +401,9 @@ pub fn want(context: &Context, control: Control) {
 
 /// The control that is wanted.
 pub fn wanted(context: &Context) -> Option<Control> {
-    context.data(|data| data.get_temp::<Wanted>(place())).map(|wanted| wanted.control)
+    context
+        .data(|data| data.get_temp::<Wanted>(place()))
+        .map(|wanted| wanted.control)
 }
 
 /// The control is in sight.

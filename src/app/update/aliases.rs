@@ -34,12 +34,7 @@ pub const fn aliases_of(action: Action) -> &'static [&'static str] {
             "tensor",
         ],
         Action::SavePca => &["export pca", "save image"],
-        Action::SaveHeat => &[
-            "export heatmap",
-            "save heatmap",
-            "save similarity",
-            "save image",
-        ],
+        Action::SaveHeat => &["export heatmap", "save heatmap", "save similarity", "save image"],
         Action::SaveMap => &[
             "numpy",
             "npy",
@@ -60,7 +55,15 @@ pub const fn aliases_of(action: Action) -> &'static [&'static str] {
         Action::SwapPictures => &["exchange images", "swap images", "swap pictures", "flip"],
         Action::ClosePicture => &["close image", "remove image"],
         Action::Brush => &["region", "select area", "mask region", "paint", "lasso"],
-        Action::AddPin => &["pin", "add pin", "new pin", "marker", "point", "query point", "keypoint"],
+        Action::AddPin => &[
+            "pin",
+            "add pin",
+            "new pin",
+            "marker",
+            "point",
+            "query point",
+            "keypoint",
+        ],
         Action::NextPin => &["select pin", "cycle pins"],
         Action::Unpin => &["deselect pin", "no pin", "hover"],
         Action::DeletePin => &["remove pin", "unpin"],
@@ -119,14 +122,14 @@ pub const fn aliases_of(action: Action) -> &'static [&'static str] {
         Action::LargerInterface => &["increase font", "scale up", "font size", "ui scale", "hidpi"],
         Action::SmallerInterface => &["decrease font", "scale down", "font size", "ui scale"],
         Action::StandardInterface => &["reset font", "default scale", "font size", "ui scale"],
-        Action::ResetSettings => &["defaults", "restore defaults", "default settings", "reset all", "preferences"],
-        Action::Fullscreen => &[
-            "fullscreen",
-            "maximise",
-            "maximize",
-            "presentation",
-            "projector",
+        Action::ResetSettings => &[
+            "defaults",
+            "restore defaults",
+            "default settings",
+            "reset all",
+            "preferences",
         ],
+        Action::Fullscreen => &["fullscreen", "maximise", "maximize", "presentation", "projector"],
         Action::Overlay => &[
             "heatmap",
             "overlay",
@@ -186,8 +189,8 @@ pub const fn aliases_of(action: Action) -> &'static [&'static str] {
             "outliers",
             "drop channels",
         ],
-        Action::NextHead => &["attention head", "multi-head", "attention"],
-        Action::PreviousHead => &["attention head", "multi-head", "attention"],
+        Action::NextHead => &["attention head", "multi-head"],
+        Action::PreviousHead => &["attention head", "multi-head"],
         Action::NextChannel | Action::PreviousChannel => &["feature", "neuron", "dimension"],
         Action::Survey => &[
             "contact sheet",
@@ -265,15 +268,7 @@ const fn aliases_of_pane(kind: PaneKind) -> &'static [&'static str] {
             "evaluation",
             "matching accuracy",
         ],
-        PaneKind::Compare => &[
-            "compare",
-            "wipe",
-            "difference",
-            "diff",
-            "side by side",
-            "a/b",
-            "blend",
-        ],
+        PaneKind::Compare => &["compare", "wipe", "difference", "diff", "side by side", "a/b", "blend"],
     }
 }
 
@@ -281,7 +276,11 @@ const fn aliases_of_pane(kind: PaneKind) -> &'static [&'static str] {
 pub fn action_named(name: &str) -> Option<Action> {
     let wanted = name.trim().trim_end_matches('…');
     let called = |action: &&Action| action.name().trim_end_matches('…').eq_ignore_ascii_case(wanted);
-    let also_called = |action: &&Action| aliases_of(**action).iter().any(|alias| alias.eq_ignore_ascii_case(wanted));
+    let also_called = |action: &&Action| {
+        aliases_of(**action)
+            .iter()
+            .any(|alias| alias.eq_ignore_ascii_case(wanted))
+    };
     let by_name = Action::ALL.iter().find(called);
     let mut by_alias = Action::ALL.iter().filter(also_called);
     let only = by_alias.next().filter(|_| by_alias.next().is_none());

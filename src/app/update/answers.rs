@@ -61,7 +61,9 @@ impl App {
             }
             BackgroundResult::Copied(Ok(image)) => {
                 context.copy_image(image);
-                self.state.messages.report(Level::Info, "The pane was copied as a picture.");
+                self.state
+                    .messages
+                    .report(Level::Info, "The pane was copied as a picture.");
             }
             BackgroundResult::Pasted(Ok(path)) => {
                 let slot = self.state.focused_slot();

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use egui::{Context, ViewportCommand};
+use egui::{Context, Id, ViewportCommand};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 use super::{
-    background::BackgroundResult, command::Command, event_queue::EventQueue, input::KeysDown, keep::UnsavedWork, lost_device::LostDevice,
-    pending::PendingPictures, questions::Questions, view::Views,
+    background::BackgroundResult, command::Command, event_queue::EventQueue, input::KeysDown, keep::UnsavedWork,
+    lost_device::LostDevice, pending::PendingPictures, questions::Questions, view::Views,
 };
 use crate::{
     app::{
@@ -75,6 +75,10 @@ pub struct App {
     pub(in crate::app) keys_down: KeysDown,
     /// Whether a part of the window had the keyboard when it was painted last: Esc takes it away before anybody is asked.
     pub(in crate::app) had_keyboard: bool,
+    /// The part of the window that had it.
+    pub(in crate::app) focused_before: Option<Id>,
+    /// Whether something was open that takes whatever is typed when the window was painted last.
+    pub(in crate::app) asked_for_text: bool,
     /// Whether the graphics device is still there.
     pub(in crate::app) lost_device: LostDevice,
     /// What is set when its model is there.
@@ -149,6 +153,8 @@ impl App {
             held_by_key: false,
             keys_down: KeysDown::default(),
             had_keyboard: false,
+            focused_before: None,
+            asked_for_text: false,
             lost_device: LostDevice::default(),
             preset_awaited: None,
             kept: UnsavedWork::default(),
@@ -237,6 +243,7 @@ impl App {
             context.send_viewport_cmd(ViewportCommand::Close);
         }
         self.on_input(context);
+        self.asked_for_text = self.asks_for_text();
         self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();

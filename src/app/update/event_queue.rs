@@ -21,7 +21,7 @@ pub enum Keyboard {
     Widget,
     /// A text field.
     Text,
-    /// A text field that is about to be there.
+    /// A text field that is about to be there, or to know its keys.
     Awaited,
 }
 
@@ -40,7 +40,9 @@ impl Kind {
     fn of(event: &Event) -> Self {
         match event {
             Event::Key { key, pressed, .. } if *pressed || is_held_action(*key) => Self::Keys,
-            Event::Text(_) | Event::Ime(_) | Event::Copy | Event::Cut | Event::Paste(_) | Event::PasteImage(_) => Self::Keys,
+            Event::Text(_) | Event::Ime(_) | Event::Copy | Event::Cut | Event::Paste(_) | Event::PasteImage(_) => {
+                Self::Keys
+            }
             Event::PointerButton { .. } | Event::MouseWheel { .. } | Event::AccessKitActionRequest(_) => Self::Pointer,
             _ => Self::Other,
         }
@@ -80,7 +82,9 @@ impl EventQueue {
         let mut taken = Taken::default();
         while let Some(event) = self.waiting.front() {
             let kind = Kind::of(event);
-            if std::mem::take(&mut self.letter_of_key) && matches!(event, Event::Text(text) if text.chars().count() == 1) {
+            if std::mem::take(&mut self.letter_of_key)
+                && matches!(event, Event::Text(text) if text.chars().count() == 1)
+            {
                 self.waiting.pop_front();
                 continue;
             }
@@ -250,7 +254,13 @@ mod tests {
         let [down, up] = click();
         let mut queue = queue(
             Keyboard::Free,
-            &[press(Key::G), down.clone(), up.clone(), press(Key::Delete), press(Key::C)],
+            &[
+                press(Key::G),
+                down.clone(),
+                up.clone(),
+                press(Key::Delete),
+                press(Key::C),
+            ],
         );
         assert_eq!(queue.next(), [press(Key::G)]);
         assert_eq!(queue.next(), [down, up]);

@@ -154,18 +154,31 @@ impl App {
         }
     }
 
+    /// Whether something is open whose field takes whatever is typed.
+    pub(in crate::app) fn asks_for_text(&self) -> bool {
+        self.state.overlays.palette.is_some() || self.state.path_box.purpose.is_some()
+    }
+
     /// Tells the queue of events who has the keyboard when a frame has been painted.
     pub(in crate::app) fn tell_keyboard(&mut self, context: &Context) {
+        let asks = self.asks_for_text();
+        if self.asked_for_text && !asks {
+            // Its field is gone, and would keep the keyboard until the next frame has no such field.
+            context.memory_mut(|memory| memory.focused().map(|id| memory.surrender_focus(id)));
+        }
+        // What was opened after the frame was painted has no field yet.
+        let wanted = reveal::age(context) || self.tree.search_wanted || (asks && !self.asked_for_text);
         let overlays = &self.state.overlays;
-        let asks = overlays.palette.is_some() || self.state.path_box.purpose.is_some() || self.tree.search_wanted;
-        let wanted = reveal::age(context);
-        let focused = context.memory(|memory| memory.focused().is_some());
-        self.had_keyboard = focused;
-        let keyboard = if context.text_edit_focused() && !wanted {
-            Keyboard::Text
-        } else if asks || wanted {
+        let focused = context.memory(|memory| memory.focused());
+        // Arrows are a field's own only from the frame on in which it has been painted with the keyboard.
+        let is_new = std::mem::replace(&mut self.focused_before, focused) != focused;
+        self.had_keyboard = focused.is_some();
+        let types = context.text_edit_focused();
+        let keyboard = if wanted || (types && is_new) || (asks && !types) {
             Keyboard::Awaited
-        } else if focused || overlays.windows_are_open() || Popup::is_any_open(context) {
+        } else if types {
+            Keyboard::Text
+        } else if focused.is_some() || overlays.windows_are_open() || Popup::is_any_open(context) {
             Keyboard::Widget
         } else {
             Keyboard::Free

@@ -13,7 +13,9 @@ const PERCENT: f32 = 100.0;
 pub fn note_of(action: Action, before: &Document, state: &State) -> Option<String> {
     let document = &state.document;
     Some(match action {
-        Action::Keys | Action::Log | Action::Models | Action::Recover | Action::FrameTimes | Action::Tour => return None,
+        Action::Keys | Action::Log | Action::Models | Action::Recover | Action::FrameTimes | Action::Tour => {
+            return None;
+        }
         action if state.is_on(action).is_some() => {
             let on = state.is_on(action).unwrap_or_default();
             format!("{}: {}", action.name(), if on { "on" } else { "off" })
@@ -22,10 +24,9 @@ pub fn note_of(action: Action, before: &Document, state: &State) -> Option<Strin
         Action::MoreOpaque | Action::LessOpaque => {
             format!("Opacity of heat maps: {:.0} %", PERCENT * document.display.opacity)
         }
-        Action::LaterTimestep
-        | Action::EarlierTimestep
-        | Action::LaterTimestepByOne
-        | Action::EarlierTimestepByOne => format!("Timestep: {}", document.settings.t.value()),
+        Action::LaterTimestep | Action::EarlierTimestep | Action::LaterTimestepByOne | Action::EarlierTimestepByOne => {
+            format!("Timestep: {}", document.settings.t.value())
+        }
         Action::LaterFrame | Action::EarlierFrame => {
             let settings = &document.settings;
             format!("Timestep: {}, seed {}", settings.t.value(), settings.seed)

@@ -58,7 +58,11 @@ impl App {
         let (answer, woken) = (self.answer.clone(), context.clone());
         context.request_screenshot(move |image| {
             background(&answer, &woken, BackgroundResult::Written, move || {
-                let rgb: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+                let rgb: Vec<u8> = image
+                    .pixels
+                    .iter()
+                    .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
+                    .collect();
                 replace_file(&out, |file| write_png(file, image.size, &rgb))?;
                 Ok(out)
             });
@@ -68,7 +72,11 @@ impl App {
     /// Asks for a picture of the window and copies the pane worked in from it.
     pub(in crate::app) fn copy_pane(&mut self, context: &Context) {
         let first = || layout::first_pane(&self.state.document.layout);
-        let rect = self.state.focused.or_else(first).and_then(|tile| self.canvases.rect(tile));
+        let rect = self
+            .state
+            .focused
+            .or_else(first)
+            .and_then(|tile| self.canvases.rect(tile));
         let Some(rect) = rect else {
             let words = "The pane worked in shows no picture: click one that does.";
             self.state.messages.report(Level::Warning, words);
