@@ -259,17 +259,16 @@ fn a_search_that_is_hidden_takes_text_of_the_frame_that_shows_it() {
 
 #[test]
 fn a_box_for_a_path_takes_text_of_the_frame_that_opens_it() {
-    let (_, found) = assert_same("a path", |_| {
-        [
-            pressed(Key::O, CTRL),
-            typed("sample:noto-fox"),
-            plain(&[Key::Enter, Key::G]),
-        ]
-        .concat()
-    });
-    let source = &found.document.pictures[&ImageSlot::A].source;
+    let mut window = prepared();
+    let path = typed("sample:noto-fox");
+    let events = [pressed(Key::O, CTRL), path, plain(&[Key::Enter, Key::G])].concat();
+    slow(&mut window, &events);
+    all_frames(&mut window);
+    let source = &window.document().pictures[&ImageSlot::A].source;
     assert_eq!(source.name(), "noto-fox");
-    assert!(found.document.display.grid && !found.open[3]);
+    assert!(window.document().display.grid);
+    assert_eq!(window.state().path_box.purpose, None);
+    assert_eq!(window.document().pins.len(), 1);
 }
 
 #[test]

@@ -47,7 +47,10 @@ pub fn palette_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     .desired_width(f32::INFINITY);
                 let response = ui.add(edit);
                 response.widget_info(|| WidgetInfo::labeled(Role::SearchInput, true, "Command palette"));
-                response.request_focus();
+                if !response.has_focus() {
+                    // Asked for again, it would forget that arrows are its own.
+                    response.request_focus();
+                }
                 // Text and Enter of one frame belong together: what is chosen is of what was typed by then.
                 found = choices(ui.ctx(), state, &text);
                 if text != *typed {

@@ -267,7 +267,12 @@ impl App {
     /// Carries out what the user did in a frame that was painted, and sends and keeps what has changed by it.
     pub(in crate::app) fn finish_frame(&mut self, commands: Vec<Command>, context: &Context) {
         for command in commands {
+            let is_action = matches!(command, Command::Act(_));
             self.apply(command, context);
+            if is_action {
+                // Each is a step of its own, however many a frame has.
+                self.keep_history(context);
+            }
         }
         self.ask_for_what_is_wanted();
         self.keep_history(context);
