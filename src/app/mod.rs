@@ -46,6 +46,7 @@ pub use state::{
     path_box::{PathBox, PathPurpose},
     preferences::Preferences,
     recovery::Recovery,
+    reveal::Control,
     root::State,
     slots::PointAt,
     survey::SurveyState,
@@ -53,7 +54,8 @@ pub use state::{
 };
 pub use update::{
     abilities::Abilities,
-    action::{Action, Menu},
+    action::{Action, Menu, shortcut_text},
+    aliases::action_named,
     app::{App, LaunchOptions},
     command::{Command, DownloadCommand, Notice, RecoverCommand},
     keep::{Beginning, data_folder},

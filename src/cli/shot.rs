@@ -12,7 +12,7 @@ use super::{
     values::{ExactSize, check_folder_output, place, text_or_path},
 };
 use crate::{
-    app::{self, Action, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, is_workspace},
+    app::{self, Action, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, action_named, is_workspace},
     error::{Error, Result},
     io::output::check_file,
     words::did_you_mean,
@@ -153,11 +153,9 @@ fn options(draw: &DrawArguments) -> Result<ShotOptions> {
     })
 }
 
-/// The action of a name, whatever its case.
+/// The action of a name, whatever its case; names of earlier versions are understood.
 fn named(name: &str) -> Result<Action> {
-    let wanted = name.trim_end_matches('…');
-    let same = |action: &&Action| action.name().trim_end_matches('…').eq_ignore_ascii_case(wanted);
-    Action::ALL.iter().find(same).copied().ok_or_else(|| {
+    action_named(name).ok_or_else(|| {
         let hint = did_you_mean(name, Action::ALL.iter().map(|action| action.name()));
         Error::usage(format!("nothing in the menus is called \"{name}\"{hint}"))
     })

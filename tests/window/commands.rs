@@ -3,7 +3,7 @@
 use egui::{Event, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Abilities, Action, Command, LaunchOptions, Level, Menu, PaneKind, PathBox, TemporaryView},
+    app::{Abilities, Action, Command, LaunchOptions, Level, Menu, PaneKind, PathBox, TemporaryView, shortcut_text},
     engine::ImageSlot,
 };
 
@@ -184,7 +184,7 @@ fn the_key_sheet_lists_every_shortcut() {
     let context = window.harness.ctx.clone();
     for action in Action::ALL {
         for shortcut in action.entry().shortcuts {
-            let keys = context.format_shortcut(shortcut);
+            let keys = shortcut_text(&context, shortcut);
             assert!(window.words().contains(&keys), "{keys} of {action:?}");
             window.assert_says(action.name());
         }

@@ -17,6 +17,7 @@ mod fake;
 mod finite;
 mod first;
 mod heads;
+mod input;
 mod kept;
 #[path = "../hub/kit.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]
@@ -25,6 +26,7 @@ mod model;
 mod models;
 mod pages;
 mod pairs;
+mod palette;
 mod panes;
 mod pca;
 mod pictures;

@@ -136,7 +136,7 @@ macro_rules! pane_kinds {
                 file: "sheet",
                 shows_picture: false,
                 menu: MenuPlace::Study,
-                add: "New survey of the layers",
+                add: "New layers (survey)",
                 about: "Open a pane with a picture and the figures of every activation.",
                 help: "Every activation of the network with its picture and its figures: noise, locality, granularity. Point at one to see it in the other panes, click to look at it, filter and sort to find those worth keeping.",
                 home: Some(Page::Layers),

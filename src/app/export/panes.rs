@@ -82,7 +82,7 @@ pub fn write_panes(
 }
 
 /// The pixels of a place on the screen.
-fn cut(image: &ColorImage, rect: Rect, pixels_per_point: f32) -> ([usize; 2], Vec<u8>) {
+pub fn cut(image: &ColorImage, rect: Rect, pixels_per_point: f32) -> ([usize; 2], Vec<u8>) {
     let [width, height] = image.size;
     let edge = |points: f32, most: usize| ((points * pixels_per_point).round().max(0.0) as usize).min(most);
     let (left, right) = (edge(rect.left(), width), edge(rect.right(), width));

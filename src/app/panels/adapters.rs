@@ -7,10 +7,12 @@ use crate::{
     app::{
         state::{
             path_box::PathPurpose,
+            reveal::Control,
             root::State,
             shown::{file_name, short, shown_path},
         },
         update::command::Command,
+        widgets::reveal,
     },
     engine::RunSettings,
     extract::preset::Preset,
@@ -53,7 +55,8 @@ fn prompt_ui(ui: &mut Ui, prompt: &mut String) {
         .hint_text("a photo of a cat")
         .desired_rows(2)
         .desired_width(f32::INFINITY);
-    ui.add(edit).labelled_by(label.id);
+    let edit = ui.add(edit).labelled_by(label.id);
+    reveal(ui, Control::Prompt, &edit);
     if let Some(words) = Preset::open_words(prompt) {
         ui.colored_label(
             ui.visuals().warn_fg_color,
@@ -190,11 +193,15 @@ fn controls_ui(ui: &mut Ui, settings: &mut RunSettings, commands: &mut Vec<Comma
 /// What can be put on the model besides.
 fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let hint = "An adapter for this model: LoRA, LoHa, LoKr, DoRA, OFT, differences, with the names of any program";
-    if ui.button("Add LoRA…").on_hover_text(hint).clicked() {
+    let lora = ui.button("Add LoRA…").on_hover_text(hint);
+    reveal(ui, Control::Lora, &lora);
+    if lora.clicked() {
         commands.push(Command::AskPath(PathPurpose::Lora));
     }
     let hint = "Textual inversion: vectors that the prompt names by a token";
-    if ui.button("Add embedding…").on_hover_text(hint).clicked() {
+    let embedding = ui.button("Add embedding…").on_hover_text(hint);
+    reveal(ui, Control::Embedding, &embedding);
+    if embedding.clicked() {
         commands.push(Command::AskPath(PathPurpose::Embedding));
     }
     let hint = "A folder with config.json and weights, or one file, for the same family as this model";
@@ -213,5 +220,6 @@ fn add_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         download_button_ui(ui, state, commands);
     });
+    reveal(ui, Control::ControlNet, &menu.response);
     menu.response.on_hover_text(hint);
 }

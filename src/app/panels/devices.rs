@@ -3,7 +3,11 @@
 use egui::{ComboBox, Label, RichText, Ui};
 
 use crate::{
-    app::{state::root::State, update::command::Command},
+    app::{
+        state::{reveal::Control, root::State},
+        update::command::Command,
+        widgets::reveal,
+    },
     device::{DeviceChoice, Devices, Precision},
 };
 
@@ -27,6 +31,7 @@ pub fn devices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     ui.selectable_value(&mut chosen, found.choice, found.describe());
                 }
             });
+        reveal(ui, Control::Device, &combo.response);
         if combo.response.clicked() {
             // How much memory is free changes.
             commands.push(Command::LookForDevices);
@@ -43,6 +48,7 @@ pub fn devices_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                         ui.selectable_value(&mut format, precision, precision.name());
                     }
                 });
+            reveal(ui, Control::Format, &combo.response);
             combo.response.on_hover_text(
                 "What a GPU computes in. Half formats take half the memory; norms and softmax stay in f32",
             );

@@ -15,12 +15,12 @@ use crate::{
         },
         export::styles::heat_style,
         gpu::textures::Textures,
-        state::root::State,
+        state::{reveal::Control, root::State},
         update::{action::Action, command::Command},
         views::VIEWS,
         widgets::{
             Histogram, HistogramChange, action_button_ui, advanced_ui, bins, colour_bar, currency_ui, fold_ui,
-            histogram_ui, name_combo, number_ui, row_ui, section_ui,
+            histogram_ui, name_combo, number_ui, reveal, row_ui, section_ui,
         },
     },
     render::ColourMap,
@@ -113,27 +113,25 @@ impl Part {
 fn heat_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<Command>) {
     let mut display = state.document.display.clone();
     row_ui(ui, "Colour map", |ui| {
-        map_ui(
-            ui,
-            "Colour map",
-            &mut display.map,
-            Action::NextColours.tooltip(ui.ctx()),
-        );
+        let hint = Action::NextColours.tooltip(ui.ctx());
+        map_ui(ui, "Colour map", Control::ColourMap, &mut display.map, hint);
     });
     histogram_of_heat_ui(ui, state, textures, &mut display);
     for action in [Action::Normalise, Action::LockRange, Action::Smooth, Action::Overlay] {
         action_button_ui(ui, state, action, commands);
     }
     let keys = [Action::LessOpaque, Action::MoreOpaque].map(|action| action.key_text(ui.ctx()));
-    number_ui(ui, "Opacity", |ui| {
+    let opacity = number_ui(ui, "Opacity", |ui| {
         ui.add(Slider::new(&mut display.opacity, 0.0..=1.0))
             .on_hover_text(format!("Of heat maps over pictures  ({} and {})", keys[0], keys[1]))
     });
+    reveal(ui, Control::Opacity, &opacity);
     advanced_ui(ui, "heat map", |ui| {
-        number_ui(ui, "Gamma", |ui| {
+        let gamma = number_ui(ui, "Gamma", |ui| {
             ui.add(Slider::new(&mut display.gamma, GAMMA).logarithmic(true))
                 .on_hover_text("Below 1 spreads low scores, above 1 high ones")
         });
+        reveal(ui, Control::Gamma, &gamma);
         for action in [Action::OnSource, Action::Numbers, Action::Grid] {
             action_button_ui(ui, state, action, commands);
         }
@@ -148,7 +146,13 @@ fn channel_colours_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let mut display = state.document.display.clone();
     let hint = "Colours of channel panes; coolwarm has zero in its middle".to_owned();
     row_ui(ui, "Colour map", |ui| {
-        map_ui(ui, "Channel colours", &mut display.channel_map, hint)
+        map_ui(
+            ui,
+            "Channel colours",
+            Control::ChannelMap,
+            &mut display.channel_map,
+            hint,
+        )
     });
     if display != state.document.display {
         commands.push(Command::Display(display));
@@ -156,7 +160,7 @@ fn channel_colours_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 }
 
 /// A list of colour maps, each with its colours beside its name.
-fn map_ui(ui: &mut Ui, label: &str, map: &mut ColourMap, hint: String) {
+fn map_ui(ui: &mut Ui, label: &str, control: Control, map: &mut ColourMap, hint: String) {
     let shown = map.name();
     let combo = ComboBox::from_id_salt(label).selected_text(shown).show_ui(ui, |ui| {
         for other in ColourMap::ALL {
@@ -168,6 +172,7 @@ fn map_ui(ui: &mut Ui, label: &str, map: &mut ColourMap, hint: String) {
         }
     });
     name_combo(&combo.response, label, shown);
+    reveal(ui, control, &combo.response);
     combo.response.on_hover_text(hint);
 }
 

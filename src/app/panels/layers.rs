@@ -52,7 +52,7 @@ pub fn layers_ui(ui: &mut Ui, list: &mut LayerTree, state: &State, commands: &mu
             (Key::ArrowDown, Action::NextLayer),
             (Key::ArrowUp, Action::PreviousLayer),
         ] {
-            if ui.input(|input| input.key_pressed(key)) {
+            for _ in 0..ui.input(|input| input.num_presses(key)) {
                 commands.push(Command::Act(action));
             }
         }

@@ -6,11 +6,12 @@ use crate::app::{
     document::{limits::MOST_TOLD, root::Pin},
     state::{
         readout::{pixel_text, place_text},
+        reveal::Control,
         root::State,
     },
     theme,
     update::{abilities::Abilities, action::Action, command::Command},
-    widgets::{action_button_ui, delete_pin_ui, pair_ui, pin_swatch_ui},
+    widgets::{action_button_ui, delete_pin_ui, pair_ui, pin_swatch_ui, reveal},
 };
 
 /// Height of the list, in points.
@@ -33,8 +34,10 @@ pub fn matches_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
         let mut count = state.document.top_k;
         let drag = DragValue::new(&mut count).prefix("best ").range(1..=MOST_TOLD);
-        ui.add(drag)
+        let drag = ui
+            .add(drag)
             .on_hover_text("How many matches of each pin in each picture");
+        reveal(ui, Control::Matches, &drag);
         if count != state.document.top_k {
             commands.push(Command::TopK(count));
         }

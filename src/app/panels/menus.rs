@@ -12,6 +12,7 @@ use crate::{
     app::{
         state::{
             path_box::PathPurpose,
+            reveal::Control,
             root::State,
             shown::{file_name, short, shown_path},
         },
@@ -19,7 +20,7 @@ use crate::{
             action::{Action, Menu},
             command::Command,
         },
-        widgets::{Glyph, action_ui, name_combo, type_path},
+        widgets::{Glyph, action_ui, name_combo, reveal, type_path},
     },
     families::known::known_checkpoints,
     files::names,
@@ -149,6 +150,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
     name_combo(&combo.response, "Model", shown);
     let weights = state.model.info.as_ref().map_or("", |info| info.weights.as_str());
+    reveal(ui, Control::Model, &combo.response);
     combo
         .response
         .on_hover_text(format!("{weights}  {}", Action::OpenModel.tooltip(ui.ctx())));

@@ -3,19 +3,18 @@
 use std::time::UNIX_EPOCH;
 
 use egui::{
-    Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window, accesskit::Role, vec2,
+    Align2, Area, Id, Key, Label, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window,
+    accesskit::{Live, Node, Role},
+    vec2,
 };
 
-use super::{about, frame_times::frame_times_ui, jobs, models, palette, recoveries, tour::tour_ui};
+use super::{about, frame_times::frame_times_ui, jobs, key_sheet, models, palette, recoveries, tour::tour_ui};
 use crate::{
     app::{
         state::{frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State, shown::shown_path},
         theme,
-        update::{
-            action::{Action, Menu},
-            command::Command,
-        },
-        widgets::{dismiss_button_ui, key_cap_ui},
+        update::{action::Action, command::Command},
+        widgets::dismiss_button_ui,
     },
     files::names,
 };
@@ -23,6 +22,8 @@ use crate::{
 /// Distance of toasts from the corner, and their width, in points.
 const TOAST_MARGIN: f32 = 12.0;
 const TOAST_WIDTH: f32 = 360.0;
+/// How far above the lower edge it is said what a key did, in points: over the status bar.
+const NOTE_ABOVE: f32 = 72.0;
 /// Seconds of a day, hour and minute.
 const DAY_SECS: u64 = 86_400;
 const HOUR_SECS: u64 = 3600;
@@ -36,7 +37,7 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     let overlays = &state.overlays;
     let (mut open, mut asked) = (Vec::new(), Vec::new());
     if overlays.keys {
-        open.extend(window_ui(ui, "Keys", Action::Keys, commands, keys_ui));
+        open.extend(window_ui(ui, "Keys", Action::Keys, commands, key_sheet::key_sheet_ui));
     }
     if overlays.log {
         open.extend(window_ui(ui, "Log", Action::Log, commands, |ui| log_ui(ui, state)));
@@ -73,6 +74,7 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
         );
     }
     toasts_ui(ui, state, commands);
+    short_note_ui(ui, state);
     jobs::jobs_ui(ui, state, commands);
 }
 
@@ -96,53 +98,6 @@ fn window_ui(
         commands.push(Command::Act(action));
     }
     shown.filter(|_| stays).map(|shown| (action, shown.response.layer_id))
-}
-
-/// All keys, by menu.
-fn keys_ui(ui: &mut Ui) {
-    let height = (ui.ctx().content_rect().height() - 120.0).max(160.0);
-    ScrollArea::vertical().max_height(height).show(ui, |ui| {
-        for menu in Menu::ALL {
-            ui.strong(menu.title());
-            Grid::new(menu.title()).num_columns(3).striped(true).show(ui, |ui| {
-                for action in Action::of_menu(menu) {
-                    let shortcuts = action.entry().shortcuts;
-                    if shortcuts.is_empty() {
-                        continue;
-                    }
-                    ui.horizontal(|ui| {
-                        for shortcut in shortcuts {
-                            let keys = ui.ctx().format_shortcut(shortcut);
-                            key_cap_ui(ui, &keys);
-                        }
-                    });
-                    ui.label(action.name());
-                    ui.weak(action.entry().hint);
-                    ui.end_row();
-                }
-            });
-            ui.add_space(theme::SPACE_M);
-        }
-        ui.strong("Mouse");
-        Grid::new("mouse").num_columns(2).striped(true).show(ui, |ui| {
-            for (gesture, effect) in [
-                ("move over a picture", "shows what is similar"),
-                ("click", "fixes the point, or moves the selected pin there"),
-                ("Shift click", "fixes one more point"),
-                ("drag a pin", "moves it"),
-                ("drag elsewhere", "moves the picture"),
-                ("Ctrl drag", "marks a region: its mean is compared"),
-                ("wheel", "zooms about the pointer"),
-                ("double click", "shows the whole picture"),
-                ("drag a tab", "moves, splits or stacks panes"),
-                ("right-click a tab", "changes what the pane shows"),
-            ] {
-                ui.monospace(gesture);
-                ui.label(effect);
-                ui.end_row();
-            }
-        });
-    });
 }
 
 /// What has happened so far.
@@ -176,6 +131,22 @@ fn level_colour(ui: &Ui, level: Level) -> egui::Color32 {
         Level::Warning => tokens.warning,
         Level::Error => tokens.error,
     }
+}
+
+/// What the last key did, in the middle below; whoever reads the window aloud is told it.
+fn short_note_ui(ui: &Ui, state: &State) {
+    let Some(note) = &state.messages.short else { return };
+    Area::new(Id::unique("short note"))
+        .anchor(Align2::CENTER_BOTTOM, vec2(0.0, -NOTE_ABOVE))
+        .order(Order::Foreground)
+        .interactable(false)
+        .show(ui.ctx(), |ui| {
+            egui::Frame::popup(ui.style()).show(ui, |ui| {
+                let response = ui.add(Label::new(&note.text).extend().selectable(false));
+                let live = |node: &mut Node| node.set_live(Live::Polite);
+                ui.ctx().accesskit_node_builder(response.id, live);
+            });
+        });
 }
 
 /// Messages in the corner, the newest lowest.

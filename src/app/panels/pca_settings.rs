@@ -10,12 +10,13 @@ use crate::{
         state::{
             figures::first_component,
             path_box::PathPurpose,
+            reveal::Control,
             root::State,
             shown::{file_name, short},
         },
         update::{action::Action, command::Command},
         widgets::{
-            Histogram, HistogramChange, action_button_ui, advanced_ui, bins, histogram_ui, name_combo, row_ui,
+            Histogram, HistogramChange, action_button_ui, advanced_ui, bins, histogram_ui, name_combo, reveal, row_ui,
             variance_bars_ui,
         },
     },
@@ -93,6 +94,7 @@ fn basis_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings, commands: &m
                 }
             });
         name_combo(&combo.response, "PCA fitted on", &shown);
+        reveal(ui, Control::PcaBasis, &combo.response);
         combo.response.on_hover_text(Action::JointBasis.tooltip(ui.ctx()));
     });
 }
@@ -100,8 +102,10 @@ fn basis_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings, commands: &m
 fn clip_ui(ui: &mut Ui, clip: &mut RangeRule) {
     ui.horizontal_wrapped(|ui| {
         let mut percentiles = matches!(clip, RangeRule::Percentile { .. });
-        ui.checkbox(&mut percentiles, "Clip at percentiles")
+        let checked = ui
+            .checkbox(&mut percentiles, "Clip at percentiles")
             .on_hover_text("Off: each component from its lowest to its highest score");
+        reveal(ui, Control::Clip, &checked);
         let [low, high] = match clip {
             RangeRule::Percentile { low, high } => [*low, *high],
             RangeRule::MinMax => FIRST_CLIP,
@@ -128,8 +132,10 @@ fn components_ui(ui: &mut Ui, state: &State, settings: &mut PcaSettings) {
         for (shown, colour) in settings.shown.iter_mut().zip(["red", "green", "blue"]) {
             let mut number = *shown + 1;
             let drag = DragValue::new(&mut number).range(1..=MOST_COMPONENTS).speed(0.05);
-            ui.add(drag)
+            let drag = ui
+                .add(drag)
                 .on_hover_text(format!("The component that becomes {colour}"));
+            reveal(ui, Control::Components, &drag);
             *shown = number - 1;
         }
     });
@@ -147,8 +153,10 @@ fn mask_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
         action_button_ui(ui, state, Action::Foreground, commands);
         if mask.on {
-            ui.checkbox(&mut mask.below, "below")
+            let below = ui
+                .checkbox(&mut mask.below, "below")
                 .on_hover_text("Foreground lies below the threshold instead of above it");
+            reveal(ui, Control::Threshold, &below);
         }
     });
     if mask.on

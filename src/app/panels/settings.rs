@@ -9,9 +9,9 @@ use super::{adapters::conditions_ui, devices::devices_ui};
 use crate::{
     app::{
         document::limits::{MAX_ENSEMBLE, MAX_SIDE, t_decimals, t_set_by_hand},
-        state::root::State,
+        state::{reveal::Control, root::State},
         update::{action::Action, command::Command},
-        widgets::{advanced_ui, number_ui, row_ui, section_ui},
+        widgets::{advanced_ui, number_ui, reveal, row_ui, section_ui},
     },
     engine::{ModelInfo, RunSettings},
     extract::{inversion::Inversion, request::MixtureRan, settings::LatentMode},
@@ -77,6 +77,7 @@ fn class_ui(ui: &mut Ui, classes: &Classes, class: &mut Option<u32>) {
         let checked = ui
             .checkbox(&mut tells, "class")
             .on_hover_text("Off: the network is told no class. On: it is told the one of this number");
+        reveal(ui, Control::Class, &checked);
         if checked.changed() {
             *class = tells.then_some(0);
         }
@@ -117,6 +118,7 @@ pub fn timestep_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         keys[1],
         mixture_text(state, info)
     ));
+    reveal(ui, Control::Timestep, &slider);
     if let (true, Some(t)) = (slider.changed(), t_set_by_hand(t, info.flows)) {
         commands.push(Command::Settings(RunSettings { t, ..settings.clone() }));
     }
@@ -178,16 +180,18 @@ fn noise_ui(ui: &mut Ui, state: &State, info: &ModelInfo, settings: &mut RunSett
     if let Some(ran) = running(state, info) {
         noise.on_hover_text(noise_hint(&ran));
     }
-    number_ui(ui, "Seed", |ui| {
+    let seed = number_ui(ui, "Seed", |ui| {
         ui.add(DragValue::new(&mut settings.seed).speed(0.1))
             .on_hover_text("The numbers of PyTorch's CPU generator")
     });
-    number_ui(ui, "Ensemble size", |ui| {
+    reveal(ui, Control::Seed, &seed);
+    let ensemble = number_ui(ui, "Ensemble size", |ui| {
         let ensemble = DragValue::new(&mut settings.ensemble)
             .range(1..=MAX_ENSEMBLE)
             .speed(0.1);
         ui.add(ensemble).on_hover_text("Noises whose features are averaged")
     });
+    reveal(ui, Control::Ensemble, &ensemble);
 }
 
 /// What flow models alone read.
@@ -209,6 +213,7 @@ fn flow_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
         let dragged = ui
             .add(drag)
             .on_hover_text("The guidance scale that the model is told; 1 is none");
+        reveal(ui, Control::Guidance, &dragged);
         if let (true, Ok(told)) = (dragged.changed(), Guidance::try_from(scale)) {
             settings.guidance = told;
         }
@@ -230,6 +235,7 @@ fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: u
         label: Some("Size".to_owned()),
         ..WidgetInfo::drag_value(true, side as f64)
     });
+    reveal(ui, Control::Size, &changed);
     let checked = ui
         .checkbox(&mut square, "square")
         .on_hover_text("A square, as in the papers; without it the aspect ratio is kept");
@@ -256,10 +262,11 @@ fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
         settings.latent = if sample { LatentMode::Sample } else { LatentMode::Mean };
     }
     let mut inverts = settings.inversion == Inversion::Ddim;
-    ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
+    let checked = ui.checkbox(&mut inverts, "DDIM inversion").on_hover_text(
         "Off: the picture mixed with random noise. On: the picture carried to t by the model's own predictions, which \
          takes t / 10 passes before the one that is looked at",
     );
+    reveal(ui, Control::Inversion, &checked);
     settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
 }
 

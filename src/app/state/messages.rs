@@ -12,6 +12,9 @@ const LOG_LINES: usize = 500;
 /// How long a toast stays.
 const SHOWN: Duration = Duration::from_secs(6);
 
+/// How long a short note stays.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// Toasts that stand at a time: more would cover what is worked on, and the log has them all.
 const MOST_TOASTS: usize = 5;
 
@@ -69,6 +72,15 @@ pub struct Toast {
     pub goes_at_secs: Option<f64>,
 }
 
+/// What a key did, said for a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShortNote {
+    /// What it did.
+    pub text: String,
+    /// Seconds of the interface's clock at which it goes; none before it was first shown.
+    pub goes_at_secs: Option<f64>,
+}
+
 /// Toasts and log.
 #[derive(Debug, Default)]
 pub struct Messages {
@@ -76,6 +88,8 @@ pub struct Messages {
     pub log: VecDeque<LogLine>,
     /// Oldest first.
     pub toasts: Vec<Toast>,
+    /// What the last key did; the next one takes its place.
+    pub short: Option<ShortNote>,
     told: u64,
 }
 
@@ -117,7 +131,15 @@ impl Messages {
         });
     }
 
-    /// Lets toasts go whose time has come; gives the seconds until the next one goes. Errors stay until they are taken
+    /// Says for a moment what a key did; the log does not have it.
+    pub fn tell_shortly(&mut self, text: impl Into<String>) {
+        self.short = Some(ShortNote {
+            text: words::message(&text.into()).into_owned(),
+            goes_at_secs: None,
+        });
+    }
+
+    /// Lets toasts and the short note go whose time has come; gives the seconds until the next one goes. Errors stay until they are taken
     /// away.
     pub fn age(&mut self, now_secs: f64) -> Option<f64> {
         for toast in &mut self.toasts {
@@ -125,7 +147,12 @@ impl Messages {
         }
         let goes = |toast: &Toast| toast.goes_at_secs.filter(|_| toast.level != Level::Error);
         self.toasts.retain(|toast| goes(toast).is_none_or(|at| at > now_secs));
-        let next = self.toasts.iter().filter_map(goes);
+        if let Some(short) = &mut self.short {
+            short.goes_at_secs.get_or_insert(now_secs + SHORT.as_secs_f64());
+        }
+        self.short = self.short.take().filter(|short| short.goes_at_secs > Some(now_secs));
+        let short = self.short.iter().filter_map(|short| short.goes_at_secs);
+        let next = self.toasts.iter().filter_map(goes).chain(short);
         next.reduce(f64::min).map(|at| (at - now_secs).max(0.0))
     }
 }
@@ -147,6 +174,25 @@ mod tests {
         let left: Vec<_> = messages.toasts.iter().map(|toast| toast.text.as_str()).collect();
         assert_eq!(left, ["not saved"]);
         assert_eq!(messages.log.len(), 3);
+    }
+
+    #[test]
+    fn a_short_note_replaces_the_one_before_and_goes() {
+        let mut messages = Messages::default();
+        messages.tell_shortly("Cell grid: on");
+        assert_eq!(messages.age(1.0), Some(SHORT.as_secs_f64()));
+        messages.tell_shortly("Cell grid: off");
+        assert_eq!(
+            messages.age(2.0),
+            Some(SHORT.as_secs_f64()),
+            "it stands as long as the first"
+        );
+        assert_eq!(
+            messages.short.as_ref().map(|short| short.text.as_str()),
+            Some("Cell grid: off")
+        );
+        assert_eq!(messages.age(2.0 + SHORT.as_secs_f64()), None);
+        assert!(messages.short.is_none() && messages.toasts.is_empty() && messages.log.is_empty());
     }
 
     #[test]

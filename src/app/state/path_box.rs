@@ -38,6 +38,8 @@ pub enum PathPurpose {
     OpenWorkspace,
     /// A workspace to write.
     SaveWorkspace,
+    /// A PNG of the window.
+    Screenshot,
     /// A folder for pictures of all panes.
     ExportPanes,
     /// A folder for a survey.
@@ -79,6 +81,7 @@ impl PathPurpose {
             Self::OpenWorkspace => "Open workspace".to_owned(),
             Self::SaveWorkspace => "Save workspace (.featscope.json)".to_owned(),
             Self::SaveSurvey => "Save survey into a folder".to_owned(),
+            Self::Screenshot => "Save a screenshot as PNG".to_owned(),
             Self::ExportPanes => "Export panes into a folder".to_owned(),
             Self::Extract => format!("Extract this activation as {}", in_a_sentence(&file_extensions())),
             Self::SavePca(slot) => format!("Save PCA of {} as PNG", slot.name()),

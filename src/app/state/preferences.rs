@@ -37,6 +37,8 @@ pub struct Preferences {
     /// Workspaces opened or saved, the last one first.
     #[serde(with = "crate::files::names")]
     pub workspaces: Vec<PathBuf>,
+    /// What was chosen in the palette, by its key there, the last one first.
+    pub choices: Vec<String>,
     /// Dark, light, or as the system.
     pub theme: ThemePreference,
     /// Whether the left side is shown.
@@ -73,6 +75,7 @@ impl Default for Preferences {
             pictures: Vec::new(),
             models: Vec::new(),
             workspaces: Vec::new(),
+            choices: Vec::new(),
             theme: ThemePreference::System,
             settings_shown: true,
             inspector_shown: true,
@@ -107,6 +110,7 @@ impl Preferences {
         if self.rates.len() < rates {
             forgotten.push("how long runs take");
         }
+        self.choices.truncate(MOST_RECENT);
         if check_display(&self.display).is_err() {
             self.display = fresh.display;
             forgotten.push("how heat maps are drawn");
@@ -139,6 +143,7 @@ impl Preferences {
             pictures: recent_of_both(&self.pictures, &before.pictures, &theirs.pictures),
             models: recent_of_both(&self.models, &before.models, &theirs.models),
             workspaces: recent_of_both(&self.workspaces, &before.workspaces, &theirs.workspaces),
+            choices: recent_of_both(&self.choices, &before.choices, &theirs.choices),
             theme: *latest(&self.theme, &before.theme, &theirs.theme),
             settings_shown: *latest(&self.settings_shown, &before.settings_shown, &theirs.settings_shown),
             inspector_shown: *latest(&self.inspector_shown, &before.inspector_shown, &theirs.inspector_shown),
@@ -193,6 +198,11 @@ impl Preferences {
     /// Remembers a model.
     pub fn add_model(&mut self, name: &str) {
         put_first(&mut self.models, name.to_owned());
+    }
+
+    /// Remembers what was chosen in the palette.
+    pub fn add_choice(&mut self, key: String) {
+        put_first(&mut self.choices, key);
     }
 
     /// Remembers a workspace.

@@ -38,6 +38,14 @@ use crate::{
     geometry::{Grid, framing::WorkingSize},
 };
 
+/// Sets what depends on the model as a fresh window has it.
+fn set_first(settings: &mut RunSettings, info: &ModelInfo) {
+    settings.t = info.default_t;
+    // A larger picture has more cells, but the model knows less what they are: of the first pictures, the embedded one
+    // takes the cat's eye for something else in three of six at 128 pixels, and in one at its own 64.
+    settings.size = Some(WorkingSize::ShortSide(info.native_side));
+}
+
 /// Everything the window shows.
 #[derive(Debug)]
 pub struct State {
@@ -285,10 +293,16 @@ impl State {
             return;
         }
         document.model = Some(info.name.clone());
-        document.settings.t = info.default_t;
-        // A larger picture has more cells, but the model knows less what they are: of the first pictures, the embedded one
-        // takes the cat's eye for something else in three of six at 128 pixels, and in one at its own 64.
-        document.settings.size = Some(WorkingSize::ShortSide(info.native_side));
+        set_first(&mut document.settings, info);
+    }
+
+    /// What a fresh window runs the loaded model with.
+    pub fn fresh_settings(&self) -> RunSettings {
+        let mut settings = RunSettings::default();
+        if let Some(info) = &self.model.info {
+            set_first(&mut settings, info);
+        }
+        settings
     }
 
     /// The activation that the opened workspace chose for a model, and that the model does not have.

@@ -45,7 +45,10 @@ impl Abilities for State {
             Action::SavePane(PaneKind::Rank) => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
             Action::NextHead | Action::PreviousHead => self.head_count().is_some(),
             Action::Survey => self.survey_query().is_some(),
-            Action::LaterTimestep | Action::EarlierTimestep => self.has_denoiser(),
+            Action::LaterTimestep
+            | Action::EarlierTimestep
+            | Action::LaterTimestepByOne
+            | Action::EarlierTimestepByOne => self.has_denoiser(),
             Action::CancelStudies => !self.studies.is_empty(),
             Action::SaveSurvey => self.survey.is_some(),
             Action::TourNext => self
@@ -70,7 +73,7 @@ impl Abilities for State {
             Action::Recover => !self.recoveries.is_empty(),
             Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(TemporaryView::Slot),
             Action::AddPicture => document.free_slot().is_some(),
-            Action::ClosePane | Action::Maximise => !document.layout.is_empty(),
+            Action::ClosePane | Action::Maximise | Action::CopyImage => !document.layout.is_empty(),
             _ => true,
         }
     }

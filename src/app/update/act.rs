@@ -23,14 +23,17 @@ use crate::{
         },
         theme,
     },
-    engine::{BasisChoice, ImageSlot, Request},
+    components::schedule::Timestep,
+    engine::{BasisChoice, ImageSlot, PcaSettings, Request},
     render::{ColourMap, Interpolation},
 };
 
 /// How much a step of opacity is.
 const OPACITY_STEP: f32 = 0.1;
-/// How much a step of t is, as a share of all timesteps.
-const T_STEPS: u32 = 50;
+/// Steps of t end at multiples of this, in a schedule that is long enough for them.
+const T_STEP: f64 = 20.0;
+/// The last timestep from which on a schedule is long enough.
+const LEAST_LAST_T: f64 = 100.0;
 /// How many layers page up and page down walk.
 const PAGE: isize = 10;
 /// How much a step of the interface's size is.
@@ -71,6 +74,7 @@ impl App {
             Action::OpenModel => PathPurpose::Model,
             Action::OpenWorkspace => PathPurpose::OpenWorkspace,
             Action::SaveWorkspace if self.state.workspace_path.is_none() => PathPurpose::SaveWorkspace,
+            Action::Screenshot => PathPurpose::Screenshot,
             Action::SaveWorkspaceAs => PathPurpose::SaveWorkspace,
             Action::ExportPanes => PathPurpose::ExportPanes,
             Action::ExtractMaps => PathPurpose::Extract,
@@ -117,6 +121,7 @@ impl App {
                     self.restore(document);
                 }
             }
+            Action::CopyImage => self.copy_pane(context),
             Action::CopyMatches => {
                 let table = matches_csv(&self.state, '\t');
                 context.copy_text(table);
@@ -162,8 +167,10 @@ impl App {
             }
             // By key it lasts as long as that is down: see the window's keys. By name, until it is done again.
             Action::HoldLayer => self.toggle_hold(TemporaryView::Layer),
-            Action::LaterTimestep => self.step_t(true),
-            Action::EarlierTimestep => self.step_t(false),
+            Action::LaterTimestep => self.step_t(T_STEP, true),
+            Action::EarlierTimestep => self.step_t(T_STEP, false),
+            Action::LaterTimestepByOne => self.step_t(1.0, true),
+            Action::EarlierTimestepByOne => self.step_t(1.0, false),
             _ => {}
         }
     }
@@ -193,6 +200,7 @@ impl App {
             Action::LargerInterface => self.set_interface_size(self.state.preferences.zoom * INTERFACE_STEP, context),
             Action::SmallerInterface => self.set_interface_size(self.state.preferences.zoom / INTERFACE_STEP, context),
             Action::StandardInterface => self.set_interface_size(1.0, context),
+            Action::ResetSettings => self.reset_settings(),
             Action::Fullscreen => {
                 let full = context.input(|input| input.viewport().fullscreen.unwrap_or(false));
                 context.send_viewport_cmd(ViewportCommand::Fullscreen(!full));
@@ -263,6 +271,17 @@ impl App {
         }
     }
 
+    /// Runs, draws and colours as a fresh window does.
+    fn reset_settings(&mut self) {
+        let settings = self.state.fresh_settings();
+        let document = &mut self.state.document;
+        document.settings = settings;
+        document.display = Display::default();
+        document.pca = PcaSettings::default();
+        self.state.want_another_run();
+        self.set_mask(Mask::default());
+    }
+
     fn set_theme(&mut self, theme: ThemePreference, context: &Context) {
         self.state.preferences.theme = theme;
         context.set_theme(theme);
@@ -287,15 +306,18 @@ impl App {
         }
     }
 
-    fn step_t(&mut self, later: bool) {
+    /// To the next multiple of `step`, or the one before.
+    fn step_t(&mut self, step: f64, later: bool) {
         let state = &mut self.state;
         let Some(info) = state.model.info.as_ref().filter(|info| info.is_denoiser()) else {
             return;
         };
-        let last = info.mixtures.len().saturating_sub(1) as u32;
-        let step = f64::from((last / T_STEPS).max(1));
+        let last = info.mixtures.len().saturating_sub(1) as f64;
+        let step = if last < LEAST_LAST_T { 1.0 } else { step };
         let t = &mut state.document.settings.t;
-        *t = t.later(if later { step } else { -step }, last.into());
+        if let Ok(next) = Timestep::new(stepped(t.value(), step, later, last)) {
+            *t = next;
+        }
         state.want_another_run();
     }
 
@@ -339,6 +361,13 @@ impl App {
     }
 }
 
+/// The next multiple of `step` after `t`, or the one before it, from 0 to `last`.
+fn stepped(t: f64, step: f64, later: bool, last: f64) -> f64 {
+    let steps = t / step;
+    let next = if later { steps.floor() + 1.0 } else { steps.ceil() - 1.0 };
+    (next * step).clamp(0.0, last)
+}
+
 fn flip(flag: &mut bool) {
     *flag = !*flag;
 }
@@ -374,5 +403,29 @@ fn draw_otherwise(display: &mut Display, action: Action) {
         Action::MoreOpaque => display.opacity = (display.opacity + OPACITY_STEP).min(1.0),
         Action::LessOpaque => display.opacity = (display.opacity - OPACITY_STEP).max(0.0),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_t_end_at_round_numbers() {
+        let walk = |from: f64, later: bool| {
+            let mut t = from;
+            [(); 3].map(|()| {
+                t = stepped(t, T_STEP, later, 999.0);
+                t
+            })
+        };
+        assert_eq!(walk(100.0, true), [120.0, 140.0, 160.0]);
+        assert_eq!(walk(110.0, true), [120.0, 140.0, 160.0]);
+        assert_eq!(walk(110.0, false), [100.0, 80.0, 60.0]);
+        assert_eq!(walk(970.0, true), [980.0, 999.0, 999.0]);
+        assert_eq!(walk(999.0, false), [980.0, 960.0, 940.0]);
+        assert_eq!(walk(30.0, false), [20.0, 0.0, 0.0]);
+        assert_eq!(stepped(195.5, 1.0, true, 999.0), 196.0);
+        assert_eq!(stepped(195.5, 1.0, false, 999.0), 195.0);
     }
 }

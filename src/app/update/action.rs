@@ -43,7 +43,7 @@ impl Menu {
             Self::Model => "Model",
             Self::View => "View",
             Self::Display => "Display",
-            Self::Study => "Study",
+            Self::Study => "Analyse",
             Self::Help => "Help",
         }
     }
@@ -205,6 +205,7 @@ actions! {
         SaveWorkspace "Save workspace" [command(Key::S)] "Write everything that is looked at into the workspace file.";
         SaveWorkspaceAs "Save workspace as…" [command_shift(Key::S)] "Write everything that is looked at into another file.";
         Recover "Recover work…" [] "Open or discard work of windows that did not come to their end.";
+        Screenshot "Screenshot…" [] "Write the whole window as it is shown as a PNG.";
         ExportPanes "Export panes…" [command(Key::E)] "Write every pane as it is shown, and what made it, into a folder.";
         ExtractMaps "Extract maps…" [command_shift(Key::E)] "Write this activation of all pictures as a safetensors file, in the background.";
         SavePca "Save PCA as PNG…" [] "Write the PCA colours of the picture worked with.";
@@ -219,6 +220,7 @@ actions! {
     Edit {
         Undo "Undo" [command(Key::Z)] "Go back to what was seen before.";
         Redo "Redo" [command_shift(Key::Z), command(Key::Y)] "Go forward again to what was undone.";
+        CopyImage "Copy image of the pane" [] "Copy the pane worked in to the clipboard, as it is shown.";
         CopyMatches "Copy matches" [command_shift(Key::C)] "Copy all pins and matches with their pixels as a table.";
         SwapPictures "Swap source and target" [plain(Key::S)] "The picture worked with and the next one change places, their pins with them.";
         ClosePicture "Close picture" [] "Close the picture of the pane worked in.";
@@ -247,8 +249,10 @@ actions! {
         LayersBack "Ten layers back" [plain(Key::PageUp)] "Look at the layer ten places before.";
         SearchLayers "Search layers" [command(Key::F), plain(Key::Slash)] "Type words that the name of a layer has.";
         HoldLayer "Hold: the layer before" [plain(Key::H)] "As long as the key is down, show the layer that was looked at before.";
-        LaterTimestep "Later t" [plain(Key::CloseBracket)] "Run with more noise.";
-        EarlierTimestep "Earlier t" [plain(Key::OpenBracket)] "Run with less noise.";
+        LaterTimestep "Next timestep" [plain(Key::CloseBracket)] "Run with more noise: at the next multiple of 20.";
+        EarlierTimestep "Previous timestep" [plain(Key::OpenBracket)] "Run with less noise: at the multiple of 20 before.";
+        LaterTimestepByOne "One timestep later" [shift(Key::CloseBracket), plain(Key::CloseCurlyBracket)] "Run with a little more noise: at the next whole t.";
+        EarlierTimestepByOne "One timestep earlier" [shift(Key::OpenBracket), plain(Key::OpenCurlyBracket)] "Run with a little less noise: at the whole t before.";
     }
     View {
         Maximise "Maximise pane" [shift(Key::F)] "Show the pane worked in alone, or all panes again." @Pages;
@@ -272,15 +276,16 @@ actions! {
         LargerInterface "Larger interface" [command(Key::Plus), command(Key::Equals)] "All text and controls larger.";
         SmallerInterface "Smaller interface" [command(Key::Minus)] "All text and controls smaller.";
         StandardInterface "Standard interface size" [command(Key::Num0)] "Text and controls as large as at first.";
+        ResetSettings "Reset settings" [] "Run settings, colours and PCA as a fresh window has them; pictures, layer, pins and panes stay.";
         Fullscreen "Full screen" [plain(Key::F11)] "The window fills the screen, or no longer.";
     }
     Display {
         Overlay "Heat map over pictures" [plain(Key::O)] "Draw heat maps over pictures, or not.";
         OnSource "Heat map on the source too" [plain(Key::B)] "Draw the heat map also over the picture that the point is in.";
-        Normalise "Normalise" [plain(Key::N)] "Each map from its lowest to its highest score, or all cosines from 0 to 1.";
-        LockRange "Lock the range across panes" [plain(Key::R)] "The same colour means the same score in all panes.";
-        NextColours "Next colours" [plain(Key::C)] "Draw heat maps with the next colour map.";
-        Smooth "Smooth scores" [plain(Key::I)] "Interpolate the scores between cells, or draw each cell flat.";
+        Normalise "Normalise per map" [plain(Key::N)] "Each map from its lowest to its highest score, or all cosines from 0 to 1.";
+        LockRange "Shared range" [plain(Key::R)] "The same colour means the same score in all panes.";
+        NextColours "Next colour map" [plain(Key::C)] "Draw heat maps with the next colour map.";
+        Smooth "Interpolate" [plain(Key::I)] "Interpolate the scores between cells, or draw each cell flat.";
         FurtherMatches "Further matches" [] "Mark the matches after the best one too, as dots.";
         MoreOpaque "More opaque" [shift(Key::ArrowUp)] "Heat maps cover more of the picture.";
         LessOpaque "Less opaque" [shift(Key::ArrowDown)] "Heat maps cover less of the picture.";
@@ -288,7 +293,7 @@ actions! {
         Whiten "Whiten components" [plain(Key::W)] "Divide each component by its standard deviation.";
         L2 "L2-normalise positions" [plain(Key::Y)] "Divide the vector of each position by its length before PCA.";
         Foreground "Foreground mask" [plain(Key::M)] "Leave out of the PCA colours what the first component says is background.";
-        DropMassive "Leave out massive channels" [plain(Key::D)] "Leave channels out that are much larger than the others.";
+        DropMassive "Leave out outlier channels" [plain(Key::D)] "Leave channels out that are much larger than the others (massive activations).";
         NextHead "Next head" [shift(Key::H)] "Show the attention of the next head; the mean over heads stands before the first.";
         PreviousHead "Previous head" [shift(Key::G)] "Show the attention of the head before.";
         NextChannel "Next channel" [shift(Key::Period)] "Show the next channel, by variance.";
@@ -308,7 +313,7 @@ actions! {
         Palette "Command palette" [command(Key::P)] "Find anything that can be done, and any layer, by name.";
         Tour "Three properties in three minutes" [] "A guided tour: locality, noise and granularity, on the embedded model or on SDXL.";
         TourNext "Next step of the tour" [command(Key::ArrowRight)] "Go on with the tour.";
-        TourBack "Last step of the tour" [command(Key::ArrowLeft)] "Go back in the tour.";
+        TourBack "Previous step of the tour" [command(Key::ArrowLeft)] "Go back in the tour.";
         Keys "Keys" [plain(Key::Questionmark), plain(Key::F1)] "All keys on one sheet.";
         Log "Log" [command(Key::L)] "What has happened so far.";
         FrameTimes "Frame times" [plain(Key::F12)] "How long the interface takes for a frame.";
@@ -338,12 +343,31 @@ impl Action {
             .filter(move |action| action.entry().menu == menu)
     }
 
-    /// Its first key in words, such as `Ctrl+P`; nothing where it has none.
+    /// Whether doing it by key may hand the keyboard to something else: a field, a window or a dialog, or take one away.
+    pub fn hands_over_keyboard(self) -> bool {
+        self.name().ends_with('…')
+            || matches!(
+                self,
+                Self::SaveWorkspace
+                    | Self::SearchLayers
+                    | Self::Palette
+                    | Self::Tour
+                    | Self::Keys
+                    | Self::Log
+                    | Self::FrameTimes
+                    | Self::About
+                    | Self::Settings
+                    | Self::Inspector
+                    | Self::ClosePane
+            )
+    }
+
+    /// Its first key in signs, such as `Ctrl+P`; nothing where it has none.
     pub fn key_text(self, context: &Context) -> String {
         let shortcuts = self.entry().shortcuts;
         shortcuts
             .first()
-            .map_or(String::new(), |shortcut| context.format_shortcut(shortcut))
+            .map_or(String::new(), |shortcut| shortcut_text(context, shortcut))
     }
 
     /// What a tooltip says: what it does, and its key.
@@ -357,10 +381,38 @@ impl Action {
     }
 }
 
+/// A shortcut as menus, tooltips, palette and key sheet show it: `Ctrl+,`, `?`, `Shift+←`.
+pub fn shortcut_text(context: &Context, shortcut: &KeyboardShortcut) -> String {
+    let key = shortcut.logical_key;
+    let text = context.format_shortcut(shortcut);
+    let before = [key.name(), key.symbol_or_name()]
+        .into_iter()
+        .find_map(|name| text.strip_suffix(name));
+    before.map_or_else(|| text.clone(), |before| format!("{before}{}", key_sign(key)))
+}
+
+/// What stands on a key.
+pub fn key_sign(key: Key) -> &'static str {
+    match key {
+        Key::ArrowLeft => "←",
+        Key::ArrowRight => "→",
+        Key::ArrowUp => "↑",
+        Key::ArrowDown => "↓",
+        Key::Minus => "-",
+        Key::Escape => "Esc",
+        Key::PageUp => "Page up",
+        Key::PageDown => "Page down",
+        key => key.symbol_or_name(),
+    }
+}
+
 /// Whether many keyboards need Shift to type a key. Its release is often told as that of the key without Shift, so
 /// that it seems to be held and the next press to be a repetition.
 pub fn is_typed_with_shift(key: Key) -> bool {
-    matches!(key, Key::Questionmark | Key::Plus)
+    matches!(
+        key,
+        Key::Questionmark | Key::Plus | Key::OpenCurlyBracket | Key::CloseCurlyBracket
+    )
 }
 
 /// Whether a key press is a shortcut. Keys that themselves need Shift on many keyboards are taken with or without it.
@@ -372,6 +424,14 @@ pub fn is_pressed(shortcut: &KeyboardShortcut, key: Key, modifiers: Modifiers) -
         && (is_typed_with_shift(key) || wanted.shift == modifiers.shift)
         // On a Mac, Ctrl is another key than ⌘.
         && (modifiers.command || !modifiers.ctrl)
+}
+
+/// The action of a key press.
+pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
+    Action::ALL.iter().copied().find(|action| {
+        let mut shortcuts = action.entry().shortcuts.iter();
+        shortcuts.any(|shortcut| is_pressed(shortcut, key, modifiers))
+    })
 }
 
 #[cfg(test)]

@@ -59,6 +59,12 @@ impl App {
                     .messages
                     .report(Level::Info, format!("Saved {}", path.display()));
             }
+            BackgroundResult::Copied(Ok(image)) => {
+                context.copy_image(image);
+                self.state
+                    .messages
+                    .report(Level::Info, "The pane was copied as a picture.");
+            }
             BackgroundResult::Pasted(Ok(path)) => {
                 let slot = self.state.focused_slot();
                 self.apply(Command::OpenPicture(slot, PictureSource::File(path)), context);
@@ -69,6 +75,7 @@ impl App {
             | BackgroundResult::Recoveries(Err(error))
             | BackgroundResult::Discarded(Err(error))
             | BackgroundResult::Written(Err(error))
+            | BackgroundResult::Copied(Err(error))
             | BackgroundResult::Pasted(Err(error)) => self.state.messages.report(Level::of(&error), error.to_string()),
         }
     }

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use egui::{Context, ViewportCommand};
+use egui::{Context, Id, ViewportCommand};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 use super::{
-    background::BackgroundResult, command::Command, keep::UnsavedWork, lost_device::LostDevice,
-    pending::PendingPictures, questions::Questions, view::Views,
+    background::BackgroundResult, command::Command, event_queue::EventQueue, input::KeysDown, keep::UnsavedWork,
+    lost_device::LostDevice, pending::PendingPictures, questions::Questions, view::Views,
 };
 use crate::{
     app::{
@@ -71,8 +71,14 @@ pub struct App {
     pub(in crate::app) touched: bool,
     /// Whether what is shown instead is shown because a key is down.
     pub(in crate::app) held_by_key: bool,
+    /// The keys that are down.
+    pub(in crate::app) keys_down: KeysDown,
     /// Whether a part of the window had the keyboard when it was painted last: Esc takes it away before anybody is asked.
     pub(in crate::app) had_keyboard: bool,
+    /// The part of the window that had it.
+    pub(in crate::app) focused_before: Option<Id>,
+    /// Whether something was open that takes whatever is typed when the window was painted last.
+    pub(in crate::app) asked_for_text: bool,
     /// Whether the graphics device is still there.
     pub(in crate::app) lost_device: LostDevice,
     /// What is set when its model is there.
@@ -124,6 +130,7 @@ impl App {
         context.set_zoom_factor(preferences.zoom);
         // Sizes of the interface are commands of our own, in menus and undoable by name.
         context.options_mut(|options| options.zoom_with_keyboard = false);
+        context.add_plugin(EventQueue::default());
         // A software renderer gains nothing from the shader, and Mesa's loses about a MiB with every frame that uses it.
         let on_a_gpu = |state: &&RenderState| state.adapter.get_info().device_type != DeviceType::Cpu;
         let painter = ScorePainter::new(render_state.filter(on_a_gpu));
@@ -146,7 +153,10 @@ impl App {
             answers_awaited: 0,
             touched: false,
             held_by_key: false,
+            keys_down: KeysDown::default(),
             had_keyboard: false,
+            focused_before: None,
+            asked_for_text: false,
             lost_device: LostDevice::default(),
             preset_awaited: None,
             kept: UnsavedWork::default(),
@@ -239,6 +249,7 @@ impl App {
         }
         self.on_input(context);
         self.complete_accepted_pair();
+        self.asked_for_text = self.asks_for_text();
         self.follow_tour();
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
@@ -262,12 +273,17 @@ impl App {
     /// Carries out what the user did in a frame that was painted, and sends and keeps what has changed by it.
     pub(in crate::app) fn finish_frame(&mut self, commands: Vec<Command>, context: &Context) {
         for command in commands {
+            let is_action = matches!(command, Command::Act(_));
             self.apply(command, context);
+            if is_action {
+                // Each is a step of its own, however many a frame has.
+                self.keep_history(context, context.input(|input| input.pointer.any_down()));
+            }
         }
         self.ask_for_what_is_wanted();
         self.keep_history(context, context.input(|input| input.pointer.any_down()));
         self.keep_document();
-        self.had_keyboard = context.memory(|memory| memory.focused().is_some());
+        self.tell_keyboard(context);
     }
 
     /// Undo points come where the user is not in the middle of something.

@@ -15,7 +15,13 @@ use crate::{
             pairs::{add_pin, place, split},
             root::{Document, Mark, Pin},
         },
-        state::{path_box::PathBox, ranking_questions::series_of_steps, readout::position_text, root::State},
+        state::{
+            path_box::PathBox,
+            ranking_questions::series_of_steps,
+            readout::position_text,
+            reveal::{self, Side},
+            root::State,
+        },
     },
     engine::{Request, Study},
 };
@@ -26,7 +32,13 @@ impl App {
         // Where the pointer is and where the user works changes nothing that could be undone.
         self.touched |= !matches!(
             command,
-            Command::Hover(_) | Command::HoverWord(_) | Command::FocusPane(_) | Command::LookForDevices
+            Command::Hover(_)
+                | Command::HoverWord(_)
+                | Command::FocusPane(_)
+                | Command::LookForDevices
+                | Command::Reveal(_)
+                | Command::Chosen(_)
+                | Command::PaletteText(_)
         );
         let rest = edit(&mut self.state.document, command).and_then(|command| set(&mut self.state, command));
         if let Some(command) = rest {
@@ -56,6 +68,17 @@ impl App {
             Command::LookAt(id, t) => {
                 state.document.settings.t = t;
                 self.select_layer(id);
+            }
+            Command::Reveal(control) => {
+                match control.facts().side {
+                    Side::Left => state.preferences.settings_shown = true,
+                    Side::Right => {
+                        state.preferences.inspector_shown = true;
+                        self.work_in_a_picture();
+                    }
+                    Side::Top => {}
+                }
+                reveal::want(context, control);
             }
             Command::RankRun => self.run_ranked_steps(),
             Command::RunAsB => self.run_as_b(),
@@ -110,6 +133,7 @@ impl App {
             | Command::FocusPane(_)
             | Command::ClosePane(_)
             | Command::PaletteText(_)
+            | Command::Chosen(_)
             | Command::Hold(_)
             | Command::PathBox(_)
             | Command::Peek(_)
@@ -180,6 +204,7 @@ fn set(state: &mut State, command: Command) -> Option<Command> {
             layout::close_pane(&mut state.document.layout, tile);
             state.focused = state.focused.filter(|focused| *focused != tile);
         }
+        Command::Chosen(key) => state.preferences.add_choice(key),
         Command::PaletteText(text) => state.overlays.palette = Some(text),
         Command::Hold(hold) => state.hold = hold,
         Command::PathBox(path_box) => state.path_box = path_box,

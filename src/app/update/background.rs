@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use egui::Context;
+use egui::{ColorImage, Context};
 
 use crate::{
     analysis::pairs::PointPair,
@@ -38,6 +38,8 @@ pub enum BackgroundResult {
     NotKept(String),
     /// A file or folder was written.
     Written(Result<PathBuf>),
+    /// A pane was cut out of a picture of the window.
+    Copied(Result<ColorImage>),
     /// A picture from the clipboard is in a file.
     Pasted(Result<PathBuf>),
 }

@@ -21,6 +21,7 @@ use crate::{
             comparing::Strip,
             overlays::TemporaryView,
             path_box::{PathBox, PathPurpose},
+            reveal::Control,
             root::State,
             slots::PointAt,
         },
@@ -123,6 +124,10 @@ pub enum Command {
     ChangePane(TileId, Pane),
     /// Close a pane.
     ClosePane(TileId),
+    /// Bring a control into sight and give it the keyboard.
+    Reveal(Control),
+    /// Remember what was chosen in the palette.
+    Chosen(String),
     /// Type into the command palette.
     PaletteText(String),
     /// While a key is held, show something else.

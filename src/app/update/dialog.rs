@@ -66,6 +66,10 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
             .set_file_name("workspace.featscope.json")
             .save_file(),
         PathPurpose::Extract => save_tensors(dialog, "maps", &file_extensions()),
+        PathPurpose::Screenshot => dialog
+            .add_filter("PNG", &["png"])
+            .set_file_name("featscope.png")
+            .save_file(),
         PathPurpose::SavePca(_) => dialog.add_filter("PNG", &["png"]).set_file_name("pca.png").save_file(),
         PathPurpose::SaveHeat(_) => dialog.add_filter("PNG", &["png"]).set_file_name("heat.png").save_file(),
         PathPurpose::SaveMap(_) => save_tensors(dialog, "map", &map_extensions()),

@@ -139,6 +139,7 @@ impl App {
             PathPurpose::OpenWorkspace => self.open_workspace(path),
             PathPurpose::SaveWorkspace => self.save_workspace(lasting(path)),
             PathPurpose::OpenBasis => self.state.document.pca.basis = BasisChoice::Saved(lasting(path)),
+            PathPurpose::Screenshot => self.save_screenshot(path, context),
             PathPurpose::ExportPanes => self.export_panes(path, context),
             PathPurpose::SaveSurvey => self.save_survey(path),
             PathPurpose::SaveMatches => self.save_matches(path),

@@ -9,14 +9,16 @@ use std::{
 use egui::{Context, Event, Key, Modifiers, Popup};
 
 use super::{
-    action::{Action, is_pressed, is_typed_with_shift},
+    action::{Action, action_of, is_typed_with_shift},
     app::App,
     background::{BackgroundResult, background},
     command::Command,
+    event_queue::{EventQueue, Keyboard},
+    notes::note_of,
 };
 use crate::{
     app::{
-        state::overlays::TemporaryView,
+        state::{overlays::TemporaryView, reveal},
         update::{abilities::Abilities, keep::data_folder},
     },
     engine::{ImageSlot, PictureSource},
@@ -40,7 +42,27 @@ const WIDGET_KEYS: [Key; 7] = [
 /// Keys that with Ctrl change the text that is typed.
 const TEXT_KEYS: [Key; 3] = [Key::Z, Key::Y, Key::W];
 
+/// The keys that are down, as of the event that was taken last.
+#[derive(Debug, Default)]
+pub struct KeysDown {
+    keys: Vec<Key>,
+    modifiers: Modifiers,
+}
+
+impl KeysDown {
+    fn take(&mut self, key: Key, pressed: bool) {
+        self.keys.retain(|other| *other != key);
+        self.keys.extend(pressed.then_some(key));
+    }
+
+    fn holds(&self, action: Action) -> bool {
+        let mut shortcuts = action.entry().shortcuts.iter();
+        self.modifiers.is_none() && shortcuts.any(|shortcut| self.keys.contains(&shortcut.logical_key))
+    }
+}
+
 impl App {
+    /// Takes the events of a frame in their order; what hands the keyboard to something else is the last of them.
     pub(in crate::app) fn on_input(&mut self, context: &Context) {
         let events = context.input(|input| input.events.clone());
         let typing = context.text_edit_focused();
@@ -48,17 +70,32 @@ impl App {
             match event {
                 Event::Key {
                     key,
-                    pressed: true,
+                    pressed,
                     modifiers,
                     repeat,
                     ..
-                } => self.on_key(key, modifiers, repeat, context),
+                } => {
+                    if pressed {
+                        self.on_key(key, modifiers, repeat, context);
+                    }
+                    self.keys_down.take(key, pressed);
+                    self.follow_held_keys(typing, context);
+                }
+                Event::ModifiersChanged(modifiers) => {
+                    self.keys_down.modifiers = modifiers;
+                    self.follow_held_keys(typing, context);
+                }
                 Event::Paste(text) if !typing => self.paste_text(&text, context),
                 Event::PasteImage(image) if !typing => self.paste_picture(image, context),
                 _ => {}
             }
         }
-        self.follow_held_keys(context);
+        // A window that loses the keyboard is told of no key that is let go.
+        self.keys_down.modifiers = context.input(|input| {
+            self.keys_down.keys.retain(|key| input.key_down(*key));
+            input.modifiers
+        });
+        self.follow_held_keys(typing, context);
         self.on_drop(context);
     }
 
@@ -87,7 +124,14 @@ impl App {
         if action.is_held() || (repeat && self.state.is_on(action).is_some()) || !self.state.can(action) {
             return;
         }
+        let before = self.state.document.clone();
         self.apply(Command::Act(action), context);
+        // Each key is a step of its own, as in a frame of its own.
+        self.keep_history(context, context.input(|input| input.pointer.any_down()));
+        if let Some(note) = note_of(action, &before, &self.state) {
+            let key = action.key_text(context);
+            self.state.messages.tell_shortly(format!("{note}  ({key})"));
+        }
     }
 
     /// While a pair is being made, Enter accepts its second point instead of running the model.
@@ -98,22 +142,14 @@ impl App {
         }
     }
 
-    /// What is shown as long as a key is down.
-    fn follow_held_keys(&mut self, context: &Context) {
-        let typing = context.text_edit_focused();
-        let down = |action: Action| {
-            let keys = action.entry().shortcuts;
-            !typing
-                && context.input(|input| {
-                    let plain = input.modifiers.is_none();
-                    plain && keys.iter().any(|shortcut| input.key_down(shortcut.logical_key))
-                })
-        };
-        let held = if down(Action::HoldLayer) && self.state.can(Action::HoldLayer) {
+    /// Shows what a key that is down stands for, as long as it is.
+    fn follow_held_keys(&mut self, typing: bool, context: &Context) {
+        let holds = |action: Action| !typing && self.keys_down.holds(action) && self.state.can(action);
+        let held = if holds(Action::HoldLayer) {
             Some(TemporaryView::Layer)
-        } else if down(Action::HoldSlot) && self.state.can(Action::HoldSlot) {
+        } else if holds(Action::HoldSlot) {
             Some(TemporaryView::Slot)
-        } else if down(Action::HoldSide) && self.state.can(Action::HoldSide) {
+        } else if holds(Action::HoldSide) {
             Some(TemporaryView::Side)
         } else {
             None
@@ -124,6 +160,38 @@ impl App {
                 self.apply(Command::Hold(held), context);
             }
         }
+    }
+
+    /// Whether something is open whose field takes whatever is typed.
+    pub(in crate::app) fn asks_for_text(&self) -> bool {
+        self.state.overlays.palette.is_some() || self.state.path_box.purpose.is_some()
+    }
+
+    /// Tells the queue of events who has the keyboard when a frame has been painted.
+    pub(in crate::app) fn tell_keyboard(&mut self, context: &Context) {
+        let asks = self.asks_for_text();
+        if self.asked_for_text && !asks {
+            // Its field is gone, and would keep the keyboard until the next frame has no such field.
+            context.memory_mut(|memory| memory.focused().map(|id| memory.surrender_focus(id)));
+        }
+        // What was opened after the frame was painted has no field yet.
+        let wanted = reveal::age(context) || self.tree.search_wanted || (asks && !self.asked_for_text);
+        let overlays = &self.state.overlays;
+        let focused = context.memory(|memory| memory.focused());
+        // Arrows are a field's own only from the frame on in which it has been painted with the keyboard.
+        let is_new = std::mem::replace(&mut self.focused_before, focused) != focused;
+        self.had_keyboard = focused.is_some();
+        let types = context.text_edit_focused();
+        let keyboard = if wanted || (types && is_new) || (asks && !types) {
+            Keyboard::Awaited
+        } else if types {
+            Keyboard::Text
+        } else if focused.is_some() || overlays.windows_are_open() || Popup::is_any_open(context) {
+            Keyboard::Widget
+        } else {
+            Keyboard::Free
+        };
+        context.with_plugin(|queue: &mut EventQueue| queue.set_keyboard(keyboard));
     }
 
     /// Files dropped on a pane open in its slot, the others where there is room.
@@ -177,14 +245,6 @@ impl App {
             keep_pasted(&image, folder)
         });
     }
-}
-
-/// The action of a key press.
-pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
-    Action::ALL.iter().copied().find(|action| {
-        let mut shortcuts = action.entry().shortcuts.iter();
-        shortcuts.any(|shortcut| is_pressed(shortcut, key, modifiers))
-    })
 }
 
 /// The lines of a text that look like absolute paths or file addresses.

@@ -16,6 +16,7 @@ use crate::{
             pane::{Layout, Pane, PaneKind, View},
             root::Document,
         },
+        state::root::State,
         theme,
     },
     engine::ImageSlot,
@@ -72,6 +73,25 @@ impl App {
         state.document.go_to(page, shapes);
         state.peek = None;
         state.focused = main_pane(&state.document.layout, page);
+    }
+
+    /// Works in a pane of a picture, on this page or on that of pictures: the inspector of a study has none of its controls.
+    pub(in crate::app) fn work_in_a_picture(&mut self) {
+        let is_picture = |state: &State| state.inspected_pane().is_some_and(|pane| pane.kind.is_of_picture());
+        if is_picture(&self.state) {
+            return;
+        }
+        let of_picture = |layout: &Layout| {
+            let panes = layout::panes(layout);
+            panes
+                .iter()
+                .find(|(_, pane)| pane.kind.is_of_picture())
+                .map(|(tile, _)| *tile)
+        };
+        if of_picture(&self.state.document.layout).is_none() {
+            self.go_to(Page::Correspond);
+        }
+        self.state.focused = of_picture(&self.state.document.layout);
     }
 
     /// The panes of the page as they stand at first.

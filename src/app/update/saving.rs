@@ -11,17 +11,17 @@ use super::{
 };
 use crate::{
     app::{
-        document::{pairs::point_pairs, pane::PaneKind},
+        document::{layout, pairs::point_pairs, pane::PaneKind},
         export::{
             content::Content,
             matches::{is_json, matches_csv, matches_json},
-            panes::write_panes,
+            panes::{cut, write_panes},
             survey::save_survey,
         },
         state::messages::Level,
     },
     error::Result,
-    io::output::replace_file,
+    io::output::{replace_file, write_png},
 };
 
 impl App {
@@ -49,6 +49,44 @@ impl App {
         context.request_screenshot(move |image| {
             background(&answer, &woken, BackgroundResult::Written, move || {
                 write(&image).map(|()| out)
+            });
+        });
+    }
+
+    /// Asks for a picture of the window and writes it when it has come.
+    pub(in crate::app) fn save_screenshot(&self, out: PathBuf, context: &Context) {
+        let (answer, woken) = (self.answer.clone(), context.clone());
+        context.request_screenshot(move |image| {
+            background(&answer, &woken, BackgroundResult::Written, move || {
+                let rgb: Vec<u8> = image
+                    .pixels
+                    .iter()
+                    .flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()])
+                    .collect();
+                replace_file(&out, |file| write_png(file, image.size, &rgb))?;
+                Ok(out)
+            });
+        });
+    }
+
+    /// Asks for a picture of the window and copies the pane worked in from it.
+    pub(in crate::app) fn copy_pane(&mut self, context: &Context) {
+        let first = || layout::first_pane(&self.state.document.layout);
+        let rect = self
+            .state
+            .focused
+            .or_else(first)
+            .and_then(|tile| self.canvases.rect(tile));
+        let Some(rect) = rect else {
+            let words = "The pane worked in shows no picture: click one that does.";
+            self.state.messages.report(Level::Warning, words);
+            return;
+        };
+        let (answer, woken, scale) = (self.answer.clone(), context.clone(), context.pixels_per_point());
+        context.request_screenshot(move |image| {
+            background(&answer, &woken, BackgroundResult::Copied, move || {
+                let (size, rgb) = cut(&image, rect, scale);
+                Ok(ColorImage::from_rgb(size, &rgb))
             });
         });
     }

@@ -13,6 +13,7 @@ mod loupe;
 mod notices;
 mod pairs;
 mod parts;
+mod reveal;
 mod variance;
 
 pub(in crate::app) use actions::{action_button_ui, action_ui, type_path};
@@ -27,4 +28,5 @@ pub use loupe::{Loupe, LoupeScores};
 pub(in crate::app) use notices::{dismiss_button_ui, error_ui, work_errors_ui};
 pub(in crate::app) use pairs::{delete_pin_ui, pair_ui, pin_swatch_ui};
 pub use parts::{advanced_ui, empty_ui, fold_ui, key_cap_ui, number_ui, row_ui, section_ui, swatch_ui};
+pub(in crate::app) use reveal::reveal;
 pub use variance::variance_bars_ui;

@@ -10,8 +10,12 @@ use egui::{
 use super::{
     contrast::readable_on,
     glyph::{Glyph, paint_glyph},
+    reveal::reveal as reveal_ui,
 };
-use crate::app::theme::{self, tokens};
+use crate::app::{
+    state::reveal,
+    theme::{self, tokens},
+};
 
 /// The share of a row that its label takes.
 const LABEL_SHARE: f32 = 0.36;
@@ -44,8 +48,17 @@ pub fn fold_ui<R>(
     let line = Stroke::new(theme::STROKE_HAIR, tokens.border);
     ui.painter().hline(ui.max_rect().x_range(), line_y, line);
     ui.add_space(theme::SPACE_S);
+    // What is asked for by name lies in a part that is not folded.
+    let wanted = reveal::wanted(ui.ctx()).filter(|control| control.facts().parts.contains(&title));
     let header = CollapsingHeader::new(RichText::new(title).strong());
-    let shown = header.id_salt(id).default_open(open).show_unindented(ui, add);
+    let shown = header
+        .id_salt(id)
+        .default_open(open)
+        .open(wanted.map(|_| true))
+        .show_unindented(ui, add);
+    if let Some(control) = wanted.filter(|control| control.is_part()) {
+        reveal_ui(ui, control, &shown.header_response);
+    }
     ui.add_space(theme::SPACE_S);
     shown.body_returned
 }
@@ -76,10 +89,12 @@ pub fn number_ui(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> Response
 
 /// What few need, folded under one word; `of` tells several in one panel apart.
 pub fn advanced_ui(ui: &mut Ui, of: &str, add: impl FnOnce(&mut Ui)) {
+    let name = format!("Advanced: {of}");
+    let wanted = reveal::wanted(ui.ctx()).filter(|control| control.facts().parts.contains(&name.as_str()));
     let shown = CollapsingHeader::new("Advanced")
         .id_salt(("advanced", of))
+        .open(wanted.map(|_| true))
         .show_unindented(ui, add);
-    let name = format!("Advanced: {of}");
     let header = shown.header_response;
     header.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
 }
