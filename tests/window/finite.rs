@@ -150,6 +150,7 @@ fn a_ranking_names_it_and_ranks_the_others() -> TestResult {
     for slot in [ImageSlot::A, ImageSlot::B] {
         window.apply(Command::AddPin(slot, QueryAt::Point([9.0, 9.0])));
     }
+    window.act(Action::PairInOrder);
     window.settle();
     let view = window.state().rank.view.as_ref().ok_or("a ranking")?;
     assert_eq!((view.rows.len(), view.not_finite.len(), view.done), (10, 1, 11));

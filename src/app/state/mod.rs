@@ -12,6 +12,7 @@ pub mod figures;
 pub mod figures_wanted;
 pub mod filmstrip;
 pub mod frame_times;
+pub mod gestures;
 pub mod layer_tree;
 pub mod messages;
 pub mod overlays;
