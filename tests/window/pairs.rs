@@ -115,7 +115,7 @@ fn clicks_in_pair_mode_make_pairs_of_one_number() {
     );
     assert_eq!(window.document().selected_pin, Some(2));
     window.settle();
-    window.assert_says("Pair 1, orange: A pixel (48, 64) to B pixel (16, 60), cosine ");
+    window.assert_says("Pair 1, orange: A pixel (48, 64) to B pixel (16, 60), cosine 1.000");
     window.assert_says("Pair 2, sky blue: C pixel (80, 20) to B pixel (112, 20)");
 
     // A pair is one step, and half of one is let go by Esc and by undo.

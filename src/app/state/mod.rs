@@ -14,6 +14,7 @@ pub mod figures_wanted;
 pub mod filmstrip;
 pub mod frame_times;
 pub mod fuzzy;
+pub mod gestures;
 pub mod layer_tree;
 pub mod messages;
 pub mod overlays;

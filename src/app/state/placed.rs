@@ -8,6 +8,12 @@ use crate::{
     geometry::{Size, framing::Framing},
 };
 
+/// All of a picture, in shares of its sides.
+pub const WHOLE: Rect = Rect {
+    min: pos2(0.0, 0.0),
+    max: pos2(1.0, 1.0),
+};
+
 /// A picture on the screen.
 pub struct Placed {
     /// Its own size.

@@ -14,6 +14,7 @@ use crate::{
         },
         state::{
             canvas_rects::{Drag, Marks},
+            gestures::{Gesture, Pointing},
             placed::Placed,
         },
     },
@@ -28,37 +29,6 @@ const PROPOSAL_GRIP: f32 = 5.0;
 const BRUSH_SHARE: f64 = 0.03;
 /// Shortest distance between two points of a brush's path, as a share of its radius.
 const BRUSH_STEP: f64 = 0.5;
-
-/// What is done over the picture of a pane.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pointing {
-    /// The pane.
-    pub tile: TileId,
-    /// What is done.
-    pub gesture: Gesture,
-}
-
-/// What is done with pointer and button; places are on the screen, in points.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Gesture {
-    /// A click, and whether it is to fix one more point.
-    Click(Pos2, bool),
-    /// A second click at the place of the last one.
-    DoubleClick,
-    /// The beginning of a drag.
-    DragFrom {
-        /// Where the button went down.
-        at: Pos2,
-        /// Whether the button is one that takes hold of marks; any other moves the picture.
-        holds: bool,
-        /// Whether it marks a region where no mark is.
-        brush: bool,
-    },
-    /// A drag that goes on.
-    DragTo(Pos2),
-    /// The end of a drag.
-    DragEnd,
-}
 
 impl App {
     pub(in crate::app) fn point(&mut self, Pointing { tile, gesture }: Pointing, context: &Context) {

@@ -1,6 +1,6 @@
 //! One canvas: a picture at a place and zoom, and what is drawn over it.
 
-use egui::{Color32, Painter, Pos2, Rect, Response, Sense, Stroke, StrokeKind, Ui, WidgetInfo, accesskit::Role, pos2};
+use egui::{Color32, Painter, Pos2, Rect, Response, Sense, Stroke, StrokeKind, Ui, WidgetInfo, accesskit::Role};
 use egui_tiles::TileId;
 
 use super::{
@@ -13,7 +13,11 @@ use crate::{
     app::{
         document::pane::Pane,
         gpu::scores::paint_scores,
-        state::{canvas_rects::Painted, placed::Placed, slots::PointAt},
+        state::{
+            canvas_rects::Painted,
+            placed::{Placed, WHOLE},
+            slots::PointAt,
+        },
         theme,
         update::{
             command::Command,
@@ -22,11 +26,6 @@ use crate::{
         widgets::{Loupe, LoupeScores, cell_grid, cell_numbers},
     },
     engine::ImageSlot,
-};
-
-pub(super) const WHOLE: Rect = Rect {
-    min: pos2(0.0, 0.0),
-    max: pos2(1.0, 1.0),
 };
 
 /// Side of the loupe, in points, and how much larger than the pane it shows things.

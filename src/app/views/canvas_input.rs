@@ -8,12 +8,10 @@ use crate::app::{
     document::{limits::ZOOM_RANGE, pane::View},
     state::{
         canvas_rects::{CanvasRects, LastClick, Press},
+        gestures::{Gesture, Pointing},
         placed::Placed,
     },
-    update::{
-        command::Command,
-        pointing::{Gesture, Pointing},
-    },
+    update::command::Command,
 };
 
 /// Points of the wheel that double the size.

@@ -2,14 +2,17 @@
 
 use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, vec2};
 
-use super::canvas::WHOLE;
 use crate::{
     app::{
         document::{
             places::representative,
             root::{Mark, Pin},
         },
-        state::{placed::Placed, root::State, slots::PointAt},
+        state::{
+            placed::{Placed, WHOLE},
+            root::State,
+            slots::PointAt,
+        },
         theme,
         widgets::{cell_outline, readable_on},
     },
