@@ -22,6 +22,7 @@ pub mod preferences;
 pub mod queries;
 pub mod ranking;
 pub mod ranking_questions;
+pub mod recommend;
 pub mod recovery;
 pub mod root;
 pub mod series;

@@ -75,6 +75,7 @@ impl App {
             Command::Compute(kind) => self.compute(kind),
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Recover(command) => self.recover(command),
+            Command::CopyText(text) => context.copy_text(text),
             // Carried out by `edit` and `set`.
             Command::Word(_)
             | Command::Head(_)

@@ -147,6 +147,8 @@ pub enum Command {
     Recover(RecoverCommand),
     /// Take a message away.
     Dismiss(Notice),
+    /// Put text on the clipboard.
+    CopyText(String),
     /// Take a toast away.
     DismissToast(u64),
 }

@@ -24,6 +24,7 @@ pub mod pending;
 pub mod pins;
 pub mod presets;
 pub mod questions;
+pub mod recommend;
 pub mod recovery;
 pub mod saving;
 pub mod studies;

@@ -17,6 +17,7 @@ pub mod picture;
 pub mod placed;
 pub mod plot;
 pub mod ranking;
+pub mod recommend;
 pub mod sheet_layout;
 
 use super::{document::kinds::pane_kinds, update::view::Views};
