@@ -1,7 +1,7 @@
-//! Whether a map finds itself again: its positions are looked for by cosine in the map of the same picture moved by some
-//! pixels, which other noise may have been mixed with. Where each lies there is known, so that the share found is PCK@.1 of
-//! the picture against itself, without any mark. It asks for what correspondence needs: vectors that neither noise nor
-//! place changes, and that differ between places. A map of colours passes as well: it is a proxy.
+//! Whether a map finds itself again: its positions are looked for by cosine in the map of the same picture moved, turned and
+//! shrunk a little, which other colours and other noise may have been given. Where each lies there is known, so that the
+//! share found is PCK@.1 of the picture against itself, without any mark. It asks for what correspondence needs: vectors
+//! that neither noise, place nor light changes, and that differ between places.
 
 use rayon::prelude::*;
 
@@ -19,14 +19,57 @@ pub const WITHIN: f64 = PCK_SHARES[1];
 /// Positions that are looked for, at most: every n-th row and column of a larger grid.
 const MOST_QUERIES: usize = 256;
 
-/// The share of the positions of `map` that are found again in `moved`, the map of the picture moved down and to the right by
-/// `shift` cells (rows, columns). None where the movement leaves no position inside, or is no longer than [`WITHIN`]: then
-/// vectors that say nothing but where they are would pass too.
+/// How a picture is moved: turned and scaled about its middle, then shifted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Movement {
+    /// What distances are multiplied by.
+    pub scale: f64,
+    /// Degrees, from the x axis to the y axis.
+    pub degrees: f64,
+    /// To the right and down, as shares of the longer side.
+    pub shift: [f64; 2],
+}
+
+impl Movement {
+    /// The movement of recommendations: about as much as objects differ between pictures, further than [`WITHIN`] for most
+    /// places, and small enough that most of the picture stays inside.
+    pub const SMALL: Self = Self {
+        scale: 0.85,
+        degrees: 15.0,
+        shift: [0.1, 0.06],
+    };
+
+    /// Where a place lies afterwards, in an area of `sides` (width, height); in any unit.
+    pub fn place(&self, [x, y]: [f64; 2], sides: [f64; 2]) -> [f64; 2] {
+        let (sine, cosine) = self.degrees.to_radians().sin_cos();
+        let longer = sides[0].max(sides[1]);
+        let (x, y) = (self.scale * (x - sides[0] / 2.0), self.scale * (y - sides[1] / 2.0));
+        [
+            sides[0] / 2.0 + cosine * x - sine * y + longer * self.shift[0],
+            sides[1] / 2.0 + sine * x + cosine * y + longer * self.shift[1],
+        ]
+    }
+
+    /// The place that lies there afterwards.
+    pub fn back(&self, [x, y]: [f64; 2], sides: [f64; 2]) -> [f64; 2] {
+        let (sine, cosine) = self.degrees.to_radians().sin_cos();
+        let longer = sides[0].max(sides[1]);
+        let x = x - sides[0] / 2.0 - longer * self.shift[0];
+        let y = y - sides[1] / 2.0 - longer * self.shift[1];
+        [
+            sides[0] / 2.0 + (cosine * x + sine * y) / self.scale,
+            sides[1] / 2.0 + (cosine * y - sine * x) / self.scale,
+        ]
+    }
+}
+
+/// The share of the positions of `map` that are found again in `moved`, the map of the picture after `movement`; of those that
+/// are still inside. None where there are none, and for a single position.
 ///
 /// # Errors
 ///
 /// Where the maps differ in their number of channels or in their grid.
-pub fn found_again(map: &FeatureMap, moved: &FeatureMap, shift: [usize; 2]) -> Result<Option<f64>> {
+pub fn found_again(map: &FeatureMap, moved: &FeatureMap, movement: Movement) -> Result<Option<f64>> {
     let grid = map.grid();
     if moved.grid() != grid {
         return Err(Error::usage(format!(
@@ -34,27 +77,31 @@ pub fn found_again(map: &FeatureMap, moved: &FeatureMap, shift: [usize; 2]) -> R
             moved.grid()
         )));
     }
-    let [down, right] = shift;
-    let reach = WITHIN * grid.height.max(grid.width) as f64;
-    if down >= grid.height || right >= grid.width || (down as f64).hypot(right as f64) <= reach {
+    if grid.positions() < 2 {
         return Ok(None);
     }
-    let [rows, columns] = [grid.height - down, grid.width - right];
-    let step = (1..).find(|step| rows.div_ceil(*step) * columns.div_ceil(*step) <= MOST_QUERIES);
+    let sides = [grid.width as f64, grid.height as f64];
+    let reach = WITHIN * sides[0].max(sides[1]);
+    let step = (1..).find(|step| grid.height.div_ceil(*step) * grid.width.div_ceil(*step) <= MOST_QUERIES);
     let step = step.unwrap_or(1);
-    let queries: Vec<[usize; 2]> = (0..rows)
+    let middle = |cell: usize| cell as f64 + 0.5;
+    let queries: Vec<(usize, [f64; 2])> = (0..grid.height)
         .step_by(step)
-        .flat_map(|row| (0..columns).step_by(step).map(move |column| [row, column]))
+        .flat_map(|row| (0..grid.width).step_by(step).map(move |column| (row, column)))
+        .map(|(row, column)| {
+            let to = movement.place([middle(column), middle(row)], sides);
+            (grid.index(row, column), to)
+        })
+        .filter(|(_, to)| to.iter().zip(sides).all(|(at, side)| (0.0..side).contains(at)))
         .collect();
-    let is_found = |&[row, column]: &[usize; 2]| -> Result<usize> {
-        let scores = cosine_to_all(map.vector(grid.index(row, column)), moved)?;
+    let is_found = |(position, [x, y]): &(usize, [f64; 2])| -> Result<usize> {
+        let scores = cosine_to_all(map.vector(*position), moved)?;
         let Some(best) = arg_max(&scores) else { return Ok(0) };
-        let (found_row, found_column) = grid.row_column(best.position);
-        let away = [found_row.abs_diff(row + down), found_column.abs_diff(column + right)];
-        Ok(usize::from((away[0] as f64).hypot(away[1] as f64) <= reach))
+        let (row, column) = grid.row_column(best.position);
+        Ok(usize::from((middle(column) - x).hypot(middle(row) - y) <= reach))
     };
     let found: usize = queries.par_iter().map(is_found).sum::<Result<usize>>()?;
-    Ok(Some(found as f64 / queries.len() as f64))
+    Ok((!queries.is_empty()).then(|| found as f64 / queries.len() as f64))
 }
 
 #[cfg(test)]
@@ -63,6 +110,12 @@ mod tests {
     use crate::geometry::Grid;
 
     const GRID: Grid = Grid::new(16, 16);
+    /// Two cells down and to the right, nothing else.
+    const SHIFT: Movement = Movement {
+        scale: 1.0,
+        degrees: 0.0,
+        shift: [0.125, 0.125],
+    };
 
     /// A number from −1 to 1 that looks random.
     fn unit(number: usize) -> f32 {
@@ -81,7 +134,7 @@ mod tests {
         FeatureMap::from_positions(CHANNELS, GRID, vectors.collect())
     }
 
-    /// What a picture of random cells becomes when it is moved by two cells each way.
+    /// What a picture of random cells becomes when it is moved by some cells each way.
     fn contents(moved: usize, scale: f32) -> Result<FeatureMap> {
         map_of(|row, column, channel| {
             let [row, column] = [row, column].map(|at| at.saturating_sub(moved));
@@ -90,16 +143,30 @@ mod tests {
     }
 
     #[test]
+    fn places_go_there_and_back() {
+        let sides = [40.0, 24.0];
+        for at in [[0.0, 0.0], [20.0, 12.0], [33.3, 1.25]] {
+            let back = Movement::SMALL.back(Movement::SMALL.place(at, sides), sides);
+            assert!(
+                back.iter().zip(at).all(|(a, b)| (a - b).abs() < 1e-9),
+                "{at:?} {back:?}"
+            );
+        }
+        assert_eq!(Movement::SMALL.place([20.0, 12.0], sides), [24.0, 14.4]);
+    }
+
+    #[test]
     fn contents_move_along_and_places_do_not() -> Result<()> {
-        let share = found_again(&contents(0, 1.0)?, &contents(2, 1.0)?, [2, 2])?;
-        assert_eq!(share, Some(1.0));
+        assert_eq!(found_again(&contents(0, 1.0)?, &contents(2, 1.0)?, SHIFT)?, Some(1.0));
         let place = map_of(|row, column, channel| {
             let at = if channel % 2 == 0 { row } else { column };
             (at as f32 / 5.0 + channel as f32).sin()
         })?;
-        assert_eq!(found_again(&place, &place, [2, 2])?, Some(0.0));
+        assert_eq!(found_again(&place, &place, SHIFT)?, Some(0.0));
+        let mostly = found_again(&place, &place, Movement::SMALL)?;
+        assert!(mostly.is_some_and(|share| share < 0.45), "{mostly:?}");
         let constant = map_of(|_, _, _| 1.0)?;
-        let by_chance = found_again(&constant, &constant, [2, 2])?;
+        let by_chance = found_again(&constant, &constant, SHIFT)?;
         assert!(by_chance.is_some_and(|share| share < 0.05), "{by_chance:?}");
         Ok(())
     }
@@ -115,24 +182,27 @@ mod tests {
                 unit(cell + 9999)
             }
         })?;
-        let one = found_again(&contents(0, 1.0)?, &noisy, [2, 2])?;
+        let one = found_again(&contents(0, 1.0)?, &noisy, SHIFT)?;
         assert!(one.is_some_and(|share| (0.3..0.8).contains(&share)), "{one:?}");
-        assert_eq!(found_again(&contents(0, 1e3)?, &noisy, [2, 2])?, one);
+        assert_eq!(found_again(&contents(0, 1e3)?, &noisy, SHIFT)?, one);
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let alone = alone.map_err(|error| Error::failed(error.to_string()))?;
         let map = contents(0, 1.0)?;
-        assert_eq!(alone.install(|| found_again(&map, &noisy, [2, 2]))?, one);
+        assert_eq!(alone.install(|| found_again(&map, &noisy, SHIFT))?, one);
         Ok(())
     }
 
     #[test]
-    fn a_movement_that_says_nothing_is_no_figure() -> Result<()> {
+    fn what_cannot_be_looked_for_is_no_figure() -> Result<()> {
+        let one = FeatureMap::from_positions(6, Grid::new(1, 1), vec![1.0; 6])?;
+        assert_eq!(found_again(&one, &one, SHIFT)?, None);
+        let away = Movement {
+            shift: [2.0, 0.0],
+            ..SHIFT
+        };
         let map = contents(0, 1.0)?;
-        for shift in [[0, 0], [1, 1], [16, 2], [2, 16]] {
-            assert_eq!(found_again(&map, &map, shift)?, None, "{shift:?}");
-        }
-        let other = FeatureMap::from_positions(6, Grid::new(1, 2), vec![0.0; 12])?;
-        assert!(found_again(&map, &other, [2, 2]).is_err());
+        assert_eq!(found_again(&map, &map, away)?, None);
+        assert!(found_again(&map, &one, SHIFT).is_err());
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! Which activation to choose without any mark: five figures that say nothing of names or places in a network, each made
-//! into a rank among all candidates, and the mean of the ranks (Borda's count). `docs/recommending.md` says why these.
+//! Which activation to choose without any mark: one figure that measures, and five conditions, each made into a rank among
+//! all candidates, and the mean of the ranks (Borda's count). `docs/recommending.md` says why these.
 //!
-//! Ranks do not depend on the scale of a figure, nor on the order of candidates; equal figures have equal ranks. No weight
-//! is fitted to anything: all criteria count alike.
+//! Ranks do not depend on the scale of a figure, nor on the order of candidates. All that fulfil a condition are equal by
+//! it: among those that fulfil all of them, agreement decides. No weight is fitted to anything: all criteria count alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,8 @@ use super::agreement::WITHIN;
 
 /// A noise-to-signal ratio up to this is as good as none: a tenth of the structure's amplitude.
 pub const NEGLIGIBLE_NSR: f64 = 0.01;
+/// Fewer directions than this are a single gradient: nothing is told apart.
+pub const FEW_DIRECTIONS: f64 = 2.0;
 /// More than this share of the directions that there can be is noise's way: white noise has all of them.
 pub const NOISE_LIKE_SHARE: f64 = 0.5;
 /// Half-widths of locality, as shares of the short side, between which none is better than another: narrower, only
@@ -20,7 +22,7 @@ pub const LOCALITY_BAND: [f64; 2] = [0.1, 0.35];
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceFigures {
     /// Share of its places found again in the picture moved, with other noise where noise is added; see
-    /// [`found_again`](super::agreement::found_again). None where the movement is no whole number of its cells.
+    /// [`found_again`](super::agreement::found_again). None for a single position.
     pub agreement: Option<f64>,
     /// Noise-to-signal ratio after a low-pass; none where no noise is compared.
     pub nsr_low_passed: Option<f64>,
@@ -32,6 +34,8 @@ pub struct ChoiceFigures {
     pub locality_half_width: Option<f64>,
     /// A cell as a share of the grid's longer side.
     pub cell: f64,
+    /// Whether it only adds to something else; see [`Kind::is_increment`](crate::activation::Kind::is_increment).
+    pub increment: bool,
 }
 
 /// What a candidate is compared by.
@@ -42,22 +46,25 @@ pub enum Criterion {
     Agreement,
     /// Less noise is left after a low-pass; up to [`NEGLIGIBLE_NSR`] it counts as none.
     Noise,
-    /// More directions, up to [`NOISE_LIKE_SHARE`] of those there can be.
+    /// Between [`FEW_DIRECTIONS`] and [`NOISE_LIKE_SHARE`] of those there can be, or nearer to that.
     EffectiveRank,
     /// A half-width inside of [`LOCALITY_BAND`], or nearer to it.
     Locality,
     /// Cells no larger than what PCK@.1 forgives, or nearer to that.
     CellSize,
+    /// Not an increment.
+    Whole,
 }
 
 impl Criterion {
     /// Every criterion, in the order of tables.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Agreement,
         Self::Noise,
         Self::EffectiveRank,
         Self::Locality,
         Self::CellSize,
+        Self::Whole,
     ];
 
     /// What it is called.
@@ -68,6 +75,7 @@ impl Criterion {
             Self::EffectiveRank => "effective rank",
             Self::Locality => "locality half-width",
             Self::CellSize => "cell size",
+            Self::Whole => "being whole",
         }
     }
 
@@ -78,16 +86,27 @@ impl Criterion {
             Self::Noise => figures.nsr_low_passed.map(|nsr| -nsr.max(NEGLIGIBLE_NSR)),
             Self::EffectiveRank => {
                 let noise_like = NOISE_LIKE_SHARE * figures.most_rank as f64;
-                Some(figures.effective_rank.min(noise_like))
+                Some(inside(
+                    figures.effective_rank,
+                    [FEW_DIRECTIONS.min(noise_like), noise_like],
+                ))
             }
             Self::Locality => Some(match figures.locality_half_width {
-                Some(width) if width < LOCALITY_BAND[0] => -(LOCALITY_BAND[0] / width).ln(),
-                Some(width) if width > LOCALITY_BAND[1] => -(width / LOCALITY_BAND[1]).ln(),
-                Some(_) => 0.0,
+                Some(width) => inside(width, LOCALITY_BAND),
                 None => f64::NEG_INFINITY,
             }),
             Self::CellSize => Some(-figures.cell.max(WITHIN)),
+            Self::Whole => Some(f64::from(u8::from(!figures.increment))),
         }
+    }
+}
+
+/// 0 inside of a band, less the further outside of it, by ratios.
+fn inside(value: f64, [low, high]: [f64; 2]) -> f64 {
+    match () {
+        () if value < low => (value / low).ln(),
+        () if value > high => (high / value).ln(),
+        () => 0.0,
     }
 }
 
@@ -155,6 +174,7 @@ mod tests {
         most_rank: 64,
         locality_half_width: Some(0.2),
         cell: 1.0 / 32.0,
+        increment: false,
     };
 
     #[test]
@@ -185,6 +205,14 @@ mod tests {
                 ..GOOD
             },
             ChoiceFigures { cell: 0.25, ..GOOD },
+            ChoiceFigures {
+                effective_rank: 60.0,
+                ..GOOD
+            },
+            ChoiceFigures {
+                increment: true,
+                ..GOOD
+            },
         ];
         for other in worse {
             let [good, bad] = scores(&[GOOD, other])[..] else {
@@ -194,27 +222,15 @@ mod tests {
             let weakest = bad.weakest().map(|(_, rank)| rank);
             assert_eq!(weakest, Some(0.0));
         }
-        // Noise that is as good as none, places inside of the band, cells small enough: equal.
+        // What fulfils a condition is as good as anything else that does.
         let equal = ChoiceFigures {
             nsr_low_passed: Some(0.0),
+            effective_rank: 30.0,
             locality_half_width: Some(0.12),
             cell: 0.01,
             ..GOOD
         };
         let [a, b] = scores(&[GOOD, equal])[..] else {
-            panic!("two scores")
-        };
-        assert_eq!(a, b);
-        // Of white noise's rank no more counts than of half of it.
-        let white = ChoiceFigures {
-            effective_rank: 60.0,
-            ..GOOD
-        };
-        let half = ChoiceFigures {
-            effective_rank: 32.0,
-            ..GOOD
-        };
-        let [a, b] = scores(&[white, half])[..] else {
             panic!("two scores")
         };
         assert_eq!(a, b);

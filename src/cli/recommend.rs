@@ -32,7 +32,7 @@ use crate::{
     model::spec::ModelSpec,
     recommend::{
         DEFAULT_NOISES, DEFAULT_TOP, Ledger, PassInput, Plan, Recommendation, as_json, candidates, check_room,
-        default_steps, extract_command, measure_pass, shift_of, table, write_page,
+        default_steps, extract_command, measure_pass, table, write_page,
     },
     sources::{FeatureSource, open_device},
     survey::can_compare_noises,
@@ -244,32 +244,18 @@ impl Asked {
                 request,
             ));
         }
-        let mut asked = Self {
+        Ok(Self {
             plan: Plan {
                 steps: passes.iter().map(|(_, request)| request.settings.t).collect(),
                 noises,
                 pictures: pictures.len(),
-                shift_px: 0,
                 is_encoder: spec.is_encoder(),
                 filtered: arguments.gdf_filter,
             },
             passes,
             named,
             own_steps: given || spec.is_encoder(),
-        };
-        asked.plan.shift_px = asked.shift_px();
-        Ok(asked)
-    }
-
-    /// By how many pixels the first picture is moved.
-    fn shift_px(&self) -> usize {
-        let first = self.passes.first().and_then(|(planned, _)| {
-            let (_, picture) = planned.pictures.first()?;
-            let working = picture.framing.working;
-            let list = planned.spec.plain_catalogue(working);
-            Some(shift_of(&list, &self.selection(planned, &list), working))
-        });
-        first.unwrap_or(0)
+        })
     }
 
     /// What is compared.
@@ -303,7 +289,6 @@ impl Asked {
                     picture,
                     settings: planned.settings(),
                     selection: &selection,
-                    shift_px: shift_of(&list, &selection, working),
                 };
                 ledger.begin();
                 measure_pass(

@@ -275,6 +275,7 @@ fn mean(samples: &[ChoiceFigures]) -> ChoiceFigures {
             widths
         }),
         cell: samples.iter().map(|sample| sample.cell).fold(0.0, f64::max),
+        increment: samples.iter().any(|sample| sample.increment),
     }
 }
 
@@ -294,7 +295,6 @@ mod tests {
             steps: steps.iter().map(|t| (*t).into()).collect(),
             noises: 2,
             pictures,
-            shift_px: 8,
             is_encoder: false,
             filtered: false,
         }
@@ -316,6 +316,7 @@ mod tests {
                     most_rank: 32,
                     locality_half_width: Some(0.2),
                     cell: 1.0 / 16.0,
+                    increment: false,
                 },
                 massive: 0,
                 picture: RgbPicture {

@@ -22,7 +22,7 @@ pub use command::extract_command;
 pub use ledger::Ledger;
 pub use pass::{Measured, MeasuredFigures, PassInput, measure_pass};
 pub(crate) use plan::check_room;
-pub use plan::{Plan, candidates, default_steps, moved, shift_of};
+pub use plan::{Plan, candidates, default_steps, moved};
 pub(crate) use report::{as_json, page, table, write_page};
 pub use words::{PROXY, PROXY_OF_ENCODER, decided_by_pairs, figures_in_words};
 

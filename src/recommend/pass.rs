@@ -4,13 +4,17 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
-use super::plan::{cell_px, moved};
+use super::plan::moved;
 use crate::{
-    activation::{Facts, FeatureMap, Id, Progress, Selection, Shape, Tap},
-    analysis::{agreement::found_again, choice::ChoiceFigures, colour::RgbPicture, figures::Figures},
+    activation::{Facts, FeatureMap, Id, Kind, Progress, Selection, Shape, Tap},
+    analysis::{
+        agreement::{Movement, found_again},
+        choice::ChoiceFigures,
+        colour::RgbPicture,
+        figures::Figures,
+    },
     error::Result,
     extract::settings::{PassSettings, Recording},
-    geometry::Grid,
     image::prepare::PreparedImage,
     sources::FeatureSource,
     survey::{grid_of, map_of, measured, thumbnail_picture},
@@ -24,8 +28,6 @@ pub struct PassInput<'a> {
     pub settings: &'a PassSettings,
     /// The activations.
     pub selection: &'a Selection,
-    /// Pixels by which the picture is moved; 0: it is not.
-    pub shift_px: usize,
 }
 
 /// An activation of one pass.
@@ -56,7 +58,7 @@ pub struct MeasuredFigures {
 
 impl MeasuredFigures {
     /// From a survey's figures and how many places are found again.
-    pub fn new(figures: &Figures, shape: Shape, agreement: Option<f64>, picture: RgbPicture) -> Self {
+    pub fn new(figures: &Figures, kind: Kind, shape: Shape, agreement: Option<f64>, picture: RgbPicture) -> Self {
         let [channels, height, width] = shape.dims();
         Self {
             choice: ChoiceFigures {
@@ -66,6 +68,7 @@ impl MeasuredFigures {
                 most_rank: channels.min((height * width).saturating_sub(1)),
                 locality_half_width: figures.locality.half_width,
                 cell: 1.0 / height.max(width).max(1) as f64,
+                increment: kind.is_increment(),
             },
             massive: figures.massive.len(),
             picture,
@@ -92,12 +95,9 @@ pub fn measure_pass(
         ..input.settings.clone()
     };
     let noises = settings.run.ensemble;
-    let mut pictures = vec![input.picture.clone()];
-    if input.shift_px > 0 {
-        pictures.push(moved(input.picture, input.shift_px)?);
-    }
+    let pictures = [input.picture.clone(), moved(input.picture)?];
     // The moved picture is looked at under another noise.
-    let row_of_moved = (pictures.len() > 1).then_some(noises + noises.saturating_sub(1).min(1));
+    let row_of_moved = noises + noises.saturating_sub(1).min(1);
     source.run(
         &pictures,
         &settings,
@@ -118,21 +118,17 @@ pub fn measure_pass(
                 Err(error) => return Err(error.context(entry.id)),
             };
             let map = map_of(tensor, 0, grid)?;
-            let shift = cells_of(input.shift_px, working, grid);
-            let agreement = match (row_of_moved, shift) {
-                (Some(row), Some(shift)) => found_again(&map, &map_of(tensor, row, grid)?, shift)?,
-                _ => None,
-            };
-            let figures = MeasuredFigures::new(&figures, entry.shape, agreement, thumbnail_picture(&thumbnail));
+            let moved = map_of(tensor, row_of_moved, grid)?;
+            let agreement = found_again(&map, &moved, Movement::SMALL)?;
+            let figures = MeasuredFigures::new(
+                &figures,
+                entry.facts.kind,
+                entry.shape,
+                agreement,
+                thumbnail_picture(&thumbnail),
+            );
             found(about(Ok(figures)), Some(&map))
         },
         progress,
     )
-}
-
-/// A movement in cells, down and to the right, where it is a whole number of them.
-fn cells_of(shift_px: usize, working: crate::geometry::Size, grid: Grid) -> Option<[usize; 2]> {
-    let [down, across] = cell_px(working, grid)?;
-    let whole = |cell: usize| shift_px.is_multiple_of(cell).then(|| shift_px / cell);
-    Some([whole(down)?, whole(across)?])
 }

@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     activation::{Catalogue, Kind, Selection, Shape},
-    analysis::agreement::WITHIN,
+    analysis::agreement::Movement,
     components::schedule::Timestep,
     error::{Error, Result},
-    geometry::{Grid, Size},
     image::{
         picture::{CHANNELS, Picture},
         prepare::PreparedImage,
@@ -17,12 +16,8 @@ use crate::{
     survey::{MEMORY_BOUND, check_memory},
 };
 
-/// A picture is moved by at least this share of its longer side: further than [`WITHIN`], so that vectors that only say where
-/// they are do not pass, and yet most of the picture stays inside.
-const LEAST_MOVEMENT: f64 = 0.125;
-const _: () = assert!(LEAST_MOVEMENT > WITHIN);
-/// It is moved by at most this share of its shorter side.
-const MOST_MOVEMENT: f64 = 0.34;
+/// What the colours of the moved picture are multiplied by: light of another colour.
+const GAINS: [f64; CHANNELS] = [0.85, 1.0, 0.9];
 /// How the other timesteps follow from the model's own.
 const STEP_FACTORS: [f64; 3] = [0.5, 1.0, 2.0];
 /// The other timesteps of a model whose own is 0.
@@ -37,8 +32,6 @@ pub struct Plan {
     pub noises: usize,
     /// Pictures.
     pub pictures: usize,
-    /// Pixels of the working picture by which the first is moved down and to the right; 0: no movement fits its grids.
-    pub shift_px: usize,
     /// Whether it is an image encoder, without timestep and noise.
     pub is_encoder: bool,
     /// Whether only what the GDF filter keeps is compared.
@@ -104,57 +97,41 @@ pub fn candidates(list: &Catalogue) -> Selection {
     }
 }
 
-/// Pixels of a cell, down and across; none where a cell is no whole number of them.
-pub(super) fn cell_px(working: Size, grid: Grid) -> Option<[usize; 2]> {
-    let whole = |pixels: usize, cells: usize| (cells > 0 && pixels.is_multiple_of(cells)).then(|| pixels / cells);
-    Some([whole(working.height, grid.height)?, whole(working.width, grid.width)?])
-}
-
-/// By how many pixels a working picture is moved: the least whole number of cells of the coarsest grids that is at least an
-/// eighth of its longer side; grids for which that is too far are left out. 0 where there is none.
-pub fn shift_of(list: &Catalogue, selection: &Selection, working: Size) -> usize {
-    let least = (LEAST_MOVEMENT * working.width.max(working.height) as f64).ceil() as usize;
-    let most = (MOST_MOVEMENT * working.short_side() as f64) as usize;
-    let mut cells: Vec<usize> = selection
-        .iter()
-        .filter_map(|tap| list.entry(tap))
-        .filter_map(|entry| match entry.shape {
-            Shape::Features { grid, .. } => cell_px(working, grid),
-            Shape::Attention { .. } => None,
-        })
-        .filter(|[down, across]| down == across)
-        .map(|[down, _]| down)
-        .collect();
-    cells.sort_unstable();
-    cells.dedup();
-    let movement = |cell: &usize| least.next_multiple_of(*cell);
-    cells
-        .iter()
-        .rev()
-        .map(movement)
-        .find(|shift| *shift <= most)
-        .unwrap_or(0)
-}
-
-/// A working picture moved down and to the right; what comes in is its edge, repeated.
+/// A working picture moved by [`Movement::SMALL`], under light of another colour. What comes in is its edge, repeated.
 ///
 /// # Errors
 ///
 /// Where the picture has no pixel.
-pub fn moved(picture: &PreparedImage, shift_px: usize) -> Result<PreparedImage> {
+pub fn moved(picture: &PreparedImage) -> Result<PreparedImage> {
     let (size, rgb) = (picture.picture.size(), picture.picture.rgb());
+    let sides = [size.width as f64, size.height as f64];
     let mut out = Vec::with_capacity(rgb.len());
+    let pixel =
+        |column: usize, row: usize, colour: usize| f64::from(rgb[CHANNELS * (row * size.width + column) + colour]);
     for row in 0..size.height {
-        let from_row = row.saturating_sub(shift_px) * size.width;
         for column in 0..size.width {
-            let from = CHANNELS * (from_row + column.saturating_sub(shift_px));
-            out.extend_from_slice(&rgb[from..from + CHANNELS]);
+            let [x, y] = Movement::SMALL.back([column as f64 + 0.5, row as f64 + 0.5], sides);
+            let ([left, right], along) = between(x - 0.5, size.width);
+            let ([top, bottom], down) = between(y - 0.5, size.height);
+            for (colour, gain) in GAINS.iter().enumerate() {
+                let of_row = |row: usize| (1.0 - along) * pixel(left, row, colour) + along * pixel(right, row, colour);
+                let mixed = (1.0 - down) * of_row(top) + down * of_row(bottom);
+                out.push((gain * mixed).round().clamp(0.0, 255.0) as u8);
+            }
         }
     }
     Ok(PreparedImage {
         picture: Picture::from_rgb(size, out)?,
         framing: picture.framing,
     })
+}
+
+/// The two pixels of a line that a place lies between, and how far it is on the way from the first to the second.
+fn between(at: f64, pixels: usize) -> ([usize; 2], f64) {
+    let last = pixels.saturating_sub(1);
+    let at = at.clamp(0.0, last as f64);
+    let first = at.floor() as usize;
+    ([first, (first + 1).min(last)], at - first as f64)
 }
 
 /// Refuses what would hold more than [`MEMORY_BOUND`]: an activation of all rows while it is measured, and the vectors of
@@ -185,7 +162,7 @@ pub(crate) fn check_room(list: &Catalogue, selection: &Selection, rows: usize, p
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::framing::Framing;
+    use crate::geometry::{Size, framing::Framing};
 
     fn steps(own: Timestep, last: u32) -> Vec<f64> {
         let steps = default_steps(own, |t| t.value() <= f64::from(last));
@@ -208,17 +185,46 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_picture_repeats_its_edge() -> Result<()> {
-        let size = Size::new(3, 2);
-        let rgb: Vec<u8> = (0..6).flat_map(|pixel| [pixel; CHANNELS]).collect();
+    fn a_moved_picture_has_its_places_where_the_movement_takes_them() -> Result<()> {
+        // A bright disk on a dark ground.
+        let (size, disk) = (Size::new(60, 40), [20.0, 14.0]);
+        let is_inside =
+            |column: usize, row: usize| (column as f64 + 0.5 - disk[0]).hypot(row as f64 + 0.5 - disk[1]) < 5.0;
+        let rgb: Vec<u8> = (0..size.pixels())
+            .flat_map(|pixel| {
+                [if is_inside(pixel % size.width, pixel / size.width) {
+                    200
+                } else {
+                    0
+                }; CHANNELS]
+            })
+            .collect();
         let picture = PreparedImage {
             picture: Picture::from_rgb(size, rgb)?,
             framing: Framing::whole(size, size),
         };
-        let first =
-            |picture: &PreparedImage| -> Vec<u8> { picture.picture.rgb().iter().step_by(CHANNELS).copied().collect() };
-        assert_eq!(first(&moved(&picture, 0)?), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(first(&moved(&picture, 1)?), [0, 0, 1, 0, 0, 1]);
+        let moved = moved(&picture)?;
+        // Green is not multiplied: the middle of what is bright.
+        let green = moved
+            .picture
+            .rgb()
+            .iter()
+            .skip(1)
+            .step_by(CHANNELS)
+            .map(|level| f64::from(*level));
+        let (mut sums, mut whole) = ([0.0; 2], 0.0);
+        for (pixel, level) in green.enumerate() {
+            sums[0] += level * ((pixel % size.width) as f64 + 0.5);
+            sums[1] += level * ((pixel / size.width) as f64 + 0.5);
+            whole += level;
+        }
+        let expected = Movement::SMALL.place(disk, [60.0, 40.0]);
+        for (sum, expected) in sums.iter().zip(expected) {
+            assert!((sum / whole - expected).abs() < 0.1, "{} {expected}", sum / whole);
+        }
+        assert_eq!(moved.picture.rgb().iter().max(), Some(&200));
+        let red = moved.picture.rgb().iter().step_by(CHANNELS).max();
+        assert_eq!(red, Some(&170));
         Ok(())
     }
 
@@ -228,7 +234,6 @@ mod tests {
             steps: vec![50.into(), 100.into()],
             noises: 2,
             pictures: 3,
-            shift_px: 8,
             is_encoder: false,
             filtered: false,
         };

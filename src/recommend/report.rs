@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     analysis::{
-        agreement,
-        choice::{Criterion, LOCALITY_BAND, NEGLIGIBLE_NSR, NOISE_LIKE_SHARE},
+        agreement::{self, Movement},
+        choice::{Criterion, FEW_DIRECTIONS, LOCALITY_BAND, NEGLIGIBLE_NSR, NOISE_LIKE_SHARE},
         noise::LOW_PASS_SIGMA,
     },
     error::{Error, Result},
@@ -38,10 +38,6 @@ impl Recommendation {
             self.activations,
             self.plan.cost_in_words()
         );
-        if self.plan.shift_px > 0 {
-            // Writing into a string cannot fail.
-            let _ = write!(words, "; moved by {} px", self.plan.shift_px);
-        }
         if self.plan.filtered {
             words.push_str("; only what the GDF filter keeps");
         }
@@ -155,6 +151,12 @@ pub(crate) fn as_json(recommendation: &Recommendation, commands: &[String], made
     written["what_is_a_proxy"] = json!(recommendation.proxy_in_words());
     written["constants"] = json!({
         "found_within_share_of_longer_side": agreement::WITHIN,
+        "moved": {
+            "scale": Movement::SMALL.scale,
+            "degrees": Movement::SMALL.degrees,
+            "shift_as_share_of_longer_side": Movement::SMALL.shift,
+        },
+        "few_directions": FEW_DIRECTIONS,
         "low_pass_sigma_positions": LOW_PASS_SIGMA,
         "negligible_nsr": NEGLIGIBLE_NSR,
         "noise_like_share_of_rank": NOISE_LIKE_SHARE,

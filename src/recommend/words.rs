@@ -6,7 +6,7 @@ use super::{Plan, Recommendation, Recommended};
 use crate::{
     analysis::{
         agreement::WITHIN,
-        choice::{ChoiceFigures, Criterion, LOCALITY_BAND, NEGLIGIBLE_NSR, NOISE_LIKE_SHARE},
+        choice::{ChoiceFigures, Criterion, FEW_DIRECTIONS, LOCALITY_BAND, NEGLIGIBLE_NSR, NOISE_LIKE_SHARE},
     },
     render::score_text,
 };
@@ -15,14 +15,12 @@ use crate::{
 pub const PROXY: &str = "No pairs of points were given: score, agreement, noise, effective rank, locality and cell size are \
                          a proxy. They say which features are stable and rich, not which are right for a task.";
 /// The same of an image encoder, which has neither timestep nor noise.
-pub const PROXY_OF_ENCODER: &str = "An image encoder has neither timestep nor noise: agreement is under movement alone, and no noise is \
+pub const PROXY_OF_ENCODER: &str = "An image encoder has neither timestep nor noise: agreement is under movement and light alone, and no noise is \
                          compared. No pairs of points were given: all figures are a proxy. They say which features are stable and \
                          rich, not which are right for a task.";
 
 /// Fewer of its places found again than this speak against an activation.
 const LITTLE_AGREEMENT: f64 = 0.6;
-/// So few directions are little more than the three colours of a PCA.
-const FEW_DIRECTIONS: f64 = 2.0;
 /// Better than fewer of the others than this is weak.
 const WEAK_RANK: f64 = 0.4;
 /// Fewer pairs than this say little: each moves PCK by a tenth or more.
@@ -68,6 +66,7 @@ pub fn figures_in_words(recommended: &Recommended) -> Vec<(&'static str, String)
         most_rank,
         locality_half_width,
         cell,
+        increment: _,
     } = recommended.figures;
     let mut words = Vec::new();
     if let Some(pairs) = &recommended.pairs {
@@ -122,7 +121,7 @@ pub(super) fn against(recommended: &Recommended, plan: &Plan) -> Vec<String> {
             if plan.noises > 1 { " under other noise" } else { "" }
         )),
         Some(_) => {}
-        None => words.push("its agreement is not known: the movement is no whole number of its cells".to_owned()),
+        None => words.push("its agreement is not known: it has a single position".to_owned()),
     }
     if let Some(nsr) = figures.nsr_low_passed.filter(|nsr| *nsr > NEGLIGIBLE_NSR) {
         words.push(format!(
@@ -161,7 +160,9 @@ pub(super) fn against(recommended: &Recommended, plan: &Plan) -> Vec<String> {
             "{count} massive channel{ending}: look at it with and without them"
         ));
     }
-    if !recommended.kept_by_filter {
+    if figures.increment {
+        words.push("it only adds to something else: an increment, which the GDF filter drops".to_owned());
+    } else if !recommended.kept_by_filter {
         words.push("the GDF filter drops it, which is about the U-Nets of Stable Diffusion".to_owned());
     }
     if let Some((criterion, rank)) = recommended.score.weakest().filter(|(_, rank)| *rank < WEAK_RANK) {

@@ -87,7 +87,6 @@ fn cost_in_words(state: &State, query: &RecommendQuery) -> String {
         },
         noises: if is_encoder { 1 } else { query.noises },
         pictures: query.slots.len(),
-        shift_px: 0,
         is_encoder,
         filtered: false,
     };

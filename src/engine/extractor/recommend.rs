@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     extract::settings::RunSettings,
     image::prepare::PreparedImage,
-    recommend::{Ledger, PassInput, Plan, candidates, check_room, measure_pass, shift_of},
+    recommend::{Ledger, PassInput, Plan, candidates, check_room, measure_pass},
     sources::FeatureSource,
     survey::can_compare_noises,
 };
@@ -50,24 +50,20 @@ impl RecommendCourse {
                 "nothing is to be compared: open a picture and give a timestep",
             ));
         }
-        let mut plan = Plan {
+        let plan = Plan {
             steps,
             noises: if compares { query.noises.max(1) } else { 1 },
             pictures: query.slots.len(),
-            shift_px: 0,
             is_encoder,
             filtered: false,
         };
         let mut framings = Vec::new();
-        for (index, slot) in query.slots.iter().enumerate() {
+        for slot in &query.slots {
             let picture = prepared(bench, *slot, &query.settings)?;
             let working = picture.framing.working;
             let list = bench.loaded.model.spec.plain_catalogue(working);
             let selection = candidates(&list);
             check_room(&list, &selection, plan.rows(), query.pairs.len())?;
-            if index == 0 {
-                plan.shift_px = shift_of(&list, &selection, working);
-            }
             framings.push(picture.framing);
         }
         let ranking = match (framings.as_slice(), query.pairs.is_empty()) {
@@ -138,7 +134,6 @@ fn one_pass(query: &RecommendQuery, ledger: &mut Ledger, done: usize, bench: &mu
         picture: &picture,
         settings: &settings,
         selection: &selection,
-        shift_px: shift_of(&list, &selection, working),
     };
     let count = plan.passes();
     let watch = &mut *bench.watch;
