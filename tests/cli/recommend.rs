@@ -173,6 +173,70 @@ fn pairs_decide_as_rank_scores_them() -> TestResult {
     Ok(())
 }
 
+/// The marked parts of an animal's face in two styles of drawing, as pairs in pixels of the samples.
+fn marked(marks: &Value, animal: &str, files: [&str; 2]) -> Result<Vec<Value>, Box<dyn std::error::Error>> {
+    let mut places = Vec::new();
+    for (style, file) in ["noto", "fluent-emoji-flat"].into_iter().zip(files) {
+        let (width, height) = image::image_dimensions(format!("assets/samples/{file}.png"))?;
+        let points = marks["points"][style][animal].as_array().ok_or("marks")?;
+        let place = |point: &Value| {
+            Some([
+                point[0].as_f64()? * f64::from(width) - 0.5,
+                point[1].as_f64()? * f64::from(height) - 0.5,
+            ])
+        };
+        places.push(points.iter().map(place).collect::<Vec<_>>());
+    }
+    let pairs = places[0].iter().zip(&places[1]);
+    let seen = pairs.filter_map(|(source, target)| Some((source.as_ref()?, target.as_ref()?)));
+    Ok(seen
+        .map(|(source, target)| serde_json::json!({ "source": source, "target": target }))
+        .collect())
+}
+
+/// What is chosen without a mark finds marked ears, eyes, noses and mouths again in another drawing of the same animal nearly
+/// as well as the best of all activations and timesteps does.
+#[test]
+fn without_marks_the_embedded_models_choice_is_near_the_best_by_marks() -> TestResult {
+    const NEAR: f64 = 0.05;
+    let place = Place::new();
+    let file = place.text("found.json");
+    let pictures = ["noto-cat-face", "fluent-flat-dog-face", "noto-fox", "fluent-flat-panda"];
+    let pictures = pictures.map(|name| format!("sample:{name}"));
+    let fixed = ["recommend", "-m", "demo", "--json", &file, "-i"];
+    run(fixed.into_iter().chain(pictures.iter().map(String::as_str))).good();
+    let found: Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
+    let steps = found["plan"]["steps"].as_array().ok_or("timesteps")?;
+    let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+    let marks: Value = serde_json::from_str(&fs::read_to_string("assets/demo/keypoints.json")?)?;
+    // Found and marked points of every activation at every timestep.
+    let mut counts: std::collections::BTreeMap<String, [f64; 2]> = std::collections::BTreeMap::new();
+    for animal in ["cat", "dog", "fox", "wolf", "bear", "panda", "lion", "tiger", "rabbit", "mouse"] {
+        let icon = marks["icon"][animal].as_str().ok_or("an icon")?;
+        let files = [format!("noto-{icon}"), format!("fluent-flat-{icon}")];
+        let pairs = marked(&marks, animal, [&files[0], &files[1]])?;
+        let points = place.write("pairs.json", serde_json::to_string(&pairs)?);
+        let samples = files.map(|name| format!("sample:{name}"));
+        let steps = steps.join(",");
+        let arguments = ["rank", "-m", "demo", "-t", &steps, "--pairs", &points, "--json", "-i", &samples[0], &samples[1]];
+        let ranked: Value = serde_json::from_str(&run(arguments).good().stdout)?;
+        for row in ranked["rows"].as_array().ok_or("rows")? {
+            let name = format!("{}@{}", row["id"].as_str().ok_or("an id")?, row["t"]);
+            let share = row["figures"]["pck_10"].as_f64().ok_or("a share")?;
+            let [right, all] = counts.entry(name).or_default();
+            *right += share * pairs.len() as f64;
+            *all += pairs.len() as f64;
+        }
+    }
+    let share = |name: &str| counts.get(name).map(|[right, all]| right / all);
+    let most = counts.keys().filter_map(|name| share(name)).fold(0.0, f64::max);
+    let chosen = &best(&found)[0];
+    let of_chosen = share(chosen).ok_or("it was ranked")?;
+    println!("{chosen}: PCK@.1 {of_chosen:.3}, the best has {most:.3}");
+    assert!(most - of_chosen <= NEAR, "{chosen} finds {of_chosen:.3}, the best {most:.3}");
+    Ok(())
+}
+
 #[test]
 fn three_timesteps_are_the_default_and_each_activation_comes_once() -> TestResult {
     let place = Place::new();
