@@ -137,7 +137,9 @@ mod tests {
     /// What a picture of random cells becomes when it is moved by some cells each way.
     fn contents(moved: usize, scale: f32) -> Result<FeatureMap> {
         map_of(|row, column, channel| {
-            let [row, column] = [row, column].map(|at| at.saturating_sub(moved));
+            let from = row.checked_sub(moved).zip(column.checked_sub(moved));
+            // What comes in is seen nowhere else.
+            let (row, column) = from.unwrap_or((row + 100, column));
             scale * unit((row * GRID.width + column) * 8 + channel)
         })
     }

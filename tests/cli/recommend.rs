@@ -101,7 +101,8 @@ fn nothing_depends_on_the_order_of_pictures_or_on_threads() -> TestResult {
     let place = Place::new();
     let (_, there) = recommended(&place, &[]);
     let file = place.text("back.json");
-    let back = DEMO[..8].iter().chain(&[DEMO[9], DEMO[8], "--json", &file]);
+    let more = [DEMO[9], DEMO[8], "--json", &file];
+    let back = DEMO[..8].iter().chain(&more);
     crate::common::program::finish(
         crate::common::program::program()
             .args(back)
@@ -211,14 +212,28 @@ fn without_marks_the_embedded_models_choice_is_near_the_best_by_marks() -> TestR
     let marks: Value = serde_json::from_str(&fs::read_to_string("assets/demo/keypoints.json")?)?;
     // Found and marked points of every activation at every timestep.
     let mut counts: std::collections::BTreeMap<String, [f64; 2]> = std::collections::BTreeMap::new();
-    for animal in ["cat", "dog", "fox", "wolf", "bear", "panda", "lion", "tiger", "rabbit", "mouse"] {
+    for animal in [
+        "cat", "dog", "fox", "wolf", "bear", "panda", "lion", "tiger", "rabbit", "mouse",
+    ] {
         let icon = marks["icon"][animal].as_str().ok_or("an icon")?;
         let files = [format!("noto-{icon}"), format!("fluent-flat-{icon}")];
         let pairs = marked(&marks, animal, [&files[0], &files[1]])?;
         let points = place.write("pairs.json", serde_json::to_string(&pairs)?);
         let samples = files.map(|name| format!("sample:{name}"));
         let steps = steps.join(",");
-        let arguments = ["rank", "-m", "demo", "-t", &steps, "--pairs", &points, "--json", "-i", &samples[0], &samples[1]];
+        let arguments = [
+            "rank",
+            "-m",
+            "demo",
+            "-t",
+            &steps,
+            "--pairs",
+            &points,
+            "--json",
+            "-i",
+            &samples[0],
+            &samples[1],
+        ];
         let ranked: Value = serde_json::from_str(&run(arguments).good().stdout)?;
         for row in ranked["rows"].as_array().ok_or("rows")? {
             let name = format!("{}@{}", row["id"].as_str().ok_or("an id")?, row["t"]);
@@ -233,7 +248,10 @@ fn without_marks_the_embedded_models_choice_is_near_the_best_by_marks() -> TestR
     let chosen = &best(&found)[0];
     let of_chosen = share(chosen).ok_or("it was ranked")?;
     println!("{chosen}: PCK@.1 {of_chosen:.3}, the best has {most:.3}");
-    assert!(most - of_chosen <= NEAR, "{chosen} finds {of_chosen:.3}, the best {most:.3}");
+    assert!(
+        most - of_chosen <= NEAR,
+        "{chosen} finds {of_chosen:.3}, the best {most:.3}"
+    );
     Ok(())
 }
 

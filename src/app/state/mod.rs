@@ -23,6 +23,7 @@ pub mod queries;
 pub mod ranking;
 pub mod ranking_questions;
 pub mod recommend;
+pub mod recommend_questions;
 pub mod recovery;
 pub mod root;
 pub mod series;
