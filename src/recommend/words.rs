@@ -173,11 +173,10 @@ pub(super) fn against(recommended: &Recommended, plan: &Plan) -> Vec<String> {
         ));
     }
     if words.is_empty() {
-        words.push(match recommended.score.weakest() {
-            Some((criterion, rank)) => format!(
-                "little of what is measured: its weakest is {}, better than {} of the others",
-                criterion.title(),
-                percent(rank)
+        words.push(match figures.agreement {
+            Some(share) => format!(
+                "little of what is measured: {} of its places are not found again",
+                percent(1.0 - share)
             ),
             None => "nothing is known of it".to_owned(),
         });
