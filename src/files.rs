@@ -13,7 +13,7 @@ mod unfinished;
 
 pub(crate) use durable::sync_file;
 pub(crate) use folder::UnfinishedFolder;
-pub(crate) use folder::{PANES_FILE, REQUEST_FILE, SURVEY_FILE, write_folder};
+pub(crate) use folder::{PANES_FILE, RECOMMEND_FILE, REQUEST_FILE, SURVEY_FILE, write_folder};
 pub(crate) use places::{check_file, check_folder};
 pub(crate) use replace::replace_file;
 pub(crate) use replace::write_error;

@@ -27,6 +27,7 @@ const LIBRARY: &[&[&str]] = &[
     &["analysis", "render"],
     &["api"],
     &["survey"],
+    &["recommend"],
     &["engine"],
     &["app"],
     &["cli"],

@@ -110,7 +110,7 @@ impl Scores {
 }
 
 /// An 8-bit picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RgbPicture {
     /// Rows.
     pub height: usize,

@@ -1,7 +1,9 @@
 //! Pure functions of feature maps. In: [`FeatureMap`](crate::activation::FeatureMap)s. Out: colours, similarity maps,
 //! matches and figures as plain numbers. The engine and the command line call it; it knows neither devices nor windows.
 
+pub mod agreement;
 pub mod attention;
+pub mod choice;
 pub mod cka;
 pub mod colour;
 pub mod correspondence;

@@ -162,34 +162,66 @@ impl Ranking {
             Method::Grid => self.on_grid(source, target)?,
             Method::Dift => self.enlarged(source, target)?,
         };
-        let figures = self.figures(&predicted);
-        Ok(PairScore {
-            channels: target.channels(),
-            grid: target.grid(),
-            figures,
-            chance: self.chance(&places),
-            predicted,
-        })
+        Ok(self.scored(target, predicted, &places))
     }
 
-    /// The centre of the cell that is most similar to the cell of each source point.
-    fn on_grid(&self, source: &FeatureMap, target: &FeatureMap) -> Result<(Vec<[f64; 2]>, Places)> {
-        let [from, to] = &self.framings;
-        let places = Places {
+    fn scored(&mut self, target: &FeatureMap, predicted: Vec<[f64; 2]>, places: &Places) -> PairScore {
+        PairScore {
+            channels: target.channels(),
             grid: target.grid(),
-            first: to.original_from_cell((0, 0), target.grid()),
-            next: to.original_from_cell((1, 1), target.grid()),
-        };
-        let mut predicted = Vec::with_capacity(self.pairs.len());
+            figures: self.figures(&predicted),
+            chance: self.chance(places),
+            predicted,
+        }
+    }
+
+    /// The vectors of the cells of all source points, one after the other: all that [`Self::score_points`] needs of the source.
+    ///
+    /// # Errors
+    ///
+    /// Where the grid does not go with the framing.
+    pub(crate) fn points_of(&self, source: &FeatureMap) -> Result<Vec<f32>> {
+        let mut vectors = Vec::with_capacity(self.pairs.len() * source.channels());
         for pair in &self.pairs {
-            let cell = from.cell_from_original(pair.source, source.grid()).ok_or_else(|| {
+            let cell = self.framings[0].cell_from_original(pair.source, source.grid());
+            let cell = cell.ok_or_else(|| {
                 Error::failed(format!(
                     "the point {:?} is seen, and yet on no cell of {:?}",
                     pair.source,
                     source.grid()
                 ))
             })?;
-            let query = source.vector(source.grid().index(cell.0, cell.1));
+            vectors.extend_from_slice(source.vector(source.grid().index(cell.0, cell.1)));
+        }
+        Ok(vectors)
+    }
+
+    /// Finds points again on the target's grid by their vectors alone, no channel left out.
+    ///
+    /// # Errors
+    ///
+    /// Where the vectors have another number of channels than the target, or its grid does not go with the framing.
+    pub(crate) fn score_points(&mut self, points: &[f32], target: &FeatureMap) -> Result<PairScore> {
+        let (predicted, places) = self.find_points(points, target)?;
+        Ok(self.scored(target, predicted, &places))
+    }
+
+    /// The centre of the cell that is most similar to the cell of each source point.
+    fn on_grid(&self, source: &FeatureMap, target: &FeatureMap) -> Result<(Vec<[f64; 2]>, Places)> {
+        self.find_points(&self.points_of(source)?, target)
+    }
+
+    /// The centre of the cell that is most similar to each vector.
+    fn find_points(&self, points: &[f32], target: &FeatureMap) -> Result<(Vec<[f64; 2]>, Places)> {
+        let to = &self.framings[1];
+        let places = Places {
+            grid: target.grid(),
+            first: to.original_from_cell((0, 0), target.grid()),
+            next: to.original_from_cell((1, 1), target.grid()),
+        };
+        let channels = points.len() / self.pairs.len().max(1);
+        let mut predicted = Vec::with_capacity(self.pairs.len());
+        for query in points.chunks_exact(channels.max(1)) {
             let best = arg_max(&cosine_to_all(query, target)?).ok_or_else(no_number)?;
             predicted.push(places.at(best.position));
         }

@@ -45,6 +45,7 @@ pub use state::{
     overlays::TemporaryView,
     path_box::{PathBox, PathPurpose},
     preferences::Preferences,
+    recommend::RecommendState,
     recovery::Recovery,
     reveal::Control,
     root::State,

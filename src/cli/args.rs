@@ -16,6 +16,7 @@ use super::{
     pca::PcaArguments,
     presets::PresetsArguments,
     ranking::RankArguments,
+    recommend::RecommendArguments,
     survey::SurveyArguments,
     values::{MemorySize, text_or_path},
     worker::WorkerArguments,
@@ -59,6 +60,7 @@ impl Arguments {
             Some(Command::Match(arguments)) => arguments.run.weights_memory,
             Some(Command::Rank(arguments)) => arguments.run.weights_memory,
             Some(Command::Survey(arguments)) => arguments.run.weights_memory,
+            Some(Command::Recommend(arguments)) => arguments.run.weights_memory,
             Some(_) => None,
             None => self.window.weights_memory,
         };
@@ -81,6 +83,8 @@ pub enum Command {
     Rank(RankArguments),
     /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
     Survey(SurveyArguments),
+    /// Say which activation at which t to take for these pictures, and why: the best few with their evidence
+    Recommend(RecommendArguments),
     /// Draw the window without a display, as a PNG
     #[cfg(feature = "window")]
     Shot(ShotArguments),

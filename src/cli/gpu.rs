@@ -16,6 +16,7 @@ pub fn elsewhere(command: &Command) -> Result<Option<ExitCode>> {
         Command::Match(arguments) => arguments.run.device,
         Command::Rank(arguments) => arguments.run.device,
         Command::Survey(arguments) => arguments.run.device,
+        Command::Recommend(arguments) => arguments.run.device,
         _ => return Ok(None),
     };
     // An executable that can use a GPU itself needs no other.

@@ -14,6 +14,7 @@ mod pca;
 mod pictures;
 mod presets;
 mod ranking;
+mod recommend;
 mod run;
 #[cfg(feature = "window")]
 mod shot;
@@ -190,6 +191,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Match(arguments) => matching::find(arguments),
         Command::Rank(arguments) => ranking::rank(arguments),
         Command::Survey(arguments) => survey::survey(arguments),
+        Command::Recommend(arguments) => recommend::recommend(arguments),
         #[cfg(feature = "window")]
         Command::Shot(arguments) => shot::shot(arguments),
         #[cfg(feature = "window")]

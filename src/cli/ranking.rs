@@ -112,7 +112,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
     let (Some(first), Some(first_request)) = (planned.first(), requests.first()) else {
         return Err(Error::usage("no timestep was given"));
     };
-    check_activations(first)?;
+    check_activations(first, "rank")?;
     let options = RankOptions {
         method: arguments.method.into(),
         drop_massive: arguments.drop_massive,
@@ -175,7 +175,7 @@ pub fn rank(arguments: &RankArguments) -> Result<()> {
 }
 
 /// Attention maps are refused before weights are read.
-fn check_activations(planned: &Planned) -> Result<()> {
+pub(super) fn check_activations(planned: &Planned, command: &str) -> Result<()> {
     let Some((_, picture)) = planned.pictures.first() else {
         return Ok(());
     };
@@ -187,7 +187,7 @@ fn check_activations(planned: &Planned) -> Result<()> {
         .map(|entry| entry.id);
     match ids.find(|id| id.is_map()) {
         Some(id) => Err(Error::usage(format!(
-            "{id} is an attention map: rank compares feature maps"
+            "{id} is an attention map: {command} compares feature maps"
         ))),
         None => Ok(()),
     }

@@ -64,7 +64,10 @@ pub use queries::{
     save_pca::SavePca,
     strip::{StripFrame, StripQuery, StripView},
 };
-pub use study::{MemberKept, SeriesMember, SeriesQuery, Study, StudyEvent, SurveyQuery, SurveyStarted};
+pub use study::{
+    MemberKept, RecommendQuery, RecommendStarted, SeriesMember, SeriesQuery, Study, StudyEvent, SurveyQuery,
+    SurveyStarted,
+};
 
 use crate::{
     device::driver_files,

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     activation::Id,
+    analysis::pairs::PointPair,
+    components::schedule::Timestep,
     extract::{request::Provenance, settings::RunSettings},
+    recommend::{Plan, Recommendation},
     survey::Measurement,
 };
 
@@ -20,6 +23,8 @@ pub enum Study {
     Series(SeriesQuery),
     /// Every activation of one picture, measured.
     Survey(SurveyQuery),
+    /// Which activation at which timestep to take for some pictures.
+    Recommend(RecommendQuery),
 }
 
 /// Told while a study goes on.
@@ -32,6 +37,36 @@ pub enum StudyEvent {
     SurveyStarted(Box<SurveyStarted>),
     /// One activation was measured.
     Found(Box<Measurement>),
+    /// A recommendation is being worked at.
+    Recommending(Box<RecommendStarted>),
+    /// What is recommended.
+    Recommended(Box<Recommendation>),
+}
+
+/// Every activation of some pictures at some timesteps, compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecommendQuery {
+    /// The pictures; where there are pairs, those of source and target come first.
+    pub slots: Vec<ImageSlot>,
+    /// What they are run with; timestep and ensemble are not used.
+    pub settings: RunSettings,
+    /// The timesteps; of an image encoder none is read.
+    pub steps: Vec<Timestep>,
+    /// Noises compared; where no noise is added, one pass is measured.
+    pub noises: usize,
+    /// Pairs of points of the first two pictures.
+    pub pairs: Vec<PointPair>,
+    /// How many are recommended.
+    pub top: usize,
+}
+
+/// A recommendation that is being worked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecommendStarted {
+    /// What is measured.
+    pub plan: Plan,
+    /// What runs, at the first timestep.
+    pub ran: Provenance,
 }
 
 /// Every activation of one picture, measured in one pass over several noises.

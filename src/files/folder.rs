@@ -29,7 +29,9 @@ pub(crate) const REQUEST_FILE: &str = "request.json";
 pub(crate) const PANES_FILE: &str = "panes.json";
 /// The record of a survey.
 pub(crate) const SURVEY_FILE: &str = "survey.json";
-const RECORDS: [&str; 3] = [REQUEST_FILE, PANES_FILE, SURVEY_FILE];
+/// The record of a recommendation.
+pub(crate) const RECOMMEND_FILE: &str = "recommend.json";
+const RECORDS: [&str; 4] = [REQUEST_FILE, PANES_FILE, SURVEY_FILE, RECOMMEND_FILE];
 /// Key of a record under which its files are listed.
 const OUTPUT_KEY: &str = "output";
 /// Prefix of the names of old records while they lie beside the new files.
@@ -111,7 +113,7 @@ impl UnfinishedFolder {
     }
 
     /// Says what the files are and what made them: an object, to which their names are added. `name` is one of
-    /// [`REQUEST_FILE`], [`PANES_FILE`] and [`SURVEY_FILE`], `of` says whose output this is.
+    /// [`REQUEST_FILE`], [`PANES_FILE`], [`SURVEY_FILE`] and [`RECOMMEND_FILE`], `of` says whose output this is.
     pub fn record(&self, name: &'static str, of: &'static str, value: Value) {
         *self.record.borrow_mut() = Some(Record { name, of, value });
     }

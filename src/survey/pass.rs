@@ -138,7 +138,7 @@ pub fn survey_pass(
 }
 
 /// The figures of an activation (K, …) and its small picture, or why it has none, in words.
-fn measured(
+pub(crate) fn measured(
     tensor: &Tensor,
     noises: usize,
     grid: Grid,
@@ -177,7 +177,7 @@ fn blocks(list: &Catalogue) -> Result<Vec<usize>> {
 }
 
 /// The grid of an activation's positions.
-fn grid_of(list: &Catalogue, entry: &CatalogueEntry) -> Result<Grid> {
+pub(crate) fn grid_of(list: &Catalogue, entry: &CatalogueEntry) -> Result<Grid> {
     list.grid_of(entry.id)
         .ok_or_else(|| Error::failed(format!("the positions of {} are not known", entry.id)))
 }
@@ -192,7 +192,7 @@ fn key_grid(grid: Grid) -> Grid {
 }
 
 /// The map of one noise from (K, C, h, w), or from (K, 1, positions, keys) as vectors of weights.
-fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
+pub(crate) fn map_of(tensor: &Tensor, noise: usize, grid: Grid) -> Result<FeatureMap> {
     match *tensor.dims() {
         [_, _, height, width] if (height, width) == (grid.height, grid.width) => Array::map_of(tensor, noise),
         [_, 1, queries, keys] => {

@@ -125,7 +125,7 @@ fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
 }
 
 /// The page with its data, and with the policy that lets only its own script and style run.
-fn filled(template: &str, data: &Value) -> Result<String> {
+pub(crate) fn filled(template: &str, data: &Value) -> Result<String> {
     // Browsers hash what they read, where every line ends in one sign.
     let template = template.replace('\r', "");
     let between = |start: &str, end: &str| {
@@ -133,10 +133,10 @@ fn filled(template: &str, data: &Value) -> Result<String> {
         let (inside, after) = rest.split_once(end)?;
         Some((before, inside, after))
     };
-    let broken = || Error::failed("the survey's page has no script or no style".to_owned());
+    let broken = || Error::failed("the page has no script or no style".to_owned());
     let (_, style, _) = between("<style>", "</style>").ok_or_else(broken)?;
     let (head, script, foot) = between("<script>", "</script>").ok_or_else(broken)?;
-    let script = script.replace("\"__SURVEY__\"", &harmless(&data.to_string()));
+    let script = script.replace("\"__DATA__\"", &harmless(&data.to_string()));
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     let policy = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'",
@@ -211,7 +211,7 @@ pub(crate) fn write_survey(
     Ok(())
 }
 
-fn write_text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
+pub(crate) fn write_text(file: &mut dyn std::io::Write, text: &str) -> Result<()> {
     file.write_all(text.as_bytes())
         .map_err(|error| Error::failed(format!("it cannot be written: {error}")))
 }
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_name_stays_data() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let name = "<!--<script></script>&amp;\u{2028}\u{1b}'\"__POLICY__ __SURVEY__.png";
+        let name = "<!--<script></script>&amp;\u{2028}\u{1b}'\"__POLICY__ __DATA__.png";
         let data = value!({ "entries": [], "columns": [], "made_by": { "prompt": name } });
         let page = filled(include_str!("page.html"), &data)?;
         let (head, rest) = page.split_once("<script>").ok_or("a script")?;

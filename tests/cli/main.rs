@@ -16,6 +16,7 @@ mod non_finite;
 mod pca;
 mod presets;
 mod ranking;
+mod recommend;
 mod shot;
 mod survey;
 mod tensors;

@@ -65,7 +65,7 @@ fn a_survey_writes_a_page_a_table_a_record_and_a_sheet() -> TestResult {
         }
     }
     let page = std::fs::read_to_string(place.path("out/survey.html"))?;
-    assert!(page.contains("b11-attn-map") && !page.contains("__SURVEY__"));
+    assert!(page.contains("b11-attn-map") && !page.contains("__DATA__"));
     assert!(
         !page.contains("http://") && !page.contains("https://"),
         "it stands alone"

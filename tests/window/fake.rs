@@ -14,18 +14,23 @@ use std::{
 
 use featscope::{
     activation::{FeatureMap, Id},
-    analysis::figures::{Figures, Thumbnail, measure},
+    analysis::{
+        figures::{Figures, Thumbnail, measure},
+        rank::{RankOptions, Ranking},
+    },
     components::schedule::Timestep,
     device::{Device, DeviceChoice, Devices, Precision},
     engine::{
         Engine, Event, ExtractorHost, FinishedPass, ImageSlot, Layer, MemberKept, OpenedPicture, PassId, PassKey,
-        PictureSource, Request, RunSettings, Study, StudyEvent, SurveyQuery, SurveyStarted, TaskKind, Waker,
+        PictureSource, RecommendQuery, RecommendStarted, Request, RunSettings, Study, StudyEvent, SurveyQuery,
+        SurveyStarted, TaskKind, Waker,
     },
     error::{Error, Result},
     extract::{finite::NotFiniteTensor, model::fingerprint, request::ExtractRequest},
     families::known::known_checkpoint,
     image::{picture::Picture, prepare::FramingPlan},
-    survey::Measurement,
+    recommend::{Ledger, Measured, MeasuredFigures, Plan},
+    survey::{Measurement, thumbnail_picture},
     weights::hub::{Hub, HubSettings, Repo, RepoPart, Variant},
 };
 
@@ -411,6 +416,7 @@ impl Worker {
         let query = match study {
             Study::Series(query) => query,
             Study::Survey(query) => return self.survey(job, query),
+            Study::Recommend(query) => return self.recommend(job, query),
         };
         let work = TaskKind::Study { job };
         let Some(model) = self.model.clone() else {
@@ -437,6 +443,105 @@ impl Worker {
                 self.host.keep_unseen(finished)?;
             }
             let event = StudyEvent::Series(Box::new(MemberKept { index, pass, ran }));
+            self.host.emit(Event::Study { job, event });
+        }
+        self.host.emit(Event::StudyFinished { job });
+        Ok(())
+    }
+
+    /// Compares every feature map of every picture at every timestep, noises as in a survey; nothing is moved.
+    fn recommend(&mut self, job: u64, query: &RecommendQuery) -> Result<(), Ended> {
+        let Some(model) = self.model.clone() else {
+            return Err(Error::usage("no model is loaded").into());
+        };
+        let plan = Plan {
+            steps: query.steps.clone(),
+            noises: query.noises,
+            pictures: query.slots.len(),
+            is_encoder: false,
+            filtered: false,
+        };
+        let count = plan.passes();
+        let mut ledger: Option<Ledger> = None;
+        for (step, t) in query.steps.iter().enumerate() {
+            for (index, slot) in query.slots.iter().enumerate() {
+                let done = step * query.slots.len() + index;
+                let item = Some([done + 1, count]);
+                self.step(
+                    TaskKind::Study { job },
+                    done as f32 / count as f32,
+                    item,
+                    model.is_slow(),
+                )?;
+                let Some(open) = self.pictures.get(slot).cloned() else {
+                    return Err(Error::usage("no picture is open there").into());
+                };
+                let at = |noise: usize| RunSettings {
+                    t: t.later(noise as f64, Timestep::of(u32::MAX)),
+                    ..query.settings.clone()
+                };
+                let planned = Planned::new(&model, &open, &at(0), &self.host, false)?;
+                let passes: Vec<FinishedPass> = (0..query.noises)
+                    .map(|noise| planned.finished(&model, &open, &at(noise)))
+                    .collect::<Result<_>>()?;
+                if ledger.is_none() {
+                    let ranking = match (query.pairs.is_empty(), query.slots.get(1)) {
+                        (false, Some(target)) => {
+                            let other = self.pictures.get(target).cloned();
+                            let other = other.ok_or_else(|| Error::usage("no picture is open there"))?;
+                            let target = Planned::new(&model, &other, &at(0), &self.host, false)?;
+                            let target = target.finished(&model, &other, &at(0))?.framing;
+                            let framings = [passes[0].framing, target];
+                            Some(Ranking::new(&query.pairs, framings, RankOptions::default())?)
+                        }
+                        _ => None,
+                    };
+                    ledger = Some(Ledger::new(plan.clone(), ranking));
+                    let event = StudyEvent::Recommending(Box::new(RecommendStarted {
+                        plan: plan.clone(),
+                        ran: passes[0].ran.clone(),
+                    }));
+                    self.host.emit(Event::Study { job, event });
+                }
+                let Some(ledger) = &mut ledger else { continue };
+                ledger.begin();
+                for (order, (id, map)) in passes[0].maps.iter().enumerate() {
+                    let about = passes[0].layers.iter().find(|layer| layer.id == *id);
+                    let about = about.ok_or_else(|| Error::failed("a map of no layer"))?;
+                    let map_of = |noise: usize| Ok(passes[noise].maps[order].1.clone());
+                    let figures = match map.not_finite() {
+                        Some(numbers) => Err(numbers.to_string()),
+                        None => {
+                            let (figures, thumbnail) = measure(query.noises, &map_of, None)?;
+                            let picture = thumbnail_picture(&thumbnail);
+                            Ok(MeasuredFigures::new(
+                                &figures,
+                                about.facts.kind,
+                                about.shape,
+                                None,
+                                picture,
+                            ))
+                        }
+                    };
+                    let measured = Measured {
+                        id: *id,
+                        order,
+                        facts: about.facts,
+                        shape: about.shape,
+                        figures,
+                    };
+                    ledger.add(
+                        step,
+                        index,
+                        measured,
+                        Some(map).filter(|map| map.not_finite().is_none()),
+                    )?;
+                }
+                ledger.end(index);
+            }
+        }
+        if let Some(ledger) = ledger {
+            let event = StudyEvent::Recommended(Box::new(ledger.recommendation(query.top)));
             self.host.emit(Event::Study { job, event });
         }
         self.host.emit(Event::StudyFinished { job });

@@ -32,6 +32,7 @@ mod pca;
 mod pictures;
 mod queries;
 mod ranking;
+mod recommend;
 mod saving;
 #[path = "../hub/server.rs"]
 #[allow(dead_code, reason = "not every target that shares this file needs it")]

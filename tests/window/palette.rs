@@ -256,13 +256,13 @@ fn a_setting_chosen_by_its_name_gets_the_keyboard() {
     window.apply_and_settle(Command::SelectLayer(id(TEXT_MAP)));
     for (words, expected) in [
         ("prompt", "Prompt"),
-        ("opacity", "opacity"),
+        ("opacity", "Opacity"),
         ("colormap", "Colour map"),
-        ("gamma", "gamma"),
+        ("gamma", "Gamma"),
         ("model", "Model"),
         ("lora", "Add LoRA"),
-        ("pca fitted", "Basis of"),
-        ("tokens", "Words"),
+        ("pca fitted", "PCA fitted on"),
+        ("tokens", "Tokens"),
         ("heads", "Attention heads"),
     ] {
         // Neither side is shown: the one that it is on comes.

@@ -26,7 +26,8 @@ pub fn arrangement(page: Page, slots: &[ImageSlot], shapes: Shapes) -> Layout {
         Page::Correspond => return standard_layout(slots, shapes),
         Page::Layers => layers(&mut tiles, slots, shapes),
         Page::Compare => alone(&mut tiles, PaneKind::Compare, slots),
-        Page::Rank => ranking(&mut tiles, slots),
+        Page::Rank => beside_pictures(&mut tiles, PaneKind::Rank, slots),
+        Page::Recommend => beside_pictures(&mut tiles, PaneKind::Recommend, slots),
         Page::Timesteps => timesteps(&mut tiles, slots),
         Page::Cka => alone(&mut tiles, PaneKind::Cka, slots),
     };
@@ -112,9 +113,9 @@ fn layers(tiles: &mut Tiles<Pane>, slots: &[ImageSlot], shapes: Shapes) -> TileI
     row(tiles, &[(study, STUDY_BESIDE_PICTURES), (beside, 1.0)])
 }
 
-/// The ranking, and beside it the pictures whose points it looks for.
-fn ranking(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
-    let study = pane(tiles, PaneKind::Rank, first_of(slots));
+/// A study, and beside it the first pictures: a ranking looks for the points of one in the other.
+fn beside_pictures(tiles: &mut Tiles<Pane>, kind: PaneKind, slots: &[ImageSlot]) -> TileId {
+    let study = pane(tiles, kind, first_of(slots));
     let pictures: Vec<(TileId, f32)> = slots
         .iter()
         .take(MOST_BESIDE)

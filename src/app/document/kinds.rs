@@ -7,6 +7,8 @@ use crate::io::writers::in_a_sentence;
 /// The least width and height of a pane with one picture, and of one with a study, in points.
 pub(super) const PICTURE_LEAST: [f32; 2] = [180.0, 150.0];
 pub(super) const STUDY_LEAST: [f32; 2] = [420.0, 260.0];
+/// The same of a recommendation: a card with its figures and two small pictures.
+pub(super) const RECOMMEND_LEAST: [f32; 2] = [480.0, 320.0];
 
 /// A place in the menus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +236,27 @@ macro_rules! pane_kinds {
                     filter: "Tables",
                     extensions: &["csv", "json"],
                     file: "ranking.csv",
+                }),
+            };
+            /// Which activation at which timestep to take.
+            Recommend recommend::RecommendPane PaneFacts {
+                name: "Recommendation",
+                file: "recommendation",
+                shows_picture: false,
+                menu: MenuPlace::Study,
+                add: "New recommendation",
+                about: "Open a pane that says which layer and which t to take for the open pictures, and why.",
+                help: "Every activation is compared at a few timesteps; the best are cards with PCA, figures and what speaks against \
+                       them. Look at it shows one in all panes. Pairs of pins decide where there are any; else all figures are a proxy.",
+                home: Some(Page::Recommend),
+                least: RECOMMEND_LEAST,
+                save: Some(SaveFacts {
+                    menu: MenuPlace::File,
+                    name: "Save recommendation…",
+                    about: "Write the recommendation as a page that stands alone (.html), or with what made it as .json.",
+                    filter: "Recommendations",
+                    extensions: &["html", "json"],
+                    file: "recommendation.html",
                 }),
             };
             /// Two of layers, timesteps, seeds, models or pictures as A and B.

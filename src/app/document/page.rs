@@ -19,17 +19,20 @@ pub enum Page {
     Timesteps,
     /// How alike activations, timesteps or models are.
     Cka,
+    /// Which activation at which timestep to take, and why.
+    Recommend,
 }
 
 impl Page {
     /// Every page, from left to right.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Correspond,
         Self::Layers,
         Self::Compare,
         Self::Rank,
         Self::Timesteps,
         Self::Cka,
+        Self::Recommend,
     ];
 
     /// What its tab says.
@@ -41,6 +44,7 @@ impl Page {
             Self::Rank => "Rank",
             Self::Timesteps => "Timesteps",
             Self::Cka => "CKA",
+            Self::Recommend => "Recommend",
         }
     }
 
@@ -53,6 +57,7 @@ impl Page {
             Self::Rank => "Page: Rank",
             Self::Timesteps => "Page: Timesteps",
             Self::Cka => "Page: CKA",
+            Self::Recommend => "Page: Recommend",
         }
     }
 
@@ -65,6 +70,7 @@ impl Page {
             Self::Rank => "Which activation finds marked points again best.",
             Self::Timesteps => "The layer at several timesteps or seeds, and how far it moves from the picture.",
             Self::Cka => "How alike activations, timesteps or models are, by linear CKA.",
+            Self::Recommend => "Which layer at which t to take for these pictures, with reasons.",
         }
     }
 }

@@ -4,7 +4,7 @@ use egui_tiles::Tree;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    kinds::{MenuPlace, PICTURE_LEAST, PaneFacts, STUDY_LEAST, SaveFacts, pane_kinds},
+    kinds::{MenuPlace, PICTURE_LEAST, PaneFacts, RECOMMEND_LEAST, STUDY_LEAST, SaveFacts, pane_kinds},
     page::Page,
 };
 use crate::engine::ImageSlot;

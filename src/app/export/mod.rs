@@ -6,6 +6,7 @@ pub mod content;
 pub mod matches;
 pub mod panes;
 pub mod ranking;
+pub mod recommend;
 pub mod record;
 pub mod requests;
 pub mod styles;

@@ -14,7 +14,7 @@ use super::{
     atlas::Atlas,
     picture::{DisplayPicture, PictureTexture},
     scores::ScorePainter,
-    thumbnails::{MarkedKey, SheetKey},
+    thumbnails::{MarkedKey, RecommendKey, SheetKey},
 };
 use crate::{
     app::document::{display::Mask, pane::PaneKind},
@@ -37,6 +37,8 @@ pub struct Textures {
     pub sheet: Atlas<SheetKey>,
     /// Those that are marked.
     pub marked: Atlas<MarkedKey>,
+    /// Small pictures of a recommendation.
+    pub recommended: Atlas<RecommendKey>,
     /// Draws scores.
     pub painter: ScorePainter,
     context: Context,
@@ -90,6 +92,7 @@ impl Textures {
             },
             sheet: Atlas::new("sheet"),
             marked: Atlas::new("marked"),
+            recommended: Atlas::new("recommended"),
             painter,
             context: context.clone(),
             finished,

@@ -20,6 +20,18 @@ impl AtlasKey for SheetKey {
     }
 }
 
+/// The small pictures of a recommendation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecommendKey {
+    pub(in crate::app) job: u64,
+}
+
+impl AtlasKey for RecommendKey {
+    fn same_places(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 /// The marked thumbnails of a survey; the first gives the colours.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MarkedKey {

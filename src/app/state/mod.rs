@@ -29,6 +29,8 @@ pub mod queries;
 pub mod ranking;
 pub mod ranking_questions;
 pub mod readout;
+pub mod recommend;
+pub mod recommend_questions;
 pub mod recovery;
 pub mod reveal;
 pub mod root;

@@ -16,6 +16,7 @@ use super::{
     path_box::PathBox,
     preferences::Preferences,
     ranking::RankState,
+    recommend::RecommendState,
     recovery::Recovery,
     slots::{PointAt, SlotState, has, not_finite},
     survey::SurveyState,
@@ -79,6 +80,8 @@ pub struct State {
     pub peek: Option<Id>,
     /// The survey that is under way or was done last.
     pub survey: Option<SurveyState>,
+    /// The recommendation that is under way or was made last.
+    pub recommend: Option<RecommendState>,
     /// The layer looked at before this one.
     pub layer_before: Option<Id>,
     /// The layer that the opened workspace chose, until its model is there.
@@ -156,6 +159,7 @@ impl State {
             hold: None,
             peek: None,
             survey: None,
+            recommend: None,
             layer_before: None,
             opened_layer: None,
             heat: None,

@@ -45,6 +45,11 @@ impl Abilities for State {
             Action::SavePane(PaneKind::Rank) => self.rank.view.as_ref().is_some_and(|view| !view.rows.is_empty()),
             Action::NextHead | Action::PreviousHead => self.head_count().is_some(),
             Action::Survey => self.survey_query().is_some(),
+            Action::Recommend => self.recommend_query().is_some(),
+            Action::SavePane(PaneKind::Recommend) => self
+                .recommend
+                .as_ref()
+                .is_some_and(|recommend| recommend.found.is_some()),
             Action::LaterTimestep
             | Action::EarlierTimestep
             | Action::LaterTimestepByOne

@@ -237,6 +237,7 @@ impl App {
     fn act_on_studies(&mut self, action: Action, context: &Context) {
         match action {
             Action::Survey => self.begin_survey(),
+            Action::Recommend => self.begin_recommendation(),
             Action::CancelStudies => {
                 for study in &self.state.studies {
                     self.engine.send(Request::CancelStudy { job: study.number });

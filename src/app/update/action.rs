@@ -165,6 +165,7 @@ const fn page_keys(page: Page) -> &'static [KeyboardShortcut] {
         Page::Rank => const { &[command(Key::Num4)] },
         Page::Timesteps => const { &[command(Key::Num5)] },
         Page::Cka => const { &[command(Key::Num6)] },
+        Page::Recommend => const { &[command(Key::Num7)] },
     }
 }
 
@@ -301,6 +302,7 @@ actions! {
     }
     Study {
         Survey "Survey every layer" [command(Key::U)] "Measure every activation of the picture worked with: noise, locality, granularity; a picture of each.";
+        Recommend "Recommend a layer and t…" [] "Compare every activation at a few timesteps on the open pictures: the five best, why, and what speaks against each.";
         CancelStudies "End studies" [] "End what measures in the background; what is measured stays.";
         SaveSurvey "Save survey…" [] "Write what was measured into a folder: a page that stands alone, a table, a sheet of thumbnails." @Add(Study);
         SetCompareSide "Set as compare side" [plain(Key::Z)] "Keep what is shown now as B, so that what is looked at next is compared with it.";

@@ -27,6 +27,8 @@ pub const fn aliases_of(action: Action) -> &'static [&'static str] {
         Action::Page(Page::Compare) => &["wipe", "difference", "side by side", "compare page"],
         Action::Page(Page::Rank) => &["ranking", "pck", "which layer", "rank page"],
         Action::Page(Page::Timesteps) => &["film strip", "content shift", "timesteps page", "time steps"],
+        Action::Recommend => &["which layer", "best layer", "suggest", "recommendation", "choose layer"],
+        Action::Page(Page::Recommend) => &["which layer", "best layer", "suggest", "recommendation"],
         Action::Page(Page::Cka) => &["cka", "similarity matrix", "representation similarity"],
         Action::OpenPicture => &["open image", "open file", "load image", "import"],
         Action::AddPicture => &["add image", "another image"],
@@ -289,6 +291,7 @@ const fn aliases_of_pane(kind: PaneKind) -> &'static [&'static str] {
             "evaluation",
             "matching accuracy",
         ],
+        PaneKind::Recommend => &["which layer", "suggestion"],
         PaneKind::Compare => &["compare", "wipe", "difference", "diff", "side by side", "a/b", "blend"],
     }
 }

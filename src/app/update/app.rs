@@ -254,6 +254,7 @@ impl App {
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
         self.colour_thumbnails(context);
+        self.colour_recommended(context);
         if let Some(wait_secs) = self.state.messages.age(context.input(|input| input.time)) {
             context.request_repaint_after(Duration::from_secs_f64(wait_secs));
         }

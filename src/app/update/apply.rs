@@ -102,6 +102,7 @@ impl App {
             Command::Point(pointing) => self.point(pointing, context),
             Command::StartPair(slot, at) => self.begin_pair(slot, at),
             Command::CopyPosition(point) => context.copy_text(position_text(&self.state, point)),
+            Command::CopyText(text) => context.copy_text(text),
             // Carried out by `edit` and `set`.
             Command::Word(_)
             | Command::Head(_)

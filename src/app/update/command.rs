@@ -161,6 +161,8 @@ pub enum Command {
     Recover(RecoverCommand),
     /// Take a message away.
     Dismiss(Notice),
+    /// Put text on the clipboard.
+    CopyText(String),
     /// Take a toast away.
     DismissToast(u64),
     /// Take away what a fresh window says.

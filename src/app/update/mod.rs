@@ -28,6 +28,7 @@ pub mod pins;
 pub mod pointing;
 pub mod presets;
 pub mod questions;
+pub mod recommend;
 pub mod recovery;
 pub mod saving;
 pub mod studies;

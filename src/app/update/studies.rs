@@ -37,6 +37,7 @@ impl App {
                 }
             }
             StudyEvent::SurveyStarted(_) | StudyEvent::Found(_) => self.on_survey_event(job, event),
+            StudyEvent::Recommending(_) | StudyEvent::Recommended(_) => self.on_recommend_event(job, event),
         }
     }
 

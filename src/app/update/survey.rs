@@ -54,7 +54,7 @@ impl App {
         match event {
             StudyEvent::SurveyStarted(about) => survey.about = Some(*about),
             StudyEvent::Found(finding) => survey.findings.push(Arc::from(finding)),
-            StudyEvent::Series(_) => {}
+            StudyEvent::Series(_) | StudyEvent::Recommending(_) | StudyEvent::Recommended(_) => {}
         }
     }
 }

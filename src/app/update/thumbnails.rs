@@ -8,7 +8,7 @@ use crate::{
     analysis::colour::RgbPicture,
     app::{
         document::{layout, pane::PaneKind, sheet::SheetColours},
-        gpu::thumbnails::{MarkedKey, SheetKey},
+        gpu::thumbnails::{MarkedKey, RecommendKey, SheetKey},
         state::survey::SurveyState,
     },
     survey::{Measurement, agreeing, noise_picture, thumbnail_picture},
@@ -64,6 +64,24 @@ impl App {
                     rgb: vec![0; 3],
                 },
             });
+    }
+}
+
+impl App {
+    /// Puts the small pictures of a recommendation on the card.
+    pub(in crate::app) fn colour_recommended(&mut self, context: &egui::Context) {
+        let panes = layout::panes(&self.state.document.layout);
+        let shown = panes.iter().any(|(_, pane)| pane.kind == PaneKind::Recommend);
+        let Some(recommend) = self.state.recommend.as_ref().filter(|_| shown) else {
+            return;
+        };
+        let Some(found) = &recommend.found else { return };
+        let pictures: Vec<&RgbPicture> = found.best.iter().flat_map(|best| &best.pictures).collect();
+        let key = RecommendKey { job: recommend.job };
+        let there = pictures.len();
+        self.textures
+            .recommended
+            .update(context, &key, there, |index| pictures[index].clone());
     }
 }
 

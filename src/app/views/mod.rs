@@ -23,6 +23,7 @@ pub mod picture;
 pub mod plot;
 pub mod plot_marks;
 pub mod ranking;
+pub mod recommend;
 pub mod sheet_figures;
 pub mod sheet_layout;
 pub mod sheet_settings;

@@ -2,6 +2,7 @@
 //! studies go on where nothing else is to be done.
 
 mod passes;
+mod recommend;
 mod runs;
 mod studies;
 mod survey;

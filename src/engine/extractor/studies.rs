@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, mem};
 use super::{
     Doing, Extractor, LoadedModel, OpenPicture,
     passes::{PassOf, check_room},
+    recommend::RecommendCourse,
     survey::SurveyCourse,
 };
 use crate::{
@@ -64,6 +65,7 @@ fn course_of(study: Study) -> Box<dyn Course> {
     match study {
         Study::Series(query) => Box::new(Series { query, done: 0 }),
         Study::Survey(query) => Box::new(SurveyCourse::new(query)),
+        Study::Recommend(query) => Box::new(RecommendCourse::new(query)),
     }
 }
 

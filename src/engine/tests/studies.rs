@@ -352,3 +352,82 @@ fn a_survey_is_ended_within_a_layer_and_one_without_a_picture_says_why() {
     let end = until(&engine, |event| end_of(event, 2));
     assert!(end.is_some_and(|error| error.to_string().contains("picture A is not open")));
 }
+
+fn recommendation(engine: &Engine, job: u64, steps: &[u32]) {
+    let study = Study::Recommend(RecommendQuery {
+        slots: vec![ImageSlot::A],
+        settings: RunSettings {
+            size: Some(WorkingSize::ShortSide(32)),
+            ..settings(100)
+        },
+        steps: steps.iter().map(|t| (*t).into()).collect(),
+        noises: 2,
+        pairs: Vec::new(),
+        top: 5,
+    });
+    let study = Box::new(study);
+    engine.send(Request::Study { job, study });
+}
+
+#[test]
+fn a_recommendation_is_the_same_where_it_makes_way_for_a_run() {
+    let engine = ready(1 << 30);
+    let mut all = Vec::new();
+    for makes_way in [false, true] {
+        let job = 1 + u64::from(makes_way);
+        recommendation(&engine, job, &[100]);
+        let (mut found, mut captures, mut asked) = (Vec::new(), 0, !makes_way);
+        let end = until_seen(
+            &engine,
+            |event| match event {
+                Event::Study {
+                    event: StudyEvent::Recommended(recommended),
+                    ..
+                } => found.push((**recommended).clone()),
+                Event::Progress {
+                    work: TaskKind::Study { .. },
+                    fraction,
+                    ..
+                } if *fraction > 0.1 && !asked => {
+                    asked = true;
+                    engine.send(Request::Run {
+                        settings: settings(200),
+                        id: id("b11"),
+                    });
+                }
+                other => captures += usize::from(captured(other).is_some()),
+            },
+            |event| end_of(event, job),
+        );
+        assert_eq!((end, found.len(), captures), (None, 1, usize::from(makes_way)));
+        all.extend(found);
+    }
+    assert_eq!(all[0].best.len(), 5);
+    assert!(
+        all[0]
+            .best
+            .iter()
+            .all(|best| best.figures.agreement.is_some() && !best.against.is_empty())
+    );
+    assert_eq!(all[0], all[1]);
+}
+
+#[test]
+fn a_recommendation_is_ended_within_a_layer_and_one_that_cannot_be_made_says_why() {
+    let engine = ready(1 << 30);
+    recommendation(&engine, 1, &[50]);
+    until_progress(&engine, 1);
+    engine.send(Request::CancelStudy { job: 1 });
+    assert_eq!(until(&engine, |event| end_of(event, 1)), Some(Error::Cancelled));
+    recommendation(&engine, 2, &[5000]);
+    let end = until(&engine, |event| end_of(event, 2)).map(|error| error.to_string());
+    assert!(end.as_ref().is_some_and(|words| words.contains("0 to 999")), "{end:?}");
+    engine.send(Request::ClosePicture { slot: ImageSlot::A });
+    recommendation(&engine, 3, &[50]);
+    let end = until(&engine, |event| end_of(event, 3)).map(|error| error.to_string());
+    assert!(
+        end.as_ref()
+            .is_some_and(|words| words.contains("picture A is not open")),
+        "{end:?}"
+    );
+}
