@@ -12,6 +12,8 @@ pub mod jobs;
 pub mod layers;
 pub mod matches;
 pub mod menus;
+mod model_orders;
+mod model_row;
 pub mod models;
 pub mod overlays;
 pub mod palette;

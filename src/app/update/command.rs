@@ -19,6 +19,7 @@ use crate::{
         },
         state::{
             comparing::Strip,
+            downloads::ModelSort,
             overlays::TemporaryView,
             path_box::{PathBox, PathPurpose},
             root::State,
@@ -30,6 +31,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     engine::{ComparisonKind, ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     extract::preset::Preset,
+    weights::hub::RemovalScope,
 };
 
 /// One thing the user does.
@@ -200,4 +202,16 @@ pub enum DownloadCommand {
     Drop(String),
     /// The entry that was to come into sight is in sight.
     Seen,
+    /// Sort the table otherwise.
+    Sort(ModelSort),
+    /// Search the table.
+    Search(String),
+    /// Show the details of a row, or of none.
+    Select(Option<String>),
+    /// Find out what deleting a model would delete, and ask whether.
+    AskRemoval(String, RemovalScope),
+    /// Delete what was asked about.
+    Remove,
+    /// Delete nothing.
+    KeepModel,
 }
