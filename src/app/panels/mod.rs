@@ -4,6 +4,7 @@
 pub mod about;
 pub mod adapters;
 pub mod attention_heads;
+pub mod browser;
 pub mod channels;
 pub mod devices;
 pub mod frame_times;

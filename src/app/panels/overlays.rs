@@ -3,10 +3,10 @@
 use std::time::UNIX_EPOCH;
 
 use egui::{
-    Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window, accesskit::Role, vec2,
+    Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, Ui, Window, vec2,
 };
 
-use super::{about, frame_times::frame_times_ui, jobs, models, palette, recoveries, tour::tour_ui};
+use super::{about, browser::browser_ui, frame_times::frame_times_ui, jobs, models, palette, recoveries, tour::tour_ui};
 use crate::{
     app::{
         state::{frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State, shown::shown_path},
@@ -31,7 +31,7 @@ const MINUTE_SECS: u64 = 60;
 /// Everything that lies over the panes.
 pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &mut Vec<Command>) {
     palette::palette_ui(ui, state, commands);
-    path_box_ui(ui, state, commands);
+    browser_ui(ui, state, commands);
     missing_ui(ui, state, commands);
     let overlays = &state.overlays;
     let (mut open, mut asked) = (Vec::new(), Vec::new());
@@ -232,39 +232,4 @@ fn missing_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                 });
             }
         });
-}
-
-/// The box in which a path is typed, where the desktop has no dialog.
-fn path_box_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
-    let Some(purpose) = state.path_box.purpose else { return };
-    let mut text = state.path_box.text.clone();
-    let mut open = true;
-    let mut used = false;
-    Window::new(purpose.title())
-        .open(&mut open)
-        .collapsible(false)
-        .resizable(false)
-        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
-        .show(ui.ctx(), |ui| {
-            let response = ui.add(
-                TextEdit::singleline(&mut text)
-                    .hint_text("/path/to/file")
-                    .desired_width(420.0),
-            );
-            response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Path"));
-            response.request_focus();
-            let entered = ui.input(|input| input.key_pressed(Key::Enter));
-            used = ui.button("OK").clicked() || entered;
-        });
-    let path = text.trim();
-    if used && !path.is_empty() {
-        commands.push(Command::UsePath(purpose, names::path(path)));
-    } else if !open || ui.input(|input| input.key_pressed(Key::Escape)) {
-        commands.push(Command::PathBox(PathBox::default()));
-    } else if text != state.path_box.text {
-        commands.push(Command::PathBox(PathBox {
-            purpose: Some(purpose),
-            text,
-        }));
-    }
 }

@@ -12,6 +12,7 @@ use super::{
     messages::Messages,
     overlays::{Overlays, TemporaryView},
     pass_index::PassIndex,
+    browser::Browser,
     path_box::PathBox,
     preferences::Preferences,
     ranking::RankState,
@@ -98,6 +99,8 @@ pub struct State {
     pub recovered: Option<String>,
     /// What is typed into the box for paths.
     pub path_box: PathBox,
+    /// Folders that are looked through for it.
+    pub browser: Browser,
     /// Toasts and the log.
     pub messages: Messages,
     /// Which windows over the window are open.
@@ -152,6 +155,7 @@ impl State {
             jobs_begun: 0,
             recovered: None,
             path_box: PathBox::default(),
+            browser: Browser::default(),
             messages: Messages::default(),
             overlays: Overlays::default(),
             downloads: Downloads::default(),

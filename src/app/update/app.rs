@@ -27,8 +27,8 @@ use crate::{
             textures::{Textures, waker},
         },
         state::{
-            canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Preferences,
-            root::State, work::RunWanted,
+            canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, path_box::PathPurpose,
+            preferences::Preferences, root::State, work::RunWanted,
         },
         theme,
     },
@@ -81,6 +81,8 @@ pub struct App {
     pub(in crate::app) kept: UnsavedWork,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     pub(in crate::app) kept_in: Option<PathBuf>,
+    /// What folders are looked through for.
+    pub(in crate::app) browses: Option<PathPurpose>,
 }
 
 impl App {
@@ -149,6 +151,7 @@ impl App {
             preset_awaited: None,
             kept: UnsavedWork::default(),
             kept_in: None,
+            browses: None,
         };
         app.begin(options, context);
         app.look_at_models();
@@ -234,6 +237,7 @@ impl App {
         }
         self.on_input(context);
         self.follow_tour();
+        self.follow_browser(context);
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
         self.colour_thumbnails(context);

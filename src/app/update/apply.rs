@@ -61,10 +61,8 @@ impl App {
             Command::RunAsB => self.run_as_b(),
             Command::RunSide(index) => self.run_side(index),
             Command::Mask(mask) => self.set_mask(mask),
-            Command::AskPath(purpose) if self.kept_in.is_some() => {
-                state.path_box.purpose = Some(purpose);
-                state.path_box.text.clear();
-            }
+            Command::AskPath(purpose) if self.kept_in.is_some() => self.open_path_box(purpose),
+            Command::Browse(command) => self.browse(command, context),
             Command::AskPath(purpose) => dialog::ask(purpose, self.answer.clone(), context),
             Command::UsePath(purpose, path) => {
                 state.path_box = PathBox::default();

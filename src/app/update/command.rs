@@ -125,6 +125,8 @@ pub enum Command {
     AskPath(PathPurpose),
     /// Type into the box for paths, open it or close it.
     PathBox(PathBox),
+    /// Look through folders in the box for paths.
+    Browse(BrowseCommand),
     /// Use a path for what it was asked for.
     UsePath(PathPurpose, PathBuf),
     /// Look for models, or download them.
@@ -214,4 +216,21 @@ pub enum DownloadCommand {
     Remove,
     /// Delete nothing.
     KeepModel,
+}
+
+/// What the user does in the box for paths, besides typing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrowseCommand {
+    /// Move the cursor to an entry of those that are shown.
+    Cursor(Option<usize>),
+    /// Show names that begin with a dot, or not.
+    Hidden(bool),
+    /// Show files of all kinds, or those alone that are asked for.
+    AllFiles(bool),
+    /// Use what is typed, or look into it where it is a folder and a file is asked for.
+    Use(String),
+    /// Write over the file that is there.
+    Overwrite,
+    /// Leave the file that is there alone.
+    KeepFile,
 }
