@@ -54,7 +54,7 @@ pub use update::{
     abilities::Abilities,
     action::{Action, Menu},
     app::{App, LaunchOptions},
-    command::{Command, DownloadCommand, Notice, RecoverCommand},
+    command::{BrowseCommand, Command, DownloadCommand, Notice, RecoverCommand},
     keep::{Beginning, data_folder},
     view::Views,
 };

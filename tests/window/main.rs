@@ -38,5 +38,6 @@ mod survey;
 mod tour;
 mod undo;
 mod workspace;
+mod zz_shots;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;

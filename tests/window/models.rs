@@ -400,7 +400,7 @@ fn a_download_that_broke_off_is_said_and_deleted() {
     window.until("what would be deleted", |window| {
         window.says("Other programs that use this cache")
     });
-    click(&mut window, "Delete 3.0 MiB of owner/broken");
+    click(&mut window, "Delete 3.0 MiB owner/broken");
     window.until("the end of it", |window| window.state().downloads.removing.is_none());
     window.until("a look at it", |window| !window.says("Resume… owner/broken"));
     assert!(!folder.exists() && beside.exists());

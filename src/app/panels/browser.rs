@@ -1,7 +1,7 @@
 //! The window in which a path is typed or found, where the desktop has no dialog for it.
 
 use egui::{
-    Align, Align2, Button, FontId, Key, Label, Layout, Modifiers, RichText, Role, ScrollArea, Sense, TextEdit, Ui,
+    Align, Align2, Button, FontId, Id, Key, Label, Layout, Modifiers, RichText, Role, ScrollArea, Sense, TextEdit, Ui,
     WidgetInfo, Window,
     text::{CCursor, CCursorRange},
     text_edit::TextEditState,
@@ -188,7 +188,11 @@ fn entry_ui(ui: &mut Ui, entry: &Entry, under_cursor: bool, height: f32) -> bool
     if let Some(colour) = behind {
         ui.painter().rect_filled(rect, theme::RADIUS_SMALL, colour);
     }
-    let colour = if entry.is_folder { tokens.text_strong } else { tokens.text };
+    let colour = if entry.is_folder {
+        tokens.text_strong
+    } else {
+        tokens.text
+    };
     let at = rect.left_center() + vec2(theme::SPACE_S, 0.0);
     let font = FontId::proportional(theme::FONT_BODY);
     ui.painter().text(at, Align2::LEFT_CENTER, name, font, colour);
@@ -229,6 +233,11 @@ fn typed_ui(ui: &mut Ui, state: &State, purpose: PathPurpose, commands: &mut Vec
             commands.push(Command::Browse(BrowseCommand::Cursor(Some(cursor))));
         }
     }
+    // What was not typed here is typed on behind its end.
+    let id = Id::unique("path typed");
+    if ui.data(|data| data.get_temp::<String>(id)).as_ref() != Some(before) {
+        to_the_end(ui, id, before);
+    }
     let completes = pressed(Key::Tab);
     let entered = pressed(Key::Enter);
     let hint = match purpose.wanted() {
@@ -244,6 +253,7 @@ fn typed_ui(ui: &mut Ui, state: &State, purpose: PathPurpose, commands: &mut Vec
                 }
                 let used = ui.button("OK").clicked();
                 let edit = TextEdit::singleline(&mut text)
+                    .id(id)
                     .hint_text(hint)
                     .lock_focus(true)
                     .desired_width(f32::INFINITY);
@@ -255,13 +265,12 @@ fn typed_ui(ui: &mut Ui, state: &State, purpose: PathPurpose, commands: &mut Vec
     let (response, used) = response;
     response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Path"));
     response.request_focus();
+    let by_keys = if response.changed() { &text } else { before };
+    ui.data_mut(|data| data.insert_temp(id, by_keys.clone()));
     if completes && let Some(completed) = browser.completed(purpose, &text) {
         text = completed;
     }
     if text != *before {
-        if !response.changed() {
-            to_the_end(ui, response.id, &text);
-        }
         commands.push(typed(purpose, text));
         return;
     }
@@ -285,7 +294,7 @@ fn wanted_text(purpose: PathPurpose, text: &str) -> Option<String> {
 }
 
 /// Typing goes on behind what was completed.
-fn to_the_end(ui: &Ui, id: egui::Id, text: &str) {
+fn to_the_end(ui: &Ui, id: Id, text: &str) {
     let mut state = TextEditState::load(ui.ctx(), id).unwrap_or_default();
     let end = CCursor::new(text.chars().count());
     state.cursor.set_char_range(Some(CCursorRange::one(end)));

@@ -6,6 +6,7 @@ pub mod adapters;
 pub mod attention_heads;
 pub mod browser;
 pub mod channels;
+pub mod dense_screen;
 pub mod devices;
 pub mod frame_times;
 pub mod inspector;

@@ -208,7 +208,7 @@ pub fn removal_ui(
         return;
     }
     ui.horizontal(|ui| {
-        if named_button_ui(ui, format!("Delete {size} of"), name, true) {
+        if named_button_ui(ui, format!("Delete {size}"), name, true) {
             commands.push(Command::Download(DownloadCommand::Remove));
         }
         if named_button_ui(ui, "Keep", name, true) {

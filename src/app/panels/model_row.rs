@@ -231,9 +231,9 @@ fn row_ui(
     }
     let place = Rect::from_min_max(pos2(rect.right() - BUTTON, rect.top()), rect.max);
     let layout = Layout::right_to_left(Align::Center);
-    ui.scope_builder(UiBuilder::new().max_rect(place).layout(layout), |ui| {
-        button_ui(ui, state, shelf, item, order, commands);
-    });
+    // What is below goes on under the row, wherever a button ends.
+    let mut right = ui.new_child(UiBuilder::new().max_rect(place).layout(layout));
+    button_ui(&mut right, state, shelf, item, order, commands);
     if response.clicked() {
         let now = (!selected).then(|| item.name.to_owned());
         commands.push(Command::Download(DownloadCommand::Select(now)));

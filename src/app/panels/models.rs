@@ -2,7 +2,9 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use egui::{Button, Key, Label, RichText, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role};
+use egui::{
+    Align, Button, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2,
+};
 
 use super::model_row::{Item, columns, item_ui};
 use crate::{
@@ -171,7 +173,16 @@ fn head_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 _ => "",
             };
             let title = RichText::new(format!("{}{mark}", column.title()));
-            let button = ui.add_sized([width, theme::ROW_HEIGHT], Button::selectable(sorted, title).truncate());
+            let layout = match column.is_number() {
+                true => Layout::right_to_left(Align::Center),
+                false => Layout::left_to_right(Align::Center),
+            };
+            let size = vec2(width, theme::ROW_HEIGHT);
+            let button = ui.allocate_ui_with_layout(size, layout, |ui| {
+                ui.set_min_size(size);
+                ui.add(Button::selectable(sorted, title).truncate())
+            });
+            let button = button.inner;
             let name = format!("Sort models by {}", column.title().to_lowercase());
             button.widget_info(|| WidgetInfo::selected(Role::Button, true, sorted, &name));
             if button.on_hover_text(column.hint()).clicked() {

@@ -2,14 +2,18 @@
 
 use std::time::UNIX_EPOCH;
 
-use egui::{
-    Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, Ui, Window, vec2,
-};
+use egui::{Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, Ui, Window, vec2};
 
-use super::{about, browser::browser_ui, frame_times::frame_times_ui, jobs, models, palette, recoveries, tour::tour_ui};
+use super::{
+    about, browser::browser_ui, dense_screen::dense_screen_ui, frame_times::frame_times_ui, jobs, models, palette,
+    recoveries, tour::tour_ui,
+};
 use crate::{
     app::{
-        state::{frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State, shown::shown_path},
+        state::{
+            canvas_rects::CanvasRects, frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State,
+            shown::shown_path,
+        },
         theme,
         update::{
             action::{Action, Menu},
@@ -29,10 +33,17 @@ const HOUR_SECS: u64 = 3600;
 const MINUTE_SECS: u64 = 60;
 
 /// Everything that lies over the panes.
-pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &mut Vec<Command>) {
+pub fn overlays_ui(
+    ui: &mut Ui,
+    state: &State,
+    canvases: &CanvasRects,
+    frames: &FrameTimes,
+    commands: &mut Vec<Command>,
+) {
     palette::palette_ui(ui, state, commands);
     browser_ui(ui, state, commands);
     missing_ui(ui, state, commands);
+    dense_screen_ui(ui, state, commands);
     let overlays = &state.overlays;
     let (mut open, mut asked) = (Vec::new(), Vec::new());
     if overlays.keys {
@@ -57,7 +68,7 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
         open.extend(window_ui(ui, "Frame times", Action::FrameTimes, commands, times));
     }
     if let Some(tour) = &overlays.tour {
-        open.extend(tour_ui(ui, state, tour, commands));
+        open.extend(tour_ui(ui, state, tour, canvases, commands));
     }
     if overlays.about {
         open.extend(window_ui(ui, "About", Action::About, commands, about::about_ui));

@@ -59,7 +59,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
         panes::panes_ui(ui, state, &app.textures, &mut app.canvases, &mut commands)
     });
     app.on_layout(layout.inner, &context);
-    overlays::overlays_ui(ui, &app.state, &app.frames, &mut commands);
+    overlays::overlays_ui(ui, &app.state, &app.canvases, &app.frames, &mut commands);
     app.finish_frame(commands, &context);
     app.frames.add(began.elapsed());
 }

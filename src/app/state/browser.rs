@@ -123,7 +123,9 @@ impl Browser {
 
     /// The path that a text stands for: names without a folder are taken of the one looked at.
     pub fn path(&self, text: &str) -> PathBuf {
-        let of_home = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with(is_separator));
+        let of_home = text
+            .strip_prefix('~')
+            .filter(|rest| rest.is_empty() || rest.starts_with(is_separator));
         match (of_home, env::home_dir()) {
             (Some(rest), Some(home)) => home.join(names::path(rest.trim_start_matches(is_separator))),
             _ => self.base.join(names::path(text)),
@@ -199,7 +201,10 @@ fn is_separator(character: char) -> bool {
 /// The folders of what was opened last, those of the same kind of file first.
 pub fn recent_folders(remembered: &Preferences, purpose: PathPurpose) -> Vec<PathBuf> {
     let parents = |paths: &[PathBuf]| -> Vec<PathBuf> {
-        paths.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect()
+        paths
+            .iter()
+            .filter_map(|path| path.parent().map(Path::to_owned))
+            .collect()
     };
     let models: Vec<PathBuf> = remembered.models.iter().map(|name| names::path(name)).collect();
     let (pictures, models, workspaces) = (
@@ -274,7 +279,10 @@ mod tests {
         assert_eq!(completed("x"), None);
         let typed = format!("{}/do", folder.path().display());
         assert_eq!(completed(&typed), Some(format!("{}/dogs/", folder.path().display())));
-        assert_eq!(browser.completed(PathPurpose::SaveBasis, "dogs/").as_deref(), Some("dogs/basis.json"));
+        assert_eq!(
+            browser.completed(PathPurpose::SaveBasis, "dogs/").as_deref(),
+            Some("dogs/basis.json")
+        );
         assert_eq!(browser.place("dogs/a"), (folder.path().join("dogs/"), "a".to_owned()));
         assert_eq!(browser.path("cat-1.png"), folder.path().join("cat-1.png"));
         let above = browser.above("dogs/").map(|text| browser.path(&text));
@@ -323,6 +331,9 @@ mod tests {
         }
         remembered.add_model("demo");
         assert_eq!(recent_folders(&remembered, PICTURE), ["/p", "/w"].map(PathBuf::from));
-        assert_eq!(recent_folders(&remembered, PathPurpose::OpenWorkspace), ["/w", "/p"].map(PathBuf::from));
+        assert_eq!(
+            recent_folders(&remembered, PathPurpose::OpenWorkspace),
+            ["/w", "/p"].map(PathBuf::from)
+        );
     }
 }

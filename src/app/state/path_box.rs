@@ -128,9 +128,7 @@ impl PathPurpose {
             Self::Model | Self::ControlNet | Self::ExportPanes | Self::SaveSurvey => Wanted::Folder,
             Self::ModelFile => Wanted::file("Models", &["safetensors", "ckpt", "pt"]),
             Self::Lora => Wanted::file("LoRAs", &["safetensors", "pt", "bin"]),
-            Self::ControlNetFile => {
-                Wanted::file("ControlNets", &["safetensors", "sft", "pth", "pt", "ckpt", "bin"])
-            }
+            Self::ControlNetFile => Wanted::file("ControlNets", &["safetensors", "sft", "pth", "pt", "ckpt", "bin"]),
             Self::Embedding => Wanted::file("Embeddings", &["safetensors", "sft", "pt", "bin"]),
             Self::OpenWorkspace => Wanted::file("Workspaces", &["featscope.json", "json"]),
             Self::OpenBasis => Wanted::file("Bases", &["json"]),

@@ -60,6 +60,8 @@ pub struct Preferences {
     pub precision: Precision,
     /// Whether the guided tour was begun once: then nothing points to it any more.
     pub tour_seen: bool,
+    /// Whether a larger interface was offered for a dense screen.
+    pub dense_screen_asked: bool,
 }
 
 impl Default for Preferences {
@@ -80,6 +82,7 @@ impl Default for Preferences {
             device: DeviceChoice::Auto,
             precision: Precision::F32,
             tour_seen: false,
+            dense_screen_asked: false,
         }
     }
 }
@@ -142,6 +145,11 @@ impl Preferences {
             device: *latest(&self.device, &before.device, &theirs.device),
             precision: *latest(&self.precision, &before.precision, &theirs.precision),
             tour_seen: *latest(&self.tour_seen, &before.tour_seen, &theirs.tour_seen),
+            dense_screen_asked: *latest(
+                &self.dense_screen_asked,
+                &before.dense_screen_asked,
+                &theirs.dense_screen_asked,
+            ),
         }
     }
 

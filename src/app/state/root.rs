@@ -6,13 +6,13 @@ use egui_tiles::{Tile, TileId};
 
 use super::{
     answers::Answers,
+    browser::Browser,
     compare::CompareState,
     comparing::Comparing,
     downloads::Downloads,
     messages::Messages,
     overlays::{Overlays, TemporaryView},
     pass_index::PassIndex,
-    browser::Browser,
     path_box::PathBox,
     preferences::Preferences,
     ranking::RankState,

@@ -318,7 +318,7 @@ impl App {
         }
     }
 
-    fn set_interface_size(&mut self, zoom: f32, context: &Context) {
+    pub(in crate::app) fn set_interface_size(&mut self, zoom: f32, context: &Context) {
         let [least, most] = INTERFACE_RANGE;
         self.state.preferences.zoom = zoom.clamp(least, most);
         context.set_zoom_factor(self.state.preferences.zoom);

@@ -62,6 +62,10 @@ impl App {
             Command::RunSide(index) => self.run_side(index),
             Command::Mask(mask) => self.set_mask(mask),
             Command::AskPath(purpose) if self.kept_in.is_some() => self.open_path_box(purpose),
+            Command::InterfaceSize(zoom) => {
+                state.preferences.dense_screen_asked = true;
+                self.set_interface_size(zoom, context);
+            }
             Command::Browse(command) => self.browse(command, context),
             Command::AskPath(purpose) => dialog::ask(purpose, self.answer.clone(), context),
             Command::UsePath(purpose, path) => {
@@ -186,7 +190,11 @@ fn set(state: &mut State, command: Command) -> Option<Command> {
         }
         Command::PaletteText(text) => state.overlays.palette = Some(text),
         Command::Hold(hold) => state.hold = hold,
-        Command::PathBox(path_box) => state.path_box = path_box,
+        Command::PathBox(path_box) => {
+            // Other entries are listed.
+            state.browser.cursor = None;
+            state.path_box = path_box;
+        }
         Command::Peek(id) => state.peek = id,
         Command::Dismiss(notice) => match notice {
             Notice::Recovered => state.recovered = None,

@@ -10,10 +10,10 @@ use super::{
     command::{BrowseCommand, Command},
 };
 use crate::{
-    app::state::{
+    app::{document::workspace::with_extension, state::{
         browser::{Listing, into_folder},
         path_box::{PathBox, PathPurpose, Wanted},
-    },
+    }},
     engine::PictureSource,
     files::names,
 };
@@ -95,7 +95,12 @@ impl App {
             self.apply(Command::UsePath(purpose, names::path(&text)), context);
             return;
         }
-        let path = self.state.browser.path(&text);
+        let typed = self.state.browser.path(&text);
+        let path = match purpose {
+            // Workspaces are given their ending.
+            PathPurpose::SaveWorkspace if !text.ends_with(std::path::is_separator) => with_extension(&typed),
+            _ => typed,
+        };
         self.answers_awaited += 1;
         background(&self.answer, context, BackgroundResult::Seen, move || {
             let seen = match fs::metadata(&path) {

@@ -125,6 +125,8 @@ pub enum Command {
     AskPath(PathPurpose),
     /// Type into the box for paths, open it or close it.
     PathBox(PathBox),
+    /// Make all text and controls this many times as large as at first; a dense screen is asked about no more.
+    InterfaceSize(f32),
     /// Look through folders in the box for paths.
     Browse(BrowseCommand),
     /// Use a path for what it was asked for.

@@ -5,7 +5,7 @@
 mod bus {
     use std::time::Duration;
 
-    use zbus::{Connection, connection::Builder};
+    use zbus::connection::Builder;
 
     /// How long a portal may take to start.
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -15,19 +15,34 @@ mod bus {
 
     /// Whether a portal with file dialogs answers on the session's bus. It is started if need be.
     pub fn has_file_dialogs() -> bool {
-        pollster::block_on(async {
-            let bus = Builder::session()?.method_timeout(PATIENCE).build().await?;
-            answers(&bus).await
-        })
-        .is_ok()
+        Builder::session().and_then(answers).is_ok()
     }
 
     /// Asks for the version of the portal's file dialogs: one that has none has no such property.
-    pub(super) async fn answers(bus: &Connection) -> zbus::Result<()> {
-        let question = (FILE_CHOOSER, "version");
-        bus.call_method(Some(NAME), PATH, Some("org.freedesktop.DBus.Properties"), "Get", &question)
-            .await
-            .map(drop)
+    fn answers(bus: Builder<'_>) -> zbus::Result<()> {
+        pollster::block_on(async {
+            let bus = bus.method_timeout(PATIENCE).build().await?;
+            let question = (FILE_CHOOSER, "version");
+            let answer = bus.call_method(
+                Some(NAME),
+                PATH,
+                Some("org.freedesktop.DBus.Properties"),
+                "Get",
+                &question,
+            );
+            answer.await.map(drop)
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn without_a_bus_there_is_no_portal() -> zbus::Result<()> {
+            assert!(answers(Builder::address("unix:path=/no/such/bus")?).is_err());
+            Ok(())
+        }
     }
 }
 
