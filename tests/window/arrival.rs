@@ -97,10 +97,7 @@ fn a_file_dropped_on_a_pane_opens_there_and_others_where_there_is_room() {
 fn a_dropped_workspace_takes_the_place_of_everything() {
     let mut window = Window::settled();
     let path = window.path("mine.featscope.json");
-    window.apply(Command::UsePath(
-        PathPurpose::SaveWorkspace,
-        path.clone(),
-    ));
+    window.apply(Command::UsePath(PathPurpose::SaveWorkspace, path.clone()));
     window.until("a saved workspace", |window| window.state().workspace_path.is_some());
     let saved = window.document().clone();
     window.open_picture(ImageSlot::A, sample("noto-fox"));

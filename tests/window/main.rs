@@ -38,6 +38,5 @@ mod survey;
 mod tour;
 mod undo;
 mod workspace;
-mod zz_shots;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;

@@ -288,7 +288,6 @@ fn wanted_text(purpose: PathPurpose, text: &str) -> Option<String> {
     match purpose.wanted() {
         Wanted::File { .. } if text.is_empty() => None,
         Wanted::Save { name, .. } if ends_in_folder => Some(format!("{text}{name}")),
-        Wanted::Folder if text.is_empty() => Some(".".to_owned()),
         _ => Some(text.to_owned()),
     }
 }

@@ -32,7 +32,7 @@ const ROW: f32 = 26.0;
 const BUTTON: f32 = 116.0;
 const LEAST_NAME: f32 = 130.0;
 /// A table narrower than this, in points, shows family and licence in the details alone.
-const WIDE: f32 = 880.0;
+const WIDE: f32 = 980.0;
 
 /// What is said of something that can be had.
 pub struct Item<'a> {
@@ -118,7 +118,7 @@ pub fn columns(width: f32) -> Vec<(ModelColumn, f32)> {
         ModelColumn::Family => Some(124.0),
         ModelColumn::Parameters => Some(92.0),
         ModelColumn::Size => Some(88.0),
-        ModelColumn::Licence => Some(176.0),
+        ModelColumn::Licence => Some(210.0),
         ModelColumn::Gated => Some(60.0),
         ModelColumn::Here => Some(156.0),
     };
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn columns_fill_the_table_and_the_name_is_never_lost() {
-        for width in [1000.0, 900.0, 660.0] {
+        for width in [1100.0, 990.0, 660.0] {
             let columns = columns(width);
             let all = columns.iter().map(|(_, width)| width).sum::<f32>() + BUTTON;
             assert_eq!(all, width);

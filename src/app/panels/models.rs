@@ -2,9 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use egui::{
-    Align, Button, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2,
-};
+use egui::{Align, Button, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
 
 use super::model_row::{Item, columns, item_ui};
 use crate::{
@@ -29,7 +27,7 @@ use crate::{
 };
 
 /// Width of the window and height of the list, in points, where there is room, and what stays beside them.
-const WIDTH: f32 = 1040.0;
+const WIDTH: f32 = 1120.0;
 const HEIGHT: f32 = 620.0;
 const BESIDE: f32 = 60.0;
 const ABOVE: f32 = 230.0;

@@ -45,7 +45,7 @@ pub fn tour_ui(
         .id(Id::unique("tour"))
         .open(&mut stays)
         .collapsible(false)
-        .resizable(false)
+        .auto_sized()
         .movable(false)
         .current_pos(place.min)
         .constrain(true)

@@ -10,10 +10,13 @@ use super::{
     command::{BrowseCommand, Command},
 };
 use crate::{
-    app::{document::workspace::with_extension, state::{
-        browser::{Listing, into_folder},
-        path_box::{PathBox, PathPurpose, Wanted},
-    }},
+    app::{
+        document::workspace::with_extension,
+        state::{
+            browser::{Listing, into_folder},
+            path_box::{PathBox, PathPurpose, Wanted},
+        },
+    },
     engine::PictureSource,
     files::names,
 };
@@ -36,6 +39,14 @@ impl App {
         };
         if self.browses != Some(purpose) {
             self.browses = Some(purpose);
+            // A window that leaves the desktop alone begins in its own folder.
+            if let Some(own) = self
+                .kept_in
+                .as_ref()
+                .filter(|_| state.browser.base.as_os_str().is_empty())
+            {
+                state.browser.base.clone_from(own);
+            }
             state.browser.begin(purpose, &state.preferences);
         }
         let (wanted, _) = state.browser.place(&state.path_box.text);
@@ -101,6 +112,8 @@ impl App {
             PathPurpose::SaveWorkspace if !text.ends_with(std::path::is_separator) => with_extension(&typed),
             _ => typed,
         };
+        // Without the separator at its end.
+        let path: PathBuf = path.components().collect();
         self.answers_awaited += 1;
         background(&self.answer, context, BackgroundResult::Seen, move || {
             let seen = match fs::metadata(&path) {

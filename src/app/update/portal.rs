@@ -8,7 +8,7 @@ mod bus {
     use zbus::connection::Builder;
 
     /// How long a portal may take to start.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(5);
     const NAME: &str = "org.freedesktop.portal.Desktop";
     const PATH: &str = "/org/freedesktop/portal/desktop";
     const FILE_CHOOSER: &str = "org.freedesktop.portal.FileChooser";
