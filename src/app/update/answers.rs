@@ -37,6 +37,7 @@ impl App {
             BackgroundResult::NoDialog(purpose) if self.state.path_box.purpose == Some(purpose) => {}
             // The path can be typed.
             BackgroundResult::NoDialog(purpose) => {
+                self.has_no_dialogs = true;
                 self.open_path_box(purpose);
             }
             BackgroundResult::Listed(Ok(listing)) => self.on_listing(*listing),

@@ -81,6 +81,8 @@ pub struct App {
     pub(in crate::app) kept: UnsavedWork,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     pub(in crate::app) kept_in: Option<PathBuf>,
+    /// Whether the desktop was found to have no file dialogs.
+    pub(in crate::app) has_no_dialogs: bool,
     /// What folders are looked through for.
     pub(in crate::app) browses: Option<PathPurpose>,
 }
@@ -151,6 +153,7 @@ impl App {
             preset_awaited: None,
             kept: UnsavedWork::default(),
             kept_in: None,
+            has_no_dialogs: false,
             browses: None,
         };
         app.begin(options, context);

@@ -8,6 +8,7 @@ use super::{
     dialog,
     panes::{add_pane, set_view},
     pins::delete_pin,
+    portal::has_bus,
 };
 use crate::{
     app::{
@@ -61,7 +62,10 @@ impl App {
             Command::RunAsB => self.run_as_b(),
             Command::RunSide(index) => self.run_side(index),
             Command::Mask(mask) => self.set_mask(mask),
-            Command::AskPath(purpose) if self.kept_in.is_some() => self.open_path_box(purpose),
+            // What is known to have no dialog opens the box at once, which takes what is typed from then on.
+            Command::AskPath(purpose) if self.kept_in.is_some() || self.has_no_dialogs || !has_bus() => {
+                self.open_path_box(purpose);
+            }
             Command::InterfaceSize(zoom) => {
                 state.preferences.dense_screen_asked = true;
                 self.set_interface_size(zoom, context);

@@ -3,7 +3,7 @@
 
 #[cfg(all(unix, not(target_os = "macos")))]
 mod bus {
-    use std::time::Duration;
+    use std::{env, path::Path, time::Duration};
 
     use zbus::connection::Builder;
 
@@ -12,6 +12,13 @@ mod bus {
     const NAME: &str = "org.freedesktop.portal.Desktop";
     const PATH: &str = "/org/freedesktop/portal/desktop";
     const FILE_CHOOSER: &str = "org.freedesktop.portal.FileChooser";
+
+    /// Whether there is a bus that a portal could answer on, as far as that is known at once.
+    pub fn has_bus() -> bool {
+        let runtime = env::var_os("XDG_RUNTIME_DIR");
+        env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some_and(|address| !address.is_empty())
+            || runtime.is_some_and(|folder| Path::new(&folder).join("bus").exists())
+    }
 
     /// Whether a portal with file dialogs answers on the session's bus. It is started if need be.
     pub fn has_file_dialogs() -> bool {
@@ -47,7 +54,13 @@ mod bus {
 }
 
 #[cfg(all(unix, not(target_os = "macos")))]
-pub use bus::has_file_dialogs;
+pub use bus::{has_bus, has_file_dialogs};
+
+/// Windows and macOS need none.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+pub fn has_bus() -> bool {
+    true
+}
 
 /// Windows and macOS have dialogs of their own.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
