@@ -290,7 +290,8 @@ fn locked(cache: &RepoCache) -> Result<Vec<File>> {
     Ok(locks)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
