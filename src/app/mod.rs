@@ -58,7 +58,7 @@ pub use update::{
     action::{Action, Menu, shortcut_text},
     aliases::action_named,
     app::{App, LaunchOptions},
-    command::{Command, DownloadCommand, Notice, RecoverCommand},
+    command::{BrowseCommand, Command, DownloadCommand, Notice, RecoverCommand},
     keep::{Beginning, data_folder},
     view::Views,
 };

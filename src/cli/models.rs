@@ -1,4 +1,4 @@
-//! `featscope models list`, `featscope models get`.
+//! `featscope models list`, `featscope models get`, `featscope models rm`.
 
 use std::{
     fmt::Write,
@@ -13,16 +13,16 @@ use serde_json::json;
 use super::terminal;
 use crate::{
     components::schedule::Timestep,
-    error::Result,
+    error::{Error, Result},
     families::{
         cards::{UNKNOWN, card},
         download_plan::{self, RequiredFiles, cached_under_old_name},
-        known::known_checkpoints,
+        known::{known_checkpoint, known_checkpoints},
         resolve,
     },
     model::{family::KnownCheckpoint, spec::ModelSpec},
     weights::{
-        hub::{DownloadPlan, Hub, MAIN, Repo, RepoPart, Variant, bytes},
+        hub::{DownloadPlan, Hub, MAIN, RemovalScope, Repo, RepoPart, Variant, bytes},
         hub_snapshot,
     },
     words::visible,
@@ -46,6 +46,8 @@ pub enum ModelsCommand {
     List(ListArguments),
     /// Download a model into the cache that Python's huggingface_hub uses, and print its folder
     Get(GetArguments),
+    /// Delete a model from that cache, which other programs share
+    Rm(RemoveArguments),
 }
 
 /// `featscope models list`.
@@ -76,12 +78,30 @@ pub struct GetArguments {
     pub file: Option<String>,
 }
 
-/// Says which models there are, or downloads one.
+/// `featscope models rm`.
+#[derive(Debug, Args)]
+pub struct RemoveArguments {
+    /// Model: a short name, or the name of a repository of the hub, as OWNER/NAME
+    #[arg(value_name = "M")]
+    pub model: String,
+    /// The files alone whose download broke off
+    #[arg(long)]
+    pub begun: bool,
+    /// This commit alone, with the files that no other commit has
+    #[arg(long, value_name = "COMMIT", conflicts_with = "begun")]
+    pub commit: Option<String>,
+    /// Delete it; without, what would be deleted is said
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Says which models there are, downloads one or deletes one.
 pub fn models(arguments: &ModelsArguments) -> Result<()> {
     match &arguments.command {
         None => list(&arguments.list),
         Some(ModelsCommand::List(arguments)) => list(arguments),
         Some(ModelsCommand::Get(arguments)) => get(arguments),
+        Some(ModelsCommand::Rm(arguments)) => remove(arguments),
     }
 }
 
@@ -243,6 +263,44 @@ fn get(arguments: &GetArguments) -> Result<()> {
     }
     let path = path.unwrap_or_default();
     terminal::print_path(&path)
+}
+
+/// Deletes a model from the cache, or says what that would delete.
+fn remove(arguments: &RemoveArguments) -> Result<()> {
+    let hub = Hub::from_env()?;
+    let name = &arguments.model;
+    let known = known_checkpoint(name);
+    if known.is_some_and(|entry| !entry.is_on_the_hub()) {
+        return Err(Error::usage(format!(
+            "{name} is not in the hub's cache: nothing to delete"
+        )));
+    }
+    let source = known.map_or(name.as_str(), |entry| entry.source);
+    // A repository that moved may be here under its old name.
+    let repository = match hub.cached(&Repo::new(source)?) {
+        Some(_) => source.to_owned(),
+        None => hub_snapshot(source).map_or_else(|| source.to_owned(), |found| found.repository),
+    };
+    let scope = match &arguments.commit {
+        Some(commit) => RemovalScope::Snapshot(commit.clone()),
+        None if arguments.begun => RemovalScope::Begun,
+        None => RemovalScope::Whole,
+    };
+    let removal = hub.removal(&Repo::new(&repository)?, scope)?;
+    let what = format!(
+        "{} files of {repository}, {}, in {}",
+        removal.files,
+        bytes(removal.bytes),
+        removal.folder.display()
+    );
+    if !arguments.yes {
+        return Err(Error::usage(format!(
+            "{what} would be deleted, for all programs that use this cache: say so with --yes"
+        )));
+    }
+    hub.remove(&removal)?;
+    terminal::note(&format!("deleted {what}"));
+    Ok(())
 }
 
 /// Downloads what is missing, and gives the folder, or the file where one was wanted.

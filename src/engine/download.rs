@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::TaskKind;
 use crate::{
     families::{download_plan::DownloadOption, inventory::LocalModels},
-    weights::hub::TransferProgress,
+    weights::hub::{Removal, RemovalScope, Repo, TransferProgress},
 };
 
 /// Asked of the downloader.
@@ -29,6 +29,22 @@ pub enum HubRequest {
         /// One of those that [`HubEvent::Planned`] brought.
         offer: Box<DownloadOption>,
     },
+    /// What would deleting a model delete? Asks nothing of the network.
+    PlanRemoval {
+        /// Chosen by the sender; events name it.
+        job: u64,
+        /// The repository.
+        repo: Repo,
+        /// How much of it.
+        scope: RemovalScope,
+    },
+    /// Deletes what [`HubEvent::Removable`] named.
+    Remove {
+        /// Chosen by the sender; events name it.
+        job: u64,
+        /// What.
+        removal: Box<Removal>,
+    },
     /// Ends a plan or a download, or takes it out of the queue. What has been downloaded stays.
     Cancel {
         /// The job.
@@ -41,9 +57,11 @@ impl HubRequest {
     pub fn task(&self) -> TaskKind {
         match self {
             Self::Look => TaskKind::Shelf,
-            Self::Plan { job, .. } | Self::Download { job, .. } | Self::Cancel { job } => {
-                TaskKind::Download { job: *job }
-            }
+            Self::Plan { job, .. }
+            | Self::Download { job, .. }
+            | Self::PlanRemoval { job, .. }
+            | Self::Remove { job, .. }
+            | Self::Cancel { job } => TaskKind::Download { job: *job },
         }
     }
 }
@@ -74,6 +92,20 @@ pub enum HubEvent {
         /// The folder of the model's own repository.
         #[serde(with = "crate::files::names")]
         folder: PathBuf,
+    },
+    /// What deleting a model would delete.
+    Removable {
+        /// The job.
+        job: u64,
+        /// What.
+        removal: Box<Removal>,
+    },
+    /// It is deleted.
+    Removed {
+        /// The job.
+        job: u64,
+        /// Bytes that are free now.
+        bytes: u64,
     },
 }
 

@@ -117,6 +117,14 @@ impl Downloader {
             HubRequest::Look => self.look(),
             HubRequest::Plan { job, name } => self.plan(job, name),
             HubRequest::Download { job, offer } => self.waiting.push_back((job, *offer)),
+            HubRequest::PlanRemoval { job, repo, scope } => self.beside("removal", job, move |hub| {
+                let removal = Box::new(hub.removal(&repo, scope)?);
+                Ok(HubEvent::Removable { job, removal })
+            }),
+            HubRequest::Remove { job, removal } => self.beside("removal", job, move |hub| {
+                let bytes = hub.remove(&removal)?;
+                Ok(HubEvent::Removed { job, bytes })
+            }),
             HubRequest::Cancel { job } if current == Some(job) => return true,
             HubRequest::Cancel { job } => {
                 if let Some(end) = self.planning.get(&job) {
@@ -147,6 +155,18 @@ impl Downloader {
         if let Err(error) = looking {
             let work = TaskKind::Shelf;
             self.events.emit(Event::Failed { work, error });
+        }
+    }
+
+    /// Does something in the cache that no download waits for.
+    fn beside(&self, name: &str, job: u64, work: impl FnOnce(&Hub) -> Result<HubEvent> + Send + 'static) {
+        let (events, place) = (self.events.clone(), Arc::clone(&self.place));
+        let begun = spawn(name, move || {
+            let done = recovered(|| work(&Hub::new(place()?)));
+            report(&events, job, done.unwrap_or_else(|words| Err(bug(&words))));
+        });
+        if let Err(error) = begun {
+            report(&self.events, job, Err(error));
         }
     }
 

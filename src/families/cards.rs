@@ -8,7 +8,8 @@ pub struct Card {
     pub key: &'static str,
     /// Parameters of its denoiser or encoder, where known.
     pub parameters: Option<u64>,
-    /// Bytes of what is downloaded of it, where these follow from the number of parameters and the format they are published in.
+    /// Bytes of what is downloaded of it in full, where these follow from the numbers of parameters of its networks and the format
+    /// they are published in.
     pub download: Option<u64>,
     /// The licence of its weights, where known.
     pub licence: Option<&'static str>,
@@ -52,6 +53,11 @@ impl Card {
             download: Some(download),
             ..self
         }
+    }
+
+    /// The same where that are this many 32-bit numbers.
+    const fn of_singles(self, count: u64) -> Self {
+        self.of_bytes(4 * count)
     }
 
     /// The same without a licence that is known.
@@ -98,21 +104,32 @@ pub const UNKNOWN: &str = "-";
 /// T5-XXL's encoder, CLIP-L's text tower and the autoencoder of Flux.1, in bf16 as its transformer.
 const BESIDE_FLUX: u64 = 2 * (4_762_310_656 + 123_060_480 + 83_819_683);
 
+/// The parameters of whole models that are published in 32-bit numbers: denoiser, text encoders and autoencoder.
+const SD1: u64 = 859_520_964 + 123_060_480 + KL;
+const SD2: u64 = 865_910_724 + 340_387_840 + KL;
+const SDXL: u64 = 2_567_463_684 + 123_060_480 + 694_659_840 + KL;
+const PIXART: u64 = 611_000_000 + 4_762_310_656 + KL;
+const DIT: u64 = 675_129_632 + KL;
+/// The autoencoder of all of them.
+const KL: u64 = 83_653_863;
+
 /// The cards.
 const CARDS: &[Card] = &[
     open("adm256", 0, MIT).uncounted(),
-    open("sd15", 860 * MILLION, OPENRAIL),
-    open("sd14", 860 * MILLION, OPENRAIL),
-    open("sd20", 870 * MILLION, OPENRAIL_PLUS),
-    open("sd21-base", 870 * MILLION, OPENRAIL_PLUS),
-    open("sd21", 870 * MILLION, OPENRAIL_PLUS),
+    open("sd15", 860 * MILLION, OPENRAIL).of_singles(SD1),
+    open("sd14", 860 * MILLION, OPENRAIL).of_singles(SD1),
+    open("sd20", 870 * MILLION, OPENRAIL_PLUS).of_singles(SD2),
+    open("sd21-base", 870 * MILLION, OPENRAIL_PLUS).of_singles(SD2),
+    open("sd21", 870 * MILLION, OPENRAIL_PLUS).of_singles(SD2),
     open("cleandift-sd21", 870 * MILLION, "").without_licence(),
     open("cleandift-sd15", 860 * MILLION, "").without_licence(),
-    open("sdxl", 2600 * MILLION, OPENRAIL_PLUS),
-    open("sdxl-turbo", 2600 * MILLION, "").without_licence(),
-    open("pgv2", 2600 * MILLION, "Playground v2 Community License"),
-    open("pixart-alpha-512", 610_856_096, OPENRAIL_PLUS),
-    open("pixart-alpha", 611_349_152, OPENRAIL_PLUS),
+    open("sdxl", 2600 * MILLION, OPENRAIL_PLUS).of_singles(SDXL),
+    open("sdxl-turbo", 2600 * MILLION, "")
+        .without_licence()
+        .of_singles(SDXL),
+    open("pgv2", 2600 * MILLION, "Playground v2 Community License").of_singles(SDXL),
+    open("pixart-alpha-512", 610_856_096, OPENRAIL_PLUS).of_singles(PIXART),
+    open("pixart-alpha", 611_349_152, OPENRAIL_PLUS).of_singles(PIXART),
     open("pixart-sigma", 610_856_096, OPENRAIL_PLUS),
     gated("flux.1-dev", 11_901_408_320, "FLUX.1 [dev] Non-Commercial License")
         .of_bytes(2 * 11_901_408_320 + BESIDE_FLUX),
@@ -120,8 +137,8 @@ const CARDS: &[Card] = &[
     gated("sd3-medium", 2_028_328_000, STABILITY),
     gated("sd3.5-medium", 2_243_171_520, STABILITY),
     gated("sd3.5-large", 8_056_627_520, STABILITY),
-    open("dit-xl-2-256", 675 * MILLION, "CC-BY-NC-4.0"),
-    open("dit-xl-2-512", 675 * MILLION, "CC-BY-NC-4.0"),
+    open("dit-xl-2-256", 675 * MILLION, "CC-BY-NC-4.0").of_singles(DIT),
+    open("dit-xl-2-512", 675 * MILLION, "CC-BY-NC-4.0").of_singles(DIT),
     open("sit-xl-2", 675 * MILLION, MIT),
     open("repa-xl-2", 675 * MILLION, MIT),
     open("hunyuandit-1.1", 1_516_534_048, TENCENT),
@@ -131,27 +148,27 @@ const CARDS: &[Card] = &[
     gated("deepfloyd-if-i-xl", 0, DEEPFLOYD).uncounted(),
     open("z-image-turbo", 6000 * MILLION, APACHE),
     open("flux.2-klein-4b", 4000 * MILLION, APACHE),
-    open("dinov2-small", 22_100_000, APACHE),
-    open("dinov2-base", 86_600_000, APACHE),
-    open("dinov2-large", 304 * MILLION, APACHE),
-    open("dinov2-giant", 1140 * MILLION, APACHE),
-    open("dinov2-small-reg", 22_100_000, APACHE),
-    open("dinov2-base-reg", 86_600_000, APACHE),
-    open("dinov2-large-reg", 304 * MILLION, APACHE),
-    open("dinov2-giant-reg", 1140 * MILLION, APACHE),
-    gated("dinov3-small", 21_600_000, DINOV3),
-    gated("dinov3-base", 85_700_000, DINOV3),
-    gated("dinov3-large", 303 * MILLION, DINOV3),
-    gated("dinov3-huge-plus", 841 * MILLION, DINOV3),
-    gated("dinov3-7b", 6700 * MILLION, DINOV3),
-    open("mae-base", 86 * MILLION, APACHE),
-    open("mae-large", 303 * MILLION, APACHE),
-    open("mae-huge", 631 * MILLION, APACHE),
-    open("clip-base-16", 86 * MILLION, MIT),
-    open("clip-large-14", 303 * MILLION, MIT),
-    open("clip-large-14-336", 303 * MILLION, MIT),
-    open("siglip-base", 86 * MILLION, APACHE),
-    open("siglip-so400m", 413 * MILLION, APACHE),
+    open("dinov2-small", 22_100_000, APACHE).of_singles(22_100_000),
+    open("dinov2-base", 86_600_000, APACHE).of_singles(86_600_000),
+    open("dinov2-large", 304 * MILLION, APACHE).of_singles(304 * MILLION),
+    open("dinov2-giant", 1140 * MILLION, APACHE).of_singles(1140 * MILLION),
+    open("dinov2-small-reg", 22_100_000, APACHE).of_singles(22_100_000),
+    open("dinov2-base-reg", 86_600_000, APACHE).of_singles(86_600_000),
+    open("dinov2-large-reg", 304 * MILLION, APACHE).of_singles(304 * MILLION),
+    open("dinov2-giant-reg", 1140 * MILLION, APACHE).of_singles(1140 * MILLION),
+    gated("dinov3-small", 21_600_000, DINOV3).of_singles(21_600_000),
+    gated("dinov3-base", 85_700_000, DINOV3).of_singles(85_700_000),
+    gated("dinov3-large", 303 * MILLION, DINOV3).of_singles(303 * MILLION),
+    gated("dinov3-huge-plus", 841 * MILLION, DINOV3).of_singles(841 * MILLION),
+    gated("dinov3-7b", 6700 * MILLION, DINOV3).of_singles(6700 * MILLION),
+    open("mae-base", 86 * MILLION, APACHE).of_singles(111_907_840),
+    open("mae-large", 303 * MILLION, APACHE).of_singles(329_541_888),
+    open("mae-huge", 631 * MILLION, APACHE).of_singles(657_074_508),
+    open("clip-base-16", 86 * MILLION, MIT).of_singles(149_620_737),
+    open("clip-large-14", 303 * MILLION, MIT).of_singles(427_616_513),
+    open("clip-large-14-336", 303 * MILLION, MIT).of_singles(427_944_193),
+    open("siglip-base", 86 * MILLION, APACHE).of_singles(203_155_970),
+    open("siglip-so400m", 413 * MILLION, APACHE).of_singles(877_960_498),
 ];
 
 /// What is known of the checkpoint with a short name.

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     FAMILIES,
     download_plan::has_base,
-    known::{CONTROL_NETS, known_checkpoint, known_checkpoints},
+    known::{CONTROL_NETS, known_checkpoint, known_checkpoints, known_family},
 };
 use crate::{
     error::Result,
     model::family::{Checkpoint, CheckpointLayout, GivenNetworks, KnownCheckpoint, KnownFiles},
     weights::{
-        hub::{DENOISERS, Hub, HubSettings, MODEL_INDEX, Repo, RepoPart, Variant},
+        hub::{CachedRepo, DENOISERS, Hub, HubSettings, MODEL_INDEX, Repo, RepoPart, Variant},
         in_cache::local,
         read_json,
     },
@@ -49,9 +49,52 @@ pub struct LocalModel {
     pub path: Option<PathBuf>,
     /// Bytes of its repository on the disk, what was begun included.
     pub bytes: u64,
+    /// What kind of network it is, as provenance calls it; none where that is not known.
+    #[serde(default)]
+    pub family: Option<String>,
+    /// What the hub's cache holds of it; none where nothing.
+    #[serde(default)]
+    pub held: Option<HeldFiles>,
+}
+
+/// What the hub's cache holds of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFiles {
+    /// The repository: `OWNER/NAME`.
+    pub repository: String,
+    /// Its folder.
+    #[serde(with = "crate::files::names")]
+    pub folder: PathBuf,
+    /// Complete files of the newest commit.
+    pub files: usize,
+    /// Files whose link leads nowhere.
+    pub gone: usize,
+    /// Files that were begun, and their bytes.
+    pub begun: usize,
+    /// Bytes of those.
+    pub bytes_begun: u64,
+}
+
+impl HeldFiles {
+    fn of(cached: &CachedRepo) -> Self {
+        let newest = cached.snapshots.first();
+        Self {
+            repository: cached.id.clone(),
+            folder: cached.folder.clone(),
+            files: newest.map_or(0, |snapshot| snapshot.files),
+            gone: newest.map_or(0, |snapshot| snapshot.gone),
+            begun: cached.files_begun,
+            bytes_begun: cached.bytes_begun,
+        }
+    }
 }
 
 impl LocalModel {
+    /// Whether a part of it is here, and not all.
+    pub fn is_incomplete(&self) -> bool {
+        !self.here && self.held.is_some() && self.bytes > 0
+    }
+
     /// Whether the hub has it.
     pub fn is_on_the_hub(&self) -> bool {
         known_checkpoint(&self.name).is_none_or(|known| known.is_on_the_hub())
@@ -117,6 +160,7 @@ fn of_known(hub: Option<&Hub>, entry: &KnownCheckpoint) -> LocalModel {
         let whole = of_repository(hub, entry.key, entry.source, ModelKind::Model);
         return LocalModel {
             here: whole.here || entry.files == KnownFiles::Embedded,
+            family: known_family(entry.key).map(str::to_owned),
             ..whole
         };
     };
@@ -127,6 +171,7 @@ fn of_known(hub: Option<&Hub>, entry: &KnownCheckpoint) -> LocalModel {
     LocalModel {
         here: in_cache.is_some(),
         path: in_cache,
+        family: known_family(entry.key).map(str::to_owned),
         ..of_repository(hub, entry.key, entry.source, ModelKind::Model)
     }
 }
@@ -141,7 +186,9 @@ fn of_repository(hub: Option<&Hub>, name: &str, source: &str, kind: ModelKind) -
         kind,
         here: path.is_some(),
         path,
-        bytes: cached.map_or(0, |cached| cached.bytes),
+        bytes: cached.as_ref().map_or(0, |cached| cached.bytes),
+        family: None,
+        held: cached.as_ref().map(HeldFiles::of),
     }
 }
 
@@ -154,19 +201,41 @@ fn others(hub: &Hub) -> Vec<LocalModel> {
     let listed = |id: &str| used.iter().any(|source| source == id) || CONTROL_NETS.iter().any(|net| net.source == id);
     let held = hub.cached_repos().into_iter().filter(|held| !listed(&held.id));
     held.filter_map(|held| {
-        let folder = hub.local(&Repo::new(&held.id).ok()?, &RepoPart::Model(Variant::Full))?;
+        let complete = hub.local(&Repo::new(&held.id).ok()?, &RepoPart::Model(Variant::Full));
+        let (kind, family) = match &complete {
+            Some(folder) => kind_of(folder)?,
+            None => (begun_kind(&held)?, None),
+        };
         Some(LocalModel {
-            name: held.id,
-            kind: kind_of(&folder)?,
-            here: true,
-            path: Some(folder),
+            kind,
+            here: complete.is_some(),
+            path: complete,
             bytes: held.bytes,
+            family: family.map(str::to_owned),
+            held: Some(HeldFiles::of(&held)),
+            name: held.id,
         })
     })
     .collect()
 }
 
-fn kind_of(folder: &Path) -> Option<ModelKind> {
+/// What a repository is that is not complete, as far as its first files tell; none of what is nothing that this program runs.
+fn begun_kind(held: &CachedRepo) -> Option<ModelKind> {
+    let Some(newest) = held.snapshots.first() else {
+        // Of the very first file there is only a beginning.
+        return (held.files_begun > 0).then_some(ModelKind::Model);
+    };
+    let folder = &newest.folder;
+    if folder.join(MODEL_INDEX).is_file() || DENOISERS.iter().any(|name| folder.join(name).is_dir()) {
+        return Some(ModelKind::Model);
+    }
+    let config = read_json(&folder.join("config.json")).ok()?;
+    let class = config.get("_class_name")?.as_str()?;
+    (class == CONTROL_NET_CLASS).then_some(ModelKind::ControlNet)
+}
+
+/// What a complete repository is, and its family where it is a model.
+fn kind_of(folder: &Path) -> Option<(ModelKind, Option<&'static str>)> {
     let checkpoint = Checkpoint {
         name: folder.display().to_string(),
         layout: CheckpointLayout::Folder(folder.to_owned()),
@@ -179,10 +248,11 @@ fn kind_of(folder: &Path) -> Option<ModelKind> {
         || config
             .as_ref()
             .is_some_and(|config| config.get(OF_TRANSFORMERS).is_some());
-    if is_whole && FAMILIES.iter().any(|family| family.recognises(&checkpoint)) {
-        return Some(ModelKind::Model);
+    let mut families = FAMILIES.iter();
+    if let Some(family) = families.find(|family| is_whole && family.recognises(&checkpoint)) {
+        return Some((ModelKind::Model, Some(family.key())));
     }
     let config = config?;
     let class = config.get("_class_name")?.as_str()?;
-    (class == CONTROL_NET_CLASS).then_some(ModelKind::ControlNet)
+    (class == CONTROL_NET_CLASS).then_some((ModelKind::ControlNet, None))
 }

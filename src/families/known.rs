@@ -1,7 +1,7 @@
 //! The models that have a short name, of all families.
 
 use super::FAMILIES;
-use crate::model::family::{KnownCheckpoint, KnownFiles};
+use crate::model::family::{Family, KnownCheckpoint, KnownFiles};
 
 /// Every model with a short name: those inside the program first, then family by family.
 pub fn known_checkpoints() -> impl Iterator<Item = &'static KnownCheckpoint> {
@@ -15,6 +15,12 @@ pub fn known_checkpoints() -> impl Iterator<Item = &'static KnownCheckpoint> {
 /// The model with a short name.
 pub fn known_checkpoint(key: &str) -> Option<&'static KnownCheckpoint> {
     known_checkpoints().find(|known| known.key == key)
+}
+
+/// The family of the model with a short name, as provenance calls it.
+pub fn known_family(key: &str) -> Option<&'static str> {
+    let has = |family: &&&dyn Family| family.known_checkpoints().iter().any(|known| known.key == key);
+    FAMILIES.iter().find(has).map(|family| family.key())
 }
 
 /// The full-size configuration behind a short name.

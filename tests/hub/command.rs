@@ -115,7 +115,7 @@ fn sizes_are_asked_for_and_the_rest_is_known() {
     }
     let sd15 = line(&plain.stdout, "sd15");
     assert!(
-        sd15.contains("parameters 860 M; download -; licence CreativeML OpenRAIL-M"),
+        sd15.contains("parameters 860 M; download 4.0 GiB; licence CreativeML OpenRAIL-M"),
         "{sd15}"
     );
     assert!(line(&plain.stdout, "demo").contains("parameters -; download -; licence -"));
@@ -128,4 +128,29 @@ fn sizes_are_asked_for_and_the_rest_is_known() {
     assert!(sd15.contains(&download), "{download}: {sd15}");
     assert!(line(&asked.stdout, "flux.1-dev").contains("download 31.4 GiB"));
     assert!(asked.stderr.contains("did not tell the size of"), "{}", asked.stderr);
+}
+
+/// Deleting is said before it is done, and takes nothing else.
+#[test]
+fn a_model_is_deleted_when_it_is_said_twice() {
+    let server = Server::new(model(10_000));
+    let cache = tempfile::tempdir().expect("a folder");
+    get(&server, cache.path(), &[ID]).good();
+    let blobs = folder(cache.path()).join("blobs");
+    fs::write(blobs.join("0123456789abcdef.incomplete"), "begun").expect("a file");
+    let remove = |more: &[&str]| models(&server, cache.path(), "rm", more);
+    let place = folder(cache.path()).display().to_string();
+    let asked = server.asked().len();
+    remove(&[ID]).refused(2, &["11 files of owner/tiny-model", &place, "all programs", "--yes"]);
+    remove(&[ID, "--begun", "--yes"]).good();
+    let whole = folder(cache.path()).join("snapshots").join(COMMIT);
+    assert!(!blobs.join("0123456789abcdef.incomplete").exists() && whole.join("model_index.json").is_file());
+    remove(&[ID, "--commit", "0123", "--yes"]).refused(2, &["no commit 0123"]);
+    let done = remove(&[ID, "--yes"]).good();
+    assert!(done.stderr.contains("deleted 10 files"), "{}", done.stderr);
+    assert!(!folder(cache.path()).exists());
+    remove(&[ID, "--yes"]).refused(2, &["holds nothing of owner/tiny-model"]);
+    remove(&["demo", "--yes"]).refused(2, &["nothing to delete"]);
+    remove(&["../x", "--yes"]).refused(2, &["../x"]);
+    assert_eq!(server.asked().len(), asked, "nothing is asked of the hub");
 }

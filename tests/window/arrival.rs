@@ -9,7 +9,7 @@ use std::{
 use egui::{Color32, ColorImage, Event, Key, Pos2};
 use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Abilities, Action, Command, PaneKind},
+    app::{Abilities, Action, Command, PaneKind, PathPurpose},
     engine::{ImageSlot, PictureSource},
 };
 
@@ -97,10 +97,7 @@ fn a_file_dropped_on_a_pane_opens_there_and_others_where_there_is_room() {
 fn a_dropped_workspace_takes_the_place_of_everything() {
     let mut window = Window::settled();
     let path = window.path("mine.featscope.json");
-    window.apply(Command::UsePath(
-        featscope::app::PathPurpose::SaveWorkspace,
-        path.clone(),
-    ));
+    window.apply(Command::UsePath(PathPurpose::SaveWorkspace, path.clone()));
     window.until("a saved workspace", |window| window.state().workspace_path.is_some());
     let saved = window.document().clone();
     window.open_picture(ImageSlot::A, sample("noto-fox"));
@@ -240,4 +237,82 @@ fn there_are_as_many_pictures_as_letters() {
     window.act(Action::ClosePicture);
     window.settle();
     assert!(window.state().can(Action::AddPicture));
+}
+
+/// Folders are looked through where the desktop has no dialog: by typing, by keys, by clicks.
+#[test]
+fn a_picture_is_found_without_a_dialog() {
+    let mut window = Window::settled();
+    let paths = pictures(&window, &["one"]);
+    let folder = paths[0].parent().expect("a folder").to_owned();
+    fs::create_dir_all(folder.join("deep/er")).expect("a folder");
+    fs::copy(&paths[0], folder.join("deep/er/two.png")).expect("a picture");
+    fs::write(folder.join("deep/er/notes.txt"), "").expect("a file");
+    window.apply(Command::FocusPane(window.tile(PaneKind::Picture, ImageSlot::B)));
+    window.key_with(CTRL, Key::O);
+    window.settle();
+    window.type_text(&format!("{}/de", folder.display()));
+    window.settle();
+    window.key(Key::Tab);
+    window.settle();
+    assert_eq!(window.state().path_box.text, format!("{}/deep/", folder.display()));
+    // What was completed can be typed on.
+    window.type_text("e");
+    window.settle();
+    window.assert_says("er/");
+    window.key(Key::ArrowDown);
+    window.key(Key::Enter);
+    window.settle();
+    assert_eq!(window.state().path_box.text, format!("{}/deep/er/", folder.display()));
+    window.assert_says("two.png");
+    window.assert_silent("notes.txt");
+    window.choose("All files");
+    window.assert_says("notes.txt");
+    window.press_button("Up");
+    window.settle();
+    window.assert_silent("two.png");
+    window.choose("er/");
+    window.choose("two.png");
+    until_names(&mut window, &["A noto-cat-face", "B two.png"]);
+    // The next one is looked for there, and a folder in the place of a file is looked into.
+    window.key_with(CTRL, Key::O);
+    window.settle();
+    window.assert_says("two.png");
+    window.type_text(&folder.join("deep").display().to_string());
+    window.key(Key::Enter);
+    window.settle();
+    window.assert_says("er/");
+    window.type_text("no such");
+    window.settle();
+    window.assert_says("Nothing here begins so.");
+    window.key(Key::Escape);
+    window.settle();
+    assert_eq!(window.state().path_box.purpose, None);
+}
+
+#[test]
+fn what_is_there_is_not_written_over_without_a_word() {
+    let mut window = Window::settled();
+    let path = window.path("mine.featscope.json");
+    fs::write(&path, "mine").expect("a file");
+    let ask = |window: &mut Window| {
+        window.apply(Command::AskPath(PathPurpose::SaveWorkspace));
+        window.settle();
+        window.type_text(&path.display().to_string());
+        window.settle();
+        window.key(Key::Enter);
+        window.settle();
+        window.assert_says("is there already. Write over it?");
+    };
+    ask(&mut window);
+    window.key(Key::Escape);
+    window.settle();
+    window.press_button("Cancel");
+    window.settle();
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "mine");
+    ask(&mut window);
+    window.press_button("Write over it");
+    window.until("the workspace", |window| window.says("Saved "));
+    assert_ne!(fs::read(&path).expect("the file"), b"mine");
+    assert_eq!(window.state().path_box.purpose, None);
 }

@@ -203,3 +203,35 @@ fn scores_are_smooth_or_one_colour_for_each_cell() {
     assert_eq!(window.document().display.interpolation, Interpolation::Nearest);
     assert_eq!(colours(&mut window), 1);
 }
+
+#[test]
+fn a_dense_screen_is_offered_a_larger_interface_once() {
+    let opening = || Opening {
+        size: vec2(3840.0, 2160.0),
+        pixels_per_point: 1.0,
+        ..Opening::default()
+    };
+    let mut window = opening().settled();
+    window.assert_says("This screen is dense");
+    window.press_button("200 %");
+    window.settle();
+    assert_eq!(window.state().preferences.zoom, 2.0);
+    window.assert_silent("This screen is dense");
+    window.act(Action::StandardInterface);
+    window.settle();
+    window.assert_silent("This screen is dense");
+    let mut window = opening().settled();
+    window.press_button("Leave");
+    window.settle();
+    assert_eq!(window.state().preferences.zoom, 1.0);
+    window.assert_silent("This screen is dense");
+    // One that the system scales, and one with fewer pixels, are none.
+    for (size, pixels_per_point) in [(vec2(1920.0, 1080.0), 2.0), (vec2(2560.0, 1440.0), 1.0)] {
+        let opening = Opening {
+            size,
+            pixels_per_point,
+            ..Opening::default()
+        };
+        opening.settled().assert_silent("This screen is dense");
+    }
+}

@@ -92,7 +92,7 @@ fn a_model_is_downloaded_by_its_name_and_loaded() {
     window.act(Action::Models);
     window.settle();
     window.assert_says("Stable Diffusion 1.5");
-    window.assert_says("lllyasviel/sd-controlnet-depth: not here");
+    window.assert_says("lllyasviel/sd-controlnet-depth; family controlnet: not downloaded");
     assert_eq!(server.asked(), [], "nothing is asked of the hub without a click");
     window.act(Action::Models);
     ask_by_name(&mut window);
@@ -125,7 +125,7 @@ fn a_model_that_is_not_here_is_offered_and_loaded_when_it_is() {
     window.until("the window of models", |window| window.state().overlays.models);
     window.settle();
     assert_eq!(server.asked(), []);
-    window.assert_says("Chosen, and not on this machine");
+    window.assert_says("Chosen, and not downloaded");
     assert_eq!(window.document().model, before.model, "the one that is there stays");
     click(&mut window, "Download… owner/tiny-model");
     window.until("an offer", |window| {
@@ -135,7 +135,7 @@ fn a_model_that_is_not_here_is_offered_and_loaded_when_it_is() {
     window.until("the model", |window| window.document().model.as_deref() == Some(ID));
     window.settle();
     assert_eq!(window.state().model.error, None);
-    window.assert_silent("Chosen, and not on this machine");
+    window.assert_silent("Chosen, and not downloaded");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_short_name_leads_to_its_entry() {
     let list = place(&window);
     let button = window.named("Download… pgv2").next().expect("it is offered").rect();
     assert!(list.contains_rect(button), "{button} in {list}");
-    window.assert_says("pgv2, playgroundai/playground-v2-1024px-aesthetic, 1024 px, 2.6 B parameters, Playground v2 Community License: not here");
+    window.assert_says("playgroundai/playground-v2-1024px-aesthetic, 1024 px; family stable-diffusion, parameters 2.6 B, download 12.9 GiB, licence Playground v2 Community License, open: not downloaded");
     // This hub does not have it, which is said there, with a way on.
     click(&mut window, "Download… pgv2");
     window.until("an error", |window| window.says("Try again pgv2"));
@@ -354,4 +354,140 @@ fn a_cache_that_makes_no_sense_harms_nothing() {
             .map(|shelf| shelf.control_nets().count()),
         Some(0)
     );
+}
+
+/// A cache that holds a model of which a download broke off, as Python leaves it, with a link whose contents are gone.
+fn with_broken_download(opening: &Opening) -> std::path::PathBuf {
+    let folder = opening.folder.path().join("hub/models--owner--broken");
+    let snapshot = folder.join("snapshots/abc");
+    fs::create_dir_all(snapshot.join("unet")).expect("a folder");
+    fs::create_dir_all(folder.join("blobs")).expect("a folder");
+    fs::write(snapshot.join("model_index.json"), "{}").expect("a file");
+    fs::write(snapshot.join("unet/config.json"), "{}").expect("a file");
+    fs::write(folder.join("blobs/0123.incomplete"), vec![0; 3 << 20]).expect("a file");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("../../../blobs/gone", snapshot.join("unet/weights")).expect("a link");
+    folder
+}
+
+#[test]
+fn a_download_that_broke_off_is_said_and_deleted() {
+    let mut opening = Opening {
+        size: vec2(1280.0, 800.0),
+        ..Opening::default()
+    };
+    let folder = with_broken_download(&opening);
+    let beside = opening.folder.path().join("hub/models--owner--other");
+    fs::create_dir_all(beside.join("refs")).expect("a folder");
+    let server = Server::new(model(1000));
+    opening.hub = Some(settings(&server, &opening.folder.path().join("hub")));
+    let mut window = opening.settled();
+    window.act(Action::Models);
+    window.settle();
+    window.assert_says("owner/broken, owner/broken, model; family -: incomplete, 3.0 MiB");
+    window.assert_says("2 of 4 files and the beginning of 1, 1 whose contents are gone, 3.0 MiB. Resume or delete it.");
+    find(&window, "Resume… owner/broken");
+    click(&mut window, "Delete… owner/broken");
+    window.until("what would be deleted", |window| {
+        window.says("Other programs that use this cache")
+    });
+    window.assert_says(&format!("Delete {}?", folder.display()));
+    window.assert_says("3 files, 3.0 MiB");
+    // Kept, all is as it was.
+    click(&mut window, "Keep owner/broken");
+    assert!(folder.join("blobs/0123.incomplete").exists() && window.state().downloads.removing.is_none());
+    click(&mut window, "Delete… owner/broken");
+    window.until("what would be deleted", |window| {
+        window.says("Other programs that use this cache")
+    });
+    click(&mut window, "Delete 3.0 MiB owner/broken");
+    window.until("the end of it", |window| window.state().downloads.removing.is_none());
+    window.until("a look at it", |window| !window.says("Resume… owner/broken"));
+    assert!(!folder.exists() && beside.exists());
+    window.assert_says("owner/broken is deleted: 3.0 MiB are free again.");
+    assert_eq!(server.asked(), []);
+}
+
+#[test]
+fn what_is_in_use_or_being_downloaded_is_not_deleted_without_a_word() {
+    let (server, _stalls) = stalling();
+    let opening = opening(&server);
+    let snapshot = opening
+        .folder
+        .path()
+        .join("hub/models--lllyasviel--sd-controlnet-canny/snapshots/abc");
+    fs::create_dir_all(&snapshot).expect("a folder");
+    fs::write(snapshot.join("config.json"), r#"{"_class_name": "ControlNetModel"}"#).expect("a file");
+    fs::write(snapshot.join("diffusion_pytorch_model.safetensors"), "weights").expect("a file");
+    let mut window = opening.settled();
+    window.act(Action::Models);
+    window.settle();
+    window.choose("Add to the model lllyasviel/sd-controlnet-canny");
+    let removal = featscope::weights::hub::RemovalScope::Whole;
+    let ask = DownloadCommand::AskRemoval("lllyasviel/sd-controlnet-canny".to_owned(), removal.clone());
+    window.apply(Command::Download(ask));
+    window.until("what would be deleted", |window| {
+        window.says("It is put on the model in use.")
+    });
+    window.apply(Command::Download(DownloadCommand::KeepModel));
+    assert!(snapshot.exists());
+    // While it is downloaded nothing of it goes.
+    window.apply(Command::Download(DownloadCommand::Ask(ID.to_owned())));
+    window.until("an offer", |window| {
+        matches!(stage(window), Some(DownloadStage::Offered { .. }))
+    });
+    window.apply(Command::Download(DownloadCommand::Fetch(ID.to_owned())));
+    window.until("bytes", arrives);
+    window.act(Action::Models);
+    window.act(Action::Models);
+    window.until("it in the list", |window| {
+        let shelf = window.state().downloads.shelf.as_ref();
+        shelf
+            .and_then(|shelf| shelf.find(ID))
+            .is_some_and(|stock| stock.is_incomplete())
+    });
+    window.apply(Command::Download(DownloadCommand::AskRemoval(ID.to_owned(), removal)));
+    window.until("what would be deleted", |window| {
+        let asked = window.state().downloads.removing.as_ref();
+        asked.is_some_and(|asked| asked.removal.is_some())
+    });
+    window.apply(Command::Download(DownloadCommand::Remove));
+    window.until("a refusal", |window| window.says("is being downloaded"));
+    assert!(folder(&window.path("hub")).join("blobs").exists());
+}
+
+#[test]
+fn the_table_is_sorted_and_searched() {
+    let mut window = Opening {
+        size: vec2(1280.0, 800.0),
+        ..Opening::default()
+    }
+    .settled();
+    window.act(Action::Models);
+    window.settle();
+    let rows = |window: &Window| -> Vec<String> {
+        let rows = window.words().into_iter().filter(|words| words.contains("; family "));
+        rows.map(|words| words.split(',').next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let all = rows(&window);
+    assert_eq!(all[0], "demo", "what is inside the program comes first");
+    window.choose("Sort models by parameters");
+    window.choose("Sort models by parameters");
+    let by_size = rows(&window);
+    assert_eq!((by_size.len(), by_size[0].as_str()), (all.len(), "flux.1-dev"));
+    window.choose("Sort models by parameters");
+    assert_eq!(rows(&window), all);
+    window.choose("Sort models by model");
+    let names = rows(&window);
+    assert!(names.is_sorted(), "{names:?}");
+    window.harness.get_by_label("Search models").focus();
+    window.step();
+    window.type_text("dinov3 gated");
+    window.settle();
+    assert!(rows(&window).iter().all(|name| name.starts_with("dinov3-")) && rows(&window).len() == 5);
+    // All that the command line lists is known without the hub.
+    window.assert_says("dinov3-7b, DINOv3");
+    window.choose(&find(&window, "dinov3-7b, "));
+    window.assert_says("family encoder; licence DINOv3 License, gated: accept it on the hub first");
 }

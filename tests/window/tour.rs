@@ -1,6 +1,7 @@
 //! The guided tour: steps forth and back, one step of undo to what was there before.
 
-use egui::Key;
+use egui::{Key, accesskit::Role, vec2};
+use egui_kittest::kittest::Queryable as _;
 use featscope::{
     app::{Abilities, Action, Command, PaneKind},
     engine::{ImageSlot, QueryAt},
@@ -29,6 +30,51 @@ fn kinds(window: &Window) -> Vec<PaneKind> {
     window.panes().iter().map(|(_, pane)| pane.kind).collect()
 }
 
+/// Its window covers next to nothing of what is shown, and is no larger than a third of the window.
+#[track_caller]
+fn assert_beside(window: &Window) {
+    let place = window.harness.get_by_role_and_label(Role::Window, "Tour").rect();
+    let screen = window.harness.ctx.content_rect();
+    assert!(screen.contains_rect(place), "{place}");
+    assert!(
+        place.width() <= screen.width() / 3.0 && place.area() <= screen.area() / 3.0,
+        "{place}"
+    );
+    for (_, pane) in window.panes() {
+        let Some(rect) = window.app().canvas_rect(pane.kind, pane.slot) else {
+            continue;
+        };
+        let both = rect.intersect(place);
+        let covered = if both.is_positive() {
+            both.area() / rect.area()
+        } else {
+            0.0
+        };
+        assert!(covered < 0.05, "{covered} of {}", pane.title());
+    }
+}
+
+#[test]
+fn it_stands_beside_what_it_speaks_of_in_windows_of_all_sizes() {
+    for size in [vec2(1280.0, 800.0), vec2(1920.0, 1080.0)] {
+        let mut opening = Opening::of_columns(2);
+        opening.size = size;
+        opening.arguments.model = Some("demo".to_owned());
+        let mut window = opening.settled();
+        window.act(Action::Tour);
+        window.settle();
+        assert_beside(&window);
+        for _ in 1..STEPS {
+            window.press_button("Next");
+            window.settle();
+            assert_beside(&window);
+        }
+        window.press_button("Previous");
+        window.settle();
+        assert_eq!(step_of(&window), Some(STEPS - 2));
+    }
+}
+
 #[test]
 fn every_step_sets_the_window_and_says_what_to_see() {
     let mut window = furnished();
@@ -47,7 +93,7 @@ fn every_step_sets_the_window_and_says_what_to_see() {
     assert!(!window.state().can(Action::TourBack));
     let mut seen = vec![kinds(&window)];
     for step in 1..STEPS {
-        window.press_button("Next step of the tour");
+        window.press_button("Next");
         window.settle();
         assert_eq!(step_of(&window), Some(step));
         window.assert_says(&format!("{} of 6", step + 1));

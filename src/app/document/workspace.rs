@@ -216,7 +216,8 @@ fn change_paths(document: &mut Document, change: impl Fn(&mut PathBuf)) {
     }
 }
 
-fn with_extension(path: &Path) -> PathBuf {
+/// The name with the ending that workspaces have.
+pub fn with_extension(path: &Path) -> PathBuf {
     if is_workspace(path) {
         return path.to_owned();
     }

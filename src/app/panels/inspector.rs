@@ -16,8 +16,7 @@ use crate::{
         export::styles::heat_style,
         gpu::textures::Textures,
         state::{reveal::Control, root::State},
-        update::{action::Action, command::Command},
-        views::VIEWS,
+        update::{action::Action, command::Command, view::Views},
         widgets::{
             Histogram, HistogramChange, action_button_ui, advanced_ui, bins, colour_bar, currency_ui, fold_ui,
             histogram_ui, name_combo, number_ui, reveal, row_ui, section_ui,
@@ -37,7 +36,7 @@ const GAMMA: std::ops::RangeInclusive<f32> = 0.1..=10.0;
 const SWATCH: Vec2 = vec2(48.0, 12.0);
 
 /// What can be set of the pane that is worked in first; of a picture's panes what belongs to the others is folded below.
-pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &mut Vec<Command>) {
+pub fn inspector_ui(ui: &mut Ui, state: &State, views: Views, textures: &Textures, commands: &mut Vec<Command>) {
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         let pane = state.inspected_pane();
         let kind = pane.map_or(PaneKind::Picture, |pane| pane.kind);
@@ -46,7 +45,7 @@ pub fn inspector_ui(ui: &mut Ui, state: &State, textures: &Textures, commands: &
             currency_ui(ui, &currency, currency.word());
         }
         if let Some(pane) = pane.filter(|_| !kind.is_of_picture()) {
-            let view = VIEWS.of(kind);
+            let view = views.of(kind);
             section_ui(ui, kind.name(), |ui| {
                 view.inspector(ui, pane, state, textures, commands)
             });

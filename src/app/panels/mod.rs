@@ -4,7 +4,9 @@
 pub mod about;
 pub mod adapters;
 pub mod attention_heads;
+pub mod browser;
 pub mod channels;
+pub mod dense_screen;
 pub mod devices;
 pub mod frame_times;
 pub mod inspector;
@@ -13,6 +15,8 @@ pub mod key_sheet;
 pub mod layers;
 pub mod matches;
 pub mod menus;
+mod model_orders;
+mod model_row;
 pub mod models;
 pub mod network_map;
 pub mod overlays;

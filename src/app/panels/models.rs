@@ -1,15 +1,14 @@
 //! The window of models: what is on this machine, what the hub has, and downloads.
 
-use egui::{
-    Align, Button, Frame, Key, Label, Layout, ProgressBar, RichText, ScrollArea, TextEdit, Ui, WidgetInfo,
-    accesskit::Role,
-};
+use std::cmp::{Ordering, Reverse};
 
+use egui::{Align, Button, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2};
+
+use super::model_row::{Item, columns, item_ui};
 use crate::{
     app::{
         state::{
-            downloads::{Download, DownloadStage, may_be_on_the_hub},
-            path_box::PathPurpose,
+            downloads::{ModelColumn, may_be_on_the_hub},
             root::State,
             shown::shown_path,
         },
@@ -19,36 +18,23 @@ use crate::{
             command::{Command, DownloadCommand},
         },
     },
-    engine::DownloadProgress,
     families::{
-        cards::card,
-        download_plan::DownloadOption,
-        inventory::{LocalModel, LocalModels, ModelKind},
+        cards::UNKNOWN,
+        inventory::{LocalModels, ModelKind},
         known::{CONTROL_NETS, known_checkpoint, known_checkpoints},
     },
-    model::family::{KnownCheckpoint, KnownFiles},
-    weights::hub::{Variant, bytes},
+    weights::hub::bytes,
 };
 
 /// Width of the window and height of the list, in points, where there is room, and what stays beside them.
-const WIDTH: f32 = 640.0;
-const HEIGHT: f32 = 460.0;
+const WIDTH: f32 = 1120.0;
+const HEIGHT: f32 = 620.0;
 const BESIDE: f32 = 60.0;
-const ABOVE: f32 = 190.0;
+const ABOVE: f32 = 230.0;
 /// The least height of the list, in points.
 const LEAST_HEIGHT: f32 = 120.0;
-
-/// What is said of something that can be had.
-struct Item<'a> {
-    name: &'a str,
-    /// What it is, in a few words.
-    title: &'a str,
-    /// Where it comes from, and what it is made for.
-    about: String,
-    kind: ModelKind,
-    /// None for what was asked for by name and is not here.
-    stock: Option<&'a LocalModel>,
-}
+/// Width of the boxes to type in, in points.
+const BOX: f32 = 220.0;
 
 /// Everything that can be loaded or downloaded.
 pub fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -59,29 +45,45 @@ pub fn models_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.weak("Looking what is on this machine…");
         return;
     };
-    match &shelf.closed {
-        Some(why) => {
-            ui.add(Label::new(why).wrap().selectable(true));
+    ui.horizontal_wrapped(|ui| {
+        search_ui(ui, state, commands);
+        if shelf.closed.is_none() {
+            ui.separator();
+            by_name_ui(ui, state, commands);
         }
-        None => by_name_ui(ui, state, commands),
+    });
+    if let Some(why) = &shelf.closed {
+        ui.add(Label::new(why).wrap().selectable(true));
     }
     folder_ui(ui, shelf);
     ui.separator();
     let height = (screen.y - ABOVE).clamp(LEAST_HEIGHT, HEIGHT);
+    // Titles stand over their columns, which leave room for the bar at the right.
+    ui.scope(|ui| {
+        ui.set_width(ui.available_width() - f32::from(theme::AROUND_WIDE_CONTENTS.right));
+        head_ui(ui, state, commands);
+    });
     ScrollArea::vertical()
         .auto_shrink(false)
         .min_scrolled_height(height)
         .max_height(height)
         .show(ui, |ui| {
-            for (title, items) in chapters(state, shelf) {
+            ui.spacing_mut().item_spacing.y = theme::SPACE_XS;
+            let listed = listed(state, shelf);
+            if listed.iter().all(|(_, items)| items.is_empty()) {
+                ui.weak("No model has these words.");
+            }
+            for (title, items) in listed {
                 if items.is_empty() {
                     continue;
                 }
-                ui.strong(title);
+                if !title.is_empty() {
+                    ui.add_space(theme::SPACE_S);
+                    ui.strong(title);
+                }
                 for item in &items {
                     ui.push_id(item.name, |ui| item_ui(ui, state, shelf, item, commands));
                 }
-                ui.add_space(theme::SPACE_M);
             }
         });
 }
@@ -94,6 +96,19 @@ pub fn download_button_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command
     }
 }
 
+fn search_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let mut text = state.downloads.search.clone();
+    let edit = TextEdit::singleline(&mut text)
+        .hint_text("Search: name, family, licence …")
+        .desired_width(BOX)
+        .background_color(theme::tokens(ui).panel);
+    let edit = ui.add(edit);
+    edit.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Search models"));
+    if text != state.downloads.search {
+        commands.push(Command::Download(DownloadCommand::Search(text)));
+    }
+}
+
 /// Any repository of the hub, by its name.
 fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let mut text = state.downloads.typed.clone();
@@ -102,6 +117,7 @@ fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         let edit = ui.add(
             TextEdit::singleline(&mut text)
                 .hint_text("OWNER/NAME")
+                .desired_width(BOX)
                 .background_color(theme::tokens(ui).panel),
         );
         edit.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Name of a model on the hub"));
@@ -124,14 +140,111 @@ fn by_name_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 fn folder_ui(ui: &mut Ui, shelf: &LocalModels) {
     if let Some(folder) = &shelf.folder {
         let folder = shown_path(folder);
-        let words = RichText::new(format!("Kept in {folder}, which Python's programs share")).weak();
-        ui.add(Label::new(words).truncate().selectable(true))
+        let mut held: Vec<(&str, u64)> = shelf
+            .models
+            .iter()
+            .filter_map(|model| Some((model.held.as_ref()?.repository.as_str(), model.bytes)))
+            .collect();
+        held.sort_unstable();
+        held.dedup();
+        let all = held.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let words = format!(
+            "{} repositories, {} in {folder}, which Python's programs share",
+            held.len(),
+            bytes(all)
+        );
+        ui.add(Label::new(RichText::new(words).weak()).truncate().selectable(true))
             .on_hover_text(folder);
     }
 }
 
-/// What is listed, by chapter.
-fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> [(&'static str, Vec<Item<'a>>); 4] {
+/// The titles of the columns, which sort.
+fn head_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let sort = state.downloads.sort;
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        for (column, width) in columns(ui.available_width()) {
+            let sorted = sort.by == Some(column);
+            let mark = match (sorted, sort.descending) {
+                (true, false) => " ▴",
+                (true, true) => " ▾",
+                _ => "",
+            };
+            let title = RichText::new(format!("{}{mark}", column.title()));
+            let layout = match column.is_number() {
+                true => Layout::right_to_left(Align::Center),
+                false => Layout::left_to_right(Align::Center),
+            };
+            let size = vec2(width, theme::ROW_HEIGHT);
+            let button = ui.allocate_ui_with_layout(size, layout, |ui| {
+                ui.set_min_size(size);
+                ui.add(Button::selectable(sorted, title).truncate())
+            });
+            let button = button.inner;
+            let name = format!("Sort models by {}", column.title().to_lowercase());
+            button.widget_info(|| WidgetInfo::selected(Role::Button, true, sorted, &name));
+            if button.on_hover_text(column.hint()).clicked() {
+                commands.push(Command::Download(DownloadCommand::Sort(sort.clicked(column))));
+            }
+        }
+    });
+}
+
+/// What is listed: by chapter, or as one where a column sorts.
+fn listed<'a>(state: &'a State, shelf: &'a LocalModels) -> Vec<(&'static str, Vec<Item<'a>>)> {
+    let mut chapters = chapters(state, shelf);
+    for (_, items) in &mut chapters {
+        items.retain(|item| is_found(state, item));
+    }
+    let Some(column) = state.downloads.sort.by else {
+        return chapters;
+    };
+    let mut all: Vec<Item<'a>> = chapters.into_iter().flat_map(|(_, items)| items).collect();
+    // What is not known stands last in both directions.
+    all.sort_by(|a, b| {
+        let order = compare(state, column, a, b);
+        match state.downloads.sort.descending && !is_unknown(state, column, a) && !is_unknown(state, column, b) {
+            true => order.reverse(),
+            false => order,
+        }
+    });
+    vec![("", all)]
+}
+
+fn is_unknown(state: &State, column: ModelColumn, item: &Item<'_>) -> bool {
+    item.text(column, state.downloads.download(item.name)) == UNKNOWN
+}
+
+fn compare(state: &State, column: ModelColumn, a: &Item<'_>, b: &Item<'_>) -> Ordering {
+    let unknown = |item: &Item<'_>| is_unknown(state, column, item);
+    let text = |item: &Item<'_>| item.text(column, None).to_lowercase();
+    let parameters = |item: &Item<'_>| item.card.and_then(|card| card.parameters);
+    let size = |item: &Item<'_>| item.size(state.downloads.download(item.name));
+    // What takes most of the disk first, and what is nowhere last.
+    let here = |item: &Item<'_>| Reverse(item.stock.map_or((0, false), |stock| (stock.bytes, stock.here)));
+    let ordered = match column {
+        ModelColumn::Parameters => parameters(a).cmp(&parameters(b)),
+        ModelColumn::Size => size(a).cmp(&size(b)),
+        ModelColumn::Here => here(a).cmp(&here(b)),
+        ModelColumn::Name | ModelColumn::Family | ModelColumn::Licence | ModelColumn::Gated => text(a).cmp(&text(b)),
+    };
+    unknown(a).cmp(&unknown(b)).then(ordered)
+}
+
+/// Whether a row has every word that is searched.
+fn is_found(state: &State, item: &Item<'_>) -> bool {
+    let mut said = format!("{} {}", item.title, item.about);
+    for column in ModelColumn::ALL {
+        said.push(' ');
+        said += &item.text(column, None);
+    }
+    let said = said.to_lowercase();
+    let mut words = state.downloads.search.split_whitespace();
+    words.all(|word| said.contains(&word.to_lowercase()))
+}
+
+/// Everything, by chapter.
+fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> Vec<(&'static str, Vec<Item<'a>>)> {
     let listed = |name: &str| shelf.find(name).is_some();
     let mut named: Vec<&str> = state.downloads.orders.iter().map(|order| order.name.as_str()).collect();
     let awaited = state.downloads.awaited.as_deref();
@@ -142,20 +255,16 @@ fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> [(&'static str, Vec
         about: "asked for by name".to_owned(),
         kind: ModelKind::Model,
         stock: None,
+        card: None,
     });
-    let zoo = known_checkpoints().map(|entry| Item {
-        name: entry.key,
-        title: entry.title,
-        about: about_text(entry),
-        kind: ModelKind::Model,
-        stock: shelf.find(entry.key),
-    });
+    let zoo = known_checkpoints().map(|entry| Item::known(entry, shelf.find(entry.key)));
     let nets = CONTROL_NETS.iter().map(|net| Item {
         name: net.source,
         title: net.title,
         about: net.source.to_owned(),
         kind: ModelKind::ControlNet,
         stock: shelf.find(net.source),
+        card: None,
     });
     let known = |name: &str| known_checkpoint(name).is_some() || CONTROL_NETS.iter().any(|net| net.source == name);
     let others = shelf.models.iter().filter(|stock| !known(&stock.name));
@@ -168,263 +277,12 @@ fn chapters<'a>(state: &'a State, shelf: &'a LocalModels) -> [(&'static str, Vec
         },
         kind: stock.kind,
         stock: Some(stock),
+        card: None,
     });
-    [
+    vec![
         ("By name", by_name.collect()),
         ("Models", zoo.collect()),
         ("ControlNets", nets.collect()),
         ("Also on this machine", others.collect()),
     ]
-}
-
-/// What a model is made for, how large it is, and its licence.
-fn about_text(entry: &KnownCheckpoint) -> String {
-    let card = card(entry.key);
-    let parameters = card
-        .parameters
-        .map(|_| format!(", {} parameters", card.parameters_text()));
-    let licence = card.licence.map(|_| format!(", {}", card.licence_text()));
-    format!(
-        "{}, {}, {} px{}{}",
-        entry.key,
-        entry.source,
-        entry.side,
-        parameters.unwrap_or_default(),
-        licence.unwrap_or_default()
-    )
-}
-
-fn item_ui(ui: &mut Ui, state: &State, shelf: &LocalModels, item: &Item<'_>, commands: &mut Vec<Command>) {
-    let order = state.downloads.download(item.name);
-    let frame = Frame::group(ui.style()).show(ui, |ui| {
-        ui.set_width(ui.available_width());
-        two_ends_ui(
-            ui,
-            |ui| button_ui(ui, state, shelf, item, order, commands),
-            |ui| {
-                ui.add(Label::new(RichText::new(item.title).strong()).truncate());
-            },
-        );
-        let about = match item.stock {
-            Some(stock) => format!("{}: {}", item.about, whereabouts(stock)),
-            None => item.about.clone(),
-        };
-        ui.add(Label::new(RichText::new(about).weak()).truncate());
-        if state.downloads.awaited.as_deref() == Some(item.name) {
-            let tokens = theme::tokens(ui);
-            ui.colored_label(
-                tokens.warning,
-                "Chosen, and not on this machine: it is read as soon as it is.",
-            );
-        }
-        if let Some(order) = order {
-            order_ui(ui, shelf, order, commands);
-        }
-    });
-    if state.downloads.sought.as_deref() == Some(item.name) {
-        ui.scroll_to_rect(frame.response.rect, Some(Align::Center));
-        commands.push(Command::Download(DownloadCommand::Seen));
-    }
-}
-
-/// Something at the right end of a line, and before it what has the rest.
-fn two_ends_ui(ui: &mut Ui, right: impl FnOnce(&mut Ui), left: impl FnOnce(&mut Ui)) {
-    ui.horizontal(|ui| {
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            right(ui);
-            ui.with_layout(Layout::left_to_right(Align::Center), left);
-        });
-    });
-}
-
-/// Whether something is here, and how much of it.
-fn whereabouts(stock: &LocalModel) -> String {
-    match (stock.here, stock.bytes) {
-        (true, 0) => "inside the program".to_owned(),
-        (true, held) => format!("here, {}", bytes(held)),
-        (false, 0) => "not here".to_owned(),
-        (false, held) => format!("not here, or not all of it ({} of its repository are)", bytes(held)),
-    }
-}
-
-/// A button whose name says what it is about: there are many of them.
-fn named_button_ui(ui: &mut Ui, text: impl Into<String>, name: &str, enabled: bool) -> bool {
-    let text = text.into();
-    let button = ui.add_enabled(enabled, Button::new(&text));
-    let name = format!("{text} {name}");
-    button.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, &name));
-    button.clicked()
-}
-
-/// What can be done with something.
-fn button_ui(
-    ui: &mut Ui,
-    state: &State,
-    shelf: &LocalModels,
-    item: &Item<'_>,
-    order: Option<&Download>,
-    commands: &mut Vec<Command>,
-) {
-    let model = &state.model;
-    let here = item.stock.filter(|stock| stock.here);
-    let name = item.name;
-    let command = match (item.kind, here) {
-        (ModelKind::Model, Some(_)) if model.loading.is_some() && model.wanted == name => {
-            ui.weak("is being read");
-            None
-        }
-        (ModelKind::Model, Some(_)) if model.info.as_ref().is_some_and(|info| info.name == name) => {
-            ui.weak("loaded");
-            None
-        }
-        (ModelKind::Model, Some(_)) => {
-            named_button_ui(ui, "Load", name, true).then(|| Command::LoadModel(name.to_owned()))
-        }
-        (ModelKind::ControlNet, Some(LocalModel { path: Some(path), .. })) => {
-            let fits = model.info.as_ref().is_some_and(|info| info.reads_prompt);
-            let add = || Command::UsePath(PathPurpose::ControlNet, path.clone());
-            named_button_ui(ui, "Add to the model", name, fits).then(add)
-        }
-        _ if item.stock.is_some_and(|stock| !stock.is_on_the_hub()) => {
-            let is_file = known_checkpoint(name).is_some_and(|entry| entry.files == KnownFiles::Elsewhere);
-            let open = || Command::AskPath(PathPurpose::ModelFile);
-            (is_file && named_button_ui(ui, "Open a file…", name, true)).then(open)
-        }
-        // Where nothing can be downloaded, why is said above.
-        _ if shelf.closed.is_some() || order.is_some() => None,
-        _ => {
-            let ask = || Command::Download(DownloadCommand::Ask(name.to_owned()));
-            named_button_ui(ui, "Download…", name, true).then(ask)
-        }
-    };
-    commands.extend(command);
-}
-
-fn order_ui(ui: &mut Ui, shelf: &LocalModels, order: &Download, commands: &mut Vec<Command>) {
-    let name = &order.name;
-    let drop = || Command::Download(DownloadCommand::Drop(name.clone()));
-    match &order.stage {
-        DownloadStage::Asking | DownloadStage::Waiting => {
-            let words = match order.stage {
-                DownloadStage::Asking => "Asking the hub how much it is…",
-                _ => "Waits for the download before it.",
-            };
-            let mut cancelled = false;
-            two_ends_ui(
-                ui,
-                |ui| cancelled = named_button_ui(ui, "Cancel", name, true),
-                |ui| {
-                    ui.label(words);
-                },
-            );
-            commands.extend(cancelled.then(drop));
-        }
-        DownloadStage::Offered { offers, chosen } => offered_ui(ui, shelf, name, offers, *chosen, commands),
-        DownloadStage::Arriving(arriving) => {
-            let mut cancelled = false;
-            two_ends_ui(
-                ui,
-                |ui| cancelled = named_button_ui(ui, "Cancel", name, true),
-                |ui| {
-                    ui.add(Label::new(arriving.progress.describe()).truncate());
-                },
-            );
-            commands.extend(cancelled.then(drop));
-            arriving_ui(ui, arriving);
-        }
-        DownloadStage::Failed(words) => {
-            let mut dismissed = false;
-            let mut again = false;
-            ui.horizontal(|ui| {
-                dismissed = named_button_ui(ui, "Dismiss", name, true);
-                again = named_button_ui(ui, "Try again", name, true);
-            });
-            let colour = ui.visuals().error_fg_color;
-            // Addresses in it are there to be copied.
-            ui.add(Label::new(RichText::new(words).color(colour)).wrap().selectable(true));
-            if again {
-                commands.push(Command::Download(DownloadCommand::Ask(name.clone())));
-            }
-            commands.extend(dismissed.then(drop));
-        }
-    }
-}
-
-/// How much it is, in which format, and whether.
-fn offered_ui(
-    ui: &mut Ui,
-    shelf: &LocalModels,
-    name: &str,
-    offers: &[DownloadOption],
-    chosen: usize,
-    commands: &mut Vec<Command>,
-) {
-    if offers.len() > 1 {
-        ui.horizontal_wrapped(|ui| {
-            for (index, offer) in offers.iter().enumerate() {
-                let (format, hint) = match offer.variant {
-                    Variant::Full => ("full", "The weights as they were trained, most often 32-bit numbers"),
-                    Variant::Fp16 => (
-                        "half precision",
-                        "16-bit numbers: half the size, and features that differ a little",
-                    ),
-                };
-                let words = format!("{format}, {}", bytes(offer.bytes_total()));
-                if ui.radio(index == chosen, words).on_hover_text(hint).clicked() {
-                    commands.push(Command::Download(DownloadCommand::Choose(name.to_owned(), index)));
-                }
-            }
-        });
-    }
-    let Some(offer) = offers.get(chosen) else { return };
-    let (missing, total) = (offer.bytes_missing(), offer.bytes_total());
-    let begun = match missing < total {
-        true => format!("{} of {} are here already. ", bytes(total - missing), bytes(total)),
-        false => String::new(),
-    };
-    let folder = shelf
-        .folder
-        .as_ref()
-        .map_or_else(String::new, |folder| shown_path(folder));
-    let repositories: Vec<String> = offer.plans.iter().map(|plan| plan.repo.to_string()).collect();
-    let words = format!(
-        "{begun}{} files of {}, into {folder}",
-        offer.files(),
-        repositories.join(" and ")
-    );
-    ui.add(Label::new(&words).wrap().selectable(true));
-    ui.horizontal(|ui| {
-        if named_button_ui(ui, format!("Download {}", bytes(missing)), name, true) {
-            commands.push(Command::Download(DownloadCommand::Fetch(name.to_owned())));
-        }
-        if named_button_ui(ui, "Not now", name, true) {
-            commands.push(Command::Download(DownloadCommand::Drop(name.to_owned())));
-        }
-    });
-}
-
-/// The file in work, and everything.
-fn arriving_ui(ui: &mut Ui, arriving: &DownloadProgress) {
-    let progress = &arriving.progress;
-    let fraction = |done: u64, total: u64| match total {
-        0 => 0.0,
-        total => (done as f64 / total as f64) as f32,
-    };
-    let file = ProgressBar::new(fraction(progress.file_done, progress.file_total)).text(format!(
-        "{} of {}",
-        bytes(progress.file_done),
-        bytes(progress.file_total)
-    ));
-    ui.add(file);
-    let rate = arriving
-        .bytes_per_sec
-        .map_or_else(String::new, |rate| format!(", {}/s", bytes(rate as u64)));
-    let all = ProgressBar::new(progress.fraction()).text(format!(
-        "{} of {} files, {} of {}{rate}",
-        progress.files_done,
-        progress.files_total,
-        bytes(progress.bytes_done),
-        bytes(progress.bytes_total)
-    ));
-    ui.add(all);
 }

@@ -3,15 +3,21 @@
 use std::time::UNIX_EPOCH;
 
 use egui::{
-    Align2, Area, Id, Key, Label, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window,
-    accesskit::{Live, Node, Role},
+    Align2, Area, Id, Key, Label, LayerId, Order, ScrollArea, Ui, Window,
+    accesskit::{Live, Node},
     vec2,
 };
 
-use super::{about, frame_times::frame_times_ui, jobs, key_sheet, models, palette, recoveries, tour::tour_ui};
+use super::{
+    about, browser::browser_ui, dense_screen::dense_screen_ui, frame_times::frame_times_ui, jobs, key_sheet, models,
+    palette, recoveries, tour::tour_ui,
+};
 use crate::{
     app::{
-        state::{frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State, shown::shown_path},
+        state::{
+            canvas_rects::CanvasRects, frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State,
+            shown::shown_path,
+        },
         theme,
         update::{action::Action, command::Command},
         widgets::dismiss_button_ui,
@@ -30,10 +36,17 @@ const HOUR_SECS: u64 = 3600;
 const MINUTE_SECS: u64 = 60;
 
 /// Everything that lies over the panes.
-pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &mut Vec<Command>) {
+pub fn overlays_ui(
+    ui: &mut Ui,
+    state: &State,
+    canvases: &CanvasRects,
+    frames: &FrameTimes,
+    commands: &mut Vec<Command>,
+) {
     palette::palette_ui(ui, state, commands);
-    path_box_ui(ui, state, commands);
+    browser_ui(ui, state, commands);
     missing_ui(ui, state, commands);
+    dense_screen_ui(ui, state, commands);
     let overlays = &state.overlays;
     let (mut open, mut asked) = (Vec::new(), Vec::new());
     if overlays.keys {
@@ -58,7 +71,7 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
         open.extend(window_ui(ui, "Frame times", Action::FrameTimes, commands, times));
     }
     if let Some(tour) = &overlays.tour {
-        open.extend(tour_ui(ui, state, tour, commands));
+        open.extend(tour_ui(ui, state, tour, canvases, commands));
     }
     if overlays.about {
         open.extend(window_ui(ui, "About", Action::About, commands, about::about_ui));
@@ -203,39 +216,4 @@ fn missing_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                 });
             }
         });
-}
-
-/// The box in which a path is typed, where the desktop has no dialog.
-fn path_box_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
-    let Some(purpose) = state.path_box.purpose else { return };
-    let mut text = state.path_box.text.clone();
-    let mut open = true;
-    let mut used = false;
-    Window::new(purpose.title())
-        .open(&mut open)
-        .collapsible(false)
-        .resizable(false)
-        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
-        .show(ui.ctx(), |ui| {
-            let response = ui.add(
-                TextEdit::singleline(&mut text)
-                    .hint_text("/path/to/file")
-                    .desired_width(420.0),
-            );
-            response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Path"));
-            response.request_focus();
-            let entered = ui.input(|input| input.key_pressed(Key::Enter));
-            used = ui.button("OK").clicked() || entered;
-        });
-    let path = text.trim();
-    if used && !path.is_empty() {
-        commands.push(Command::UsePath(purpose, names::path(path)));
-    } else if !open || ui.input(|input| input.key_pressed(Key::Escape)) {
-        commands.push(Command::PathBox(PathBox::default()));
-    } else if text != state.path_box.text {
-        commands.push(Command::PathBox(PathBox {
-            purpose: Some(purpose),
-            text,
-        }));
-    }
 }

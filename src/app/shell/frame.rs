@@ -53,7 +53,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
             .default_size(inspector::WIDTH)
             .size_range(inspector::WIDTHS)
             .show(ui, |ui| {
-                inspector::inspector_ui(ui, state, &app.textures, &mut commands)
+                inspector::inspector_ui(ui, state, app.views, &app.textures, &mut commands)
             });
     } else {
         ui.skip_ahead_auto_ids(1);
@@ -68,7 +68,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
         panes::panes_ui(ui, state, &app.textures, &mut app.canvases, &mut commands)
     });
     app.on_layout(layout.inner, &context);
-    overlays::overlays_ui(ui, &app.state, &app.frames, &mut commands);
+    overlays::overlays_ui(ui, &app.state, &app.canvases, &app.frames, &mut commands);
     app.finish_frame(commands, &context);
     app.frames.add(began.elapsed());
 }

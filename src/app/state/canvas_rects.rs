@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use egui::{Modifiers, PointerButton, Pos2, Rect};
+use egui::{Modifiers, PointerButton, Pos2, Rect, vec2};
 use egui_tiles::TileId;
 
 use crate::{
@@ -130,6 +130,17 @@ impl CanvasRects {
             .into_iter()
             .filter(|(_, pane)| pane.kind == kind && pane.slot == slot)
             .find_map(|(tile, _)| Some(self.painted.get(&tile)?.rect))
+    }
+
+    /// What a pane of a kind and picture shows: the picture without what is empty around it, or all of the pane.
+    pub fn shown_rect_of(&self, layout: &Layout, kind: PaneKind, slot: ImageSlot) -> Option<Rect> {
+        let rect = self.rect_of(layout, kind, slot)?;
+        let painted = self.painted.values().find(|painted| painted.rect == rect)?;
+        let fitted = |size: Size| {
+            let scale = fitting_scale(rect, size);
+            Rect::from_center_size(rect.center(), scale * vec2(size.width as f32, size.height as f32))
+        };
+        Some(painted.size.map_or(rect, fitted))
     }
 
     /// The canvases of panes, in no order.

@@ -3,7 +3,7 @@
 use crate::{
     engine::DownloadProgress,
     families::{download_plan::DownloadOption, inventory::LocalModels, known::known_checkpoint},
-    weights::hub::Repo,
+    weights::hub::{Removal, Repo},
 };
 
 /// What the window knows of models that are here or could be downloaded.
@@ -24,6 +24,116 @@ pub struct Downloads {
     pub sought: Option<String>,
     /// How many orders there have been.
     pub begun: u64,
+    /// How the table is sorted, and what is searched in it.
+    pub sort: ModelSort,
+    /// Words that a row must have.
+    pub search: String,
+    /// The row whose details are shown.
+    pub selected: Option<String>,
+    /// What is about to be deleted.
+    pub removing: Option<RemovalAsked>,
+}
+
+/// A column of the table of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelColumn {
+    /// Its short name, or `OWNER/NAME`.
+    Name,
+    /// Its family.
+    Family,
+    /// Parameters of its denoiser or encoder.
+    Parameters,
+    /// Bytes of a download of it.
+    Size,
+    /// The licence of its weights.
+    Licence,
+    /// Whether the licence has to be accepted on the hub.
+    Gated,
+    /// What is on this machine.
+    Here,
+}
+
+impl ModelColumn {
+    /// Every column, from left to right.
+    pub const ALL: [Self; 7] = [
+        Self::Name,
+        Self::Family,
+        Self::Parameters,
+        Self::Size,
+        Self::Licence,
+        Self::Gated,
+        Self::Here,
+    ];
+
+    /// What it is called.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Name => "Model",
+            Self::Family => "Family",
+            Self::Parameters => "Parameters",
+            Self::Size => "Download",
+            Self::Licence => "Licence",
+            Self::Gated => "Gated",
+            Self::Here => "On this machine",
+        }
+    }
+
+    /// What it is, in a sentence.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Name => "The short name, or OWNER/NAME.",
+            Self::Family => "The family of architectures.",
+            Self::Parameters => "Parameters of denoiser or encoder, without text encoders and autoencoder.",
+            Self::Size => "How much a full download is, as far as it is known without asking the hub.",
+            Self::Licence => "The licence of the weights.",
+            Self::Gated => "Whether the licence has to be accepted on the hub first.",
+            Self::Here => "What is downloaded, and what it takes of the disk.",
+        }
+    }
+
+    /// Whether it holds numbers, which stand at its right end.
+    pub const fn is_number(self) -> bool {
+        matches!(self, Self::Parameters | Self::Size)
+    }
+}
+
+/// How the table of models is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModelSort {
+    /// By a column; by chapters without.
+    pub by: Option<ModelColumn>,
+    /// The largest first.
+    pub descending: bool,
+}
+
+impl ModelSort {
+    /// What a click on a title makes of it: ascending, descending, and chapters again.
+    pub fn clicked(self, column: ModelColumn) -> Self {
+        match (self.by == Some(column), self.descending) {
+            (false, _) => Self {
+                by: Some(column),
+                descending: false,
+            },
+            (true, false) => Self {
+                descending: true,
+                ..self
+            },
+            (true, true) => Self::default(),
+        }
+    }
+}
+
+/// A model that is to be deleted, if the user says so again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemovalAsked {
+    /// Its job.
+    pub job: u64,
+    /// The row.
+    pub name: String,
+    /// What would be deleted; none before that is known.
+    pub removal: Option<Removal>,
+    /// Whether it is being deleted.
+    pub under_way: bool,
 }
 
 /// A download that was asked for.
@@ -91,5 +201,26 @@ pub fn may_be_on_the_hub(name: &str) -> bool {
     match known_checkpoint(name) {
         Some(entry) => entry.is_on_the_hub(),
         None => name.contains('/') && Repo::new(name).is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_third_click_on_a_title_brings_the_chapters_back() {
+        let once = ModelSort::default().clicked(ModelColumn::Size);
+        assert_eq!((once.by, once.descending), (Some(ModelColumn::Size), false));
+        let twice = once.clicked(ModelColumn::Size);
+        assert_eq!((twice.by, twice.descending), (Some(ModelColumn::Size), true));
+        assert_eq!(
+            twice.clicked(ModelColumn::Name),
+            ModelSort {
+                by: Some(ModelColumn::Name),
+                descending: false
+            }
+        );
+        assert_eq!(twice.clicked(ModelColumn::Size), ModelSort::default());
     }
 }

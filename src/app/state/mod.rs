@@ -2,6 +2,7 @@
 //! about both, which change nothing.
 
 pub mod answers;
+pub mod browser;
 pub mod canvas_rects;
 pub mod compare;
 pub mod compare_questions;

@@ -3,6 +3,7 @@
 use crate::{
     app::document::pane::PaneKind,
     engine::ImageSlot,
+    image::source::PICTURE_ENDINGS,
     io::writers::{file_extensions, in_a_sentence, map_extensions},
 };
 
@@ -66,7 +67,90 @@ pub enum PathPurpose {
     SavePairs,
 }
 
+/// What kind of path is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A folder.
+    Folder,
+    /// A file that is there.
+    File {
+        /// What such files are called.
+        filter: &'static str,
+        /// The endings of their names, without the dot.
+        endings: Vec<&'static str>,
+    },
+    /// A file to be written.
+    Save {
+        /// What such files are called.
+        filter: &'static str,
+        /// The endings of their names, without the dot.
+        endings: Vec<&'static str>,
+        /// What it is called most often.
+        name: String,
+    },
+}
+
+impl Wanted {
+    fn file(filter: &'static str, endings: &[&'static str]) -> Self {
+        Self::File {
+            filter,
+            endings: endings.to_vec(),
+        }
+    }
+
+    fn save(filter: &'static str, endings: &[&'static str], name: &str) -> Self {
+        Self::Save {
+            filter,
+            endings: endings.to_vec(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Tensors, in the format of the first ending unless another is chosen.
+    fn tensors(stem: &str, endings: &[&'static str]) -> Self {
+        let usual = endings.first().copied().unwrap_or_default();
+        Self::save("Tensors", endings, &format!("{stem}.{usual}"))
+    }
+
+    /// Whether a file's name in lower case has one of the endings.
+    pub fn fits(&self, name: &str) -> bool {
+        let (Self::File { endings, .. } | Self::Save { endings, .. }) = self else {
+            return false;
+        };
+        let has = |ending: &&str| name.strip_suffix(*ending).is_some_and(|stem| stem.ends_with('.'));
+        endings.iter().any(has)
+    }
+}
+
 impl PathPurpose {
+    /// What kind of path it is.
+    pub fn wanted(self) -> Wanted {
+        match self {
+            Self::Picture(_) | Self::ControlImage(_) => Wanted::file("Pictures", &PICTURE_ENDINGS),
+            Self::Model | Self::ControlNet | Self::ExportPanes | Self::SaveSurvey => Wanted::Folder,
+            Self::ModelFile => Wanted::file("Models", &["safetensors", "ckpt", "pt"]),
+            Self::Lora => Wanted::file("LoRAs", &["safetensors", "pt", "bin"]),
+            Self::ControlNetFile => Wanted::file("ControlNets", &["safetensors", "sft", "pth", "pt", "ckpt", "bin"]),
+            Self::Embedding => Wanted::file("Embeddings", &["safetensors", "sft", "pt", "bin"]),
+            Self::OpenWorkspace => Wanted::file("Workspaces", &["featscope.json", "json"]),
+            Self::OpenBasis => Wanted::file("Bases", &["json"]),
+            Self::SaveWorkspace => Wanted::save("Workspaces", &["featscope.json"], "workspace.featscope.json"),
+            Self::Extract => Wanted::tensors("maps", &file_extensions()),
+            Self::Screenshot => Wanted::save("PNG", &["png"], "featscope.png"),
+            Self::SavePca(_) => Wanted::save("PNG", &["png"], "pca.png"),
+            Self::SaveHeat(_) => Wanted::save("PNG", &["png"], "heat.png"),
+            Self::SaveMap(_) => Wanted::tensors("map", &map_extensions()),
+            Self::SaveBasis => Wanted::save("Bases", &["json"], "basis.json"),
+            Self::SavePane(kind) => match kind.facts().save {
+                Some(save) => Wanted::save(save.filter, save.extensions, save.file),
+                None => Wanted::save("Files", &[], ""),
+            },
+            Self::OpenPairs => Wanted::file("Pairs", &["json"]),
+            Self::SavePairs => Wanted::save("Pairs", &["json"], "pairs.json"),
+            Self::SaveMatches => Wanted::save("Tables", &["csv", "json"], "matches.csv"),
+        }
+    }
+
     /// What the box is called.
     pub fn title(self) -> String {
         match self {

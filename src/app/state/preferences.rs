@@ -67,6 +67,8 @@ pub struct Preferences {
     pub tour_seen: bool,
     /// Whether what a fresh window says was taken away: then it is not said any more.
     pub welcomed: bool,
+    /// Whether a larger interface was offered for a dense screen.
+    pub dense_screen_asked: bool,
 }
 
 impl Default for Preferences {
@@ -90,6 +92,7 @@ impl Default for Preferences {
             precision: Precision::F32,
             tour_seen: false,
             welcomed: false,
+            dense_screen_asked: false,
         }
     }
 }
@@ -164,6 +167,11 @@ impl Preferences {
             precision: *latest(&self.precision, &before.precision, &theirs.precision),
             welcomed: *latest(&self.welcomed, &before.welcomed, &theirs.welcomed),
             tour_seen: *latest(&self.tour_seen, &before.tour_seen, &theirs.tour_seen),
+            dense_screen_asked: *latest(
+                &self.dense_screen_asked,
+                &before.dense_screen_asked,
+                &theirs.dense_screen_asked,
+            ),
         }
     }
 

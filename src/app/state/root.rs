@@ -6,6 +6,7 @@ use egui_tiles::{Tile, TileId};
 
 use super::{
     answers::Answers,
+    browser::Browser,
     compare::CompareState,
     comparing::Comparing,
     downloads::Downloads,
@@ -120,6 +121,8 @@ pub struct State {
     pub recovered: Option<String>,
     /// What is typed into the box for paths.
     pub path_box: PathBox,
+    /// Folders that are looked through for it.
+    pub browser: Browser,
     /// Toasts and the log.
     pub messages: Messages,
     /// Which windows over the window are open.
@@ -179,6 +182,7 @@ impl State {
             jobs_begun: 0,
             recovered: None,
             path_box: PathBox::default(),
+            browser: Browser::default(),
             messages: Messages::default(),
             overlays: Overlays::default(),
             downloads: Downloads::default(),

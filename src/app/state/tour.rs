@@ -243,22 +243,38 @@ pub fn document_of(step: &Step, before: &Document, on_demo: bool) -> Document {
     document
 }
 
-/// Panes in one row, all of the first picture; a ranking needs both.
+impl Shows {
+    /// Its panes from left to right, all of the first picture; a ranking needs both.
+    pub const fn panes(self) -> &'static [(PaneKind, ImageSlot)] {
+        match self {
+            Self::Heat => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Heat, ImageSlot::A)],
+            Self::Colours => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Pca, ImageSlot::A)],
+            Self::Survey => &[(PaneKind::Sheet, ImageSlot::A), (PaneKind::Plot, ImageSlot::A)],
+            Self::Comparison => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Compare, ImageSlot::A)],
+            Self::Ranking => &[
+                (PaneKind::Picture, ImageSlot::A),
+                (PaneKind::Picture, ImageSlot::B),
+                (PaneKind::Rank, ImageSlot::A),
+            ],
+        }
+    }
+
+    /// Whether its words speak of what a kind of pane shows.
+    pub const fn speaks_of(self, kind: PaneKind) -> bool {
+        match self {
+            Self::Heat | Self::Ranking => true,
+            Self::Colours => matches!(kind, PaneKind::Pca),
+            Self::Survey => matches!(kind, PaneKind::Plot),
+            Self::Comparison => matches!(kind, PaneKind::Compare),
+        }
+    }
+}
+
+/// Panes in one row.
 fn layout_of(shows: Shows) -> Layout {
-    let kinds: &[(PaneKind, ImageSlot)] = match shows {
-        Shows::Heat => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Heat, ImageSlot::A)],
-        Shows::Colours => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Pca, ImageSlot::A)],
-        Shows::Survey => &[(PaneKind::Sheet, ImageSlot::A), (PaneKind::Plot, ImageSlot::A)],
-        Shows::Comparison => &[(PaneKind::Picture, ImageSlot::A), (PaneKind::Compare, ImageSlot::A)],
-        Shows::Ranking => &[
-            (PaneKind::Picture, ImageSlot::A),
-            (PaneKind::Picture, ImageSlot::B),
-            (PaneKind::Rank, ImageSlot::A),
-        ],
-    };
     let mut tiles = Tiles::default();
     let mut row = Vec::new();
-    for (kind, slot) in kinds {
+    for (kind, slot) in shows.panes() {
         let pane = tiles.insert_pane(Pane::new(*kind, *slot));
         row.push(tiles.insert_tab_tile(vec![pane]));
     }

@@ -350,7 +350,7 @@ impl App {
         }
     }
 
-    fn set_interface_size(&mut self, zoom: f32, context: &Context) {
+    pub(in crate::app) fn set_interface_size(&mut self, zoom: f32, context: &Context) {
         let [least, most] = INTERFACE_RANGE;
         self.state.preferences.zoom = zoom.clamp(least, most);
         let presented = if self.state.presentation {

@@ -13,7 +13,7 @@ use crate::{
     analysis::pairs::{PointPair, check_pairs, parse_pairs},
     app::{
         document::{limits::MOST_PAIRS_AS_PINS, pairs::set_pairs, workspace::WorkspaceFile},
-        state::{messages::Level, path_box::PathBox},
+        state::messages::Level,
     },
     engine::PictureSource,
     error::Error,
@@ -24,6 +24,8 @@ impl App {
     pub(in crate::app) fn on_background_result(&mut self, later: BackgroundResult, context: &Context) {
         if let BackgroundResult::Workspace(_)
         | BackgroundResult::Pairs(_)
+        | BackgroundResult::Listed(_)
+        | BackgroundResult::Seen(_)
         | BackgroundResult::Recoveries(_)
         | BackgroundResult::Discarded(_) = later
         {
@@ -35,12 +37,11 @@ impl App {
             BackgroundResult::NoDialog(purpose) if self.state.path_box.purpose == Some(purpose) => {}
             // The path can be typed.
             BackgroundResult::NoDialog(purpose) => {
-                let path_box = PathBox {
-                    purpose: Some(purpose),
-                    text: String::new(),
-                };
-                self.apply(Command::PathBox(path_box), context);
+                self.has_no_dialogs = true;
+                self.open_path_box(purpose);
             }
+            BackgroundResult::Listed(Ok(listing)) => self.on_listing(*listing),
+            BackgroundResult::Seen(Ok(seen)) => self.on_seen(seen, context),
             BackgroundResult::Workspace(Ok(opened)) => self.show_workspace(*opened),
             BackgroundResult::Pairs(Ok(pairs)) => self.pin_pairs(&pairs),
             BackgroundResult::Recoveries(Ok(recoveries)) => self.offer(recoveries),
@@ -70,6 +71,8 @@ impl App {
                 self.apply(Command::OpenPicture(slot, PictureSource::File(path)), context);
             }
             BackgroundResult::Workspace(Err(error))
+            | BackgroundResult::Listed(Err(error))
+            | BackgroundResult::Seen(Err(error))
             | BackgroundResult::Pairs(Err(error))
             | BackgroundResult::WorkspaceSaved(Err(error))
             | BackgroundResult::Recoveries(Err(error))

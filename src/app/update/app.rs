@@ -27,8 +27,8 @@ use crate::{
             textures::{Textures, waker},
         },
         state::{
-            canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, preferences::Preferences,
-            root::State, work::RunWanted,
+            canvas_rects::CanvasRects, frame_times::FrameTimes, layer_tree::LayerTree, path_box::PathPurpose,
+            preferences::Preferences, root::State, work::RunWanted,
         },
         theme,
     },
@@ -89,6 +89,10 @@ pub struct App {
     pub(in crate::app) first_point: Option<[f64; 2]>,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     pub(in crate::app) kept_in: Option<PathBuf>,
+    /// Whether the desktop was found to have no file dialogs.
+    pub(in crate::app) has_no_dialogs: bool,
+    /// What folders are looked through for.
+    pub(in crate::app) browses: Option<PathPurpose>,
 }
 
 impl App {
@@ -162,6 +166,8 @@ impl App {
             kept: UnsavedWork::default(),
             first_point: None,
             kept_in: None,
+            has_no_dialogs: false,
+            browses: None,
         };
         app.begin(options, context);
         app.look_at_models();
@@ -251,6 +257,7 @@ impl App {
         self.complete_accepted_pair();
         self.asked_for_text = self.asks_for_text();
         self.follow_tour();
+        self.follow_browser(context);
         self.state.rank.arrange(&self.state.document.rank);
         self.ask_for_what_is_wanted();
         self.colour_thumbnails(context);

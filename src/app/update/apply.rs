@@ -7,6 +7,7 @@ use super::{
     command::{Command, Notice},
     dialog,
     panes::set_view,
+    portal::has_bus,
 };
 use crate::{
     app::{
@@ -84,10 +85,15 @@ impl App {
             Command::RunAsB => self.run_as_b(),
             Command::RunSide(index) => self.run_side(index),
             Command::Mask(mask) => self.set_mask(mask),
-            Command::AskPath(purpose) if self.kept_in.is_some() => {
-                state.path_box.purpose = Some(purpose);
-                state.path_box.text.clear();
+            // What is known to have no dialog opens the box at once, which takes what is typed from then on.
+            Command::AskPath(purpose) if self.kept_in.is_some() || self.has_no_dialogs || !has_bus() => {
+                self.open_path_box(purpose);
             }
+            Command::InterfaceSize(zoom) => {
+                state.preferences.dense_screen_asked = true;
+                self.set_interface_size(zoom, context);
+            }
+            Command::Browse(command) => self.browse(command, context),
             Command::AskPath(purpose) => dialog::ask(purpose, self.answer.clone(), context),
             Command::UsePath(purpose, path) => {
                 state.path_box = PathBox::default();
@@ -208,7 +214,11 @@ fn set(state: &mut State, command: Command) -> Option<Command> {
         Command::Chosen(key) => state.preferences.add_choice(key),
         Command::PaletteText(text) => state.overlays.palette = Some(text),
         Command::Hold(hold) => state.hold = hold,
-        Command::PathBox(path_box) => state.path_box = path_box,
+        Command::PathBox(path_box) => {
+            // Other entries are listed.
+            state.browser.cursor = None;
+            state.path_box = path_box;
+        }
         Command::Peek(id) => state.peek = id,
         Command::Dismiss(notice) => match notice {
             Notice::Recovered => state.recovered = None,

@@ -12,11 +12,22 @@ use crate::{
     analysis::pairs::PointPair,
     app::{
         document::{root::Document, workspace::OpenedWorkspace},
-        state::{path_box::PathPurpose, recovery::Recovery},
+        state::{browser::Listing, path_box::PathPurpose, recovery::Recovery},
     },
     engine::recovered,
     error::{Error, Result},
 };
+
+/// What lies at a path that was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A folder.
+    Folder,
+    /// A file, or something else that is no folder.
+    File,
+    /// Nothing.
+    Nothing,
+}
 
 /// What came of it.
 pub enum BackgroundResult {
@@ -24,6 +35,10 @@ pub enum BackgroundResult {
     Path(PathPurpose, PathBuf),
     /// The desktop has no dialog to offer.
     NoDialog(PathPurpose),
+    /// A folder was listed.
+    Listed(Result<Box<Listing>>),
+    /// What was typed was looked for.
+    Seen(Result<(PathPurpose, PathBuf, Seen)>),
     /// A workspace was read.
     Workspace(Result<Box<OpenedWorkspace>>),
     /// Pairs of points were read.

@@ -19,6 +19,7 @@ use crate::{
         },
         state::{
             comparing::Strip,
+            downloads::ModelSort,
             gestures::Pointing,
             overlays::TemporaryView,
             path_box::{PathBox, PathPurpose},
@@ -32,6 +33,7 @@ use crate::{
     device::{DeviceChoice, Precision},
     engine::{ComparisonKind, ImageSlot, PcaSettings, PictureSource, QueryAt, RunSettings},
     extract::preset::Preset,
+    weights::hub::RemovalScope,
 };
 
 /// One thing the user does.
@@ -137,6 +139,10 @@ pub enum Command {
     AskPath(PathPurpose),
     /// Type into the box for paths, open it or close it.
     PathBox(PathBox),
+    /// Make all text and controls this many times as large as at first; a dense screen is asked about no more.
+    InterfaceSize(f32),
+    /// Look through folders in the box for paths.
+    Browse(BrowseCommand),
     /// Use a path for what it was asked for.
     UsePath(PathPurpose, PathBuf),
     /// Look for models, or download them.
@@ -218,4 +224,33 @@ pub enum DownloadCommand {
     Drop(String),
     /// The entry that was to come into sight is in sight.
     Seen,
+    /// Sort the table otherwise.
+    Sort(ModelSort),
+    /// Search the table.
+    Search(String),
+    /// Show the details of a row, or of none.
+    Select(Option<String>),
+    /// Find out what deleting a model would delete, and ask whether.
+    AskRemoval(String, RemovalScope),
+    /// Delete what was asked about.
+    Remove,
+    /// Delete nothing.
+    KeepModel,
+}
+
+/// What the user does in the box for paths, besides typing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrowseCommand {
+    /// Move the cursor to an entry of those that are shown.
+    Cursor(Option<usize>),
+    /// Show names that begin with a dot, or not.
+    Hidden(bool),
+    /// Show files of all kinds, or those alone that are asked for.
+    AllFiles(bool),
+    /// Use what is typed, or look into it where it is a folder and a file is asked for.
+    Use(String),
+    /// Write over the file that is there.
+    Overwrite,
+    /// Leave the file that is there alone.
+    KeepFile,
 }

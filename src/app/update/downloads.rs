@@ -3,12 +3,13 @@
 use super::{app::App, command::DownloadCommand};
 use crate::{
     app::state::{
-        downloads::{Download, DownloadStage},
+        downloads::{Download, DownloadStage, RemovalAsked},
         messages::Level,
     },
     engine::{HubEvent, HubRequest, Request},
     error::Error,
     families::inventory::LocalModels,
+    weights::hub::{RemovalScope, Repo, bytes},
 };
 
 impl App {
@@ -49,7 +50,48 @@ impl App {
                 self.state.downloads.orders.retain(|order| order.job != job);
             }
             DownloadCommand::Seen => shop.sought = None,
+            DownloadCommand::Sort(sort) => shop.sort = sort,
+            DownloadCommand::Search(text) => shop.search = text,
+            DownloadCommand::Select(name) => shop.selected = name,
+            DownloadCommand::AskRemoval(name, scope) => self.ask_removal(name, scope),
+            DownloadCommand::Remove => self.remove(),
+            DownloadCommand::KeepModel => shop.removing = None,
         }
+    }
+
+    /// Finds out what would be deleted of a model.
+    fn ask_removal(&mut self, name: String, scope: RemovalScope) {
+        let shop = &mut self.state.downloads;
+        if shop.removing.as_ref().is_some_and(|removing| removing.under_way) {
+            return;
+        }
+        let stock = shop.shelf.as_ref().and_then(|shelf| shelf.find(&name));
+        let held = stock.and_then(|stock| stock.held.as_ref());
+        let Some(repo) = held.and_then(|held| Repo::new(&held.repository).ok()) else {
+            return;
+        };
+        shop.begun += 1;
+        let job = shop.begun;
+        shop.removing = Some(RemovalAsked {
+            job,
+            name,
+            removal: None,
+            under_way: false,
+        });
+        self.ask_downloader(HubRequest::PlanRemoval { job, repo, scope });
+    }
+
+    /// Deletes what the user has been told of.
+    fn remove(&mut self) {
+        let Some(asked) = &mut self.state.downloads.removing else {
+            return;
+        };
+        let Some(removal) = asked.removal.clone().filter(|_| !asked.under_way) else {
+            return;
+        };
+        asked.under_way = true;
+        let (job, removal) = (asked.job, Box::new(removal));
+        self.ask_downloader(HubRequest::Remove { job, removal });
     }
 
     /// Asks how much a model is. What failed before is tried again.
@@ -93,6 +135,23 @@ impl App {
                     order.stage = DownloadStage::Arriving(progress);
                 }
             }
+            HubEvent::Removable { job, removal } => {
+                if let Some(asked) = self.removing_of(job) {
+                    asked.removal = Some(*removal);
+                }
+            }
+            HubEvent::Removed { job, bytes: freed } => {
+                let asked = self.state.downloads.removing.take_if(|asked| asked.job == job);
+                if let Some(asked) = asked {
+                    let words = format!("{} is deleted: {} are free again.", asked.name, bytes(freed));
+                    self.state.messages.report(Level::Info, words);
+                    self.state
+                        .downloads
+                        .orders
+                        .retain(|order| order.name != asked.name || order.stage.is_under_way());
+                }
+                self.look_at_models();
+            }
             HubEvent::Done { job, .. } => {
                 let orders = &mut self.state.downloads.orders;
                 if let Some(index) = orders.iter().position(|order| order.job == job) {
@@ -101,6 +160,10 @@ impl App {
                 }
             }
         }
+    }
+
+    fn removing_of(&mut self, job: u64) -> Option<&mut RemovalAsked> {
+        self.state.downloads.removing.as_mut().filter(|asked| asked.job == job)
     }
 
     fn on_arrival(&mut self, name: String) {
@@ -146,6 +209,13 @@ impl App {
     /// A download has ended before its end.
     pub(in crate::app) fn on_download_failure(&mut self, job: u64, error: &Error) {
         let state = &mut self.state;
+        if let Some(asked) = state.downloads.removing.take_if(|asked| asked.job == job) {
+            state
+                .messages
+                .report(Level::Error, format!("{} is not deleted: {error}", asked.name));
+            self.look_at_models();
+            return;
+        }
         let Some(index) = state.downloads.orders.iter().position(|order| order.job == job) else {
             return;
         };

@@ -4,13 +4,7 @@ use std::sync::Arc;
 
 use super::app::App;
 use crate::{
-    app::{
-        document::{
-            layout,
-            pane::{Pane, PaneKind},
-        },
-        state::recommend::RecommendState,
-    },
+    app::{document::pane::PaneKind, state::recommend::RecommendState},
     engine::{Request, Study, StudyEvent},
 };
 

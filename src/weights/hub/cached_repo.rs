@@ -37,6 +37,9 @@ pub struct CachedSnapshot {
     pub folder: PathBuf,
     /// Files that are there.
     pub files: usize,
+    /// Links whose file is gone.
+    #[serde(default)]
+    pub gone: usize,
     /// Whether all is there that the program needs of a model.
     pub complete: bool,
 }
@@ -50,6 +53,12 @@ pub struct CachedRepo {
     pub bytes: u64,
     /// Bytes of files that were begun and not completed.
     pub bytes_begun: u64,
+    /// How many these are.
+    #[serde(default)]
+    pub files_begun: usize,
+    /// Its folder in the cache.
+    #[serde(default, with = "crate::files::names")]
+    pub folder: PathBuf,
     /// Its commits, the newest first.
     pub snapshots: Vec<CachedSnapshot>,
 }
@@ -166,17 +175,15 @@ pub(super) fn cached(cache: &RepoCache, repo: &Repo) -> Option<CachedRepo> {
     }
     let mut bytes: u64 = 0;
     let mut bytes_begun: u64 = 0;
+    let mut files_begun = 0;
     for entry in entries(&cache.blobs()) {
         // A link among the blobs leads to what is counted elsewhere.
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_file() {
             bytes = bytes.saturating_add(meta.len());
-            if entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.ends_with(".incomplete"))
-            {
+            if is_begun(&entry.path()) {
                 bytes_begun = bytes_begun.saturating_add(meta.len());
+                files_begun += 1;
             }
         }
     }
@@ -201,6 +208,7 @@ pub(super) fn cached(cache: &RepoCache, repo: &Repo) -> Option<CachedRepo> {
             revisions: revisions.get(&commit).cloned().unwrap_or_default(),
             complete: is_complete(&folder, &RepoPart::Model(Variant::Full)),
             files: files.len(),
+            gone: gone(&folder, MAX_DEPTH),
             commit,
             folder,
         }
@@ -210,12 +218,29 @@ pub(super) fn cached(cache: &RepoCache, repo: &Repo) -> Option<CachedRepo> {
         id: repo.id().to_owned(),
         bytes,
         bytes_begun,
+        files_begun,
+        folder: cache.folder(),
         snapshots,
     })
 }
 
+/// Whether a blob is the beginning of a file.
+pub(super) fn is_begun(blob: &Path) -> bool {
+    blob.extension().is_some_and(|ending| ending == "incomplete")
+}
+
+/// How many links of a snapshot lead nowhere.
+fn gone(folder: &Path, depth: usize) -> usize {
+    let count = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() && depth > 1 => gone(&entry.path(), depth - 1),
+        Ok(kind) if kind.is_symlink() && !entry.path().exists() => 1,
+        _ => 0,
+    };
+    entries(folder).map(count).sum()
+}
+
 /// The branches and tags of each commit.
-fn revisions(cache: &RepoCache) -> BTreeMap<String, Vec<String>> {
+pub(super) fn revisions(cache: &RepoCache) -> BTreeMap<String, Vec<String>> {
     let mut names = Vec::new();
     collect(&cache.folder().join("refs"), "", MAX_DEPTH, &mut names);
     names.sort();

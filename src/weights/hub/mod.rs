@@ -2,8 +2,8 @@
 //! huggingface_hub keeps, so that nothing is downloaded or stored twice. `weights` and the command line call it.
 //!
 //! [`Hub::plan`] lists a repository and chooses files, [`Hub::fetch`] downloads those that are missing (both in `online/`,
-//! feature `hub`; without it they refuse), and [`Hub::local`] finds what is there without asking anybody. All of it blocks:
-//! the window calls it from a worker.
+//! feature `hub`; without it they refuse), [`Hub::local`] finds what is there without asking anybody, and [`Hub::remove`] deletes
+//! it. All of it blocks: the window calls it from a worker.
 
 #[cfg(not(feature = "hub"))]
 mod absent;
@@ -14,6 +14,7 @@ mod choose;
 mod online;
 mod plan;
 mod progress;
+mod removal;
 mod repo;
 mod settings;
 
@@ -28,6 +29,7 @@ pub(crate) use choose::{DENOISERS, MODEL_INDEX};
 pub use online::fuzzing;
 pub use plan::{DownloadPlan, PlannedFile};
 pub use progress::{HubWatch, TransferProgress, TransferStage};
+pub use removal::{Removal, RemovalScope};
 pub(crate) use repo::MAIN;
 pub use repo::{Checksum, Repo};
 pub use settings::{HubSettings, Token};
