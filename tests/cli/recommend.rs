@@ -151,7 +151,7 @@ fn pairs_decide_as_rank_scores_them() -> TestResult {
         "{}",
         ran.stdout
     );
-    let [rank, more] = [["rank"], [&DEMO[9]]];
+    let [rank, more] = [["rank"], [DEMO[9]]];
     let arguments = rank
         .iter()
         .chain(&DEMO[1..9])
@@ -247,7 +247,6 @@ fn without_marks_the_embedded_models_choice_is_near_the_best_by_marks() -> TestR
     let most = counts.keys().filter_map(|name| share(name)).fold(0.0, f64::max);
     let chosen = &best(&found)[0];
     let of_chosen = share(chosen).ok_or("it was ranked")?;
-    println!("{chosen}: PCK@.1 {of_chosen:.3}, the best has {most:.3}");
     assert!(
         most - of_chosen <= NEAR,
         "{chosen} finds {of_chosen:.3}, the best {most:.3}"
