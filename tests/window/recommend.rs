@@ -82,6 +82,7 @@ fn pins_that_make_pairs_decide() {
             window.apply(Command::AddPin(slot, QueryAt::Point(at)));
         }
     }
+    window.act(Action::PairInOrder);
     window.settle();
     let mut window = recommended(window);
     let words = window.words().join("\n");

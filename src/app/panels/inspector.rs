@@ -18,7 +18,7 @@ use crate::{
         state::{reveal::Control, root::State},
         update::{action::Action, command::Command, view::Views},
         widgets::{
-            Histogram, HistogramChange, action_button_ui, advanced_ui, bins, colour_bar, currency_ui, fold_ui,
+            BINS, Histogram, HistogramChange, action_button_ui, advanced_ui, bins, colour_bar, currency_ui, fold_ui,
             histogram_ui, name_combo, number_ui, reveal, row_ui, section_ui,
         },
     },
@@ -28,8 +28,6 @@ use crate::{
 /// Width of the right side at the start, in points, and how narrow and wide it can be made.
 pub const WIDTH: f32 = 270.0;
 pub const WIDTHS: Rangef = Rangef { min: 200.0, max: 560.0 };
-/// Bars of a histogram.
-pub const BINS: usize = 48;
 /// Bounds of gamma.
 const GAMMA: std::ops::RangeInclusive<f32> = 0.1..=10.0;
 /// Colours beside the name of a colour map, in points.

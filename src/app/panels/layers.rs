@@ -1,7 +1,8 @@
 //! The list of layers by stage, level, repeat and block, with search.
 
 use egui::{
-    Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2,
+    Button, CollapsingHeader, Key, Label, Rect, RichText, ScrollArea, Sense, Stroke, TextEdit, Ui, WidgetInfo,
+    accesskit::Role, vec2,
 };
 
 use super::network_map::network_map_ui;
@@ -151,7 +152,7 @@ impl Rows<'_> {
                     }
                 }
             }
-            let response = ui.add_enabled(layer.can_be_shown(), Button::selectable(selected, name));
+            let response = ui.add_enabled(layer.can_be_shown(), Button::selectable(selected, name).truncate());
             let hint = match not_finite {
                 Some((slot, numbers)) => format!("{} is not finite in {}: {numbers}", layer.id, slot.name()),
                 None if captured => format!("{}, captured", layer.id),
@@ -168,8 +169,9 @@ impl Rows<'_> {
                 self.reached = true;
             }
             match not_finite {
-                Some(_) => ui.colored_label(theme::tokens(ui).error, "not finite"),
-                None => ui.weak(shape_text(layer.shape)),
+                Some(_) => ui.add(Label::new(RichText::new("not finite").color(theme::tokens(ui).error)).truncate()),
+                // A long line makes the side no wider.
+                None => ui.add(Label::new(RichText::new(shape_text(layer.shape)).weak()).truncate()),
             };
         });
     }

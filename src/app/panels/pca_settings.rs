@@ -2,7 +2,6 @@
 
 use egui::{ComboBox, DragValue, Ui};
 
-use super::inspector::BINS;
 use crate::{
     analysis::{colour::RangeRule, pca::SignRule},
     app::{
@@ -16,8 +15,8 @@ use crate::{
         },
         update::{action::Action, command::Command},
         widgets::{
-            Histogram, HistogramChange, action_button_ui, advanced_ui, bins, histogram_ui, name_combo, reveal, row_ui,
-            variance_bars_ui,
+            BINS, Histogram, HistogramChange, action_button_ui, advanced_ui, bins, histogram_ui, name_combo, reveal,
+            row_ui, variance_bars_ui,
         },
     },
     engine::{BasisChoice, PcaSettings},

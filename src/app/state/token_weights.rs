@@ -1,6 +1,5 @@
 //! What the tokens of the prompt weigh at the point that was asked about last: it stays while tokens are pointed at.
 
-use super::root::State;
 use crate::{
     activation::Id,
     engine::{HeatView, PassId, QueryAt},
@@ -9,12 +8,14 @@ use crate::{
 /// Weights of all tokens at one point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenWeights {
-    /// The activation, the pass and the head that they are of.
-    id: Id,
-    source: PassId,
-    head: Option<usize>,
+    /// The activation that they are of.
+    pub id: Id,
+    /// The pass.
+    pub source: PassId,
+    /// The head; none: the mean over heads.
+    pub head: Option<usize>,
     /// By token.
-    weights: Vec<f32>,
+    pub weights: Vec<f32>,
 }
 
 impl TokenWeights {
@@ -26,28 +27,6 @@ impl TokenWeights {
             source: view.query.source,
             head: view.query.head,
             weights: view.words.clone(),
-        })
-    }
-}
-
-/// What is known of the tokens at a point.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KnownWeights<'a> {
-    /// By token.
-    pub weights: &'a [f32],
-    /// Whether they are of the head that is shown now; else they are good for the order alone.
-    pub of_head: bool,
-}
-
-impl State {
-    /// The weights at the last point, if they are of the layer and of one of the passes that are shown, and of so many tokens.
-    pub fn known_token_weights(&self, count: usize) -> Option<KnownWeights<'_>> {
-        let known = self.token_weights.as_ref()?;
-        let passes = self.shown_passes();
-        let shown = passes.iter().any(|(_, pass)| *pass == known.source);
-        (Some(known.id) == self.layer() && shown && known.weights.len() == count).then_some(KnownWeights {
-            weights: &known.weights,
-            of_head: known.head == self.head(),
         })
     }
 }

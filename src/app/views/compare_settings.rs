@@ -16,15 +16,13 @@ use crate::{
             root::State,
         },
         update::{action::Action, command::Command},
-        widgets::{Histogram, action_button_ui, bins, histogram_ui, name_combo, row_ui},
+        widgets::{BINS, Histogram, action_button_ui, bins, histogram_ui, name_combo, row_ui},
     },
     engine::ImageSlot,
 };
 
 /// Names of the sides.
 pub const NAMES: [&str; 2] = ["A", "B"];
-/// Bars of the histogram of differences.
-const BINS: usize = 48;
 
 /// The sides, and what is shown of them.
 pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {

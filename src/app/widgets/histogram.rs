@@ -14,6 +14,8 @@ use crate::{
     render::{ColourMap, score_text},
 };
 
+/// Bars of a histogram.
+pub const BINS: usize = 48;
 /// Height of the bars and of the colours below them, in points.
 const BARS_HEIGHT: f32 = 56.0;
 const COLOURS_HEIGHT: f32 = 8.0;

@@ -23,7 +23,7 @@ pub use colour_bar::{colour_bar, colour_bar_ui};
 pub(in crate::app) use combo::name_combo;
 pub use contrast::{contrast, luminance, readable_on};
 pub use glyph::{Glyph, glyph_button_ui, glyph_toggle_ui, paint_glyph};
-pub use histogram::{Histogram, HistogramChange, bins, histogram_ui};
+pub use histogram::{BINS, Histogram, HistogramChange, bins, histogram_ui};
 pub use loupe::{Loupe, LoupeScores};
 pub(in crate::app) use notices::{dismiss_button_ui, error_ui, work_errors_ui};
 pub(in crate::app) use pairs::{delete_pin_ui, pair_ui, pin_swatch_ui};
