@@ -10,7 +10,7 @@ use crate::app::{
 
 /// What the pointer does.
 const MOUSE: [(&str, &str); 10] = [
-    ("move over a picture", "shows what is similar"),
+    ("point at a picture", "shows what is similar"),
     ("click", "pins a point, or moves the pin"),
     ("Shift click", "pins one more point"),
     ("drag a pin", "moves it"),
@@ -30,8 +30,8 @@ const GAP: f32 = 24.0;
 /// What the frame of the window and its distance from the edges take of the width and the height, in points.
 const AROUND: [f32; 2] = [64.0, 90.0];
 /// The share of a row that the name of an action takes, and that a gesture takes.
-const NAME_SHARE: f32 = 0.55;
-const GESTURE_SHARE: f32 = 0.38;
+const NAME_SHARE: f32 = 0.6;
+const GESTURE_SHARE: f32 = 0.4;
 /// The height of a row, in points.
 const ROW: f32 = 19.0;
 /// Rows that the title of a chapter takes: its own and the space above it.
