@@ -30,7 +30,7 @@ fn key(key: Key, pressed: bool, modifiers: Modifiers) -> Event {
 /// A key as the system tells it: pressed, what it writes, let go.
 fn pressed(of: Key, modifiers: Modifiers) -> Vec<Event> {
     let written = of.symbol_or_name().to_lowercase();
-    let text = (written.len() == 1 && !modifiers.command).then(|| Event::Text(written));
+    let text = (written.len() == 1 && !modifiers.command).then_some(Event::Text(written));
     let mut events = vec![Event::ModifiersChanged(modifiers), key(of, true, modifiers)];
     events.extend(text);
     events.extend([key(of, false, modifiers), Event::ModifiersChanged(Modifiers::NONE)]);

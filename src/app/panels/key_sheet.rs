@@ -1,6 +1,6 @@
 //! All keys on one sheet, in as many columns as the window has room for.
 
-use egui::{Align, Layout, Response, ScrollArea, Ui, vec2};
+use egui::{Align, Label, Layout, Response, RichText, ScrollArea, Ui, vec2};
 
 use crate::app::{
     theme,
@@ -10,16 +10,16 @@ use crate::app::{
 
 /// What the pointer does.
 const MOUSE: [(&str, &str); 10] = [
-    ("move over a picture", "shows what is similar"),
-    ("click", "pins the point, or moves the selected pin"),
+    ("point at a picture", "shows what is similar"),
+    ("click", "pins a point, or moves the pin"),
     ("Shift click", "pins one more point"),
     ("drag a pin", "moves it"),
     ("drag elsewhere", "moves the picture"),
-    ("Ctrl drag", "marks a region: its mean is compared"),
+    ("Ctrl drag", "marks a region to compare"),
     ("wheel", "zooms about the pointer"),
     ("double click", "shows the whole picture"),
-    ("drag a tab", "moves, splits or stacks panes"),
-    ("right-click a tab", "changes what the pane shows"),
+    ("drag a tab", "moves or splits panes"),
+    ("right-click a tab", "changes the pane's kind"),
 ];
 /// Columns, and the narrowest useful one, in points.
 const COLUMNS: std::ops::RangeInclusive<usize> = 1..=4;
@@ -29,6 +29,9 @@ const WIDEST_COLUMN: f32 = 340.0;
 const GAP: f32 = 24.0;
 /// What the frame of the window and its distance from the edges take of the width and the height, in points.
 const AROUND: [f32; 2] = [64.0, 90.0];
+/// The share of a row that the name of an action takes, and that a gesture takes.
+const NAME_SHARE: f32 = 0.6;
+const GESTURE_SHARE: f32 = 0.4;
 /// The height of a row, in points.
 const ROW: f32 = 19.0;
 /// Rows that the title of a chapter takes: its own and the space above it.
@@ -57,7 +60,10 @@ pub fn key_sheet_ui(ui: &mut Ui) {
     let fitting = ((room.x + GAP) / (LEAST_COLUMN + GAP)) as usize;
     let count = fitting.clamp(*COLUMNS.start(), *COLUMNS.end());
     let width = ((room.x + GAP) / count as f32 - GAP).min(WIDEST_COLUMN);
-    ScrollArea::vertical().max_height(room.y.max(ROW)).show(ui, |ui| {
+    let height = room.y.max(ROW);
+    // A window begins less high than the sheet: it is not what limits it.
+    let area = ScrollArea::vertical().max_height(height).min_scrolled_height(height);
+    area.show(ui, |ui| {
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing = vec2(GAP, 0.0);
             for column in columns(&lines, count) {
@@ -120,32 +126,33 @@ fn line_ui(ui: &mut Ui, line: &Line, width: f32) {
             });
         }
         Line::Keys(action) => {
-            let response = row_ui(ui, width, action.name(), |ui| {
-                // From the right: the usual key stands first.
-                for shortcut in action.entry().shortcuts.iter().rev() {
+            let response = row_ui(ui, [width, NAME_SHARE], action.name(), |ui| {
+                for shortcut in action.entry().shortcuts {
                     key_cap_ui(ui, &shortcut_text(ui.ctx(), shortcut));
                 }
             });
             response.on_hover_text(action.entry().hint);
         }
         Line::Mouse(gesture, effect) => {
-            row_ui(ui, width, effect, |ui| {
-                ui.weak(*gesture);
+            row_ui(ui, [width, GESTURE_SHARE], gesture, |ui| {
+                ui.add(Label::new(RichText::new(*effect).weak()).truncate());
             });
         }
     }
 }
 
-/// A name at the left, and what does it at the right.
-fn row_ui(ui: &mut Ui, width: f32, name: &str, right: impl FnOnce(&mut Ui)) -> Response {
+/// What is called or done at the left, in a share of the width; the keys, or what comes of it, beside it.
+fn row_ui(ui: &mut Ui, [width, share]: [f32; 2], left: &str, right: impl FnOnce(&mut Ui)) -> Response {
     let size = vec2(width, ROW);
-    let row = ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
+    let row = ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
         ui.set_min_size(size);
         ui.spacing_mut().item_spacing.x = theme::SPACE_S;
-        right(ui);
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            ui.add(egui::Label::new(name).truncate());
+        let place = vec2(share * width, ROW);
+        ui.allocate_ui_with_layout(place, Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_size(place);
+            ui.add(Label::new(left).truncate());
         });
+        right(ui);
     });
     row.response
 }

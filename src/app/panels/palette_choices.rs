@@ -110,7 +110,7 @@ pub fn choices(context: &Context, state: &State, typed: &str) -> Vec<Choice> {
         match place {
             Some(place) if typed.is_empty() => *score = u32::MAX - place as u32,
             Some(_) => *score += CHOSEN_LATELY,
-            None if typed.is_empty() => *score = 0,
+            None if typed.is_empty() => *score = u32::from(choice.can),
             None => {}
         }
         if !choice.can && !typed.is_empty() {
