@@ -13,6 +13,7 @@ use super::{
     manual::{CompletionsArguments, ManArguments},
     matching::MatchArguments,
     models::ModelsArguments,
+    page::PageArguments,
     pca::PcaArguments,
     presets::PresetsArguments,
     ranking::RankArguments,
@@ -57,6 +58,7 @@ impl Arguments {
         let size = match &self.command {
             Some(Command::Extract(arguments)) => arguments.run.weights_memory,
             Some(Command::Match(arguments)) => arguments.run.weights_memory,
+            Some(Command::Page(arguments)) => arguments.run.weights_memory,
             Some(Command::Rank(arguments)) => arguments.run.weights_memory,
             Some(Command::Survey(arguments)) => arguments.run.weights_memory,
             Some(_) => None,
@@ -81,6 +83,8 @@ pub enum Command {
     Rank(RankArguments),
     /// Measure every activation of pictures: noise, locality, granularity; thumbnails, a table and a page
     Survey(SurveyArguments),
+    /// Write one HTML file in which pictures light up where they are similar to the place pointed at
+    Page(PageArguments),
     /// Draw the window without a display, as a PNG
     #[cfg(feature = "window")]
     Shot(ShotArguments),
