@@ -6,6 +6,7 @@ pub mod adapters;
 pub mod attention_heads;
 pub mod channels;
 pub mod devices;
+pub mod export;
 pub mod frame_times;
 pub mod inspector;
 pub mod jobs;

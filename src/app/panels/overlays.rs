@@ -6,7 +6,7 @@ use egui::{
     Align2, Area, Grid, Id, Key, LayerId, Order, ScrollArea, TextEdit, Ui, WidgetInfo, Window, accesskit::Role, vec2,
 };
 
-use super::{about, frame_times::frame_times_ui, jobs, models, palette, recoveries, tour::tour_ui};
+use super::{about, export, frame_times::frame_times_ui, jobs, models, palette, recoveries, tour::tour_ui};
 use crate::{
     app::{
         state::{frame_times::FrameTimes, messages::Level, path_box::PathBox, root::State, shown::shown_path},
@@ -44,6 +44,11 @@ pub fn overlays_ui(ui: &mut Ui, state: &State, frames: &FrameTimes, commands: &m
     if overlays.models {
         open.extend(window_ui(ui, "Models", Action::Models, commands, |ui| {
             models::models_ui(ui, state, &mut asked);
+        }));
+    }
+    if overlays.export {
+        open.extend(window_ui(ui, "Export", Action::ExportPanes, commands, |ui| {
+            export::export_ui(ui, state, &mut asked);
         }));
     }
     if overlays.recoveries {

@@ -50,6 +50,8 @@ pub enum PathPurpose {
     SaveHeat(ImageSlot),
     /// A file of one map.
     SaveMap(ImageSlot),
+    /// A page that needs no server.
+    SavePage,
     /// A basis of PCA colours.
     SaveBasis,
     /// A basis of PCA colours to show maps in.
@@ -87,6 +89,7 @@ impl PathPurpose {
                 let endings = in_a_sentence(&map_extensions());
                 format!("Save map of {} as {endings}", slot.name())
             }
+            Self::SavePage => "Export page as .html".to_owned(),
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),

@@ -68,6 +68,10 @@ fn show(purpose: PathPurpose) -> Option<PathBuf> {
         PathPurpose::Extract => save_tensors(dialog, "maps", &file_extensions()),
         PathPurpose::SavePca(_) => dialog.add_filter("PNG", &["png"]).set_file_name("pca.png").save_file(),
         PathPurpose::SaveHeat(_) => dialog.add_filter("PNG", &["png"]).set_file_name("heat.png").save_file(),
+        PathPurpose::SavePage => dialog
+            .add_filter("Pages", &["html"])
+            .set_file_name("page.html")
+            .save_file(),
         PathPurpose::SaveMap(_) => save_tensors(dialog, "map", &map_extensions()),
         PathPurpose::SaveBasis => dialog
             .add_filter("Bases", &["json"])

@@ -15,6 +15,7 @@ pub mod comparisons;
 pub mod dialog;
 pub mod downloads;
 pub mod events;
+pub mod figures;
 pub mod files;
 pub mod input;
 pub mod keep;
