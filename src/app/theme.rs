@@ -43,7 +43,7 @@ pub const RADIUS_SMALL: u8 = 2;
 pub const RADIUS_LARGE: u8 = 6;
 
 /// Size of numbers beside a bar, in points.
-pub const FONT_SMALL: f32 = 11.0;
+pub const FONT_SMALL: f32 = 12.0;
 /// Size of text and buttons, in points.
 pub const FONT_BODY: f32 = 13.0;
 /// Size of numbers in columns, in points.
@@ -57,6 +57,9 @@ pub const STROKE_HAIR: f32 = 1.0;
 pub const STROKE_MARK: f32 = 2.0;
 /// The dark edge around a mark: seen on any picture, in points on each side.
 pub const STROKE_HALO: f32 = 1.25;
+
+/// How much larger everything is in front of an audience: the smallest letters have 18 points.
+pub const PRESENTATION: f32 = 1.5;
 
 /// Height of a row with buttons, in points.
 pub const ROW_HEIGHT: f32 = 20.0;

@@ -54,37 +54,60 @@ pub fn pane_mut(layout: &mut Layout, tile: TileId) -> Option<&mut Pane> {
     }
 }
 
-/// Puts a new pane to the right of another one (or to the right of everything) and gives its tile.
-pub fn add_pane(layout: &mut Layout, beside: Option<TileId>, pane: Pane) -> TileId {
+/// Where a new pane goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// To the right of another one, which keeps half of its width.
+    Right,
+    /// Below another one, which keeps half of its height.
+    Below,
+    /// In the place of another one, which stays behind its tab.
+    Tab,
+}
+
+/// Puts a new pane beside another one (or beside everything) and gives its tile.
+pub fn add_pane(layout: &mut Layout, beside: Option<TileId>, side: Side, pane: Pane) -> TileId {
     let added = layout.tiles.insert_pane(pane);
-    let tabs = layout.tiles.insert_tab_tile(vec![added]);
     let Some(root) = layout.root else {
-        layout.root = Some(tabs);
+        layout.root = Some(layout.tiles.insert_tab_tile(vec![added]));
         return added;
     };
-    // Panes stand in tabs; the tabs stand in a row.
+    // Panes stand in tabs; the tabs stand in rows and columns.
     let neighbour = beside.filter(|tile| layout.tiles.get(*tile).is_some());
     let neighbour = neighbour.map(|tile| parent_of_kind(layout, tile)).unwrap_or(root);
-    match layout.tiles.parent_of(neighbour) {
-        Some(parent) => {
-            let horizontal = matches!(
-                layout.tiles.get(parent),
-                Some(Tile::Container(Container::Linear(linear))) if linear.dir == LinearDir::Horizontal
-            );
-            if horizontal {
-                if let Some(Tile::Container(Container::Linear(linear))) = layout.tiles.get_mut(parent) {
-                    let place = linear.children.iter().position(|child| *child == neighbour);
-                    let place = place.map_or(linear.children.len(), |index| index + 1);
-                    linear.children.insert(place, tabs);
-                }
-            } else {
-                let row = layout.tiles.insert_horizontal_tile(vec![neighbour, tabs]);
-                replace_child(layout, parent, neighbour, row);
+    let direction = match side {
+        Side::Right => LinearDir::Horizontal,
+        Side::Below => LinearDir::Vertical,
+        Side::Tab => {
+            if let Some(Tile::Container(Container::Tabs(tabs))) = layout.tiles.get_mut(neighbour) {
+                tabs.add_child(added);
+                tabs.set_active(added);
+                tidy(layout);
+                return added;
             }
+            LinearDir::Horizontal
         }
-        None => {
-            let row = layout.tiles.insert_horizontal_tile(vec![neighbour, tabs]);
-            layout.root = Some(row);
+    };
+    let tabs = layout.tiles.insert_tab_tile(vec![added]);
+    let parent = layout.tiles.parent_of(neighbour);
+    if let Some(Tile::Container(Container::Linear(linear))) = parent.and_then(|tile| layout.tiles.get_mut(tile))
+        && linear.dir == direction
+    {
+        let place = linear.children.iter().position(|child| *child == neighbour);
+        let place = place.map_or(linear.children.len(), |index| index + 1);
+        linear.children.insert(place, tabs);
+        // The others keep what they have.
+        let half = linear.shares[neighbour] / 2.0;
+        linear.shares.set_share(neighbour, half);
+        linear.shares.set_share(tabs, half);
+    } else {
+        let both = layout.tiles.insert_new(Tile::Container(Container::Linear(Linear::new(
+            direction,
+            vec![neighbour, tabs],
+        ))));
+        match parent {
+            Some(parent) => replace_child(layout, parent, neighbour, both),
+            None => layout.root = Some(both),
         }
     }
     tidy(layout);
@@ -196,25 +219,27 @@ pub fn close_pane(layout: &mut Layout, tile: TileId) {
 /// Fits the panes to what a window begins with: so many files that were named, or else samples. How the user arranged the
 /// last window stays, but for panes of pictures that are not to come.
 pub fn begin(layout: &mut Layout, files: usize, samples: usize) {
-    let slots: Vec<ImageSlot> = ImageSlot::all().take(samples).collect();
-    let (of_files, of_samples) = (first_layout(), standard_layout(&slots));
-    if files == 0 {
-        if *layout == of_files {
-            *layout = of_samples;
-        }
+    let first = |count: usize| -> Vec<ImageSlot> { ImageSlot::all().take(count).collect() };
+    let nobody_arranged = (1..=ImageSlot::MOST).any(|count| is_standard(layout, &first(count)));
+    if nobody_arranged {
+        *layout = standard_layout(&first(if files == 0 { samples } else { files }), Shapes::default());
         return;
     }
-    if *layout == of_samples {
-        *layout = of_files;
+    if files == 0 {
+        return;
     }
-    // One picture has a place for a second one beside it.
-    let places = files.max(ImageSlot::B.index() + 1);
     let empty = panes(layout)
         .into_iter()
-        .filter(|(_, pane)| pane.kind.is_of_picture() && pane.slot.index() >= places);
+        .filter(|(_, pane)| pane.kind.is_of_picture() && pane.slot.index() >= files);
     for tile in empty.map(|(tile, _)| tile).collect::<Vec<_>>() {
         close_pane(layout, tile);
     }
+}
+
+/// Whether a layout is one that nobody has changed, for some slots and pictures of any shape.
+pub fn is_standard(layout: &Layout, slots: &[ImageSlot]) -> bool {
+    let mut grids = Grids::of(slots.len());
+    grids.any(|grid| *layout == laid_out(slots, grid))
 }
 
 /// Puts a row of picture and PCA below the others for a picture that no pane shows.
@@ -255,44 +280,129 @@ fn rows_in(layout: &Layout, tile: TileId) -> usize {
     }
 }
 
-/// Pictures side by side where more than two would be too flat below each other.
-const PICTURES_IN_A_ROW: usize = 2;
 /// Pictures up to which each has its own colours; of more, the first is the one to point at and the others answer.
 const MOST_WITH_COLOURS: usize = 4;
 /// Height of the first picture's pane where the colours below it have 1.
 const HEIGHT_OF_FIRST: f32 = 1.7;
+/// Width of the room for panes where its height is 1, as long as it was not painted.
+const ROOM_ASPECT: f32 = 1.2;
+
+/// Widths where heights are 1: panes are laid out so that pictures are as large as can be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shapes {
+    /// Of the pictures, in the middle.
+    pub picture: f32,
+    /// Of the room for all panes.
+    pub room: f32,
+}
+
+impl Default for Shapes {
+    /// Square pictures in a window as it is opened.
+    fn default() -> Self {
+        Self {
+            picture: 1.0,
+            room: ROOM_ASPECT,
+        }
+    }
+}
 
 /// The panes of a document that nobody has changed: two pictures.
 pub fn first_layout() -> Layout {
-    standard_layout(&[ImageSlot::A, ImageSlot::B])
+    standard_layout(&[ImageSlot::A, ImageSlot::B], Shapes::default())
 }
 
-/// Picture and PCA for each of some slots: a row for each, or for two where there are several. Of many, the first is large,
-/// with colours below it, and the others stand in a grid beside it.
-pub fn standard_layout(slots: &[ImageSlot]) -> Layout {
+/// Picture and PCA for each of some slots, in the rows and columns that make them largest. Of many, the first is large, with
+/// colours below it, and the others stand in a grid beside it.
+pub fn standard_layout(slots: &[ImageSlot], shapes: Shapes) -> Layout {
+    let largest = Grids::of(slots.len()).max_by(|a, b| {
+        // Of equals the last would be taken.
+        a.width_in(shapes)
+            .total_cmp(&b.width_in(shapes))
+            .then(std::cmp::Ordering::Greater)
+    });
+    laid_out(slots, largest.unwrap_or(Grids::ALL[0]))
+}
+
+fn laid_out(slots: &[ImageSlot], grid: Grids) -> Layout {
     let mut tiles = Tiles::default();
     let root = match slots {
         [first, others @ ..] if slots.len() > MOST_WITH_COLOURS => first_and_others(&mut tiles, *first, others),
-        _ => rows_of_all(&mut tiles, slots),
+        _ => grid.of_all(&mut tiles, slots),
     };
     Tree::new(egui::Id::unique("panes"), root, tiles)
 }
 
-fn rows_of_all(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
-    let in_a_row = if slots.len() > PICTURES_IN_A_ROW {
-        PICTURES_IN_A_ROW
-    } else {
-        1
-    };
-    let rows = slots
-        .chunks(in_a_row)
-        .map(|slots| {
-            let kinds = [PaneKind::Picture, PaneKind::Pca];
-            let panes = slots.iter().flat_map(|slot| kinds.map(|kind| Pane::new(kind, *slot)));
-            row_of(tiles, panes)
-        })
-        .collect();
-    tiles.insert_vertical_tile(rows)
+/// Where pictures and their colours stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grids {
+    /// Pictures in a row, the colours of each below it.
+    ColoursBelow(usize),
+    /// A row for each picture, with its colours beside it.
+    ColoursBeside(usize),
+    /// All in one row.
+    Row(usize),
+    /// All below each other.
+    Column(usize),
+}
+
+impl Grids {
+    const ALL: [Self; 4] = [
+        Self::ColoursBelow(1),
+        Self::ColoursBeside(1),
+        Self::Row(1),
+        Self::Column(1),
+    ];
+
+    /// All for so many pictures.
+    fn of(pictures: usize) -> impl Iterator<Item = Self> {
+        [
+            Self::ColoursBelow(pictures),
+            Self::ColoursBeside(pictures),
+            Self::Row(pictures),
+            Self::Column(pictures),
+        ]
+        .into_iter()
+    }
+
+    /// Columns and rows.
+    fn size(self) -> [usize; 2] {
+        match self {
+            Self::ColoursBelow(pictures) => [pictures, 2],
+            Self::ColoursBeside(pictures) => [2, pictures],
+            Self::Row(pictures) => [2 * pictures, 1],
+            Self::Column(pictures) => [1, 2 * pictures],
+        }
+    }
+
+    /// Width of a picture in it, where the room is 1 high.
+    fn width_in(self, shapes: Shapes) -> f32 {
+        let [columns, rows] = self.size().map(|count| count.max(1) as f32);
+        (shapes.room / columns).min(shapes.picture / rows)
+    }
+
+    fn of_all(self, tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
+        let pairs: Vec<[TileId; 2]> = slots
+            .iter()
+            .map(|slot| [PaneKind::Picture, PaneKind::Pca].map(|kind| row_of(tiles, [Pane::new(kind, *slot)])))
+            .collect();
+        let rows: Vec<Vec<TileId>> = match self {
+            Self::ColoursBelow(_) => [0, 1].map(|of| pairs.iter().map(|pair| pair[of]).collect()).to_vec(),
+            Self::ColoursBeside(_) => pairs.iter().map(|pair| pair.to_vec()).collect(),
+            Self::Row(_) => vec![pairs.concat()],
+            Self::Column(_) => pairs.concat().into_iter().map(|tile| vec![tile]).collect(),
+        };
+        let rows: Vec<TileId> = rows
+            .into_iter()
+            .map(|row| match row.as_slice() {
+                [alone] => *alone,
+                _ => tiles.insert_horizontal_tile(row),
+            })
+            .collect();
+        match rows.as_slice() {
+            [alone] => *alone,
+            _ => tiles.insert_vertical_tile(rows),
+        }
+    }
 }
 
 fn first_and_others(tiles: &mut Tiles<Pane>, first: ImageSlot, others: &[ImageSlot]) -> TileId {
@@ -314,7 +424,7 @@ fn first_and_others(tiles: &mut Tiles<Pane>, first: ImageSlot, others: &[ImageSl
 }
 
 /// Panes side by side, each with a tab that it can be dragged by; one alone needs no row.
-fn row_of(tiles: &mut Tiles<Pane>, panes: impl IntoIterator<Item = Pane>) -> TileId {
+pub(super) fn row_of(tiles: &mut Tiles<Pane>, panes: impl IntoIterator<Item = Pane>) -> TileId {
     let panes: Vec<TileId> = panes.into_iter().map(|pane| tiles.insert_pane(pane)).collect();
     let tabs: Vec<TileId> = panes
         .into_iter()
@@ -335,7 +445,7 @@ mod tests {
     }
 
     fn of_many(count: usize) -> Layout {
-        standard_layout(&ImageSlot::all().take(count).collect::<Vec<_>>())
+        standard_layout(&ImageSlot::all().take(count).collect::<Vec<_>>(), Shapes::default())
     }
 
     /// Every tile but the root has a parent, and every child is there.
@@ -352,9 +462,9 @@ mod tests {
 
     #[test]
     fn panes_are_added_beside_others_and_closed() {
-        let mut layout = standard_layout(&[ImageSlot::A, ImageSlot::B]);
+        let mut layout = standard_layout(&[ImageSlot::A, ImageSlot::B], Shapes::default());
         let first = first_pane(&layout);
-        let heat = add_pane(&mut layout, first, Pane::new(PaneKind::Heat, ImageSlot::B));
+        let heat = add_pane(&mut layout, first, Side::Right, Pane::new(PaneKind::Heat, ImageSlot::B));
         assert_eq!(titles(&layout).len(), 5);
         assert!(is_whole(&layout));
         for (tile, _) in panes(&layout)
@@ -367,15 +477,15 @@ mod tests {
         }
         assert!(layout.root.is_none() && layout.tiles.is_empty());
         assert_eq!(next_pane(&layout, heat), None);
-        add_pane(&mut layout, None, Pane::new(PaneKind::Pca, ImageSlot::A));
-        add_pane(&mut layout, None, Pane::new(PaneKind::Heat, ImageSlot::A));
+        add_pane(&mut layout, None, Side::Right, Pane::new(PaneKind::Pca, ImageSlot::A));
+        add_pane(&mut layout, None, Side::Right, Pane::new(PaneKind::Heat, ImageSlot::A));
         assert_eq!(titles(&layout), ["PCA of A", "Heat map of A"]);
         assert!(is_whole(&layout));
     }
 
     #[test]
     fn what_holds_panes_is_closed_with_them() {
-        let mut layout = standard_layout(&[ImageSlot::A, ImageSlot::B]);
+        let mut layout = standard_layout(&[ImageSlot::A, ImageSlot::B], Shapes::default());
         let first = first_pane(&layout).expect("there are panes");
         let tabs = layout.tiles.parent_of(first).expect("panes stand in tabs");
         let row = layout.tiles.parent_of(tabs).expect("tabs stand in a row");
@@ -391,7 +501,7 @@ mod tests {
     fn a_tidy_layout_stays_as_it_is_whatever_is_closed() {
         for closed in 0..9 {
             let slots: Vec<ImageSlot> = ImageSlot::all().take(3).collect();
-            let mut layout = standard_layout(&slots);
+            let mut layout = standard_layout(&slots, Shapes::default());
             let all: Vec<TileId> = panes(&layout).into_iter().map(|(tile, _)| tile).collect();
             // Panes that others are dragged to stand in tabs with them.
             layout.move_tile_to_container(all[closed % 6], all[(closed + 2) % 6], 0, false);
@@ -407,7 +517,7 @@ mod tests {
 
     #[test]
     fn a_new_picture_gets_a_row_of_its_own_once() {
-        let mut layout = standard_layout(&[ImageSlot::A]);
+        let mut layout = standard_layout(&[ImageSlot::A], Shapes::default());
         for _ in 0..2 {
             show_slot(&mut layout, ImageSlot::B);
         }
@@ -430,7 +540,10 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_panes_for_what_comes() {
-        let (of_files, of_samples) = (standard_layout(&[ImageSlot::A, ImageSlot::B]), of_many(7));
+        let (of_files, of_samples) = (
+            standard_layout(&[ImageSlot::A, ImageSlot::B], Shapes::default()),
+            of_many(7),
+        );
         let begun = |mut layout: Layout, files| {
             begin(&mut layout, files, 7);
             layout
@@ -444,7 +557,7 @@ mod tests {
         }
         // What the user arranged stays, but for panes that nothing is in.
         let mut own = of_samples.clone();
-        add_pane(&mut own, None, Pane::new(PaneKind::Plot, ImageSlot::A));
+        add_pane(&mut own, None, Side::Right, Pane::new(PaneKind::Plot, ImageSlot::A));
         assert_eq!(begun(own.clone(), 0), own);
         assert_eq!(begun(own.clone(), 7), own);
         let left = begun(own, 1);
@@ -472,7 +585,7 @@ mod tests {
 
     #[test]
     fn walking_through_panes_comes_around() {
-        let layout = standard_layout(&[ImageSlot::A, ImageSlot::B]);
+        let layout = standard_layout(&[ImageSlot::A, ImageSlot::B], Shapes::default());
         let first = first_pane(&layout).expect("there are panes");
         let mut tile = first;
         for _ in 0..4 {

@@ -1,6 +1,7 @@
 //! The document: what undo goes back to and a workspace file holds. In: settings of every view, layouts, files. Out: the
 //! same, checked. It knows nothing of what the workers computed.
 
+pub mod arrangement;
 pub mod choices;
 pub mod compare;
 pub mod display;

@@ -44,6 +44,18 @@ impl Page {
         }
     }
 
+    /// What the action is called that shows it.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Correspond => "Page: Correspond",
+            Self::Layers => "Page: Layers",
+            Self::Compare => "Page: Compare",
+            Self::Rank => "Page: Rank",
+            Self::Timesteps => "Page: Timesteps",
+            Self::Cka => "Page: CKA",
+        }
+    }
+
     /// What it is for, in one sentence.
     pub const fn about(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use super::{
     compare::CompareChoice,
     display::{Display, Mask},
     layout::first_layout,
+    page::Page,
     pane::{Layout, View},
     ranking::RankChoice,
     sheet::SheetSettings,
@@ -32,6 +33,8 @@ pub const FIRST_SAMPLES: [&str; 7] = [
     "noto-fox",
     "fluent-flat-tiger-face",
 ];
+/// The point of the first of them that is marked at first, in its pixels: an eye.
+pub const FIRST_POINT: [f64; 2] = [84.0, 132.0];
 /// Matches of each pin in each picture at the start.
 const FIRST_TOP_K: usize = 3;
 
@@ -89,8 +92,17 @@ pub struct Document {
     pub view: View,
     /// Whether panes move together.
     pub linked: bool,
-    /// The panes.
+    /// The page that is shown.
+    #[serde(default)]
+    pub page: Page,
+    /// The panes of the page that is shown.
     pub layout: Layout,
+    /// The panes of pages that were shown before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arrangements: BTreeMap<Page, Layout>,
+    /// The pane that alone is shown, in the place of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximised: Option<TileId>,
 }
 
 /// A picture that is looked at.
@@ -142,7 +154,10 @@ impl Default for Document {
             sheet: SheetSettings::default(),
             view: View::default(),
             linked: true,
+            page: Page::default(),
             layout: first_layout(),
+            arrangements: BTreeMap::new(),
+            maximised: None,
         }
     }
 }

@@ -108,7 +108,10 @@ fn change(from: &Document, to: &Document) -> Change {
     };
     if with(&|edited| {
         edited.view = to.view;
+        edited.page = to.page;
         edited.layout = to.layout.clone();
+        edited.arrangements.clone_from(&to.arrangements);
+        edited.maximised = to.maximised;
     }) {
         return Change::View;
     }

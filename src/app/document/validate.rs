@@ -55,6 +55,14 @@ pub fn validate_document(mut document: Document) -> Validation<Document> {
         ));
     }
     document.layout = validate_layout(document.layout)?;
+    let arrangements = std::mem::take(&mut document.arrangements).into_iter();
+    document.arrangements = arrangements
+        .map(|(page, layout)| Ok((page, validate_layout(layout)?)))
+        .collect::<Validation<_>>()?;
+    // The page that is shown has its panes in the layout.
+    document.arrangements.remove(&document.page);
+    let is_pane = |tile: &TileId| matches!(document.layout.tiles.get(*tile), Some(Tile::Pane(_)));
+    document.maximised = document.maximised.filter(is_pane);
     Ok(document)
 }
 
@@ -209,7 +217,10 @@ fn in_range(what: &str, number: usize, range: RangeInclusive<usize>) -> Validati
 mod tests {
     use super::*;
     use crate::{
-        app::document::{layout::standard_layout, pane::PaneKind},
+        app::document::{
+            layout::{Shapes, standard_layout},
+            pane::PaneKind,
+        },
         engine::ImageSlot,
     };
 
@@ -218,7 +229,7 @@ mod tests {
     }
 
     fn with(pointer: &str, value: serde_json::Value) -> Layout {
-        let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A])).expect("JSON");
+        let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A], Shapes::default())).expect("JSON");
         *json.pointer_mut(pointer).expect("it is there") = value;
         layout_of(json)
     }
@@ -230,7 +241,10 @@ mod tests {
 
     #[test]
     fn a_layout_that_is_no_tree_is_refused_with_a_reason() {
-        let pane = serde_json::to_value(standard_layout(&[ImageSlot::A])).expect("JSON")["tiles"]["tiles"]["1"].clone();
+        let pane =
+            serde_json::to_value(standard_layout(&[ImageSlot::A], Shapes::default())).expect("JSON")["tiles"]["tiles"]
+                ["1"]
+                .clone();
         assert!(pane["Pane"].is_object(), "{pane}");
         for (layout, reason) in [
             (with("/root", 99.into()), "no such tile"),
@@ -274,7 +288,7 @@ mod tests {
     #[test]
     fn tiles_too_many_too_deep_or_of_too_large_a_number_are_refused() {
         let nested = |depth: usize| {
-            let mut layout = standard_layout(&[ImageSlot::A]);
+            let mut layout = standard_layout(&[ImageSlot::A], Shapes::default());
             for _ in 0..depth {
                 let root = layout.root.expect("it has a root");
                 layout.root = Some(layout.tiles.insert_vertical_tile(vec![root]));
@@ -284,7 +298,7 @@ mod tests {
         assert!(validate_layout(nested(DEEPEST / 2)).is_ok());
         assert!(validate_layout(nested(2 * DEEPEST)).is_err());
         assert!(validate_layout(nested(2 * MOST_TILES)).is_err());
-        let mut numbered = standard_layout(&[ImageSlot::A]);
+        let mut numbered = standard_layout(&[ImageSlot::A], Shapes::default());
         let root = numbered
             .root
             .and_then(|root| numbered.tiles.remove(root))
@@ -296,13 +310,13 @@ mod tests {
 
     #[test]
     fn what_is_out_of_sight_comes_into_sight_and_new_tiles_have_room() {
-        let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A])).expect("JSON");
+        let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A], Shapes::default())).expect("JSON");
         json["tiles"]["invisible"] = vec![1, 2].into();
         json["tiles"]["next_tile_id"] = u64::MAX.into();
         json["width"] = 1e30.into();
         let mut layout = validate_layout(layout_of(json)).expect("it is repaired");
         assert!(layout.is_visible(TileId(1)));
-        assert_eq!(layout, standard_layout(&[ImageSlot::A]));
+        assert_eq!(layout, standard_layout(&[ImageSlot::A], Shapes::default()));
         let pane = crate::app::document::pane::Pane::new(PaneKind::Heat, ImageSlot::A);
         assert_eq!(layout.tiles.insert_pane(pane), TileId(7));
     }

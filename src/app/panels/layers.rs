@@ -4,6 +4,7 @@ use egui::{
     Button, CollapsingHeader, Key, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, WidgetInfo, accesskit::Role, vec2,
 };
 
+use super::network_map::network_map_ui;
 use crate::{
     activation::Shape,
     app::{
@@ -29,8 +30,9 @@ pub fn layers_ui(ui: &mut Ui, list: &mut LayerTree, state: &State, commands: &mu
     ui.horizontal(|ui| {
         ui.strong("Layers");
         let keys = [Action::PreviousLayer, Action::NextLayer].map(|action| action.key_text(ui.ctx()));
-        ui.weak(format!("{}, keys {} and {}", layers.len(), keys[0], keys[1]));
+        ui.weak(format!("{}, keys {} {}", layers.len(), keys[0], keys[1]));
     });
+    network_map_ui(ui, state, commands);
     let mut text = state.search.clone();
     let search = TextEdit::singleline(&mut text)
         .hint_text("Search, such as: up cross-q")

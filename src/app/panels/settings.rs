@@ -1,6 +1,9 @@
 //! What a pass runs with, and the pass itself.
 
-use egui::{Button, DragValue, Rangef, RichText, Slider, SliderClamping, Ui};
+use egui::{
+    Button, DragValue, Label, Rangef, RichText, Slider, SliderClamping, Ui, WidgetInfo, WidgetText, accesskit::Role,
+    vec2,
+};
 
 use super::{adapters::conditions_ui, devices::devices_ui};
 use crate::{
@@ -8,7 +11,7 @@ use crate::{
         document::limits::{MAX_ENSEMBLE, MAX_SIDE, t_decimals, t_set_by_hand},
         state::root::State,
         update::{action::Action, command::Command},
-        widgets::{section_ui, work_errors_ui},
+        widgets::{advanced_ui, number_ui, row_ui, section_ui},
     },
     engine::{ModelInfo, RunSettings},
     extract::{inversion::Inversion, request::MixtureRan, settings::LatentMode},
@@ -22,12 +25,12 @@ pub const WIDTH: f32 = 250.0;
 pub const WIDTHS: Rangef = Rangef { min: 180.0, max: 560.0 };
 /// The share of the left side's height that settings take at most.
 pub const MOST_OF_SIDE: f32 = 0.6;
-/// Points beside the slider of t that its number and label need.
-const BESIDE_SLIDER: f32 = 100.0;
-/// The narrowest useful slider, in points.
-const LEAST_SLIDER: f32 = 60.0;
+/// Width of the timestep's slider, in points.
+const TIMESTEP_SLIDER: f32 = 110.0;
+/// Width of the button that runs, in points.
+const RUN_WIDTH: f32 = 96.0;
 
-/// Prompt, t, noise and size.
+/// What the model is told and what is put on it, and what a pass runs with.
 pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     devices_ui(ui, state, commands);
     let Some(info) = &state.model.info else {
@@ -38,30 +41,33 @@ pub fn settings_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
         return;
     };
-    section_ui(ui, "Run settings", |ui| {
-        let mut settings = state.document.settings.clone();
-        if info.reads_prompt {
-            conditions_ui(ui, state, &mut settings, commands);
-        }
-        if let Some(classes) = &info.classes {
-            class_ui(ui, classes, &mut settings.class);
-        }
-        if info.is_denoiser() {
-            t_ui(ui, state, info, &mut settings);
-            if info.shifts_t || settings.nominal_t || info.reads_guidance {
-                ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
+    let mut settings = state.document.settings.clone();
+    if info.reads_prompt || info.classes.is_some() {
+        section_ui(ui, "Conditioning", |ui| {
+            if info.reads_prompt {
+                conditions_ui(ui, state, &mut settings, commands);
             }
-            noise_ui(ui, &mut settings);
+            if let Some(classes) = &info.classes {
+                class_ui(ui, classes, &mut settings.class);
+            }
+        });
+    }
+    section_ui(ui, "Run", |ui| {
+        if info.is_denoiser() {
+            noise_ui(ui, state, info, &mut settings);
         }
         let (side, multiple) = (state.working_side(), info.size_rule.multiple());
-        ui.horizontal_wrapped(|ui| size_ui(ui, &mut settings.size, side, multiple));
+        row_ui(ui, "Size", |ui| size_ui(ui, &mut settings.size, side, multiple));
         if info.is_denoiser() {
-            ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
-        }
-        if settings != state.document.settings {
-            commands.push(Command::Settings(settings));
+            advanced_ui(ui, "run", |ui| {
+                ui.horizontal_wrapped(|ui| flow_ui(ui, info, &mut settings));
+                ui.horizontal_wrapped(|ui| latent_ui(ui, info, &mut settings));
+            });
         }
     });
+    if settings != state.document.settings {
+        commands.push(Command::Settings(settings));
+    }
 }
 
 /// The class that the network is told.
@@ -85,44 +91,57 @@ fn class_ui(ui: &mut Ui, classes: &Classes, class: &mut Option<u32>) {
     });
 }
 
-fn t_ui(ui: &mut Ui, state: &State, info: &ModelInfo, settings: &mut RunSettings) {
+/// The timestep, for models that have one.
+pub fn timestep_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let Some(info) = state.model.info.as_ref().filter(|info| info.is_denoiser()) else {
+        return;
+    };
+    let settings = &state.document.settings;
     let last = info.mixtures.len().saturating_sub(1) as f64;
     let keys = [Action::EarlierTimestep, Action::LaterTimestep].map(|action| action.key_text(ui.ctx()));
-    let runs_as_asked = !settings.nominal_t && settings.compat.is_none();
-    let what = if runs_as_asked {
+    let what = if runs_as_asked(settings) {
         "The timestep that runs"
     } else {
         "The nominal timestep: another one may run"
     };
-    ui.horizontal(|ui| {
-        ui.spacing_mut().slider_width = (ui.available_width() - BESIDE_SLIDER).max(LEAST_SLIDER);
-        let mut t = settings.t.value();
-        let slider = Slider::new(&mut t, 0.0..=last)
-            .max_decimals(t_decimals(info.flows))
-            // What a file says is shown as it is.
-            .clamping(SliderClamping::Edits)
-            .text("t");
-        let slider = ui
-            .add(slider)
-            .on_hover_text(format!("{what}  ({} and {})", keys[0], keys[1]));
-        if let (true, Some(t)) = (slider.changed(), t_set_by_hand(t, info.flows)) {
-            settings.t = t;
-        }
-    });
-    let running = match runs_as_asked {
-        true => info
-            .mixture(settings.t)
-            .map(|mixture| MixtureRan::new(settings.t, mixture)),
-        // The size that runs decides: it is known of what ran.
-        false => ran_with(state, settings),
-    };
-    match running {
-        Some(ran) => {
-            ui.weak(noise_text(&ran, info.flows)).on_hover_text(noise_hint(&ran));
-        }
-        None => {
-            ui.weak("Which t and how much noise that is, is known when it has run.");
-        }
+    let name = ui.label("timestep");
+    let mut t = settings.t.value();
+    ui.spacing_mut().slider_width = TIMESTEP_SLIDER;
+    let slider = Slider::new(&mut t, 0.0..=last)
+        .max_decimals(t_decimals(info.flows))
+        // What a file says is shown as it is.
+        .clamping(SliderClamping::Edits);
+    let slider = ui.add(slider).labelled_by(name.id).on_hover_text(format!(
+        "{what}  ({} and {})\n{}",
+        keys[0],
+        keys[1],
+        mixture_text(state, info)
+    ));
+    if let (true, Some(t)) = (slider.changed(), t_set_by_hand(t, info.flows)) {
+        commands.push(Command::Settings(RunSettings { t, ..settings.clone() }));
+    }
+}
+
+/// Whether the timestep that is set is the one that runs.
+fn runs_as_asked(settings: &RunSettings) -> bool {
+    !settings.nominal_t && settings.compat.is_none()
+}
+
+/// How much noise the timestep that is set means.
+fn running(state: &State, info: &ModelInfo) -> Option<MixtureRan> {
+    let settings = &state.document.settings;
+    if runs_as_asked(settings) {
+        let mixture = info.mixture(settings.t)?;
+        return Some(MixtureRan::new(settings.t, mixture));
+    }
+    // The size that runs decides: it is known of what ran.
+    ran_with(state, settings)
+}
+
+fn mixture_text(state: &State, info: &ModelInfo) -> String {
+    match running(state, info) {
+        Some(ran) => noise_text(&ran, info.flows),
+        None => "Which t and how much noise that is, is known when it has run.".to_owned(),
     }
 }
 
@@ -153,15 +172,21 @@ fn noise_hint(ran: &MixtureRan) -> String {
     )
 }
 
-fn noise_ui(ui: &mut Ui, settings: &mut RunSettings) {
-    ui.horizontal_wrapped(|ui| {
-        ui.add(DragValue::new(&mut settings.seed).prefix("seed ").speed(0.1))
-            .on_hover_text("The numbers of PyTorch's CPU generator");
+/// How much noise is added, which, and how often.
+fn noise_ui(ui: &mut Ui, state: &State, info: &ModelInfo, settings: &mut RunSettings) {
+    let noise = ui.add(Label::new(RichText::new(mixture_text(state, info)).weak()).truncate());
+    if let Some(ran) = running(state, info) {
+        noise.on_hover_text(noise_hint(&ran));
+    }
+    number_ui(ui, "Seed", |ui| {
+        ui.add(DragValue::new(&mut settings.seed).speed(0.1))
+            .on_hover_text("The numbers of PyTorch's CPU generator")
+    });
+    number_ui(ui, "Ensemble size", |ui| {
         let ensemble = DragValue::new(&mut settings.ensemble)
-            .prefix("mean of ")
             .range(1..=MAX_ENSEMBLE)
             .speed(0.1);
-        ui.add(ensemble).on_hover_text("Noises whose features are averaged");
+        ui.add(ensemble).on_hover_text("Noises whose features are averaged")
     });
 }
 
@@ -194,7 +219,6 @@ fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: u
     let mut square = matches!(size, Some(WorkingSize::Exact { .. }));
     let mut side = side;
     let drag = DragValue::new(&mut side)
-        .prefix("size ")
         .suffix(" px")
         .range(multiple..=MAX_SIDE)
         .clamp_existing_to_range(false)
@@ -202,6 +226,10 @@ fn size_ui(ui: &mut Ui, size: &mut Option<WorkingSize>, side: usize, multiple: u
     let changed = ui.add(drag).on_hover_text(format!(
         "Short side of the picture the model sees; a multiple of {multiple}"
     ));
+    changed.widget_info(|| WidgetInfo {
+        label: Some("Size".to_owned()),
+        ..WidgetInfo::drag_value(true, side as f64)
+    });
     let checked = ui
         .checkbox(&mut square, "square")
         .on_hover_text("A square, as in the papers; without it the aspect ratio is kept");
@@ -235,34 +263,39 @@ fn latent_ui(ui: &mut Ui, info: &ModelInfo, settings: &mut RunSettings) {
     settings.inversion = if inverts { Inversion::Ddim } else { Inversion::None };
 }
 
-/// The run itself: always in sight.
+/// The run itself: always in sight, and always in the same place.
 pub fn run_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     if state.model.info.is_none() {
         return;
     }
-    ui.horizontal_wrapped(|ui| {
-        if state.run.running.is_some() {
-            let tooltip = Action::Cancel.tooltip(ui.ctx());
-            if ui.button("Cancel").on_hover_text(tooltip).clicked() {
-                commands.push(Command::Act(Action::Cancel));
-            }
-            ui.weak("running");
-            return;
+    if state.run.running.is_some() {
+        let tooltip = Action::Cancel.tooltip(ui.ctx());
+        if ui.add(sized("Cancel")).on_hover_text(tooltip).clicked() {
+            commands.push(Command::Act(Action::Cancel));
         }
-        let wanted = state.needs_run();
-        let text = RichText::new("Run");
-        let text = if wanted { text.strong() } else { text };
-        let tooltip = Action::Run.tooltip(ui.ctx());
-        let button = ui.add_enabled(wanted, Button::new(text)).on_hover_text(&tooltip);
-        if button.on_disabled_hover_text(&tooltip).clicked() {
-            commands.push(Command::Act(Action::Run));
-        }
-        let waits = wanted && !state.run_is_cheap();
-        match state.expected_secs() {
-            Some(seconds) if waits => ui.weak(format!("about {seconds:.0} s")),
-            _ if waits => ui.weak("this takes a while: it starts when you ask"),
-            _ => ui.weak(if wanted { "" } else { "up to date" }),
-        };
-    });
-    work_errors_ui(ui, state, commands);
+        return;
+    }
+    let wanted = state.needs_run();
+    let waits = wanted && !state.run_is_cheap();
+    let key = Action::Run.key_text(ui.ctx());
+    let text = match state.expected_secs() {
+        Some(seconds) if waits => format!("Run  {key}  ~{seconds:.0} s"),
+        _ => format!("Run  {key}"),
+    };
+    let text = RichText::new(text);
+    let text = if wanted { text.strong() } else { text };
+    let tooltip = match waits {
+        true => "What is set takes a while: it starts when you ask".to_owned(),
+        false => Action::Run.tooltip(ui.ctx()),
+    };
+    let button = ui.add_enabled(wanted, sized(text)).on_hover_text(&tooltip);
+    button.widget_info(|| WidgetInfo::labeled(Role::Button, wanted, "Run"));
+    if button.on_disabled_hover_text(&tooltip).clicked() {
+        commands.push(Command::Act(Action::Run));
+    }
+}
+
+/// A button that is as wide whatever it says.
+fn sized<'a>(text: impl Into<WidgetText>) -> Button<'a> {
+    Button::new(text.into()).min_size(vec2(RUN_WIDTH, 0.0))
 }

@@ -1,53 +1,72 @@
 //! The status bar: values under the pointer, matches, provenance.
 
-use egui::{Align, Label, Layout, RichText, TextStyle, Ui, vec2};
+use egui::{Align, Label, Layout, RichText, Ui, vec2};
 
 use crate::{
     app::{
         document::places::representative,
-        state::{root::State, shown::file_name, slots::PointAt},
-        update::command::Command,
+        state::{currency::Currency, root::State, shown::file_name, slots::PointAt},
+        update::action::Action,
+        widgets::currency_ui,
     },
     engine::ChannelQuery,
     extract::inversion::Inversion,
 };
 
-/// What is under the pointer, what is most similar to it, and what ran: always three lines, so that nothing jumps.
-pub fn status_ui(ui: &mut Ui, state: &State, _commands: &mut Vec<Command>) {
+/// The share of the line that says what is shown; the rest says what is under the pointer.
+const SHARE_OF_STATE: f32 = 0.56;
+
+/// One line: what is shown, whether it is what is set and how to make it so; and what is under the pointer.
+pub fn status_ui(ui: &mut Ui, state: &State) {
     let pinned = state.query_at().and_then(|(slot, at)| {
         Some(PointAt {
             slot,
             at: representative(&at)?,
         })
     });
-    match state.hover.or(pinned) {
-        Some(point) => {
-            line_ui(ui, RichText::new(point_text(state, point)).monospace());
-            line_ui(ui, RichText::new(best_text(state)).monospace());
-        }
-        None => {
-            let first = if state.open_slots().next().is_some() {
-                "Point at a picture: what is similar lights up."
-            } else {
-                "Drop a picture on a pane, or open one above."
-            };
-            line_ui(ui, RichText::new(first).weak());
-            line_ui(
-                ui,
-                RichText::new("Click to fix the point, Esc to follow the pointer again. ? shows all keys, Ctrl+P finds anything by name.").weak(),
-            );
-        }
-    }
-    line_ui(ui, RichText::new(provenance_text(state)).weak());
+    let width = ui.available_width();
+    let height = ui.spacing().interact_size.y;
+    ui.horizontal(|ui| {
+        let currency = state.currency();
+        let left = vec2(SHARE_OF_STATE * width, height);
+        ui.allocate_ui_with_layout(left, Layout::left_to_right(Align::Center), |ui| {
+            ui.set_min_size(left);
+            let words = state_text(state, &currency, &Action::Run.key_text(ui.ctx()));
+            let line = currency_ui(ui, &currency, &words);
+            line.on_hover_text(provenance_text(state));
+        });
+        let words = match state.hover.or(pinned) {
+            Some(point) => [point_text(state, point), best_text(state)].join("  → "),
+            None if state.presentation => Action::Presentation.tooltip(ui.ctx()),
+            None if state.open_slots().next().is_some() => "Point at a picture: what is similar lights up".to_owned(),
+            None => "Drop a picture here, or open one above".to_owned(),
+        };
+        let right = vec2(ui.available_width(), height);
+        ui.allocate_ui_with_layout(right, Layout::right_to_left(Align::Center), |ui| {
+            let words = words.trim_end_matches("  → ");
+            let label = Label::new(RichText::new(words).monospace()).truncate();
+            ui.add(label).on_hover_text(words);
+        });
+    });
 }
 
-/// One line, as much of it as there is room for; as high for every kind of letters.
-fn line_ui(ui: &mut Ui, words: RichText) {
-    let size = vec2(ui.available_width(), ui.text_style_height(&TextStyle::Body));
-    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
-        ui.set_min_size(size);
-        ui.add(Label::new(words).truncate());
-    });
+/// `outdated: size changed · Run Enter ~5 s · b11 · t 100 …`
+fn state_text(state: &State, currency: &Currency, key: &str) -> String {
+    let shown = provenance_text(state);
+    match currency {
+        Currency::Empty => shown,
+        Currency::Outdated(why) => {
+            let secs = state
+                .expected_secs()
+                .map_or(String::new(), |secs| format!(" ~{secs:.0} s"));
+            format!("outdated: {why} · Run {key}{secs} · {shown}")
+        }
+        Currency::Running => match state.run.running.or(state.model.loading) {
+            Some(done) => format!("running {:.0} % · {shown}", 100.0 * done),
+            None => format!("running · {shown}"),
+        },
+        Currency::Current | Currency::Failed => format!("{} · {shown}", currency.word()),
+    }
 }
 
 /// Pixel, cell, and the cosine with the query.
@@ -128,31 +147,31 @@ fn provenance_text(state: &State) -> String {
     let took = if state.timeless {
         String::new()
     } else {
-        format!("  {:.2} s", ran.seconds)
+        format!(" · {:.2} s", ran.seconds)
     };
     let mut added = String::new();
     if settings.inversion == Inversion::Ddim {
-        added += "  DDIM inversion, no random noise";
+        added += " · DDIM inversion, no random noise";
     }
     for lora in &ran.adapters.loras {
-        added += &format!("  {}: {}", file_name(&lora.file), lora.describe());
+        added += &format!(" · {}: {}", file_name(&lora.file), lora.describe());
     }
     for control in &ran.adapters.controls {
         added += &format!(
-            "  ControlNet {} × {}",
+            " · ControlNet {} × {}",
             file_name(&control.net),
             f64::from(control.scale)
         );
     }
     for embedding in ran.adapters.embeddings.iter().filter(|embedding| embedding.in_prompt) {
-        added += &format!("  embedding {} ({})", file_name(&embedding.file), embedding.token);
+        added += &format!(" · embedding {} ({})", file_name(&embedding.file), embedding.token);
     }
     for note in &ran.notes {
-        added += &format!("  {note}");
+        added += &format!(" · {note}");
     }
     let noised = ran.mixture.map_or(String::new(), |mixture| {
         format!(
-            "  t {} ran, noise {:.1} %  seed {}  mean of {}",
+            " · t {} ran · noise {:.1} % · seed {} · ensemble {}",
             mixture.t_ran,
             100.0 * mixture.noise_fraction,
             settings.seed,
@@ -160,11 +179,11 @@ fn provenance_text(state: &State) -> String {
         )
     });
     format!(
-        "{layer}  of {model} ({}){noised}  {} px  {} on {}{added}{took}  {:.0} MiB kept",
-        ran.weights,
+        "{layer}{noised} · {} px · {} on {}{added} · {model} ({}){took} · {:.0} MiB kept",
         capture.framing.working,
         ran.dtype,
         ran.device,
+        ran.weights,
         capture.kept_bytes as f64 / MIB,
     )
 }

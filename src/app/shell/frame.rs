@@ -5,7 +5,7 @@ use std::time::Instant;
 use egui::{CentralPanel, Context, Id, Panel, ScrollArea, Ui, UiBuilder};
 
 use crate::app::{
-    panels::{inspector, layers, menus, overlays, settings, status_bar},
+    panels::{inspector, layers, menus, overlays, pages, settings, status_bar, welcome},
     update::{app::App, keep::MEMORY_KEY},
     views::panes,
 };
@@ -16,12 +16,17 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
     let mut commands = std::mem::take(&mut app.commands);
     let context = ui.ctx().clone();
     let state = &app.state;
-    Panel::top("menus").show(ui, |ui| menus::menus_ui(ui, state, &mut commands));
-    Panel::top("toolbar").show(ui, |ui| menus::toolbar_ui(ui, state, &mut commands));
-    Panel::bottom("status").show(ui, |ui| status_bar::status_ui(ui, state, &mut commands));
+    let presentation = state.presentation;
+    if presentation {
+        ui.skip_ahead_auto_ids(2);
+    } else {
+        Panel::top("menus").show(ui, |ui| menus::menus_ui(ui, state, &mut commands));
+        Panel::top("pages").show(ui, |ui| pages::pages_ui(ui, state, &mut commands));
+    }
+    Panel::bottom("status").show(ui, |ui| status_bar::status_ui(ui, state));
     // A part that is not shown keeps its place in the order of parts: the names of those after it come from that order,
     // and with its name a text field would lose the keyboard, and a slider the pointer.
-    if state.preferences.settings_shown {
+    if state.preferences.settings_shown && !presentation {
         Panel::left("settings")
             .resizable(true)
             .default_size(settings::WIDTH)
@@ -34,7 +39,6 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
                     .max_height(height)
                     .auto_shrink([false, true])
                     .show(ui, |ui| settings::settings_ui(ui, state, &mut commands));
-                settings::run_ui(ui, state, &mut commands);
                 let of_its_own = UiBuilder::new().scope_id(Id::unique("layers"));
                 ui.scope_builder(of_its_own, |ui| {
                     layers::layers_ui(ui, &mut app.tree, state, &mut commands)
@@ -43,7 +47,7 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
     } else {
         ui.skip_ahead_auto_ids(1);
     }
-    if state.preferences.inspector_shown {
+    if state.preferences.inspector_shown && !presentation {
         Panel::right("inspector")
             .resizable(true)
             .default_size(inspector::WIDTH)
@@ -51,6 +55,11 @@ pub fn paint(app: &mut App, ui: &mut Ui) {
             .show(ui, |ui| {
                 inspector::inspector_ui(ui, state, &app.textures, &mut commands)
             });
+    } else {
+        ui.skip_ahead_auto_ids(1);
+    }
+    if state.welcomes && !presentation {
+        Panel::top("welcome").show(ui, |ui| welcome::welcome_ui(ui, state, &mut commands));
     } else {
         ui.skip_ahead_auto_ids(1);
     }

@@ -157,10 +157,6 @@ fn open_once(arguments: &LaunchOptions, lost: &LostDevice, beginning: Result<Beg
                     let words = format!("The graphics device was lost ({why}): the window was opened again.");
                     app.state.messages.report(Level::Warning, words);
                 }
-                if !app.state.preferences.tour_seen {
-                    let words = "New here? Three properties in three minutes, in the menu Help, shows you around.";
-                    app.state.messages.report(Level::Info, words);
-                }
                 app.lost_device = told;
                 Ok(Box::new(app))
             }),

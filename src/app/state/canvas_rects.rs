@@ -19,6 +19,8 @@ use crate::{
 #[derive(Default)]
 pub struct CanvasRects {
     painted: HashMap<TileId, Painted>,
+    /// The room for all panes.
+    pub room: Option<Rect>,
     /// What is being dragged, from press to release.
     pub drag: Option<Drag>,
     /// The pins before the last click, and the selected one: a second click that follows takes back what the first did.
@@ -48,6 +50,12 @@ pub enum Drag {
 }
 
 impl CanvasRects {
+    /// Width of the room for panes where its height is 1.
+    pub fn room_aspect(&self) -> Option<f32> {
+        let size = self.room.filter(Rect::is_positive)?.size();
+        Some(size.x / size.y)
+    }
+
     /// Notes where a canvas is.
     pub fn set(&mut self, tile: TileId, painted: Painted) {
         self.painted.insert(tile, painted);

@@ -6,6 +6,7 @@ pub mod canvas_rects;
 pub mod compare;
 pub mod compare_questions;
 pub mod comparing;
+pub mod currency;
 pub mod downloads;
 pub mod estimate;
 pub mod figures;

@@ -13,6 +13,7 @@ use crate::{
         display::Display,
         figure::FigureSettings,
         limits::INTERFACE_RANGE,
+        page::Page,
         pane::Layout,
         root::Document,
         validate::{check_display, check_pca, validate_layout},
@@ -49,8 +50,10 @@ pub struct Preferences {
     pub figure: FigureSettings,
     /// How PCA colours were made last.
     pub pca: PcaSettings,
-    /// Where the panes were.
+    /// Where the panes of the first page were.
     pub layout: Option<Layout>,
+    /// Where those of the other pages were.
+    pub arrangements: BTreeMap<Page, Layout>,
     /// Whether panes moved together.
     pub linked: bool,
     /// How much larger than standard the interface was.
@@ -61,8 +64,10 @@ pub struct Preferences {
     pub device: DeviceChoice,
     /// What a GPU computed in last.
     pub precision: Precision,
-    /// Whether the guided tour was begun once: then nothing points to it any more.
+    /// Whether the guided tour was begun once.
     pub tour_seen: bool,
+    /// Whether what a fresh window says was taken away: then it is not said any more.
+    pub welcomed: bool,
 }
 
 impl Default for Preferences {
@@ -78,12 +83,14 @@ impl Default for Preferences {
             figure: FigureSettings::default(),
             pca: PcaSettings::default(),
             layout: None,
+            arrangements: BTreeMap::new(),
             linked: true,
             zoom: 1.0,
             rates: BTreeMap::new(),
             device: DeviceChoice::Auto,
             precision: Precision::F32,
             tour_seen: false,
+            welcomed: false,
         }
     }
 }
@@ -122,6 +129,14 @@ impl Preferences {
                 forgotten.push("the arrangement of panes");
             }
         }
+        let pages = self.arrangements.len();
+        let arrangements = std::mem::take(&mut self.arrangements).into_iter();
+        self.arrangements = arrangements
+            .filter_map(|(page, layout)| Some((page, validate_layout(layout).ok()?)))
+            .collect();
+        if self.arrangements.len() < pages {
+            forgotten.push("the arrangement of a page");
+        }
         (self, forgotten)
     }
 
@@ -139,6 +154,7 @@ impl Preferences {
             figure: latest(&self.figure, &before.figure, &theirs.figure).clone(),
             pca: latest(&self.pca, &before.pca, &theirs.pca).clone(),
             layout: latest(&self.layout, &before.layout, &theirs.layout).clone(),
+            arrangements: latest(&self.arrangements, &before.arrangements, &theirs.arrangements).clone(),
             linked: *latest(&self.linked, &before.linked, &theirs.linked),
             zoom: *latest(&self.zoom, &before.zoom, &theirs.zoom),
             rates: {
@@ -150,6 +166,7 @@ impl Preferences {
             },
             device: *latest(&self.device, &before.device, &theirs.device),
             precision: *latest(&self.precision, &before.precision, &theirs.precision),
+            welcomed: *latest(&self.welcomed, &before.welcomed, &theirs.welcomed),
             tour_seen: *latest(&self.tour_seen, &before.tour_seen, &theirs.tour_seen),
         }
     }
@@ -162,6 +179,8 @@ impl Preferences {
         if let Some(layout) = self.layout.as_ref().filter(|layout| !layout.is_empty()) {
             document.layout = layout.clone();
         }
+        document.arrangements = self.arrangements.clone();
+        document.arrangements.remove(&document.page);
     }
 
     /// Remembers how a document is arranged.
@@ -169,7 +188,10 @@ impl Preferences {
         self.display = document.display.clone();
         self.pca = document.pca.clone();
         self.linked = document.linked;
-        self.layout = Some(document.layout.clone());
+        // A window begins with the first page, whichever was shown last.
+        self.arrangements = document.arrangements.clone();
+        self.arrangements.insert(document.page, document.layout.clone());
+        self.layout = self.arrangements.remove(&Page::default());
     }
 
     /// Remembers a picture.

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     activation::{Id, NotFinite, Shape},
     app::document::{
+        layout::panes,
         pane::Pane,
         places::representative,
         root::{Document, PictureRef},
@@ -56,6 +57,10 @@ pub struct State {
     pub focused: Option<TileId>,
     /// Whether dragging over a picture marks a region.
     pub brush: bool,
+    /// Whether the sentence of a fresh window is shown.
+    pub welcomes: bool,
+    /// Whether the window is as for a projector: large letters, no side panels.
+    pub presentation: bool,
     /// What a held key shows instead.
     pub hold: Option<TemporaryView>,
     /// The activation that is pointed at in a study: panes show it where it is kept.
@@ -133,6 +138,8 @@ impl State {
             hover_word: None,
             focused: None,
             brush: false,
+            welcomes: false,
+            presentation: false,
             hold: None,
             peek: None,
             survey: None,
@@ -230,6 +237,12 @@ impl State {
             Tile::Pane(pane) => Some(pane),
             Tile::Container(_) => None,
         }
+    }
+
+    /// The pane that the inspector is of: the one worked in, else the first.
+    pub fn inspected_pane(&self) -> Option<&Pane> {
+        let first = || panes(&self.document.layout).first().map(|(_, pane)| *pane);
+        self.focused_pane().or_else(first)
     }
 
     /// The picture worked with: that of the pane worked in, else the first.
@@ -425,10 +438,14 @@ impl State {
         }
     }
 
-    /// Whether the similarities that are shown are those of another layer than the one looked at.
+    /// Whether the similarities that are shown are those of another layer than the one looked at, or of another pass than the
+    /// one that is set.
     pub fn heat_is_stale(&self) -> bool {
         let layer = self.layer();
-        self.heat.as_ref().is_some_and(|heat| Some(heat.query.id) != layer)
+        self.heat.as_ref().is_some_and(|heat| {
+            let asked = heat.query.targets.iter().map(|(slot, _)| *slot);
+            Some(heat.query.id) != layer || asked.into_iter().any(|slot| !self.is_captured(slot))
+        })
     }
 
     /// Scores of a picture's positions, if they are those of the pass that is shown.

@@ -63,7 +63,7 @@ impl Abilities for State {
             Action::Recover => !self.recoveries.is_empty(),
             Action::HoldSlot => self.open_slots().count() > 1 || self.hold == Some(TemporaryView::Slot),
             Action::AddPicture => document.free_slot().is_some(),
-            Action::ClosePane => !document.layout.is_empty(),
+            Action::ClosePane | Action::Maximise => !document.layout.is_empty(),
             _ => true,
         }
     }
@@ -76,6 +76,8 @@ impl Abilities for State {
             Action::HoldSlot => self.hold == Some(TemporaryView::Slot),
             Action::HoldSide => self.hold == Some(TemporaryView::Side),
             Action::Link => document.linked,
+            Action::Maximise => document.maximised.is_some(),
+            Action::Presentation => self.presentation,
             Action::Grid => display.grid,
             Action::Numbers => display.numbers,
             Action::Loupe => display.loupe,

@@ -13,7 +13,6 @@ use crate::{
         document::{
             display::{Display, Mask, RangeMode},
             limits::INTERFACE_RANGE,
-            pane::Pane,
         },
         export::matches::matches_csv,
         state::{
@@ -22,6 +21,7 @@ use crate::{
             overlays::TemporaryView,
             path_box::PathPurpose,
         },
+        theme,
     },
     engine::{BasisChoice, ImageSlot, Request},
     render::{ColourMap, Interpolation},
@@ -44,8 +44,11 @@ impl App {
             return;
         }
         if let Action::AddPane(kind) = action {
-            let pane = Pane::new(kind, self.state.focused_slot());
-            self.apply(Command::AddPane(pane), context);
+            self.open_pane(kind);
+            return;
+        }
+        if let Action::Page(page) = action {
+            self.go_to(page);
             return;
         }
         match action.entry().menu {
@@ -180,6 +183,10 @@ impl App {
                     Theme::Light => ThemePreference::Dark,
                 };
                 self.set_theme(other, context);
+            }
+            Action::Presentation => {
+                flip(&mut self.state.presentation);
+                self.set_interface_size(self.state.preferences.zoom, context);
             }
             Action::SystemTheme => self.set_theme(ThemePreference::System, context),
             Action::LargerInterface => self.set_interface_size(self.state.preferences.zoom * INTERFACE_STEP, context),
@@ -322,7 +329,12 @@ impl App {
     fn set_interface_size(&mut self, zoom: f32, context: &Context) {
         let [least, most] = INTERFACE_RANGE;
         self.state.preferences.zoom = zoom.clamp(least, most);
-        context.set_zoom_factor(self.state.preferences.zoom);
+        let presented = if self.state.presentation {
+            theme::PRESENTATION
+        } else {
+            1.0
+        };
+        context.set_zoom_factor(self.state.preferences.zoom * presented);
     }
 }
 

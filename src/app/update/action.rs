@@ -2,7 +2,7 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-use crate::app::document::{kinds::MenuPlace, pane::PaneKind};
+use crate::app::document::{kinds::MenuPlace, page::Page, pane::PaneKind};
 
 /// A menu, and a chapter of the key sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,12 +87,14 @@ enum Line {
     Add(MenuPlace),
     /// What writes each kind of pane that belongs here.
     Save(MenuPlace),
+    /// What shows each page.
+    Pages,
 }
 
 /// The lines of the menus. Behind some stand `@Add` or `@Save`: the kinds of panes that belong there have their actions
 /// there, in the order of their own table.
 macro_rules! actions {
-    ($($menu:ident { $($action:ident $name:literal [$($shortcut:expr),*] $hint:literal $(@$panes:ident($place:ident))*;)+ })+) => {
+    ($($menu:ident { $($action:ident $name:literal [$($shortcut:expr),*] $hint:literal $(@$panes:ident$(($place:ident))?)*;)+ })+) => {
         /// One thing that can be done by name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Action {
@@ -101,9 +103,11 @@ macro_rules! actions {
             AddPane(PaneKind),
             /// Write what a kind of pane shows.
             SavePane(PaneKind),
+            /// Show a page.
+            Page(Page),
         }
 
-        const LINES: &[Line] = &[$($(Line::One(Action::$action), $(Line::$panes(MenuPlace::$place),)*)+)+];
+        const LINES: &[Line] = &[$($(Line::One(Action::$action), $(Line::$panes$((MenuPlace::$place))?,)*)+)+];
 
         impl Action {
             /// What the table says of it.
@@ -126,6 +130,12 @@ macro_rules! actions {
                             None => pane_entry(facts.menu, facts.name, facts.about),
                         }
                     }
+                    Self::Page(page) => Entry {
+                        menu: Menu::View,
+                        name: page.action(),
+                        hint: page.about(),
+                        shortcuts: page_keys(page),
+                    },
                 }
             }
         }
@@ -146,6 +156,18 @@ const fn pane_entry(place: MenuPlace, name: &'static str, hint: &'static str) ->
     }
 }
 
+/// The keys of a page, from left to right.
+const fn page_keys(page: Page) -> &'static [KeyboardShortcut] {
+    match page {
+        Page::Correspond => const { &[command(Key::Num1)] },
+        Page::Layers => const { &[command(Key::Num2)] },
+        Page::Compare => const { &[command(Key::Num3)] },
+        Page::Rank => const { &[command(Key::Num4)] },
+        Page::Timesteps => const { &[command(Key::Num5)] },
+        Page::Cka => const { &[command(Key::Num6)] },
+    }
+}
+
 /// Every action in the order of menus, as far as there is room, and how many there are.
 const fn listed<const ROOM: usize>() -> ([Action; ROOM], usize) {
     let (mut list, mut count, mut at) = ([Action::Quit; ROOM], 0, 0);
@@ -158,6 +180,7 @@ const fn listed<const ROOM: usize>() -> ([Action; ROOM], usize) {
                 (Line::One(action), _) if kind == 0 => Some(action),
                 (Line::Add(place), _) if place as u8 == facts.menu as u8 => Some(Action::AddPane(pane)),
                 (Line::Save(place), Some(save)) if place as u8 == save.menu as u8 => Some(Action::SavePane(pane)),
+                (Line::Pages, _) if kind < Page::ALL.len() => Some(Action::Page(Page::ALL[kind])),
                 _ => None,
             };
             if let Some(action) = action {
@@ -213,7 +236,7 @@ actions! {
     }
     Model {
         Models "Models…" [command_shift(Key::M)] "Which models are on this machine; load them or download others.";
-        Run "Run" [plain(Key::Enter)] "Run the model with what is set, however long it takes.";
+        Run "Run" [plain(Key::Enter), command(Key::Enter)] "Run the model with what is set, however long it takes.";
         Cancel "Cancel" [shift(Key::Escape)] "End the run or loading under way.";
         NextLayer "Next layer" [plain(Key::Period), plain(Key::J)] "Look at the next listed layer.";
         PreviousLayer "Previous layer" [plain(Key::Comma), plain(Key::K)] "Look at the listed layer before.";
@@ -225,6 +248,8 @@ actions! {
         EarlierTimestep "Earlier t" [plain(Key::OpenBracket)] "Run with less noise.";
     }
     View {
+        Maximise "Maximise pane" [shift(Key::F)] "Show the pane worked in alone, or all panes again." @Pages;
+        Presentation "Presentation mode" [plain(Key::F5)] "Large letters and pictures alone, for a projector.";
         ZoomIn "Zoom in" [plain(Key::Plus), plain(Key::Equals)] "Show a smaller part, larger.";
         ZoomOut "Zoom out" [plain(Key::Minus)] "Show a larger part, smaller.";
         Fit "Fit" [plain(Key::F), plain(Key::Num0)] "Show the whole picture.";

@@ -18,7 +18,7 @@ use crate::{
         document::{
             layout,
             pane::{Layout, PaneKind},
-            root::{FIRST_MODEL, FIRST_SAMPLES},
+            root::{FIRST_MODEL, FIRST_POINT, FIRST_SAMPLES},
             undo::History,
             workspace::is_workspace,
         },
@@ -79,6 +79,8 @@ pub struct App {
     pub(in crate::app) preset_awaited: Option<&'static Preset>,
     /// What of it outlasts the window.
     pub(in crate::app) kept: UnsavedWork,
+    /// The point that a fresh window begins with, until its picture is there.
+    pub(in crate::app) first_point: Option<[f64; 2]>,
     /// Where files of its own are kept and no dialog is opened; none: the desktop's dialogs and the user's folder.
     pub(in crate::app) kept_in: Option<PathBuf>,
 }
@@ -148,6 +150,7 @@ impl App {
             lost_device: LostDevice::default(),
             preset_awaited: None,
             kept: UnsavedWork::default(),
+            first_point: None,
             kept_in: None,
         };
         app.begin(options, context);
@@ -168,6 +171,8 @@ impl App {
         let names_workspace = files.iter().any(|path| is_workspace(path));
         layout::begin(&mut self.state.document.layout, files.len(), FIRST_SAMPLES.len());
         if files.is_empty() {
+            self.first_point = Some(FIRST_POINT);
+            self.state.welcomes = !self.state.preferences.welcomed;
             let layout = &self.state.document.layout;
             let samples: Vec<_> = ImageSlot::all()
                 .zip(FIRST_SAMPLES)

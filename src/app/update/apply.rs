@@ -6,7 +6,7 @@ use super::{
     app::App,
     command::{Command, Notice},
     dialog,
-    panes::{add_pane, set_view},
+    panes::set_view,
     pins::delete_pin,
 };
 use crate::{
@@ -75,6 +75,7 @@ impl App {
             Command::Compute(kind) => self.compute(kind),
             Command::CancelStudy(job) => self.engine.send(Request::CancelStudy { job }),
             Command::Recover(command) => self.recover(command),
+            Command::AddPane(pane) => self.add_pane(pane),
             // Carried out by `edit` and `set`.
             Command::Word(_)
             | Command::Head(_)
@@ -104,14 +105,14 @@ impl App {
             | Command::RankSteps(_)
             | Command::CompareTyped(..)
             | Command::FocusPane(_)
-            | Command::AddPane(_)
             | Command::ClosePane(_)
             | Command::PaletteText(_)
             | Command::Hold(_)
             | Command::PathBox(_)
             | Command::Peek(_)
             | Command::Dismiss(_)
-            | Command::DismissToast(_) => {}
+            | Command::DismissToast(_)
+            | Command::Welcomed => {}
         }
     }
 
@@ -183,7 +184,6 @@ fn set(state: &mut State, command: Command) -> Option<Command> {
         Command::RankSteps(text) => state.rank.steps = text,
         Command::CompareTyped(t, seed) => state.compare.typed = Some((t, seed)),
         Command::FocusPane(tile) => state.focused = Some(tile),
-        Command::AddPane(pane) => add_pane(state, pane),
         Command::ClosePane(tile) => {
             layout::close_pane(&mut state.document.layout, tile);
             state.focused = state.focused.filter(|focused| *focused != tile);
@@ -199,6 +199,10 @@ fn set(state: &mut State, command: Command) -> Option<Command> {
             Notice::Run => state.run.error = None,
             Notice::View => state.view_error = None,
         },
+        Command::Welcomed => {
+            state.welcomes = false;
+            state.preferences.welcomed = true;
+        }
         Command::DismissToast(number) => state.messages.toasts.retain(|toast| toast.number != number),
         other => return Some(other),
     }

@@ -152,6 +152,8 @@ pub enum Command {
     Dismiss(Notice),
     /// Take a toast away.
     DismissToast(u64),
+    /// Take away what a fresh window says.
+    Welcomed,
 }
 
 /// A message that can be taken away.

@@ -3,7 +3,7 @@
 use super::app::App;
 use crate::{
     app::{
-        document::{layout, root::PictureRef},
+        document::root::{PictureRef, Pin},
         state::{
             downloads::may_be_on_the_hub,
             messages::Level,
@@ -12,7 +12,7 @@ use crate::{
             work::RunState,
         },
     },
-    engine::{Capture, Event, ImageSlot, ModelInfo, OpenedPicture, PassId, PictureSource, TaskKind},
+    engine::{Capture, Event, ImageSlot, ModelInfo, OpenedPicture, PassId, PictureSource, QueryAt, TaskKind},
     error::Error,
     families::inventory::LocalModels,
 };
@@ -227,7 +227,6 @@ impl App {
         if expected.is_none() {
             // A pin is in pixels of the picture that was there.
             state.document.delete_pins(|pin| pin.slot == slot);
-            layout::show_slot(&mut state.document.layout, slot);
         }
         *state.slot_mut(slot) = SlotState {
             picture: Some(OpenPicture {
@@ -238,9 +237,27 @@ impl App {
             number,
             ..SlotState::default()
         };
+        if expected.is_none() {
+            self.make_room(slot);
+            self.mark_first_point(slot);
+        }
         self.forget_views();
         self.textures.clear_slot(slot);
         self.textures.prepare_picture(number, picture);
+    }
+
+    /// Fixes the point that a fresh window begins with, in its first picture.
+    fn mark_first_point(&mut self, slot: ImageSlot) {
+        let document = &mut self.state.document;
+        if slot != ImageSlot::A || !document.pins.is_empty() {
+            return;
+        }
+        if let Some(at) = self.first_point.take() {
+            let number = document.next_pin_number();
+            let at = QueryAt::Point(at);
+            document.pins.push(Pin { number, slot, at });
+            document.selected_pin = Some(number);
+        }
     }
 
     fn on_swap(&mut self, a: ImageSlot, b: ImageSlot) {

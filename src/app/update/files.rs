@@ -77,6 +77,7 @@ impl App {
         self.state.document.pictures.remove(&slot);
         self.state.missing.retain(|(missing, _)| *missing != slot);
         self.let_go_of_picture(slot);
+        self.give_room_back(slot);
     }
 
     pub(in crate::app) fn swap_pictures(&mut self, a: ImageSlot, b: ImageSlot) {

@@ -1,5 +1,7 @@
 //! What is done to panes and what they show.
 
+use std::collections::BTreeSet;
+
 use egui::Context;
 use egui_tiles::TileId;
 
@@ -7,12 +9,14 @@ use super::{action::Action, app::App};
 use crate::{
     app::{
         document::{
-            layout::{self, standard_layout},
+            arrangement::{arrangement, main_pane},
+            layout::{self, Shapes, Side, standard_layout},
             limits::ZOOM_RANGE,
-            pane::{Pane, View},
+            page::Page,
+            pane::{Layout, Pane, PaneKind, View},
             root::Document,
         },
-        state::root::State,
+        theme,
     },
     engine::ImageSlot,
 };
@@ -22,17 +26,15 @@ const ZOOM_STEP: f32 = 1.25;
 
 impl App {
     pub(in crate::app) fn act_on_panes(&mut self, action: Action, context: &Context) {
+        if action == Action::ResetLayout {
+            self.reset_page();
+            return;
+        }
         let tile = self
             .state
             .focused
             .or_else(|| layout::first_pane(&self.state.document.layout));
-        let Some(tile) = tile.filter(|_| action != Action::ResetLayout) else {
-            let slots: Vec<ImageSlot> = self.state.document.pictures.keys().copied().collect();
-            let slots = if slots.is_empty() { vec![ImageSlot::A] } else { slots };
-            self.state.document.layout = standard_layout(&slots);
-            self.state.focused = None;
-            return;
-        };
+        let Some(tile) = tile else { return };
         let document = &mut self.state.document;
         let view = document.view_of(tile);
         match action {
@@ -49,10 +51,156 @@ impl App {
                 layout::close_pane(&mut document.layout, tile);
                 self.state.focused = None;
             }
-            Action::NextPane => self.state.focused = layout::next_pane(&document.layout, tile),
+            Action::NextPane => {
+                let next = layout::next_pane(&document.layout, tile);
+                self.state.focused = next;
+                // Of a pane that alone is shown the next one is shown alone.
+                document.maximised = document.maximised.and(next);
+            }
+            Action::Maximise => document.maximised = document.maximised.is_none().then_some(tile),
             _ => {}
         }
     }
+
+    /// Shows a page, and works in its main pane.
+    pub(in crate::app) fn go_to(&mut self, page: Page) {
+        let state = &mut self.state;
+        if state.document.page == page {
+            return;
+        }
+        state.document.go_to(page);
+        state.peek = None;
+        state.focused = main_pane(&state.document.layout, page);
+    }
+
+    /// The panes of the page as they stand at first.
+    fn reset_page(&mut self) {
+        let shapes = self.shapes();
+        let document = &mut self.state.document;
+        let slots: Vec<ImageSlot> = document.pictures.keys().copied().collect();
+        let slots = if slots.is_empty() { vec![ImageSlot::A] } else { slots };
+        document.layout = arrangement(document.page, &slots, shapes);
+        document.maximised = None;
+        self.state.focused = match document.page {
+            Page::Correspond => None,
+            page => main_pane(&document.layout, page),
+        };
+    }
+
+    /// Shapes of the pictures and of the room for panes.
+    fn shapes(&self) -> Shapes {
+        let standard = Shapes::default();
+        let sizes = self
+            .state
+            .open_slots()
+            .filter_map(|slot| self.state.slot(slot).picture.as_ref());
+        let mut aspects: Vec<f32> = sizes
+            .map(|picture| picture.size.width as f32 / picture.size.height as f32)
+            .collect();
+        aspects.sort_by(f32::total_cmp);
+        Shapes {
+            picture: aspects.get(aspects.len() / 2).copied().unwrap_or(standard.picture),
+            room: self.canvases.room_aspect().unwrap_or(standard.room),
+        }
+    }
+
+    /// Makes room for a picture that has come. Where nobody has changed the panes, all are laid out anew for its shape.
+    pub(in crate::app) fn make_room(&mut self, slot: ImageSlot) {
+        self.lay_out_pictures(|slots| slots.insert(slot), |layout| layout::show_slot(layout, slot));
+    }
+
+    /// Takes the panes of a picture that was closed away, where nobody has changed them.
+    pub(in crate::app) fn give_room_back(&mut self, slot: ImageSlot) {
+        self.lay_out_pictures(|slots| slots.len() > 1 && slots.remove(&slot), |_| {});
+    }
+
+    /// Changes the page of pictures for others: laid out anew if it is as it was at first, else by `otherwise`.
+    fn lay_out_pictures(
+        &mut self,
+        change: impl FnOnce(&mut BTreeSet<ImageSlot>) -> bool,
+        otherwise: impl FnOnce(&mut Layout),
+    ) {
+        let shapes = self.shapes();
+        let document = &mut self.state.document;
+        let layout = match document.page {
+            Page::Correspond => &mut document.layout,
+            // It is made when it is shown, if it was not yet.
+            _ => match document.arrangements.get_mut(&Page::Correspond) {
+                Some(layout) => layout,
+                None => return,
+            },
+        };
+        let mut slots: BTreeSet<ImageSlot> = layout::panes(layout).iter().map(|(_, pane)| pane.slot).collect();
+        let before: Vec<ImageSlot> = slots.iter().copied().collect();
+        if !layout::is_standard(layout, &before) {
+            otherwise(layout);
+            return;
+        }
+        change(&mut slots);
+        let slots: Vec<ImageSlot> = slots.into_iter().collect();
+        let worked_in = self
+            .state
+            .focused
+            .and_then(|tile| layout::pane_mut(layout, tile).cloned());
+        *layout = standard_layout(&slots, shapes);
+        if document.page == Page::Correspond {
+            let is_it = |pane: &Pane| {
+                worked_in
+                    .as_ref()
+                    .is_some_and(|other| (other.kind, other.slot) == (pane.kind, pane.slot))
+            };
+            let panes = layout::panes(&document.layout);
+            let again = panes.iter().find(|(_, pane)| is_it(pane));
+            self.state.focused = again.map(|(tile, _)| *tile);
+            document.maximised = None;
+        }
+    }
+
+    /// Opens a pane of a kind: a study on its page, anything else beside the pane worked in.
+    pub(in crate::app) fn open_pane(&mut self, kind: PaneKind) {
+        let slot = self.state.focused_slot();
+        if let Some(home) = kind.facts().home {
+            self.go_to(home);
+            let panes = layout::panes(&self.state.document.layout);
+            if let Some((tile, _)) = panes.iter().find(|(_, there)| there.kind == kind) {
+                self.state.focused = Some(*tile);
+                self.state.document.maximised = None;
+                return;
+            }
+        }
+        self.add_pane(Pane::new(kind, slot));
+    }
+
+    /// Puts a pane beside the one worked in, or below it, or in its place with a tab: where both keep the room they need.
+    pub(in crate::app) fn add_pane(&mut self, pane: Pane) {
+        let document = &mut self.state.document;
+        document.maximised = None;
+        let layout = &mut document.layout;
+        let neighbour = self.state.focused.or_else(|| layout::last_of(layout, pane.slot));
+        let neighbour = neighbour.or_else(|| layout::first_pane(layout));
+        let room = neighbour.and_then(|tile| self.canvases.rect(tile));
+        let side = match (neighbour, room) {
+            (Some(tile), Some(rect)) => {
+                let there = layout::pane_mut(layout, tile).map_or(pane.kind, |there| there.kind);
+                let [least_width, least_height] = least_of_both(there, pane.kind);
+                if rect.width() >= 2.0 * least_width {
+                    Side::Right
+                } else if rect.height() >= 2.0 * least_height + theme::TITLE_HEIGHT {
+                    Side::Below
+                } else {
+                    Side::Tab
+                }
+            }
+            _ => Side::Right,
+        };
+        self.state.focused = Some(layout::add_pane(layout, neighbour, side, pane));
+    }
+}
+
+/// The room that a pane of either of two kinds needs, in points.
+fn least_of_both(a: PaneKind, b: PaneKind) -> [f32; 2] {
+    let [a, b] = [a, b].map(|kind| kind.facts().least);
+    [a[0].max(b[0]), a[1].max(b[1])]
 }
 
 /// Shows another part: in all panes where they move together, else in one.
@@ -74,12 +222,4 @@ fn zoomed(view: View, by: f32) -> View {
         zoom: view.zoom * by,
         ..view
     }
-}
-
-/// Opens a pane beside the one worked in. What is not of one picture has the whole height.
-pub(in crate::app) fn add_pane(state: &mut State, pane: Pane) {
-    let layout = &mut state.document.layout;
-    let beside = state.focused.or_else(|| layout::last_of(layout, pane.slot));
-    let beside = beside.filter(|_| pane.kind.is_of_picture());
-    state.focused = Some(layout::add_pane(layout, beside, pane));
 }

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use super::app::App;
 use crate::{
     app::{
-        document::{
-            layout,
-            pane::{Pane, PaneKind},
-        },
+        document::{layout, pane::PaneKind},
         state::survey::SurveyState,
     },
     engine::{Request, Study, StudyEvent},
@@ -45,9 +42,7 @@ impl App {
             .iter()
             .any(|(_, pane)| pane.kind == PaneKind::Sheet);
         if !shown {
-            let pane = Pane::new(PaneKind::Sheet, self.state.focused_slot());
-            let tile = layout::add_pane(&mut self.state.document.layout, self.state.focused, pane);
-            self.state.focused = Some(tile);
+            self.open_pane(PaneKind::Sheet);
         }
     }
 

@@ -1,12 +1,12 @@
 //! The panes as tiles that can be moved, split and put into tabs.
 
 use egui::{
-    Align, Button, Color32, Label, Layout as UiLayout, Rect, RichText, Stroke, StrokeKind, TextStyle, Ui, UiBuilder,
-    WidgetText, pos2,
+    Align, Button, Color32, Label, Layout as UiLayout, Popup, Rect, RichText, Stroke, StrokeKind, TextStyle, Ui,
+    UiBuilder, WidgetText, pos2,
     text::{LayoutJob, TextWrapping},
     vec2,
 };
-use egui_tiles::{Behavior, EditAction, SimplificationOptions, TileId, Tiles, UiResponse};
+use egui_tiles::{Behavior, EditAction, SimplificationOptions, Tabs, TileId, Tiles, UiResponse};
 
 use super::{VIEWS, canvas::canvas_ui};
 use crate::{
@@ -28,21 +28,27 @@ use crate::{
             command::{Command, Notice},
             view::ViewContext,
         },
-        widgets::{colour_bar_ui, error_ui},
+        widgets::{Glyph, badge, colour_bar_ui, error_ui, glyph_button_ui},
     },
     engine::ImageSlot,
 };
 
 /// Height of a pane's footer, in points.
 const FOOTER_HEIGHT: f32 = 30.0;
-/// Letters of a footer, in points.
-const FOOTER_SIZE: f32 = 10.0;
+/// Distance of a badge from the corner of its pane, in points.
+const BADGE_MARGIN: f32 = 6.0;
+/// Width of the popup with what helps, in points.
+const HELP_WIDTH: f32 = 320.0;
 /// A footer narrower than this has no room for all words: they are cut, and whole in the tooltip.
 const LEAST_WITH_TWO_LINES: f32 = 330.0;
 /// What a tab holds beside its title: margins and the button that closes it.
 const BESIDE_TITLE: f32 = 36.0;
 /// The tab of a picture that is narrower than this has its letter and its name alone.
 const LEAST_WITH_KIND: f32 = 230.0;
+/// A pane that is narrower than this has no buttons beside its title; its menu has them.
+const LEAST_WITH_BUTTONS: f32 = 230.0;
+/// The width of these buttons, in points.
+const BUTTONS_WIDTH: f32 = 56.0;
 /// A pane that is narrower or lower than this shows no footer.
 const LEAST_WITH_FOOTER: f32 = 110.0;
 
@@ -59,7 +65,15 @@ pub fn panes_ui(
         empty_ui(ui, state, commands);
         return layout;
     }
-    canvases.keep(&layout.active_tiles());
+    canvases.room = Some(ui.max_rect());
+    let alone = state
+        .document
+        .maximised
+        .filter(|tile| layout.tiles.get_pane(tile).is_some());
+    match alone {
+        Some(tile) => canvases.keep(&[tile]),
+        None => canvases.keep(&layout.active_tiles()),
+    }
     let mut painting = Painting {
         context: ViewContext {
             state,
@@ -70,7 +84,10 @@ pub fn panes_ui(
         },
         hover: None,
     };
-    layout.ui(&mut painting, ui);
+    match alone {
+        Some(tile) => painting.alone_ui(ui, tile, &layout),
+        None => layout.ui(&mut painting, ui),
+    }
     let (hover, peek) = (painting.hover, painting.context.peek);
     if peek != state.peek {
         commands.push(Command::Peek(peek));
@@ -113,6 +130,7 @@ impl Behavior<Pane> for Painting<'_> {
             let (slot, size) = (pane.slot, None);
             self.context.canvases.set(tile, Painted { rect, slot, size });
             VIEWS.of(pane.kind).ui(ui, tile, pane, &mut self.context);
+            self.badge(ui, rect, pane);
             self.outline(ui, tile, rect);
             return UiResponse::None;
         }
@@ -140,6 +158,7 @@ impl Behavior<Pane> for Painting<'_> {
         } else {
             not_finite_ui(ui, canvas, state, slot);
         }
+        self.badge(ui, canvas, pane);
         self.outline(ui, tile, rect);
         UiResponse::None
     }
@@ -156,7 +175,12 @@ impl Behavior<Pane> for Painting<'_> {
         let context = self.context.textures.context();
         let font = TextStyle::Button.resolve(&context.global_style());
         let mut job = LayoutJob::simple_singleline(title, font, Color32::PLACEHOLDER);
-        job.wrap = TextWrapping::truncate_at_width((rect.width() - BESIDE_TITLE).max(0.0));
+        let buttons = if rect.width() >= LEAST_WITH_BUTTONS {
+            BUTTONS_WIDTH
+        } else {
+            0.0
+        };
+        job.wrap = TextWrapping::truncate_at_width((rect.width() - BESIDE_TITLE - buttons).max(0.0));
         context.fonts_mut(|fonts| fonts.layout_job(job)).into()
     }
 
@@ -186,6 +210,22 @@ impl Behavior<Pane> for Painting<'_> {
         response.on_hover_text(format!(
             "{title}\nDrag to move the pane; right-click to change what it shows"
         ))
+    }
+
+    fn top_bar_right_ui(
+        &mut self,
+        tiles: &Tiles<Pane>,
+        ui: &mut Ui,
+        _tile: TileId,
+        tabs: &Tabs,
+        _scroll_offset: &mut f32,
+    ) {
+        let pane = tabs.active.and_then(|tile| Some((tile, tiles.get_pane(&tile)?)));
+        let Some((tile, pane)) = pane else { return };
+        // The title goes first where there is no room for both.
+        if tiles.rect(tile).is_some_and(|rect| rect.width() >= LEAST_WITH_BUTTONS) {
+            self.buttons_ui(ui, tile, pane.kind);
+        }
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
@@ -221,6 +261,12 @@ fn pane_menu_ui(ui: &mut Ui, state: &State, tile: TileId, pane: &Pane, commands:
         }
     }
     ui.separator();
+    let maximised = state.document.maximised == Some(tile);
+    if ui.button(if maximised { "Restore" } else { "Maximise" }).clicked() {
+        commands.push(Command::FocusPane(tile));
+        commands.push(Command::Act(Action::Maximise));
+        ui.close();
+    }
     if ui.button("Open another beside").clicked() {
         commands.push(Command::FocusPane(tile));
         commands.push(Command::AddPane(pane.clone()));
@@ -233,6 +279,56 @@ fn pane_menu_ui(ui: &mut Ui, state: &State, tile: TileId, pane: &Pane, commands:
 }
 
 impl Painting<'_> {
+    /// One pane in the place of all, below its title.
+    fn alone_ui(&mut self, ui: &mut Ui, tile: TileId, layout: &Layout) {
+        let Some(mut pane) = layout.tiles.get_pane(&tile).cloned() else {
+            return;
+        };
+        let room = ui.max_rect();
+        let (title, below) = room.split_top_bottom_at_y(room.top() + theme::TITLE_HEIGHT);
+        ui.painter().rect_filled(title, 0.0, theme::tokens(ui).panel);
+        let line = UiBuilder::new()
+            .max_rect(title.shrink2(vec2(theme::SPACE_M, 0.0)))
+            .layout(UiLayout::right_to_left(Align::Center));
+        ui.scope_builder(line, |ui| {
+            self.buttons_ui(ui, tile, pane.kind);
+            let words = Label::new(RichText::new(self.title_of(&pane, true)).strong()).truncate();
+            ui.with_layout(UiLayout::left_to_right(Align::Center), |ui| ui.add(words));
+        });
+        let below = UiBuilder::new().max_rect(below).id_salt(("alone", tile));
+        ui.scope_builder(below, |ui| self.pane_ui(ui, tile, &mut pane));
+    }
+
+    /// What every pane has: alone or among the others, and what helps.
+    fn buttons_ui(&mut self, ui: &mut Ui, tile: TileId, kind: PaneKind) {
+        ui.spacing_mut().item_spacing.x = theme::SPACE_XS;
+        let alone = self.context.state.document.maximised == Some(tile);
+        let name = if alone { "Restore" } else { "Maximise" };
+        let key = Action::Maximise.key_text(ui.ctx());
+        let maximise = glyph_button_ui(ui, Glyph::Maximise, name).on_hover_text(format!("{name}  ({key})"));
+        if maximise.clicked() {
+            self.context.commands.push(Command::FocusPane(tile));
+            self.context.commands.push(Command::Act(Action::Maximise));
+        }
+        let help = glyph_button_ui(ui, Glyph::Help, "Help");
+        Popup::menu(&help).show(|ui| {
+            ui.set_max_width(HELP_WIDTH);
+            let facts = kind.facts();
+            ui.strong(facts.name);
+            ui.label(facts.help);
+        });
+    }
+
+    /// What tells at once that a pane does not show what is set.
+    fn badge(&self, ui: &Ui, rect: Rect, pane: &Pane) {
+        let state = self.context.state;
+        let currency = state.pane_currency(pane.kind, state.shown_slot(pane.slot));
+        if currency.is_behind() {
+            let corner = rect.right_top() + vec2(-BADGE_MARGIN, BADGE_MARGIN);
+            badge(ui, corner, &currency);
+        }
+    }
+
     /// What a pane is called: what it shows, and which one; that it is a picture is seen.
     fn title_of(&self, pane: &Pane, with_kind: bool) -> String {
         let state = self.context.state;
@@ -278,7 +374,7 @@ impl Painting<'_> {
 fn footer_words_ui(ui: &mut Ui, words: &str, colour: Color32) {
     let layout = UiLayout::left_to_right(Align::Center);
     ui.with_layout(layout, |ui| {
-        let label = Label::new(RichText::new(words).size(FOOTER_SIZE).color(colour));
+        let label = Label::new(RichText::new(words).size(theme::FONT_SMALL).color(colour));
         let label = if ui.available_width() < LEAST_WITH_TWO_LINES {
             label.truncate()
         } else {

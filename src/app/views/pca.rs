@@ -29,8 +29,13 @@ impl PaneView for PcaPane {
         }
     }
 
+    /// The layer whose colours are shown: another one may be on its way.
     fn subject(&self, state: &State, slot: ImageSlot) -> Option<String> {
-        activation(state, slot)
+        let shown = state.slot(slot).pca.as_ref().filter(|_| !pca_is_current(state, slot));
+        match shown {
+            Some(view) if state.layer().is_some_and(|id| id.has_vectors()) => Some(view.query.id.to_string()),
+            _ => activation(state, slot),
+        }
     }
 
     fn layers<'a>(&self, slot: ImageSlot, state: &State, textures: &'a Textures) -> Layers<'a> {
@@ -59,9 +64,6 @@ impl PaneView for PcaPane {
                 if state.document.mask.on {
                     let side = if state.document.mask.below { "below" } else { "above" };
                     text += &format!(", foreground {side} {:.3}", state.document.mask.threshold);
-                }
-                if !pca_is_current(state, slot) {
-                    text += "  (not yet what is set)";
                 }
                 text
             }

@@ -58,6 +58,14 @@ pub enum Glyph {
     Sliders,
     /// A triangle with a line and a dot: something deserves a second look.
     Warning,
+    /// A frame with a thick upper edge: all of the window.
+    Maximise,
+    /// A question mark: what helps.
+    Help,
+    /// A frame with its left part filled: the left side.
+    LeftSide,
+    /// A frame with its right part filled: the right side.
+    RightSide,
 }
 
 /// A part of an icon, in units from the upper left corner.
@@ -71,7 +79,7 @@ enum Part {
 
 impl Glyph {
     /// Every icon.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Open,
         Self::Save,
         Self::Swap,
@@ -94,6 +102,10 @@ impl Glyph {
         Self::Menu,
         Self::Sliders,
         Self::Warning,
+        Self::Maximise,
+        Self::Help,
+        Self::LeftSide,
+        Self::RightSide,
     ];
 
     #[rustfmt::skip]
@@ -190,6 +202,22 @@ impl Glyph {
                 Loop(&[(8.0, 2.2), (14.6, 13.6), (1.4, 13.6)]),
                 Line(&[(8.0, 6.4), (8.0, 9.8)]),
                 Dot(8.0, 11.7, 0.9),
+            ],
+            Self::Maximise => &[
+                Loop(&[(2.5, 3.0), (13.5, 3.0), (13.5, 13.0), (2.5, 13.0)]),
+                Filled(&[(2.5, 3.0), (13.5, 3.0), (13.5, 5.6), (2.5, 5.6)]),
+            ],
+            Self::Help => &[
+                Line(&[(5.0, 5.4), (5.6, 3.8), (7.0, 2.8), (9.0, 2.8), (10.4, 3.8), (10.9, 5.4), (10.2, 7.0), (8.6, 8.2), (8.0, 9.4), (8.0, 10.6)]),
+                Dot(8.0, 13.2, 1.0),
+            ],
+            Self::LeftSide => &[
+                Loop(&[(2.0, 3.0), (14.0, 3.0), (14.0, 13.0), (2.0, 13.0)]),
+                Filled(&[(2.0, 3.0), (6.5, 3.0), (6.5, 13.0), (2.0, 13.0)]),
+            ],
+            Self::RightSide => &[
+                Loop(&[(2.0, 3.0), (14.0, 3.0), (14.0, 13.0), (2.0, 13.0)]),
+                Filled(&[(9.5, 3.0), (14.0, 3.0), (14.0, 13.0), (9.5, 13.0)]),
             ],
         }
     }

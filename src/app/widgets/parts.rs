@@ -1,5 +1,7 @@
 //! Small parts of an inspector: sections, rows, key caps, swatches, and what an empty place says.
 
+use std::{fmt::Debug, hash::Hash};
+
 use egui::{
     Align, CollapsingHeader, Color32, FontId, Layout, Response, RichText, Role, Sense, Shape, Stroke, StrokeKind,
     TextStyle, Ui, WidgetInfo, epaint::CircleShape, vec2,
@@ -26,13 +28,24 @@ const EMPTY_GLYPH_SIDE: f32 = 40.0;
 
 /// A titled part of a panel that can be folded. Gives what `add` gave, `None` where it is folded.
 pub fn section_ui<R>(ui: &mut Ui, title: &str, add: impl FnOnce(&mut Ui) -> R) -> Option<R> {
+    fold_ui(ui, title, title, true, add)
+}
+
+/// A titled part of a panel, open or folded until somebody decides otherwise; `id` tells it from others of that title.
+pub fn fold_ui<R>(
+    ui: &mut Ui,
+    title: &str,
+    id: impl Hash + Debug,
+    open: bool,
+    add: impl FnOnce(&mut Ui) -> R,
+) -> Option<R> {
     let tokens = tokens(ui);
     let line_y = ui.cursor().top();
     let line = Stroke::new(theme::STROKE_HAIR, tokens.border);
     ui.painter().hline(ui.max_rect().x_range(), line_y, line);
     ui.add_space(theme::SPACE_S);
-    let title = RichText::new(title).strong();
-    let shown = CollapsingHeader::new(title).default_open(true).show_unindented(ui, add);
+    let header = CollapsingHeader::new(RichText::new(title).strong());
+    let shown = header.id_salt(id).default_open(open).show_unindented(ui, add);
     ui.add_space(theme::SPACE_S);
     shown.body_returned
 }
@@ -51,6 +64,21 @@ pub fn row_ui<R>(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> R) -> R 
         add(ui)
     })
     .inner
+}
+
+/// A number with its name on the left, which is its accessible name, too.
+pub fn number_ui(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> Response) -> Response {
+    let response = row_ui(ui, label, add);
+    let id = response.id;
+    ui.ctx().accesskit_node_builder(id, |node| node.set_label(label));
+    response
+}
+
+/// What few need, folded under one word; `of` tells several in one panel apart.
+pub fn advanced_ui(ui: &mut Ui, of: &str, add: impl FnOnce(&mut Ui)) {
+    CollapsingHeader::new("Advanced")
+        .id_salt(("advanced", of))
+        .show_unindented(ui, add);
 }
 
 /// A shortcut as keys to be pressed together, such as `Ctrl+Shift+S`.

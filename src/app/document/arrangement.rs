@@ -1,0 +1,168 @@
+//! How the panes of each page stand at first, and the change from one page to another.
+
+use egui_tiles::{Container, Linear, LinearDir, Tile, TileId, Tiles, Tree};
+
+use super::{
+    layout::{Shapes, panes, row_of, standard_layout},
+    page::Page,
+    pane::{Layout, Pane, PaneKind},
+    root::Document,
+};
+use crate::engine::ImageSlot;
+
+/// Height of a sheet of every layer where the plot below it has 1.
+const SHEET_OVER_PLOT: f32 = 2.2;
+/// Width of a study where the pictures beside it have 1.
+const STUDY_BESIDE_PICTURES: f32 = 2.4;
+/// Pictures beside a study that show what it points at.
+const MOST_BESIDE: usize = 2;
+
+/// The panes of a page as they stand at first, for pictures in some slots and of some shape.
+pub fn arrangement(page: Page, slots: &[ImageSlot], shapes: Shapes) -> Layout {
+    let mut tiles = Tiles::default();
+    let root = match page {
+        Page::Correspond => return standard_layout(slots, shapes),
+        Page::Layers => layers(&mut tiles, slots),
+        Page::Compare => alone(&mut tiles, PaneKind::Compare, slots),
+        Page::Rank => ranking(&mut tiles, slots),
+        Page::Timesteps => timesteps(&mut tiles, slots),
+        Page::Cka => alone(&mut tiles, PaneKind::Cka, slots),
+    };
+    // Each page has a name of its own in egui's memory, so that scrolling in one moves nothing in another.
+    Tree::new(egui::Id::unique(("panes", page)), root, tiles)
+}
+
+/// The pane that is worked in when a page is shown: its study, else the first picture.
+pub fn main_pane(layout: &Layout, page: Page) -> Option<TileId> {
+    let panes = panes(layout);
+    let study = panes.iter().find(|(_, pane)| pane.kind.facts().home == Some(page));
+    study.or(panes.first()).map(|(tile, _)| *tile)
+}
+
+impl Document {
+    /// Shows another page, with its panes where they were.
+    pub fn go_to(&mut self, page: Page) {
+        if page == self.page {
+            return;
+        }
+        let slots: Vec<ImageSlot> = self.pictures.keys().copied().collect();
+        let shown = self
+            .arrangements
+            .remove(&page)
+            .unwrap_or_else(|| arrangement(page, &slots, Shapes::default()));
+        let before = std::mem::replace(&mut self.layout, shown);
+        self.arrangements.insert(self.page, before);
+        self.page = page;
+        self.maximised = None;
+    }
+}
+
+fn pane(tiles: &mut Tiles<Pane>, kind: PaneKind, slot: ImageSlot) -> TileId {
+    row_of(tiles, [Pane::new(kind, slot)])
+}
+
+fn first_of(slots: &[ImageSlot]) -> ImageSlot {
+    slots.first().copied().unwrap_or(ImageSlot::A)
+}
+
+fn alone(tiles: &mut Tiles<Pane>, kind: PaneKind, slots: &[ImageSlot]) -> TileId {
+    pane(tiles, kind, first_of(slots))
+}
+
+/// Panes below each other, with a share for each.
+fn column(tiles: &mut Tiles<Pane>, rows: &[(TileId, f32)]) -> TileId {
+    linear(tiles, LinearDir::Vertical, rows)
+}
+
+/// Panes beside each other, with a share for each.
+fn row(tiles: &mut Tiles<Pane>, columns: &[(TileId, f32)]) -> TileId {
+    linear(tiles, LinearDir::Horizontal, columns)
+}
+
+fn linear(tiles: &mut Tiles<Pane>, direction: LinearDir, children: &[(TileId, f32)]) -> TileId {
+    if let [(alone, _)] = children {
+        return *alone;
+    }
+    let mut linear = Linear::new(direction, children.iter().map(|(tile, _)| *tile).collect());
+    for (tile, share) in children {
+        linear.shares.set_share(*tile, *share);
+    }
+    tiles.insert_new(Tile::Container(Container::Linear(linear)))
+}
+
+/// Every layer with a plot of its figures, and beside them the pictures in the layer that is pointed at.
+fn layers(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
+    let slot = first_of(slots);
+    let sheet = pane(tiles, PaneKind::Sheet, slot);
+    let plot = pane(tiles, PaneKind::Plot, slot);
+    let study = column(tiles, &[(sheet, SHEET_OVER_PLOT), (plot, 1.0)]);
+    let mut beside = vec![(pane(tiles, PaneKind::Picture, slot), 1.0)];
+    beside.push((pane(tiles, PaneKind::Pca, slot), 1.0));
+    if let Some(other) = slots.get(1) {
+        beside.push((pane(tiles, PaneKind::Picture, *other), 1.0));
+    }
+    let beside = column(tiles, &beside);
+    row(tiles, &[(study, STUDY_BESIDE_PICTURES), (beside, 1.0)])
+}
+
+/// The ranking, and beside it the pictures whose points it looks for.
+fn ranking(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
+    let study = pane(tiles, PaneKind::Rank, first_of(slots));
+    let pictures: Vec<(TileId, f32)> = slots
+        .iter()
+        .take(MOST_BESIDE)
+        .map(|slot| (pane(tiles, PaneKind::Picture, *slot), 1.0))
+        .collect();
+    if pictures.is_empty() {
+        return study;
+    }
+    let pictures = column(tiles, &pictures);
+    row(tiles, &[(study, STUDY_BESIDE_PICTURES), (pictures, 1.0)])
+}
+
+/// The layer over timesteps, and how far it moves away from the picture.
+fn timesteps(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
+    let slot = first_of(slots);
+    let strip = pane(tiles, PaneKind::Strip, slot);
+    let shift = pane(tiles, PaneKind::Shift, slot);
+    column(tiles, &[(strip, 1.0), (shift, 1.0)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::document::layout::tidy;
+
+    #[test]
+    fn every_page_has_its_studies_and_is_tidy() {
+        for count in 0..4 {
+            let slots: Vec<ImageSlot> = ImageSlot::all().take(count).collect();
+            for page in Page::ALL {
+                let layout = arrangement(page, &slots, Shapes::default());
+                let mut tidied = layout.clone();
+                tidy(&mut tidied);
+                assert_eq!(layout, tidied, "{page:?} with {count} pictures");
+                for kind in PaneKind::ALL.into_iter().filter(|kind| kind.facts().home == Some(page)) {
+                    let there = panes(&layout).into_iter().any(|(_, pane)| pane.kind == kind);
+                    assert!(there, "{kind:?} on {page:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_is_as_it_was_left() {
+        let mut document = Document::default();
+        let first = document.layout.clone();
+        document.go_to(Page::Rank);
+        let main = main_pane(&document.layout, Page::Rank).expect("a page has panes");
+        let changed = Pane::new(PaneKind::Heat, ImageSlot::B);
+        crate::app::document::layout::change_pane(&mut document.layout, main, changed);
+        let rank = document.layout.clone();
+        document.go_to(Page::Correspond);
+        assert_eq!(document.layout, first);
+        document.go_to(Page::Rank);
+        assert_eq!(document.layout, rank);
+        assert_eq!(document.arrangements.len(), 1);
+    }
+}
