@@ -159,7 +159,7 @@ fn scores_text(state: &State, kind: PaneKind) -> String {
             .find_map(|slot| state.slot(slot).capture.as_ref()?.ran.tokens.get(*token))
             .map_or_else(
                 || query_text(&heat.query.at),
-                |token| format!("token \"{}\"", token.text),
+                |token| format!("token \"{}\"", token.piece),
             ),
         other => format!("{}{slot}", query_text(other)),
     };

@@ -375,7 +375,7 @@ fn a_saved_picture_is_the_one_shown() -> TestResult {
         "{saved:?}"
     );
     let picture = Picture::read(&path, [0; 3])?;
-    assert_eq!(picture.size(), Size::new(512, 384));
+    assert_eq!(picture.size(), Size::new(512, 512));
     assert_eq!(picture.rgb()[..3], shown.rgb[..3]);
     assert!(refusal(ask(&hand.engine, save(PassId(99)))).contains("no PCA to save"));
     Ok(())
