@@ -292,14 +292,28 @@ fn figures_are_as_large_as_asked_with_words_around_them_that_are_large_enough() 
     assert_eq!(frame["bar"]["map"], record["made_by"]["display"]["map"]);
     let caption = frame["caption"].to_string();
     for fact in [
-        "red.png", "layer b11", "model demo", "t 150", "noise", "seed 3", "ensemble", "size", "dtype f32", "cosine to (30, 20)", "from",
+        "red.png",
+        "layer b11",
+        "model demo",
+        "t 150",
+        "noise",
+        "seed 3",
+        "ensemble",
+        "size",
+        "dtype f32",
+        "cosine to (30, 20)",
+        "from",
     ] {
         assert!(caption.contains(fact), "{fact} is not in {caption}");
     }
     let colours = record["panes"][1]["drawn"]["frame"]["caption"].to_string();
     assert!(colours.contains("basis of this map"), "{colours}");
     let framed = read(&place.path("framed/03-heat-A.png"));
-    assert!(framed.width() >= 360 && framed.height() > 160, "{:?}", framed.dimensions());
+    assert!(
+        framed.width() >= 360 && framed.height() > 160,
+        "{:?}",
+        framed.dimensions()
+    );
     // The file itself says what made it.
     let bytes = fs::read(place.path("framed/03-heat-A.png"))?;
     let text = String::from_utf8_lossy(&bytes);

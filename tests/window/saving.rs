@@ -176,7 +176,10 @@ fn the_window_for_export_says_how_figures_are_written_and_is_remembered() -> Tes
     assert_eq!(figure.size, FigureSize::Picture { times: 4 });
     window.harness.get_by_label("Choose a folder…").click();
     window.harness.run();
-    assert!(!window.state().overlays.export, "it is not on the picture of the window");
+    assert!(
+        !window.state().overlays.export,
+        "it is not on the picture of the window"
+    );
     let out = save(&mut window, PathPurpose::ExportPanes, "panes")?;
     let own = image::open(window.path("columns-a.png"))?;
     let first = image::open(out.join("01-picture-A.png"))?;

@@ -20,7 +20,6 @@ use crate::{
     engine::{ChannelQuery, ImageSlot, PictureSource, QueryAt},
     error::{Error, Result},
     extract::{facts::facts, model::fingerprint},
-    files::names,
     geometry::{Grid, Size, framing::Framing},
     render::{Bar, Figure, FigurePlan, Frame, Mark, ScoreMap, ScoreStyle},
 };
@@ -115,7 +114,11 @@ pub fn made_by_text(state: &State, slot: ImageSlot) -> String {
         words.extend(state.head_text());
         let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
         let facts = facts(model, &capture.settings, &capture.ran);
-        words.extend(facts.into_iter().map(|(caption, value)| format!("{caption} {value}")));
+        // Where the weights lie and what computed is in the file and in the record: a caption has no room for it.
+        let told = facts
+            .into_iter()
+            .filter(|(caption, _)| !matches!(*caption, "weights" | "device"));
+        words.extend(told.map(|(caption, value)| format!("{caption} {value}")));
     }
     crate::words::visible(&words.join(BETWEEN)).into_owned()
 }
@@ -198,15 +201,4 @@ pub fn marks(state: &State, slot: ImageSlot) -> Vec<Mark> {
         }));
     }
     marks
-}
-
-/// What the manifest says of how figures were written.
-pub fn settings_json(settings: &FigureSettings) -> Value {
-    json!({
-        "as_shown": settings.as_shown,
-        "size": settings.size,
-        "title": names::text_json(&settings.title),
-        "colour_bar": settings.colour_bar,
-        "caption": settings.caption,
-    })
 }

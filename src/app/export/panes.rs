@@ -5,11 +5,7 @@ use std::path::Path;
 use egui::{ColorImage, Rect};
 use serde_json::{Value, json};
 
-use super::{
-    captions::provenance_caption,
-    figure::{FigureParts, settings_json},
-    record::record,
-};
+use super::{captions::provenance_caption, figure::FigureParts, record::record};
 use crate::{
     app::{
         document::{
@@ -66,7 +62,7 @@ pub fn write_panes(
     out: &Path,
 ) -> impl FnOnce(&ColorImage) -> Result<()> + Send + 'static {
     let record = record(state);
-    let settings = settings_json(settings);
+    let settings = json!(settings);
     let out = out.to_owned();
     move |image| {
         if panes.is_empty() {
