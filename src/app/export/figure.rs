@@ -8,6 +8,7 @@ use super::{
     record::record,
 };
 use crate::{
+    activation::Id,
     app::{
         document::{
             figure::FigureSettings,
@@ -17,11 +18,11 @@ use crate::{
         state::root::State,
         theme,
     },
-    engine::{ChannelQuery, ImageSlot, PictureSource, QueryAt},
+    engine::{ChannelQuery, ImageSlot, PassId, PictureSource, QueryAt},
     error::{Error, Result},
     extract::{facts::facts, model::fingerprint},
     geometry::{Grid, Size, framing::Framing},
-    render::{Bar, Figure, FigurePlan, Frame, Mark, ScoreMap, ScoreStyle},
+    render::{Bar, Figure, FigurePlan, Frame, Mark, ScoreMap, ScoreStyle, score_text},
 };
 
 /// Between the facts of a caption.
@@ -77,11 +78,50 @@ impl FigureParts {
     }
 }
 
+/// Of which activation and pass a figure is: what is shown may be older than what is set.
+#[derive(Debug, Clone, Copy)]
+pub struct FigureOf {
+    /// The activation.
+    pub id: Option<Id>,
+    /// The pass.
+    pub pass: Option<PassId>,
+}
+
+impl FigureOf {
+    /// What a pane of pictures shows.
+    pub fn pane(state: &State, pane: &Pane) -> Self {
+        let now = Self::now(state, pane.slot);
+        match pane.kind {
+            PaneKind::Pca => state.slot(pane.slot).pca.as_ref().map_or(now, |view| Self {
+                id: Some(view.query.id),
+                pass: Some(view.pass),
+            }),
+            PaneKind::Channel => Self {
+                id: state.answers.of::<ChannelQuery>().map(|view| view.query.id).or(now.id),
+                ..now
+            },
+            _ => Self {
+                id: state.current_heat().map(|heat| heat.query.id).or(now.id),
+                ..now
+            },
+        }
+    }
+
+    /// What is looked at now.
+    pub fn now(state: &State, slot: ImageSlot) -> Self {
+        Self {
+            id: state.layer(),
+            pass: state.pass(slot),
+        }
+    }
+}
+
 /// How a figure of a picture is drawn, and what goes with it.
 pub fn figure_plan(
     state: &State,
     settings: &FigureSettings,
     pane: &Pane,
+    of: FigureOf,
     style: Option<&ScoreStyle>,
     shown: Value,
 ) -> FigurePlan {
@@ -91,8 +131,8 @@ pub fn figure_plan(
         gamma: style.gamma,
         label: scores_text(state, pane.kind),
     });
-    let mut words = vec![made_by_text(state, pane.slot)];
-    words.extend(colours_text(state, pane, style));
+    let mut words = vec![made_by_text(state, pane.slot, of)];
+    words.extend(colours_text(state, pane, of, style));
     FigurePlan {
         size: settings.size,
         frame: Frame {
@@ -105,16 +145,15 @@ pub fn figure_plan(
 }
 
 /// What made a map, as one paragraph: the picture, the layer, and everything that its pass depends on.
-pub fn made_by_text(state: &State, slot: ImageSlot) -> String {
+fn made_by_text(state: &State, slot: ImageSlot, of: FigureOf) -> String {
     let open = state.slot(slot);
     let name = open.picture.as_ref().map(|picture| picture.source.name());
     let mut words: Vec<String> = name.into_iter().collect();
-    if let (Some(capture), Some(id)) = (&open.capture, state.layer()) {
+    if let (Some(kept), Some(id)) = (of.pass.and_then(|pass| state.passes.get(pass)), of.id) {
         words.push(format!("layer {id}"));
-        words.extend(state.head_text());
-        let model = state.model.info.as_ref().map_or("", |info| info.name.as_str());
-        let facts = facts(model, &capture.settings, &capture.ran);
+        words.extend(state.head_text().filter(|_| id.is_map()));
         // Where the weights lie and what computed is in the file and in the record: a caption has no room for it.
+        let facts = facts(&kept.model, &kept.settings, &kept.ran);
         let told = facts
             .into_iter()
             .filter(|(caption, _)| !matches!(*caption, "weights" | "device"));
@@ -124,20 +163,20 @@ pub fn made_by_text(state: &State, slot: ImageSlot) -> String {
 }
 
 /// How the colours of a pane came about.
-fn colours_text(state: &State, pane: &Pane, style: Option<&ScoreStyle>) -> Option<String> {
+fn colours_text(state: &State, pane: &Pane, of: FigureOf, style: Option<&ScoreStyle>) -> Option<String> {
     if pane.kind == PaneKind::Pca {
-        let view = state.slot(pane.slot).pca.as_ref()?;
+        let view = state.slot(pane.slot).pca.as_ref();
+        let view = view.filter(|view| Some(view.query.id) == of.id && Some(view.pass) == of.pass)?;
         return Some(format!(
             "PCA {}",
             provenance_caption(view, state.open_slots().count() > 1)
         ));
     }
     let style = style?;
-    let [low, high] = style.range;
-    let gamma = if style.gamma == 1.0 {
-        String::new()
-    } else {
-        format!(", gamma {}", style.gamma)
+    let [low, high] = style.range.map(score_text);
+    let gamma = match style.gamma {
+        1.0 => String::new(),
+        gamma => format!(", gamma {gamma}"),
     };
     Some(format!(
         "{}, {} from {low} to {high}{gamma}",

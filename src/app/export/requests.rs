@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{figure::figure_plan, panes::pane_record, styles::heat_style};
+use super::{
+    figure::{FigureOf, figure_plan},
+    panes::pane_record,
+    styles::heat_style,
+};
 use crate::{
     app::{
         document::pane::{Pane, PaneKind},
@@ -38,7 +42,9 @@ pub fn save_request(
             let pass = pass_of(slot?)?;
             let query = pca_query(state)?;
             let pane = Pane::new(PaneKind::Pca, slot?);
-            let figure = figure_plan(state, &state.preferences.figure, &pane, None, pane_record(state, &pane));
+            let now = FigureOf::now(state, pane.slot);
+            let shown = pane_record(state, &pane);
+            let figure = figure_plan(state, &state.preferences.figure, &pane, now, None, shown);
             Some(
                 SavePca {
                     query,
@@ -62,7 +68,14 @@ pub fn save_request(
             let style = heat_style(state, textures, textures.slot(slot).heat.as_ref()?);
             let pane = Pane::new(PaneKind::Picture, slot);
             let shown = pane_record(state, &pane);
-            let figure = figure_plan(state, &state.preferences.figure, &pane, Some(&style), shown);
+            let figure = figure_plan(
+                state,
+                &state.preferences.figure,
+                &pane,
+                FigureOf::now(state, slot),
+                Some(&style),
+                shown,
+            );
             Some(
                 SaveHeat {
                     query,

@@ -121,8 +121,13 @@ fn size_ui(ui: &mut Ui, settings: &mut FigureSettings) {
                 for factor in TIMES {
                     ui.selectable_value(times, factor, format!("{factor}x"));
                 }
-                ui.add(DragValue::new(times).range(1..=MOST_TIMES).suffix("x"))
-                    .on_hover_text("Any other factor");
+                ui.add(
+                    DragValue::new(times)
+                        .range(1..=MOST_TIMES)
+                        .prefix("other: ")
+                        .suffix("x"),
+                )
+                .on_hover_text("Any other factor");
             });
         }
         FigureSize::Width { pixels } => {

@@ -2,12 +2,9 @@
 
 use super::app::App;
 use crate::app::{
-    document::{
-        layout::panes,
-        pane::{Pane, PaneKind},
-    },
+    document::{layout::panes, pane::Pane},
     export::{
-        figure::{FigureParts, figure_plan, marks},
+        figure::{FigureOf, FigureParts, figure_plan, marks},
         panes::{PanePixels, PaneToWrite, pane_record},
     },
 };
@@ -57,7 +54,6 @@ impl App {
         });
         let scores = layers.scores.map(|(scores, style)| (scores.clone(), style));
         let style = scores.as_ref().map(|(_, style)| style);
-        let is_marked = matches!(pane.kind, PaneKind::Picture | PaneKind::Heat);
         Some(FigureParts {
             picture: layers.picture.then(|| (picture.source.clone(), picture.fingerprint)),
             size: picture.size,
@@ -67,11 +63,12 @@ impl App {
                 state,
                 &state.preferences.figure,
                 &pane,
+                FigureOf::pane(state, &pane),
                 style,
                 pane_record(state, &pane),
             ),
             scores,
-            marks: if is_marked { marks(state, pane.slot) } else { Vec::new() },
+            marks: marks(state, pane.slot),
         })
     }
 }
