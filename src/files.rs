@@ -4,6 +4,7 @@
 //! user's calls this, so that a named pipe never makes it wait and no file is read that is larger than its kind can be.
 //! Outputs are written with `replace_file` or `write_folder`: the old one stays until the new one is whole.
 
+mod checksum;
 mod durable;
 mod folder;
 pub(crate) mod names;
@@ -11,6 +12,7 @@ mod places;
 mod replace;
 mod unfinished;
 
+pub(crate) use checksum::checksum;
 pub(crate) use durable::sync_file;
 pub(crate) use folder::UnfinishedFolder;
 pub(crate) use folder::{PANES_FILE, RECOMMEND_FILE, REQUEST_FILE, SURVEY_FILE, write_folder};

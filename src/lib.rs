@@ -50,6 +50,7 @@ pub mod io;
 pub mod model;
 pub mod nn;
 pub mod ops;
+pub mod page;
 pub mod recommend;
 pub mod render;
 pub mod sources;

@@ -26,6 +26,7 @@ const LIBRARY: &[&[&str]] = &[
     &["extract", "io", "sources"],
     &["analysis", "render"],
     &["api"],
+    &["page"],
     &["survey"],
     &["recommend"],
     &["engine"],

@@ -21,6 +21,7 @@ pub use document::{
     choices::{CkaBetween, CkaChoice, CkaRows, LayerChoice, ShiftChoice, StripAxis, StripChoice},
     compare::{CompareChoice, CompareMode, CompareSide, PassChoice, PassRef},
     display::{Display, Mask, RangeMode},
+    figure::FigureSettings,
     page::Page,
     pane::{Pane, PaneKind, View},
     ranking::{RankChoice, RankColumn},

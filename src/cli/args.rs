@@ -13,6 +13,7 @@ use super::{
     manual::{CompletionsArguments, ManArguments},
     matching::MatchArguments,
     models::ModelsArguments,
+    page::PageArguments,
     pca::PcaArguments,
     presets::PresetsArguments,
     ranking::RankArguments,
@@ -58,6 +59,7 @@ impl Arguments {
         let size = match &self.command {
             Some(Command::Extract(arguments)) => arguments.run.weights_memory,
             Some(Command::Match(arguments)) => arguments.run.weights_memory,
+            Some(Command::Page(arguments)) => arguments.run.weights_memory,
             Some(Command::Rank(arguments)) => arguments.run.weights_memory,
             Some(Command::Survey(arguments)) => arguments.run.weights_memory,
             Some(Command::Recommend(arguments)) => arguments.run.weights_memory,
@@ -85,6 +87,8 @@ pub enum Command {
     Survey(SurveyArguments),
     /// Say which activation at which t to take for these pictures, and why: the best few with their evidence
     Recommend(RecommendArguments),
+    /// Write one HTML file in which pictures light up where they are similar to the place pointed at
+    Page(PageArguments),
     /// Draw the window without a display, as a PNG
     #[cfg(feature = "window")]
     Shot(ShotArguments),

@@ -14,6 +14,7 @@ pub fn elsewhere(command: &Command) -> Result<Option<ExitCode>> {
     let device = match command {
         Command::Extract(arguments) => arguments.run.device,
         Command::Match(arguments) => arguments.run.device,
+        Command::Page(arguments) => arguments.run.device,
         Command::Rank(arguments) => arguments.run.device,
         Command::Survey(arguments) => arguments.run.device,
         Command::Recommend(arguments) => arguments.run.device,

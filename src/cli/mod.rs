@@ -10,6 +10,7 @@ mod layers;
 mod manual;
 mod matching;
 mod models;
+mod page;
 mod pca;
 mod pictures;
 mod presets;
@@ -187,6 +188,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Layers(arguments) => layers::layers(arguments),
         Command::Extract(arguments) => extract::extract(arguments),
+        Command::Page(arguments) => page::page(arguments),
         Command::Pca(arguments) => pca::pca(arguments),
         Command::Match(arguments) => matching::find(arguments),
         Command::Rank(arguments) => ranking::rank(arguments),

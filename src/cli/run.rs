@@ -257,12 +257,20 @@ fn no_model() -> Error {
 
 /// Where one of several timesteps is written: a file beside the one that is named, or a folder in it.
 fn place_at(out: &Path, t: Timestep) -> PathBuf {
-    let (Some(_), Some(stem), Some(ending)) = (file_writer_of(out), out.file_stem(), out.extension()) else {
+    if file_writer_of(out).is_none() {
         return out.join(format!("t{t}"));
-    };
-    let mut name = stem.to_owned();
-    name.push(format!("-t{t}."));
-    name.push(ending);
+    }
+    file_at(out, t)
+}
+
+/// Where one of several timesteps is written whose output is a file whatever its ending is.
+pub fn file_at(out: &Path, t: Timestep) -> PathBuf {
+    let mut name = out.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-t{t}"));
+    if let Some(ending) = out.extension() {
+        name.push(".");
+        name.push(ending);
+    }
     out.with_file_name(name)
 }
 

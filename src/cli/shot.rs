@@ -12,9 +12,10 @@ use super::{
     values::{ExactSize, check_folder_output, place, text_or_path},
 };
 use crate::{
-    app::{self, Action, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, action_named, is_workspace},
+    app::{self, Action, FigureSettings, LaunchOptions, ShotOptions, WORKSPACE_EXTENSION, action_named, is_workspace},
     error::{Error, Result},
     io::output::check_file,
+    render::FigureSize,
     words::did_you_mean,
 };
 
@@ -77,9 +78,60 @@ pub struct ExportArguments {
     /// What is drawn.
     #[command(flatten)]
     pub draw: DrawArguments,
+    /// Size of each figure: native (the picture's own pixels; 2x or 4x for as many times), working (what the model sees;
+    /// working-2x), a width such as 1200px, or shown (cut out of the window, zoom and all)
+    #[arg(long, value_name = "SIZE", default_value = "native", value_parser = figure_size)]
+    pub figure_size: FigureSizeAsked,
+    /// What stands above every figure
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub title: String,
+    /// Leave out the colours of scores with the lowest and the highest
+    #[arg(long)]
+    pub no_colour_bar: bool,
+    /// Leave out what made each figure; panes.json and the PNG itself say it all the same
+    #[arg(long)]
+    pub no_caption: bool,
     /// Folder for a PNG per pane and panes.json
     #[arg(long, short, value_name = "DIR", value_parser = place())]
     pub out: PathBuf,
+}
+
+/// How large figures are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FigureSizeAsked {
+    /// Cut out of the window.
+    Shown,
+    /// Drawn anew.
+    Drawn(FigureSize),
+}
+
+/// The size of figures as it is written.
+fn figure_size(text: &str) -> Result<FigureSizeAsked, String> {
+    let wrong = || {
+        format!(
+            "\"{text}\" is no size of figures: native, 2x, 4x, working, working-2x, a width such as 1200px, or shown"
+        )
+    };
+    let times = |text: &str| text.strip_suffix('x').and_then(|times| times.parse().ok());
+    let size = match text {
+        "shown" => return Ok(FigureSizeAsked::Shown),
+        "native" => FigureSize::default(),
+        "working" => FigureSize::Working { times: 1 },
+        text => match (text.strip_prefix("working-"), text.strip_suffix("px")) {
+            (Some(text), _) => FigureSize::Working {
+                times: times(text).ok_or_else(wrong)?,
+            },
+            (_, Some(pixels)) => FigureSize::Width {
+                pixels: pixels.parse().map_err(|_| wrong())?,
+            },
+            _ => FigureSize::Picture {
+                times: times(text).ok_or_else(wrong)?,
+            },
+        },
+    };
+    size.is_sound()
+        .then_some(FigureSizeAsked::Drawn(size))
+        .ok_or_else(wrong)
 }
 
 impl From<&WindowArguments> for LaunchOptions {
@@ -115,7 +167,17 @@ pub fn export(arguments: &ExportArguments) -> Result<()> {
     check_folder_output(&arguments.out)?;
     let options = options(&arguments.draw)?;
     let bar = terminal::progress("drawing");
-    let warnings = app::export_workspace(&options, &arguments.out, &mut terminal::watch(&bar))?;
+    let figures = FigureSettings {
+        as_shown: arguments.figure_size == FigureSizeAsked::Shown,
+        size: match arguments.figure_size {
+            FigureSizeAsked::Shown => FigureSize::default(),
+            FigureSizeAsked::Drawn(size) => size,
+        },
+        title: arguments.title.clone(),
+        colour_bar: !arguments.no_colour_bar,
+        caption: !arguments.no_caption,
+    };
+    let warnings = app::export_workspace(&options, &figures, &arguments.out, &mut terminal::watch(&bar))?;
     bar.suspend(|| tell(&warnings));
     terminal::wrote(&arguments.out, "the panes and what made them", started);
     Ok(())

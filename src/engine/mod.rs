@@ -61,6 +61,7 @@ pub use queries::{
     save_basis::SaveBasis,
     save_heat::SaveHeat,
     save_map::SaveMap,
+    save_page::SavePage,
     save_pca::SavePca,
     strip::{StripFrame, StripQuery, StripView},
 };

@@ -7,6 +7,7 @@ pub mod attention;
 pub mod averager;
 mod encode;
 pub mod extracted;
+pub mod facts;
 pub mod finite;
 pub mod intermediates;
 pub mod inversion;

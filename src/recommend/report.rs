@@ -18,7 +18,8 @@ use crate::{
     error::{Error, Result},
     files::RECOMMEND_FILE,
     io::output::{UnfinishedFolder, write_png},
-    survey::{filled, write_text},
+    page::filled,
+    survey::write_text,
 };
 
 impl Recommendation {
@@ -208,5 +209,5 @@ pub(crate) fn page(recommendation: &Recommendation, commands: &[String], made_by
         "proxy": recommendation.proxy_in_words(),
         "made_by": made_by,
     });
-    filled(include_str!("page.html"), &data)
+    filled(include_str!("page.html"), "__DATA__", &data)
 }

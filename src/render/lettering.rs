@@ -49,7 +49,7 @@ impl Canvas {
     }
 
     /// Mixes a colour into a pixel.
-    fn mix(&mut self, x: f32, y: f32, colour: [u8; 3], share: f32) {
+    pub(super) fn mix(&mut self, x: f32, y: f32, colour: [u8; 3], share: f32) {
         if x < 0.0 || y < 0.0 || x >= self.width as f32 || y >= self.height as f32 {
             return;
         }
@@ -83,6 +83,34 @@ impl Lettering {
     /// Pixels that a line of text is wide.
     pub fn width(&mut self, text: &str, size: f32) -> f32 {
         self.galley(text, size).size().x
+    }
+
+    /// A text as lines that fit into `room` pixels, broken between words, and within words that are too long; none of an empty
+    /// text.
+    pub fn lines(&mut self, text: &str, size: f32, room: f32) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for word in text.split_whitespace() {
+            let longer = lines.last().map(|line| format!("{line} {word}"));
+            match (longer.filter(|line| self.width(line, size) <= room), lines.last_mut()) {
+                (Some(longer), Some(last)) => *last = longer,
+                _ => lines.extend(self.parts(word, size, room)),
+            }
+        }
+        lines
+    }
+
+    /// A word as pieces that fit.
+    fn parts(&mut self, word: &str, size: f32, room: f32) -> Vec<String> {
+        let mut parts = vec![String::new()];
+        for letter in word.chars() {
+            let Some(last) = parts.last_mut() else { break };
+            last.push(letter);
+            if last.chars().count() > 1 && self.width(last, size) > room {
+                last.pop();
+                parts.push(letter.to_string());
+            }
+        }
+        parts
     }
 
     /// Writes a line with its upper left corner at (x, y), cut off at `room` pixels.
@@ -148,6 +176,19 @@ mod tests {
         assert!(dark(0..94) > 50, "{}", dark(0..94));
         assert_eq!(dark(96..200), 0);
         assert!(letters.width("ab", 14.0) > letters.width("a", 14.0));
+    }
+
+    #[test]
+    fn lines_are_broken_where_there_is_no_room() {
+        let mut letters = Lettering::default();
+        let text = "model demo · layer up-level1-repeat0-vit-block0-self-q-and-so-on · t 100";
+        let lines = letters.lines(text, 13.0, 120.0);
+        assert!(lines.len() > 3, "{lines:?}");
+        assert!(lines.iter().all(|line| letters.width(line, 13.0) <= 120.0), "{lines:?}");
+        let without_blanks = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(without_blanks(&lines.concat()), without_blanks(text));
+        assert_eq!(letters.lines(text, 13.0, 2000.0), [text]);
+        assert!(letters.lines("", 13.0, 100.0).is_empty());
     }
 
     #[test]

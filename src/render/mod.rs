@@ -3,6 +3,7 @@
 
 pub(crate) mod colour_map;
 mod coolwarm;
+mod figure;
 mod lettering;
 mod number;
 pub(crate) mod placement;
@@ -10,6 +11,7 @@ pub(crate) mod score_map;
 mod tables;
 
 pub use colour_map::ColourMap;
+pub use figure::{Bar, Figure, FigurePlan, FigureSize, Frame, MOST_TIMES, Mark};
 pub use lettering::{Canvas, Lettering};
 pub use number::{score_text, short_score_text};
 pub use placement::MapPart;

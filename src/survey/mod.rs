@@ -20,7 +20,7 @@ pub(crate) use filter::fits_search;
 pub use pass::{DEFAULT_NOISES, MEMORY_BOUND, MOST_KEYS, Regions, SurveyInput, can_compare_noises, survey_pass};
 pub(crate) use pass::{check_memory, grid_of, map_of, measured};
 pub use report::PictureSurvey;
-pub(crate) use report::{filled, write_survey, write_text};
+pub(crate) use report::{write_survey, write_text};
 pub use sheet::{SheetEntry, sheet};
 
 use crate::{

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::{Value, json as value};
-use sha2::{Digest, Sha256};
 
 use super::{Column, Measurement, SheetEntry, sheet, thumbnail_picture};
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     error::{Error, Result},
     files::{SURVEY_FILE, names},
     io::output::{UnfinishedFolder, csv_field, write_png},
-    words::json_lines,
+    page::filled,
 };
 
 /// The survey of one picture.
@@ -121,44 +120,7 @@ fn page(surveys: &[PictureSurvey], made_by: &Value) -> Result<String> {
         .map(|column| value!({ "key": column.key(), "title": column.title(), "about": column.about() }))
         .collect();
     let data = value!({ "entries": entries, "columns": columns, "made_by": made_by, "constants": constants() });
-    filled(include_str!("page.html"), &data)
-}
-
-/// The page with its data, and with the policy that lets only its own script and style run.
-pub(crate) fn filled(template: &str, data: &Value) -> Result<String> {
-    // Browsers hash what they read, where every line ends in one sign.
-    let template = template.replace('\r', "");
-    let between = |start: &str, end: &str| {
-        let (before, rest) = template.split_once(start)?;
-        let (inside, after) = rest.split_once(end)?;
-        Some((before, inside, after))
-    };
-    let broken = || Error::failed("the page has no script or no style".to_owned());
-    let (_, style, _) = between("<style>", "</style>").ok_or_else(broken)?;
-    let (head, script, foot) = between("<script>", "</script>").ok_or_else(broken)?;
-    let script = script.replace("\"__DATA__\"", &harmless(&data.to_string()));
-    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
-    let policy = format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'",
-        hash(&script),
-        hash(style)
-    );
-    let head = head.replace("__POLICY__", &policy);
-    Ok(format!("{head}<script>{script}</script>{foot}"))
-}
-
-/// JSON inside of a script element: no sign of HTML's is left in its strings, where these can only be.
-fn harmless(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for character in json_lines(json).chars() {
-        if matches!(character, '<' | '>' | '&') {
-            // Writing into a string cannot fail.
-            let _ = write!(out, "\\u{:04x}", u32::from(character));
-        } else {
-            out.push(character);
-        }
-    }
-    out
+    filled(include_str!("page.html"), "__SURVEY__", &data)
 }
 
 /// Writes everything into a folder: `survey.html` (stands alone), `survey.csv`, `survey.json`, and for each picture a sheet
@@ -224,44 +186,5 @@ fn noises_text(made_by: &Value) -> String {
             made_by["request"]["seed"], made_by["noises"]
         ),
         None => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_stays_data() -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let name = "<!--<script></script>&amp;\u{2028}\u{1b}'\"__POLICY__ __DATA__.png";
-        let data = value!({ "entries": [], "columns": [], "made_by": { "prompt": name } });
-        let page = filled(include_str!("page.html"), &data)?;
-        let (head, rest) = page.split_once("<script>").ok_or("a script")?;
-        let (script, foot) = rest.split_once("</script>").ok_or("its end")?;
-        assert_eq!(page.matches("<script").count(), 1);
-        assert_eq!(foot.trim(), "</html>");
-        let json = script.trim_start().strip_prefix("const survey = ").ok_or("the data")?;
-        let json = json.lines().next().ok_or("a line")?.trim_end_matches(';');
-        assert!(json.is_ascii() && !json.contains(['<', '>', '&']), "{json}");
-        assert_eq!(serde_json::from_str::<Value>(json)?["made_by"]["prompt"], name);
-        let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
-        let (_, style) = head.split_once("<style>").ok_or("a style")?;
-        let (style, _) = style.split_once("</style>").ok_or("its end")?;
-        let policy = head
-            .split_once("Content-Security-Policy\" content=\"")
-            .ok_or("a policy")?
-            .1;
-        let (policy, after) = policy.split_once('"').ok_or("its end")?;
-        assert!(after.contains("<style>"), "the policy comes before what it is about");
-        assert!(
-            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
-            "{policy}"
-        );
-        assert!(
-            policy.contains(&hash(script)) && policy.contains(&hash(style)),
-            "{policy}"
-        );
-        assert!(!page.contains("src=\"") && !page.contains("<link") && !page.contains(" style=\""));
-        Ok(())
     }
 }

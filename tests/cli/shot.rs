@@ -199,7 +199,7 @@ fn every_pane_is_written_as_it_is_seen_with_what_made_it() -> TestResult {
     place.write("panes/notes.txt", "mine");
     place.write("panes/panes.json", "of another day");
     let out = place.text("panes");
-    run(["export", "--out", &out].iter().chain(&more)).good();
+    run(["export", "--figure-size", "shown", "--out", &out].iter().chain(&more)).good();
     let mut names = place.names();
     names.retain(|name| name.starts_with("panes/"));
     let panes = ["01-picture-A.png", "02-pca-A.png", "03-heat-A.png"];
@@ -253,6 +253,75 @@ fn every_pane_is_written_as_it_is_seen_with_what_made_it() -> TestResult {
         (&json!(150), &json!("f32"))
     );
     assert_eq!(made["ran"]["device"], "cpu");
+    Ok(())
+}
+
+#[test]
+fn figures_are_as_large_as_asked_with_words_around_them_that_are_large_enough() -> TestResult {
+    let place = Place::new();
+    place.write("red.png", picture([200, 0, 0]));
+    let workspace = place.write("mine.featscope.json", by_hand("red.png").to_string());
+    let export = |folder: &str, more: &[&str]| -> TestResult {
+        let out = place.text(folder);
+        let fixed = ["export", "--workspace", &workspace, "--out", &out];
+        run(fixed.iter().chain(&SIZE).chain(more)).good();
+        Ok(())
+    };
+    let bare = ["--no-colour-bar", "--no-caption", "--figure-size"];
+    for (folder, size, expected) in [
+        ("native", "native", (90, 60)),
+        ("large", "4x", (360, 240)),
+        ("wide", "300px", (300, 200)),
+    ] {
+        export(folder, &[&bare[..], &[size]].concat())?;
+        for name in ["01-picture-A.png", "02-pca-A.png", "03-heat-A.png"] {
+            let figure = read(&place.path(&format!("{folder}/{name}")));
+            assert_eq!(figure.dimensions(), expected, "{folder}/{name}");
+        }
+    }
+    // Colours of cells are the same at every scale; none of these places is at the edge of a cell.
+    let [native, large] = ["native", "large"].map(|folder| read(&place.path(&format!("{folder}/02-pca-A.png"))));
+    for (x, y) in [(3, 3), (45, 30), (70, 40)] {
+        assert_eq!(native.get_pixel(x, y), large.get_pixel(4 * x + 2, 4 * y + 2));
+    }
+    export("framed", &["--title", "Ears & eyes"])?;
+    let record: Value = serde_json::from_slice(&fs::read(place.path("framed/panes.json"))?)?;
+    assert_eq!(record["figures"]["size"], json!({ "picture": { "times": 1 } }));
+    let frame = &record["panes"][2]["drawn"]["frame"];
+    assert_eq!(frame["title"], "Ears & eyes");
+    assert_eq!(frame["bar"]["map"], record["made_by"]["display"]["map"]);
+    let caption = frame["caption"].to_string();
+    for fact in [
+        "red.png",
+        "layer b11",
+        "model demo",
+        "t 150",
+        "noise",
+        "seed 3",
+        "ensemble",
+        "size",
+        "dtype f32",
+        "cosine to (30, 20)",
+        "from",
+    ] {
+        assert!(caption.contains(fact), "{fact} is not in {caption}");
+    }
+    let colours = record["panes"][1]["drawn"]["frame"]["caption"].to_string();
+    assert!(colours.contains("basis of this map"), "{colours}");
+    let framed = read(&place.path("framed/03-heat-A.png"));
+    assert!(
+        framed.width() >= 360 && framed.height() > 160,
+        "{:?}",
+        framed.dimensions()
+    );
+    // The file itself says what made it.
+    let bytes = fs::read(place.path("framed/03-heat-A.png"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("\"t_ran\":150"), "the PNG holds what made it");
+    for wrong in ["0x", "17x", "large", "0px", "working-0x"] {
+        let out = place.text("wrong");
+        run(["export", "--out", &out, "--figure-size", wrong]).refused(2, &[wrong, "native"]);
+    }
     Ok(())
 }
 

@@ -3,9 +3,11 @@
 use std::{collections::HashSet, fs, path::PathBuf};
 
 use candle_core::{Device, Tensor};
+use egui_kittest::kittest::Queryable as _;
 use featscope::{
-    app::{Action, Command, Level, PaneKind, PathPurpose},
+    app::{Action, Command, FigureSettings, Level, PaneKind, PathPurpose},
     engine::ImageSlot,
+    render::FigureSize,
 };
 use serde_json::Value;
 
@@ -38,6 +40,12 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 #[test]
 fn colours_heat_and_maps_are_written_as_they_are_shown() -> TestResult {
     let mut window = Opening::of_columns(2).settled();
+    // The pictures alone, without words around them.
+    window.apply(Command::Figure(FigureSettings {
+        colour_bar: false,
+        caption: false,
+        ..FigureSettings::default()
+    }));
     window.click(window.screen(PaneKind::Picture, ImageSlot::A, [16.0, 64.0]));
     window.leave();
     window.settle();
@@ -125,8 +133,17 @@ fn panes_are_exported_with_what_made_them() -> TestResult {
         let colours: HashSet<_> = picture.pixels().collect();
         assert!(colours.len() > 3, "{name} has {} colours", colours.len());
     }
-    let canvas = window.canvas(PaneKind::Picture, ImageSlot::A);
+    // As large as the picture, with the caption below it.
+    let own = image::open(window.path("columns-a.png"))?;
     let first = image::open(out.join(&names[0]))?;
+    assert!(first.width() >= own.width() && first.height() > own.height());
+    window.apply(Command::Figure(FigureSettings {
+        as_shown: true,
+        ..FigureSettings::default()
+    }));
+    let shown = save(&mut window, PathPurpose::ExportPanes, "shown")?;
+    let canvas = window.canvas(PaneKind::Picture, ImageSlot::A);
+    let first = image::open(shown.join(&names[0]))?;
     assert!((f64::from(first.width()) - f64::from(canvas.width())).abs() <= 1.0);
     let json: Value = serde_json::from_str(&fs::read_to_string(out.join("panes.json"))?)?;
     assert_eq!(json["panes"].as_array().map(Vec::len), Some(6));
@@ -141,6 +158,48 @@ fn panes_are_exported_with_what_made_them() -> TestResult {
     fs::write(out.join("mine.txt"), "kept")?;
     let again = save(&mut window, PathPurpose::ExportPanes, "panes");
     assert!(again.is_err() || fs::read_to_string(out.join("mine.txt"))? == "kept");
+    Ok(())
+}
+
+#[test]
+fn the_window_for_export_says_how_figures_are_written_and_is_remembered() -> TestResult {
+    let mut window = Opening::of_columns(2).settled();
+    window.act(Action::ExportPanes);
+    window.settle();
+    window.harness.get_by_label("Export");
+    window.harness.get_by_label("Caption").click();
+    window.harness.run();
+    window.harness.get_by_label("4x").click();
+    window.harness.run();
+    let figure = &window.state().preferences.figure;
+    assert!(!figure.caption && figure.colour_bar && !figure.as_shown);
+    assert_eq!(figure.size, FigureSize::Picture { times: 4 });
+    window.harness.get_by_label("Choose a folder…").click();
+    window.harness.run();
+    assert!(
+        !window.state().overlays.export,
+        "it is not on the picture of the window"
+    );
+    let out = save(&mut window, PathPurpose::ExportPanes, "panes")?;
+    let own = image::open(window.path("columns-a.png"))?;
+    let first = image::open(out.join("01-picture-A.png"))?;
+    assert_eq!([first.width(), first.height()], [4 * own.width(), 4 * own.height()]);
+    Ok(())
+}
+
+#[test]
+fn a_page_of_the_open_pictures_is_written_in_the_background() -> TestResult {
+    let mut window = Opening::of_columns(2).settled();
+    let page = save(&mut window, PathPurpose::SavePage, "page.html")?;
+    assert!(window.state().pages.is_empty(), "the job has ended");
+    let html = fs::read_to_string(page)?;
+    assert!(html.contains("A: columns-a.png") && html.contains("B: columns-b.png"));
+    assert!(html.contains(&format!("\"id\":\"{}\"", window.layer())));
+    let told = save(&mut window, PathPurpose::SavePage, "page.txt").expect_err("another format");
+    assert!(told.contains(".html"), "{told}");
+    window.select(SELF_MAP);
+    let told = save(&mut window, PathPurpose::SavePage, "map.html").expect_err("a map of attention");
+    assert!(told.contains("attention map"), "{told}");
     Ok(())
 }
 

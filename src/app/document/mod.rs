@@ -5,6 +5,7 @@ pub mod arrangement;
 pub mod choices;
 pub mod compare;
 pub mod display;
+pub mod figure;
 pub mod kinds;
 pub mod layout;
 pub mod limits;

@@ -3,6 +3,7 @@
 pub mod captions;
 pub mod compare;
 pub mod content;
+pub mod figure;
 pub mod matches;
 pub mod panes;
 pub mod ranking;

@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::styles::heat_style;
+use super::{
+    figure::{FigureOf, figure_plan},
+    panes::pane_record,
+    styles::heat_style,
+};
 use crate::{
     app::{
+        document::pane::{Pane, PaneKind},
         gpu::textures::Textures,
         state::{
             path_box::PathPurpose,
@@ -12,8 +17,9 @@ use crate::{
             root::State,
         },
     },
-    engine::{HeatQuery, ImageSlot, SaveBasis, SaveHeat, SaveMap, SavePca, ViewRequest},
+    engine::{HeatQuery, ImageSlot, PassId, SaveBasis, SaveHeat, SaveMap, SavePage, SavePca, ViewRequest},
     extract::{request::ExtractRequest, select::Select},
+    files::names,
 };
 
 /// What is saved is what is shown: the same passes, the same basis, the same colours.
@@ -35,7 +41,19 @@ pub fn save_request(
         PathPurpose::SavePca(_) => {
             let pass = pass_of(slot?)?;
             let query = pca_query(state)?;
-            Some(SavePca { query, pass, path }.into())
+            let pane = Pane::new(PaneKind::Pca, slot?);
+            let now = FigureOf::now(state, pane.slot);
+            let shown = pane_record(state, &pane);
+            let figure = figure_plan(state, &state.preferences.figure, &pane, now, None, shown);
+            Some(
+                SavePca {
+                    query,
+                    pass,
+                    figure,
+                    path,
+                }
+                .into(),
+            )
         }
         PathPurpose::SaveBasis => {
             let query = pca_query(state)?;
@@ -48,7 +66,46 @@ pub fn save_request(
                 ..heat_query(state)?
             };
             let style = heat_style(state, textures, textures.slot(slot).heat.as_ref()?);
-            Some(SaveHeat { query, style, path }.into())
+            let pane = Pane::new(PaneKind::Picture, slot);
+            let shown = pane_record(state, &pane);
+            let figure = figure_plan(
+                state,
+                &state.preferences.figure,
+                &pane,
+                FigureOf::now(state, slot),
+                Some(&style),
+                shown,
+            );
+            Some(
+                SaveHeat {
+                    query,
+                    style,
+                    figure,
+                    path,
+                }
+                .into(),
+            )
+        }
+        PathPurpose::SavePage => {
+            let model = state.model.info.as_ref()?.name.clone();
+            let mut pictures: Vec<(String, PassId)> = Vec::new();
+            for (slot, pass) in shown {
+                let name = state.slot(slot).picture.as_ref()?.source.name();
+                pictures.push((format!("{}: {name}", slot.name()), pass));
+            }
+            let title = format!("{} · {id}", names::shown(&model));
+            (!pictures.is_empty()).then_some(())?;
+            Some(
+                SavePage {
+                    ids: vec![id],
+                    pictures,
+                    model,
+                    title,
+                    drop_massive: state.document.pca.drop_massive,
+                    path,
+                }
+                .into(),
+            )
         }
         _ => None,
     }

@@ -3,7 +3,7 @@
 use egui::{Align2, Area, Frame, Id, Order, ProgressBar, Ui, vec2};
 
 use crate::app::{
-    state::{downloads::DownloadStage, root::State},
+    state::{downloads::DownloadStage, root::State, shown::file_name},
     update::{
         action::Action,
         command::{Command, DownloadCommand},
@@ -24,6 +24,7 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
         || state.run.running.is_some()
         || !state.jobs.is_empty()
         || !state.studies.is_empty()
+        || !state.pages.is_empty()
         || downloads().next().is_some();
     if !busy {
         return;
@@ -48,6 +49,12 @@ pub fn jobs_ui(ui: &Ui, state: &State, commands: &mut Vec<Command>) {
                     if job_ui(ui, &format!("Extracting {}", job.title), job.fraction, job.item) {
                         commands.push(Command::CancelJob(job.number));
                     }
+                }
+                for page in &state.pages {
+                    ui.horizontal(|ui| {
+                        ui.spinner();
+                        ui.label(format!("Writing {}", file_name(page)));
+                    });
                 }
                 for study in &state.studies {
                     if job_ui(ui, &study.title, study.fraction, study.item) {

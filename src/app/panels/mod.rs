@@ -8,6 +8,7 @@ pub mod browser;
 pub mod channels;
 pub mod dense_screen;
 pub mod devices;
+pub mod export;
 pub mod frame_times;
 pub mod inspector;
 pub mod jobs;

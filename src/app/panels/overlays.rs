@@ -9,8 +9,8 @@ use egui::{
 };
 
 use super::{
-    about, browser::browser_ui, dense_screen::dense_screen_ui, frame_times::frame_times_ui, jobs, key_sheet, models,
-    palette, recoveries, tour::tour_ui,
+    about, browser::browser_ui, dense_screen::dense_screen_ui, export, frame_times::frame_times_ui, jobs, key_sheet,
+    models, palette, recoveries, tour::tour_ui,
 };
 use crate::{
     app::{
@@ -58,6 +58,11 @@ pub fn overlays_ui(
     if overlays.models {
         open.extend(window_ui(ui, "Models", Action::Models, commands, |ui| {
             models::models_ui(ui, state, &mut asked);
+        }));
+    }
+    if overlays.export {
+        open.extend(window_ui(ui, "Export", Action::ExportPanes, commands, |ui| {
+            export::export_ui(ui, state, &mut asked);
         }));
     }
     if overlays.recoveries {

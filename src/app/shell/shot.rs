@@ -11,6 +11,7 @@ use egui::{ColorImage, Theme, ThemePreference};
 use super::{frame::paint, offscreen::Offscreen};
 use crate::{
     app::{
+        document::figure::FigureSettings,
         state::{messages::Level, preferences::Preferences},
         update::{
             action::Action,
@@ -69,13 +70,19 @@ pub fn shot(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Res
     Ok(warnings)
 }
 
-/// Writes every pane as it is shown, and what made it, into a folder; gives what is not as a workspace says.
+/// Writes every pane as a figure, and what made it, into a folder; gives what is not as a workspace says.
 ///
 /// # Errors
 ///
 /// Where the window cannot be drawn, what it is asked to show cannot be computed, `watch` ends it, or the folder cannot be written.
-pub fn export(options: &ShotOptions, out: &Path, watch: &mut dyn FnMut(f32) -> Result<()>) -> Result<Vec<String>> {
+pub fn export(
+    options: &ShotOptions,
+    figures: &FigureSettings,
+    out: &Path,
+    watch: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<Vec<String>> {
     let (mut offscreen, mut app) = opened(options)?;
+    app.state.preferences.figure = figures.clone();
     let warnings = draw(&mut offscreen, &mut app, options, watch)?;
     let picture = offscreen.picture()?;
     let size = [picture.width() as usize, picture.height() as usize];

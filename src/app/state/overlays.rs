@@ -24,6 +24,8 @@ pub struct Overlays {
     pub log: bool,
     /// Models that are here or could be downloaded.
     pub models: bool,
+    /// How panes are written.
+    pub export: bool,
     /// Work of windows that did not come to their end.
     pub recoveries: bool,
     /// Frame times.
@@ -41,11 +43,12 @@ impl Overlays {
             keys,
             log,
             models,
+            export,
             recoveries,
             frame_times,
             about,
             ..
         } = *self;
-        keys || log || models || recoveries || frame_times || about || self.tour.is_some()
+        keys || log || models || export || recoveries || frame_times || about || self.tour.is_some()
     }
 }

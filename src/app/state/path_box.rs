@@ -53,6 +53,8 @@ pub enum PathPurpose {
     SaveHeat(ImageSlot),
     /// A file of one map.
     SaveMap(ImageSlot),
+    /// A page that needs no server.
+    SavePage,
     /// A basis of PCA colours.
     SaveBasis,
     /// A basis of PCA colours to show maps in.
@@ -136,6 +138,7 @@ impl PathPurpose {
             Self::OpenBasis => Wanted::file("Bases", &["json"]),
             Self::SaveWorkspace => Wanted::save("Workspaces", &["featscope.json"], "workspace.featscope.json"),
             Self::Extract => Wanted::tensors("maps", &file_extensions()),
+            Self::SavePage => Wanted::save("Pages", &["html"], "page.html"),
             Self::Screenshot => Wanted::save("PNG", &["png"], "featscope.png"),
             Self::SavePca(_) => Wanted::save("PNG", &["png"], "pca.png"),
             Self::SaveHeat(_) => Wanted::save("PNG", &["png"], "heat.png"),
@@ -174,6 +177,7 @@ impl PathPurpose {
                 let endings = in_a_sentence(&map_extensions());
                 format!("Save map of {} as {endings}", slot.name())
             }
+            Self::SavePage => "Export page as .html".to_owned(),
             Self::SaveBasis => "Save PCA basis as .json".to_owned(),
             Self::OpenBasis => "Open PCA basis".to_owned(),
             Self::SaveMatches => "Save matches as .csv or .json".to_owned(),

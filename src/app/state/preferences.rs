@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::document::{
         display::Display,
+        figure::FigureSettings,
         limits::INTERFACE_RANGE,
         page::Page,
         pane::Layout,
@@ -47,6 +48,8 @@ pub struct Preferences {
     pub inspector_shown: bool,
     /// How things were drawn last.
     pub display: Display,
+    /// How figures were written last.
+    pub figure: FigureSettings,
     /// How PCA colours were made last.
     pub pca: PcaSettings,
     /// Where the panes of the first page were.
@@ -82,6 +85,7 @@ impl Default for Preferences {
             settings_shown: true,
             inspector_shown: true,
             display: Display::default(),
+            figure: FigureSettings::default(),
             pca: PcaSettings::default(),
             layout: None,
             arrangements: BTreeMap::new(),
@@ -122,6 +126,10 @@ impl Preferences {
             self.pca = fresh.pca;
             forgotten.push("how PCA colours are made");
         }
+        if !self.figure.is_sound() {
+            self.figure = fresh.figure;
+            forgotten.push("how figures are written");
+        }
         if let Some(layout) = self.layout.take() {
             self.layout = validate_layout(layout).ok();
             if self.layout.is_none() {
@@ -151,6 +159,7 @@ impl Preferences {
             settings_shown: *latest(&self.settings_shown, &before.settings_shown, &theirs.settings_shown),
             inspector_shown: *latest(&self.inspector_shown, &before.inspector_shown, &theirs.inspector_shown),
             display: latest(&self.display, &before.display, &theirs.display).clone(),
+            figure: latest(&self.figure, &before.figure, &theirs.figure).clone(),
             pca: latest(&self.pca, &before.pca, &theirs.pca).clone(),
             layout: latest(&self.layout, &before.layout, &theirs.layout).clone(),
             arrangements: latest(&self.arrangements, &before.arrangements, &theirs.arrangements).clone(),
@@ -251,6 +260,7 @@ fn recent_of_both<T: Clone + PartialEq>(here: &[T], before: &[T], theirs: &[T]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::FigureSize;
 
     #[test]
     fn recent_files_of_two_windows_are_those_of_both() {
@@ -286,13 +296,14 @@ mod tests {
         damaged.zoom = f32::NAN;
         damaged.display.gamma = -1.0;
         damaged.pca.shown = [usize::MAX; 3];
+        damaged.figure.size = FigureSize::Picture { times: 0 };
         if let Some(layout) = &mut damaged.layout {
             layout.root = Some(egui_tiles::TileId(99));
         }
         memory.layout = None;
         let (sound, forgotten) = damaged.sound();
         assert_eq!(sound, memory);
-        assert_eq!(forgotten.len(), 4, "{forgotten:?}");
+        assert_eq!(forgotten.len(), 5, "{forgotten:?}");
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub struct State {
     pub run: RunState,
     /// Extractions and other work that writes files.
     pub jobs: VecDeque<Job>,
+    /// Pages that are being written.
+    pub pages: Vec<PathBuf>,
     /// Strips, CKA matrices and content shifts.
     pub comparing: Comparing,
     /// Studies that are under way or wait.
@@ -177,6 +179,7 @@ impl State {
             devices: None,
             run: RunState::default(),
             jobs: VecDeque::new(),
+            pages: Vec::new(),
             comparing: Comparing::default(),
             studies: VecDeque::new(),
             jobs_begun: 0,

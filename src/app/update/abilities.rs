@@ -64,7 +64,9 @@ impl Abilities for State {
             Action::TourBack => self.overlays.tour.as_ref().is_some_and(|tour| tour.step > 0),
             Action::Run => self.needs_run() && self.run.running.is_none(),
             Action::Cancel => self.run.running.is_some() || self.model.loading.is_some(),
-            Action::SavePca | Action::SaveMap | Action::SaveBasis => !self.shown_passes().is_empty(),
+            Action::SavePca | Action::SaveMap | Action::SaveBasis | Action::ExportPage => {
+                !self.shown_passes().is_empty()
+            }
             Action::SavePane(PaneKind::Strip) | Action::LaterFrame | Action::EarlierFrame => {
                 self.comparing.strip.is_some()
             }
@@ -116,6 +118,7 @@ impl Abilities for State {
             Action::Log => self.overlays.log,
             Action::Models => self.overlays.models,
             Action::Recover => self.overlays.recoveries,
+            Action::ExportPanes => self.overlays.export,
             Action::FrameTimes => self.overlays.frame_times,
             _ => return None,
         })

@@ -76,7 +76,7 @@ impl App {
             Action::SaveWorkspace if self.state.workspace_path.is_none() => PathPurpose::SaveWorkspace,
             Action::Screenshot => PathPurpose::Screenshot,
             Action::SaveWorkspaceAs => PathPurpose::SaveWorkspace,
-            Action::ExportPanes => PathPurpose::ExportPanes,
+            Action::ExportPage => PathPurpose::SavePage,
             Action::ExtractMaps => PathPurpose::Extract,
             Action::SavePca => PathPurpose::SavePca(focused),
             Action::SaveHeat => PathPurpose::SaveHeat(focused),
@@ -98,6 +98,7 @@ impl App {
                     self.apply(Command::UsePath(PathPurpose::SaveWorkspace, path), context);
                 }
             }
+            Action::ExportPanes => flip(&mut self.state.overlays.export),
             Action::Recover => flip(&mut self.state.overlays.recoveries),
             Action::Quit => context.send_viewport_cmd(ViewportCommand::Close),
             // The others ask for a path.

@@ -207,7 +207,8 @@ actions! {
         SaveWorkspaceAs "Save workspace as…" [command_shift(Key::S)] "Write everything that is looked at into another file.";
         Recover "Recover work…" [] "Open or discard work of windows that did not come to their end.";
         Screenshot "Screenshot…" [] "Write the whole window as it is shown as a PNG.";
-        ExportPanes "Export panes…" [command(Key::E)] "Write every pane as it is shown, and what made it, into a folder.";
+        ExportPanes "Export panes…" [command(Key::E)] "Write every pane as a figure at a size of your choice, and what made it, into a folder.";
+        ExportPage "Export page…" [] "Write one HTML file that needs no server: the layer of all open pictures, which light up where they are similar to the place pointed at.";
         ExtractMaps "Extract maps…" [command_shift(Key::E)] "Write this activation of all pictures as a safetensors file, in the background.";
         SavePca "Save PCA as PNG…" [] "Write the PCA colours of the picture worked with.";
         SaveHeat "Save heat map as PNG…" [] "Write the heat map over the picture worked with.";

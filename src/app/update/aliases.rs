@@ -46,6 +46,7 @@ pub const fn aliases_of(action: Action) -> &'static [&'static str] {
             "save as png",
         ],
         Action::ExportPanes => &["save image", "save images", "save figures", "figure", "png"],
+        Action::ExportPage => &["html", "web page", "share", "interactive page"],
         Action::ExtractMaps => &[
             "export features",
             "save features",

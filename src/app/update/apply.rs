@@ -122,6 +122,7 @@ impl App {
             | Command::Rank(_)
             | Command::Compare(_)
             | Command::Display(_)
+            | Command::Figure(_)
             | Command::Pca(_)
             | Command::Channel(_)
             | Command::View(..)
@@ -200,6 +201,7 @@ fn set(state: &mut State, command: Command) -> Option<Command> {
             state.document.settings = settings;
             state.want_another_run();
         }
+        Command::Figure(settings) => state.preferences.figure = settings,
         Command::Search(text) => state.search = text,
         Command::Hover(point) => state.hover = point,
         Command::HoverWord(word) => state.hover_word = word,

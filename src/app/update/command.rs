@@ -12,6 +12,7 @@ use crate::{
             choices::{CkaChoice, ShiftChoice, StripChoice},
             compare::CompareChoice,
             display::{Display, Mask},
+            figure::FigureSettings,
             pane::{Pane, View},
             ranking::RankChoice,
             root::{Mark, Pin},
@@ -109,6 +110,8 @@ pub enum Command {
     RunSide(usize),
     /// Look at an activation at a timestep.
     LookAt(Id, Timestep),
+    /// Write figures otherwise.
+    Figure(FigureSettings),
     /// Draw otherwise.
     Display(Display),
     /// Make PCA colours otherwise.

@@ -54,6 +54,7 @@ impl App {
             Event::Missing { pass, .. } => self.on_lost_pass(pass),
             Event::Saved { work, path } => {
                 end_job(state, work);
+                state.pages.retain(|page| *page != path);
                 state.messages.report(Level::Info, format!("Saved {}", path.display()));
             }
             Event::Hub(event) => self.on_hub_event(event),
@@ -446,6 +447,10 @@ fn on_failure(state: &mut State, work: TaskKind, error: &Error) {
             state.run.error = words;
         }
         TaskKind::Save | TaskKind::Extract { .. } | TaskKind::Study { .. } => {
+            if work == TaskKind::Save {
+                // Which file it was is not said.
+                state.pages.clear();
+            }
             if let Some(words) = words {
                 state.messages.toast(Level::of(error), words);
             }

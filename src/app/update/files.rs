@@ -15,7 +15,7 @@ use crate::{
         state::{messages::Level, path_box::PathPurpose, shown::file_name, work::Job},
     },
     device::{DeviceChoice, Precision},
-    engine::{BasisChoice, ImageSlot, PictureSource, Request},
+    engine::{BasisChoice, ImageSlot, PictureSource, Request, ViewRequest},
     families::known::known_checkpoint,
     files::names,
     model::adapters::{ControlImage, ControlUse, EmbeddingUse, LoraUse, Scale},
@@ -150,7 +150,7 @@ impl App {
             PathPurpose::SavePca(slot) | PathPurpose::SaveHeat(slot) | PathPurpose::SaveMap(slot) => {
                 self.save_view(purpose, Some(slot), path);
             }
-            PathPurpose::SaveBasis => self.save_view(purpose, None, path),
+            PathPurpose::SaveBasis | PathPurpose::SavePage => self.save_view(purpose, None, path),
         }
         context.request_repaint();
     }
@@ -186,7 +186,12 @@ impl App {
 
     fn save_view(&mut self, purpose: PathPurpose, slot: Option<ImageSlot>, path: PathBuf) {
         match save_request(&self.state, &self.textures, purpose, slot, path) {
-            Some(request) => self.engine.send(Request::View(request)),
+            Some(request) => {
+                if let ViewRequest::SavePage(page) = &request {
+                    self.state.pages.push(page.path.clone());
+                }
+                self.engine.send(Request::View(request));
+            }
             None => {
                 let nothing = "There is nothing to save yet: nothing has run, or nothing is pointed at.";
                 let words = slot.and_then(|slot| not_finite_text(&self.state, slot));

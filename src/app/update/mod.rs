@@ -18,6 +18,7 @@ pub mod dialog;
 pub mod downloads;
 pub mod event_queue;
 pub mod events;
+pub mod figures;
 pub mod files;
 pub mod input;
 pub mod keep;

@@ -44,7 +44,7 @@ impl App {
 
     /// Asks for a picture of the window and writes its panes when it has come.
     pub(in crate::app) fn export_panes(&mut self, out: PathBuf, context: &Context) {
-        let write = write_panes(&self.state, &self.canvases, context.pixels_per_point(), &out);
+        let write = self.pane_writer(context.pixels_per_point(), &out);
         let (answer, woken) = (self.answer.clone(), context.clone());
         context.request_screenshot(move |image| {
             background(&answer, &woken, BackgroundResult::Written, move || {
@@ -97,7 +97,16 @@ impl App {
     ///
     /// Where a pane has nothing to be written yet, or a file cannot be written.
     pub fn write_panes(&self, image: &ColorImage, pixels_per_point: f32, out: &Path) -> Result<()> {
-        write_panes(&self.state, &self.canvases, pixels_per_point, out)(image)
+        self.pane_writer(pixels_per_point, out)(image)
+    }
+
+    fn pane_writer(
+        &self,
+        pixels_per_point: f32,
+        out: &Path,
+    ) -> impl FnOnce(&ColorImage) -> Result<()> + Send + 'static {
+        let settings = &self.state.preferences.figure;
+        write_panes(&self.state, self.panes_to_write(), settings, pixels_per_point, out)
     }
 
     /// Writes pins and matches: as a table, or as JSON with what made them.

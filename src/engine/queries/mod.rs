@@ -13,6 +13,7 @@ pub mod rank;
 pub mod save_basis;
 pub mod save_heat;
 pub mod save_map;
+pub mod save_page;
 pub mod save_pca;
 pub mod strip;
 
@@ -245,5 +246,6 @@ registry! {
         SaveHeat(save_heat::SaveHeat);
         SavePca(save_pca::SavePca);
         SaveBasis(save_basis::SaveBasis);
+        SavePage(save_page::SavePage);
     }
 }

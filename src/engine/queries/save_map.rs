@@ -45,7 +45,7 @@ impl Save for SaveMap {
         let array = Array::new(vec![1, map.channels(), grid.height, grid.width], map.to_channels())?;
         let features = Features {
             arrays: vec![(id.to_string(), &array, StoreFormat::F32)],
-            record: serde_json::json!({ "id": id, "ran": info.ran }),
+            record: serde_json::json!({ "id": id, "settings": info.settings, "ran": info.ran }),
         };
         writer.write(path, &features)?;
         Ok(())

@@ -9,18 +9,17 @@ use super::{
     pca::{PcaQuery, pca_views},
 };
 use crate::{
-    analysis::colour::RgbPicture,
     engine::{
         ids::PassId,
         map_store::{MapStore, Unavailable},
     },
     error::Error,
-    extract::ram,
-    io::writers::format_of,
+    io::{
+        output::{replace_file, write_error},
+        writers::format_of,
+    },
+    render::{Figure, FigurePlan},
 };
-
-/// Width of a saved PCA picture, in pixels.
-const SAVED_WIDTH: usize = 512;
 
 /// Writes PCA colours as a PNG.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +28,8 @@ pub struct SavePca {
     pub query: PcaQuery,
     /// The pass that is written, one of the query's.
     pub pass: PassId,
+    /// How large it is, and what stands around it.
+    pub figure: FigurePlan,
     /// The file.
     #[serde(with = "crate::files::names")]
     pub path: PathBuf,
@@ -47,20 +48,17 @@ impl Save for SavePca {
         let views = pca_views(maps, memory, query, &mut || Ok(()), &mut |_| ())?;
         let shown = views.iter().find(|view| view.pass == self.pass);
         let view = shown.ok_or_else(|| Error::usage("there is no PCA to save"))?;
-        let picture = RgbPicture {
-            height: view.grid.height,
-            width: view.grid.width,
-            rgb: view.rgb.clone(),
+        let info = maps.info(self.pass, query.id)?;
+        let figure = Figure {
+            size: info.picture.size(),
+            picture: None,
+            framing: Some(info.framing),
+            colours: Some((view.grid, &view.rgb)),
+            scores: None,
+            marks: &[],
         };
-        // Of a grid that is narrow and high, the picture is high too; the PNG is made beside it.
-        const BYTES_PER_PIXEL: usize = 2 * 3;
-        let rows = (SAVED_WIDTH * view.grid.height).div_ceil(view.grid.width.max(1));
-        ram::check(
-            rows.saturating_mul(SAVED_WIDTH * BYTES_PER_PIXEL),
-            "the picture of these colours",
-            "choose a picture that is less narrow",
-        )?;
-        picture.resized_nearest(SAVED_WIDTH).save(path)?;
+        let png = figure.png(&self.figure)?;
+        replace_file(path, |file| file.write_all(&png).map_err(write_error))?;
         Ok(())
     }
 }

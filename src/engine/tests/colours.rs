@@ -16,6 +16,7 @@ use crate::{
         queries::{Memory, Outcome},
     },
     image::picture::Picture,
+    render::{FigurePlan, FigureSize},
 };
 
 const AB: [ImageSlot; 2] = [ImageSlot::A, ImageSlot::B];
@@ -355,6 +356,10 @@ fn a_saved_picture_is_the_one_shown() -> TestResult {
         ViewRequest::SavePca(SavePca {
             query: asked.clone(),
             pass,
+            figure: FigurePlan {
+                size: FigureSize::Width { pixels: 512 },
+                ..FigurePlan::default()
+            },
             path: path.clone(),
         })
     };
