@@ -199,7 +199,7 @@ fn layer_json(layer: &PageLayer, input: &PageInput) -> Result<Value> {
     };
     let maps = layer.maps.iter().map(without).collect::<Result<Vec<_>>>()?;
     let maps: Vec<&FeatureMap> = maps.iter().map(AsRef::as_ref).collect();
-    let stored = stored(&maps).map_err(|error| error.context(&layer.id.to_string()))?;
+    let stored = stored(&maps).map_err(|error| error.context(layer.id))?;
     let basis = pca::fit(&maps, &PcaOptions::default())?;
     let scores = maps.iter().map(|map| basis.project(map)).collect::<Result<Vec<_>>>()?;
     let range = ColourRange::of(&scores.iter().collect::<Vec<_>>(), RangeRule::MinMax)?;

@@ -542,7 +542,7 @@ mod tests {
         };
         let bare = of.drawn(FigureSize::default())?;
         let framed = framed(bare.clone(), &frame, LETTERS);
-        assert!(LETTERS >= 12.0);
+        const { assert!(LETTERS >= 12.0) };
         // A narrow picture has paper beside it, and the caption goes over several lines.
         assert!(framed.width as f32 >= LEAST_LETTERS * LETTERS && framed.height > bare.height + 6 * LETTERS as usize);
         let dark = framed

@@ -49,7 +49,7 @@ pub fn save_request(
                 SavePca {
                     query,
                     pass,
-                    figure,
+                    figure: Box::new(figure),
                     path,
                 }
                 .into(),
@@ -80,7 +80,7 @@ pub fn save_request(
                 SaveHeat {
                     query,
                     style,
-                    figure,
+                    figure: Box::new(figure),
                     path,
                 }
                 .into(),

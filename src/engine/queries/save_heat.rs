@@ -26,7 +26,7 @@ pub struct SaveHeat {
     /// How scores become colours.
     pub style: ScoreStyle,
     /// How large it is, and what stands around it.
-    pub figure: FigurePlan,
+    pub figure: Box<FigurePlan>,
     /// The file.
     #[serde(with = "crate::files::names")]
     pub path: PathBuf,

@@ -29,7 +29,7 @@ pub struct SavePca {
     /// The pass that is written, one of the query's.
     pub pass: PassId,
     /// How large it is, and what stands around it.
-    pub figure: FigurePlan,
+    pub figure: Box<FigurePlan>,
     /// The file.
     #[serde(with = "crate::files::names")]
     pub path: PathBuf,

@@ -356,10 +356,10 @@ fn a_saved_picture_is_the_one_shown() -> TestResult {
         ViewRequest::SavePca(SavePca {
             query: asked.clone(),
             pass,
-            figure: FigurePlan {
+            figure: Box::new(FigurePlan {
                 size: FigureSize::Width { pixels: 512 },
                 ..FigurePlan::default()
-            },
+            }),
             path: path.clone(),
         })
     };

@@ -432,7 +432,7 @@ fn saved_maps_and_heat_maps_are_told_as_saved() -> TestResult {
         ViewRequest::SaveHeat(SaveHeat {
             query: query(&hand, "b1", QueryAt::Point([9.5, 9.5]), &[ImageSlot::A]),
             style: crate::render::ScoreStyle::default(),
-            figure: crate::render::FigurePlan::default(),
+            figure: Box::default(),
             path,
         })
     };
