@@ -105,6 +105,7 @@ fn pins_that_make_pairs_decide() {
     // Another pair makes it one of something else.
     window.apply(Command::AddPin(ImageSlot::A, QueryAt::Point([100.0, 20.0])));
     window.apply(Command::AddPin(ImageSlot::B, QueryAt::Point([100.0, 20.0])));
+    window.act(Action::PairInOrder);
     window.settle();
     window.assert_says("This recommendation is of other pairs of pins: recommend again");
 }
