@@ -270,14 +270,19 @@ fn typed_ui(ui: &mut Ui, state: &State, purpose: PathPurpose, commands: &mut Vec
     if completes && let Some(completed) = browser.completed(purpose, &text) {
         text = completed;
     }
-    if text != *before {
-        commands.push(typed(purpose, text));
+    let changed = text != *before;
+    if changed {
+        commands.push(typed(purpose, text.clone()));
+    }
+    // Text and Enter of one frame belong together; what was completed is looked at first.
+    if changed && (completes || !entered) {
         return;
     }
-    if let Some(entry) = browser.chosen(purpose, before).filter(|_| entered) {
+    let entry = browser.chosen(purpose, before).filter(|_| entered && !changed);
+    if let Some(entry) = entry {
         commands.push(open(state, purpose, entry));
     } else if used || entered {
-        commands.extend(wanted_text(purpose, before).map(|text| Command::Browse(BrowseCommand::Use(text))));
+        commands.extend(wanted_text(purpose, &text).map(|text| Command::Browse(BrowseCommand::Use(text))));
     }
 }
 
