@@ -1,9 +1,8 @@
 //! What the tokens of the prompt weigh at the point that was asked about last: it stays while tokens are pointed at.
 
-use super::root::State;
 use crate::{
     activation::Id,
-    engine::{HeatView, PassId, QueryAt},
+    engine::{HeatView, ImageSlot, PassId, QueryAt},
 };
 
 /// Weights of all tokens at one point.
@@ -28,6 +27,21 @@ impl TokenWeights {
             weights: view.words.clone(),
         })
     }
+
+    /// The weights, if they are of the layer and of one of the passes that are shown, and of so many tokens.
+    pub fn known(
+        &self,
+        layer: Option<Id>,
+        passes: &[(ImageSlot, PassId)],
+        head: Option<usize>,
+        count: usize,
+    ) -> Option<KnownWeights<'_>> {
+        let shown = passes.iter().any(|(_, pass)| *pass == self.source);
+        (Some(self.id) == layer && shown && self.weights.len() == count).then_some(KnownWeights {
+            weights: &self.weights,
+            of_head: self.head == head,
+        })
+    }
 }
 
 /// What is known of the tokens at a point.
@@ -37,17 +51,4 @@ pub struct KnownWeights<'a> {
     pub weights: &'a [f32],
     /// Whether they are of the head that is shown now; else they are good for the order alone.
     pub of_head: bool,
-}
-
-impl State {
-    /// The weights at the last point, if they are of the layer and of one of the passes that are shown, and of so many tokens.
-    pub fn known_token_weights(&self, count: usize) -> Option<KnownWeights<'_>> {
-        let known = self.token_weights.as_ref()?;
-        let passes = self.shown_passes();
-        let shown = passes.iter().any(|(_, pass)| *pass == known.source);
-        (Some(known.id) == self.layer() && shown && known.weights.len() == count).then_some(KnownWeights {
-            weights: &known.weights,
-            of_head: known.head == self.head(),
-        })
-    }
 }
