@@ -22,7 +22,9 @@ pub fn words_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         return;
     };
     let tokens = &capture.ran.tokens;
-    let known = state.known_token_weights(tokens.len());
+    let passes = state.shown_passes();
+    let known = state.token_weights.as_ref();
+    let known = known.and_then(|known| known.known(state.layer(), &passes, state.head(), tokens.len()));
     let head = state.head_text().unwrap_or_default();
     let weights = known.filter(|known| known.of_head).map(|known| known.weights);
     ui.weak(match weights {

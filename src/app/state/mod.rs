@@ -16,7 +16,6 @@ pub mod filmstrip;
 pub mod frame_times;
 pub mod fuzzy;
 pub mod gestures;
-pub mod known_weights;
 pub mod layer_tree;
 pub mod messages;
 pub mod overlays;

@@ -2,20 +2,18 @@
 
 use crate::{
     activation::Id,
-    engine::{HeatView, PassId, QueryAt},
+    engine::{HeatView, ImageSlot, PassId, QueryAt},
 };
 
 /// Weights of all tokens at one point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenWeights {
-    /// The activation that they are of.
-    pub id: Id,
-    /// The pass.
-    pub source: PassId,
-    /// The head; none: the mean over heads.
-    pub head: Option<usize>,
+    /// The activation, the pass and the head that they are of.
+    id: Id,
+    source: PassId,
+    head: Option<usize>,
     /// By token.
-    pub weights: Vec<f32>,
+    weights: Vec<f32>,
 }
 
 impl TokenWeights {
@@ -29,4 +27,28 @@ impl TokenWeights {
             weights: view.words.clone(),
         })
     }
+
+    /// The weights, if they are of the layer and of one of the passes that are shown, and of so many tokens.
+    pub fn known(
+        &self,
+        layer: Option<Id>,
+        passes: &[(ImageSlot, PassId)],
+        head: Option<usize>,
+        count: usize,
+    ) -> Option<KnownWeights<'_>> {
+        let shown = passes.iter().any(|(_, pass)| *pass == self.source);
+        (Some(self.id) == layer && shown && self.weights.len() == count).then_some(KnownWeights {
+            weights: &self.weights,
+            of_head: self.head == head,
+        })
+    }
+}
+
+/// What is known of the tokens at a point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KnownWeights<'a> {
+    /// By token.
+    pub weights: &'a [f32],
+    /// Whether they are of the head that is shown now; else they are good for the order alone.
+    pub of_head: bool,
 }

@@ -20,6 +20,9 @@ const LIST_HEIGHT: f32 = 320.0;
 /// A step of dragging a limit, as a share of its range, and the least one.
 const DRAG_SHARE: f64 = 1.0 / 200.0;
 const LEAST_DRAG: f64 = 1e-4;
+/// Room for the value beside a slider, and the least width of one, in points.
+const BESIDE_SLIDER: f32 = 76.0;
+const LEAST_SLIDER: f32 = 40.0;
 /// Decimals of a limit.
 const DECIMALS: usize = 4;
 
@@ -159,6 +162,8 @@ fn noise_ui(ui: &mut Ui, chosen: &mut SheetSettings, survey: &SurveyState) {
     let least = positive.filter(|value| *value > 0.0).fold(all[1], f64::min);
     for (end, label) in ["noise from", "noise to"].into_iter().enumerate() {
         row_ui(ui, label, |ui| {
+            // The panel stays as wide as it is.
+            ui.spacing_mut().slider_width = (ui.available_width() - BESIDE_SLIDER).max(LEAST_SLIDER);
             let slider = Slider::new(&mut range[end], all[0]..=all[1])
                 .logarithmic(true)
                 .smallest_positive(least)
