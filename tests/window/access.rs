@@ -190,7 +190,7 @@ fn the_palette_reaches_every_action() {
         window.key_with(CTRL, Key::P);
         window.type_text(action.name());
         window.harness.run();
-        let line = format!("{} {}", action.name(), action.entry().menu.title());
+        let line = format!("{}, {}", action.name(), action.entry().menu.title());
         let listed = window.words().iter().any(|words| words.starts_with(&line));
         assert!(listed, "{action:?} is not listed");
         window.key(Key::Escape);

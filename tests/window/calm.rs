@@ -80,7 +80,7 @@ fn a_run_over_several_pictures_says_which_it_is_at() {
     }
     window.settle();
     window.assert_silent("Running");
-    window.assert_says("t 119 ran");
+    window.assert_says("t 120 ran");
     window.assert_says("up to date");
 }
 
@@ -130,7 +130,7 @@ fn cheap_runs_begin_by_themselves_and_expensive_ones_when_asked() {
     let mut window = Window::settled();
     window.key(Key::CloseBracket);
     window.settle();
-    window.assert_says("t 119 ran");
+    window.assert_says("t 120 ran");
     window.key(Key::Enter);
     assert!(!window.state().run.asked, "nothing is to be run");
     let mut settings = window.document().settings.clone();
@@ -287,7 +287,7 @@ fn a_run_that_failed_is_tried_again_when_asked() {
     window.key(Key::Enter);
     window.settle();
     assert_eq!(window.state().run.error, None);
-    window.assert_says("t 119 ran");
+    window.assert_says("t 120 ran");
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn a_bug_in_the_worker_leaves_the_window_alive() {
     // As it says: the model is loaded again.
     window.apply(Command::LoadModel("fake".to_owned()));
     window.settle();
-    window.assert_says("t 119 ran");
+    window.assert_says("t 120 ran");
     window.apply(Command::Dismiss(Notice::Recovered));
     window.harness.run();
     window.assert_silent("A bug in the worker was caught");
@@ -339,7 +339,7 @@ fn a_file_that_vanished_leaves_what_was_there() -> TestResult {
     // It is in memory: everything goes on.
     window.act(Action::LaterTimestep);
     window.settle();
-    window.assert_says("t 119 ran");
+    window.assert_says("t 120 ran");
     window.apply(Command::OpenPicture(ImageSlot::B, PictureSource::File(path)));
     window.until("an error", |window| window.state().slot(ImageSlot::B).error.is_some());
     window.settle();

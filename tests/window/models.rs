@@ -215,7 +215,7 @@ fn a_download_is_seen_and_ended_while_everything_goes_on() {
     // The model runs meanwhile.
     window.act(Action::LaterTimestep);
     window.settle();
-    window.assert_says("t 119 ran");
+    window.assert_says("t 120 ran");
     // Where that window is closed, the strip below has the same.
     window.act(Action::Models);
     window.settle();
