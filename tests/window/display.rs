@@ -152,19 +152,10 @@ fn gamma_and_opacity_are_seen() {
         window.key_with(Modifiers::SHIFT, Key::ArrowDown);
     }
     assert_eq!(window.document().display.opacity, 0.0);
-    let without_note = |window: &mut Window| {
-        // What a key did stands for two seconds over the panes.
-        for _ in 0..3 {
-            window.pause();
-        }
-        assert_eq!(window.state().messages.short, None);
-    };
-    without_note(&mut window);
     let clear = heat_pixels(&mut window);
     window.key(Key::O);
     assert!(!window.document().display.overlay);
     window.settle();
-    without_note(&mut window);
     let rings = clear
         .iter()
         .zip(heat_pixels(&mut window))
