@@ -613,9 +613,21 @@ impl Window {
         self.harness.render().expect("a device that draws")
     }
 
-    /// The pixels of a pane.
+    /// Lets the note go that says what a key did: it lies over the panes for two seconds.
+    #[track_caller]
+    fn without_note(&mut self) {
+        for _ in 0..3 {
+            if self.state().messages.short.is_some() {
+                self.pause();
+            }
+        }
+        assert_eq!(self.state().messages.short, None);
+    }
+
+    /// The pixels of a pane, without what lies over it for a moment.
     #[track_caller]
     pub fn pixels(&mut self, kind: PaneKind, slot: ImageSlot) -> Vec<[u8; 4]> {
+        self.without_note();
         let rect = self.canvas(kind, slot);
         pixels_in(&self.render(), rect)
     }
