@@ -20,6 +20,7 @@ pub mod events;
 pub mod files;
 pub mod input;
 pub mod keep;
+pub mod keys_down;
 pub mod lost_device;
 pub mod notes;
 pub mod panes;
