@@ -10,7 +10,7 @@ use egui::{Context, Id, ViewportCommand};
 use egui_wgpu::{RenderState, wgpu::DeviceType};
 
 use super::{
-    background::BackgroundResult, command::Command, event_queue::EventQueue, input::KeysDown, keep::UnsavedWork,
+    background::BackgroundResult, command::Command, event_queue::EventQueue, keep::UnsavedWork, keys_down::KeysDown,
     lost_device::LostDevice, pending::PendingPictures, questions::Questions, view::Views,
 };
 use crate::{

@@ -42,25 +42,6 @@ const WIDGET_KEYS: [Key; 7] = [
 /// Keys that with Ctrl change the text that is typed.
 const TEXT_KEYS: [Key; 3] = [Key::Z, Key::Y, Key::W];
 
-/// The keys that are down, as of the event that was taken last.
-#[derive(Debug, Default)]
-pub struct KeysDown {
-    keys: Vec<Key>,
-    modifiers: Modifiers,
-}
-
-impl KeysDown {
-    fn take(&mut self, key: Key, pressed: bool) {
-        self.keys.retain(|other| *other != key);
-        self.keys.extend(pressed.then_some(key));
-    }
-
-    fn holds(&self, action: Action) -> bool {
-        let mut shortcuts = action.entry().shortcuts.iter();
-        self.modifiers.is_none() && shortcuts.any(|shortcut| self.keys.contains(&shortcut.logical_key))
-    }
-}
-
 impl App {
     /// Takes the events of a frame in their order; what hands the keyboard to something else is the last of them.
     pub(in crate::app) fn on_input(&mut self, context: &Context) {
@@ -82,7 +63,7 @@ impl App {
                     self.follow_held_keys(typing, context);
                 }
                 Event::ModifiersChanged(modifiers) => {
-                    self.keys_down.modifiers = modifiers;
+                    self.keys_down.set_modifiers(modifiers);
                     self.follow_held_keys(typing, context);
                 }
                 Event::Paste(text) if !typing => self.paste_text(&text, context),
@@ -90,11 +71,7 @@ impl App {
                 _ => {}
             }
         }
-        // A window that loses the keyboard is told of no key that is let go.
-        self.keys_down.modifiers = context.input(|input| {
-            self.keys_down.keys.retain(|key| input.key_down(*key));
-            input.modifiers
-        });
+        context.input(|input| self.keys_down.agree_with(input));
         self.follow_held_keys(typing, context);
         self.on_drop(context);
     }

@@ -22,6 +22,7 @@ pub mod figures;
 pub mod files;
 pub mod input;
 pub mod keep;
+pub mod keys_down;
 pub mod lost_device;
 pub mod notes;
 pub mod panes;
