@@ -517,7 +517,7 @@ fn the_menu_of_a_picture_acts_at_the_place_of_the_click() {
         window.document().active_mark().map(|(mark, ..)| mark),
         Some(Mark { number: 2, mate: false })
     );
-    println!("WORDS {:?}", window.words());
+    window.leave();
     window.click_with(Modifiers::SHIFT, at(&window, B, [110.0, 110.0]));
     assert_eq!(marks(window.document()).len(), 3);
 }
