@@ -34,11 +34,11 @@ const INPUT_METHOD: Duration = Duration::from_secs(2);
 const NOWHERE: [u32; 2] = [600, 792];
 
 /// The canvases of the panes, well inside: [left, top, right, bottom] in pixels of the screen.
-const PICTURE_A: [u32; 4] = [290, 110, 550, 365];
+const PICTURE_A: [u32; 4] = [270, 100, 545, 365];
 /// The whole of pane A.
-const PANE_A: [u32; 4] = [252, 76, 588, 400];
-const PCA_A: [u32; 4] = [630, 110, 890, 365];
-const PICTURE_B: [u32; 4] = [290, 445, 550, 700];
+const PANE_A: [u32; 4] = [252, 76, 566, 408];
+const PCA_A: [u32; 4] = [270, 450, 545, 730];
+const PICTURE_B: [u32; 4] = [592, 100, 868, 365];
 /// The middle of the window: where palette and key sheet lie.
 const MIDDLE: [u32; 4] = [340, 60, 860, 440];
 /// Colours of the first and of the second pin.
@@ -292,7 +292,7 @@ fn a_click_shows_a_heat_map_another_one_changes_it_and_a_key_switches_the_layer(
         changed(&plain, pixels) > 0.2
     });
     // The ear: the selected pin moves there.
-    screen.click([345, 190]);
+    screen.click([335, 155]);
     screen.await_part("another heat map", PICTURE_B, |pixels| changed(&first, pixels) > 0.1);
 
     screen.xdotool(&["key", "period"]);
