@@ -21,6 +21,8 @@ const MOST_BESIDE: usize = 2;
 
 /// The panes of a page as they stand at first, for pictures in some slots and of some shape.
 pub fn arrangement(page: Page, slots: &[ImageSlot], shapes: Shapes) -> Layout {
+    let first = [ImageSlot::A];
+    let slots = if slots.is_empty() { &first[..] } else { slots };
     let mut tiles = Tiles::default();
     let root = match page {
         Page::Correspond => return standard_layout(slots, shapes),

@@ -275,33 +275,33 @@ mod tests {
         for (layout, reason) in [
             (with("/root", 99.into()), "no such tile"),
             (
-                with("/tiles/tiles/3/Container/Tabs/children", vec![77].into()),
+                with("/tiles/tiles/2/Container/Tabs/children", vec![77].into()),
                 "no such tile",
             ),
             (
-                with("/tiles/tiles/3/Container/Tabs/children", vec![3].into()),
+                with("/tiles/tiles/2/Container/Tabs/children", vec![2].into()),
                 "more than one place",
             ),
             (
-                with("/tiles/tiles/3/Container/Tabs/children", vec![6].into()),
+                with("/tiles/tiles/2/Container/Tabs/children", vec![5].into()),
                 "more than one place",
             ),
             (
-                with("/tiles/tiles/3/Container/Tabs/children", vec![1, 1].into()),
+                with("/tiles/tiles/2/Container/Tabs/children", vec![1, 1].into()),
                 "more than one place",
             ),
             (with("/tiles/tiles/1/Pane/view/zoom", 0.into()), "no usable number"),
             (
                 with(
                     "/tiles/tiles/5/Container/Linear/shares/shares",
-                    serde_json::json!({"3": -1}),
+                    serde_json::json!({"2": -1}),
                 ),
                 "share",
             ),
             (
                 with(
                     "/tiles/tiles/5/Container/Linear/shares/shares",
-                    serde_json::json!({"3": 1e39}),
+                    serde_json::json!({"2": 1e39}),
                 ),
                 "share",
             ),
@@ -337,14 +337,14 @@ mod tests {
     #[test]
     fn what_is_out_of_sight_comes_into_sight_and_new_tiles_have_room() {
         let mut json = serde_json::to_value(standard_layout(&[ImageSlot::A], Shapes::default())).expect("JSON");
-        json["tiles"]["invisible"] = vec![1, 2].into();
+        json["tiles"]["invisible"] = vec![1, 3].into();
         json["tiles"]["next_tile_id"] = u64::MAX.into();
         json["width"] = 1e30.into();
         let mut layout = validate_layout(layout_of(json)).expect("it is repaired");
         assert!(layout.is_visible(TileId(1)));
         assert_eq!(layout, standard_layout(&[ImageSlot::A], Shapes::default()));
         let pane = crate::app::document::pane::Pane::new(PaneKind::Heat, ImageSlot::A);
-        assert_eq!(layout.tiles.insert_pane(pane), TileId(7));
+        assert_eq!(layout.tiles.insert_pane(pane), TileId(6));
     }
 
     #[test]

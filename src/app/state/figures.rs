@@ -172,7 +172,7 @@ mod tests {
         );
         assert_eq!(
             summary(&view("vit-block0-out", &[3, 6], 0.97))
-                .matches("(3, 6)")
+                .matches("activations: 3, 6)")
                 .count(),
             1
         );
