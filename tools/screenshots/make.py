@@ -37,6 +37,11 @@ def pictures(**names):
 EAR = pin(1, "A", 62, 62)
 EYE = pin(2, "A", 78, 128)
 NOSE = pin(3, "A", 128, 150)
+# The same ear and eye of the cat and of the dog.
+PAIRS = [
+    {**pin(number, "A", *first), "mate": {"slot": "B", "at": {"point": second}}}
+    for number, (first, second) in enumerate([([62, 62], [72, 60]), ([84, 132], [106, 116])], 1)
+]
 MANY = pictures(A="noto-cat-face", B="fluent-dog-face", C="noto-fox", D="noto-tiger-face")
 # What a fresh window shows.
 FIRST = {
@@ -70,12 +75,14 @@ VIEWS = {
     ),
     "channels": (workspace(), ["--do", "New channel pane", "--do", "Settings and layers"]),
     "mask": (workspace(), ["--do", "Foreground mask", "--theme", "light"]),
-    "sheet": (workspace(), ["--do", "Survey every layer", "--do", "Inspector", "--do", "Settings and layers"]),
-    "plot": (workspace(), ["--do", "New plot", "--do", "Survey every layer", "--do", "Inspector"]),
-    "cka": (workspace(), ["--do", "New CKA matrix", "--do", "Inspector"]),
-    "content-shift": (workspace(), ["--do", "New content-shift meter", "--do", "Inspector"]),
-    "comparison": (workspace(), ["--do", "New comparison", "--do", "Inspector", "--theme", "light"]),
-    "ranking": (workspace(pins=[EAR, EYE, NOSE], selected_pin=1), ["--do", "New ranking", "--do", "Inspector"]),
+    "sheet": (workspace(), ["--do", "Survey every layer", "--size", "1920x1080"]),
+    "plot": (workspace(), ["--do", "Survey every layer", "--do", "New plot"]),
+    "cka": (workspace(), ["--do", "Page: CKA"]),
+    "content-shift": (workspace(), ["--do", "Page: Timesteps"]),
+    "comparison": (workspace(), ["--do", "Page: Compare", "--theme", "light"]),
+    "ranking": (workspace(pins=PAIRS, selected_pin=1), ["--do", "Page: Rank"]),
+    "recommendation": (workspace(), ["--do", "Recommend a layer and t"]),
+    "presentation": (workspace(**FIRST), [*STANDARD, "--do", "Presentation mode", "--size", "1920x1080"]),
     "palette": (workspace(), ["--do", "Command palette"]),
     "keys": (workspace(), ["--do", "Keys"]),
     "log": (workspace(), ["--do", "Log"]),
