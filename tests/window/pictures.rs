@@ -2,7 +2,7 @@
 
 use egui::{Theme, Vec2, vec2};
 use featscope::{
-    app::{Abilities, Action, Command, Preferences},
+    app::{Abilities, Action, Command, Page, Preferences},
     engine::{ImageSlot, QueryAt},
 };
 
@@ -50,4 +50,46 @@ fn large_and_dark() {
 #[test]
 fn large_and_light() {
     compare("window-large-light", LARGE, Theme::Light);
+}
+
+/// Every page after a survey, with a pair of points.
+fn pages(name: &str, size: Vec2, theme: Theme) {
+    let opening = Opening {
+        size,
+        theme,
+        memory: Preferences {
+            theme: theme.into(),
+            ..Preferences::default()
+        },
+        ..Opening::of_columns(2)
+    };
+    let mut window = opening.settled();
+    for (slot, at) in [(ImageSlot::A, [44.0, 60.0]), (ImageSlot::B, [80.0, 60.0])] {
+        window.apply(Command::AddPin(slot, QueryAt::Point(at)));
+    }
+    window.act(Action::PairInOrder);
+    window.act(Action::Survey);
+    window.settle();
+    for page in Page::ALL {
+        window.act(Action::Page(page));
+        window.settle();
+        window
+            .harness
+            .snapshot(format!("page-{}-{name}", page.name().to_lowercase()));
+    }
+}
+
+#[test]
+fn pages_in_a_small_window() {
+    pages("small", SMALL, Theme::Dark);
+}
+
+#[test]
+fn pages_on_a_laptop() {
+    pages("laptop", vec2(1280.0, 800.0), Theme::Light);
+}
+
+#[test]
+fn pages_on_a_monitor() {
+    pages("monitor", vec2(1920.0, 1080.0), Theme::Dark);
 }

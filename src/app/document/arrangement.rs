@@ -12,8 +12,8 @@ use crate::engine::ImageSlot;
 
 /// Height of a sheet of every layer where the plot below it has 1.
 const SHEET_OVER_PLOT: f32 = 2.2;
-/// Height of the room, in points, below which the plot stands behind the sheet instead of below it.
-const LEAST_WITH_PLOT_BELOW: f32 = 850.0;
+/// Height of the room, in points, below which a second study stands behind the first instead of below it.
+const LEAST_WITH_TWO: f32 = 850.0;
 /// Width of a study where the pictures beside it have 1.
 const STUDY_BESIDE_PICTURES: f32 = 2.4;
 /// Pictures beside a study that show what it points at.
@@ -30,7 +30,7 @@ pub fn arrangement(page: Page, slots: &[ImageSlot], shapes: Shapes) -> Layout {
         Page::Compare => alone(&mut tiles, PaneKind::Compare, slots),
         Page::Rank => beside_pictures(&mut tiles, PaneKind::Rank, slots),
         Page::Recommend => beside_pictures(&mut tiles, PaneKind::Recommend, slots),
-        Page::Timesteps => timesteps(&mut tiles, slots),
+        Page::Timesteps => two_studies(&mut tiles, [PaneKind::Strip, PaneKind::Shift], slots, shapes),
         Page::Cka => alone(&mut tiles, PaneKind::Cka, slots),
     };
     // Each page has a name of its own in egui's memory, so that scrolling in one moves nothing in another.
@@ -98,14 +98,7 @@ fn linear(tiles: &mut Tiles<Pane>, direction: LinearDir, children: &[(TileId, f3
 /// Every layer with a plot of its figures, and beside them the pictures in the layer that is pointed at.
 fn layers(tiles: &mut Tiles<Pane>, slots: &[ImageSlot], shapes: Shapes) -> TileId {
     let slot = first_of(slots);
-    let study = if shapes.height < LEAST_WITH_PLOT_BELOW {
-        let panes = [PaneKind::Sheet, PaneKind::Plot].map(|kind| tiles.insert_pane(Pane::new(kind, slot)));
-        tiles.insert_tab_tile(panes.to_vec())
-    } else {
-        let sheet = pane(tiles, PaneKind::Sheet, slot);
-        let plot = pane(tiles, PaneKind::Plot, slot);
-        column(tiles, &[(sheet, SHEET_OVER_PLOT), (plot, 1.0)])
-    };
+    let study = two_studies(tiles, [PaneKind::Sheet, PaneKind::Plot], slots, shapes);
     let mut beside = vec![(pane(tiles, PaneKind::Picture, slot), 1.0)];
     beside.push((pane(tiles, PaneKind::Pca, slot), 1.0));
     if let Some(other) = slots.get(1) {
@@ -130,12 +123,20 @@ fn beside_pictures(tiles: &mut Tiles<Pane>, kind: PaneKind, slots: &[ImageSlot])
     row(tiles, &[(study, STUDY_BESIDE_PICTURES), (pictures, 1.0)])
 }
 
-/// The layer over timesteps, and how far it moves away from the picture.
-fn timesteps(tiles: &mut Tiles<Pane>, slots: &[ImageSlot]) -> TileId {
+/// Two studies below each other, or one behind the other where the window is low.
+fn two_studies(tiles: &mut Tiles<Pane>, kinds: [PaneKind; 2], slots: &[ImageSlot], shapes: Shapes) -> TileId {
     let slot = first_of(slots);
-    let strip = pane(tiles, PaneKind::Strip, slot);
-    let shift = pane(tiles, PaneKind::Shift, slot);
-    column(tiles, &[(strip, 1.0), (shift, 1.0)])
+    if shapes.height < LEAST_WITH_TWO {
+        let panes = kinds.map(|kind| tiles.insert_pane(Pane::new(kind, slot)));
+        return tiles.insert_tab_tile(panes.to_vec());
+    }
+    let [first, second] = kinds.map(|kind| pane(tiles, kind, slot));
+    let share = if kinds[0] == PaneKind::Sheet {
+        SHEET_OVER_PLOT
+    } else {
+        1.0
+    };
+    column(tiles, &[(first, share), (second, 1.0)])
 }
 
 #[cfg(test)]

@@ -43,6 +43,10 @@ impl PaneView for RecommendPane {
         });
     }
 
+    fn inspector(&self, ui: &mut Ui, pane: &Pane, _state: &State, _textures: &Textures, _commands: &mut Vec<Command>) {
+        ui.add(Label::new(RichText::new(pane.kind.facts().help).weak()).wrap());
+    }
+
     fn content(&self, state: &State, path: &Path) -> Result<Content> {
         recommend_content(state, path)
     }
