@@ -64,6 +64,8 @@ impl Browser {
                 "--headless",
                 "--no-sandbox",
                 "--disable-gpu",
+                // Containers have little room there.
+                "--disable-dev-shm-usage",
                 "--no-first-run",
                 "--disable-extensions",
             ])
