@@ -121,9 +121,11 @@ fn draw(
 ) -> Result<Vec<String>> {
     settle(offscreen, app, watch)?;
     // How long a message stands depends on how long the work takes: it is told, not drawn.
-    let toasts = app.state.messages.toasts.drain(..);
-    let warnings = toasts.filter(|toast| toast.level == Level::Warning);
-    let warnings = warnings.map(|toast| toast.text).collect();
+    let messages = &mut app.state.messages;
+    messages.toasts.clear();
+    // On a busy machine a toast may be gone by now; the log has all.
+    let warnings = messages.log.iter().filter(|line| line.level == Level::Warning);
+    let warnings = warnings.map(|line| line.text.clone()).collect();
     let context = offscreen.context().clone();
     for action in &options.actions {
         app.apply(Command::Act(*action), &context);
