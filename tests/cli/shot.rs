@@ -302,7 +302,7 @@ fn figures_are_as_large_as_asked_with_words_around_them_that_are_large_enough() 
         "ensemble",
         "size",
         "dtype f32",
-        "cosine to (30, 20)",
+        "cosine to pixel (30, 20)",
         "from",
     ] {
         assert!(caption.contains(fact), "{fact} is not in {caption}");
