@@ -30,8 +30,8 @@ use crate::{
 
 /// A card is at least so wide, in points.
 const LEAST_CARD: f32 = 300.0;
-/// Side of a small picture, in points.
-const PICTURE_SIDE: f32 = 112.0;
+/// The least and the greatest side of a small picture, in points.
+const PICTURE_SIDES: [f32; 2] = [32.0, 112.0];
 
 /// Which activation at which timestep to take.
 pub struct RecommendPane;
@@ -248,8 +248,10 @@ fn pictures_ui(ui: &mut Ui, textures: &Textures, card: &Card<'_>, width: f32) {
     if count == 0 {
         return;
     }
-    let side = PICTURE_SIDE.min((width - theme::SPACE_S * count as f32) / count as f32);
-    ui.horizontal(|ui| {
+    // Many pictures in a narrow pane go on in the next row.
+    let [least, most] = PICTURE_SIDES;
+    let side = ((width - theme::SPACE_S * count as f32) / count as f32).clamp(least, most);
+    ui.horizontal_wrapped(|ui| {
         for index in 0..count {
             let (rect, response) = ui.allocate_exact_size(vec2(side, side), Sense::hover());
             let name = format!("PCA of {} on picture {}", card.name(), index + 1);
