@@ -74,7 +74,8 @@ const ERRORS: [&str; 3] = [
     "has no activation \"",
 ];
 /// Refusals of what makes no sense at that moment, and other notes: none of them is an error.
-const NOTES: [&str; 29] = [
+const NOTES: [&str; 30] = [
+    "shows no picture: click one that does",
     "There is nothing to save yet",
     "There is nothing to extract",
     "the colours are to be fitted on picture",

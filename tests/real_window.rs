@@ -37,7 +37,7 @@ const NOWHERE: [u32; 2] = [600, 792];
 const PICTURE_A: [u32; 4] = [270, 100, 545, 365];
 /// The whole of pane A.
 const PANE_A: [u32; 4] = [252, 76, 566, 408];
-const PCA_A: [u32; 4] = [270, 450, 545, 730];
+const PCA_A: [u32; 4] = [270, 450, 440, 690];
 const PICTURE_B: [u32; 4] = [592, 100, 868, 365];
 /// The middle of the window: where palette and key sheet lie.
 const MIDDLE: [u32; 4] = [340, 60, 860, 440];
