@@ -124,23 +124,27 @@ impl CanvasRects {
         self.painted.values().find(under).map(|painted| painted.slot)
     }
 
-    /// Where a pane of a kind and picture is.
-    pub fn rect_of(&self, layout: &Layout, kind: PaneKind, slot: ImageSlot) -> Option<Rect> {
+    /// A pane of a kind and picture as it was painted.
+    fn painted_of(&self, layout: &Layout, kind: PaneKind, slot: ImageSlot) -> Option<&Painted> {
         panes(layout)
             .into_iter()
             .filter(|(_, pane)| pane.kind == kind && pane.slot == slot)
-            .find_map(|(tile, _)| Some(self.painted.get(&tile)?.rect))
+            .find_map(|(tile, _)| self.painted.get(&tile))
+    }
+
+    /// Where a pane of a kind and picture is.
+    pub fn rect_of(&self, layout: &Layout, kind: PaneKind, slot: ImageSlot) -> Option<Rect> {
+        self.painted_of(layout, kind, slot).map(|painted| painted.rect)
     }
 
     /// What a pane of a kind and picture shows: the picture without what is empty around it, or all of the pane.
     pub fn shown_rect_of(&self, layout: &Layout, kind: PaneKind, slot: ImageSlot) -> Option<Rect> {
-        let rect = self.rect_of(layout, kind, slot)?;
-        let painted = self.painted.values().find(|painted| painted.rect == rect)?;
+        let &Painted { rect, size, .. } = self.painted_of(layout, kind, slot)?;
         let fitted = |size: Size| {
             let scale = fitting_scale(rect, size);
             Rect::from_center_size(rect.center(), scale * vec2(size.width as f32, size.height as f32))
         };
-        Some(painted.size.map_or(rect, fitted))
+        Some(size.map_or(rect, fitted))
     }
 
     /// The canvases of panes, in no order.

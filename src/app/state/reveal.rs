@@ -68,7 +68,7 @@ pub enum Control {
 /// The side of the window that a control is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The toolbar.
+    /// The rows above the panes.
     Top,
     /// Settings and layers.
     Left,

@@ -1,4 +1,4 @@
-//! The one table of what can be done by name: menus, toolbar, keys, command palette and key sheet all come from it.
+//! The one table of what can be done by name: menus, icons, keys, command palette and key sheet all come from it.
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 

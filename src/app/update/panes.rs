@@ -99,7 +99,6 @@ impl App {
         let shapes = self.shapes();
         let document = &mut self.state.document;
         let slots: Vec<ImageSlot> = document.pictures.keys().copied().collect();
-        let slots = if slots.is_empty() { vec![ImageSlot::A] } else { slots };
         document.layout = arrangement(document.page, &slots, shapes);
         document.maximised = None;
         self.state.focused = match document.page {
@@ -129,20 +128,25 @@ impl App {
 
     /// Makes room for a picture that has come. Where nobody has changed the panes, all are laid out anew for its shape.
     pub(in crate::app) fn make_room(&mut self, slot: ImageSlot) {
-        self.lay_out_pictures(|slots| slots.insert(slot), |layout| layout::show_slot(layout, slot));
+        let with_it = |slots: &mut BTreeSet<ImageSlot>| {
+            slots.insert(slot);
+        };
+        self.lay_out_pictures(with_it, |layout| layout::show_slot(layout, slot));
     }
 
     /// Takes the panes of a picture that was closed away, where nobody has changed them.
     pub(in crate::app) fn give_room_back(&mut self, slot: ImageSlot) {
-        self.lay_out_pictures(|slots| slots.len() > 1 && slots.remove(&slot), |_| {});
+        let without_it = |slots: &mut BTreeSet<ImageSlot>| {
+            // The last one's panes say how another picture is opened.
+            if slots.len() > 1 {
+                slots.remove(&slot);
+            }
+        };
+        self.lay_out_pictures(without_it, |_| {});
     }
 
     /// Changes the page of pictures for others: laid out anew if it is as it was at first, else by `otherwise`.
-    fn lay_out_pictures(
-        &mut self,
-        change: impl FnOnce(&mut BTreeSet<ImageSlot>) -> bool,
-        otherwise: impl FnOnce(&mut Layout),
-    ) {
+    fn lay_out_pictures(&mut self, change: impl FnOnce(&mut BTreeSet<ImageSlot>), otherwise: impl FnOnce(&mut Layout)) {
         let shapes = self.shapes();
         let document = &mut self.state.document;
         let layout = match document.page {
